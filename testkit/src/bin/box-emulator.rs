@@ -1,0 +1,65 @@
+//! The emulator as a program: `box-emulator --port 8787`.
+
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use box_longpoll_testkit::{Config, EmulatorServer, Settings};
+use clap::Parser;
+use serde_json::Value;
+
+/// Box's events API, faked.
+///
+/// Point a client at the address it prints, with any token. GET /_emulator/ there tells how to control it.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The port to listen on; 0 for any that is free
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// The address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    address: IpAddr,
+    /// Realistic events appended to every known account, each second
+    #[arg(long)]
+    rate: Option<f64>,
+    /// How many of an account's last events are kept
+    #[arg(long)]
+    retention: Option<usize>,
+    /// Where all randomness comes from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Further settings, as a JSON object
+    #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Value>(text))]
+    settings: Option<Value>,
+}
+
+impl Arguments {
+    fn config(&self) -> Result<Config, String> {
+        let mut settings = match &self.settings {
+            Some(change) => Settings::default().changed_by(change)?,
+            None => Settings::default(),
+        };
+        if let Some(rate) = self.rate {
+            settings = settings.changed_by(&serde_json::json!({"rate": rate}))?;
+        }
+        settings.retention = self.retention.or(settings.retention);
+        Ok(Config {
+            seed: self.seed,
+            ..Config::from(settings)
+        })
+    }
+}
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let config = arguments
+        .config()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let server =
+        EmulatorServer::start_on(SocketAddr::new(arguments.address, arguments.port), config)?;
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on {}", server.origin())?;
+    stdout.flush()?;
+    server.join();
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Box's events API, faked: for tests of whatever follows an account's events.
+//!
+//! [`EmulatorServer`] is an HTTP server on a loopback port, for clients as they are. [`Emulator`] is the same without a
+//! network and without a clock, for simulations. [`Settings`] say how the account behaves, and a [`Fault`] is something
+//! that goes wrong with one request. The `box-emulator` program is the server by itself, controlled over HTTP.
+//!
+//! It is not affiliated with Box. Its behaviour follows Box's public documentation and the public code of Box's SDKs.
+
+mod account;
+mod answer;
+mod calendar;
+mod connection;
+mod control;
+mod counters;
+mod emulator;
+mod event;
+mod events_api;
+mod failing;
+mod fault;
+mod journal;
+mod realtime;
+mod request;
+mod server;
+mod session;
+mod settings;
+mod wire;
+
+pub use answer::{Answer, Delivery, HoldId, Reply};
+pub use counters::{Counters, RequestCounters};
+pub use emulator::{Config, Emulator};
+pub use fault::Fault;
+pub use journal::{Outcome, RequestRecord};
+pub use request::{Endpoint, Request};
+pub use server::{EmulatorGuard, EmulatorServer};
+pub use settings::{PollPosition, Settings, Spelling};
