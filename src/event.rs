@@ -1,0 +1,276 @@
+//! Events, as [Box describes them](https://developer.box.com/reference/resources/event/).
+//!
+//! Box promises none of an event's fields, and adds types, sources and fields without notice. So nothing here fails:
+//! a field that is missing, `null` or not of its documented shape is `None`, the others are not touched by it, and
+//! [`Event::raw`] has every byte that came.
+//!
+//! Names in Box's JSON may repeat within one object, though they should not; the last one counts.
+
+mod event_type;
+mod item;
+mod raw_json;
+mod read;
+mod serialize;
+mod source;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+use self::read::{Part, Read, as_str, record};
+
+pub use self::event_type::EventType;
+pub use self::item::{
+    AppItem, Classification, File, FileVersion, Folder, FolderMini, Item, PathCollection, WebLink,
+};
+pub use self::raw_json::{DecodeError, RawJson};
+pub use self::source::{OtherSource, Source};
+pub use self::user::{Group, User};
+
+/// Something that happened in a Box account.
+///
+/// [`id`](Self::id), [`event_type`](Self::event_type) and [`created_at`](Self::created_at) are read once and cost
+/// nothing after that. Every other accessor reads through the event's JSON text when it is called: take what you need
+/// once, or call [`details`](Self::details) if you need most of it.
+///
+/// ```
+/// use box_longpoll::{Event, Source};
+///
+/// fn line(event: &Event) -> String {
+///     let what = event.event_type().map_or("?", |event_type| event_type.as_str());
+///     let source = event.source();
+///     let name = source.as_ref().and_then(Source::name).unwrap_or("-");
+///     format!("{what} {name}")
+/// }
+/// # let json = r#"{"event_type":"ITEM_UPLOAD","source":{"type":"file","name":"plan.pdf"}}"#;
+/// # assert_eq!(line(&serde_json::from_str(json).unwrap()), "ITEM_UPLOAD plan.pdf");
+/// ```
+///
+/// # Memory
+///
+/// An event shares the memory of the page that it came with: cloning one copies nothing, but a single event keeps its
+/// whole page allocated. [`into_owned`](Self::into_owned) cuts that tie.
+///
+/// # Serde
+///
+/// An event can be stored with any serde format and read back. JSON, YAML and other text formats get it as the object
+/// that it is; going through that object may change the text of [`raw`](Self::raw): white space goes, a repeated name
+/// stays once, the order of names and the spelling of numbers may change, and a number of more digits than 64 bits hold
+/// is rounded. Binary formats get the exact text, in a field `box_event_json`, and so do text formats where the object
+/// can't be written faithfully (it is nested more than 64 deep, say, or is no object).
+///
+/// Two events are equal when their texts are.
+#[derive(Clone)]
+pub struct Event {
+    raw: Bytes,
+    id: Id,
+    kind: Option<EventType>,
+    created_at: Option<OffsetDateTime>,
+}
+
+#[derive(Clone)]
+enum Id {
+    Missing,
+    /// Where the id stands in the event's text.
+    At(Range<usize>),
+    /// An id that is written with escapes.
+    Decoded(Box<str>),
+}
+
+impl Event {
+    /// An event from its JSON text: one valid value, in UTF-8, without white space around it.
+    pub(crate) fn from_raw(raw: Bytes) -> Self {
+        let (mut id, mut kind, mut created_at) = (Id::Missing, None, None);
+        let event = Part::whole(&raw);
+        event.members(|name, value| match name.as_ref() {
+            "event_id" => id = Id::read(event, value),
+            "event_type" => kind = EventType::read(value),
+            "created_at" => created_at = OffsetDateTime::read(value),
+            _ => {}
+        });
+        Self {
+            raw,
+            id,
+            kind,
+            created_at,
+        }
+    }
+
+    /// What names this event (`event_id`). Box may send an event more than once: its repeats have the same id.
+    ///
+    /// A number counts by its digits. `None` means that there is no id to tell repeats by.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match &self.id {
+            Id::Missing => None,
+            Id::At(range) => Some(as_str(&self.raw[range.clone()])),
+            Id::Decoded(id) => Some(id),
+        }
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&EventType> {
+        self.kind.as_ref()
+    }
+
+    /// When it happened, in the offset that Box chose. Events do not come in this order.
+    #[must_use]
+    pub fn created_at(&self) -> Option<OffsetDateTime> {
+        self.created_at
+    }
+
+    /// When Box wrote the event down.
+    #[must_use]
+    pub fn recorded_at(&self) -> Option<OffsetDateTime> {
+        self.read("recorded_at")
+    }
+
+    /// Who did it. See [`User::is_anonymous`] for somebody who is not logged in.
+    #[must_use]
+    pub fn created_by(&self) -> Option<User> {
+        self.read("created_by")
+    }
+
+    /// The session in which the user did it.
+    #[must_use]
+    pub fn session_id(&self) -> Option<String> {
+        self.read("session_id")
+    }
+
+    /// What it happened to.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        self.read("source")
+    }
+
+    /// More about the event, in a shape that depends on its type. Enterprise streams only.
+    #[must_use]
+    pub fn additional_details(&self) -> Option<RawJson> {
+        self.read("additional_details")
+    }
+
+    /// The administrator, or Box's support (id `box_support`), who acted on a user's account. Enterprise streams only.
+    #[must_use]
+    pub fn action_by(&self) -> Option<User> {
+        self.read("action_by")
+    }
+
+    /// The IP address that it was done from. Enterprise streams only.
+    #[must_use]
+    pub fn ip_address(&self) -> Option<String> {
+        self.read("ip_address")
+    }
+
+    /// The user, or the group as [`user_type`](User::user_type) says, to whom access is given. Enterprise streams only.
+    #[must_use]
+    pub fn accessible_by(&self) -> Option<User> {
+        self.read("accessible_by")
+    }
+
+    /// All that the accessors above read, but for what costs nothing anyway, in one pass over the text.
+    #[must_use]
+    pub fn details(&self) -> EventDetails {
+        EventDetails::read(Part::whole(&self.raw)).unwrap_or_default()
+    }
+
+    /// Any field by its name in Box's JSON, for what has no accessor; a `null` is a field like any other.
+    ///
+    /// ```
+    /// # let json = r#"{"source":{"type":"file","lock":{"is_download_prevented":true}}}"#;
+    /// # let event: box_longpoll::Event = serde_json::from_str(json).unwrap();
+    /// let lock = event.field("source").and_then(|source| source.field("lock"));
+    /// let prevented = lock.and_then(|lock| lock.field("is_download_prevented"));
+    /// assert!(prevented.unwrap().decode::<bool>().unwrap());
+    /// ```
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<RawJson> {
+        Part::whole(&self.raw).member(name).map(RawJson::new)
+    }
+
+    /// The event's JSON text, byte for byte as Box sent it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        as_str(&self.raw)
+    }
+
+    /// The same event in memory of its own, which copies the text. For the few events that are kept for long, so that
+    /// their pages, of up to 500 events each, can go.
+    #[must_use]
+    pub fn into_owned(self) -> Self {
+        Self {
+            raw: Bytes::copy_from_slice(&self.raw),
+            ..self
+        }
+    }
+
+    fn read<T: Read>(&self, name: &str) -> Option<T> {
+        Part::whole(&self.raw).member(name).and_then(T::read)
+    }
+}
+
+impl Id {
+    fn read(event: Part<'_>, value: Part<'_>) -> Self {
+        let json = value.json();
+        let text = match json.as_bytes() {
+            [b'"', .., b'"'] => &json[1..json.len() - 1],
+            [b'-' | b'0'..=b'9', ..] => json,
+            _ => "",
+        };
+        if text.is_empty() {
+            Self::Missing
+        } else if text.contains('\\') {
+            // Half a surrogate pair is no text. To replace it could make two ids one, and lose an event as a repeat.
+            serde_json::from_str(json).map_or(Self::Missing, Self::Decoded)
+        } else {
+            let start = text.as_ptr().addr() - event.json().as_ptr().addr();
+            Self::At(start..start + text.len())
+        }
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for Event {}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("id", &self.id())
+            .field("event_type", &self.kind)
+            .field("created_at", &self.created_at)
+            .field("raw_len", &self.raw.len())
+            .finish_non_exhaustive()
+    }
+}
+
+record! {
+    /// An event's fields, but for the three that [`Event`] gives without reading: see [`Event::details`].
+    pub struct EventDetails {
+        /// See [`Event::recorded_at`].
+        "recorded_at" => pub recorded_at: Option<OffsetDateTime>,
+        /// See [`Event::created_by`].
+        "created_by" => pub created_by: Option<User>,
+        /// See [`Event::session_id`].
+        "session_id" => pub session_id: Option<String>,
+        /// See [`Event::source`].
+        "source" => pub source: Option<Source>,
+        /// See [`Event::additional_details`].
+        "additional_details" => pub additional_details: Option<RawJson>,
+        /// See [`Event::action_by`].
+        "action_by" => pub action_by: Option<User>,
+        /// See [`Event::ip_address`].
+        "ip_address" => pub ip_address: Option<String>,
+        /// See [`Event::accessible_by`].
+        "accessible_by" => pub accessible_by: Option<User>,
+    }
+}

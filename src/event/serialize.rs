@@ -1,0 +1,123 @@
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::Event;
+
+/// The one field of an event that is written as JSON text.
+const TEXT: &str = "box_event_json";
+
+/// How deep an event that is written as a structure may be nested. `serde_json` and others read 128 levels; the rest is
+/// for what the event is put into.
+const MAX_LEVELS: usize = 64;
+
+impl Event {
+    /// The event's object, if a structured format can hold it faithfully.
+    fn structure(&self) -> Option<Value> {
+        let object: Value = serde_json::from_str(self.raw()).ok()?;
+        let fits = fits(&object, MAX_LEVELS) && object.as_object()?.get(TEXT).is_none();
+        fits.then_some(object)
+    }
+
+    fn from_text<E: Error>(text: &str) -> Result<Self, E> {
+        let json: &RawValue = serde_json::from_str(text).map_err(E::custom)?;
+        Ok(Self::from_raw(Bytes::copy_from_slice(
+            json.get().as_bytes(),
+        )))
+    }
+}
+
+fn fits(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
+        Value::Object(members) => {
+            levels > 0 && members.values().all(|member| fits(member, levels - 1))
+        }
+        Value::Number(number) => number.as_f64().is_some(),
+        _ => true,
+    }
+}
+
+/// A JSON value in the terms of serde alone. Where some crate switches on `serde_json`'s `arbitrary_precision`, a `Value`
+/// writes its numbers in a way that only `serde_json` understands.
+struct Plain<'a>(&'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Plain)),
+            Value::Object(members) => {
+                serializer.collect_map(members.iter().map(|(name, member)| (name, Plain(member))))
+            }
+            Value::Number(number) => {
+                if let Some(number) = number.as_u64() {
+                    serializer.serialize_u64(number)
+                } else if let Some(number) = number.as_i64() {
+                    serializer.serialize_i64(number)
+                } else {
+                    number.as_f64().serialize(serializer)
+                }
+            }
+            plain => plain.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable()
+            && let Some(object) = self.structure()
+        {
+            return Plain(&object).serialize(serializer);
+        }
+        // A struct rather than the bare text: internal tags and `flatten` have no place for a string.
+        let mut fields = serializer.serialize_struct("Event", 1)?;
+        fields.serialize_field(TEXT, self.raw())?;
+        fields.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Either form may come from a buffer that calls itself human-readable, whatever the format beneath it is.
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(EventVisitor)
+        } else {
+            deserializer.deserialize_struct("Event", &[TEXT], EventVisitor)
+        }
+    }
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = Event;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Box event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
+        let mut members = Map::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            members.insert(name, value);
+        }
+        match members.get(TEXT) {
+            Some(Value::String(text)) => Event::from_text(text),
+            Some(_) => Err(Error::custom(format_args!("{TEXT} is not a string"))),
+            None => serde_json::to_vec(&members)
+                .map(|json| Event::from_raw(json.into()))
+                .map_err(Error::custom),
+        }
+    }
+
+    /// Compact formats write a struct as the list of its fields.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Event, A::Error> {
+        let text: Option<String> = fields.next_element()?;
+        Event::from_text(&text.ok_or_else(|| Error::invalid_length(0, &self))?)
+    }
+}

@@ -1,0 +1,137 @@
+//! Where in a stream of events one is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind};
+
+/// The longest position that is taken from anywhere. Box's have up to 19 digits; the cap keeps a hostile one out of URLs.
+const MAX_LENGTH: usize = 512;
+
+/// A position in an event stream, as Box gave it: opaque text, never computed with.
+///
+/// Published positions have 19 digits, more than a float or a careless integer holds; the text is kept as it came. Store
+/// it with [`Display`](fmt::Display) or serde and read it back with [`FromStr`].
+///
+/// See <https://developer.box.com/reference/get-events/>.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamPosition(Arc<str>);
+
+impl StreamPosition {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What a page names as the next position, unless that is no position to go to: `0` starts anew, and `now` would
+    /// skip what lies between.
+    pub(crate) fn from_page(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|_| text != "0")
+    }
+}
+
+impl FromStr for StreamPosition {
+    type Err = Error;
+
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for an empty text, one with white space or control characters, one over 512 bytes, and for
+    /// `now`, which is no position: use [`StartAt::Now`].
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refused = |why: &str| {
+            Err(Error::new(
+                ErrorKind::Config,
+                format!("not a stream position: {why}"),
+            ))
+        };
+        if text.is_empty() {
+            refused("it is empty")
+        } else if text.len() > MAX_LENGTH {
+            refused("it is longer than 512 bytes")
+        } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            refused("it has white space or control characters")
+        } else if text.eq_ignore_ascii_case("now") {
+            refused("`now` is a place to start at, not a position")
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+}
+
+impl fmt::Display for StreamPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for StreamPosition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for StreamPosition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where a stream starts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StartAt {
+    /// With what happens from now on. The client asks Box for the position of `now` first and goes on from there.
+    Now,
+    /// With the oldest event that Box still has: 21 days back for `all` and `changes`, 31 for `sync`.
+    Oldest,
+    /// After a position that an earlier stream gave.
+    At(StreamPosition),
+}
+
+impl StartAt {
+    /// The value of the `stream_position` parameter.
+    pub(crate) fn as_parameter(&self) -> &str {
+        match self {
+            StartAt::Now => "now",
+            StartAt::Oldest => "0",
+            StartAt::At(position) => position.as_str(),
+        }
+    }
+
+    pub(crate) fn position(&self) -> Option<&StreamPosition> {
+        match self {
+            StartAt::At(position) => Some(position),
+            StartAt::Now | StartAt::Oldest => None,
+        }
+    }
+}
+
+impl From<StreamPosition> for StartAt {
+    fn from(position: StreamPosition) -> Self {
+        StartAt::At(position)
+    }
+}
+
+impl From<&StreamPosition> for StartAt {
+    fn from(position: &StreamPosition) -> Self {
+        StartAt::At(position.clone())
+    }
+}
+
+/// `now`, `oldest`, or a position.
+impl FromStr for StartAt {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "now" => Ok(StartAt::Now),
+            "oldest" => Ok(StartAt::Oldest),
+            position => position.parse().map(StartAt::At),
+        }
+    }
+}
