@@ -1,0 +1,60 @@
+//! A page of events, without the repeats.
+
+use crate::event::Event;
+use crate::position::{StartAt, StreamPosition};
+
+/// Events that came together and were not handed out before, in the order of the stream. Never empty.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    events: Vec<Event>,
+    end: StartAt,
+}
+
+impl Batch {
+    pub(crate) fn new(events: Vec<Event>, end: StartAt) -> Self {
+        Self { events, end }
+    }
+
+    /// The events.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The events, one after the other.
+    pub fn iter(&self) -> std::slice::Iter<'_, Event> {
+        self.events.iter()
+    }
+
+    /// The events, taken out.
+    #[must_use]
+    pub fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    /// Where to resume once all these events are handled.
+    ///
+    /// `None` where Box has not named any position since a start at [`StartAt::Oldest`]: resume there.
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
+        self.end.position()
+    }
+}
+
+impl IntoIterator for Batch {
+    type Item = Event;
+    type IntoIter = std::vec::IntoIter<Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.events.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a Event;
+    type IntoIter = std::slice::Iter<'a, Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.events.iter()
+    }
+}

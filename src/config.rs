@@ -1,0 +1,371 @@
+//! The settings of a client, and its builder.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use url::{Host, Url};
+
+use crate::auth::TokenSource;
+use crate::client::LongPollClient;
+use crate::error::{Error, ErrorKind};
+use crate::protocol::{Pace, RealtimeHosts, RetryPolicy};
+use crate::transport::HttpTransport;
+
+/// Box's own largest page.
+const MAX_PAGE_LIMIT: u32 = 500;
+
+/// Five full pages: Box repeats events across neighbouring pages, and a window below that lets repeats through.
+const MIN_DEDUPE_WINDOW: usize = 2_500;
+
+const MIN_HOLD: Duration = Duration::from_secs(1);
+
+/// Twice what Box's servers ask for: a longer silence is a lost connection.
+const MAX_HOLD: Duration = Duration::from_secs(1_200);
+
+/// Which events of the account to follow.
+///
+/// See <https://developer.box.com/guides/events/user-events/>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StreamType {
+    /// Everything the user sees happen. The default.
+    #[default]
+    All,
+    /// Only what may change the tree of files and folders.
+    Changes,
+    /// As `Changes`, for synced folders only.
+    Sync,
+    /// An enterprise's events of the last year. Box has no long poll for them: a client refuses to be built.
+    AdminLogs,
+    /// An enterprise's events as they happen. Box has no long poll for them: a client refuses to be built.
+    AdminLogsStreaming,
+}
+
+impl StreamType {
+    /// Box's name for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StreamType::All => "all",
+            StreamType::Changes => "changes",
+            StreamType::Sync => "sync",
+            StreamType::AdminLogs => "admin_logs",
+            StreamType::AdminLogsStreaming => "admin_logs_streaming",
+        }
+    }
+}
+
+/// The settings of a client, checked. Made by [`LongPollClientBuilder::config`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Without a slash at its end.
+    pub(crate) api_origin: String,
+    pub(crate) stream_type: StreamType,
+    pub(crate) page_limit: u32,
+    pub(crate) as_user: Option<HeaderValue>,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) api_timeout: Duration,
+    pub(crate) max_hold: Duration,
+    pub(crate) realtime_hosts: RealtimeHosts,
+    pub(crate) realtime_token: RealtimeToken,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) pace: Pace,
+    pub(crate) dedupe_window: usize,
+}
+
+/// Whether the realtime servers are sent the access token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RealtimeToken {
+    /// They are not: the URL alone gives access. The default.
+    #[default]
+    Withhold,
+    /// They are, for accounts whose realtime servers turn out to want it. The hosts are still those that
+    /// [`RealtimeHosts`] permits.
+    Send,
+}
+
+/// Builds a [`LongPollClient`]; see [`LongPollClient::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct LongPollClientBuilder {
+    config: Config,
+    api_origin: Option<String>,
+    as_user: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            api_origin: "https://api.box.com".into(),
+            stream_type: StreamType::All,
+            page_limit: MAX_PAGE_LIMIT,
+            as_user: None,
+            user_agent: HeaderValue::from_static(concat!(
+                "box-longpoll/",
+                env!("CARGO_PKG_VERSION")
+            )),
+            api_timeout: Duration::from_secs(60),
+            max_hold: MAX_HOLD,
+            realtime_hosts: RealtimeHosts::default(),
+            realtime_token: RealtimeToken::Withhold,
+            retry: RetryPolicy::default(),
+            pace: Pace::default(),
+            dedupe_window: MIN_DEDUPE_WINDOW,
+        }
+    }
+}
+
+impl LongPollClientBuilder {
+    /// Where Box's API is. Default: `https://api.box.com`. Plain `http` is taken for loopback only.
+    pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
+        self.api_origin = Some(origin.into());
+        self
+    }
+
+    /// Which events to follow. Default: [`StreamType::All`].
+    pub fn stream_type(mut self, stream_type: StreamType) -> Self {
+        self.config.stream_type = stream_type;
+        self
+    }
+
+    /// The most events to ask for at once, 1 to 500. Default: 500.
+    pub fn page_limit(mut self, events: u32) -> Self {
+        self.config.page_limit = events;
+        self
+    }
+
+    /// The id of the user to act as, by the `As-User` header. Default: the token's own user.
+    ///
+    /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
+    pub fn as_user(mut self, user_id: impl Into<String>) -> Self {
+        self.as_user = Some(user_id.into());
+        self
+    }
+
+    /// The `User-Agent` header. Default: this library's name and version.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// How long to wait for an answer of the API, body included. Default: 60 s.
+    pub fn api_timeout(mut self, timeout: Duration) -> Self {
+        self.config.api_timeout = timeout;
+        self
+    }
+
+    /// The longest time to hold one poll, whatever the server's `retry_timeout` says; after it the client fetches and
+    /// polls anew. Lower it where a proxy cuts quiet connections. 1 s to 1,200 s; default: 1,200 s.
+    pub fn max_hold(mut self, hold: Duration) -> Self {
+        self.config.max_hold = hold;
+        self
+    }
+
+    /// Which hosts the realtime servers may have. Default: those of `box.com` and `box.net`, over https.
+    pub fn realtime_hosts(mut self, hosts: RealtimeHosts) -> Self {
+        self.config.realtime_hosts = hosts;
+        self
+    }
+
+    /// Whether the realtime servers are sent the access token. Default: [`RealtimeToken::Withhold`].
+    pub fn realtime_token(mut self, token: RealtimeToken) -> Self {
+        self.config.realtime_token = token;
+        self
+    }
+
+    /// How long to wait between failures.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.config.retry = retry;
+        self
+    }
+
+    /// How often a stream may ask in vain.
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.config.pace = pace;
+        self
+    }
+
+    /// How many of the latest events are remembered to suppress repeats, 16 bytes each and more. Default, and least:
+    /// 2,500.
+    pub fn dedupe_window(mut self, events: usize) -> Self {
+        self.config.dedupe_window = events;
+        self
+    }
+
+    /// Builds the client.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], when a setting is out of its range; the sentence names it.
+    pub fn build<T: HttpTransport>(
+        self,
+        transport: T,
+        tokens: impl TokenSource,
+    ) -> Result<LongPollClient<T>, Error> {
+        Ok(LongPollClient::with_config(
+            transport,
+            Arc::new(tokens),
+            self.config()?,
+        ))
+    }
+
+    /// The checked settings alone, for those who drive [`LongPoll`](crate::protocol::LongPoll) themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], when a setting is out of its range; the sentence names it.
+    pub fn config(self) -> Result<Config, Error> {
+        let mut config = self.config;
+        require(
+            (1..=MAX_PAGE_LIMIT).contains(&config.page_limit),
+            "the page limit is 1 to 500",
+        )?;
+        require(
+            config.dedupe_window >= MIN_DEDUPE_WINDOW,
+            "the dedupe window is at least 2,500 events",
+        )?;
+        require(
+            !config.api_timeout.is_zero(),
+            "the API timeout is longer than nothing",
+        )?;
+        require(
+            (MIN_HOLD..=MAX_HOLD).contains(&config.max_hold),
+            "the longest hold is 1 s to 1,200 s",
+        )?;
+        require(
+            !matches!(
+                config.stream_type,
+                StreamType::AdminLogs | StreamType::AdminLogsStreaming
+            ),
+            "Box has long polling for user events only, not for admin_logs and admin_logs_streaming",
+        )?;
+        config.retry.check()?;
+        config.pace.check()?;
+        if let Some(origin) = &self.api_origin {
+            config.api_origin = api_origin(origin)?;
+        }
+        if let Some(user) = &self.as_user {
+            config.as_user = Some(header("the id of the user to act as", user)?);
+        }
+        if let Some(user_agent) = &self.user_agent {
+            config.user_agent = header("the user agent", user_agent)?;
+        }
+        Ok(config)
+    }
+}
+
+pub(crate) fn require(holds: bool, rule: &str) -> Result<(), Error> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Config, rule))
+    }
+}
+
+fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(text)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                format!("{name} is not text that a header can carry"),
+            )
+        })
+}
+
+fn api_origin(text: &str) -> Result<String, Error> {
+    let rule =
+        "the API origin is https://HOST, or http://HOST on loopback, without user, path or query";
+    let url = Url::parse(text).map_err(|_| Error::new(ErrorKind::Config, rule))?;
+    let secure = match url.scheme() {
+        "https" => true,
+        "http" => is_loopback(&url),
+        _ => false,
+    };
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none();
+    require(secure && bare, rule)?;
+    Ok(url.origin().ascii_serialization())
+}
+
+/// Whether the URL's host is this machine, by name or by address.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl fmt::Display for StreamType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_refused(builder: LongPollClientBuilder) {
+        assert_eq!(builder.config().unwrap_err().kind(), ErrorKind::Config);
+    }
+
+    #[test]
+    fn the_token_may_go_to_https_and_loopback_only() {
+        let builder = LongPollClientBuilder::default;
+        for refused in [
+            "http://api.box.com",
+            "https://user@api.box.com",
+            "https://api.box.com/2.0",
+            "https://api.box.com?x",
+            "ftp://api.box.com",
+            "api.box.com",
+            "http://10.0.0.1",
+            "http://localhost.example.com",
+        ] {
+            assert_refused(builder().api_origin(refused));
+        }
+        for (taken, origin) in [
+            ("https://api.box.com/", "https://api.box.com"),
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
+            ("http://[::1]:1", "http://[::1]:1"),
+            ("http://localhost:1", "http://localhost:1"),
+        ] {
+            assert_eq!(
+                builder().api_origin(taken).config().unwrap().api_origin,
+                origin
+            );
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let builder = LongPollClientBuilder::default;
+        assert_refused(builder().page_limit(0));
+        assert_refused(builder().page_limit(501));
+        assert_refused(builder().dedupe_window(2_499));
+        assert_refused(builder().max_hold(Duration::ZERO));
+        assert_refused(builder().api_timeout(Duration::ZERO));
+        assert_refused(builder().as_user("1\r\nX: y"));
+        assert_refused(builder().user_agent(""));
+    }
+
+    #[test]
+    fn a_long_poll_of_enterprise_events_is_refused_when_it_is_built() {
+        assert_refused(LongPollClientBuilder::default().stream_type(StreamType::AdminLogs));
+        assert_refused(
+            LongPollClientBuilder::default().stream_type(StreamType::AdminLogsStreaming),
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! What went wrong, and what it means.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::auth::TokenError;
+
+/// The most of a server's text that is quoted, in characters.
+const QUOTED: usize = 200;
+
+/// Why a call failed, a stream stopped, or a stream is retrying.
+///
+/// Match on [`kind`](Error::kind). The text is one sentence; what a server said in it is escaped and shortened. It
+/// never contains a token or a realtime channel. Cloning is cheap.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    detail: String,
+    status: Option<StatusCode>,
+    code: Option<String>,
+    request_id: Option<String>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure an [`Error`] is.
+///
+/// Each says whether a stream stops with it. The calls ([`fetch`](crate::LongPollClient::fetch) and its like) never
+/// retry by themselves and return any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting, a token or a position that can't be used. Comes from builders and parsers; correct the value.
+    Config,
+    /// The HTTP library gave no answer; the [`source`](StdError::source) is a
+    /// [`TransportError`](crate::transport::TransportError). Streams retry.
+    Transport,
+    /// The transport was called where its runtime is not running, or can't send such a request at all. Streams stop:
+    /// run them where the transport works.
+    Runtime,
+    /// The token source has no token for now. Streams retry.
+    Token,
+    /// Box rejects the token and there is no newer one. Streams stop: get a new token and start at the stream's
+    /// [`position`](crate::EventStream::position).
+    Unauthorized,
+    /// Box answered 403: the account or application may not read these events. Streams stop: grant the right.
+    Forbidden,
+    /// Box answered 400 to a request for events: it does not take the position, most likely because it is too old.
+    /// Streams stop: decide where to start anew, and expect a gap.
+    PositionRejected,
+    /// One event can't be read, even alone on its page. Streams stop, at the position before it.
+    PageUndecodable,
+    /// Box answered 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait that long.
+    RateLimited,
+    /// Box, or something on the way, answered with another status. Streams retry.
+    Status,
+    /// The answer has a good status and is not what Box's documentation says. Streams retry.
+    UnexpectedAnswer,
+    /// The realtime server's URL is not one that the client's [policy](crate::RealtimeHosts) lets it ask.
+    RealtimeRefused,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            detail: detail.into(),
+            status: None,
+            code: None,
+            request_id: None,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    /// The token source has none, for now or for good.
+    pub(crate) fn no_token(error: TokenError) -> Self {
+        let (kind, detail) = if error.is_transient() {
+            (ErrorKind::Token, "there is no access token for now")
+        } else {
+            (ErrorKind::Unauthorized, "there is no access token")
+        };
+        Self::new(kind, detail).with_source(error)
+    }
+
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        self.change(|inner| inner.status = Some(status))
+    }
+
+    pub(crate) fn with_code(self, code: Option<String>, request_id: Option<String>) -> Self {
+        self.change(|inner| {
+            inner.code = code;
+            inner.request_id = request_id;
+        })
+    }
+
+    pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        self.change(|inner| inner.retry_after = retry_after)
+    }
+
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.change(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
+        self.change(|inner| inner.kind = kind)
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The HTTP status of the answer, where there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
+    /// Box's error code, such as `rate_limit_exceeded`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// Box's name for the request, for its support.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// How long Box asks to wait, at most an hour.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        let mut shown = f.debug_struct("Error");
+        shown
+            .field("kind", &inner.kind)
+            .field("detail", &inner.detail);
+        if let Some(status) = inner.status {
+            shown.field("status", &status.as_u16());
+        }
+        if let Some(source) = &inner.source {
+            shown.field("source", source);
+        }
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+    }
+}
+
+/// A server's text, made fit to be shown: control characters escaped, cut to 200 characters.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted: String = text
+        .chars()
+        .take(QUOTED)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(QUOTED).is_some() {
+        quoted.push('…');
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_text_is_escaped_and_cut() {
+        assert_eq!(quote("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
+        let long = "x".repeat(10_000);
+        assert_eq!(quote(&long).chars().count(), QUOTED + 1);
+    }
+}

@@ -1,0 +1,682 @@
+//! The engine: Box's long-poll protocol as a state machine without socket, clock, task or lock.
+//!
+//! [`LongPollClient`](crate::LongPollClient) drives it for you. Use it directly to bring your own I/O, or to test
+//! against it. The rule of use:
+//!
+//! 1. Call [`LongPoll::poll_output`] and do what it says.
+//! 2. Tell [`LongPoll::handle_input`] what came of it.
+//! 3. Go on for ever; [`Output::Stop`] is the end.
+//!
+//! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
+//!
+//! # The states
+//!
+//! ```text
+//!          start                     a page with first-seen events, or that moved the position
+//!            │                                   ┌────────┐
+//!            ▼                                   ▼        │
+//!   ┌──────────────────────────── Fetch: GET /events ─────┴──▶ Deliver ──▶ (the consumer handles the batch) ─┐
+//!   │                             ▲      │     ▲                                                             │
+//!   │ a poll has ended:           │      │     └─────────────────────────────────────────────────────────────┘
+//!   │ signal, silence or error    │      │ nothing new
+//!   │                             │      ▼
+//!   │      after a pause ◀── Pause: after a failed poll, or where no server can be used
+//!   │                                    │
+//!   │                                    ▼
+//!   │                   no server left: List: OPTIONS /events ──▶ none to use: Pause
+//!   │                                    │
+//!   └──────────────────────────── Listen: GET {realtime url}
+//! ```
+//!
+//! Each request goes through the same phases: *due* at a time and paid for by the [`Pace`], *authorized* by a token
+//! where it goes to Box's API, *sent*, and answered. A failed API request is due again later; a stop can come of any.
+//!
+//! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
+//! nothing new. After a `new_change` that brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box
+//! may show an event later than it signals it.
+
+mod answer;
+mod dedup;
+mod pace;
+mod page;
+mod realtime;
+mod request;
+mod retry;
+mod rotation;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use std::{fmt, mem};
+
+use http::StatusCode;
+
+pub use self::answer::Answer;
+pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
+use self::dedup::Window;
+use self::pace::Bucket;
+pub use self::pace::Pace;
+pub(crate) use self::page::NotAPage;
+pub use self::page::Page;
+pub(crate) use self::realtime::ServerList;
+pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
+use self::retry::Backoff;
+pub use self::retry::RetryPolicy;
+use self::rotation::Rotation;
+use crate::auth::{AccessToken, TokenError};
+use crate::batch::Batch;
+pub use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::position::{StartAt, StreamPosition};
+use crate::status::Status;
+use crate::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
+
+/// When to look again after a `new_change` that brought nothing, in seconds since the look before.
+const LATE_CHECKS: &[u64] = &[1, 2, 4];
+
+/// After so many refusals in a row by the realtime servers a quick retry is no help.
+const REFUSALS_UNTIL_DEGRADED: u32 = 3;
+
+/// What is to be done next.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved once, where a box would be allocated for every request"
+)]
+pub enum Output {
+    /// An API request needs a token: the current one, or a newer one than `rejected`. Answer with [`Input::Token`].
+    GetToken {
+        /// The token that Box answered with 401.
+        rejected: Option<AccessToken>,
+    },
+    /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Answer with [`Input::Answer`]; after the
+    /// timeout with a [`TransportErrorKind::Timeout`].
+    Send(TransportRequest),
+    /// Nothing is due before this. Call [`LongPoll::poll_output`] again then.
+    WaitUntil(Instant),
+    /// Hand these events to the consumer. Say [`Input::BatchHandled`] once it has handled them, or asks for more.
+    Deliver(Batch),
+    /// The stream has ended; nothing comes after it. [`LongPoll::position`] says where to resume.
+    Stop(Error),
+    /// The input that the last output asked for is still awaited, or the stream has ended.
+    Idle,
+}
+
+/// What came of an [`Output`].
+#[non_exhaustive]
+pub enum Input {
+    /// The token source's answer to [`Output::GetToken`].
+    Token(Result<AccessToken, TokenError>),
+    /// The server's answer to [`Output::Send`], or why there is none.
+    Answer(Answer),
+    /// [`Output::WaitUntil`] can't be carried out. The engine stops.
+    WaitFailed(TransportError),
+    /// The consumer has handled what [`Output::Deliver`] gave it.
+    BatchHandled,
+}
+
+/// Shows no more than the variant: an answer's body may hold a realtime channel.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Input::Token(_) => "Token(..)",
+            Input::Answer(_) => "Answer(..)",
+            Input::WaitFailed(_) => "WaitFailed(..)",
+            Input::BatchHandled => "BatchHandled",
+        })
+    }
+}
+
+/// The engine of one stream. See the [module documentation](self).
+#[derive(Debug)]
+pub struct LongPoll {
+    config: Arc<Config>,
+    rng: fastrand::Rng,
+    /// Where the next page starts: the end of all that was handled.
+    from: StartAt,
+    step: Step,
+    phase: Phase,
+    /// The drain that is under way, or the last one.
+    drain: Drain,
+    window: Window,
+    bucket: Bucket,
+    rotation: Rotation,
+    api_backoff: Backoff,
+    realtime_backoff: Backoff,
+    /// Polls that the realtime servers refused in a row.
+    refusals: u32,
+    /// How many events to ask for at once.
+    limit: u32,
+    /// Pages that could not be decoded, in a row.
+    undecodable: u32,
+    /// The token that Box rejected, until there is a newer one.
+    rejected: Option<AccessToken>,
+    /// The token that a refresh gave, until Box has taken it once.
+    renewed: Option<AccessToken>,
+}
+
+/// Which of the three requests is next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Fetch,
+    List,
+    Listen,
+}
+
+/// Fetching until a page brings nothing new.
+#[derive(Debug, Default)]
+struct Drain {
+    found_events: bool,
+    /// Whether a page that only moved the position was already followed at once.
+    followed_at_once: bool,
+    late_checks: &'static [u64],
+    then: Option<Pause>,
+}
+
+/// A wait between a failed poll and the next, which ends with another drain: nobody listened meanwhile.
+#[derive(Debug)]
+struct Pause {
+    until: Instant,
+    because: Because,
+}
+
+/// How far the request of the current step is.
+#[derive(Debug)]
+enum Phase {
+    Due(Due),
+    Authorize,
+    AwaitToken,
+    Send(Option<AccessToken>),
+    AwaitAnswer(Asked),
+    Arrived(Page),
+    AwaitHandled(Turn),
+    Stop(Error),
+    Ended,
+}
+
+/// What an answer is awaited to, with the token that went along to Box's API.
+#[derive(Debug)]
+enum Asked {
+    Page(AccessToken),
+    Servers(AccessToken),
+    Signal { since: SystemTime },
+}
+
+#[derive(Debug)]
+struct Due {
+    at: Instant,
+    at_wall: SystemTime,
+    because: Because,
+    payment: Payment,
+}
+
+/// Why a request is not sent at once.
+#[derive(Clone, Debug)]
+enum Because {
+    /// It is its turn, or the pace or a late check makes it wait.
+    ItsTurn,
+    Failed(Error),
+    NoServer(Error),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Payment {
+    Paced,
+    InAdvance,
+}
+
+/// What turning a page means.
+#[derive(Debug)]
+struct Turn {
+    to: StartAt,
+    moved: bool,
+    brought_new: bool,
+}
+
+impl LongPoll {
+    /// An engine that starts there and then. `seed` decides its jitter, its first server and the key of its hashes.
+    #[must_use]
+    pub fn new(config: Arc<Config>, start: StartAt, seed: u64, now: Moment) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            from: start,
+            step: Step::Fetch,
+            phase: Phase::Due(Due::now(now)),
+            drain: Drain::default(),
+            window: Window::new(config.dedupe_window, &mut rng),
+            bucket: Bucket::full(config.pace, now.monotonic),
+            rotation: Rotation::empty(now.monotonic),
+            api_backoff: Backoff::default(),
+            realtime_backoff: Backoff::default(),
+            refusals: 0,
+            limit: config.page_limit,
+            undecodable: 0,
+            rejected: None,
+            renewed: None,
+            rng,
+            config,
+        }
+    }
+
+    /// The end of what the consumer has handled: where to resume. `None` until `now` has been resolved.
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
+        self.from.position()
+    }
+
+    /// What the engine is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match &self.phase {
+            Phase::Due(due) => match due.because.clone() {
+                Because::ItsTurn => Status::Waiting { until: due.at_wall },
+                Because::Failed(because) => Status::Retrying {
+                    because,
+                    until: due.at_wall,
+                },
+                Because::NoServer(because) => Status::Degraded {
+                    because,
+                    until: due.at_wall,
+                },
+            },
+            Phase::Authorize | Phase::AwaitToken | Phase::Send(_) => match self.step {
+                Step::Fetch => Status::Fetching,
+                Step::List | Step::Listen => Status::Listing,
+            },
+            Phase::AwaitAnswer(Asked::Page(_)) => Status::Fetching,
+            Phase::AwaitAnswer(Asked::Servers(_)) => Status::Listing,
+            Phase::AwaitAnswer(Asked::Signal { since }) => Status::Listening { since: *since },
+            Phase::Arrived(_) | Phase::AwaitHandled(_) => Status::Delivering,
+            Phase::Stop(_) | Phase::Ended => Status::Stopped,
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self, now: Moment) -> Output {
+        loop {
+            match mem::replace(&mut self.phase, Phase::Ended) {
+                Phase::Due(due) if now.monotonic < due.at => {
+                    let at = due.at;
+                    self.phase = Phase::Due(due);
+                    return Output::WaitUntil(at);
+                }
+                Phase::Due(due) => self.pay(due, now),
+                Phase::Authorize => {
+                    self.enter(Phase::AwaitToken);
+                    return Output::GetToken {
+                        rejected: self.rejected.clone(),
+                    };
+                }
+                Phase::Send(token) => {
+                    if let Some(request) = self.request(token, now) {
+                        return Output::Send(request);
+                    }
+                }
+                Phase::Arrived(page) => {
+                    if let Some(batch) = self.sift(page, now) {
+                        return Output::Deliver(batch);
+                    }
+                }
+                Phase::Stop(error) => {
+                    self.enter(Phase::Ended);
+                    return Output::Stop(error);
+                }
+                awaiting @ (Phase::AwaitToken
+                | Phase::AwaitAnswer(_)
+                | Phase::AwaitHandled(_)
+                | Phase::Ended) => {
+                    self.phase = awaiting;
+                    return Output::Idle;
+                }
+            }
+        }
+    }
+
+    /// Takes what came of the last output. An input that none asked for is ignored.
+    pub fn handle_input(&mut self, input: Input, now: Moment) {
+        match (mem::replace(&mut self.phase, Phase::Ended), input) {
+            (Phase::AwaitToken, Input::Token(outcome)) => self.take_token(outcome, now),
+            (Phase::AwaitAnswer(asked), Input::Answer(answer)) => match asked {
+                Asked::Page(token) => self.take_page(answer, token, now),
+                Asked::Servers(token) => self.take_servers(answer, token, now),
+                Asked::Signal { .. } => self.take_signal(answer, now),
+            },
+            (Phase::AwaitHandled(turn), Input::BatchHandled) => self.turn_page(turn, now),
+            (Phase::Due(_), Input::WaitFailed(error)) => {
+                self.stop(Error::new(ErrorKind::Runtime, error.to_string()).with_source(error));
+            }
+            (phase, _) => self.phase = phase,
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        tracing::trace!(status = ?self.status(), position = ?self.position(), "long poll");
+    }
+
+    fn stop(&mut self, error: Error) {
+        self.enter(Phase::Stop(error));
+    }
+
+    /// Lets the current step's request go out when it is paid for.
+    fn pay(&mut self, due: Due, now: Moment) {
+        match due.payment {
+            Payment::InAdvance => self.bucket.pay_in_advance(now.monotonic),
+            Payment::Paced => {
+                if let Err(at) = self.bucket.pay(now.monotonic) {
+                    return self.enter(Phase::Due(Due::at(at, due.because, now)));
+                }
+            }
+        }
+        let needs_token = match self.step {
+            Step::Fetch | Step::List => true,
+            Step::Listen => self.config.polls_with_token(),
+        };
+        self.enter(if needs_token {
+            Phase::Authorize
+        } else {
+            Phase::Send(None)
+        });
+    }
+
+    /// Makes the current step's request. `None` where it turns out to want something else first.
+    fn request(&mut self, token: Option<AccessToken>, now: Moment) -> Option<TransportRequest> {
+        let (request, asked) = match (self.step, token) {
+            (Step::Listen, token) => {
+                let Some(server) = self.rotation.current(now.monotonic) else {
+                    self.step = Step::List;
+                    self.enter(Phase::Authorize);
+                    return None;
+                };
+                let request = self.config.poll_request(server, &self.from, token.as_ref());
+                self.rotation.count_poll();
+                (request, Asked::Signal { since: now.wall })
+            }
+            (Step::Fetch, Some(token)) => {
+                let request = self.config.page_request(&self.from, self.limit, &token);
+                (request, Asked::Page(token))
+            }
+            (Step::List, Some(token)) => (self.config.list_request(&token), Asked::Servers(token)),
+            (Step::Fetch | Step::List, None) => {
+                self.enter(Phase::Authorize);
+                return None;
+            }
+        };
+        self.enter(Phase::AwaitAnswer(asked));
+        Some(request)
+    }
+
+    fn take_token(&mut self, outcome: Result<AccessToken, TokenError>, now: Moment) {
+        match outcome {
+            Ok(token) if self.rejected.as_ref() == Some(&token) => self.stop(Error::new(
+                ErrorKind::Unauthorized,
+                "Box rejects the access token, and there is no newer one",
+            )),
+            Ok(token) => {
+                if self.rejected.take().is_some() {
+                    self.renewed = Some(token.clone());
+                }
+                self.enter(Phase::Send(Some(token)));
+            }
+            Err(error) if error.is_transient() => self.retry(Error::no_token(error), now),
+            Err(error) => self.stop(Error::no_token(error)),
+        }
+    }
+
+    fn take_page(&mut self, answer: Answer, token: AccessToken, now: Moment) {
+        match read_page(answer, &token) {
+            Ok(page) if self.from == StartAt::Now && page.next_position.is_none() => {
+                self.retry(
+                    Error::new(
+                        ErrorKind::UnexpectedAnswer,
+                        "Box gave no position for `now`",
+                    ),
+                    now,
+                );
+            }
+            Ok(page) => {
+                self.renewed = None;
+                self.undecodable = 0;
+                self.enter(Phase::Arrived(page));
+            }
+            Err(PageError::Call(error)) => self.api_failed(error, token, now),
+            Err(PageError::TooLarge(error)) => self.halve_page(error, now.monotonic, now),
+            Err(PageError::Undecodable(error)) => {
+                self.undecodable += 1;
+                let at = self.after_api_backoff(&error, now);
+                if self.undecodable < 2 {
+                    self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+                } else {
+                    self.halve_page(error, at, now);
+                }
+            }
+        }
+    }
+
+    /// Asks for fewer events, so that the one at fault comes alone in the end.
+    fn halve_page(&mut self, error: Error, at: Instant, now: Moment) {
+        if self.limit == 1 {
+            return self.stop(error);
+        }
+        self.limit /= 2;
+        self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+    }
+
+    /// Takes the repeats out of a page. What is left is handed out; a page without any is turned at once.
+    fn sift(&mut self, page: Page, now: Moment) -> Option<Batch> {
+        let moved = page
+            .next_position
+            .as_ref()
+            .is_some_and(|next| self.from.position() != Some(next));
+        let mut brought_new = false;
+        let mut events = page.events;
+        events.retain(|event| {
+            let Some(id) = event.id() else {
+                brought_new |= moved;
+                return true;
+            };
+            let first_seen = self.window.insert(id);
+            brought_new |= first_seen;
+            first_seen
+        });
+        let turn = Turn {
+            to: page
+                .next_position
+                .map_or_else(|| self.from.clone(), StartAt::At),
+            moved,
+            brought_new,
+        };
+        if brought_new {
+            self.bucket.refund();
+        }
+        if events.is_empty() {
+            self.turn_page(turn, now);
+            return None;
+        }
+        let batch = Batch::new(events, turn.to.clone());
+        self.enter(Phase::AwaitHandled(turn));
+        Some(batch)
+    }
+
+    fn turn_page(&mut self, turn: Turn, now: Moment) {
+        let anchored = self.from == StartAt::Now;
+        self.from = turn.to;
+        let drain = &mut self.drain;
+        let mut next = Due::now(now);
+        if turn.brought_new {
+            drain.found_events = true;
+            drain.followed_at_once = false;
+        } else if turn.moved && !anchored {
+            if !drain.followed_at_once {
+                next.payment = Payment::InAdvance;
+            }
+            drain.followed_at_once = true;
+        } else {
+            return self.end_drain(now);
+        }
+        self.enter(Phase::Due(next));
+    }
+
+    /// A page brought nothing new: look again later, pause, list or listen.
+    fn end_drain(&mut self, now: Moment) {
+        let drain = &mut self.drain;
+        if let [seconds, later @ ..] = drain.late_checks
+            && !drain.found_events
+        {
+            drain.late_checks = later;
+            let at = now.monotonic + Duration::from_secs(*seconds);
+            return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
+        }
+        self.limit = self.config.page_limit;
+        if let Some(pause) = drain.then.take()
+            && pause.until > now.monotonic
+        {
+            return self.fetch(Drain::default(), Due::at(pause.until, pause.because, now));
+        }
+        self.step = match self.rotation.current(now.monotonic) {
+            Some(_) => Step::Listen,
+            None => Step::List,
+        };
+        self.enter(Phase::Due(Due::now(now)));
+    }
+
+    fn take_servers(&mut self, answer: Answer, token: AccessToken, now: Moment) {
+        let list = match read_servers(answer, &token, &self.config.realtime_hosts) {
+            Ok(list) => list,
+            Err(error) => return self.api_failed(error, token, now),
+        };
+        self.renewed = None;
+        self.rotation
+            .replace(list.servers, &mut self.rng, now.monotonic);
+        if self.rotation.current(now.monotonic).is_some() {
+            self.step = Step::Listen;
+            return self.enter(Phase::Due(Due::now(now)));
+        }
+        let because = list.refused.unwrap_or_else(|| {
+            Error::new(
+                ErrorKind::UnexpectedAnswer,
+                "Box lists no realtime server that can be asked now",
+            )
+        });
+        let at = now.monotonic + self.config.retry.degraded_wait(&mut self.rng);
+        self.fetch(
+            Drain::default(),
+            Due::at(at, Because::NoServer(because), now),
+        );
+    }
+
+    /// Whatever ended the poll, what follows is a drain; this decides what follows that.
+    fn take_signal(&mut self, answer: Answer, now: Moment) {
+        let silent = matches!(&answer, Err(error) if error.kind() == TransportErrorKind::Timeout);
+        let mut drain = Drain::default();
+        let refusals = mem::take(&mut self.refusals);
+        match read_signal(answer) {
+            Ok(Signal::NewChange) => drain.late_checks = LATE_CHECKS,
+            Ok(Signal::Reconnect | Signal::MaxRetries) => self.rotation.discard(),
+            Ok(Signal::Other(_)) => {
+                let error = Error::new(
+                    ErrorKind::UnexpectedAnswer,
+                    "the realtime server sent an unknown signal",
+                );
+                drain.then = Some(self.pause_after(error, now));
+            }
+            Err(error) if error.kind() == ErrorKind::Runtime => return self.stop(error),
+            Err(_) if silent => self.rotation.give_up_current(),
+            Err(error) => {
+                if error.status().is_some_and(refuses) {
+                    self.refusals = refusals + 1;
+                }
+                drain.then = Some(self.pause_after(error, now));
+            }
+        }
+        self.fetch(drain, Due::now(now));
+    }
+
+    fn fetch(&mut self, drain: Drain, due: Due) {
+        self.step = Step::Fetch;
+        self.drain = drain;
+        self.enter(Phase::Due(due));
+    }
+
+    /// The pause after a poll that failed, and the server for the one after it.
+    fn pause_after(&mut self, error: Error, now: Moment) -> Pause {
+        if let Some(wait) = error.retry_after() {
+            self.rotation.block_current(now.monotonic + wait);
+        }
+        match error.status() {
+            Some(status) if refuses(status) => self.rotation.discard(),
+            None if error.kind() == ErrorKind::UnexpectedAnswer => {}
+            _ => self.rotation.give_up_current(),
+        }
+        if self.refusals >= REFUSALS_UNTIL_DEGRADED {
+            let status = error.status().map_or(0, |status| status.as_u16());
+            let detail = format!(
+                "the realtime servers refuse every poll ({status}); they may want the access token, see RealtimeToken::Send"
+            );
+            let wait = self.config.retry.degraded_wait(&mut self.rng);
+            return Pause {
+                until: now.monotonic + wait,
+                because: Because::NoServer(Error::new(ErrorKind::Status, detail)),
+            };
+        }
+        let wait = self.realtime_backoff.after_failure(
+            &self.config.retry,
+            Duration::ZERO,
+            &mut self.rng,
+            now.monotonic,
+        );
+        Pause {
+            until: now.monotonic + wait,
+            because: Because::Failed(error),
+        }
+    }
+
+    fn api_failed(&mut self, error: Error, token: AccessToken, now: Moment) {
+        match error.kind() {
+            ErrorKind::Unauthorized if self.renewed.as_ref() == Some(&token) => self.stop(error),
+            ErrorKind::Unauthorized => {
+                self.rejected = Some(token);
+                self.enter(Phase::Due(Due::now(now)));
+            }
+            ErrorKind::Forbidden | ErrorKind::PositionRejected | ErrorKind::Runtime => {
+                self.stop(error);
+            }
+            _ => self.retry(error, now),
+        }
+    }
+
+    fn retry(&mut self, error: Error, now: Moment) {
+        let at = self.after_api_backoff(&error, now);
+        self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+    }
+
+    fn after_api_backoff(&mut self, error: &Error, now: Moment) -> Instant {
+        let wait = self.api_backoff.after_failure(
+            &self.config.retry,
+            error.retry_after().unwrap_or_default(),
+            &mut self.rng,
+            now.monotonic,
+        );
+        now.monotonic + wait
+    }
+}
+
+/// Whether a realtime server's status says that its URL is of no use: a new list is wanted.
+fn refuses(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_redirection()
+}
+
+impl Due {
+    fn now(now: Moment) -> Self {
+        Self::at(now.monotonic, Because::ItsTurn, now)
+    }
+
+    fn at(at: Instant, because: Because, now: Moment) -> Self {
+        Self {
+            at,
+            at_wall: now.wall_at(at),
+            because,
+            payment: Payment::Paced,
+        }
+    }
+}

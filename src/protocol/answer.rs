@@ -1,0 +1,182 @@
+//! What an answer means before its body is read: which statuses are failures, and of what kind.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::retry::retry_after;
+use super::{NotAPage, Page, RealtimeHosts, ServerList, Signal};
+use crate::auth::AccessToken;
+use crate::error::{Error, ErrorKind, quote};
+use crate::transport::{TransportError, TransportErrorKind};
+
+/// Error bodies are small; a larger one is not Box's and is not read.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// An answer or the lack of one, as a transport gives it.
+pub type Answer = Result<Response<Bytes>, TransportError>;
+
+/// Why a page could not be had.
+pub(crate) enum PageError {
+    /// The call failed, whatever was asked for.
+    Call(Error),
+    /// The page has more bytes than are taken: fewer events at once help.
+    TooLarge(Error),
+    /// The page is not readable: if it stays so, one of its events is to blame.
+    Undecodable(Error),
+}
+
+/// Reads the answer to `OPTIONS /events`.
+pub(crate) fn read_servers(
+    answer: Answer,
+    token: &AccessToken,
+    hosts: &RealtimeHosts,
+) -> Result<ServerList, Error> {
+    ServerList::decode(&api_body(answer, token)?, hosts)
+}
+
+/// Reads the answer to `GET /events`.
+pub(crate) fn read_page(answer: Answer, token: &AccessToken) -> Result<Page, PageError> {
+    if let Err(error) = &answer
+        && error.kind() == TransportErrorKind::BodyTooLarge
+    {
+        let detail = "a page of events is larger than 16 MiB";
+        let error = Error::new(ErrorKind::PageUndecodable, detail).with_source(error.clone());
+        return Err(PageError::TooLarge(error));
+    }
+    let body = api_body(answer, token).map_err(|error| {
+        PageError::Call(match error.status() {
+            Some(StatusCode::BAD_REQUEST) => error.of_kind(ErrorKind::PositionRejected),
+            _ => error,
+        })
+    })?;
+    Page::decode(&body).map_err(|error| match error {
+        NotAPage::Foreign => PageError::Call(Error::new(
+            ErrorKind::UnexpectedAnswer,
+            format!(
+                "the answer is not a page of events: {}",
+                shown(&body, token)
+            ),
+        )),
+        NotAPage::Undecodable(error) => {
+            let around = &body[excerpt_start(&body, &error)..];
+            let detail = format!(
+                "a page of events can't be read, near: {}",
+                shown(around, token)
+            );
+            PageError::Undecodable(
+                Error::new(ErrorKind::PageUndecodable, detail).with_source(error),
+            )
+        }
+    })
+}
+
+/// Reads the answer of a realtime server. A signal that is known counts whatever the status.
+pub(crate) fn read_signal(answer: Answer) -> Result<Signal, Error> {
+    let response = answer.map_err(no_signal)?;
+    let status = response.status();
+    match Signal::decode(response.body()) {
+        Some(known @ (Signal::NewChange | Signal::Reconnect | Signal::MaxRetries)) => Ok(known),
+        _ if !status.is_success() => Err(Error::new(
+            ErrorKind::Status,
+            format!("the realtime server answered {}", status.as_u16()),
+        )
+        .with_status(status)
+        .with_retry_after(retry_after(response.headers()))),
+        Some(other) => Ok(other),
+        None => Err(Error::new(
+            ErrorKind::UnexpectedAnswer,
+            "the realtime server's answer is no signal",
+        )),
+    }
+}
+
+/// A server chooses the realtime URL, so one that the transport can't send must not stop the stream.
+fn no_signal(error: TransportError) -> Error {
+    let kind = match error.kind() {
+        TransportErrorKind::Runtime => ErrorKind::Runtime,
+        _ => ErrorKind::Transport,
+    };
+    Error::new(kind, format!("no signal from the realtime server: {error}")).with_source(error)
+}
+
+/// The caller chooses the API's origin: a transport that can't send there never will.
+fn no_answer(error: TransportError) -> Error {
+    let kind = match error.kind() {
+        TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => ErrorKind::Runtime,
+        _ => ErrorKind::Transport,
+    };
+    Error::new(kind, format!("no answer from Box: {error}")).with_source(error)
+}
+
+/// The body of an API answer with a good status.
+fn api_body(answer: Answer, token: &AccessToken) -> Result<Bytes, Error> {
+    let response = answer.map_err(no_answer)?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response.into_body());
+    }
+    let retry_after = retry_after(response.headers());
+    let kind = match status {
+        StatusCode::UNAUTHORIZED => ErrorKind::Unauthorized,
+        StatusCode::FORBIDDEN => ErrorKind::Forbidden,
+        StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
+        StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => ErrorKind::RateLimited,
+        _ => ErrorKind::Status,
+    };
+    let said = BoxError::read(response.body(), token);
+    let mut detail = format!("Box answered {}", status.as_u16());
+    if let Some(code) = &said.code {
+        detail = format!("{detail} ({code})");
+    }
+    if let Some(message) = &said.message {
+        detail = format!("{detail}: {message}");
+    }
+    Err(Error::new(kind, detail)
+        .with_status(status)
+        .with_code(said.code, said.request_id)
+        .with_retry_after(retry_after))
+}
+
+/// What Box says in the body of an error, fit to be shown.
+#[derive(Default)]
+struct BoxError {
+    code: Option<String>,
+    message: Option<String>,
+    request_id: Option<String>,
+}
+
+impl BoxError {
+    fn read(body: &[u8], token: &AccessToken) -> Self {
+        let Some(value) = (body.len() <= MAX_ERROR_BODY)
+            .then(|| serde_json::from_slice::<Value>(body).ok())
+            .flatten()
+        else {
+            return Self::default();
+        };
+        let text = |name| Some(quote(&token.scrub(value.get(name)?.as_str()?)));
+        Self {
+            code: text("code"),
+            message: text("message"),
+            request_id: text("request_id"),
+        }
+    }
+}
+
+/// The beginning of a body, fit to be shown.
+fn shown(body: &[u8], token: &AccessToken) -> String {
+    let start = &body[..body.len().min(4 * 1024)];
+    quote(&token.scrub(&String::from_utf8_lossy(start)))
+}
+
+/// A little before the place where decoding failed.
+fn excerpt_start(body: &[u8], error: &serde_json::Error) -> usize {
+    let line_start = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum::<usize>();
+    (line_start + error.column())
+        .saturating_sub(100)
+        .min(body.len())
+}

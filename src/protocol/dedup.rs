@@ -1,0 +1,64 @@
+//! Which events were handed out already.
+
+use std::collections::{HashSet, VecDeque};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+/// The ids of the latest events, oldest out first, never cleared.
+///
+/// Ids are kept as keyed 128-bit hashes: at that width no two of a window collide by chance, and without the key nobody
+/// can make them.
+#[derive(Debug)]
+pub(crate) struct Window {
+    capacity: usize,
+    key: (u64, u64),
+    known: HashSet<u128>,
+    in_order: VecDeque<u128>,
+}
+
+impl Window {
+    pub(crate) fn new(capacity: usize, rng: &mut fastrand::Rng) -> Self {
+        Self {
+            capacity,
+            key: (rng.u64(..), rng.u64(..)),
+            known: HashSet::new(),
+            in_order: VecDeque::new(),
+        }
+    }
+
+    /// Remembers `id`, and says whether it is seen for the first time, as far as the window reaches.
+    pub(crate) fn insert(&mut self, id: &str) -> bool {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write(id.as_bytes());
+        let hash = hasher.finish128().as_u128();
+        if !self.known.insert(hash) {
+            return false;
+        }
+        self.in_order.push_back(hash);
+        if self.in_order.len() > self.capacity
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_id_leaves_first_and_only_when_the_window_is_full() {
+        let mut window = Window::new(3, &mut fastrand::Rng::with_seed(1));
+        for id in ["a", "b", "c"] {
+            assert!(window.insert(id));
+        }
+        assert!(!window.insert("a"), "still inside");
+        assert!(window.insert("d"), "pushes a out");
+        assert!(!window.insert("b"));
+        assert!(window.insert("a"), "outside by now");
+        assert_eq!(window.known.len(), 3);
+    }
+}

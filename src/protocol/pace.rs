@@ -1,0 +1,155 @@
+//! How often a stream may ask in vain.
+
+use std::time::{Duration, Instant};
+
+use crate::config::require;
+use crate::error::Error;
+
+/// How often a stream may ask for something and get nothing new: a token bucket over all its requests, to the API and
+/// to the realtime servers alike.
+///
+/// Requests that bring an event for the first time are free, so catching up runs at wire speed. The default allows at
+/// most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus the one request
+/// that may follow at once where a page moved the position but had nothing new. The 5 % below the round numbers are for
+/// requests that the network pushes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Pace {
+    burst: u32,
+    per_minute: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            burst: 3,
+            per_minute: 114,
+        }
+    }
+}
+
+impl Pace {
+    /// The size of the bucket: how many requests may follow each other at once. Default: 3.
+    pub fn burst(mut self, requests: u32) -> Self {
+        self.burst = requests;
+        self
+    }
+
+    /// How many requests a minute may follow for ever. Default: 114.
+    pub fn per_minute(mut self, requests: u32) -> Self {
+        self.per_minute = requests;
+        self
+    }
+
+    pub(crate) fn check(self) -> Result<(), Error> {
+        require(
+            self.burst >= 1 && self.per_minute >= 1,
+            "the pace allows at least one request",
+        )
+    }
+}
+
+/// The bucket of one stream.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    size: f64,
+    per_second: f64,
+    level: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn full(pace: Pace, now: Instant) -> Self {
+        Self {
+            size: f64::from(pace.burst),
+            per_second: f64::from(pace.per_minute) / 60.0,
+            level: f64::from(pace.burst),
+            filled_at: now,
+        }
+    }
+
+    /// Pays for a request, or says when it can be paid.
+    pub(crate) fn pay(&mut self, now: Instant) -> Result<(), Instant> {
+        self.fill(now);
+        if self.level >= 1.0 {
+            self.level -= 1.0;
+            Ok(())
+        } else {
+            // The millisecond keeps rounding from asking for the same wait again.
+            let missing = (1.0 - self.level) / self.per_second;
+            Err(now + Duration::from_secs_f64(missing) + Duration::from_millis(1))
+        }
+    }
+
+    /// Pays for a request that is not made to wait.
+    pub(crate) fn pay_in_advance(&mut self, now: Instant) {
+        self.fill(now);
+        self.level -= 1.0;
+    }
+
+    /// Gives back what was paid for a request that brought something new.
+    pub(crate) fn refund(&mut self) {
+        self.level = (self.level + 1.0).min(self.size);
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled_at);
+        self.filled_at = self.filled_at.max(now);
+        self.level = (self.level + elapsed.as_secs_f64() * self.per_second).min(self.size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When requests go out that are made as early as the bucket permits, each third one of them at once.
+    fn greedy(requests: usize) -> Vec<Instant> {
+        let mut now = crate::Moment::read_clocks().monotonic;
+        let mut bucket = Bucket::full(Pace::default(), now);
+        let mut times = Vec::new();
+        while times.len() < requests {
+            match bucket.pay(now) {
+                Ok(()) => times.push(now),
+                Err(at) => {
+                    now = at;
+                    continue;
+                }
+            }
+            if times.len() % 3 == 0 {
+                bucket.pay_in_advance(now);
+                times.push(now);
+            }
+        }
+        times
+    }
+
+    #[track_caller]
+    fn assert_at_most(times: &[Instant], most: usize, window: Duration) {
+        for (first, start) in times.iter().enumerate() {
+            let within = times[first..]
+                .iter()
+                .take_while(|time| **time - *start <= window)
+                .count();
+            assert!(within <= most, "{within} requests in {window:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_pace_holds_in_every_second_and_every_minute() {
+        let times = greedy(1_000);
+        assert_at_most(&times, 5, Duration::from_secs(1));
+        assert_at_most(&times, 120, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_refund_lets_the_next_request_go_at_once() {
+        let now = crate::Moment::read_clocks().monotonic;
+        let mut bucket = Bucket::full(Pace::default(), now);
+        while bucket.pay(now).is_ok() {}
+        for _ in 0..1_000 {
+            bucket.refund();
+            assert_eq!(bucket.pay(now), Ok(()));
+        }
+    }
+}

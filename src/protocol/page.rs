@@ -1,0 +1,149 @@
+//! What a page of events says.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::event::Event;
+use crate::position::StreamPosition;
+
+/// One answer to `GET /events`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Page {
+    /// The events, in the order of the stream. Repeats are still in it.
+    pub events: Vec<Event>,
+    /// The position after this page. `None` where Box gave none that can be gone to: stay at the old one.
+    pub next_position: Option<StreamPosition>,
+}
+
+/// Why a body is no page.
+#[derive(Debug)]
+pub(crate) enum NotAPage {
+    /// It is not the JSON object that a page is: something on the way answered, or the body was garbled. Asking again
+    /// helps.
+    Foreign,
+    /// It is a JSON object that can't be decoded. If it stays so, one of its events is to blame.
+    Undecodable(serde_json::Error),
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    entries: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    next_stream_position: Option<&'a RawValue>,
+}
+
+impl Page {
+    /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
+    pub(crate) fn decode(body: &Bytes) -> Result<Self, NotAPage> {
+        // Checked by hand, since serde would take an array for the object.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(NotAPage::Foreign);
+        }
+        let wire: Wire = serde_json::from_slice(body).map_err(NotAPage::Undecodable)?;
+        if wire.entries.is_none() && wire.next_stream_position.is_none() {
+            return Err(NotAPage::Foreign);
+        }
+        Ok(Self {
+            events: wire
+                .entries
+                .unwrap_or_default()
+                .into_iter()
+                .map(|raw| Event::from_raw(body.slice_ref(raw.get().as_bytes())))
+                .collect(),
+            next_position: wire.next_stream_position.and_then(next_position),
+        })
+    }
+}
+
+/// A number's text is the position, as it stands: it has more digits than a float holds.
+fn next_position(raw: &RawValue) -> Option<StreamPosition> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'"' => StreamPosition::from_page(&serde_json::from_str::<String>(text).ok()?),
+        b'0'..=b'9' | b'-' => StreamPosition::from_page(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_next_position(json: &str, expected: Option<&str>) {
+        let body = format!(r#"{{"entries":[],"next_stream_position":{json}}}"#);
+        let page = Page::decode(&body.into()).unwrap_or(Page {
+            events: Vec::new(),
+            next_position: None,
+        });
+        assert_eq!(
+            page.next_position.as_ref().map(StreamPosition::as_str),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_positions_text_is_kept_as_it_stands() {
+        assert_next_position("1152922976252290886", Some("1152922976252290886"));
+        assert_next_position(r#""1152922976252290886""#, Some("1152922976252290886"));
+        assert_next_position("1.5e300", Some("1.5e300"));
+        assert_next_position(r#""a\u002bb""#, Some("a+b"));
+    }
+
+    #[test]
+    fn what_is_no_position_to_go_to_is_none() {
+        for json in [
+            "null",
+            r#""""#,
+            r#""now""#,
+            "0",
+            r#""0""#,
+            "true",
+            "{}",
+            "[1]",
+            r#""a b""#,
+            r#""a\nb""#,
+        ] {
+            assert_next_position(json, None);
+        }
+        assert_next_position(&format!("\"{}\"", "9".repeat(1_000)), None);
+    }
+
+    #[test]
+    fn entries_may_be_missing_or_null() {
+        for body in [
+            r#"{"next_stream_position":1}"#,
+            r#"{"entries":null,"next_stream_position":1}"#,
+        ] {
+            let page = Page::decode(&body.into()).unwrap();
+            assert!(page.events.is_empty() && page.next_position.is_some());
+        }
+    }
+
+    #[test]
+    fn an_event_of_any_shape_is_taken_with_its_exact_text() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        let body = format!(r#"{{"entries":[ {{"event_id" : "a"}} ,null,"x",7,{deep}]}}"#);
+        let page = Page::decode(&body.into()).unwrap();
+        let texts: Vec<&str> = page.events.iter().map(Event::raw).collect();
+        assert_eq!(
+            texts,
+            [r#"{"event_id" : "a"}"#, "null", r#""x""#, "7", &deep]
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_page_is_told_from_a_page_that_cannot_be_decoded() {
+        for foreign in ["", "<html>", "[[],1]", "{}", "null", r#"{"type":"error"}"#] {
+            let error = Page::decode(&Bytes::from(foreign)).unwrap_err();
+            assert!(matches!(error, NotAPage::Foreign), "{foreign}");
+        }
+        for broken in [r#"{"entries":[{"a":"#, r#"{"entries":"x"}"#] {
+            let error = Page::decode(&Bytes::from(broken)).unwrap_err();
+            assert!(matches!(error, NotAPage::Undecodable(_)), "{broken}");
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! What the realtime servers are and what they say.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::{Host, Url};
+
+use crate::config::is_loopback;
+use crate::error::{Error, ErrorKind};
+
+/// The hosts that Box's realtime servers have.
+const BOX_DOMAINS: [&str; 2] = [".box.com", ".box.net"];
+
+/// The longest realtime URL that is taken from a server; Box's have about 100 bytes.
+const MAX_URL_LENGTH: usize = 4_096;
+
+/// Box's own figure, taken where the server gives none that can be used.
+const DEFAULT_RETRY_TIMEOUT: Duration = Duration::from_secs(610);
+
+/// Shorter would make a poll a busy loop, longer would leave a lost connection unnoticed.
+const RETRY_TIMEOUT_SECONDS: std::ops::RangeInclusive<f64> = 10.0..=1_200.0;
+
+/// Box's own figure, taken where the server gives none.
+const DEFAULT_MAX_RETRIES: u32 = 10;
+
+/// A year, in minutes: a longer `ttl` means "for ever", and a bound keeps it from overflowing a clock.
+const MAX_TTL_MINUTES: f64 = 525_600.0;
+
+/// A server that holds a poll until something happens.
+///
+/// Its URL is a capability: whoever has it can listen. It is never shown.
+///
+/// See <https://developer.box.com/reference/resources/realtime-server/>.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RealtimeServer {
+    pub(crate) url: Url,
+    ttl: Option<Duration>,
+    max_retries: u32,
+    retry_timeout: Duration,
+}
+
+impl RealtimeServer {
+    /// The server's host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// How long the URL may be used. `None`: no limit given.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// How often the URL may be polled before the servers are to be listed anew. At least 1.
+    #[must_use]
+    pub fn max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    /// How long a poll may stay silent. 10 s to 1,200 s; 610 s where the server gives no number.
+    #[must_use]
+    pub fn retry_timeout(&self) -> Duration {
+        self.retry_timeout
+    }
+}
+
+impl fmt::Debug for RealtimeServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealtimeServer")
+            .field("host", &self.host())
+            .field("ttl", &self.ttl)
+            .field("max_retries", &self.max_retries)
+            .field("retry_timeout", &self.retry_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which hosts a realtime URL may have.
+///
+/// The list of servers comes from the network, and the account's changes are told to whoever is asked. So a URL is
+/// asked only when it is `https` on a host of `box.com` or `box.net` (plain `http` is upgraded), without user, password
+/// or IP address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct RealtimeHosts {
+    named: Vec<String>,
+    loopback: bool,
+}
+
+impl RealtimeHosts {
+    /// Permits one more host, by its exact name, over https.
+    pub fn allow(mut self, host: impl Into<String>) -> Self {
+        self.named.push(host.into().to_ascii_lowercase());
+        self
+    }
+
+    /// Permits this machine, by name or address, over http too. For tests.
+    pub fn allow_loopback(mut self) -> Self {
+        self.loopback = true;
+        self
+    }
+
+    /// The URL to ask, or why it is not asked. The reason doesn't show the URL.
+    fn permit(&self, text: &str) -> Result<Url, Error> {
+        let refused = |why: &str| {
+            Error::new(
+                ErrorKind::RealtimeRefused,
+                format!("a realtime server was refused: {why}"),
+            )
+        };
+        if text.len() > MAX_URL_LENGTH {
+            return Err(refused("its URL is too long"));
+        }
+        let mut url = Url::parse(text).map_err(|_| refused("its URL is malformed"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refused("its URL is not https"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refused("its URL names a user"));
+        }
+        url.set_fragment(None);
+        if is_loopback(&url) {
+            return (self.loopback && sendable(&url))
+                .then_some(url)
+                .ok_or_else(|| refused("loopback is not permitted"));
+        }
+        match url.host() {
+            Some(Host::Domain(name)) if self.names(name) => {}
+            Some(Host::Domain(_)) => return Err(refused("its host is not Box's")),
+            _ => return Err(refused("its host is an IP address")),
+        }
+        if url.scheme() == "http" {
+            url.set_scheme("https")
+                .map_err(|()| refused("its URL is not https"))?;
+        }
+        sendable(&url)
+            .then_some(url)
+            .ok_or_else(|| refused("its URL cannot be sent"))
+    }
+
+    fn names(&self, host: &str) -> bool {
+        BOX_DOMAINS.iter().any(|domain| host.ends_with(domain))
+            || self.named.iter().any(|named| named == host)
+    }
+}
+
+/// Whether HTTP libraries take the URL: a browser's idea of one is wider.
+fn sendable(url: &Url) -> bool {
+    http::Uri::try_from(url.as_str()).is_ok()
+}
+
+/// One answer to `OPTIONS /events`.
+#[derive(Debug)]
+pub(crate) struct ServerList {
+    pub(crate) servers: Vec<RealtimeServer>,
+    /// Why the last of the others was left out.
+    pub(crate) refused: Option<Error>,
+}
+
+#[derive(Deserialize)]
+struct ListWire<'a> {
+    #[serde(borrow)]
+    entries: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct ServerWire<'a> {
+    url: String,
+    #[serde(borrow)]
+    ttl: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_retries: Option<&'a RawValue>,
+    #[serde(borrow)]
+    retry_timeout: Option<&'a RawValue>,
+}
+
+impl ServerList {
+    /// Decodes a body. An entry that can't be used is left out, one that lacks a number gets Box's usual one.
+    pub(crate) fn decode(body: &[u8], hosts: &RealtimeHosts) -> Result<Self, Error> {
+        let unexpected = |why: &str| Error::new(ErrorKind::UnexpectedAnswer, why);
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(unexpected("the list of realtime servers is not JSON"));
+        }
+        let wire: ListWire = serde_json::from_slice(body).map_err(|error| {
+            unexpected("the list of realtime servers cannot be read").with_source(error)
+        })?;
+        let mut list = Self {
+            servers: Vec::new(),
+            refused: None,
+        };
+        for entry in wire.entries.unwrap_or_default() {
+            match Self::entry(entry, hosts) {
+                Ok(server) => list.servers.push(server),
+                Err(error) => list.refused = Some(error),
+            }
+        }
+        Ok(list)
+    }
+
+    fn entry(json: &RawValue, hosts: &RealtimeHosts) -> Result<RealtimeServer, Error> {
+        let wire: ServerWire = serde_json::from_str(json.get()).map_err(|_| {
+            Error::new(
+                ErrorKind::UnexpectedAnswer,
+                "a realtime server's entry cannot be read",
+            )
+        })?;
+        Ok(RealtimeServer {
+            url: hosts.permit(&wire.url)?,
+            ttl: number(wire.ttl)
+                .filter(|minutes| *minutes > 0.0)
+                .map(|minutes| Duration::from_secs_f64(minutes.min(MAX_TTL_MINUTES) * 60.0)),
+            max_retries: number(wire.max_retries)
+                .map_or(DEFAULT_MAX_RETRIES, |polls| whole(polls).max(1)),
+            retry_timeout: number(wire.retry_timeout)
+                .filter(|seconds| *seconds > 0.0)
+                .map_or(DEFAULT_RETRY_TIMEOUT, |seconds| {
+                    Duration::from_secs_f64(
+                        seconds.clamp(*RETRY_TIMEOUT_SECONDS.start(), *RETRY_TIMEOUT_SECONDS.end()),
+                    )
+                }),
+        })
+    }
+}
+
+/// A number, spelt as one or as a string: Box's documentation has both.
+fn number(json: Option<&RawValue>) -> Option<f64> {
+    let text = json?.get().trim_matches('"').trim();
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, which is what an absurd number wants"
+)]
+fn whole(number: f64) -> u32 {
+    number as u32
+}
+
+/// What a realtime server says at the end of a poll.
+///
+/// See <https://developer.box.com/guides/events/user-events/polling/>.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// Something happened: fetch.
+    NewChange,
+    /// Nothing happened for a while: list the servers anew.
+    Reconnect,
+    /// The URL is used up: list the servers anew.
+    MaxRetries,
+    /// Something that Box doesn't document, as it came. It is a server's text: escape it before you show it.
+    Other(String),
+}
+
+#[derive(Deserialize)]
+struct SignalWire {
+    message: String,
+}
+
+impl Signal {
+    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        let wire: SignalWire = serde_json::from_slice(body).ok()?;
+        Some(match &*wire.message {
+            "new_change" => Signal::NewChange,
+            "reconnect" => Signal::Reconnect,
+            "max_retries" => Signal::MaxRetries,
+            _ => Signal::Other(wire.message),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_refused(hosts: &RealtimeHosts, url: &str) {
+        let error = hosts.permit(url).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RealtimeRefused, "{url}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn only_https_on_boxs_hosts_is_asked() {
+        let hosts = RealtimeHosts::default();
+        let long = format!("https://a.box.com/{}", "x".repeat(10_000));
+        for url in [
+            "https://evil.example/canary",
+            "https://evilbox.com/canary",
+            "https://box.com.evil.example/canary",
+            "https://user@2.realtime.services.box.net/canary",
+            "https://:pw@2.realtime.services.box.net/canary",
+            "https://93.184.216.34/canary",
+            "https://[2001:db8::1]/canary",
+            "https://127.0.0.1/canary",
+            "http://localhost/canary",
+            "javascript:canary",
+            "ftp://a.box.com/canary",
+            "//a.box.com/canary",
+            "",
+            &long,
+        ] {
+            assert_refused(&hosts, url);
+        }
+    }
+
+    #[test]
+    fn plain_http_is_upgraded() {
+        let url = "http://2.realtime.services.box.net/subscribe?channel=c&stream_type=all";
+        let permitted = RealtimeHosts::default().permit(url).unwrap();
+        assert_eq!(permitted.as_str(), url.replace("http:", "https:"));
+    }
+
+    #[test]
+    fn named_hosts_and_loopback_are_permitted_when_asked_for() {
+        let named = RealtimeHosts::default().allow("Proxy.Example");
+        assert_eq!(
+            named.permit("http://proxy.example/x").unwrap().scheme(),
+            "https"
+        );
+        assert_refused(&named, "https://other.proxy.example/");
+        let loopback = RealtimeHosts::default().allow_loopback();
+        assert_eq!(
+            loopback.permit("http://127.0.0.1:1/x").unwrap().scheme(),
+            "http"
+        );
+        assert_refused(&loopback, "http://10.0.0.1/x");
+    }
+
+    #[track_caller]
+    fn server(fields: &str) -> RealtimeServer {
+        let body = format!(r#"{{"entries":[{{"url":"https://a.box.com/"{fields}}}]}}"#);
+        let list = ServerList::decode(body.as_bytes(), &RealtimeHosts::default()).unwrap();
+        list.servers.into_iter().next().expect("one server")
+    }
+
+    #[test]
+    fn both_spellings_of_the_numbers_are_read() {
+        let seconds = Duration::from_secs;
+        for fields in [
+            r#","ttl":"10","max_retries":"7","retry_timeout":610"#,
+            r#","ttl":10,"max_retries":7,"retry_timeout":"610""#,
+        ] {
+            let server = server(fields);
+            assert_eq!(server.ttl(), Some(seconds(600)));
+            assert_eq!(server.max_retries(), 7);
+            assert_eq!(server.retry_timeout(), seconds(610));
+        }
+    }
+
+    #[test]
+    fn absurd_numbers_become_usable_ones() {
+        let seconds = Duration::from_secs;
+        for (given, taken) in [
+            ("0", 610),
+            ("-1", 610),
+            ("null", 610),
+            ("\"x\"", 610),
+            ("1e999", 610),
+            ("1", 10),
+            ("1e300", 1_200),
+        ] {
+            let server = server(&format!(r#","retry_timeout":{given}"#));
+            assert_eq!(server.retry_timeout(), seconds(taken), "{given}");
+        }
+        for (given, taken) in [("0", 1), ("-5", 1), ("1e300", u32::MAX), ("null", 10)] {
+            let server = server(&format!(r#","max_retries":{given}"#));
+            assert_eq!(server.max_retries(), taken, "{given}");
+        }
+        assert_eq!(server("").ttl(), None);
+        assert!(server(r#","ttl":1e300"#).ttl().is_some());
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_used_leaves_the_others() {
+        let body = r#"{"entries":[null,{"type":"x"},{"url":7},{"url":"https://evil.example"},{"url":"https://a.box.com/"}]}"#;
+        let list = ServerList::decode(body.as_bytes(), &RealtimeHosts::default()).unwrap();
+        assert_eq!(list.servers.len(), 1);
+        assert!(list.refused.is_some());
+    }
+
+    #[test]
+    fn signals_are_read_with_and_without_a_version() {
+        assert_eq!(
+            Signal::decode(br#"{"version":1,"message":"new_change"}"#),
+            Some(Signal::NewChange)
+        );
+        assert_eq!(
+            Signal::decode(br#" {"message":"reconnect"}"#),
+            Some(Signal::Reconnect)
+        );
+        assert_eq!(
+            Signal::decode(br#"{"message":"max_retries"}"#),
+            Some(Signal::MaxRetries)
+        );
+        assert_eq!(
+            Signal::decode(br#"{"message":"x"}"#),
+            Some(Signal::Other("x".into()))
+        );
+        for garbage in ["", "<html>", "[\"new_change\"]", "{\"message\":1}", "{"] {
+            assert_eq!(Signal::decode(garbage.as_bytes()), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn debug_does_not_show_the_url() {
+        let server = server("");
+        assert!(!format!("{server:?}").contains("https"));
+    }
+}

@@ -1,0 +1,102 @@
+//! The three requests.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::request::Builder;
+use http::{HeaderName, Method, Request};
+use url::form_urlencoded;
+
+use super::RealtimeServer;
+use crate::auth::AccessToken;
+use crate::config::{Config, RealtimeToken};
+use crate::position::StartAt;
+use crate::transport::TransportRequest;
+
+const AS_USER: HeaderName = HeaderName::from_static("as-user");
+
+/// A list of servers has a few hundred bytes.
+const MAX_SERVER_LIST: usize = 256 * 1024;
+/// 500 events of the largest usual kind have about 2 MiB.
+const MAX_PAGE: usize = 16 * 1024 * 1024;
+/// A signal has some 30 bytes.
+const MAX_SIGNAL: usize = 64 * 1024;
+
+/// How much later than its `retry_timeout` a server's answer may come: the server's clock started later than ours.
+const HOLD_GRACE: Duration = Duration::from_secs(5);
+
+impl Config {
+    /// `OPTIONS /events`.
+    pub(crate) fn list_request(&self, token: &AccessToken) -> TransportRequest {
+        let url = format!("{}/2.0/events", self.api_origin);
+        self.api_request(Method::OPTIONS, &url, token, MAX_SERVER_LIST)
+    }
+
+    /// `GET /events`.
+    pub(crate) fn page_request(
+        &self,
+        from: &StartAt,
+        limit: u32,
+        token: &AccessToken,
+    ) -> TransportRequest {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("stream_type", self.stream_type.as_str())
+            .append_pair("stream_position", from.as_parameter())
+            .append_pair("limit", &limit.to_string())
+            .finish();
+        let url = format!("{}/2.0/events?{query}", self.api_origin);
+        self.api_request(Method::GET, &url, token, MAX_PAGE)
+    }
+
+    /// `GET` to a realtime server. The token goes along only where the caller chose so.
+    pub(crate) fn poll_request(
+        &self,
+        server: &RealtimeServer,
+        from: &StartAt,
+        token: Option<&AccessToken>,
+    ) -> TransportRequest {
+        let mut url = server.url.clone();
+        url.query_pairs_mut()
+            .append_pair("stream_position", from.as_parameter());
+        let request = self
+            .request(Method::GET, url.as_str(), token)
+            .body(Bytes::new())
+            .expect("the realtime URL was checked");
+        let hold = server.retry_timeout().min(self.max_hold) + HOLD_GRACE;
+        TransportRequest::new(request, hold, MAX_SIGNAL)
+    }
+
+    /// Whether a poll wants a token.
+    pub(crate) fn polls_with_token(&self) -> bool {
+        self.realtime_token == RealtimeToken::Send
+    }
+
+    fn api_request(
+        &self,
+        method: Method,
+        url: &str,
+        token: &AccessToken,
+        max_body: usize,
+    ) -> TransportRequest {
+        let mut request = self.request(method, url, Some(token));
+        if let Some(user) = &self.as_user {
+            request = request.header(AS_USER, user);
+        }
+        let request = request
+            .body(Bytes::new())
+            .expect("the API origin was checked");
+        TransportRequest::new(request, self.api_timeout, max_body)
+    }
+
+    fn request(&self, method: Method, url: &str, token: Option<&AccessToken>) -> Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(USER_AGENT, &self.user_agent);
+        match token {
+            Some(token) => request.header(AUTHORIZATION, token.header()),
+            None => request,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a stream is doing.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::error::Error;
+
+/// What a stream is doing, and why.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Status {
+    /// It is fetching events.
+    Fetching,
+    /// It is asking Box for its realtime servers.
+    Listing,
+    /// It is holding a poll and hears of changes at once. The usual state.
+    Listening {
+        /// Since when this poll is held.
+        since: SystemTime,
+    },
+    /// A batch was handed out; the stream goes on when the next one is asked for.
+    Delivering,
+    /// It asked in vain lately, and makes the next request a little later.
+    Waiting {
+        /// When it goes on.
+        until: SystemTime,
+    },
+    /// Something failed, and it will try again.
+    Retrying {
+        /// What failed.
+        because: Error,
+        /// When it tries again.
+        until: SystemTime,
+    },
+    /// No realtime server can be used: it fetches at an interval instead, and hears of changes later than usual.
+    Degraded {
+        /// Why no server can be used.
+        because: Error,
+        /// When it fetches next.
+        until: SystemTime,
+    },
+    /// It has ended: stopped by its handle, by an error that it returned, or by being dropped.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Status::Fetching => f.write_str("fetching events"),
+            Status::Listing => f.write_str("asking for realtime servers"),
+            Status::Listening { .. } => f.write_str("listening"),
+            Status::Delivering => f.write_str("delivering"),
+            Status::Waiting { .. } => f.write_str("waiting"),
+            Status::Retrying { because, .. } => write!(f, "retrying: {because}"),
+            Status::Degraded { because, .. } => {
+                write!(f, "fetching at an interval: {because}")
+            }
+            Status::Stopped => f.write_str("stopped"),
+        }
+    }
+}
