@@ -1,0 +1,197 @@
+//! The client: the three calls, and the ways into a stream.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::auth::{AccessToken, SharedTokens, TokenSource};
+use crate::config::{Config, LongPollClientBuilder};
+use crate::error::{Error, ErrorKind};
+use crate::position::{StartAt, StreamPosition};
+use crate::protocol::{
+    Answer, Page, PageError, RealtimeServer, Signal, read_page, read_servers, read_signal,
+};
+use crate::stream::{BatchStream, EventStream};
+use crate::transport::{HttpTransport, TransportRequest, exchange};
+
+/// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
+pub struct LongPollClient<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// What a client and its streams have in common.
+pub(crate) struct Shared<T> {
+    pub(crate) transport: T,
+    pub(crate) tokens: Arc<SharedTokens>,
+    pub(crate) config: Arc<Config>,
+}
+
+impl LongPollClient<()> {
+    /// Starts from the defaults; [`build`](LongPollClientBuilder::build) takes the transport and the token source.
+    pub fn builder() -> LongPollClientBuilder {
+        LongPollClientBuilder::default()
+    }
+}
+
+impl<T: HttpTransport> LongPollClient<T> {
+    /// A client with the defaults, which [`LongPollClientBuilder`] names.
+    #[must_use]
+    pub fn new(transport: T, tokens: impl TokenSource) -> Self {
+        Self::with_config(transport, Arc::new(tokens), Config::default())
+    }
+
+    pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                transport,
+                tokens: Arc::new(SharedTokens::new(tokens)),
+                config: Arc::new(config),
+            }),
+        }
+    }
+
+    /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.
+    pub fn events(&self, start: StartAt) -> EventStream<T> {
+        EventStream::new(self.batches(start))
+    }
+
+    /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the stream is polled.
+    pub fn batches(&self, start: StartAt) -> BatchStream<T> {
+        BatchStream::new(self.shared.clone(), start, fastrand::u64(..))
+    }
+
+    /// Lists the realtime servers, once: `OPTIONS /events`. Those that the client's
+    /// [policy](crate::RealtimeHosts) refuses are left out.
+    ///
+    /// See <https://developer.box.com/reference/options-events/>.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is retried, apart from one token refresh after a 401. [`ErrorKind::RealtimeRefused`] where servers came
+    /// and all were refused.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the request.
+    pub async fn realtime_servers(&self) -> Result<Vec<RealtimeServer>, Error> {
+        let config = &self.shared.config;
+        let list = self
+            .authorized(
+                |token| config.list_request(token),
+                |answer, token| read_servers(answer, token, &config.realtime_hosts),
+            )
+            .await?;
+        match list.refused {
+            Some(refused) if list.servers.is_empty() => Err(refused),
+            _ => Ok(list.servers),
+        }
+    }
+
+    /// Holds one poll until the server says something.
+    ///
+    /// Waits for the server's [`retry_timeout`](RealtimeServer::retry_timeout) and 5 s more, and no longer than the
+    /// builder's [`max_hold`](LongPollClientBuilder::max_hold).
+    ///
+    /// See <https://developer.box.com/guides/events/user-events/polling/>.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is retried. A silent server gives [`ErrorKind::Transport`], whose source is of the kind
+    /// [`Timeout`](crate::transport::TransportErrorKind::Timeout).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the request. A change that happens meanwhile is behind `position` when you ask again.
+    pub async fn listen(
+        &self,
+        server: &RealtimeServer,
+        position: &StreamPosition,
+    ) -> Result<Signal, Error> {
+        let token = if self.shared.config.polls_with_token() {
+            Some(self.token(None).await?)
+        } else {
+            None
+        };
+        let from = StartAt::from(position);
+        let request = self
+            .shared
+            .config
+            .poll_request(server, &from, token.as_ref());
+        read_signal(self.send(request).await)
+    }
+
+    /// Fetches one page of events: `GET /events`. Takes a position, or a [`StartAt`]: [`StartAt::Now`] gives an empty
+    /// page and the newest position.
+    ///
+    /// See <https://developer.box.com/reference/get-events/>.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is retried, apart from one token refresh after a 401.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the request.
+    pub async fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
+        let from = from.into();
+        let config = &self.shared.config;
+        self.authorized(
+            |token| config.page_request(&from, config.page_limit, token),
+            |answer, token| {
+                read_page(answer, token).map_err(|error| match error {
+                    PageError::Call(error)
+                    | PageError::TooLarge(error)
+                    | PageError::Undecodable(error) => error,
+                })
+            },
+        )
+        .await
+    }
+
+    /// An API call, tried again with a newer token after a 401.
+    async fn authorized<R>(
+        &self,
+        request: impl Fn(&AccessToken) -> TransportRequest,
+        read: impl Fn(Answer, &AccessToken) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let token = self.token(None).await?;
+        let outcome = read(self.send(request(&token)).await, &token);
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::Unauthorized => {
+                let newer = self.token(Some(&token)).await?;
+                if newer == token {
+                    return Err(error);
+                }
+                read(self.send(request(&newer)).await, &newer)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, Error> {
+        self.shared
+            .tokens
+            .token(rejected)
+            .await
+            .map_err(Error::no_token)
+    }
+
+    async fn send(&self, request: TransportRequest) -> Answer {
+        exchange(&self.shared.transport, request).await
+    }
+}
+
+impl<T> Clone for LongPollClient<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for LongPollClient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongPollClient")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Watching and stopping a stream from outside it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::{Event, EventListener};
+
+use crate::position::StreamPosition;
+use crate::status::Status;
+
+/// Watches and stops a stream, from any task or thread. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct StreamHandle {
+    board: Arc<Board>,
+    seen: u64,
+}
+
+impl StreamHandle {
+    pub(crate) fn new(board: Arc<Board>) -> Self {
+        Self { board, seen: 0 }
+    }
+
+    /// What the stream is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.board.status()
+    }
+
+    /// Where to resume: the end of what is handled. `None` until a start at `now` has been resolved.
+    #[must_use]
+    pub fn position(&self) -> Option<StreamPosition> {
+        self.board.posted().position.clone()
+    }
+
+    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
+    /// what came and went in between is left out. The first call returns at once. `None` once the stream has ended and
+    /// that was told.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn changed(&mut self) -> Option<Status> {
+        loop {
+            let changed = self.board.changed.listen();
+            {
+                let posted = self.board.posted();
+                if posted.version != self.seen {
+                    self.seen = posted.version;
+                    return Some(posted.status.clone());
+                }
+                if self.board.is_stopped() {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`.
+    pub fn stop(&self) {
+        self.board.stop();
+    }
+}
+
+/// Where a stream posts what it is doing.
+#[derive(Debug)]
+pub(crate) struct Board {
+    posted: Mutex<Posted>,
+    changed: Event,
+    stopped: AtomicBool,
+    stop: Event,
+}
+
+#[derive(Debug)]
+struct Posted {
+    status: Status,
+    position: Option<StreamPosition>,
+    version: u64,
+}
+
+impl Board {
+    pub(crate) fn new(status: Status, position: Option<StreamPosition>) -> Self {
+        Self {
+            posted: Mutex::new(Posted {
+                status,
+                position,
+                version: 1,
+            }),
+            changed: Event::new(),
+            stopped: AtomicBool::new(false),
+            stop: Event::new(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.posted().status.clone()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn listen_for_stop(&self) -> EventListener {
+        self.stop.listen()
+    }
+
+    pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
+        let mut posted = self.posted();
+        if !self.is_stopped() {
+            posted.status = status;
+        }
+        if posted.position.as_ref() != position {
+            posted.position = position.cloned();
+        }
+        posted.version += 1;
+        drop(posted);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn stop(&self) {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut posted = self.posted();
+        posted.status = Status::Stopped;
+        posted.version += 1;
+        drop(posted);
+        self.stop.notify(usize::MAX);
+        self.changed.notify(usize::MAX);
+    }
+
+    fn posted(&self) -> MutexGuard<'_, Posted> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

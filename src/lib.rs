@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod auth;
+mod batch;
+mod client;
+mod config;
+mod error;
+pub mod event;
+mod handle;
+mod position;
+pub mod protocol;
+mod status;
+mod stream;
+pub mod transport;
+#[path = "../transports/mod.rs"]
+pub mod transports;
+
+pub use auth::{AccessToken, TokenError, TokenFn, TokenSource, token_fn};
+pub use batch::Batch;
+pub use client::LongPollClient;
+pub use config::{LongPollClientBuilder, RealtimeToken, StreamType};
+pub use error::{Error, ErrorKind};
+pub use event::{Event, EventType, Source};
+pub use handle::StreamHandle;
+pub use position::{StartAt, StreamPosition};
+pub use protocol::{Pace, Page, RealtimeHosts, RealtimeServer, RetryPolicy, Signal};
+pub use status::Status;
+pub use stream::{BatchStream, EventStream};
+pub use transport::{HttpTransport, Moment};

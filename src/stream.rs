@@ -1,0 +1,265 @@
+//! The async facade: drives the engine with a transport.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::vec;
+
+use event_listener::EventListener;
+use futures_core::Stream;
+
+use crate::batch::Batch;
+use crate::client::Shared;
+use crate::error::Error;
+use crate::event::Event;
+use crate::handle::{Board, StreamHandle};
+use crate::position::{StartAt, StreamPosition};
+use crate::protocol::{Input, LongPoll, Output};
+use crate::status::Status;
+use crate::transport::{HttpTransport, exchange};
+
+/// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events).
+///
+/// An event counts as handled when the next one is asked for; [`position`](EventStream::position) is the end of the last
+/// page whose events are all handled. Combinators that poll ahead (`buffered`, `ready_chunks`, a channel in between)
+/// therefore acknowledge events before your code has seen them: handle each before asking for the next where that
+/// matters.
+///
+/// Ends after an error, and when its [`handle`](EventStream::handle) stops it.
+///
+/// # Cancellation
+///
+/// The request under way lives in the stream: dropping the future of [`next`](EventStream::next), or a timeout around
+/// it, keeps it going and loses nothing. Dropping the stream ends it.
+#[derive(Debug)]
+#[must_use = "a stream does nothing until it is polled"]
+pub struct EventStream<T: HttpTransport> {
+    batches: BatchStream<T>,
+    page: vec::IntoIter<Event>,
+}
+
+impl<T: HttpTransport> EventStream<T> {
+    pub(crate) fn new(batches: BatchStream<T>) -> Self {
+        Self {
+            batches,
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    /// The next event. `None` once the stream has ended.
+    ///
+    /// # Errors
+    ///
+    /// One that the stream stops with; the kinds of [`ErrorKind`](crate::ErrorKind) say which those are. It is the last
+    /// item. What may pass is retried, and shown in the [status](EventStream::status) meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Where to resume: the end of the last page whose events are all handled. `None` until a start at
+    /// [`StartAt::Now`] has been resolved.
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
+        self.batches.position()
+    }
+
+    /// What the stream is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.batches.status()
+    }
+
+    /// A handle that watches and stops the stream, from anywhere.
+    #[must_use]
+    pub fn handle(&self) -> StreamHandle {
+        self.batches.handle()
+    }
+}
+
+impl<T: HttpTransport> Stream for EventStream<T> {
+    type Item = Result<Event, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.batches.driver.is_stopped() {
+            self.page = Vec::new().into_iter();
+        }
+        loop {
+            if let Some(event) = self.page.next() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            match ready!(Pin::new(&mut self.batches).poll_next(cx)) {
+                Some(Ok(batch)) => self.page = batch.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches).
+///
+/// Asking for the next batch says that the one before is handled. Store [`Batch::position`] once you have handled a
+/// batch, before you ask for the next. Combinators that poll ahead acknowledge before your code has seen the batch.
+///
+/// Ends after an error, and when its [`handle`](BatchStream::handle) stops it.
+///
+/// # Cancellation
+///
+/// The request under way lives in the stream: dropping the future of [`next`](BatchStream::next), or a timeout around
+/// it, keeps it going and loses nothing. Dropping the stream ends it.
+#[derive(Debug)]
+#[must_use = "a stream does nothing until it is polled"]
+pub struct BatchStream<T: HttpTransport> {
+    driver: Driver<T>,
+}
+
+impl<T: HttpTransport> BatchStream<T> {
+    pub(crate) fn new(client: Arc<Shared<T>>, start: StartAt, seed: u64) -> Self {
+        Self {
+            driver: Driver::new(client, start, seed),
+        }
+    }
+
+    /// The next batch, which is never empty. `None` once the stream has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStream::next`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Batch, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`] has been resolved.
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
+        self.driver.engine.position()
+    }
+
+    /// What the stream is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.driver.board.status()
+    }
+
+    /// A handle that watches and stops the stream, from anywhere.
+    #[must_use]
+    pub fn handle(&self) -> StreamHandle {
+        StreamHandle::new(self.driver.board.clone())
+    }
+}
+
+impl<T: HttpTransport> Stream for BatchStream<T> {
+    type Item = Result<Batch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.driver.poll_next(cx)
+    }
+}
+
+/// Carries out what the engine says.
+struct Driver<T: HttpTransport> {
+    client: Arc<Shared<T>>,
+    engine: LongPoll,
+    in_flight: Option<InFlight>,
+    board: Arc<Board>,
+    stop_requested: EventListener,
+}
+
+/// What the engine waits for. `None` comes of a wait that is over.
+type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
+
+impl<T: HttpTransport> Driver<T> {
+    fn new(client: Arc<Shared<T>>, start: StartAt, seed: u64) -> Self {
+        let now = client.transport.now();
+        let engine = LongPoll::new(client.config.clone(), start, seed, now);
+        let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
+        Self {
+            stop_requested: board.listen_for_stop(),
+            client,
+            engine,
+            in_flight: None,
+            board,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.board.is_stopped()
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
+        if self.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready() {
+            self.in_flight = None;
+            return Poll::Ready(None);
+        }
+        if self.in_flight.is_none() {
+            self.engine
+                .handle_input(Input::BatchHandled, self.client.transport.now());
+        }
+        loop {
+            if let Some(in_flight) = &mut self.in_flight {
+                let input = ready!(in_flight.as_mut().poll(cx));
+                self.in_flight = None;
+                if let Some(input) = input {
+                    self.engine.handle_input(input, self.client.transport.now());
+                }
+            }
+            let now = self.client.transport.now();
+            let output = self.engine.poll_output(now);
+            self.board
+                .publish(self.engine.status(), self.engine.position());
+            match output {
+                Output::GetToken { rejected } => {
+                    let tokens = self.client.tokens.clone();
+                    self.in_flight = Some(Box::pin(async move {
+                        Some(Input::Token(tokens.token(rejected.as_ref()).await))
+                    }));
+                }
+                Output::Send(request) => {
+                    let client = self.client.clone();
+                    self.in_flight = Some(Box::pin(async move {
+                        Some(Input::Answer(exchange(&client.transport, request).await))
+                    }));
+                }
+                Output::WaitUntil(until) => {
+                    let client = self.client.clone();
+                    let wait = until.saturating_duration_since(now.monotonic);
+                    self.in_flight = Some(Box::pin(async move {
+                        let slept = client.transport.sleep(wait).await;
+                        slept.err().map(Input::WaitFailed)
+                    }));
+                }
+                Output::Deliver(batch) => return Poll::Ready(Some(Ok(batch))),
+                Output::Stop(error) => {
+                    self.board.stop();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Output::Idle => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<T: HttpTransport> fmt::Debug for Driver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("status", &self.board.status())
+            .field("position", &self.engine.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: HttpTransport> Drop for Driver<T> {
+    fn drop(&mut self) {
+        self.board.stop();
+    }
+}

@@ -1,0 +1,280 @@
+//! The contract between the client and an HTTP library.
+//!
+//! A transport moves bytes and keeps time; it knows nothing of Box. Whoever implements [`HttpTransport`] promises:
+//!
+//! - **A status is an answer.** 3xx, 4xx and 5xx come back as `Ok`, with their headers. Redirects are never followed.
+//! - **The request goes out as given.** Besides `Host`, `Connection`, `Accept`, `Accept-Encoding`, `User-Agent` and
+//!   `Content-Length` nothing is added: no `Referer`, no cookies.
+//! - **A body is whole or it is an error.** A body cut short is [`TransportErrorKind::Body`], one longer than
+//!   [`TransportRequest::max_body`] is [`TransportErrorKind::BodyTooLarge`], counted after decompression and while it
+//!   streams in, so that a hostile server can't fill the memory.
+//! - **No time limit of its own** on an answer: a held poll takes minutes. The client races [`send`](HttpTransport::send)
+//!   against [`sleep`](HttpTransport::sleep) and drops what is late. A connect timeout belongs to the transport.
+//! - **Dropping the future of `send` ends the request**, and its connection is never used again.
+//! - **Nothing secret is shown.** An error, its source included, prints no URL and no header.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+
+/// An HTTP library, seen from the client: it sends requests, sleeps and tells the time.
+///
+/// The three belong together, so that a timer can't be missing, belong to another runtime, or run on another clock than
+/// the one a test controls. The trait is object-safe: `Arc<dyn HttpTransport>` is itself a transport.
+///
+/// See the [module documentation](self) for what an implementation promises.
+#[async_trait]
+pub trait HttpTransport: Send + Sync + 'static {
+    /// Sends one request and reads the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// Only where there is no whole answer; see [`TransportErrorKind`]. A status is never an error.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the request and closes its connection.
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError>;
+
+    /// Sleeps for at least `duration`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportErrorKind::Runtime`], where no runtime is there to sleep on.
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError>;
+
+    /// The time, on both clocks.
+    fn now(&self) -> Moment {
+        Moment::read_clocks()
+    }
+}
+
+#[async_trait]
+impl<T: HttpTransport + ?Sized> HttpTransport for Arc<T> {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        (**self).send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        (**self).sleep(duration).await
+    }
+
+    fn now(&self) -> Moment {
+        (**self).now()
+    }
+}
+
+/// One moment on two clocks: the monotonic one measures waits, the wall clock dates what is shown and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The monotonic clock.
+    pub monotonic: Instant,
+    /// The wall clock, which may jump.
+    pub wall: SystemTime,
+}
+
+impl Moment {
+    /// Reads the operating system's clocks.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the default of the one trait that tells the time"
+    )]
+    pub fn read_clocks() -> Self {
+        Self {
+            monotonic: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    /// What the wall clock will say at `instant`, unless it is set in between.
+    pub(crate) fn wall_at(self, instant: Instant) -> SystemTime {
+        let ahead = instant.saturating_duration_since(self.monotonic);
+        self.wall.checked_add(ahead).unwrap_or(self.wall)
+    }
+}
+
+/// A request, and the limits of its answer.
+#[derive(Clone)]
+#[must_use]
+pub struct TransportRequest {
+    request: Request<Bytes>,
+    timeout: Duration,
+    max_body: usize,
+}
+
+impl TransportRequest {
+    /// A request whose answer is awaited for `timeout` and has a body of at most `max_body` bytes.
+    pub fn new(request: Request<Bytes>, timeout: Duration, max_body: usize) -> Self {
+        Self {
+            request,
+            timeout,
+            max_body,
+        }
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Request<Bytes> {
+        &self.request
+    }
+
+    /// The request, to be sent.
+    #[must_use]
+    pub fn into_request(self) -> Request<Bytes> {
+        self.request
+    }
+
+    /// How long the client waits before it drops the future of [`send`](HttpTransport::send).
+    ///
+    /// Only for libraries that keep a dropped request's socket open: they close it when this has passed. The others
+    /// ignore it.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The longest body to accept, in bytes, after decompression.
+    #[must_use]
+    pub fn max_body(&self) -> usize {
+        self.max_body
+    }
+}
+
+/// Shows the method and the host. The path and query of a realtime URL, and the headers, are secrets.
+impl fmt::Debug for TransportRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportRequest")
+            .field("method", self.request.method())
+            .field("host", &self.request.uri().host())
+            .field("timeout", &self.timeout)
+            .field("max_body", &self.max_body)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends a request, and gives up when its time is over.
+pub(crate) async fn exchange<T: HttpTransport + ?Sized>(
+    transport: &T,
+    request: TransportRequest,
+) -> Result<Response<Bytes>, TransportError> {
+    let max_body = request.max_body();
+    let mut timeout = transport.sleep(request.timeout());
+    let mut answer = transport.send(request);
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(match answer {
+                Ok(answer) if answer.body().len() > max_body => {
+                    Err(TransportError::new(TransportErrorKind::BodyTooLarge))
+                }
+                answer => answer,
+            });
+        }
+        timeout.as_mut().poll(cx).map(|slept| {
+            Err(slept
+                .err()
+                .unwrap_or_else(|| TransportError::new(TransportErrorKind::Timeout)))
+        })
+    })
+    .await
+}
+
+/// Why there is no whole answer.
+///
+/// The text of the error is the kind's; the cause, where the transport gave one, is its
+/// [`source`](StdError::source). Neither prints a URL or a header.
+#[derive(Clone)]
+pub struct TransportError {
+    kind: TransportErrorKind,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure a [`TransportError`] is, and what that means for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportErrorKind {
+    /// No connection: refused, unreachable, unknown host, connect timeout. Nothing was sent; a retry is safe.
+    Connect,
+    /// The answer took longer than [`TransportRequest::timeout`].
+    Timeout,
+    /// The connection ended before the answer's headers were complete. The server may have acted on the request.
+    Interrupted,
+    /// The connection ended inside the body, or the body's framing was wrong.
+    Body,
+    /// The body is longer than [`TransportRequest::max_body`]. The same request would give the same body.
+    BodyTooLarge,
+    /// The TLS handshake failed, or the certificate is not trusted. Nothing of the request was sent.
+    Tls,
+    /// The transport can't send such a request, ever.
+    InvalidRequest,
+    /// Called where the transport's runtime is not. A retry can't help: the client's streams stop.
+    Runtime,
+    /// Anything else. May pass.
+    Other,
+}
+
+impl TransportError {
+    /// An error without a cause to show.
+    #[must_use]
+    pub fn new(kind: TransportErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// An error with its cause, whose text must show no URL and no header.
+    #[must_use]
+    pub fn with_source(
+        kind: TransportErrorKind,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            source: Some(Arc::from(source.into())),
+        }
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> TransportErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            TransportErrorKind::Connect => "could not connect",
+            TransportErrorKind::Timeout => "no answer in time",
+            TransportErrorKind::Interrupted => "the connection ended before the answer",
+            TransportErrorKind::Body => "the connection ended inside the answer's body",
+            TransportErrorKind::BodyTooLarge => "the answer's body is too large",
+            TransportErrorKind::Tls => "TLS failed",
+            TransportErrorKind::InvalidRequest => "the transport cannot send this request",
+            TransportErrorKind::Runtime => "the transport's runtime is not running here",
+            TransportErrorKind::Other => "the transport failed",
+        })
+    }
+}
+
+impl fmt::Debug for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportError")
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl StdError for TransportError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,273 @@
+//! `reqwest` on tokio.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use reqwest::{Client, ClientBuilder, Url};
+
+use crate::config::is_loopback;
+use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
+
+/// Long enough for a distant host and a slow handshake; the next server is tried after it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// [`reqwest`](https://docs.rs/reqwest) on tokio: the default. Needs a tokio runtime with time and I/O enabled.
+///
+/// Choose it where the application runs on tokio. Held polls cost some 25 KB each and no thread.
+///
+/// - TLS is rustls, with the operating system's certificates. On a machine without any, `http` works and `https` fails
+///   with [`TransportErrorKind::Tls`] and a source that says what is missing.
+/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but never for loopback.
+/// - No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s; TCP keep-alive.
+/// - One transport belongs to one runtime: its pooled connections end with the runtime that made them.
+///
+/// Cloning is cheap, and clones share connections.
+#[derive(Clone)]
+pub struct ReqwestTransport {
+    client: Client,
+    /// For loopback, without proxies. `None`: the user's own client, for everything.
+    direct: Option<Direct>,
+    /// Why `https` can't be used.
+    no_tls: Option<TransportError>,
+}
+
+/// Made when loopback is first asked, which outside tests is never.
+#[derive(Clone, Default)]
+struct Direct(Arc<OnceLock<Client>>);
+
+impl ReqwestTransport {
+    /// A transport of its own, with rustls.
+    ///
+    /// # Errors
+    ///
+    /// When reqwest can't set up a client at all. Missing certificates are no error here; they are when `https` is used.
+    pub fn new() -> Result<Self, TransportError> {
+        Self::build(Self::client_builder)
+    }
+
+    /// A transport of its own, with the platform's TLS library: Schannel, Secure Transport, or OpenSSL.
+    ///
+    /// # Errors
+    ///
+    /// When the library can't be set up.
+    #[cfg(feature = "reqwest-native-tls")]
+    pub fn with_native_tls() -> Result<Self, TransportError> {
+        Self::build(|| Self::client_builder().tls_backend_native())
+    }
+
+    /// A transport over a client of yours.
+    ///
+    /// Make it from [`client_builder`](Self::client_builder), or keep what that sets: a client that follows redirects, has
+    /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport). An answer that came by
+    /// a redirect is turned into an error, so that at least it is noticed.
+    #[must_use]
+    pub fn with_client(client: Client) -> Self {
+        Self {
+            client,
+            direct: None,
+            no_tls: None,
+        }
+    }
+
+    /// A reqwest builder with what the [contract](crate::transport) wants, to add to: extra roots, a proxy, a DNS resolver.
+    pub fn client_builder() -> ClientBuilder {
+        Client::builder()
+            .tls_backend_rustls()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
+            .tcp_keepalive_retries(KEEPALIVE_PROBES)
+    }
+
+    fn build(builder: impl Fn() -> ClientBuilder) -> Result<Self, TransportError> {
+        let direct = Some(Direct::default());
+        match builder().build() {
+            Ok(client) => Ok(Self {
+                client,
+                direct,
+                no_tls: None,
+            }),
+            // The certificates are the one thing that a machine may lack; without them there is plain http.
+            Err(error) => Ok(Self {
+                client: builder()
+                    .tls_certs_only([])
+                    .build()
+                    .map_err(|error| failure(TransportErrorKind::Other, error))?,
+                direct,
+                no_tls: Some(TransportError::with_source(
+                    TransportErrorKind::Tls,
+                    NoCertificates(error.without_url()),
+                )),
+            }),
+        }
+    }
+
+    fn client_for(&self, url: &Url) -> Result<&Client, TransportError> {
+        match &self.direct {
+            Some(direct) if is_loopback(url) => direct.client(),
+            _ => Ok(&self.client),
+        }
+    }
+}
+
+impl Direct {
+    fn client(&self) -> Result<&Client, TransportError> {
+        if let Some(client) = self.0.get() {
+            return Ok(client);
+        }
+        let client = ReqwestTransport::client_builder()
+            .tls_certs_only([])
+            .no_proxy()
+            .build()
+            .map_err(|error| failure(TransportErrorKind::Other, error))?;
+        Ok(self.0.get_or_init(|| client))
+    }
+}
+
+#[async_trait]
+impl HttpTransport for ReqwestTransport {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        require_runtime()?;
+        let max_body = request.max_body();
+        let request = reqwest::Request::try_from(request.into_request())
+            .map_err(|error| failure(TransportErrorKind::InvalidRequest, error))?;
+        if let Some(missing) = &self.no_tls
+            && request.url().scheme() == "https"
+        {
+            return Err(missing.clone());
+        }
+        let asked = request.url().clone();
+        let answer = self
+            .client_for(&asked)?
+            .execute(request)
+            .await
+            .map_err(|error| {
+                let kind = kind_before_headers(&error, asked.scheme() == "https");
+                failure(kind, error)
+            })?;
+        if *answer.url() != asked {
+            return Err(TransportError::with_source(
+                TransportErrorKind::InvalidRequest,
+                "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
+            ));
+        }
+        read(answer, max_body).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        require_runtime()?;
+        tokio::time::sleep(duration).await;
+        Ok(())
+    }
+}
+
+async fn read(
+    mut answer: reqwest::Response,
+    max_body: usize,
+) -> Result<Response<Bytes>, TransportError> {
+    let too_large = || TransportError::new(TransportErrorKind::BodyTooLarge);
+    let announced = answer.content_length().unwrap_or(0);
+    if announced > max_body as u64 {
+        return Err(too_large());
+    }
+    let mut parts = Response::new(());
+    *parts.status_mut() = answer.status();
+    *parts.version_mut() = answer.version();
+    *parts.headers_mut() = std::mem::take(answer.headers_mut());
+    let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_body => return Err(too_large()),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(parts.map(|()| body.freeze())),
+            Err(error) if error.is_timeout() => {
+                return Err(failure(TransportErrorKind::Timeout, error));
+            }
+            Err(error) => return Err(failure(TransportErrorKind::Body, error)),
+        }
+    }
+}
+
+/// `reqwest` panics where tokio is not running.
+fn require_runtime() -> Result<(), TransportError> {
+    tokio::runtime::Handle::try_current()
+        .map(drop)
+        .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))
+}
+
+/// What an error means that came before the answer's headers. The library's own flags tell the phase; within the
+/// connect phase a failure that no socket, timer or resolver reported is TLS's.
+fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKind {
+    if !error.is_connect() {
+        return if error.is_timeout() {
+            TransportErrorKind::Timeout
+        } else {
+            TransportErrorKind::Interrupted
+        };
+    }
+    let of_the_network = error.is_timeout()
+        || error.is_dns()
+        || causes(error).any(|cause| {
+            cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.raw_os_error().is_some())
+        });
+    if https && !of_the_network {
+        TransportErrorKind::Tls
+    } else {
+        TransportErrorKind::Connect
+    }
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+/// Without its URL, which may be a secret.
+fn failure(kind: TransportErrorKind, error: reqwest::Error) -> TransportError {
+    TransportError::with_source(kind, error.without_url())
+}
+
+/// Why `https` can't be used on this machine.
+#[derive(Debug)]
+struct NoCertificates(reqwest::Error);
+
+impl fmt::Display for NoCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no certificate authorities on this machine: install its ca-certificates package, or name a bundle in SSL_CERT_FILE",
+        )
+    }
+}
+
+impl StdError for NoCertificates {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Debug for ReqwestTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestTransport")
+            .field("tls", &self.no_tls.is_none())
+            .finish_non_exhaustive()
+    }
+}
