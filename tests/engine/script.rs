@@ -1,0 +1,328 @@
+//! A conversation with the engine: what it must ask, and what it is told. Time passes only where the engine waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::{
+    AccessToken, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, Status, TokenError,
+};
+use http::{Method, Response};
+
+/// The engine, at some point of the conversation.
+pub(crate) struct Script {
+    engine: LongPoll,
+    now: Moment,
+    waited: Duration,
+    token: &'static str,
+    asked: Option<TransportRequest>,
+}
+
+impl Script {
+    /// An engine with the defaults.
+    pub(crate) fn start(at: &str) -> Self {
+        Self::with(LongPollClient::builder(), at)
+    }
+
+    /// An engine with some settings.
+    pub(crate) fn with(builder: LongPollClientBuilder, at: &str) -> Self {
+        let now = Moment::read_clocks();
+        let start: StartAt = at.parse().expect("a start");
+        Self {
+            engine: LongPoll::new(Arc::new(builder.config().unwrap()), start, 7, now),
+            now,
+            waited: Duration::ZERO,
+            token: "token-1",
+            asked: None,
+        }
+    }
+
+    /// An engine that is listening at position 100, to the first of so many servers.
+    pub(crate) fn listening(servers: usize) -> Self {
+        Self::listening_with(LongPollClient::builder(), servers)
+    }
+
+    pub(crate) fn listening_with(builder: LongPollClientBuilder, servers: usize) -> Self {
+        let mut script = Self::with(builder, "100");
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_list().reply(server_list(servers));
+        script.expect_listen("100");
+        script
+    }
+
+    /// The next thing that the engine wants apart from tokens and time.
+    fn next(&mut self) -> Output {
+        loop {
+            match self.engine.poll_output(self.now) {
+                Output::WaitUntil(at) => {
+                    let wait = at - self.now.monotonic;
+                    self.waited += wait;
+                    self.pass(wait);
+                }
+                Output::GetToken { rejected: None } => self.give_token(),
+                output => return output,
+            }
+        }
+    }
+
+    fn give_token(&mut self) {
+        let token = AccessToken::new(self.token).unwrap();
+        self.input(Input::Token(Ok(token)));
+    }
+
+    fn input(&mut self, input: Input) {
+        self.engine.handle_input(input, self.now);
+    }
+
+    /// Lets time pass while the engine waits for an answer or for its consumer.
+    pub(crate) fn pass(&mut self, time: Duration) -> &mut Self {
+        self.now.monotonic += time;
+        self.now.wall += time;
+        self
+    }
+
+    #[track_caller]
+    fn expect_request(&mut self, method: &Method, path: &str) -> String {
+        let output = self.next();
+        let Output::Send(request) = output else {
+            panic!("expected {method} {path}, got {output:?}");
+        };
+        let uri = request.request().uri().clone();
+        assert_eq!(request.request().method(), method, "{uri}");
+        assert_eq!(uri.path(), path, "{uri}");
+        self.asked = Some(request);
+        uri.query().unwrap_or_default().to_owned()
+    }
+
+    /// A page is asked for, from that position.
+    #[track_caller]
+    pub(crate) fn expect_fetch(&mut self, from: &str) -> &mut Self {
+        let query = self.expect_request(&Method::GET, "/2.0/events");
+        let wanted = format!("stream_position={from}");
+        assert!(query.split('&').any(|pair| pair == wanted), "{query}");
+        self
+    }
+
+    /// The servers are asked for.
+    #[track_caller]
+    pub(crate) fn expect_list(&mut self) -> &mut Self {
+        self.expect_request(&Method::OPTIONS, "/2.0/events");
+        self
+    }
+
+    /// A poll is held, at that position.
+    #[track_caller]
+    pub(crate) fn expect_listen(&mut self, at: &str) -> &mut Self {
+        let query = self.expect_request(&Method::GET, "/subscribe");
+        assert_eq!(
+            query,
+            format!("channel=c&stream_type=all&stream_position={at}")
+        );
+        self
+    }
+
+    /// A poll is held, after the servers were listed anew or not.
+    #[track_caller]
+    pub(crate) fn expect_list_or_listen(&mut self) -> &mut Self {
+        if self.expect_any().asked().request().method() == Method::OPTIONS {
+            self.reply(server_list(1)).expect_any();
+        }
+        assert_eq!(self.asked().request().uri().path(), "/subscribe");
+        self
+    }
+
+    /// Anything is asked.
+    #[track_caller]
+    pub(crate) fn expect_any(&mut self) -> &mut Self {
+        let output = self.next();
+        let Output::Send(request) = output else {
+            panic!("expected a request, got {output:?}");
+        };
+        self.asked = Some(request);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_limit(&self, limit: u32) -> &Self {
+        let query = self.asked().request().uri().query().unwrap_or_default();
+        let wanted = format!("limit={limit}");
+        assert!(query.split('&').any(|pair| pair == wanted), "{query}");
+        self
+    }
+
+    /// The request that was asked last.
+    pub(crate) fn asked(&self) -> &TransportRequest {
+        self.asked.as_ref().expect("a request")
+    }
+
+    /// The host that was asked last.
+    pub(crate) fn host(&self) -> String {
+        self.asked().request().uri().host().unwrap().to_owned()
+    }
+
+    /// Answers the request. What the engine waits is counted from here.
+    pub(crate) fn reply(&mut self, answer: Answer) -> &mut Self {
+        self.waited = Duration::ZERO;
+        self.input(Input::Answer(answer));
+        self
+    }
+
+    /// How long the engine has waited since the last answer.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_waited(&self, least: f64, most: f64) -> &Self {
+        let waited = self.waited.as_secs_f64();
+        assert!(
+            (least..=most + 0.002).contains(&waited),
+            "waited {waited} s, expected {least} to {most}"
+        );
+        self
+    }
+
+    /// A batch is handed out, and handled.
+    #[track_caller]
+    pub(crate) fn expect_batch(&mut self, ids: &[&str]) -> &mut Self {
+        self.expect_unhandled_batch(ids).handled()
+    }
+
+    /// A batch is handed out, and kept.
+    #[track_caller]
+    pub(crate) fn expect_unhandled_batch(&mut self, ids: &[&str]) -> &mut Self {
+        let output = self.next();
+        let Output::Deliver(batch) = output else {
+            panic!("expected a batch of {ids:?}, got {output:?}");
+        };
+        let delivered: Vec<&str> = batch
+            .iter()
+            .map(|event| event.id().unwrap_or("-"))
+            .collect();
+        assert_eq!(delivered, ids);
+        self
+    }
+
+    pub(crate) fn handled(&mut self) -> &mut Self {
+        self.input(Input::BatchHandled);
+        self
+    }
+
+    /// A newer token than the last is asked for.
+    #[track_caller]
+    pub(crate) fn expect_refresh(&mut self) -> &mut Self {
+        let output = self.next();
+        let Output::GetToken { rejected } = output else {
+            panic!("expected a refresh, got {output:?}");
+        };
+        assert_eq!(rejected, Some(AccessToken::new(self.token).unwrap()));
+        self
+    }
+
+    pub(crate) fn give_newer_token(&mut self, token: &'static str) -> &mut Self {
+        self.token = token;
+        self.give_token();
+        self
+    }
+
+    pub(crate) fn fail_token(&mut self, error: TokenError) -> &mut Self {
+        self.waited = Duration::ZERO;
+        self.input(Input::Token(Err(error)));
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_stop(&mut self, kind: ErrorKind) -> &mut Self {
+        let output = self.next();
+        let Output::Stop(error) = output else {
+            panic!("expected a stop, got {output:?}");
+        };
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(matches!(self.next(), Output::Idle));
+        self
+    }
+
+    /// Nothing goes on before the consumer asks.
+    #[track_caller]
+    pub(crate) fn expect_idle(&mut self) -> &mut Self {
+        let output = self.next();
+        assert!(matches!(output, Output::Idle), "{output:?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_position(&self, position: &str) -> &Self {
+        let at = self.engine.position().map(ToString::to_string);
+        assert_eq!(at.as_deref(), Some(position));
+        self
+    }
+
+    /// What the engine is doing while it waits.
+    #[track_caller]
+    pub(crate) fn status(&mut self) -> Status {
+        let output = self.engine.poll_output(self.now);
+        assert!(matches!(output, Output::WaitUntil(_)), "{output:?}");
+        self.engine.status()
+    }
+}
+
+fn response(status: u16, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Answer {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    Ok(response.body(body.into()).unwrap())
+}
+
+/// A page with such events; the next position is given as JSON.
+pub(crate) fn page(next: &str, ids: &[&str]) -> Answer {
+    let entries: Vec<String> = ids
+        .iter()
+        .map(|id| match *id {
+            "-" => r#"{"event_type":"ITEM_CREATE"}"#.to_owned(),
+            id => format!(r#"{{"event_id":"{id}"}}"#),
+        })
+        .collect();
+    body(&format!(
+        r#"{{"chunk_size":{},"next_stream_position":{next},"entries":[{}]}}"#,
+        ids.len(),
+        entries.join(",")
+    ))
+}
+
+/// A list of so many servers, of 7 polls and 10 minutes each.
+pub(crate) fn server_list(servers: usize) -> Answer {
+    let entries: Vec<String> = (1..=servers)
+        .map(|n| {
+            format!(
+                r#"{{"type":"realtime_server","url":"http://{n}.realtime.services.box.net/subscribe?channel=c&stream_type=all","ttl":"10","max_retries":"7","retry_timeout":610}}"#
+            )
+        })
+        .collect();
+    body(&format!(
+        r#"{{"chunk_size":{servers},"entries":[{}]}}"#,
+        entries.join(",")
+    ))
+}
+
+pub(crate) fn signal(message: &str) -> Answer {
+    body(&format!(r#"{{"message":"{message}"}}"#))
+}
+
+/// 200 with that body.
+pub(crate) fn body(text: &str) -> Answer {
+    response(200, &[], text.to_owned())
+}
+
+pub(crate) fn status(status: u16) -> Answer {
+    response(status, &[], "")
+}
+
+pub(crate) fn status_with(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+    response(status, headers, body.to_owned())
+}
+
+pub(crate) fn failed(kind: TransportErrorKind) -> Answer {
+    Err(TransportError::new(kind))
+}
