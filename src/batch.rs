@@ -21,6 +21,13 @@ impl Batch {
         &self.events
     }
 
+    /// How many events there are; at least one.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// The events, one after the other.
     pub fn iter(&self) -> std::slice::Iter<'_, Event> {
         self.events.iter()

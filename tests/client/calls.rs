@@ -1,0 +1,158 @@
+//! The three calls by themselves.
+
+use std::time::Duration;
+
+use box_longpoll::transport::{TransportError, TransportErrorKind};
+use box_longpoll::{Error, ErrorKind, RealtimeHosts, Signal, StartAt, StreamPosition};
+use box_longpoll_testkit::{Endpoint, Fault};
+use std::error::Error as _;
+
+use crate::world::{TOKEN, build, builder, client, fake_box, in_time};
+
+#[tokio::test]
+async fn the_three_calls_follow_an_account_by_hand() {
+    let server = fake_box(|_| ());
+    let client = client(&server);
+
+    let now = client.fetch(StartAt::Now).await.unwrap();
+    assert!(now.events.is_empty());
+    let position = now.next_position.unwrap();
+
+    let servers = client.realtime_servers().await.unwrap();
+    assert_eq!(servers.len(), 1);
+    assert_eq!(servers[0].max_retries(), 10);
+
+    server.append(TOKEN, 3);
+    let signal = in_time(client.listen(&servers[0], &position)).await;
+    assert_eq!(signal.unwrap(), Signal::NewChange);
+
+    let page = client.fetch(&position).await.unwrap();
+    let ids: Vec<_> = page.events.iter().filter_map(|event| event.id()).collect();
+    assert_eq!(ids, server.event_ids(TOKEN));
+    assert!(page.next_position.is_some_and(|next| next != position));
+}
+
+#[tokio::test]
+async fn a_page_from_the_oldest_event_has_the_whole_log() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 7);
+    let page = client(&server).fetch(StartAt::Oldest).await.unwrap();
+    assert_eq!(page.events.len(), 7);
+}
+
+async fn fetch_error(fault: Fault) -> Error {
+    let server = fake_box(|_| ());
+    server.queue_fault(Endpoint::Events, fault, 1);
+    client(&server).fetch(StartAt::Now).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn an_error_has_boxs_own_words() {
+    let error = fetch_error(Fault::RateLimited { seconds: 7 }).await;
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.status().unwrap(), 429);
+    assert_eq!(error.code(), Some("rate_limit_exceeded"));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    assert!(error.request_id().is_some());
+    assert_eq!(
+        fetch_error(Fault::BadPosition).await.kind(),
+        ErrorKind::PositionRejected
+    );
+    assert_eq!(
+        fetch_error(Fault::Forbidden).await.kind(),
+        ErrorKind::Forbidden
+    );
+    assert_eq!(
+        fetch_error(Fault::UnauthorizedEmpty).await.kind(),
+        ErrorKind::Unauthorized
+    );
+    assert_eq!(
+        fetch_error(Fault::Html).await.kind(),
+        ErrorKind::UnexpectedAnswer
+    );
+    assert_eq!(
+        fetch_error(Fault::TruncatedJson).await.kind(),
+        ErrorKind::PageUndecodable
+    );
+}
+
+#[tokio::test]
+async fn a_servers_text_is_escaped_and_cut_in_errors() {
+    let error = fetch_error(Fault::Status {
+        status: 500,
+        headers: [].into(),
+        body: format!(
+            r#"{{"code":"\u001b[2J","message":"{}"}}"#,
+            "x".repeat(10_000)
+        ),
+    })
+    .await;
+    let text = error.to_string();
+    assert!(text.contains("\\u{1b}[2J"), "{text}");
+    assert!(text.len() < 500, "{} bytes", text.len());
+}
+
+#[tokio::test]
+async fn a_silent_server_is_told_from_one_that_cannot_be_reached() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).api_timeout(Duration::from_millis(200)));
+    server.queue_fault(Endpoint::Events, Fault::Silence, 1);
+    let error = client.fetch(StartAt::Now).await.unwrap_err();
+    assert_eq!(transport_kind(&error), TransportErrorKind::Timeout);
+
+    drop(server);
+    let error = client.fetch(StartAt::Now).await.unwrap_err();
+    assert_eq!(transport_kind(&error), TransportErrorKind::Connect);
+}
+
+fn transport_kind(error: &Error) -> TransportErrorKind {
+    assert_eq!(error.kind(), ErrorKind::Transport);
+    let source = error.source().expect("a source");
+    source
+        .downcast_ref::<TransportError>()
+        .expect("a transport error")
+        .kind()
+}
+
+#[tokio::test]
+async fn a_list_of_servers_that_policy_refuses_is_an_error() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).realtime_hosts(RealtimeHosts::default()));
+    let error = client.realtime_servers().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RealtimeRefused);
+}
+
+#[tokio::test]
+async fn as_user_selects_the_users_account() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).as_user("42"));
+    client.fetch(StartAt::Now).await.unwrap();
+    client.realtime_servers().await.unwrap();
+    for request in server.requests() {
+        assert_eq!(request.as_user.as_deref(), Some("42"));
+        assert!(request.user_agent.unwrap().starts_with("box-longpoll/"));
+    }
+}
+
+#[test]
+fn positions_are_text_that_can_be_stored_and_checked() {
+    let position: StreamPosition = "1152922976252290886".parse().unwrap();
+    let json = serde_json::to_string(&position).unwrap();
+    assert_eq!(json, "\"1152922976252290886\"");
+    assert_eq!(
+        serde_json::from_str::<StreamPosition>(&json).unwrap(),
+        position
+    );
+    let long = "9".repeat(513);
+    for refused in ["", "now", "NOW", "1 2", "1\n2", "\u{7f}", &long] {
+        let error = refused.parse::<StreamPosition>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{refused:?}");
+        assert!(serde_json::from_value::<StreamPosition>(refused.into()).is_err());
+    }
+    assert_eq!("now".parse::<StartAt>().unwrap(), StartAt::Now);
+    assert_eq!("oldest".parse::<StartAt>().unwrap(), StartAt::Oldest);
+    assert_eq!(
+        "7".parse::<StartAt>().unwrap(),
+        StartAt::At("7".parse().unwrap())
+    );
+}

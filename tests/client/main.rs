@@ -1,0 +1,11 @@
+//! The client against the emulator, over real sockets, by its public API.
+
+#![cfg(feature = "reqwest")]
+
+mod calls;
+mod faults;
+mod modes;
+mod secrets;
+mod streams;
+mod tokens;
+mod world;

@@ -1,0 +1,90 @@
+//! The ways in which Box may turn out to behave: the client is right in each.
+
+use std::time::Duration;
+
+use box_longpoll::{Pace, RealtimeToken, StartAt, Status};
+use box_longpoll_testkit::{PollPosition, Settings, Spelling};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
+
+/// Sixty events, appended one by one as the ones before have come, are all seen, in order, once.
+#[rstest]
+#[case::with_strings(|settings: &mut Settings| {
+    settings.position_spelling = Spelling::String;
+    settings.retry_timeout = json!("610");
+    settings.list_types = false;
+})]
+#[case::with_numbers(|settings: &mut Settings| {
+    settings.ttl = json!(10);
+    settings.max_retries = json!(10);
+    settings.signal_version = true;
+})]
+#[case::where_the_poll_ignores_the_position(|settings: &mut Settings| {
+    settings.poll_position = PollPosition::Ignored;
+    settings.hold_ms = 300;
+})]
+#[case::where_every_poll_says_new_change(|settings: &mut Settings| {
+    settings.poll_position = PollPosition::AlwaysNewChange;
+})]
+#[case::where_signals_are_lost(|settings: &mut Settings| {
+    settings.drop_signals = true;
+    settings.hold_ms = 100;
+})]
+#[case::where_events_show_late(|settings: &mut Settings| settings.visible_after_ms = 100)]
+#[case::where_events_repeat(|settings: &mut Settings| settings.repeat_rate = 0.5)]
+#[case::where_times_are_out_of_order(|settings: &mut Settings| settings.reorder_rate = 0.5)]
+#[case::where_pages_are_short(|settings: &mut Settings| settings.short_page_rate = 0.9)]
+#[case::where_pages_are_empty(|settings: &mut Settings| settings.empty_page_rate = 0.5)]
+#[case::where_urls_are_used_up_at_once(|settings: &mut Settings| {
+    settings.polls_per_url = Some(1);
+    settings.max_retries_status = 404;
+})]
+#[case::where_holds_are_short(|settings: &mut Settings| settings.hold_ms = 20)]
+#[case::with_five_servers(|settings: &mut Settings| settings.realtime_servers = 5)]
+#[case::without_servers(|settings: &mut Settings| settings.realtime_servers = 0)]
+#[case::where_the_poll_wants_a_token(|settings: &mut Settings| {
+    settings.realtime_needs_token = true;
+})]
+#[case::where_calls_are_limited(|settings: &mut Settings| settings.calls_per_minute = Some(1_000))]
+#[tokio::test]
+async fn every_event_is_seen_once_and_in_order(#[case] change: fn(&mut Settings)) {
+    let server = fake_box(change);
+    // A pace that lets the test end soon; the default one has its own tests.
+    let pace = Pace::default().burst(20).per_minute(1_200);
+    let mut events = build(builder(&server).pace(pace)).events(StartAt::Oldest);
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        server.append(TOKEN, 3);
+        let log = server.event_ids(TOKEN);
+        let missing = log.len() - ids.len();
+        ids.extend(next_ids(&mut events, missing).await);
+    }
+    assert_eq!(ids, server.event_ids(TOKEN));
+}
+
+#[tokio::test]
+async fn a_poll_that_wants_a_token_gets_one_only_where_the_caller_chose_so() {
+    let server = fake_box(|settings| settings.realtime_needs_token = true);
+    let client = build(builder(&server).realtime_token(RealtimeToken::Send));
+    let batches = crate::world::listening(&server, &client).await;
+    assert!(matches!(batches.status(), Status::Listening { .. }));
+    assert_eq!(server.counters().realtime.with_authorization, 1);
+}
+
+#[tokio::test]
+async fn a_held_poll_is_not_held_longer_than_the_caller_says() {
+    let server = fake_box(|settings| settings.drop_signals = true);
+    let client = build(builder(&server).max_hold(Duration::from_secs(1)));
+    let mut events = client.events(StartAt::Oldest);
+    server.append(TOKEN, 1);
+    next_ids(&mut events, 1).await;
+    // The next one is not signalled: the poll's end finds it.
+    let appended = async {
+        crate::world::holds(&server, |emulator| emulator.counters().open_polls == 1).await;
+        server.append(TOKEN, 1);
+    };
+    let (ids, ()) = in_time(async { tokio::join!(next_ids(&mut events, 1), appended) }).await;
+    assert_eq!(ids, server.event_ids(TOKEN)[1..]);
+}

@@ -1,0 +1,220 @@
+//! Streams: what they give, what stops them, and what they leave behind.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, ErrorKind, LongPollClient, StartAt, Status};
+use box_longpoll_testkit::{Endpoint, Fault};
+
+use crate::world::{
+    TOKEN, client, fake_box, follow_until, holds, id, in_time, listening, next_event, next_ids,
+};
+
+#[tokio::test]
+async fn events_come_in_order_from_the_oldest_to_the_ones_that_happen_now() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 1_200);
+    let mut events = client(&server).events(StartAt::Oldest);
+    let mut ids = next_ids(&mut events, 1_200).await;
+    server.append(TOKEN, 3);
+    ids.extend(next_ids(&mut events, 3).await);
+    assert_eq!(ids, server.event_ids(TOKEN));
+}
+
+#[tokio::test]
+async fn a_start_at_now_gives_what_happens_from_then_on() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 5);
+    let mut batches = listening(&server, &client(&server)).await;
+    server.append(TOKEN, 2);
+    let batch = in_time(batches.next()).await.unwrap().unwrap();
+    let ids: Vec<String> = batch.iter().map(id).collect();
+    assert_eq!(ids, server.event_ids(TOKEN)[5..]);
+}
+
+#[tokio::test]
+async fn the_position_of_events_moves_when_a_whole_page_is_handled() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 3);
+    let start = client(&server).fetch(StartAt::Now).await.unwrap();
+    let start = start.next_position.unwrap();
+    server.append(TOKEN, 3);
+    let mut events = client(&server).events(StartAt::At(start.clone()));
+    for _ in 0..3 {
+        next_event(&mut events).await;
+        assert_eq!(events.position(), Some(&start));
+    }
+    server.append(TOKEN, 1);
+    next_event(&mut events).await;
+    let after_the_first_page = events.position().unwrap().clone();
+    assert_ne!(after_the_first_page, start);
+
+    // Whoever resumes there gets what was not handled, and nothing else.
+    let mut resumed = client(&server).events(after_the_first_page.into());
+    let ids = next_ids(&mut resumed, 1).await;
+    assert_eq!(ids, server.event_ids(TOKEN)[6..]);
+}
+
+#[tokio::test]
+async fn a_batch_says_where_to_resume_after_it() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 1_000);
+    let mut batches = client(&server).batches(StartAt::Oldest);
+    let first = in_time(batches.next()).await.unwrap().unwrap();
+    assert_eq!(first.len(), 500);
+    assert_eq!(batches.position(), None, "it is not handled yet");
+    let resume = first.position().unwrap().clone();
+    let mut resumed = client(&server).events(resume.into());
+    let ids = next_ids(&mut resumed, 500).await;
+    assert_eq!(ids, server.event_ids(TOKEN)[500..]);
+}
+
+#[tokio::test]
+async fn dropping_the_future_of_next_at_any_poll_loses_nothing() {
+    let server = fake_box(|settings| settings.short_page_rate = 0.5);
+    server.append(TOKEN, 2_000);
+    let mut events = client(&server).events(StartAt::Oldest);
+    let mut ids = Vec::new();
+    in_time(async {
+        while ids.len() < 2_000 {
+            // A future that is polled once and dropped, again and again.
+            let once = {
+                let mut next = pin!(events.next());
+                std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
+            };
+            match once {
+                Poll::Ready(event) => ids.push(id(&event.unwrap().unwrap())),
+                Poll::Pending => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert_eq!(ids, server.event_ids(TOKEN));
+}
+
+#[tokio::test]
+async fn a_timeout_around_next_keeps_the_held_poll() {
+    let server = fake_box(|_| ());
+    let mut batches = listening(&server, &client(&server)).await;
+    for _ in 0..20 {
+        let nothing = tokio::time::timeout(Duration::from_millis(5), batches.next()).await;
+        assert!(nothing.is_err());
+    }
+    assert_eq!(server.counters().realtime.requests, 1);
+    assert_eq!(server.counters().open_polls, 1);
+}
+
+#[tokio::test]
+async fn failure_18_dropping_a_stream_ends_its_held_poll() {
+    let server = fake_box(|_| ());
+    let batches = listening(&server, &client(&server)).await;
+    drop(batches);
+    holds(&server, |emulator| emulator.counters().open_polls == 0).await;
+}
+
+#[tokio::test]
+async fn failure_18_stopping_a_stream_from_another_thread_ends_it_and_its_held_poll() {
+    let server = fake_box(|_| ());
+    let mut batches = listening(&server, &client(&server)).await;
+    let handle = batches.handle();
+    let stopper = std::thread::spawn(move || handle.stop());
+    assert!(in_time(batches.next()).await.is_none());
+    assert!(batches.next().await.is_none());
+    assert!(matches!(batches.status(), Status::Stopped));
+    holds(&server, |emulator| emulator.counters().open_polls == 0).await;
+    stopper.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_stream_gives_nothing_more_of_its_page() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 10);
+    let mut events = client(&server).events(StartAt::Oldest);
+    next_event(&mut events).await;
+    events.handle().stop();
+    assert!(in_time(events.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_handle_sees_what_the_stream_is_doing() {
+    let server = fake_box(|_| ());
+    let client = client(&server);
+    let mut batches = client.batches(StartAt::Now);
+    let mut handle = batches.handle();
+    let mut watcher = handle.clone();
+    let listening = async {
+        while let Some(status) = watcher.changed().await {
+            if let Status::Listening { .. } = status {
+                assert!(watcher.position().is_some(), "now is resolved by then");
+                return;
+            }
+        }
+        panic!("it ended");
+    };
+    follow_until(&mut batches, in_time(listening)).await;
+
+    server.queue_fault(Endpoint::Events, Fault::ServerError, 1);
+    let retrying = async {
+        loop {
+            if let Some(Status::Retrying { because, .. }) = handle.changed().await {
+                return because;
+            }
+        }
+    };
+    server.append(TOKEN, 1);
+    let (because, batch) = tokio::join!(in_time(retrying), in_time(batches.next()));
+    assert_eq!(because.kind(), ErrorKind::Status);
+    assert!(batch.unwrap().is_ok());
+
+    drop(batches);
+    while handle.changed().await.is_some() {}
+    assert!(matches!(handle.status(), Status::Stopped));
+}
+
+#[tokio::test]
+async fn an_error_is_the_last_item_and_the_position_stays() {
+    let server = fake_box(|_| ());
+    let client = client(&server);
+    let mut batches = listening(&server, &client).await;
+    let position = batches.position().cloned();
+    server.queue_fault(Endpoint::Events, Fault::Forbidden, 1);
+    server.append(TOKEN, 1);
+    let error = in_time(batches.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert!(batches.next().await.is_none());
+    assert_eq!(batches.position(), position.as_ref());
+
+    let mut resumed = client.events(position.unwrap().into());
+    let ids = next_ids(&mut resumed, 1).await;
+    assert_eq!(ids, server.event_ids(TOKEN));
+}
+
+#[test]
+fn outside_a_tokio_runtime_the_transport_is_an_error_and_no_panic() {
+    let client = LongPollClient::new(
+        ReqwestTransport::new().unwrap(),
+        AccessToken::new(TOKEN).unwrap(),
+    );
+    let mut events = client.events(StartAt::Now);
+    let error = futures_lite::future::block_on(events.next())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    let error = futures_lite::future::block_on(client.fetch(StartAt::Now)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+#[test]
+fn streams_can_be_sent_and_moved_and_are_small() {
+    fn assert_send_and_unpin<T: Send + Unpin + 'static>(_: &T) {}
+    let client = LongPollClient::new(
+        ReqwestTransport::new().unwrap(),
+        AccessToken::new(TOKEN).unwrap(),
+    );
+    let events = client.events(StartAt::Now);
+    assert_send_and_unpin(&events);
+    assert!(size_of_val(&events) < 4_096, "{}", size_of_val(&events));
+}

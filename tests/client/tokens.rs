@@ -1,0 +1,150 @@
+//! Tokens that run out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use box_longpoll::{
+    AccessToken, ErrorKind, LongPollClient, StartAt, TokenError, TokenSource, token_fn,
+};
+use box_longpoll_testkit::Settings;
+
+use crate::world::{builder, fake_box, in_time, transport};
+
+/// Every token belongs to one account, which is the emulator's way to a token that is renewed.
+fn one_account(settings: &mut Settings) {
+    for n in 0..100 {
+        settings
+            .token_accounts
+            .insert(format!("token-{n}"), "account".into());
+    }
+}
+
+/// A source whose tokens are numbered, and which counts its refreshes.
+#[derive(Default)]
+struct Numbered {
+    refreshes: AtomicUsize,
+}
+
+impl Numbered {
+    fn current(&self) -> AccessToken {
+        let number = self.refreshes.load(Ordering::SeqCst);
+        AccessToken::new(format!("token-{number}")).unwrap()
+    }
+}
+
+#[async_trait]
+impl TokenSource for Numbered {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        Ok(self.current())
+    }
+
+    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        assert_eq!(*rejected, self.current(), "each token is renewed once");
+        tokio::task::yield_now().await;
+        self.refreshes.fetch_add(1, Ordering::SeqCst);
+        Ok(self.current())
+    }
+}
+
+#[tokio::test]
+async fn a_401_refreshes_once_for_a_thousand_waiters() {
+    let server = fake_box(one_account);
+    let source = Arc::new(Numbered::default());
+    let client = builder(&server).build(transport(), source.clone()).unwrap();
+    server.append("account", 1);
+    let mut streams: Vec<_> = (0..1_000).map(|_| client.events(StartAt::Oldest)).collect();
+    server.revoke("token-0");
+    in_time(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for mut stream in streams.drain(..) {
+            tasks.spawn(async move { stream.next().await.unwrap().unwrap() });
+        }
+        assert_eq!(tasks.join_all().await.len(), 1_000);
+    })
+    .await;
+    assert_eq!(source.refreshes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_stream_outlives_its_tokens() {
+    let server = fake_box(one_account);
+    let source = Arc::new(Numbered::default());
+    let client = builder(&server).build(transport(), source.clone()).unwrap();
+    let mut events = client.events(StartAt::Oldest);
+    for n in 0..10 {
+        server.append("account", 1);
+        let event = in_time(events.next()).await.unwrap().unwrap();
+        assert_eq!(
+            event.id(),
+            server.event_ids("account").last().map(|id| &**id)
+        );
+        server.revoke(&format!("token-{n}"));
+    }
+    assert_eq!(source.refreshes.load(Ordering::SeqCst), 9);
+}
+
+#[tokio::test]
+async fn a_closure_is_asked_for_the_first_token_and_after_a_401_alone() {
+    let server = fake_box(one_account);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let source = token_fn(move || {
+        let number = counted.fetch_add(1, Ordering::SeqCst);
+        async move { AccessToken::new(format!("token-{number}")).map_err(TokenError::permanent) }
+    });
+    let client = builder(&server).build(transport(), source).unwrap();
+    for _ in 0..5 {
+        client.fetch(StartAt::Now).await.unwrap();
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    server.revoke("token-0");
+    client.fetch(StartAt::Now).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_fixed_token_that_is_rejected_stops_the_stream_and_fails_the_calls() {
+    let server = fake_box(|settings| settings.empty_unauthorized = true);
+    server.revoke("token-0");
+    let token = AccessToken::new("token-0").unwrap();
+    let client = builder(&server).build(transport(), token).unwrap();
+    let mut events = client.events(StartAt::Now);
+    let error = in_time(events.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert!(events.next().await.is_none());
+    let error = client.fetch(StartAt::Now).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert_eq!(server.counters().total.requests, 2);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_for_now_is_asked_again() {
+    let server = fake_box(one_account);
+    server.append("account", 1);
+    let calls = AtomicUsize::new(0);
+    let source = token_fn(move || {
+        let failing = calls.fetch_add(1, Ordering::SeqCst) < 3;
+        async move {
+            if failing {
+                Err(TokenError::transient("the token endpoint is down"))
+            } else {
+                AccessToken::new("token-0").map_err(TokenError::permanent)
+            }
+        }
+    });
+    let client = builder(&server).build(transport(), source).unwrap();
+    let mut events = client.events(StartAt::Oldest);
+    assert!(in_time(events.next()).await.unwrap().is_ok());
+}
+
+#[test]
+fn a_token_that_no_header_can_carry_is_refused() {
+    for text in ["", "a b", "a\r\nb", "a\u{e9}", "\u{7f}"] {
+        let error = AccessToken::new(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{text:?}");
+    }
+    let shown = format!("{:?}", AccessToken::new("canary").unwrap());
+    assert!(!shown.contains("canary"));
+    let _ = LongPollClient::builder();
+}

@@ -1,0 +1,128 @@
+//! A fake Box and a client that follows it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{
+    AccessToken, BatchStream, Event, EventStream, HttpTransport, LongPollClient,
+    LongPollClientBuilder, RealtimeHosts, RetryPolicy, StartAt,
+};
+use box_longpoll_testkit::{Emulator, EmulatorServer, Settings};
+
+/// The token of every test, and so the name of its account.
+pub(crate) const TOKEN: &str = "token-of-the-test";
+
+/// Long enough for the slowest machine; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) type Client = LongPollClient<ReqwestTransport>;
+
+/// A fake Box.
+pub(crate) fn fake_box(change: impl FnOnce(&mut Settings)) -> Arc<EmulatorServer> {
+    let mut settings = Settings::default();
+    change(&mut settings);
+    Arc::new(EmulatorServer::start_with(settings))
+}
+
+/// The settings to follow it with: as the defaults, but quick to retry.
+pub(crate) fn builder(server: &EmulatorServer) -> LongPollClientBuilder {
+    let millis = Duration::from_millis;
+    LongPollClient::builder()
+        .api_origin(server.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .retry(
+            RetryPolicy::default()
+                .first(millis(10))
+                .longest(millis(100))
+                .degraded_interval(millis(100)),
+        )
+}
+
+pub(crate) fn client(server: &EmulatorServer) -> Client {
+    build(builder(server))
+}
+
+pub(crate) fn build(builder: LongPollClientBuilder) -> Client {
+    builder
+        .build(transport(), AccessToken::new(TOKEN).unwrap())
+        .unwrap()
+}
+
+pub(crate) fn transport() -> ReqwestTransport {
+    ReqwestTransport::new().unwrap()
+}
+
+/// What comes in time.
+#[track_caller]
+pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        tokio::time::timeout(PATIENCE, work)
+            .await
+            .unwrap_or_else(|_| panic!("{caller}: nothing came in {PATIENCE:?}"))
+    }
+}
+
+pub(crate) async fn next_event<T: HttpTransport>(events: &mut EventStream<T>) -> Event {
+    in_time(events.next())
+        .await
+        .expect("the stream goes on")
+        .expect("an event")
+}
+
+/// The ids of the next so many events.
+pub(crate) async fn next_ids<T: HttpTransport>(
+    events: &mut EventStream<T>,
+    count: usize,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        ids.push(id(&next_event(events).await));
+    }
+    ids
+}
+
+pub(crate) fn id(event: &Event) -> String {
+    event
+        .id()
+        .expect("the emulator's events have ids")
+        .to_owned()
+}
+
+/// Waits until something holds of the emulator.
+#[track_caller]
+pub(crate) fn holds<F>(server: &Arc<EmulatorServer>, holds: F) -> impl Future<Output = ()> + use<F>
+where
+    F: FnMut(&Emulator) -> bool + Send + 'static,
+{
+    let caller = std::panic::Location::caller();
+    let server = Arc::clone(server);
+    async move {
+        let held = tokio::task::spawn_blocking(move || server.wait_until(PATIENCE, holds)).await;
+        assert!(held.unwrap(), "{caller}: it did not come to hold");
+    }
+}
+
+/// Drives the stream until something has come about. No batch comes meanwhile.
+pub(crate) async fn follow_until(
+    stream: &mut BatchStream<ReqwestTransport>,
+    done: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        batch = stream.next() => panic!("this came: {batch:?}"),
+        () = done => {}
+    }
+}
+
+/// A stream that was started at `now` and holds a poll.
+pub(crate) async fn listening(
+    server: &Arc<EmulatorServer>,
+    client: &Client,
+) -> BatchStream<ReqwestTransport> {
+    let mut batches = client.batches(StartAt::Now);
+    let open = holds(server, |emulator| emulator.counters().open_polls == 1);
+    follow_until(&mut batches, open).await;
+    batches
+}
