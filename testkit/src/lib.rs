@@ -33,3 +33,8 @@ pub use journal::{Outcome, RequestRecord};
 pub use request::{Endpoint, Request};
 pub use server::{EmulatorGuard, EmulatorServer};
 pub use settings::{PollPosition, Settings, Spelling};
+
+/// The README's example is compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,26 @@
+// Follows the emulator with box-node-sdk 3: its EventStream, pointed at the emulator by `apiRootURL`.
+const http = require('http');
+const BoxSDK = require('box-node-sdk');
+
+const [origin, token, wanted] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const sdk = new BoxSDK({
+  clientID: 'id',
+  clientSecret: 'secret',
+  apiRootURL: origin,
+  // Its own agent speaks https alone.
+  request: { agentClass: http.Agent },
+});
+const ids = new Set();
+
+sdk.getBasicClient(token).events.getEventStream({ fetchInterval: 100 }, (error, stream) => {
+  if (error) throw error;
+  console.log('following');
+  stream.on('error', (problem) => console.error(String(problem)));
+  stream.on('data', (event) => {
+    ids.add(event.event_id);
+    if (ids.size === wanted) {
+      console.log([...ids].join('\n'));
+      process.exit(0);
+    }
+  });
+});

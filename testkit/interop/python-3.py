@@ -1,0 +1,19 @@
+"""Follows the emulator with boxsdk 3: generate_events_with_long_polling, pointed at the emulator by `API.BASE_API_URL`."""
+
+import sys
+
+from boxsdk import Client, OAuth2
+from boxsdk.config import API
+
+origin, token, wanted = sys.argv[1], sys.argv[2], int(sys.argv[3])
+API.BASE_API_URL = f"{origin}/2.0"
+
+client = Client(OAuth2(client_id="id", client_secret="secret", access_token=token))
+position = client.events().get_latest_stream_position()
+print("following", flush=True)
+ids = {}
+for event in client.events().generate_events_with_long_polling(stream_position=position):
+    ids[event["event_id"]] = None
+    if len(ids) == wanted:
+        break
+print("\n".join(ids))

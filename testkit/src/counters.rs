@@ -1,0 +1,177 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::Endpoint;
+
+/// What was asked of the emulator so far. Its control API is not counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// All endpoints together.
+    pub total: RequestCounters,
+    /// `OPTIONS /2.0/events`.
+    pub options: RequestCounters,
+    /// `GET /2.0/events`.
+    pub events: RequestCounters,
+    /// Polls of the realtime servers.
+    pub realtime: RequestCounters,
+    /// Anything else.
+    pub other: RequestCounters,
+    /// Polls held open at this moment.
+    pub open_polls: usize,
+    /// The most polls that were held open at once.
+    pub most_open_polls: usize,
+    /// Events in all pages sent, repeats included.
+    pub events_served: u64,
+}
+
+/// What was asked of one endpoint, or by one caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RequestCounters {
+    /// Requests.
+    pub requests: u64,
+    /// Requests that carried an `Authorization` header.
+    pub with_authorization: u64,
+    /// The most requests in any one second, wherever it began.
+    pub most_per_second: usize,
+    /// The most requests in any one minute, wherever it began.
+    pub most_per_minute: usize,
+}
+
+/// Counts the requests of one endpoint or caller as they come.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    requests: u64,
+    with_authorization: u64,
+    second: SlidingWindow,
+    minute: SlidingWindow,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            with_authorization: 0,
+            second: SlidingWindow::new(Duration::from_secs(1)),
+            minute: SlidingWindow::new(Duration::from_secs(60)),
+        }
+    }
+}
+
+impl Meter {
+    pub(crate) fn record(&mut self, authorization: bool, now: Instant) {
+        self.requests += 1;
+        self.with_authorization += u64::from(authorization);
+        self.second.record(now);
+        self.minute.record(now);
+    }
+
+    pub(crate) fn counters(&self) -> RequestCounters {
+        RequestCounters {
+            requests: self.requests,
+            with_authorization: self.with_authorization,
+            most_per_second: self.second.most,
+            most_per_minute: self.minute.most,
+        }
+    }
+}
+
+/// The moments of the last second or minute, and how many there were at most.
+#[derive(Debug)]
+pub(crate) struct SlidingWindow {
+    length: Duration,
+    recent: VecDeque<Instant>,
+    most: usize,
+}
+
+impl SlidingWindow {
+    pub(crate) fn new(length: Duration) -> Self {
+        Self {
+            length,
+            recent: VecDeque::new(),
+            most: 0,
+        }
+    }
+
+    pub(crate) fn record(&mut self, now: Instant) {
+        self.forget(now);
+        self.recent.push_back(now);
+        self.most = self.most.max(self.recent.len());
+    }
+
+    /// How long until fewer than `limit` are left in the window; `None` if that is so already.
+    pub(crate) fn wait(&mut self, limit: usize, now: Instant) -> Option<Duration> {
+        self.forget(now);
+        let one_too_many = self.recent.len().checked_sub(limit.max(1))?;
+        Some((self.recent[one_too_many] + self.length).saturating_duration_since(now))
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|&first| now.saturating_duration_since(first) >= self.length)
+        {
+            self.recent.pop_front();
+        }
+    }
+}
+
+/// Everything that is counted over all callers.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    total: Meter,
+    options: Meter,
+    events: Meter,
+    realtime: Meter,
+    other: Meter,
+    pub(crate) open_polls: usize,
+    most_open_polls: usize,
+    pub(crate) events_served: u64,
+}
+
+impl Traffic {
+    pub(crate) fn record(&mut self, endpoint: Endpoint, authorization: bool, now: Instant) {
+        self.total.record(authorization, now);
+        let meter = match endpoint {
+            Endpoint::Options => &mut self.options,
+            Endpoint::Events => &mut self.events,
+            Endpoint::Realtime => &mut self.realtime,
+            Endpoint::Other => &mut self.other,
+        };
+        meter.record(authorization, now);
+    }
+
+    pub(crate) fn poll_opened(&mut self) {
+        self.open_polls += 1;
+        self.most_open_polls = self.most_open_polls.max(self.open_polls);
+    }
+
+    pub(crate) fn poll_closed(&mut self) {
+        self.open_polls -= 1;
+    }
+
+    /// Begins anew. The polls that are open stay open.
+    pub(crate) fn reset(&mut self) {
+        let open_polls = self.open_polls;
+        *self = Self {
+            open_polls,
+            most_open_polls: open_polls,
+            ..Self::default()
+        };
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            total: self.total.counters(),
+            options: self.options.counters(),
+            events: self.events.counters(),
+            realtime: self.realtime.counters(),
+            other: self.other.counters(),
+            open_polls: self.open_polls,
+            most_open_polls: self.most_open_polls,
+            events_served: self.events_served,
+        }
+    }
+}

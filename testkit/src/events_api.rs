@@ -1,0 +1,286 @@
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::account::{EventHead, Page, Selection, Start};
+use crate::calendar::parse_rfc3339;
+use crate::emulator::{Call, Emulator};
+use crate::{Answer, Fault, Request};
+
+/// Box's default, and its maximum.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 500;
+
+/// Answers `GET /2.0/events`, with a fault in the page if there is one.
+pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Fault>) -> Answer {
+    let caller = match emulator.admit(call) {
+        Ok(caller) => caller.to_owned(),
+        Err(refusal) => return refusal,
+    };
+    let asked = match Asked::read(call.request) {
+        Ok(asked) => asked,
+        Err(parameter) => {
+            return Answer::invalid_parameter(
+                parameter,
+                &call.request.query(parameter).unwrap_or_default(),
+            );
+        }
+    };
+    let limit = emulator.page_limit(asked.limit, fault);
+    let lag = Duration::from_millis(emulator.settings.visible_after_ms);
+    let Some(session) = emulator.sessions.get_mut(&caller) else {
+        return Answer::unauthorized(true);
+    };
+    let Some(account) = emulator.accounts.get(&session.account) else {
+        return Answer::unauthorized(true);
+    };
+    let keeps = |head: &EventHead| asked.filter.keeps(head);
+    let selection = Selection {
+        limit: limit.unwrap_or(0),
+        visible: account.visible(lag, call.now),
+        filter: if asked.filter.is_empty() {
+            None
+        } else {
+            Some(&keeps)
+        },
+    };
+    let mut page = match (fault, session.previous_page) {
+        (Some(Fault::StalePage), Some((first, end))) => account.page_between(first, end),
+        _ => account.page(asked.start, &selection),
+    };
+    let more = page.end < selection.visible;
+    if limit.is_none() && more {
+        page.next = Page::nudged(page.from);
+    }
+    if matches!(fault, Some(Fault::EmptyList | Fault::NoEntries)) {
+        page = Page {
+            events: Vec::new(),
+            next: page.from,
+            end: account.events_before(Start::At(page.from)),
+            ..page
+        };
+    }
+
+    let first = account.events_before(Start::At(page.from));
+    let new_events =
+        usize::try_from(page.end.saturating_sub(session.sent.max(first))).unwrap_or(usize::MAX);
+    let new_events = if fault.is_none_or(arrives) {
+        new_events.min(page.events.len())
+    } else {
+        0
+    };
+    if new_events > 0 {
+        session.sent = page.end;
+    }
+    session.previous_page = Some((first, page.end));
+    emulator.traffic.events_served += page.events.len() as u64;
+    emulator.journal.amend(call.record, |record| {
+        record.events = page.events.len();
+        record.new_events = new_events;
+    });
+    let position = emulator.settings.position_spelling.spell(page.next);
+    Answer::json(200, render(&page, fault, position))
+}
+
+impl Emulator {
+    /// How many events a page may have this time; `None` for an empty page with a position that has moved.
+    fn page_limit(&mut self, limit: usize, fault: Option<&Fault>) -> Option<usize> {
+        if fault.is_some() {
+            Some(limit)
+        } else if self.happens(self.settings.empty_page_rate) {
+            None
+        } else if self.happens(self.settings.short_page_rate) {
+            Some(self.rng.usize(1..=limit.max(1)))
+        } else {
+            Some(limit)
+        }
+    }
+}
+
+/// Whether a client can read the page in spite of the fault.
+fn arrives(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Drip { .. }
+            | Fault::StalePage
+            | Fault::MissingPosition
+            | Fault::NullPosition
+            | Fault::ZeroPosition
+            | Fault::NowPosition
+            | Fault::EmptyPosition
+            | Fault::FloatPosition
+    )
+}
+
+fn render(page: &Page, fault: Option<&Fault>, position: String) -> Vec<u8> {
+    let position = match fault {
+        Some(Fault::MissingPosition) => None,
+        Some(Fault::NullPosition) => Some("null".into()),
+        Some(Fault::ZeroPosition) => Some("0".into()),
+        Some(Fault::NowPosition) => Some("\"now\"".into()),
+        Some(Fault::EmptyPosition) => Some("\"\"".into()),
+        Some(Fault::FloatPosition) => Some(format!("{}.0", page.next)),
+        Some(Fault::WrongTypes) => {
+            return format!(r#"{{"chunk_size":"many","next_stream_position":{{"at":{position}}},"entries":"none"}}"#)
+                .into_bytes();
+        }
+        _ => Some(position),
+    };
+    let length: usize = page.events.iter().map(|event| event.len() + 1).sum();
+    let mut body = String::with_capacity(length + 96);
+    body.push_str("{\"chunk_size\":");
+    body.push_str(&page.events.len().to_string());
+    if let Some(position) = position {
+        body.push_str(",\"next_stream_position\":");
+        body.push_str(&position);
+    }
+    if fault != Some(&Fault::NoEntries) {
+        body.push_str(",\"entries\":[");
+        for (index, event) in page.events.iter().enumerate() {
+            if index > 0 {
+                body.push(',');
+            }
+            body.push_str(event);
+        }
+        body.push(']');
+    }
+    body.push('}');
+    body.into_bytes()
+}
+
+/// What a request for a page asks for.
+struct Asked {
+    start: Start,
+    limit: usize,
+    filter: Filter,
+}
+
+impl Asked {
+    /// The error is the name of the parameter that can't be read.
+    fn read(request: &Request) -> Result<Self, &'static str> {
+        let enterprise = match request.query("stream_type").as_deref() {
+            None | Some("" | "all" | "changes" | "sync") => false,
+            Some("admin_logs" | "admin_logs_streaming") => true,
+            Some(_) => return Err("stream_type"),
+        };
+        let start =
+            Start::parse(request.query("stream_position").as_deref()).ok_or("stream_position")?;
+        let limit = match request.query("limit").as_deref() {
+            None | Some("") => DEFAULT_LIMIT,
+            Some(text) => match text.parse::<u64>() {
+                // Box's SDK for Python asks for none when it asks where the stream ends.
+                Ok(0) if start == Start::Now => 0,
+                Err(_) | Ok(0) => return Err("limit"),
+                Ok(limit) => usize::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
+            },
+        };
+        let filter = if enterprise {
+            Filter::read(request)?
+        } else {
+            Filter::default()
+        };
+        Ok(Self {
+            start,
+            limit,
+            filter,
+        })
+    }
+}
+
+/// What the enterprise streams can be narrowed to. The user streams ignore it.
+#[derive(Default, PartialEq)]
+struct Filter {
+    event_types: Vec<String>,
+    created_after: Option<i64>,
+    created_before: Option<i64>,
+}
+
+impl Filter {
+    fn read(request: &Request) -> Result<Self, &'static str> {
+        let date = |name| match request.query(name) {
+            Some(text) if !text.is_empty() => parse_rfc3339(&text).map(Some).ok_or(name),
+            _ => Ok(None),
+        };
+        let event_types = request.query("event_type").unwrap_or_default();
+        Ok(Self {
+            event_types: event_types
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .map(String::from)
+                .collect(),
+            created_after: date("created_after")?,
+            created_before: date("created_before")?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn keeps(&self, head: &EventHead) -> bool {
+        let created = match &head.created_at {
+            Value::String(text) => parse_rfc3339(text),
+            _ => None,
+        };
+        let of_type = |name: &String| head.event_type == name.as_str();
+        (self.event_types.is_empty() || self.event_types.iter().any(of_type))
+            && self
+                .created_after
+                .is_none_or(|after| created.is_some_and(|created| created > after))
+            && self
+                .created_before
+                .is_none_or(|before| created.is_some_and(|created| created <= before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Account;
+
+    fn asked(query: &str) -> Result<usize, &'static str> {
+        Asked::read(&Request::get(&format!("/2.0/events?{query}"))).map(|asked| asked.limit)
+    }
+
+    #[test]
+    fn the_limit_is_a_hundred_unless_asked_for_and_five_hundred_at_most() {
+        assert_eq!(asked(""), Ok(100));
+        assert_eq!(asked("limit=7"), Ok(7));
+        assert_eq!(asked("limit=99999"), Ok(500));
+        assert_eq!(asked("limit=0&stream_position=now"), Ok(0));
+        for wrong in ["limit=0", "limit=-1", "limit=ten"] {
+            assert_eq!(asked(wrong), Err("limit"));
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_read_is_named() {
+        assert_eq!(asked("stream_type=everything"), Err("stream_type"));
+        assert_eq!(asked("stream_position=yesterday"), Err("stream_position"));
+        assert_eq!(
+            asked("stream_type=admin_logs&created_after=yesterday"),
+            Err("created_after")
+        );
+        assert_eq!(
+            asked("stream_type=all&created_after=yesterday"),
+            Ok(100),
+            "the user streams ignore it"
+        );
+    }
+
+    #[test]
+    fn positions_have_not_lost_their_way_between_account_and_page() {
+        let page = Page {
+            from: Account::position(0),
+            next: Account::position(0),
+            events: Vec::new(),
+            end: 0,
+        };
+        let body = render(&page, None, page.next.to_string());
+        assert_eq!(
+            body,
+            br#"{"chunk_size":0,"next_stream_position":1152922976252290886,"entries":[]}"#
+        );
+    }
+}

@@ -1,0 +1,169 @@
+use std::borrow::Cow;
+
+/// An HTTP request as the emulator sees it.
+///
+/// ```
+/// use box_longpoll_testkit::Request;
+///
+/// let request = Request::get("/2.0/events?stream_position=now").header("Authorization", "Bearer a-token");
+/// assert_eq!(request.query("stream_position").as_deref(), Some("now"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// A request with any method. `target` is a path with its query; a whole URL is accepted too.
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        Self {
+            method: method.into(),
+            target: target.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// A `GET` request.
+    #[must_use]
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The method, as it was sent.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.path_and_query().split('?').next().unwrap_or_default()
+    }
+
+    /// The first query parameter of that name, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        let query = self.path_and_query().split_once('?')?.1;
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The first header of that name, whatever its case.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The bearer token of the `Authorization` header.
+    #[must_use]
+    pub fn bearer_token(&self) -> Option<&str> {
+        let (scheme, token) = self.header_value("authorization")?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| token.trim())
+            .filter(|token| !token.is_empty())
+    }
+
+    pub(crate) fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Clients that speak to a proxy send `GET http://host/path`.
+    fn path_and_query(&self) -> &str {
+        match self.target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+                rest.find('/').map_or("/", |slash| &rest[slash..])
+            }
+            _ => &self.target,
+        }
+    }
+}
+
+/// Which of Box's three calls a request is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `OPTIONS /2.0/events`: the list of realtime servers.
+    Options,
+    /// `GET /2.0/events`: a page of events.
+    Events,
+    /// `GET /realtime/{n}/subscribe`: a held request for one signal.
+    Realtime,
+    /// Anything else that is asked of the emulator, its own control API excepted.
+    Other,
+}
+
+impl Endpoint {
+    /// The three endpoints that faults can be queued for.
+    pub const ALL: [Self; 3] = [Self::Options, Self::Events, Self::Realtime];
+
+    /// The endpoint a request is for.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        match (request.method(), request.path()) {
+            ("OPTIONS", "/2.0/events") => Self::Options,
+            ("GET", "/2.0/events") => Self::Events,
+            ("GET", path) if path.ends_with("/subscribe") => Self::Realtime,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_url_has_the_same_path_and_query_as_its_path_alone() {
+        let request = Request::get("http://127.0.0.1:80/2.0/events?limit=5");
+        assert_eq!(request.path(), "/2.0/events");
+        assert_eq!(request.query("limit").as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn a_url_inside_a_query_is_left_alone() {
+        assert_eq!(
+            Request::get("/subscribe?next=http://elsewhere/x").path(),
+            "/subscribe"
+        );
+    }
+
+    #[test]
+    fn only_a_bearer_token_is_a_token() {
+        let with = |value| {
+            Request::get("/")
+                .header("authorization", value)
+                .bearer_token()
+                .map(String::from)
+        };
+        assert_eq!(with("bearer abc"), Some("abc".into()));
+        assert_eq!(with("Basic abc"), None);
+        assert_eq!(with("Bearer "), None);
+    }
+}

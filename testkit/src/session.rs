@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use crate::counters::{Meter, SlidingWindow};
+use crate::emulator::{Call, Emulator};
+use crate::{Answer, Request};
+
+/// What is known of one caller: a token, on behalf of one user.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) account: String,
+    pub(crate) meter: Meter,
+    /// The API calls that count towards the limit.
+    calls: SlidingWindow,
+    /// How far into the log the caller was sent events.
+    pub(crate) sent: u64,
+    /// The stretch of the log that the page before this one held.
+    pub(crate) previous_page: Option<(u64, u64)>,
+}
+
+impl Session {
+    fn new(account: String) -> Self {
+        Self {
+            account,
+            meter: Meter::default(),
+            calls: SlidingWindow::new(Duration::from_secs(60)),
+            sent: 0,
+            previous_page: None,
+        }
+    }
+}
+
+impl Emulator {
+    /// The key of the caller's session, which is begun if need be. `None` where no accepted token came with the request.
+    pub(crate) fn caller(&mut self, request: &Request) -> Option<String> {
+        let token = request
+            .bearer_token()
+            .filter(|token| self.settings.accepts(token))?;
+        let as_user = request.header_value("as-user");
+        let key = as_user.map_or_else(|| token.to_owned(), |user| format!("{token} as {user}"));
+        let account = as_user
+            .or(self.settings.token_accounts.get(token).map(String::as_str))
+            .unwrap_or(token)
+            .to_owned();
+        self.account(&account);
+        let session = self
+            .sessions
+            .entry(key.clone())
+            .or_insert_with(|| Session::new(account.clone()));
+        if session.account != account {
+            // The token was given to another account meanwhile.
+            *session = Session::new(account);
+        }
+        Some(key)
+    }
+
+    /// Lets an API call through, or says why not.
+    pub(crate) fn admit<'a>(&mut self, call: &'a Call<'_>) -> Result<&'a str, Answer> {
+        let with_body = !self.settings.empty_unauthorized;
+        let caller = call
+            .caller
+            .as_deref()
+            .ok_or_else(|| Answer::unauthorized(with_body))?;
+        let session = self
+            .sessions
+            .get_mut(caller)
+            .ok_or_else(|| Answer::unauthorized(with_body))?;
+        if let Some(limit) = self.settings.calls_per_minute {
+            if let Some(wait) = session.calls.wait(limit, call.now) {
+                let seconds = wait.as_millis().div_ceil(1000).max(1);
+                return Err(Answer::rate_limited(&seconds.to_string()));
+            }
+            session.calls.record(call.now);
+        }
+        Ok(caller)
+    }
+}

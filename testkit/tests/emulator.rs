@@ -1,0 +1,744 @@
+//! The emulator without a network: what Box's documentation says, and what each setting does.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use box_longpoll_testkit::{
+    Answer, Config, Delivery, Emulator, Endpoint, Fault, HoldId, Outcome, PollPosition, Reply,
+    Request, Settings, Spelling,
+};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "token";
+
+/// An emulator, and a clock that only the test moves.
+struct World {
+    emulator: Emulator,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "some moment has to be the first")]
+    fn with(settings: Settings) -> Self {
+        let now = Instant::now();
+        Self {
+            emulator: Emulator::new(Config::from(settings), now),
+            now,
+        }
+    }
+
+    fn with_events(settings: Settings, count: usize) -> Self {
+        let mut world = Self::with(settings);
+        world.append(count);
+        world
+    }
+
+    fn append(&mut self, count: usize) {
+        self.emulator.append(TOKEN, count, self.now);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    #[track_caller]
+    fn send(&mut self, request: Request) -> Answer {
+        let request = request.header("Authorization", &format!("Bearer {TOKEN}"));
+        self.emulator
+            .respond(&request, self.now)
+            .answer()
+            .expect("an answer at once")
+    }
+
+    #[track_caller]
+    fn page(&mut self, query: &str) -> Value {
+        let answer = self.send(Request::get(&format!("/2.0/events?{query}")));
+        assert_eq!(answer.status, 200);
+        body(&answer)
+    }
+
+    /// The URL of the first realtime server.
+    #[track_caller]
+    fn realtime_url(&mut self) -> String {
+        let list = body(&self.send(Request::new("OPTIONS", "/2.0/events")));
+        list["entries"][0]["url"]
+            .as_str()
+            .expect("a url")
+            .to_owned()
+    }
+
+    fn poll(&mut self, url: &str, position: &str) -> Reply {
+        self.emulator.respond(
+            &Request::get(&format!("{url}&stream_position={position}")),
+            self.now,
+        )
+    }
+
+    #[track_caller]
+    fn held_poll(&mut self) -> HoldId {
+        let url = self.realtime_url();
+        let Reply::Hold { id, .. } = self.poll(&url, "now") else {
+            panic!("the poll was not held")
+        };
+        id
+    }
+
+    /// The ids of everything from a position on, with repeats, in as many pages as it takes.
+    #[track_caller]
+    fn drain(&mut self, limit: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut position = "0".to_owned();
+        loop {
+            let page = self.page(&format!("limit={limit}&stream_position={position}"));
+            let next = position_of(&page);
+            if next == position {
+                return ids;
+            }
+            ids.extend(ids_of(&page));
+            position = next;
+        }
+    }
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).expect("a JSON body")
+}
+
+fn position_of(page: &Value) -> String {
+    page["next_stream_position"]
+        .as_str()
+        .expect("a position that is a string")
+        .to_owned()
+}
+
+fn ids_of(page: &Value) -> Vec<String> {
+    let entries = page["entries"].as_array().expect("entries");
+    entries
+        .iter()
+        .map(|event| event["event_id"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[track_caller]
+fn signal_of(reply: Option<Reply>) -> String {
+    let answer = reply.and_then(Reply::answer).expect("a signal");
+    assert!(answer.close, "a realtime server closes the connection");
+    body(&answer)["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned()
+}
+
+#[test]
+fn now_gives_an_empty_page_and_the_newest_position() {
+    let mut world = World::with_events(Settings::default(), 3);
+    let page = world.page("stream_position=now");
+    assert_eq!(page["entries"], json!([]));
+    assert_eq!(position_of(&page), world.emulator.newest_position(TOKEN));
+    world.append(1);
+    let next = world.page(&format!("stream_position={}", position_of(&page)));
+    assert_eq!(next["chunk_size"], 1);
+}
+
+#[test]
+fn pages_hold_a_hundred_events_unless_asked_for_more_and_five_hundred_at_most() {
+    let mut world = World::with_events(Settings::default(), 600);
+    for (query, count) in [
+        ("", 100),
+        ("limit=7", 7),
+        ("limit=500", 500),
+        ("limit=10000", 500),
+    ] {
+        assert_eq!(world.page(query)["chunk_size"], count, "{query}");
+    }
+}
+
+#[test]
+fn pages_bring_the_whole_log_in_order() {
+    let mut world = World::with_events(Settings::default(), 1_234);
+    assert_eq!(world.drain(500), world.emulator.event_ids(TOKEN));
+}
+
+#[test]
+fn positions_are_above_what_a_float_holds_in_either_spelling() {
+    for (spelling, is_string) in [(Spelling::Number, false), (Spelling::String, true)] {
+        let mut world = World::with(Settings {
+            position_spelling: spelling,
+            ..Settings::default()
+        });
+        let position = &world.page("stream_position=now")["next_stream_position"];
+        assert_eq!(position.is_string(), is_string);
+        let digits: u64 = position
+            .to_string()
+            .trim_matches('"')
+            .parse()
+            .expect("digits");
+        assert!(digits > 1 << 53);
+    }
+}
+
+#[test]
+fn a_position_that_cannot_be_read_is_a_400_in_boxs_form() {
+    let mut world = World::new();
+    let answer = world.send(Request::get("/2.0/events?stream_position=yesterday"));
+    assert_eq!(answer.status, 400);
+    let error = body(&answer);
+    assert_eq!(
+        (&error["type"], &error["status"]),
+        (&json!("error"), &json!(400))
+    );
+    assert_eq!(
+        error["context_info"]["errors"][0]["name"],
+        "stream_position"
+    );
+}
+
+#[test]
+fn without_an_accepted_token_there_is_a_401_that_says_so() {
+    let accepted = BTreeSet::from([TOKEN.to_owned(), "other".to_owned()]);
+    let mut world = World::with(Settings {
+        accepted_tokens: Some(accepted),
+        ..Settings::default()
+    });
+    world.emulator.change_settings(|settings| {
+        settings.revoked_tokens.insert("other".into());
+    });
+    for request in ["", "Bearer stranger", "Bearer other", "Basic token"] {
+        let request = Request::get("/2.0/events").header("authorization", request);
+        let answer = world
+            .emulator
+            .respond(&request, world.now)
+            .answer()
+            .expect("an answer");
+        assert_eq!(answer.status, 401);
+        assert!(
+            answer
+                .header_value("WWW-Authenticate")
+                .is_some_and(|value| value.contains("invalid_token"))
+        );
+    }
+    assert_eq!(world.send(Request::get("/2.0/events")).status, 200);
+}
+
+#[test]
+fn each_token_has_an_account_of_its_own_unless_it_is_given_one() {
+    let mut world = World::with_events(Settings::default(), 2);
+    let count = |world: &mut World, token: &str, user: Option<&str>| {
+        let mut request =
+            Request::get("/2.0/events").header("authorization", &format!("Bearer {token}"));
+        if let Some(user) = user {
+            request = request.header("As-User", user);
+        }
+        let answer = world
+            .emulator
+            .respond(&request, world.now)
+            .answer()
+            .expect("an answer");
+        body(&answer)["chunk_size"].clone()
+    };
+    assert_eq!(count(&mut world, "another", None), 0);
+    world.emulator.change_settings(|settings| {
+        settings
+            .token_accounts
+            .insert("another".into(), TOKEN.into());
+    });
+    assert_eq!(count(&mut world, "another", None), 2);
+    world.emulator.append("1234", 5, world.now);
+    assert_eq!(count(&mut world, "another", Some("1234")), 5);
+}
+
+#[test]
+fn a_position_from_before_the_retained_events_continues_with_the_oldest() {
+    let mut world = World::with(Settings {
+        retention: Some(10),
+        ..Settings::default()
+    });
+    let start = position_of(&world.page("stream_position=now"));
+    world.append(25);
+    let page = world.page(&format!("stream_position={start}"));
+    assert_eq!(ids_of(&page), world.emulator.event_ids(TOKEN));
+    assert_eq!(page["chunk_size"], 10);
+}
+
+#[test]
+fn repeats_short_pages_and_empty_pages_lose_nothing() {
+    let unruly = Settings {
+        repeat_rate: 0.3,
+        short_page_rate: 0.3,
+        empty_page_rate: 0.3,
+        reorder_rate: 0.3,
+        ..Settings::default()
+    };
+    let mut world = World::with_events(unruly, 1_000);
+    let delivered = world.drain(50);
+    assert!(delivered.len() > 1_200, "some come more than once");
+    let mut seen = BTreeSet::new();
+    let distinct: Vec<_> = delivered
+        .into_iter()
+        .filter(|id| seen.insert(id.clone()))
+        .collect();
+    assert_eq!(distinct, world.emulator.event_ids(TOKEN));
+    assert_eq!(distinct.len(), 1_000);
+
+    let records: Vec<_> = world.emulator.requests().collect();
+    assert!(
+        records
+            .iter()
+            .any(|record| record.events == 0 && record.outcome == Outcome::Answered(200))
+    );
+    let new: usize = records.iter().map(|record| record.new_events).sum();
+    assert_eq!(new, world.emulator.events(TOKEN).len());
+}
+
+#[test]
+fn reordered_events_have_earlier_dates_than_those_before_them() {
+    let mut world = World::with_events(
+        Settings {
+            reorder_rate: 0.5,
+            ..Settings::default()
+        },
+        50,
+    );
+    let page = world.page("");
+    let dates: Vec<&str> = page["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter_map(|event| event["created_at"].as_str())
+        .collect();
+    assert!(!dates.is_sorted());
+}
+
+#[test]
+fn the_same_seed_and_requests_give_the_same_answers() {
+    let answers = |mut world: World| {
+        world.append(50);
+        let list = world.send(Request::new("OPTIONS", "/2.0/events"));
+        (list, world.drain(7))
+    };
+    let unruly = || {
+        World::with(Settings {
+            repeat_rate: 0.5,
+            short_page_rate: 0.5,
+            ..Settings::default()
+        })
+    };
+    assert_eq!(answers(unruly()), answers(unruly()));
+}
+
+#[test]
+fn a_poll_is_held_until_something_happens() {
+    let mut world = World::new();
+    let id = world.held_poll();
+    assert_eq!(world.emulator.counters().open_polls, 1);
+    world.append(1);
+    assert_eq!(world.emulator.take_ready(), [id]);
+    assert_eq!(
+        signal_of(world.emulator.resume(id, world.now)),
+        "new_change"
+    );
+    assert_eq!(world.emulator.counters().open_polls, 0);
+}
+
+#[test]
+fn a_poll_that_nothing_happens_to_ends_with_reconnect() {
+    let mut world = World::with(Settings {
+        hold_ms: 30_000,
+        ..Settings::default()
+    });
+    let id = world.held_poll();
+    world.pass(29);
+    assert!(matches!(
+        world.emulator.resume(id, world.now),
+        Some(Reply::Hold { .. })
+    ));
+    world.pass(1);
+    assert_eq!(signal_of(world.emulator.resume(id, world.now)), "reconnect");
+}
+
+#[test]
+fn a_poll_whose_client_went_away_is_forgotten() {
+    let mut world = World::new();
+    let id = world.held_poll();
+    world.emulator.hang_up(id);
+    assert_eq!(world.emulator.counters().open_polls, 0);
+    assert_eq!(world.emulator.resume(id, world.now), None);
+    assert_eq!(
+        world
+            .emulator
+            .requests()
+            .last()
+            .map(|record| record.outcome.clone()),
+        Some(Outcome::HungUp)
+    );
+}
+
+#[test]
+fn what_lies_behind_a_polls_position_is_signalled_at_once_if_the_position_is_honoured() {
+    for (poll_position, held) in [
+        (PollPosition::Honoured, false),
+        (PollPosition::Ignored, true),
+        (PollPosition::AlwaysNewChange, false),
+    ] {
+        let mut world = World::with_events(
+            Settings {
+                poll_position,
+                ..Settings::default()
+            },
+            1,
+        );
+        let url = world.realtime_url();
+        assert_eq!(
+            matches!(world.poll(&url, "0"), Reply::Hold { .. }),
+            held,
+            "{poll_position:?}"
+        );
+    }
+}
+
+#[test]
+fn dropped_signals_never_come() {
+    let mut world = World::with(Settings {
+        drop_signals: true,
+        ..Settings::default()
+    });
+    let id = world.held_poll();
+    world.append(1);
+    assert!(matches!(
+        world.emulator.resume(id, world.now),
+        Some(Reply::Hold { .. })
+    ));
+    world.pass(600);
+    assert_eq!(signal_of(world.emulator.resume(id, world.now)), "reconnect");
+}
+
+#[test]
+fn an_event_may_be_signalled_before_it_can_be_fetched() {
+    let mut world = World::with(Settings {
+        visible_after_ms: 5_000,
+        ..Settings::default()
+    });
+    let id = world.held_poll();
+    world.append(1);
+    assert_eq!(
+        signal_of(world.emulator.resume(id, world.now)),
+        "new_change"
+    );
+    assert_eq!(world.page("")["chunk_size"], 0);
+    world.pass(5);
+    assert_eq!(world.page("")["chunk_size"], 1);
+}
+
+#[test]
+fn a_realtime_url_is_used_up_after_so_many_polls() {
+    let settings = Settings {
+        max_retries: json!(2),
+        max_retries_status: 503,
+        ..Settings::default()
+    };
+    let mut world = World::with(settings);
+    let url = world.realtime_url();
+    for _ in 0..3 {
+        assert!(matches!(world.poll(&url, "now"), Reply::Hold { .. }));
+    }
+    let answer = world.poll(&url, "now").answer().expect("an answer");
+    assert_eq!(answer.status, 503);
+    assert_eq!(signal_of(Some(Reply::Answer(answer))), "max_retries");
+    let fresh = world.realtime_url();
+    assert!(matches!(world.poll(&fresh, "now"), Reply::Hold { .. }));
+}
+
+#[test]
+fn a_channel_that_nobody_was_given_is_a_404() {
+    let answer = World::new()
+        .poll("/realtime/0/subscribe?channel=guess", "now")
+        .answer()
+        .expect("an answer");
+    assert_eq!(answer.status, 404);
+}
+
+#[test]
+fn a_realtime_server_may_demand_the_token() {
+    let mut world = World::with(Settings {
+        realtime_needs_token: true,
+        ..Settings::default()
+    });
+    let url = world.realtime_url();
+    assert_eq!(
+        world.poll(&url, "now").answer().map(|answer| answer.status),
+        Some(401)
+    );
+    let with_token = Request::get(&url).header("authorization", &format!("Bearer {TOKEN}"));
+    assert!(matches!(
+        world.emulator.respond(&with_token, world.now),
+        Reply::Hold { .. }
+    ));
+}
+
+#[test]
+fn the_list_has_as_many_servers_and_such_numbers_as_the_settings_say() {
+    let mut world = World::with(Settings {
+        realtime_servers: 3,
+        realtime_origins: vec!["https://2.realtime.services.box.net".into()],
+        list_types: false,
+        ttl: Value::Null,
+        max_retries: json!("10"),
+        retry_timeout: json!(-1),
+        ..Settings::default()
+    });
+    let list = body(&world.send(Request::new("OPTIONS", "/2.0/events")));
+    assert_eq!(list["chunk_size"], 3);
+    let entry = &list["entries"][2];
+    assert!(
+        entry["url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("https://2.realtime.services.box.net/realtime/2/"))
+    );
+    assert_eq!((entry.get("type"), entry.get("ttl")), (None, None));
+    assert_eq!(
+        (&entry["max_retries"], &entry["retry_timeout"]),
+        (&json!("10"), &json!(-1))
+    );
+}
+
+#[test]
+fn too_many_calls_a_minute_are_refused_until_the_minute_is_over() {
+    let mut world = World::with(Settings {
+        calls_per_minute: Some(2),
+        ..Settings::default()
+    });
+    world.page("");
+    world.pass(20);
+    world.page("");
+    let refused = world.send(Request::get("/2.0/events"));
+    assert_eq!(
+        (refused.status, refused.header_value("Retry-After")),
+        (429, Some("40"))
+    );
+    assert_eq!(body(&refused)["code"], "rate_limit_exceeded");
+    world.pass(40);
+    world.page("");
+}
+
+#[test]
+fn the_rate_appends_to_every_known_account() {
+    let mut world = World::with(Settings {
+        rate: 2.5,
+        ..Settings::default()
+    });
+    world.page("");
+    for _ in 0..100 {
+        world.now += Duration::from_millis(100);
+        world.emulator.advance(world.now);
+    }
+    assert_eq!(world.emulator.event_ids(TOKEN).len(), 25);
+}
+
+#[test]
+fn events_are_appended_as_they_are() {
+    let mut world = World::new();
+    let odd = [
+        r#""a string""#,
+        "null",
+        r#"{"event_id":7}"#,
+        r#"{ "a" : 1.0 }"#,
+    ];
+    world.emulator.append_json(TOKEN, odd, world.now);
+    let answer = world.send(Request::get("/2.0/events"));
+    let text = String::from_utf8(answer.body).expect("text");
+    assert!(text.contains(&odd.join(",")), "{text}");
+}
+
+#[test]
+fn enterprise_streams_can_be_narrowed_by_type_and_date() {
+    let mut world = World::new();
+    let event =
+        |kind: &str, date: &str| json!({"event_type": kind, "created_at": date}).to_string();
+    world.emulator.append_json(
+        TOKEN,
+        [
+            event("LOGIN", "2026-01-01T00:00:00Z"),
+            event("LOGIN", "2026-02-01T00:00:00Z"),
+            event("EDIT", "2026-02-01T00:00:00Z"),
+        ],
+        world.now,
+    );
+    let count = |world: &mut World, query: &str| world.page(query)["chunk_size"].clone();
+    assert_eq!(
+        count(&mut world, "stream_type=admin_logs&event_type=LOGIN,COPY"),
+        2
+    );
+    assert_eq!(
+        count(
+            &mut world,
+            "stream_type=admin_logs_streaming&created_after=2026-01-15T00:00:00Z"
+        ),
+        2
+    );
+    assert_eq!(count(&mut world, "stream_type=all&event_type=LOGIN"), 3);
+}
+
+#[test]
+fn requests_are_counted_in_the_fullest_second_and_minute() {
+    let mut world = World::new();
+    for seconds in [0, 0, 0, 30, 31] {
+        world.pass(seconds);
+        world.page("");
+    }
+    let events = world.emulator.counters().events;
+    assert_eq!((events.requests, events.with_authorization), (5, 5));
+    assert_eq!((events.most_per_second, events.most_per_minute), (3, 4));
+    assert_eq!(world.emulator.callers()[TOKEN], events);
+}
+
+#[test]
+fn a_fault_is_met_once_and_loses_nothing() {
+    for fault in Fault::all()
+        .into_iter()
+        .filter(|fault| fault.applies_to(Endpoint::Events))
+    {
+        let mut world = World::with_events(Settings::default(), 3);
+        world
+            .emulator
+            .queue_fault(Endpoint::Events, fault.clone(), 1);
+        let request = Request::get("/2.0/events").header("authorization", "Bearer token");
+        let reply = world.emulator.respond(&request, world.now);
+        assert_eq!(
+            matches!(reply, Reply::Hold { until: None, .. }),
+            fault == Fault::Silence
+        );
+        let record = world.emulator.requests().last().expect("a record").clone();
+        assert_eq!(record.fault, Some(fault.name()));
+        assert_eq!(
+            world.drain(500),
+            world.emulator.event_ids(TOKEN),
+            "{}",
+            fault.name()
+        );
+    }
+}
+
+#[test]
+fn faults_that_send_a_position_send_this_one() {
+    let position = |fault| {
+        let mut world = World::with_events(Settings::default(), 1);
+        world.emulator.queue_fault(Endpoint::Events, fault, 1);
+        let page = world.page("");
+        assert_eq!(page["entries"].as_array().map(Vec::len), Some(1));
+        page.get("next_stream_position").cloned()
+    };
+    assert_eq!(position(Fault::MissingPosition), None);
+    assert_eq!(position(Fault::NullPosition), Some(Value::Null));
+    assert_eq!(position(Fault::ZeroPosition), Some(json!(0)));
+    assert_eq!(position(Fault::NowPosition), Some(json!("now")));
+    assert_eq!(position(Fault::EmptyPosition), Some(json!("")));
+    assert!(position(Fault::FloatPosition).is_some_and(|position| position.is_f64()));
+}
+
+#[test]
+fn a_position_with_a_decimal_point_may_be_sent_back() {
+    let mut world = World::with_events(Settings::default(), 3);
+    let position = position_of(&world.page("limit=2"));
+    assert_eq!(
+        world.page(&format!("stream_position={position}.0"))["chunk_size"],
+        1
+    );
+}
+
+#[test]
+fn a_stale_page_is_the_page_before_once_more() {
+    let mut world = World::with_events(Settings::default(), 4);
+    let first = world.page("limit=2");
+    world
+        .emulator
+        .queue_fault(Endpoint::Events, Fault::StalePage, 1);
+    assert_eq!(
+        world.page(&format!("limit=2&stream_position={}", position_of(&first))),
+        first
+    );
+}
+
+#[test]
+fn no_fault_on_a_poll_keeps_it_waiting_but_silence() {
+    for fault in Fault::all()
+        .into_iter()
+        .filter(|fault| fault.applies_to(Endpoint::Realtime))
+    {
+        let mut world = World::new();
+        let url = world.realtime_url();
+        world
+            .emulator
+            .queue_fault(Endpoint::Realtime, fault.clone(), 1);
+        let reply = world.poll(&url, "now");
+        assert_eq!(
+            matches!(reply, Reply::Hold { .. }),
+            fault == Fault::Silence,
+            "{}",
+            fault.name()
+        );
+    }
+}
+
+#[test]
+fn open_polls_can_be_interrupted() {
+    let mut world = World::new();
+    let id = world.held_poll();
+    assert_eq!(
+        world
+            .emulator
+            .interrupt_polls(Some("nobody"), &Fault::Reset),
+        0
+    );
+    assert_eq!(
+        world.emulator.interrupt_polls(Some(TOKEN), &Fault::Reset),
+        1
+    );
+    assert_eq!(world.emulator.take_ready(), [id]);
+    let answer = world
+        .emulator
+        .resume(id, world.now)
+        .and_then(Reply::answer)
+        .expect("an answer");
+    assert_eq!(answer.delivery, Delivery::Reset);
+}
+
+#[test]
+#[should_panic(expected = "means nothing")]
+fn a_fault_cannot_be_queued_where_it_means_nothing() {
+    World::new()
+        .emulator
+        .queue_fault(Endpoint::Options, Fault::UnknownSignal, 1);
+}
+
+#[test]
+fn what_is_not_part_of_the_api_is_refused() {
+    let mut world = World::new();
+    assert_eq!(world.send(Request::get("/2.0/users/me")).status, 404);
+    assert_eq!(
+        world.send(Request::new("DELETE", "/2.0/events")).status,
+        405
+    );
+    assert_eq!(world.emulator.counters().other.requests, 2);
+}
+
+#[test]
+fn the_readme_names_every_fault_and_every_setting() {
+    let readme = include_str!("../README.md");
+    let settings = serde_json::to_value(Settings::default()).expect("settings are JSON");
+    let faults = Fault::all();
+    let mut names: Vec<&str> = faults.iter().map(Fault::name).collect();
+    names.extend(
+        settings
+            .as_object()
+            .expect("an object")
+            .keys()
+            .map(String::as_str),
+    );
+    for name in names {
+        assert!(readme.contains(&format!("| `{name}`")), "{name} is missing");
+    }
+}

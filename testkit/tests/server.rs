@@ -1,0 +1,334 @@
+//! The server, over real connections.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
+use serde_json::{Value, json};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn connect(server: &EmulatorServer) -> TcpStream {
+    let address = server.origin().strip_prefix("http://").expect("an origin");
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+}
+
+fn write(mut stream: &TcpStream, method: &str, target: &str, body: &str) {
+    let length = body.len();
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nhost: emulator\r\nauthorization: Bearer token\r\n");
+    write!(stream, "{head}content-length: {length}\r\n\r\n{body}").expect("the request is written");
+}
+
+/// One answer with a length, from a connection that may live on.
+fn read(mut stream: &TcpStream) -> (u16, Vec<u8>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("text");
+    let status = head[9..12].parse().expect("a status");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .expect("a length");
+    let mut body = vec![0; length.parse().expect("a number")];
+    stream.read_exact(&mut body).expect("a body");
+    (status, body)
+}
+
+/// Everything until the server closes, and how it closed.
+fn read_to_end(mut stream: &TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
+    let mut received = Vec::new();
+    let error = stream
+        .read_to_end(&mut received)
+        .err()
+        .map(|error| error.kind());
+    (received, error)
+}
+
+fn ask(server: &EmulatorServer, method: &str, target: &str, body: &str) -> (u16, Value) {
+    let stream = connect(server);
+    write(&stream, method, target, body);
+    let (status, body) = read(&stream);
+    (status, serde_json::from_slice(&body).expect("JSON"))
+}
+
+/// A poll that is held.
+fn held_poll(server: &EmulatorServer) -> TcpStream {
+    let (_, list) = ask(server, "OPTIONS", "/2.0/events", "");
+    let url = list["entries"][0]["url"].as_str().expect("a url");
+    let before = server.counters().open_polls;
+    let stream = connect(server);
+    write(&stream, "GET", url, "");
+    assert!(
+        server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls
+            == before + 1)
+    );
+    stream
+}
+
+#[test]
+fn an_api_connection_serves_one_request_after_another() {
+    let server = EmulatorServer::start();
+    server.append("token", 2);
+    let stream = connect(&server);
+    for _ in 0..3 {
+        write(&stream, "GET", "/2.0/events", "");
+        let (status, body) = read(&stream);
+        assert_eq!(status, 200);
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).expect("JSON")["chunk_size"],
+            2
+        );
+    }
+}
+
+#[test]
+fn a_change_ends_an_open_poll_and_its_connection() {
+    let server = EmulatorServer::start();
+    let poll = held_poll(&server);
+    server.append("token", 1);
+    let (received, error) = read_to_end(&poll);
+    assert!(received.ends_with(br#"{"message":"new_change"}"#));
+    assert_eq!(error, None);
+}
+
+#[test]
+fn a_poll_without_a_change_ends_when_its_time_is_up() {
+    let server = EmulatorServer::start_with(Settings {
+        hold_ms: 50,
+        ..Settings::default()
+    });
+    let (_, list) = ask(&server, "OPTIONS", "/2.0/events", "");
+    let stream = connect(&server);
+    write(
+        &stream,
+        "GET",
+        list["entries"][0]["url"].as_str().expect("a url"),
+        "",
+    );
+    assert!(
+        read_to_end(&stream)
+            .0
+            .ends_with(br#"{"message":"reconnect"}"#)
+    );
+}
+
+#[test]
+fn an_open_poll_is_forgotten_as_soon_as_its_client_is_gone() {
+    let server = EmulatorServer::start();
+    let poll = held_poll(&server);
+    drop(poll);
+    assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 0));
+}
+
+#[test]
+fn hundreds_of_polls_are_held_and_answered_together() {
+    let server = EmulatorServer::start_with(Settings {
+        polls_per_url: Some(10_000),
+        ..Settings::default()
+    });
+    let (_, list) = ask(&server, "OPTIONS", "/2.0/events", "");
+    let url = list["entries"][0]["url"].as_str().expect("a url");
+    let polls: Vec<TcpStream> = (0..400).map(|_| connect(&server)).collect();
+    for poll in &polls {
+        write(poll, "GET", url, "");
+    }
+    assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 400));
+    server.append("token", 1);
+    for poll in &polls {
+        assert!(
+            read_to_end(poll)
+                .0
+                .ends_with(br#"{"message":"new_change"}"#)
+        );
+    }
+}
+
+#[test]
+fn a_server_that_is_dropped_closes_its_connections() {
+    let server = EmulatorServer::start();
+    let poll = held_poll(&server);
+    drop(server);
+    assert_eq!(read_to_end(&poll).0, b"");
+}
+
+#[test]
+fn faults_at_wire_level_break_the_answer_where_their_names_say() {
+    let server = EmulatorServer::start();
+    server.append("token", 3);
+    let whole = {
+        let stream = connect(&server);
+        write(&stream, "GET", "/2.0/events", "");
+        read(&stream).1
+    };
+    let meet = |fault| {
+        server.queue_fault(Endpoint::Events, fault, 1);
+        let stream = connect(&server);
+        write(&stream, "GET", "/2.0/events", "");
+        read_to_end(&stream)
+    };
+    let has =
+        |received: &[u8], part: &[u8]| received.windows(part.len()).any(|window| window == part);
+
+    assert_eq!(meet(Fault::CloseBeforeHeaders), (Vec::new(), None));
+    assert_eq!(
+        meet(Fault::Reset),
+        (Vec::new(), Some(ErrorKind::ConnectionReset))
+    );
+
+    let (received, _) = meet(Fault::CloseInHeaders);
+    assert!(received.starts_with(b"HTTP/1.1 200") && !has(&received, b"\r\n\r\n"));
+
+    let (received, _) = meet(Fault::CloseInBody);
+    assert!(has(
+        &received,
+        format!("content-length: {}\r\n", whole.len()).as_bytes()
+    ));
+    assert!(received.ends_with(&whole[..whole.len() / 2]));
+
+    let (received, _) = meet(Fault::CloseInChunk);
+    assert!(has(
+        &received,
+        format!("\r\n\r\n{:x}\r\n", whole.len()).as_bytes()
+    ));
+    assert!(received.ends_with(&whole[..whole.len() / 2]));
+}
+
+#[test]
+fn silence_lasts_until_the_client_goes() {
+    let server = EmulatorServer::start();
+    server.queue_fault(Endpoint::Events, Fault::Silence, 1);
+    let stream = connect(&server);
+    write(&stream, "GET", "/2.0/events", "");
+    assert!(server.wait_until(PATIENCE, |emulator| emulator.requests().count() == 1));
+    drop(stream);
+    let hung_up = |emulator: &box_longpoll_testkit::Emulator| {
+        emulator
+            .requests()
+            .any(|record| record.outcome == box_longpoll_testkit::Outcome::HungUp)
+    };
+    assert!(server.wait_until(PATIENCE, hung_up));
+}
+
+#[test]
+fn a_dripping_answer_arrives_whole() {
+    let server = EmulatorServer::start();
+    server.queue_fault(Endpoint::Options, Fault::Drip { interval_ms: 1 }, 1);
+    assert_eq!(
+        ask(&server, "OPTIONS", "/2.0/events", "").1["chunk_size"],
+        1
+    );
+}
+
+#[test]
+fn an_endless_body_goes_on_for_as_long_as_it_is_read() {
+    let server = EmulatorServer::start();
+    server.queue_fault(Endpoint::Events, Fault::EndlessBody, 1);
+    let mut stream = connect(&server);
+    write(&stream, "GET", "/2.0/events", "");
+    let mut much = vec![0; 4 << 20];
+    stream.read_exact(&mut much).expect("there is always more");
+}
+
+#[test]
+fn everything_can_be_controlled_over_http() {
+    let server = EmulatorServer::start();
+    let control = |method: &str, resource: &str, body: &Value| {
+        ask(
+            &server,
+            method,
+            &format!("/_emulator/{resource}"),
+            &body.to_string(),
+        )
+    };
+    assert_eq!(
+        control("POST", "events", &json!({"count": 1})).0,
+        409,
+        "no account is known yet"
+    );
+    assert_eq!(
+        control("POST", "events", &json!({"account": "token", "count": 2})).0,
+        200
+    );
+    assert_eq!(
+        control(
+            "POST",
+            "events",
+            &json!({"account": "token", "events": [null, {"event_id": "x"}]})
+        )
+        .0,
+        200
+    );
+    let (_, log) = control("GET", "events?account=token", &Value::Null);
+    assert_eq!(
+        (&log["appended"], log["ids"].as_array().map(Vec::len)),
+        (&json!(4), Some(3))
+    );
+
+    assert_eq!(
+        control("PATCH", "settings", &json!({"retention": 1})).1["retention"],
+        1
+    );
+    assert_eq!(control("GET", "accounts", &Value::Null).1[0]["retained"], 1);
+    assert_eq!(
+        control("PATCH", "settings", &json!({"no_such_setting": 1})).0,
+        400
+    );
+
+    let fault = json!({"endpoint": "events", "fault": "status", "status": 418, "headers": {"X-Tea": "pot"}, "times": 2});
+    assert_eq!(control("POST", "faults", &fault).1[0]["times"], 2);
+    write(&connect(&server), "GET", "/2.0/events", "");
+    assert!(server.wait_until(PATIENCE, |emulator| emulator.queued_faults() == 1));
+    assert_eq!(control("DELETE", "faults", &Value::Null).1, json!([]));
+    let nonsense = json!({"endpoint": "options", "fault": "unknown_signal"});
+    assert_eq!(control("POST", "faults", &nonsense).0, 400);
+
+    let poll = held_poll(&server);
+    assert_eq!(
+        control(
+            "POST",
+            "interruptions",
+            &json!({"fault": "signal", "message": "hello"})
+        )
+        .1["polls"],
+        1
+    );
+    assert!(read_to_end(&poll).0.ends_with(br#"{"message":"hello"}"#));
+
+    let (_, counters) = control("GET", "counters", &Value::Null);
+    assert_eq!(
+        (
+            &counters["events"]["requests"],
+            &counters["realtime"]["requests"]
+        ),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(
+        control("GET", "callers", &Value::Null).1["token"]["requests"],
+        3
+    );
+    let (_, requests) = control("GET", "requests?since=2", &Value::Null);
+    assert_eq!(requests[0]["outcome"], json!({"signalled": "hello"}));
+    assert_eq!(
+        control("DELETE", "counters", &Value::Null).1["total"]["requests"],
+        0
+    );
+
+    assert_eq!(control("PUT", "settings", &json!({})).0, 405);
+    assert_eq!(control("GET", "nothing", &Value::Null).0, 404);
+    let stream = connect(&server);
+    write(&stream, "GET", "/_emulator/", "");
+    assert!(
+        String::from_utf8(read(&stream).1)
+            .expect("text")
+            .contains("PATCH  /_emulator/settings")
+    );
+}
