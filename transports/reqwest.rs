@@ -216,6 +216,9 @@ fn require_runtime() -> Result<(), TransportError> {
 /// What an error means that came before the answer's headers. The library's own flags tell the phase; within the
 /// connect phase a failure that no socket, timer or resolver reported is TLS's.
 fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKind {
+    if error.is_builder() {
+        return TransportErrorKind::InvalidRequest;
+    }
     if !error.is_connect() {
         return if error.is_timeout() {
             TransportErrorKind::Timeout

@@ -1,0 +1,50 @@
+//! A stream with nothing to do. Alone in its program, so that what is measured is its own.
+
+#![cfg(all(feature = "reqwest", target_os = "linux"))]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt};
+use box_longpoll_testkit::EmulatorServer;
+
+/// How long the stream is watched.
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// The CPU time of this thread so far, which runs the stream, its runtime and nothing else.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanos = stat.split(' ').next().unwrap().parse().unwrap();
+    Duration::from_nanos(nanos)
+}
+
+#[tokio::test]
+async fn an_idle_stream_makes_no_request_but_its_held_one_and_uses_no_cpu() {
+    let server = Arc::new(EmulatorServer::start());
+    let client = LongPollClient::builder()
+        .api_origin(server.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build(
+            ReqwestTransport::new().unwrap(),
+            AccessToken::new("token").unwrap(),
+        )
+        .unwrap();
+    let mut events = client.events(StartAt::Now);
+    let listening = tokio::task::spawn_blocking({
+        let server = server.clone();
+        move || server.wait_until(WATCHED, |emulator| emulator.counters().open_polls == 1)
+    });
+    tokio::select! {
+        event = events.next() => panic!("{event:?}"),
+        listening = listening => assert!(listening.unwrap()),
+    }
+
+    let (requests, cpu) = (server.counters().total.requests, cpu_time());
+    assert!(tokio::time::timeout(WATCHED, events.next()).await.is_err());
+    let used = cpu_time() - cpu;
+    assert_eq!(server.counters().total.requests - requests, 0);
+    assert_eq!(server.counters().open_polls, 1);
+    assert!(used < WATCHED / 1_000, "{used:?} in {WATCHED:?}");
+    println!("{used:?} of CPU in {WATCHED:?}");
+}
