@@ -127,10 +127,10 @@ fn api_body(answer: Answer, token: &AccessToken) -> Result<Bytes, Error> {
     let said = BoxError::read(response.body(), token);
     let mut detail = format!("Box answered {}", status.as_u16());
     if let Some(code) = &said.code {
-        detail = format!("{detail} ({code})");
+        detail += &format!(" ({code})");
     }
     if let Some(message) = &said.message {
-        detail = format!("{detail}: {message}");
+        detail += &format!(": {message}");
     }
     Err(Error::new(kind, detail)
         .with_status(status)

@@ -267,6 +267,7 @@ impl Script {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer is a result")]
 fn response(status: u16, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Answer {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
