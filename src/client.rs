@@ -88,8 +88,8 @@ impl<T: HttpTransport> LongPollClient<T> {
 
     /// Holds one poll until the server says something.
     ///
-    /// Waits for the server's [`retry_timeout`](RealtimeServer::retry_timeout) and 5 s more, and no longer than the
-    /// builder's [`max_hold`](LongPollClientBuilder::max_hold).
+    /// Waits for the server's [`retry_timeout`](RealtimeServer::retry_timeout) and 5 s more, or for the builder's
+    /// [`max_hold`](LongPollClientBuilder::max_hold) where that is shorter.
     ///
     /// See <https://developer.box.com/guides/events/user-events/polling/>.
     ///

@@ -21,8 +21,8 @@ const MIN_DEDUPE_WINDOW: usize = 2_500;
 
 const MIN_HOLD: Duration = Duration::from_secs(1);
 
-/// Twice what Box's servers ask for: a longer silence is a lost connection.
-const MAX_HOLD: Duration = Duration::from_secs(1_200);
+/// The longest `retry_timeout` that is heeded, twice Box's own, and 5 s.
+const MAX_HOLD: Duration = Duration::from_secs(1_205);
 
 /// Which events of the account to follow.
 ///
@@ -159,7 +159,8 @@ impl LongPollClientBuilder {
     }
 
     /// The longest time to hold one poll, whatever the server's `retry_timeout` says; after it the client fetches and
-    /// polls anew. Lower it where a proxy cuts quiet connections. 1 s to 1,200 s; default: 1,200 s.
+    /// polls anew. Lower it where a proxy cuts quiet connections. 1 s to 1,205 s; default: 1,205 s, which leaves it to the
+    /// server.
     pub fn max_hold(mut self, hold: Duration) -> Self {
         self.config.max_hold = hold;
         self
@@ -234,7 +235,7 @@ impl LongPollClientBuilder {
         )?;
         require(
             (MIN_HOLD..=MAX_HOLD).contains(&config.max_hold),
-            "the longest hold is 1 s to 1,200 s",
+            "the longest hold is 1 s to 1,205 s",
         )?;
         require(
             !matches!(

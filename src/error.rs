@@ -90,6 +90,14 @@ impl Error {
         Self::new(kind, detail).with_source(error)
     }
 
+    /// Box rejected the token and the source has no other, or gave the same.
+    pub(crate) fn token_rejected() -> Self {
+        Self::new(
+            ErrorKind::Unauthorized,
+            "Box rejects the access token, and there is no newer one",
+        )
+    }
+
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         self.change(|inner| inner.status = Some(status))
     }
@@ -183,12 +191,10 @@ impl StdError for Error {
 
 /// A server's text, made fit to be shown: control characters escaped, cut to 200 characters.
 pub(crate) fn quote(text: &str) -> String {
-    let mut quoted: String = text
-        .chars()
-        .take(QUOTED)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(QUOTED).is_some() {
+    let cut = text.char_indices().nth(QUOTED).map(|(end, _)| end);
+    let escaped = format!("{:?}", &text[..cut.unwrap_or(text.len())]);
+    let mut quoted = escaped[1..escaped.len() - 1].to_owned();
+    if cut.is_some() {
         quoted.push('…');
     }
     quoted
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn quoted_text_is_escaped_and_cut() {
-        assert_eq!(quote("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
+        assert_eq!(quote("it's\u{1b}[31m\nb"), "it's\\u{1b}[31m\\nb");
         let long = "x".repeat(10_000);
         assert_eq!(quote(&long).chars().count(), QUOTED + 1);
     }

@@ -26,15 +26,16 @@ impl StreamHandle {
         self.board.status()
     }
 
-    /// Where to resume: the end of what is handled. `None` until a start at `now` has been resolved.
+    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` has
+    /// been resolved.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
         self.board.posted().position.clone()
     }
 
-    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
-    /// what came and went in between is left out. The first call returns at once. `None` once the stream has ended and
-    /// that was told.
+    /// Waits until the stream has done something since this handle's last call, and gives the newest status, which may be
+    /// the same; what came and went in between is left out. The first call returns at once. `None` once the stream has
+    /// ended and that was told.
     ///
     /// # Cancellation
     ///

@@ -26,12 +26,6 @@ impl StreamPosition {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// What a page names as the next position, unless that is no position to go to: `0` starts anew, and `now` would
-    /// skip what lies between.
-    pub(crate) fn from_page(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|_| text != "0")
-    }
 }
 
 impl FromStr for StreamPosition {
@@ -40,7 +34,7 @@ impl FromStr for StreamPosition {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for an empty text, one with white space or control characters, one over 512 bytes, and for
-    /// `now`, which is no position: use [`StartAt::Now`].
+    /// `now` and `0`, which are places to start at: use [`StartAt`].
     fn from_str(text: &str) -> Result<Self, Error> {
         let refused = |why: &str| {
             Err(Error::new(
@@ -54,8 +48,8 @@ impl FromStr for StreamPosition {
             refused("it is longer than 512 bytes")
         } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             refused("it has white space or control characters")
-        } else if text.eq_ignore_ascii_case("now") {
-            refused("`now` is a place to start at, not a position")
+        } else if text == "0" || text.eq_ignore_ascii_case("now") {
+            refused("`now` and `0` are places to start at")
         } else {
             Ok(Self(text.into()))
         }
@@ -123,14 +117,14 @@ impl From<&StreamPosition> for StartAt {
     }
 }
 
-/// `now`, `oldest`, or a position.
+/// `now`, `oldest` (which Box calls `0`), or a position.
 impl FromStr for StartAt {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "now" => Ok(StartAt::Now),
-            "oldest" => Ok(StartAt::Oldest),
+            "oldest" | "0" => Ok(StartAt::Oldest),
             position => position.parse().map(StartAt::At),
         }
     }

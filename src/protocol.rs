@@ -408,10 +408,9 @@ impl LongPoll {
 
     fn take_token(&mut self, outcome: Result<AccessToken, TokenError>, now: Moment) {
         match outcome {
-            Ok(token) if self.rejected.as_ref() == Some(&token) => self.stop(Error::new(
-                ErrorKind::Unauthorized,
-                "Box rejects the access token, and there is no newer one",
-            )),
+            Ok(token) if self.rejected.as_ref() == Some(&token) => {
+                self.stop(Error::token_rejected());
+            }
             Ok(token) => {
                 if self.rejected.take().is_some() {
                     self.renewed = Some(token.clone());
@@ -419,6 +418,9 @@ impl LongPoll {
                 self.enter(Phase::Send(Some(token)));
             }
             Err(error) if error.is_transient() => self.retry(Error::no_token(error), now),
+            Err(error) if self.rejected.is_some() => {
+                self.stop(Error::token_rejected().with_source(error));
+            }
             Err(error) => self.stop(Error::no_token(error)),
         }
     }

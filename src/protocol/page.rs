@@ -58,12 +58,13 @@ impl Page {
     }
 }
 
-/// A number's text is the position, as it stands: it has more digits than a float holds.
+/// A number's text is the position, as it stands: it has more digits than a float holds. `0` and `now` are none: the one
+/// starts anew, the other skips what lies between.
 fn next_position(raw: &RawValue) -> Option<StreamPosition> {
     let text = raw.get();
     match text.as_bytes().first()? {
-        b'"' => StreamPosition::from_page(&serde_json::from_str::<String>(text).ok()?),
-        b'0'..=b'9' | b'-' => StreamPosition::from_page(text),
+        b'"' => serde_json::from_str::<String>(text).ok()?.parse().ok(),
+        b'0'..=b'9' | b'-' => text.parse().ok(),
         _ => None,
     }
 }

@@ -63,7 +63,7 @@ impl Config {
             .request(Method::GET, url.as_str(), token)
             .body(Bytes::new())
             .expect("the realtime URL was checked");
-        let hold = server.retry_timeout().min(self.max_hold) + HOLD_GRACE;
+        let hold = (server.retry_timeout() + HOLD_GRACE).min(self.max_hold);
         TransportRequest::new(request, hold, MAX_SIGNAL)
     }
 

@@ -2,15 +2,17 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, ErrorKind, LongPollClient, StartAt, Status};
+use box_longpoll::{AccessToken, ErrorKind, HttpTransport, LongPollClient, StartAt, Status};
 use box_longpoll_testkit::{Endpoint, Fault};
 
 use crate::world::{
-    TOKEN, client, fake_box, follow_until, holds, id, in_time, listening, next_event, next_ids,
+    TOKEN, builder, client, fake_box, follow_until, holds, id, in_time, listening, next_event,
+    next_ids, transport,
 };
 
 #[tokio::test]
@@ -205,6 +207,16 @@ fn outside_a_tokio_runtime_the_transport_is_an_error_and_no_panic() {
     assert_eq!(error.kind(), ErrorKind::Runtime);
     let error = futures_lite::future::block_on(client.fetch(StartAt::Now)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+#[tokio::test]
+async fn a_transport_can_be_chosen_at_run_time() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 1);
+    let chosen: Arc<dyn HttpTransport> = Arc::new(transport());
+    let token = AccessToken::new(TOKEN).unwrap();
+    let client = builder(&server).build(chosen, token).unwrap();
+    next_event(&mut client.events(StartAt::Oldest)).await;
 }
 
 #[test]

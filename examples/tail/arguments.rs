@@ -1,0 +1,106 @@
+//! What the program is asked to do.
+
+use std::env::{self, VarError};
+
+use box_longpoll::{StartAt, StreamType};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum};
+
+/// Box's own largest page.
+const MAX_PAGE: u32 = 500;
+
+/// Shows what happens in a Box account, as it happens
+#[derive(Parser)]
+#[command(name = "tail", long_about = include_str!("about.txt").trim_end())]
+pub(crate) struct Arguments {
+    /// Where Box's API is, if not at `https://api.box.com`; http is for this machine only
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+
+    /// The access token; better in `BOX_ACCESS_TOKEN`, where other users of this machine can't see it
+    #[arg(long)]
+    token: Option<String>,
+
+    /// Where to start: `now`, `oldest`, or the P of a line `position P`
+    #[arg(long, value_name = "POSITION", default_value = "now")]
+    pub(crate) from: StartAt,
+
+    /// Which events
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) stream_type: Stream,
+
+    /// Ends after N events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Writes each event as Box's own JSON, on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The stream types that Box has long polling for.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Stream {
+    /// Everything the user sees happen
+    #[default]
+    All,
+    /// What may change the tree of files and folders
+    Changes,
+    /// The same, for synced folders only
+    Sync,
+}
+
+/// Whose events are shown.
+pub(crate) enum Account {
+    /// A real one, by its access token.
+    Real(String),
+    /// One of a fake Box.
+    Demo,
+}
+
+impl Arguments {
+    /// Whose events to show. Ends the program where there is an API but no token for it.
+    pub(crate) fn account(&self) -> Account {
+        let token = self
+            .token
+            .clone()
+            .or_else(|| match env::var("BOX_ACCESS_TOKEN") {
+                Ok(token) if !token.is_empty() => Some(token),
+                Ok(_) | Err(VarError::NotPresent) => None,
+                Err(VarError::NotUnicode(_)) => {
+                    usage_error("BOX_ACCESS_TOKEN is not an access token")
+                }
+            });
+        match (token, &self.api) {
+            (Some(token), _) => Account::Real(token),
+            (None, None) => Account::Demo,
+            (None, Some(_)) => usage_error(
+                "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any)",
+            ),
+        }
+    }
+
+    /// Pages hold no more events than are wanted. With larger ones a program that asks for a few events again and
+    /// again, each time from the last position, would not get past the first page.
+    pub(crate) fn page_limit(&self) -> u32 {
+        let wanted = self.count.and_then(|count| u32::try_from(count).ok());
+        wanted.map_or(MAX_PAGE, |count| count.min(MAX_PAGE))
+    }
+}
+
+/// Ends the program as clap does when an argument is wrong.
+pub(crate) fn usage_error(sentence: &str) -> ! {
+    Arguments::command()
+        .error(ErrorKind::ValueValidation, sentence)
+        .exit()
+}
+
+impl From<Stream> for StreamType {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::All => StreamType::All,
+            Stream::Changes => StreamType::Changes,
+            Stream::Sync => StreamType::Sync,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! An event as a line for people.
+
+use box_longpoll::event::{Event, Source, User};
+use time::format_description::well_known::Rfc3339;
+
+const DIM: &str = "\x1b[2m";
+const BOLD: &str = "\x1b[1m";
+const CYAN: &str = "\x1b[36m";
+
+/// When, what kind, who, and what it happened to: `2026-01-01T00:00:00Z  ITEM_UPLOAD  Ada Byron  file "plan.pdf"`.
+pub(crate) struct Line {
+    in_colour: bool,
+}
+
+impl Line {
+    pub(crate) fn new(in_colour: bool) -> Self {
+        Self { in_colour }
+    }
+
+    pub(crate) fn of(&self, event: &Event) -> String {
+        let when = event.created_at().map_or_else(
+            || "-".into(),
+            |time| time.format(&Rfc3339).unwrap_or_else(|_| time.to_string()),
+        );
+        let kind = event
+            .event_type()
+            .map_or_else(|| "-".into(), |kind| plain(kind.as_str()));
+        let who = event
+            .created_by()
+            .map_or_else(|| "-".into(), |user| who(&user));
+        let what = event
+            .source()
+            .map_or_else(|| "-".into(), |source| what(&source));
+        format!(
+            "{}  {}  {}  {what}",
+            self.painted(DIM, &when),
+            self.painted(BOLD, &kind),
+            self.painted(CYAN, &who),
+        )
+    }
+
+    fn painted(&self, colour: &str, text: &str) -> String {
+        if self.in_colour {
+            format!("{colour}{text}\x1b[0m")
+        } else {
+            text.into()
+        }
+    }
+}
+
+fn who(user: &User) -> String {
+    if user.is_anonymous() {
+        return "somebody".into();
+    }
+    let name = user.name.as_deref().or(user.login.as_deref());
+    name.or(user.id.as_deref())
+        .map_or_else(|| "-".into(), plain)
+}
+
+fn what(source: &Source) -> String {
+    let item = source.item_type().map_or_else(|| "something".into(), plain);
+    match (source.name(), source.id()) {
+        (Some(name), _) => format!("{item} {name:?}"),
+        (None, Some(id)) => format!("{item} {}", plain(id)),
+        (None, None) => item,
+    }
+}
+
+/// A server's text as it is, or with quotes and escapes where it holds anything but what a line may show: a terminal
+/// obeys what it is sent.
+fn plain(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    if text.is_empty() || quoted[1..quoted.len() - 1] != *text {
+        quoted
+    } else {
+        text.into()
+    }
+}

@@ -1,0 +1,112 @@
+#![doc = include_str!("about.txt")]
+
+mod arguments;
+mod follow;
+mod line;
+mod output;
+mod realtime_hosts;
+mod report;
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, LongPollClient};
+use box_longpoll_testkit::{EmulatorServer, Settings};
+use clap::Parser as _;
+
+use self::arguments::{Account, Arguments, usage_error};
+use self::follow::{End, follow};
+use self::line::Line;
+use self::output::{Format, Output};
+use self::report::Report;
+
+/// Events a second of the fake Box: enough to look alive, few enough to read.
+const DEMO_RATE: f64 = 4.0;
+
+/// What a shell reports of a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&format!("there is no runtime to run on: {error}")),
+    };
+    let code = runtime.block_on(tail(arguments));
+    // A reader that has stopped reading must not keep a program that was interrupted.
+    runtime.shutdown_background();
+    code
+}
+
+async fn tail(arguments: Arguments) -> ExitCode {
+    let (token, fake_box) = match arguments.account() {
+        Account::Real(token) => (token, None),
+        Account::Demo => {
+            report::say(
+                "no access token: this is a fake Box inside the program (set BOX_ACCESS_TOKEN to follow the real one)",
+            );
+            let fake_box = EmulatorServer::start_with(Settings {
+                rate: DEMO_RATE,
+                ..Settings::default()
+            });
+            ("demo".into(), Some(fake_box))
+        }
+    };
+    let transport = match ReqwestTransport::new() {
+        Ok(transport) => transport,
+        Err(error) => return failure(&format!("HTTP can't be set up: {error}")),
+    };
+    let api = match &fake_box {
+        Some(fake_box) => Some(fake_box.origin()),
+        None => arguments.api.as_deref(),
+    };
+    let mut builder = LongPollClient::builder()
+        .stream_type(arguments.stream_type.into())
+        .page_limit(arguments.page_limit())
+        .realtime_hosts(realtime_hosts::realtime_hosts(api));
+    if let Some(api) = api {
+        builder = builder.api_origin(api);
+    }
+    let client = AccessToken::new(token).and_then(|token| builder.build(transport, token));
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => usage_error(&error.to_string()),
+    };
+
+    let format = if arguments.json {
+        Format::Json
+    } else {
+        Format::Readable(Line::new(in_colour()))
+    };
+    let mut output = Output::new(format, arguments.count);
+    let mut report = Report::new(arguments.from.clone());
+    let batches = client.batches(arguments.from);
+    match follow(batches, &mut output, &mut report).await {
+        End::Counted | End::ReaderGone => ExitCode::SUCCESS,
+        End::Interrupted => {
+            report::say(&report.resume());
+            ExitCode::from(INTERRUPTED)
+        }
+        End::Stopped(error) => failure(&report.stopped(&error)),
+        End::CantWrite(error) => {
+            let resume = report.resume();
+            failure(&format!("events can't be written: {error}; {resume}"))
+        }
+    }
+}
+
+fn failure(sentence: &str) -> ExitCode {
+    report::say(&format!("error: {sentence}"));
+    ExitCode::FAILURE
+}
+
+/// Colour is for terminals, unless <https://no-color.org> says otherwise.
+fn in_colour() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !dumb
+}

@@ -1,0 +1,147 @@
+//! All that is said on standard error.
+
+use std::error::Error as StdError;
+use std::future::pending;
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::time::Duration;
+
+use box_longpoll::{Error, ErrorKind, StartAt, Status, StreamPosition};
+use tokio::time::{Sleep, sleep};
+
+/// A stream that listens again and fails within this time has not recovered.
+const STEADY: Duration = Duration::from_secs(1);
+
+/// Tells where the stream is and what it is doing, each when it changes.
+pub(crate) struct Report {
+    /// Where to resume: everything before it was written.
+    at: StartAt,
+    told: Option<StreamPosition>,
+    state: State,
+}
+
+/// What was last said of the stream's doing.
+enum State {
+    /// Nothing yet.
+    Starting,
+    Listening,
+    /// What troubles it; and once it listens again, the time that it must keep doing so.
+    Troubled(String, Option<Pin<Box<Sleep>>>),
+}
+
+/// Says something on standard error, in one piece, so that a line is there whole or not at all.
+///
+/// Where nobody reads, there is nobody to tell either.
+pub(crate) fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+impl Report {
+    pub(crate) fn new(start: StartAt) -> Self {
+        Self {
+            at: start,
+            told: None,
+            state: State::Starting,
+        }
+    }
+
+    /// To be called with positions whose events have been written.
+    pub(crate) fn position(&mut self, position: Option<&StreamPosition>) {
+        let Some(position) = position else { return };
+        if self.told.as_ref() != Some(position) {
+            say(&format!("position {position}"));
+            self.at = position.into();
+            self.told = Some(position.clone());
+        }
+    }
+
+    /// Tells what a reader should know: that it listens, or why it doesn't. The steps in between are left out.
+    pub(crate) fn status(&mut self, status: &Status) {
+        match status {
+            Status::Listening { .. } => match &mut self.state {
+                State::Starting => self.recovered(),
+                State::Listening => {}
+                State::Troubled(_, steady) => {
+                    steady.get_or_insert_with(|| Box::pin(sleep(STEADY)));
+                }
+            },
+            Status::Retrying { because, .. } | Status::Degraded { because, .. } => {
+                let trouble = match root_cause(because) {
+                    Some(cause) => format!("{status} ({cause})"),
+                    None => status.to_string(),
+                };
+                match &mut self.state {
+                    State::Troubled(told, steady) if *told == trouble => *steady = None,
+                    _ => {
+                        say(&trouble);
+                        self.state = State::Troubled(trouble, None);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until trouble has been over for a while; for ever where there is none.
+    pub(crate) async fn steady(&mut self) {
+        match &mut self.state {
+            State::Troubled(_, Some(steady)) => steady.await,
+            _ => pending().await,
+        }
+    }
+
+    pub(crate) fn recovered(&mut self) {
+        say("listening");
+        self.state = State::Listening;
+    }
+
+    /// How to go on after everything that was written.
+    pub(crate) fn resume(&self) -> String {
+        match &self.at {
+            StartAt::At(position) => format!("resume with --from {position}"),
+            StartAt::Oldest => "resume with --from oldest".into(),
+            StartAt::Now => "start again: there is no position to resume at yet".into(),
+        }
+    }
+
+    /// What the stream stopped with, and what to do about it.
+    pub(crate) fn stopped(&self, error: &Error) -> String {
+        let resume = self.resume();
+        match error.kind() {
+            ErrorKind::Unauthorized => format!(
+                "Box doesn't take the access token (one lives 60 minutes): get a new one and {resume}"
+            ),
+            ErrorKind::Forbidden => {
+                format!(
+                    "{error}: grant the application and its user the right to read events, and {resume}"
+                )
+            }
+            ErrorKind::PositionRejected => {
+                let gap = match &self.at {
+                    StartAt::At(position) => format!("a gap after {position}"),
+                    StartAt::Now | StartAt::Oldest => "a gap".into(),
+                };
+                format!(
+                    "{error}: start anew with --from oldest, or with --from now, and expect {gap}"
+                )
+            }
+            ErrorKind::PageUndecodable => format!(
+                "{error}: skip it with --from now, which skips all that has happened since; or {resume} once it can be read"
+            ),
+            ErrorKind::Runtime => {
+                format!("{error}: this machine can't send such a request; {resume}")
+            }
+            _ => format!("{error}; {resume}"),
+        }
+    }
+}
+
+/// What lies at the bottom of an error, unless its own text says so.
+fn root_cause(error: &Error) -> Option<String> {
+    let mut cause: &dyn StdError = error.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let cause = cause.to_string();
+    (!error.to_string().contains(&cause)).then(|| cause.escape_debug().to_string())
+}

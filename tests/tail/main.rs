@@ -1,0 +1,421 @@
+//! The example `tail`, as a program.
+
+mod program;
+#[path = "../../examples/tail/realtime_hosts.rs"]
+mod realtime_hosts;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use box_longpoll::RealtimeHosts;
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
+
+use crate::program::{Ended, PATIENCE, TOKEN, Tail};
+
+#[test]
+fn twenty_events_come_without_anything_to_set_up() {
+    let ended = Tail::start(&["--count", "20"]).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.events.len(), 20);
+    assert!(ended.reports[0].contains("fake Box"), "{ended:?}");
+}
+
+#[test]
+fn the_first_event_comes_less_than_two_seconds_after_the_start() {
+    // The other tests keep the machine busy, so one of three tries is to be in time.
+    let times: Vec<Duration> = (0..3).map(|_| time_to_first_event()).collect();
+    println!("first events after {times:?}");
+    assert!(
+        times.iter().any(|time| *time < Duration::from_secs(2)),
+        "{times:?}"
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+fn time_to_first_event() -> Duration {
+    let start = Instant::now();
+    let mut tail = Tail::start(&[]);
+    tail.read_events(1);
+    start.elapsed()
+}
+
+#[test]
+fn json_lines_are_the_exact_events() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 30);
+    let strange = [
+        "{\n  \"event_id\": \"lines\",\r\n\t\"source\": null }",
+        r#"{"event_id":"repeated name","event_id":"counts last","b":1,"a":1.0e+5}"#,
+        r#"{"event_id":12345678901234567890123,"event_type":7,"source":[[]]}"#,
+        "{\"event_id\":\"text\",\"name\":\"\\u001b[31m \\n é 画像 \u{2028} \u{9b}\"}",
+        "{}",
+        "null",
+        "-0.00",
+        r#"["event"]"#,
+    ];
+    server.append_json(TOKEN, strange);
+    let log = server.emulator().events(TOKEN);
+    let lines = |event: &Arc<str>| event.replace(['\n', '\r'], " ");
+
+    let count = log.len().to_string();
+    let ended = Tail::of(&server, &["--json", "--from", "oldest", "--count", &count]).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.events, log.iter().map(lines).collect::<Vec<_>>());
+}
+
+#[test]
+fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() {
+    const KILLS: usize = 30;
+    const EVENTS: usize = 2_000;
+    let seed =
+        std::env::var("TAIL_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("TAIL_SEED={seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+
+    let server = EmulatorServer::start_with(Settings {
+        repeat_rate: 0.05,
+        ..Settings::default()
+    });
+    let mut from = server.emulator().newest_position(TOKEN);
+    server.append(TOKEN, 500);
+    server.change_settings(|settings| settings.rate = 250.0);
+
+    let mut written = Written::default();
+    let mut kills = 0;
+    while kills < KILLS || server.event_ids(TOKEN).len() < EVENTS {
+        let mut tail = Tail::of(&server, &["--json", "--from", &from]);
+        if rng.bool() {
+            tail.read_events(rng.usize(..100));
+        } else {
+            live_on(Duration::from_millis(rng.u64(..1_200)));
+        }
+        let ended = tail.kill();
+        kills += 1;
+        from = ended.position().unwrap_or(&from).to_owned();
+        written.add(&ended);
+    }
+    server.change_settings(|settings| settings.rate = 0.0);
+    let newest = server.emulator().newest_position(TOKEN);
+    let mut tail = Tail::of(&server, &["--json", "--from", &from]);
+    tail.wait_for_report(|line| line == format!("position {newest}"));
+    written.add(&tail.kill());
+
+    println!("{kills} kills, {written:?}");
+    let log = server.event_ids(TOKEN);
+    let came = written.first_seen.len();
+    assert!(written.first_seen == log, "{came} of {} events", log.len());
+    assert!(written.lives_that_repeat > 0, "no kill was inside a batch");
+}
+
+/// What several lives of the program wrote.
+#[derive(Default)]
+struct Written {
+    first_seen: Vec<String>,
+    seen: HashSet<String>,
+    repeats: usize,
+    /// Lives that began with what the one before had written already: it was killed inside a batch.
+    lives_that_repeat: usize,
+}
+
+impl Written {
+    fn add(&mut self, life: &Ended) {
+        let ids = life.ids();
+        let repeats = ids.first().is_some_and(|id| self.seen.contains(id));
+        self.lives_that_repeat += usize::from(repeats);
+        for id in ids {
+            if self.seen.insert(id.clone()) {
+                self.first_seen.push(id);
+            } else {
+                self.repeats += 1;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events, repeats) = (self.first_seen.len(), self.repeats);
+        let lives = self.lives_that_repeat;
+        write!(
+            f,
+            "{lives} of them inside a batch; {events} events, {repeats} written again"
+        )
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a random moment is what it is for"
+)]
+fn live_on(time: Duration) {
+    thread::sleep(time);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_says_where_to_resume() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 3);
+    let mut tail = Tail::of(&server, &["--from", "oldest"]);
+    tail.read_events(3);
+    tail.wait_for_report(|line| line == "listening");
+    let ended = tail.interrupt();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(ended.position(), Some(&*newest));
+    let last = ended.reports.last().unwrap();
+    assert_eq!(*last, format!("resume with --from {newest}"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_while_nobody_reads() {
+    let server = EmulatorServer::start();
+    let from = server.emulator().newest_position(TOKEN);
+    // More than a pipe holds.
+    server.append(TOKEN, 500);
+    let tail = Tail::unread(&server, &["--json", "--from", &from]);
+    assert!(
+        server.wait_until(PATIENCE, |emulator| emulator.counters().events_served
+            == 500)
+    );
+    let ended = tail.interrupt();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let last = ended.reports.last().unwrap();
+    assert_eq!(*last, format!("resume with --from {from}"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_before_there_is_a_position_names_none() {
+    let server = EmulatorServer::start();
+    server.queue_fault(Endpoint::Events, Fault::Silence, 1);
+    let tail = Tail::of(&server, &[]);
+    assert!(server.wait_until(PATIENCE, |emulator| emulator.requests().next().is_some()));
+    let ended = tail.interrupt();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(!ended.reports.join("\n").contains("--from"), "{ended:?}");
+}
+
+#[test]
+fn a_rejected_token_ends_it_with_a_sentence_and_is_not_shown() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 2);
+    let mut tail = Tail::of(&server, &["--from", "oldest"]);
+    tail.read_events(2);
+    let here = server.emulator().newest_position(TOKEN);
+    tail.wait_for_report(|line| line == format!("position {here}"));
+    server.revoke(TOKEN);
+    server.append(TOKEN, 1);
+    let ended = tail.end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let last = ended.reports.last().unwrap();
+    assert!(
+        last.starts_with("error: ") && last.contains("get a new one"),
+        "{last}"
+    );
+    assert!(
+        last.ends_with(&format!("resume with --from {here}")),
+        "{last}"
+    );
+    assert_eq!(
+        ended
+            .reports
+            .iter()
+            .filter(|line| line.contains("error"))
+            .count(),
+        1
+    );
+    let everything = format!("{ended:?}");
+    assert!(!everything.contains(TOKEN), "{everything}");
+}
+
+#[test]
+fn a_rejected_position_ends_it_and_says_how_to_start_anew() {
+    let server = EmulatorServer::start();
+    let ended = Tail::of(&server, &["--from", "nowhere"]).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let last = ended.reports.last().unwrap();
+    assert!(
+        last.contains("--from oldest") && last.contains("--from now"),
+        "{last}"
+    );
+    assert!(last.contains("gap"), "{last}");
+}
+
+#[test]
+fn a_count_inside_a_batch_leaves_the_position_before_the_batch() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 3);
+    let mut tail = Tail::of(&server, &["--json", "--from", "oldest", "--count", "5"]);
+    tail.read_events(3);
+    let here = server.emulator().newest_position(TOKEN);
+    tail.wait_for_report(|line| line == "listening");
+    server.append(TOKEN, 4);
+    let ended = tail.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.ids(), server.event_ids(TOKEN)[..5]);
+    assert_eq!(ended.position(), Some(&*here));
+}
+
+#[test]
+fn a_count_at_the_end_of_a_batch_tells_its_position() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 4);
+    let all = ["--json", "--from", "oldest", "--count", "4"];
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(Tail::of(&server, &all).end().position(), Some(&*newest));
+}
+
+#[test]
+fn a_few_events_at_a_time_go_through_all() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 9);
+    let mut from = "oldest".to_owned();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let ended = Tail::of(&server, &["--json", "--from", &from, "--count", "3"]).end();
+        ids.extend(ended.ids());
+        from = ended.position().unwrap().to_owned();
+    }
+    assert_eq!(ids, server.event_ids(TOKEN));
+}
+
+#[test]
+fn the_position_of_now_is_told_before_any_event() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 7);
+    let here = server.emulator().newest_position(TOKEN);
+    let mut tail = Tail::of(&server, &[]);
+    tail.wait_for_report(|line| line == format!("position {here}"));
+    assert!(tail.kill().events.is_empty());
+}
+
+#[test]
+fn what_a_server_says_cannot_drive_the_terminal() {
+    let server = EmulatorServer::start();
+    let hostile = r"\u001b]0;owned\u0007\u009b31m\n\r\u202e\u007f";
+    let event = format!(
+        r#"{{"event_id":"e{hostile}","event_type":"T{hostile}","created_by":{{"name":"N{hostile}"}},"source":{{"type":"S{hostile}","name":"F{hostile}"}}}}"#
+    );
+    server.append_json(TOKEN, [event]);
+    let ended = Tail::of(&server, &["--from", "oldest", "--count", "1"]).end();
+    let [line] = &ended.events[..] else {
+        panic!("{ended:?}")
+    };
+    assert!(
+        !line.contains(|c: char| c.is_control() || c == '\u{202e}'),
+        "{line:?}"
+    );
+    assert!(
+        line.contains(r"owned\u{7}\u{9b}31m\n\r\u{202e}\u{7f}"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_event_is_a_readable_line_without_colour_in_a_pipe() {
+    let server = EmulatorServer::start();
+    server.append_json(
+        TOKEN,
+        [
+            r#"{"event_id":"1","event_type":"ITEM_UPLOAD","created_at":"2026-01-02T03:04:05-08:00","created_by":{"name":"Zoë O'Hara"},"source":{"type":"file","name":"画像.pdf"}}"#,
+            r#"{"event_id":"2","event_type":"ITEM_TRASH","created_by":{"id":"2"},"source":{"type":"comment","id":"17"}}"#,
+            "{}",
+        ],
+    );
+    let ended = Tail::of(&server, &["--from", "oldest", "--count", "3"]).end();
+    assert_eq!(
+        ended.events,
+        [
+            r#"2026-01-02T03:04:05-08:00  ITEM_UPLOAD  Zoë O'Hara  file "画像.pdf""#,
+            "-  ITEM_TRASH  somebody  comment 17",
+            "-  -  -  -",
+        ]
+    );
+}
+
+#[test]
+fn trouble_is_told_once_and_its_end_too() {
+    let server = EmulatorServer::start();
+    let broken = Fault::Status {
+        status: 502,
+        headers: [].into(),
+        body: String::new(),
+    };
+    server.queue_fault(Endpoint::Events, broken, 3);
+    let mut tail = Tail::of(&server, &[]);
+    tail.wait_for_report(|line| line == "listening");
+    let ended = tail.kill();
+    let [trouble, position, listening] = &ended.reports[..] else {
+        panic!("{ended:?}")
+    };
+    assert!(
+        trouble.starts_with("retrying: ") && trouble.contains("502"),
+        "{trouble}"
+    );
+    assert!(position.starts_with("position "), "{position}");
+    assert_eq!(listening, "listening");
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let server = EmulatorServer::start_with(Settings {
+        rate: 20.0,
+        ..Settings::default()
+    });
+    server.append(TOKEN, 1);
+    let mut tail = Tail::unread(&server, &["--from", "oldest"]);
+    drop(tail.child.stdout.take());
+    let ended = tail.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let quiet = |line: &String| line == "listening" || line.starts_with("position ");
+    assert!(ended.reports.iter().all(quiet), "{ended:?}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_in_a_sentence() {
+    for (arguments, sentence) in [
+        (&["--count", "0"][..], "--count"),
+        (&["--from", "a b"], "not a stream position"),
+        (&["--from", ""], "not a stream position"),
+        (&["--stream-type", "admin_logs"], "--stream-type"),
+        (&["--api", "http://127.0.0.1:9"], "BOX_ACCESS_TOKEN"),
+        (
+            &["--api", "http://box.example", "--token", TOKEN],
+            "API origin",
+        ),
+        (&["--token", "two words"], "access token"),
+        (&["--token", ""], "access token"),
+    ] {
+        let ended = Tail::start(arguments).end();
+        assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
+        let first = &ended.reports[0];
+        assert!(
+            first.starts_with("error: ") && first.contains(sentence),
+            "{first}"
+        );
+        assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
+    }
+}
+
+#[test]
+fn realtime_servers_on_this_machine_are_trusted_where_the_api_is_on_it_alone() {
+    for api in ["http://127.0.0.1:1", "https://localhost", "http://[::1]:1/"] {
+        let hosts = realtime_hosts::realtime_hosts(Some(api));
+        assert_eq!(hosts, RealtimeHosts::default().allow_loopback(), "{api}");
+    }
+    for api in [
+        None,
+        Some("https://api.box.com"),
+        Some("https://localhost.example.com"),
+        Some("https://127.0.0.1.example.com"),
+        Some("localhost"),
+    ] {
+        let hosts = realtime_hosts::realtime_hosts(api);
+        assert_eq!(hosts, RealtimeHosts::default(), "{api:?}");
+    }
+}
