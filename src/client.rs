@@ -107,7 +107,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         position: &StreamPosition,
     ) -> Result<Signal, Error> {
         let token = if self.shared.config.polls_with_token() {
-            Some(self.token(None).await?)
+            Some(self.token().await?)
         } else {
             None
         };
@@ -153,13 +153,14 @@ impl<T: HttpTransport> LongPollClient<T> {
         request: impl Fn(&AccessToken) -> TransportRequest,
         read: impl Fn(Answer, &AccessToken) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let token = self.token(None).await?;
+        let token = self.token().await?;
         let outcome = read(self.send(request(&token)).await, &token);
         match outcome {
             Err(error) if error.kind() == ErrorKind::Unauthorized => {
-                let newer = self.token(Some(&token)).await?;
+                let newer = self.shared.tokens.token(Some(&token)).await;
+                let newer = newer.map_err(Error::no_newer_token)?;
                 if newer == token {
-                    return Err(error);
+                    return Err(Error::token_rejected());
                 }
                 read(self.send(request(&newer)).await, &newer)
             }
@@ -167,12 +168,9 @@ impl<T: HttpTransport> LongPollClient<T> {
         }
     }
 
-    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, Error> {
-        self.shared
-            .tokens
-            .token(rejected)
-            .await
-            .map_err(Error::no_token)
+    async fn token(&self) -> Result<AccessToken, Error> {
+        let token = self.shared.tokens.token(None).await;
+        token.map_err(Error::no_token)
     }
 
     async fn send(&self, request: TransportRequest) -> Answer {

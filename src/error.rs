@@ -90,7 +90,16 @@ impl Error {
         Self::new(kind, detail).with_source(error)
     }
 
-    /// Box rejected the token and the source has no other, or gave the same.
+    /// The token source has none but the one that Box rejected, for now or for good.
+    pub(crate) fn no_newer_token(error: TokenError) -> Self {
+        if error.is_transient() {
+            Self::no_token(error)
+        } else {
+            Self::token_rejected().with_source(error)
+        }
+    }
+
+    /// Box rejected the token, and the source gives no other.
     pub(crate) fn token_rejected() -> Self {
         Self::new(
             ErrorKind::Unauthorized,

@@ -418,9 +418,7 @@ impl LongPoll {
                 self.enter(Phase::Send(Some(token)));
             }
             Err(error) if error.is_transient() => self.retry(Error::no_token(error), now),
-            Err(error) if self.rejected.is_some() => {
-                self.stop(Error::token_rejected().with_source(error));
-            }
+            Err(error) if self.rejected.is_some() => self.stop(Error::no_newer_token(error)),
             Err(error) => self.stop(Error::no_token(error)),
         }
     }
