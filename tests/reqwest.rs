@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -287,6 +288,61 @@ async fn a_server_that_speaks_no_tls_is_an_error_of_tls() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Tls, "{error:?}");
+}
+
+/// Runs a test of this file once more, as a program with other environment variables. Inside it this is `None`.
+fn in_environment(test: &str, variables: &[(&str, &str)]) -> Option<()> {
+    const INSIDE: &str = "BOX_LONGPOLL_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return None;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(())
+}
+
+#[tokio::test]
+async fn proxies_of_the_environment_are_used_but_never_for_loopback() {
+    let proxy = answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy");
+    let proxy = format!("http://{proxy}");
+    let test = "proxies_of_the_environment_are_used_but_never_for_loopback";
+    let variables = [("http_proxy", &*proxy), ("no_proxy", "")];
+    if in_environment(test, &variables).is_some() {
+        return;
+    }
+    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("http://{host}:{}/", server.port());
+        assert_eq!(get(&url).await.unwrap().body(), "server");
+    }
+    let answer = get("http://elsewhere.invalid/").await.unwrap();
+    assert_eq!(answer.body(), "proxy");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_certificates_http_works_and_https_says_what_is_missing() {
+    let test = "without_certificates_http_works_and_https_says_what_is_missing";
+    let nowhere = "/nowhere/at/all";
+    let variables = [
+        ("SSL_CERT_FILE", nowhere),
+        ("SSL_CERT_DIR", nowhere),
+        ("no_proxy", "*"),
+    ];
+    if in_environment(test, &variables).is_some() {
+        return;
+    }
+    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
+    let http = get(&format!("http://{server}/")).await.unwrap();
+    assert_eq!(http.body(), "server");
+    let error = get("https://elsewhere.invalid/").await.unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Tls);
+    assert!(texts(&error).contains("ca-certificates"), "{error:?}");
 }
 
 #[test]

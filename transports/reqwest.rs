@@ -37,14 +37,16 @@ const KEEPALIVE_PROBES: u32 = 3;
 pub struct ReqwestTransport {
     client: Client,
     /// For loopback, without proxies. `None`: the user's own client, for everything.
-    direct: Option<Direct>,
+    direct: Option<Arc<Direct>>,
     /// Why `https` can't be used.
     no_tls: Option<TransportError>,
 }
 
 /// Made when loopback is first asked, which outside tests is never.
-#[derive(Clone, Default)]
-struct Direct(Arc<OnceLock<Client>>);
+struct Direct {
+    builder: fn() -> ClientBuilder,
+    client: OnceLock<Client>,
+}
 
 impl ReqwestTransport {
     /// A transport of its own, with rustls.
@@ -53,7 +55,7 @@ impl ReqwestTransport {
     ///
     /// When reqwest can't set up a client at all. Missing certificates are no error here; they are when `https` is used.
     pub fn new() -> Result<Self, TransportError> {
-        Self::build(Self::client_builder)
+        Self::own(Self::client_builder)
     }
 
     /// A transport of its own, with the platform's TLS library: Schannel, Secure Transport, or OpenSSL.
@@ -63,7 +65,7 @@ impl ReqwestTransport {
     /// When the library can't be set up.
     #[cfg(feature = "reqwest-native-tls")]
     pub fn with_native_tls() -> Result<Self, TransportError> {
-        Self::build(|| Self::client_builder().tls_backend_native())
+        Self::own(|| Self::client_builder().tls_backend_native())
     }
 
     /// A transport over a client of yours.
@@ -97,27 +99,17 @@ impl ReqwestTransport {
             .tcp_keepalive_retries(KEEPALIVE_PROBES)
     }
 
-    fn build(builder: impl Fn() -> ClientBuilder) -> Result<Self, TransportError> {
-        let direct = Some(Direct::default());
-        match builder().build() {
-            Ok(client) => Ok(Self {
-                client,
-                direct,
-                no_tls: None,
-            }),
-            // The certificates are the one thing that a machine may lack; without them there is plain http.
-            Err(error) => Ok(Self {
-                client: builder()
-                    .tls_certs_only([])
-                    .build()
-                    .map_err(|error| failure(TransportErrorKind::Other, error))?,
-                direct,
-                no_tls: Some(TransportError::with_source(
-                    TransportErrorKind::Tls,
-                    NoCertificates(error.without_url()),
-                )),
-            }),
-        }
+    fn own(builder: fn() -> ClientBuilder) -> Result<Self, TransportError> {
+        let (client, no_certificates) = build(builder)?;
+        Ok(Self {
+            client,
+            direct: Some(Arc::new(Direct {
+                builder,
+                client: OnceLock::new(),
+            })),
+            no_tls: no_certificates
+                .map(|error| TransportError::with_source(TransportErrorKind::Tls, error)),
+        })
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client, TransportError> {
@@ -130,15 +122,24 @@ impl ReqwestTransport {
 
 impl Direct {
     fn client(&self) -> Result<&Client, TransportError> {
-        if let Some(client) = self.0.get() {
+        if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = ReqwestTransport::client_builder()
-            .tls_certs_only([])
-            .no_proxy()
-            .build()
-            .map_err(|error| failure(TransportErrorKind::Other, error))?;
-        Ok(self.0.get_or_init(|| client))
+        let (client, _) = build(|| (self.builder)().no_proxy())?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+/// A client; on a machine without certificates one that trusts nobody, and so is good for plain `http` alone.
+fn build(
+    builder: impl Fn() -> ClientBuilder,
+) -> Result<(Client, Option<NoCertificates>), TransportError> {
+    match builder().build() {
+        Ok(client) => Ok((client, None)),
+        Err(error) => match builder().tls_certs_only([]).build() {
+            Ok(client) => Ok((client, Some(NoCertificates(error)))),
+            Err(error) => Err(failure(TransportErrorKind::Other, error)),
+        },
     }
 }
 
