@@ -43,9 +43,10 @@ mod realtime;
 mod request;
 mod retry;
 mod rotation;
+mod state;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use http::StatusCode;
@@ -62,6 +63,7 @@ pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
 use self::retry::Backoff;
 pub use self::retry::RetryPolicy;
 use self::rotation::Rotation;
+use self::state::{Asked, Because, Drain, Due, Pause, Payment, Phase, Step, Turn};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 pub use crate::config::Config;
@@ -153,84 +155,6 @@ pub struct LongPoll {
     rejected: Option<AccessToken>,
     /// The token that a refresh gave, until Box has taken it once.
     renewed: Option<AccessToken>,
-}
-
-/// Which of the three requests is next.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Fetch,
-    List,
-    Listen,
-}
-
-/// Fetching until a page brings nothing new.
-#[derive(Debug, Default)]
-struct Drain {
-    found_events: bool,
-    /// Whether a page that only moved the position was already followed at once.
-    followed_at_once: bool,
-    late_checks: &'static [u64],
-    then: Option<Pause>,
-}
-
-/// A wait between a failed poll and the next, which ends with another drain: nobody listened meanwhile.
-#[derive(Debug)]
-struct Pause {
-    until: Instant,
-    because: Because,
-}
-
-/// How far the request of the current step is.
-#[derive(Debug)]
-enum Phase {
-    Due(Due),
-    Authorize,
-    AwaitToken,
-    Send(Option<AccessToken>),
-    AwaitAnswer(Asked),
-    Arrived(Page),
-    AwaitHandled(Turn),
-    Stop(Error),
-    Ended,
-}
-
-/// What an answer is awaited to, with the token that went along to Box's API.
-#[derive(Debug)]
-enum Asked {
-    Page(AccessToken),
-    Servers(AccessToken),
-    Signal { since: SystemTime },
-}
-
-#[derive(Debug)]
-struct Due {
-    at: Instant,
-    at_wall: SystemTime,
-    because: Because,
-    payment: Payment,
-}
-
-/// Why a request is not sent at once.
-#[derive(Clone, Debug)]
-enum Because {
-    /// It is its turn, or the pace or a late check makes it wait.
-    ItsTurn,
-    Failed(Error),
-    NoServer(Error),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Payment {
-    Paced,
-    InAdvance,
-}
-
-/// What turning a page means.
-#[derive(Debug)]
-struct Turn {
-    to: StartAt,
-    moved: bool,
-    brought_new: bool,
 }
 
 impl LongPoll {
@@ -609,9 +533,8 @@ impl LongPoll {
             _ => self.rotation.give_up_current(),
         }
         if self.refusals >= REFUSALS_UNTIL_DEGRADED {
-            let status = error.status().map_or(0, |status| status.as_u16());
             let detail = format!(
-                "the realtime servers refuse every poll ({status}); they may want the access token, see RealtimeToken::Send"
+                "{error}, again and again; it may want the access token, see RealtimeToken::Send"
             );
             let wait = self.config.retry.degraded_wait(&mut self.rng);
             return Pause {
@@ -664,19 +587,4 @@ impl LongPoll {
 /// Whether a realtime server's status says that its URL is of no use: a new list is wanted.
 fn refuses(status: StatusCode) -> bool {
     status.is_client_error() || status.is_redirection()
-}
-
-impl Due {
-    fn now(now: Moment) -> Self {
-        Self::at(now.monotonic, Because::ItsTurn, now)
-    }
-
-    fn at(at: Instant, because: Because, now: Moment) -> Self {
-        Self {
-            at,
-            at_wall: now.wall_at(at),
-            because,
-            payment: Payment::Paced,
-        }
-    }
 }
