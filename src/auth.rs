@@ -3,11 +3,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use async_lock::Mutex;
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use http::HeaderValue;
 
 use crate::error::{Error, ErrorKind};
@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind};
 /// Box's tokens have 32 characters and more. What is shorter than this is made up, and a part of many words.
 const SHORTEST_SECRET: usize = 8;
 
-/// A Box access token. It is never shown: `Debug` hides it, and it has no `Display`.
+/// A Box access token. It is never shown: `Debug` hides it, it has no `Display`, and where a server's text repeats it, it
+/// is taken out (a token of 8 characters or more: shorter ones are made up, for tests).
 ///
 /// As a [`TokenSource`] it is a fixed token, which lives 60 minutes; the stream stops with
 /// [`ErrorKind::Unauthorized`] when Box no longer takes it.
@@ -126,7 +127,7 @@ impl<S: TokenSource + ?Sized> TokenSource for Arc<S> {
 pub fn token_fn<F, Fut>(get: F) -> TokenFn<F>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<AccessToken, TokenError>> + Send,
+    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
     TokenFn {
         get,
@@ -137,7 +138,7 @@ where
 /// A token source made by [`token_fn`].
 pub struct TokenFn<F> {
     get: F,
-    kept: Mutex<Option<AccessToken>>,
+    kept: Mutex<Option<Flight>>,
 }
 
 impl<F> fmt::Debug for TokenFn<F> {
@@ -146,25 +147,52 @@ impl<F> fmt::Debug for TokenFn<F> {
     }
 }
 
+impl<F, Fut> TokenFn<F>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
+{
+    /// The token that is kept or under way, unless it is not wanted.
+    fn flight(&self, rejected: Option<&AccessToken>) -> Flight {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(flight) if flight.is_worth_joining(rejected) => flight.clone(),
+            _ => kept.insert(Flight::begin((self.get)())).clone(),
+        }
+    }
+}
+
 #[async_trait]
 impl<F, Fut> TokenSource for TokenFn<F>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<AccessToken, TokenError>> + Send,
+    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
     async fn token(&self) -> Result<AccessToken, TokenError> {
-        let mut kept = self.kept.lock().await;
-        match &*kept {
-            Some(token) => Ok(token.clone()),
-            None => Ok(kept.insert((self.get)().await?).clone()),
-        }
+        self.flight(None).0.await
     }
 
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        let mut kept = self.kept.lock().await;
-        match &*kept {
-            Some(token) if token != rejected => Ok(token.clone()),
-            _ => Ok(kept.insert((self.get)().await?).clone()),
+        self.flight(Some(rejected)).0.await
+    }
+}
+
+/// A call for a token that many may wait for. Whoever is polled drives it, so that a waiter that nobody polls any more
+/// does not keep the others waiting.
+#[derive(Clone)]
+struct Flight(Shared<BoxFuture<'static, Result<AccessToken, TokenError>>>);
+
+impl Flight {
+    fn begin(call: impl Future<Output = Result<AccessToken, TokenError>> + Send + 'static) -> Self {
+        Self(call.boxed().shared())
+    }
+
+    /// Whether it is under way, or gave another token than the rejected one.
+    fn is_worth_joining(&self, rejected: Option<&AccessToken>) -> bool {
+        match self.0.peek() {
+            None => true,
+            Some(Ok(token)) => Some(token) != rejected,
+            Some(Err(_)) => false,
         }
     }
 }
@@ -220,12 +248,11 @@ impl StdError for TokenError {
 pub(crate) struct SharedTokens {
     source: Arc<dyn TokenSource>,
     last_refresh: Mutex<Option<Refresh>>,
-    refreshes: AtomicU64,
 }
 
 struct Refresh {
     rejected: AccessToken,
-    outcome: Result<AccessToken, TokenError>,
+    flight: Flight,
 }
 
 impl SharedTokens {
@@ -233,35 +260,37 @@ impl SharedTokens {
         Self {
             source,
             last_refresh: Mutex::new(None),
-            refreshes: AtomicU64::new(0),
         }
     }
 
     /// The token to use now, or a newer one than `rejected`.
-    ///
-    /// A refresh that ended while this call waited for it speaks for this call too, even where it failed. One that had
-    /// failed before does not: asking again may help by now.
     pub(crate) async fn token(
         &self,
         rejected: Option<&AccessToken>,
     ) -> Result<AccessToken, TokenError> {
-        let Some(rejected) = rejected else {
-            return self.source.token().await;
-        };
-        let refreshes = self.refreshes.load(Ordering::Acquire);
-        let mut last = self.last_refresh.lock().await;
+        match rejected {
+            None => self.source.token().await,
+            Some(rejected) => self.refresh(rejected).0.await,
+        }
+    }
+
+    fn refresh(&self, rejected: &AccessToken) -> Flight {
+        let mut last = self
+            .last_refresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*last
             && last.rejected == *rejected
-            && (last.outcome.is_ok() || self.refreshes.load(Ordering::Acquire) != refreshes)
+            && last.flight.is_worth_joining(Some(rejected))
         {
-            return last.outcome.clone();
+            return last.flight.clone();
         }
-        let outcome = self.source.refresh(rejected).await;
-        self.refreshes.fetch_add(1, Ordering::AcqRel);
+        let (source, token) = (self.source.clone(), rejected.clone());
+        let flight = Flight::begin(async move { source.refresh(&token).await });
         *last = Some(Refresh {
             rejected: rejected.clone(),
-            outcome: outcome.clone(),
+            flight: flight.clone(),
         });
-        outcome
+        flight
     }
 }

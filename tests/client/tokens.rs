@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, ErrorKind, LongPollClient, StartAt, TokenError, TokenSource, token_fn,
+    AccessToken, ErrorKind, EventStream, LongPollClient, StartAt, TokenError, TokenSource, token_fn,
 };
 use box_longpoll_testkit::Settings;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::world::{builder, fake_box, in_time, transport};
 
@@ -84,6 +86,71 @@ async fn a_stream_outlives_its_tokens() {
     assert_eq!(source.refreshes.load(Ordering::SeqCst), 9);
 }
 
+/// Polls a stream until its token is being asked for, and lets it lie.
+async fn leave_while_it_waits(
+    client: &LongPollClient<ReqwestTransport>,
+    asked: &Notify,
+) -> EventStream<ReqwestTransport> {
+    let mut stream = client.events(StartAt::Now);
+    tokio::select! {
+        event = stream.next() => panic!("{event:?}"),
+        () = asked.notified() => {}
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_polls_keeps_no_one_from_a_token() {
+    let server = fake_box(one_account);
+    let (asked, answer) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let source = {
+        let (asked, answer, calls) = (asked.clone(), answer.clone(), calls.clone());
+        token_fn(move || {
+            let number = calls.fetch_add(1, Ordering::SeqCst);
+            let (asked, answer) = (asked.clone(), answer.clone());
+            async move {
+                asked.notify_one();
+                answer.acquire().await.unwrap().forget();
+                AccessToken::new(format!("token-{number}")).map_err(TokenError::permanent)
+            }
+        })
+    };
+    let client = builder(&server).build(transport(), source).unwrap();
+
+    // The first token, which one stream began to get.
+    let first = leave_while_it_waits(&client, &asked).await;
+    answer.add_permits(1);
+    in_time(client.fetch(StartAt::Now)).await.unwrap();
+
+    // A newer one, which another stream began to get.
+    server.revoke("token-0");
+    let second = leave_while_it_waits(&client, &asked).await;
+    answer.add_permits(1);
+    in_time(client.fetch(StartAt::Now)).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn a_source_that_had_no_newer_token_is_asked_again_by_the_next_call() {
+    let server = fake_box(one_account);
+    let number = Arc::new(AtomicUsize::new(0));
+    let source = {
+        let number = number.clone();
+        token_fn(move || {
+            let number = number.load(Ordering::SeqCst);
+            async move { AccessToken::new(format!("token-{number}")).map_err(TokenError::permanent) }
+        })
+    };
+    let client = builder(&server).build(transport(), source).unwrap();
+    server.revoke("token-0");
+    let error = client.fetch(StartAt::Now).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    number.store(1, Ordering::SeqCst);
+    client.fetch(StartAt::Now).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_closure_is_asked_for_the_first_token_and_after_a_401_alone() {
     let server = fake_box(one_account);
@@ -146,5 +213,4 @@ fn a_token_that_no_header_can_carry_is_refused() {
     }
     let shown = format!("{:?}", AccessToken::new("canary").unwrap());
     assert!(!shown.contains("canary"));
-    let _ = LongPollClient::builder();
 }
