@@ -28,8 +28,8 @@
 //!   └──────────────────────────── Listen: GET {realtime url}
 //! ```
 //!
-//! Each request goes through the same phases: *due* at a time and paid for by the [`Pace`], *authorized* by a token
-//! where it goes to Box's API, *sent*, and answered. A failed API request is due again later; a stop can come of any.
+//! Each request goes through the same phases: *due* at a time, *authorized* by a token where it goes to Box's API, *sent*
+//! when the [`Pace`] permits, and answered. After a failed API request the engine fetches, later; a stop can come of any.
 //!
 //! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
 //! nothing new. After a `new_change` that brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box
@@ -63,7 +63,7 @@ pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
 use self::retry::Backoff;
 pub use self::retry::RetryPolicy;
 use self::rotation::Rotation;
-use self::state::{Asked, Because, Drain, Due, Pause, Payment, Phase, Step, Turn};
+use self::state::{Asked, Because, Drain, Due, Pause, Phase, Step, Turn};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 pub use crate::config::Config;
@@ -77,6 +77,9 @@ const LATE_CHECKS: &[u64] = &[1, 2, 4];
 
 /// After so many refusals in a row by the realtime servers a quick retry is no help.
 const REFUSALS_UNTIL_DEGRADED: u32 = 3;
+
+/// Half of a token's life: one that is rejected in its first half was never any good.
+const FRESH: Duration = Duration::from_secs(30 * 60);
 
 /// What is to be done next.
 #[derive(Debug)]
@@ -153,8 +156,8 @@ pub struct LongPoll {
     undecodable: u32,
     /// The token that Box rejected, until there is a newer one.
     rejected: Option<AccessToken>,
-    /// The token that a refresh gave, until Box has taken it once.
-    renewed: Option<AccessToken>,
+    /// The token that a refresh gave, and when, until Box has taken it once.
+    renewed: Option<(AccessToken, Instant)>,
 }
 
 impl LongPoll {
@@ -203,52 +206,63 @@ impl LongPoll {
                     until: due.at_wall,
                 },
             },
-            Phase::Authorize | Phase::AwaitToken | Phase::Send(_) => match self.step {
-                Step::Fetch => Status::Fetching,
-                Step::List | Step::Listen => Status::Listing,
-            },
+            Phase::Send {
+                paced_until: Some(until),
+                ..
+            } => Status::Waiting { until: *until },
+            Phase::Authorize | Phase::AwaitToken | Phase::Send { .. } => Status::Authorizing,
             Phase::AwaitAnswer(Asked::Page(_)) => Status::Fetching,
             Phase::AwaitAnswer(Asked::Servers(_)) => Status::Listing,
             Phase::AwaitAnswer(Asked::Signal { since }) => Status::Listening { since: *since },
-            Phase::Arrived(_) | Phase::AwaitHandled(_) => Status::Delivering,
-            Phase::Stop(_) | Phase::Ended => Status::Stopped,
+            Phase::Arrived(_) | Phase::AwaitHandled(_) | Phase::Changing => Status::Delivering,
+            Phase::Stop(error) | Phase::Stopped(error) => Status::Stopped {
+                because: Some(error.clone()),
+            },
         }
     }
 
     /// What is to be done next.
     pub fn poll_output(&mut self, now: Moment) -> Output {
         loop {
-            match mem::replace(&mut self.phase, Phase::Ended) {
+            match mem::replace(&mut self.phase, Phase::Changing) {
                 Phase::Due(due) if now.monotonic < due.at => {
                     let at = due.at;
                     self.phase = Phase::Due(due);
                     return Output::WaitUntil(at);
                 }
-                Phase::Due(due) => self.pay(due, now),
+                Phase::Due(_) => self.authorize(now),
                 Phase::Authorize => {
                     self.enter(Phase::AwaitToken);
                     return Output::GetToken {
                         rejected: self.rejected.clone(),
                     };
                 }
-                Phase::Send(token) => {
-                    if let Some(request) = self.request(token, now) {
-                        return Output::Send(request);
+                Phase::Send { token, .. } => match self.pay(now) {
+                    Ok(()) => {
+                        if let Some(request) = self.request(token, now) {
+                            return Output::Send(request);
+                        }
                     }
-                }
+                    Err(at) => {
+                        let paced_until = Some(now.wall_at(at));
+                        self.enter(Phase::Send { token, paced_until });
+                        return Output::WaitUntil(at);
+                    }
+                },
                 Phase::Arrived(page) => {
                     if let Some(batch) = self.sift(page, now) {
                         return Output::Deliver(batch);
                     }
                 }
                 Phase::Stop(error) => {
-                    self.enter(Phase::Ended);
+                    self.enter(Phase::Stopped(error.clone()));
                     return Output::Stop(error);
                 }
                 awaiting @ (Phase::AwaitToken
                 | Phase::AwaitAnswer(_)
                 | Phase::AwaitHandled(_)
-                | Phase::Ended) => {
+                | Phase::Stopped(_)
+                | Phase::Changing) => {
                     self.phase = awaiting;
                     return Output::Idle;
                 }
@@ -258,7 +272,7 @@ impl LongPoll {
 
     /// Takes what came of the last output. An input that none asked for is ignored.
     pub fn handle_input(&mut self, input: Input, now: Moment) {
-        match (mem::replace(&mut self.phase, Phase::Ended), input) {
+        match (mem::replace(&mut self.phase, Phase::Changing), input) {
             (Phase::AwaitToken, Input::Token(outcome)) => self.take_token(outcome, now),
             (Phase::AwaitAnswer(asked), Input::Answer(answer)) => match asked {
                 Asked::Page(token) => self.take_page(answer, token, now),
@@ -266,7 +280,7 @@ impl LongPoll {
                 Asked::Signal { .. } => self.take_signal(answer, now),
             },
             (Phase::AwaitHandled(turn), Input::BatchHandled) => self.turn_page(turn, now),
-            (Phase::Due(_), Input::WaitFailed(error)) => {
+            (Phase::Due(_) | Phase::Send { .. }, Input::WaitFailed(error)) => {
                 self.stop(Error::new(ErrorKind::Runtime, error.to_string()).with_source(error));
             }
             (phase, _) => self.phase = phase,
@@ -282,15 +296,12 @@ impl LongPoll {
         self.enter(Phase::Stop(error));
     }
 
-    /// Lets the current step's request go out when it is paid for.
-    fn pay(&mut self, due: Due, now: Moment) {
-        match due.payment {
-            Payment::InAdvance => self.bucket.pay_in_advance(now.monotonic),
-            Payment::Paced => {
-                if let Err(at) = self.bucket.pay(now.monotonic) {
-                    return self.enter(Phase::Due(Due::at(at, due.because, now)));
-                }
-            }
+    /// Gets the token that the current step's request needs.
+    fn authorize(&mut self, now: Moment) {
+        if let Step::Listen = self.step
+            && self.rotation.pick(now.monotonic).is_none()
+        {
+            self.step = Step::List;
         }
         let needs_token = match self.step {
             Step::Fetch | Step::List => true,
@@ -299,31 +310,37 @@ impl LongPoll {
         self.enter(if needs_token {
             Phase::Authorize
         } else {
-            Phase::Send(None)
+            Phase::send(None)
         });
     }
 
-    /// Makes the current step's request. `None` where it turns out to want something else first.
+    /// Pays for the current step's request, right before it is sent.
+    fn pay(&mut self, now: Moment) -> Result<(), Instant> {
+        if mem::take(&mut self.drain.on_credit) {
+            self.bucket.pay_on_credit(now.monotonic);
+            Ok(())
+        } else {
+            self.bucket.pay(now.monotonic)
+        }
+    }
+
+    /// The current step's request. `None` where the server to poll has gone meanwhile: something else is due then.
     fn request(&mut self, token: Option<AccessToken>, now: Moment) -> Option<TransportRequest> {
         let (request, asked) = match (self.step, token) {
-            (Step::Listen, token) => {
-                let Some(server) = self.rotation.current(now.monotonic) else {
-                    self.step = Step::List;
-                    self.enter(Phase::Authorize);
-                    return None;
-                };
-                let request = self.config.poll_request(server, &self.from, token.as_ref());
-                self.rotation.count_poll();
-                (request, Asked::Signal { since: now.wall })
-            }
             (Step::Fetch, Some(token)) => {
                 let request = self.config.page_request(&self.from, self.limit, &token);
                 (request, Asked::Page(token))
             }
             (Step::List, Some(token)) => (self.config.list_request(&token), Asked::Servers(token)),
-            (Step::Fetch | Step::List, None) => {
-                self.enter(Phase::Authorize);
-                return None;
+            (_, token) => {
+                let Some(server) = self.rotation.pick(now.monotonic) else {
+                    self.bucket.refund();
+                    self.enter(Phase::Due(Due::now(now)));
+                    return None;
+                };
+                let request = self.config.poll_request(server, &self.from, token.as_ref());
+                self.rotation.count_poll();
+                (request, Asked::Signal { since: now.wall })
             }
         };
         self.enter(Phase::AwaitAnswer(asked));
@@ -337,9 +354,9 @@ impl LongPoll {
             }
             Ok(token) => {
                 if self.rejected.take().is_some() {
-                    self.renewed = Some(token.clone());
+                    self.renewed = Some((token.clone(), now.monotonic));
                 }
-                self.enter(Phase::Send(Some(token)));
+                self.enter(Phase::send(Some(token)));
             }
             Err(error) if error.is_transient() => self.retry(Error::no_token(error), now),
             Err(error) if self.rejected.is_some() => self.stop(Error::no_newer_token(error)),
@@ -361,6 +378,7 @@ impl LongPoll {
             Ok(page) => {
                 self.renewed = None;
                 self.undecodable = 0;
+                self.limit = (self.limit * 2).min(self.config.page_limit);
                 self.enter(Phase::Arrived(page));
             }
             Err(PageError::Call(error)) => self.api_failed(error, token, now),
@@ -368,7 +386,7 @@ impl LongPoll {
             Err(PageError::Undecodable(error)) => {
                 self.undecodable += 1;
                 let at = self.after_api_backoff(&error, now);
-                if self.undecodable < 2 {
+                if self.undecodable < 2 && self.limit == self.config.page_limit {
                     self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
                 } else {
                     self.halve_page(error, at, now);
@@ -394,6 +412,7 @@ impl LongPoll {
             .is_some_and(|next| self.from.position() != Some(next));
         let mut brought_new = false;
         let mut events = page.events;
+        self.window.hold_at_least(events.len());
         events.retain(|event| {
             let Some(id) = event.id() else {
                 brought_new |= moved;
@@ -426,19 +445,16 @@ impl LongPoll {
         let anchored = self.from == StartAt::Now;
         self.from = turn.to;
         let drain = &mut self.drain;
-        let mut next = Due::now(now);
         if turn.brought_new {
             drain.found_events = true;
             drain.followed_at_once = false;
         } else if turn.moved && !anchored {
-            if !drain.followed_at_once {
-                next.payment = Payment::InAdvance;
-            }
+            drain.on_credit = !drain.followed_at_once;
             drain.followed_at_once = true;
         } else {
             return self.end_drain(now);
         }
-        self.enter(Phase::Due(next));
+        self.enter(Phase::Due(Due::now(now)));
     }
 
     /// A page brought nothing new: look again later, pause, list or listen.
@@ -451,13 +467,12 @@ impl LongPoll {
             let at = now.monotonic + Duration::from_secs(*seconds);
             return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
         }
-        self.limit = self.config.page_limit;
         if let Some(pause) = drain.then.take()
             && pause.until > now.monotonic
         {
             return self.fetch(Drain::default(), Due::at(pause.until, pause.because, now));
         }
-        self.step = match self.rotation.current(now.monotonic) {
+        self.step = match self.rotation.pick(now.monotonic) {
             Some(_) => Step::Listen,
             None => Step::List,
         };
@@ -472,7 +487,7 @@ impl LongPoll {
         self.renewed = None;
         self.rotation
             .replace(list.servers, &mut self.rng, now.monotonic);
-        if self.rotation.current(now.monotonic).is_some() {
+        if self.rotation.pick(now.monotonic).is_some() {
             self.step = Step::Listen;
             return self.enter(Phase::Due(Due::now(now)));
         }
@@ -533,13 +548,16 @@ impl LongPoll {
             _ => self.rotation.give_up_current(),
         }
         if self.refusals >= REFUSALS_UNTIL_DEGRADED {
-            let detail = format!(
-                "{error}, again and again; it may want the access token, see RealtimeToken::Send"
-            );
+            let error = match error.status() {
+                Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => error.with_hint(
+                    "again and again; it may want the access token, see RealtimeToken::Send",
+                ),
+                _ => error,
+            };
             let wait = self.config.retry.degraded_wait(&mut self.rng);
             return Pause {
                 until: now.monotonic + wait,
-                because: Because::NoServer(Error::new(ErrorKind::Status, detail)),
+                because: Because::NoServer(error),
             };
         }
         let wait = self.realtime_backoff.after_failure(
@@ -556,7 +574,7 @@ impl LongPoll {
 
     fn api_failed(&mut self, error: Error, token: AccessToken, now: Moment) {
         match error.kind() {
-            ErrorKind::Unauthorized if self.renewed.as_ref() == Some(&token) => self.stop(error),
+            ErrorKind::Unauthorized if self.is_fresh(&token, now) => self.stop(error),
             ErrorKind::Unauthorized => {
                 self.rejected = Some(token);
                 self.enter(Phase::Due(Due::now(now)));
@@ -568,9 +586,21 @@ impl LongPoll {
         }
     }
 
+    /// Whether a refresh gave this token, too lately for it to have run out.
+    fn is_fresh(&self, token: &AccessToken, now: Moment) -> bool {
+        self.renewed.as_ref().is_some_and(|(renewed, at)| {
+            renewed == token && now.monotonic.saturating_duration_since(*at) < FRESH
+        })
+    }
+
+    /// Tries again later. Events are fetched in any case, also while Box lists no servers.
     fn retry(&mut self, error: Error, now: Moment) {
         let at = self.after_api_backoff(&error, now);
-        self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+        let due = Due::at(at, Because::Failed(error), now);
+        match self.step {
+            Step::Fetch => self.enter(Phase::Due(due)),
+            Step::List | Step::Listen => self.fetch(Drain::default(), due),
+        }
     }
 
     fn after_api_backoff(&mut self, error: &Error, now: Moment) -> Instant {

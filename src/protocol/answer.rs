@@ -58,16 +58,17 @@ pub(crate) fn read_page(answer: Answer, token: &AccessToken) -> Result<Page, Pag
                 shown(&body, token)
             ),
         )),
-        NotAPage::Undecodable(error) => {
-            let around = &body[excerpt_start(&body, &error)..];
-            let detail = format!(
-                "a page of events can't be read, near: {}",
-                shown(around, token)
-            );
-            PageError::Undecodable(
-                Error::new(ErrorKind::PageUndecodable, detail).with_source(error),
-            )
-        }
+        NotAPage::TooManyEvents => PageError::TooLarge(Error::new(
+            ErrorKind::PageUndecodable,
+            "a page has far more events than were asked for",
+        )),
+        NotAPage::Undecodable { line, column } => PageError::Undecodable(Error::new(
+            ErrorKind::PageUndecodable,
+            format!(
+                "a page of events cannot be read from line {line}, column {column} on: {}",
+                shown(&body, token)
+            ),
+        )),
     })
 }
 
@@ -163,20 +164,7 @@ impl BoxError {
     }
 }
 
-/// The beginning of a body, fit to be shown.
+/// The beginning of a body, fit to be shown. The token is taken out of the whole, lest a part of it be left by the cut.
 fn shown(body: &[u8], token: &AccessToken) -> String {
-    let start = &body[..body.len().min(4 * 1024)];
-    quote(&token.scrub(&String::from_utf8_lossy(start)))
-}
-
-/// A little before the place where decoding failed.
-fn excerpt_start(body: &[u8], error: &serde_json::Error) -> usize {
-    let line_start = body
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(error.line().saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum::<usize>();
-    (line_start + error.column())
-        .saturating_sub(100)
-        .min(body.len())
+    quote(&token.scrub(&String::from_utf8_lossy(body)))
 }

@@ -27,6 +27,11 @@ impl Window {
         }
     }
 
+    /// Makes room for a page of so many events, so that no page pushes its own beginning out.
+    pub(crate) fn hold_at_least(&mut self, events: usize) {
+        self.capacity = self.capacity.max(events);
+    }
+
     /// Remembers `id`, and says whether it is seen for the first time, as far as the window reaches.
     pub(crate) fn insert(&mut self, id: &str) -> bool {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);

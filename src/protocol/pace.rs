@@ -29,13 +29,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The size of the bucket: how many requests may follow each other at once. Default: 3.
+    /// The size of the bucket: how many requests may follow each other at once. At least 1; default: 3.
     pub fn burst(mut self, requests: u32) -> Self {
         self.burst = requests;
         self
     }
 
-    /// How many requests a minute may follow for ever. Default: 114.
+    /// How many requests a minute may follow for ever. At least 1; default: 114.
     pub fn per_minute(mut self, requests: u32) -> Self {
         self.per_minute = requests;
         self
@@ -81,8 +81,8 @@ impl Bucket {
         }
     }
 
-    /// Pays for a request that is not made to wait.
-    pub(crate) fn pay_in_advance(&mut self, now: Instant) {
+    /// Pays for a request that is not made to wait: the next one waits for it.
+    pub(crate) fn pay_on_credit(&mut self, now: Instant) {
         self.fill(now);
         self.level -= 1.0;
     }
@@ -117,7 +117,7 @@ mod tests {
                 }
             }
             if times.len() % 3 == 0 {
-                bucket.pay_in_advance(now);
+                bucket.pay_on_credit(now);
                 times.push(now);
             }
         }

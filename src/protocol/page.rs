@@ -1,7 +1,10 @@
 //! What a page of events says.
 
+use std::fmt;
+
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::event::Event;
@@ -17,44 +20,119 @@ pub struct Page {
     pub next_position: Option<StreamPosition>,
 }
 
+/// More events than this on a page are a flood, whatever was asked for: each costs more memory than the two bytes that it
+/// may have on the wire.
+const MAX_EVENTS: usize = 50_000;
+
 /// Why a body is no page.
 #[derive(Debug)]
 pub(crate) enum NotAPage {
-    /// It is not the JSON object that a page is: something on the way answered, or the body was garbled. Asking again
-    /// helps.
+    /// It is nothing that Box would say: something on the way answered. Asking again helps.
     Foreign,
-    /// It is a JSON object that can't be decoded. If it stays so, one of its events is to blame.
-    Undecodable(serde_json::Error),
-}
-
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    entries: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    next_stream_position: Option<&'a RawValue>,
+    /// It is a page, and not readable. If it stays so, one of its events is to blame.
+    Undecodable { line: usize, column: usize },
+    /// It has more events than are taken.
+    TooManyEvents,
 }
 
 impl Page {
     /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
     pub(crate) fn decode(body: &Bytes) -> Result<Self, NotAPage> {
-        // Checked by hand, since serde would take an array for the object.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(NotAPage::Foreign);
-        }
-        let wire: Wire = serde_json::from_slice(body).map_err(NotAPage::Undecodable)?;
+        let wire: Wire = serde_json::from_slice(body).map_err(|error| {
+            let names_events = body.windows(ENTRIES.len()).any(|name| name == ENTRIES);
+            if body.trim_ascii_start().starts_with(b"{") && names_events {
+                NotAPage::Undecodable {
+                    line: error.line(),
+                    column: error.column(),
+                }
+            } else {
+                NotAPage::Foreign
+            }
+        })?;
         if wire.entries.is_none() && wire.next_stream_position.is_none() {
             return Err(NotAPage::Foreign);
         }
+        let Entries(entries) = wire.entries.unwrap_or_default();
+        if entries.len() > MAX_EVENTS {
+            return Err(NotAPage::TooManyEvents);
+        }
         Ok(Self {
-            events: wire
-                .entries
-                .unwrap_or_default()
+            events: entries
                 .into_iter()
                 .map(|raw| Event::from_raw(body.slice_ref(raw.get().as_bytes())))
                 .collect(),
             next_position: wire.next_stream_position.and_then(next_position),
         })
+    }
+}
+
+const ENTRIES: &[u8] = b"\"entries\"";
+
+/// A page's JSON object. Where a name is given twice, the last one counts.
+#[derive(Default)]
+struct Wire<'a> {
+    entries: Option<Entries<'a>>,
+    next_stream_position: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Wire<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfAnObject;
+
+        impl<'de> Visitor<'de> for OfAnObject {
+            type Value = Wire<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a page of events")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut wire = Wire::default();
+                while let Some(name) = members.next_key::<String>()? {
+                    match name.as_str() {
+                        "entries" => wire.entries = members.next_value()?,
+                        "next_stream_position" => {
+                            wire.next_stream_position = members.next_value()?;
+                        }
+                        _ => drop(members.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(wire)
+            }
+        }
+
+        deserializer.deserialize_map(OfAnObject)
+    }
+}
+
+/// The events' texts, up to one more than [`MAX_EVENTS`].
+#[derive(Default)]
+struct Entries<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfAnArray;
+
+        impl<'de> Visitor<'de> for OfAnArray {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of events")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while entries.len() <= MAX_EVENTS
+                    && let Some(entry) = array.next_element()?
+                {
+                    entries.push(entry);
+                }
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_seq(OfAnArray)
     }
 }
 
@@ -138,13 +216,36 @@ mod tests {
 
     #[test]
     fn what_is_not_a_page_is_told_from_a_page_that_cannot_be_decoded() {
-        for foreign in ["", "<html>", "[[],1]", "{}", "null", r#"{"type":"error"}"#] {
+        for foreign in [
+            "",
+            "<html>",
+            "[[],1]",
+            "{}",
+            "null",
+            r#"{"type":"error"}"#,
+            "{ error: 'gateway', please log in }",
+            r#"{"chunk_size":1,"next_"#,
+        ] {
             let error = Page::decode(&Bytes::from(foreign)).unwrap_err();
             assert!(matches!(error, NotAPage::Foreign), "{foreign}");
         }
         for broken in [r#"{"entries":[{"a":"#, r#"{"entries":"x"}"#] {
             let error = Page::decode(&Bytes::from(broken)).unwrap_err();
-            assert!(matches!(error, NotAPage::Undecodable(_)), "{broken}");
+            assert!(matches!(error, NotAPage::Undecodable { .. }), "{broken}");
         }
+    }
+
+    #[test]
+    fn of_a_name_given_twice_the_last_one_counts() {
+        let body = r#"{"next_stream_position":1,"entries":[],"next_stream_position":2}"#;
+        let page = Page::decode(&body.into()).unwrap();
+        assert_eq!(page.next_position.unwrap().as_str(), "2");
+    }
+
+    #[test]
+    fn a_flood_of_events_is_not_taken() {
+        let body = format!("{{\"entries\":[0{}]}}", ",0".repeat(1_000_000));
+        let error = Page::decode(&body.into()).unwrap_err();
+        assert!(matches!(error, NotAPage::TooManyEvents));
     }
 }

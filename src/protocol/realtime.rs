@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::{Host, Url};
 
-use crate::config::is_loopback;
+use crate::config::{is_loopback, require, sendable};
 use crate::error::{Error, ErrorKind};
 
 /// The hosts that Box's realtime servers have.
@@ -103,8 +103,21 @@ impl RealtimeHosts {
         self
     }
 
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for name in &self.named {
+            let host = Url::parse(&format!("https://{name}/")).ok();
+            require(
+                host.is_some_and(|url| {
+                    url.host_str() == Some(name) && url.domain().is_some() && !is_loopback(&url)
+                }),
+                "a named realtime host is a host name alone, without scheme or port; for this machine there is allow_loopback",
+            )?;
+        }
+        Ok(())
+    }
+
     /// The URL to ask, or why it is not asked. The reason doesn't show the URL.
-    fn permit(&self, text: &str) -> Result<Url, Error> {
+    pub(crate) fn permit(&self, text: &str) -> Result<Url, Error> {
         let refused = |why: &str| {
             Error::new(
                 ErrorKind::RealtimeRefused,
@@ -147,11 +160,6 @@ impl RealtimeHosts {
     }
 }
 
-/// Whether HTTP libraries take the URL: a browser's idea of one is wider.
-fn sendable(url: &Url) -> bool {
-    http::Uri::try_from(url.as_str()).is_ok()
-}
-
 /// One answer to `OPTIONS /events`.
 #[derive(Debug)]
 pub(crate) struct ServerList {
@@ -184,9 +192,9 @@ impl ServerList {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(unexpected("the list of realtime servers is not JSON"));
         }
-        let wire: ListWire = serde_json::from_slice(body).map_err(|error| {
-            unexpected("the list of realtime servers cannot be read").with_source(error)
-        })?;
+        // Serde's own error quotes what it met, which may be a URL.
+        let wire: ListWire = serde_json::from_slice(body)
+            .map_err(|_| unexpected("the list of realtime servers cannot be read"))?;
         let mut list = Self {
             servers: Vec::new(),
             refused: None,

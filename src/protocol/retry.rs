@@ -34,26 +34,26 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The shortest wait, and the base of the first. Default: 0.5 s.
+    /// The shortest wait, and the base of the first. Longer than nothing; default: 0.5 s.
     pub fn first(mut self, wait: Duration) -> Self {
         self.first = wait;
         self
     }
 
-    /// The longest wait, unless the server asks for more. Default: 60 s.
+    /// The longest wait, unless the server asks for more. From the shortest to an hour; default: 60 s.
     pub fn longest(mut self, wait: Duration) -> Self {
         self.longest = wait;
         self
     }
 
-    /// After this long without a failure the waits start from the first again. Default: 120 s.
+    /// After this long without a failure the waits start from the first again. Longer than nothing; default: 120 s.
     pub fn healthy_after(mut self, health: Duration) -> Self {
         self.healthy_after = health;
         self
     }
 
-    /// Where no realtime server can be used, events are fetched at this interval, or up to twice as long. Default: 30 s,
-    /// so 30 to 60 s.
+    /// Where no realtime server can be used, events are fetched at this interval, or up to twice as long. At most an hour;
+    /// default: 30 s, so 30 to 60 s.
     pub fn degraded_interval(mut self, interval: Duration) -> Self {
         self.degraded_interval = interval;
         self
@@ -62,7 +62,7 @@ impl RetryPolicy {
     pub(crate) fn check(self) -> Result<(), Error> {
         let in_order = !self.first.is_zero() && self.first <= self.longest;
         require(
-            in_order && self.longest <= MAX_RETRY_AFTER,
+            in_order && self.longest <= MAX_RETRY_AFTER && !self.healthy_after.is_zero(),
             "the waits between failures are longer than nothing, in order, and at most an hour",
         )?;
         require(

@@ -44,8 +44,8 @@ impl Rotation {
         self.listed_at = now;
     }
 
-    /// The server to poll now. `None`: list them anew.
-    pub(crate) fn current(&mut self, now: Instant) -> Option<&RealtimeServer> {
+    /// The server to poll now, past those that asked to be left alone. `None`: list them anew.
+    pub(crate) fn pick(&mut self, now: Instant) -> Option<&RealtimeServer> {
         self.blocked.retain(|(_, until)| *until > now);
         while self.given_up < self.servers.len() {
             let server = &self.servers[self.current];

@@ -22,6 +22,8 @@ pub(super) struct Drain {
     pub(super) found_events: bool,
     /// Whether a page that only moved the position was already followed at once.
     pub(super) followed_at_once: bool,
+    /// Whether the next request is not made to wait for the pace.
+    pub(super) on_credit: bool,
     pub(super) late_checks: &'static [u64],
     pub(super) then: Option<Pause>,
 }
@@ -39,12 +41,27 @@ pub(super) enum Phase {
     Due(Due),
     Authorize,
     AwaitToken,
-    Send(Option<AccessToken>),
+    Send {
+        token: Option<AccessToken>,
+        /// Until when the pace makes it wait.
+        paced_until: Option<SystemTime>,
+    },
     AwaitAnswer(Asked),
     Arrived(Page),
     AwaitHandled(Turn),
     Stop(Error),
-    Ended,
+    Stopped(Error),
+    /// Only while one phase gives way to the next.
+    Changing,
+}
+
+impl Phase {
+    pub(super) fn send(token: Option<AccessToken>) -> Self {
+        Self::Send {
+            token,
+            paced_until: None,
+        }
+    }
 }
 
 /// What an answer is awaited to, with the token that went along to Box's API.
@@ -60,22 +77,15 @@ pub(super) struct Due {
     pub(super) at: Instant,
     pub(super) at_wall: SystemTime,
     pub(super) because: Because,
-    pub(super) payment: Payment,
 }
 
 /// Why a request is not sent at once.
 #[derive(Clone, Debug)]
 pub(super) enum Because {
-    /// It is its turn, or the pace or a late check makes it wait.
+    /// It is its turn, or a late check makes it wait.
     ItsTurn,
     Failed(Error),
     NoServer(Error),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Payment {
-    Paced,
-    InAdvance,
 }
 
 /// What turning a page means.
@@ -96,7 +106,6 @@ impl Due {
             at,
             at_wall: now.wall_at(at),
             because,
-            payment: Payment::Paced,
         }
     }
 }

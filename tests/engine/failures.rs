@@ -24,6 +24,17 @@ fn failure_01_the_window_holds_more_than_one_page() {
 }
 
 #[test]
+fn failure_01_a_page_larger_than_the_window_does_not_push_its_own_beginning_out() {
+    let ids: Vec<String> = (0..5_000).map(|n| format!("id{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(page("100", &ids));
+    script.expect_batch(&ids);
+    script.expect_fetch("100").reply(page("100", &ids));
+    script.expect_list();
+}
+
+#[test]
 fn failure_02_a_full_window_forgets_the_oldest_ids_only() {
     let ids: Vec<String> = (0..6_000).map(|n| format!("id{n}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();

@@ -16,6 +16,7 @@ pub(crate) struct Script {
     now: Moment,
     waited: Duration,
     token: &'static str,
+    token_takes: Duration,
     asked: Option<TransportRequest>,
 }
 
@@ -34,6 +35,7 @@ impl Script {
             now,
             waited: Duration::ZERO,
             token: "token-1",
+            token_takes: Duration::ZERO,
             asked: None,
         }
     }
@@ -60,7 +62,11 @@ impl Script {
                     self.waited += wait;
                     self.pass(wait);
                 }
-                Output::GetToken { rejected: None } => self.give_token(),
+                Output::GetToken { rejected: None } => {
+                    self.waited += self.token_takes;
+                    self.pass(self.token_takes);
+                    self.give_token();
+                }
                 output => return output,
             }
         }
@@ -73,6 +79,12 @@ impl Script {
 
     fn input(&mut self, input: Input) {
         self.engine.handle_input(input, self.now);
+    }
+
+    /// The token source is slow from now on.
+    pub(crate) fn token_takes(&mut self, time: Duration) -> &mut Self {
+        self.token_takes = time;
+        self
     }
 
     /// Lets time pass while the engine waits for an answer or for its consumer.

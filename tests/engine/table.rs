@@ -265,7 +265,23 @@ fn a_list_that_cannot_be_read_is_asked_again() {
         script.expect_fetch("100").reply(page("100", &[]));
         script.expect_list().reply(body(garbage));
         assert!(matches!(script.status(), Status::Retrying { .. }));
-        script.expect_list().assert_waited(0.5, 1.5);
+        script.expect_fetch("100").assert_waited(0.5, 1.5);
+        script.reply(page("100", &[])).expect_list();
+    }
+}
+
+#[test]
+fn events_are_fetched_while_box_lists_no_servers() {
+    for code in [405, 429, 500, 503] {
+        let mut script = Script::start("100");
+        script.expect_fetch("100").reply(page("100", &[]));
+        for n in 100..120 {
+            let (from, next) = (n.to_string(), (n + 1).to_string());
+            script.expect_list().reply(status(code));
+            script.expect_fetch(&from).reply(page(&next, &[&next]));
+            script.expect_batch(&[&next]);
+            script.expect_fetch(&next).reply(page(&next, &[]));
+        }
     }
 }
 
@@ -319,6 +335,7 @@ fn a_400_for_the_servers_is_no_verdict_on_the_position() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(status(400));
+    script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list();
 }
 
@@ -337,6 +354,19 @@ fn a_renewed_token_that_works_may_run_out_again() {
         script.expect_fetch(position).reply(page(next, &[next]));
         script.expect_batch(&[next]);
     }
+}
+
+#[test]
+fn a_renewed_token_that_ran_out_in_an_outage_is_renewed_again() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("100").pass(Duration::from_secs(3_600));
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-3");
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
 }
 
 #[test]
@@ -384,11 +414,18 @@ fn a_page_that_cannot_be_read_twice_is_asked_for_in_halves() {
     script.expect_fetch("100").assert_limit(125);
     script.reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
-    script.expect_fetch("200").assert_limit(125);
-    script.reply(page("200", &[]));
-    script.expect_list().reply(server_list(1));
-    script.expect_listen("200").reply(signal("new_change"));
-    script.expect_fetch("200").assert_limit(500);
+    // What is readable again is asked for in doubles.
+    script.expect_fetch("200").assert_limit(250);
+    script.reply(broken());
+    for (from, next, limit) in [
+        ("200", "201", 125),
+        ("201", "202", 250),
+        ("202", "203", 500),
+    ] {
+        script.expect_fetch(from).assert_limit(limit);
+        script.reply(page(next, &[next]));
+        script.expect_batch(&[next]);
+    }
 }
 
 #[test]
@@ -417,9 +454,11 @@ fn an_event_that_cannot_be_read_even_alone_stops_the_stream_before_it() {
 #[test]
 fn a_page_that_is_not_boxs_never_stops_the_stream() {
     let mut script = Script::start("100");
-    for _ in 0..30 {
-        script.expect_fetch("100").assert_limit(500);
-        script.reply(body("<html>please log in</html>"));
+    for foreign in ["<html>please log in</html>", "{ error: 'please log in' }"] {
+        for _ in 0..30 {
+            script.expect_fetch("100").assert_limit(500);
+            script.reply(body(foreign));
+        }
     }
 }
 
@@ -523,6 +562,38 @@ fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
             page("0", &[])
         }
     }));
+}
+
+#[test]
+fn a_slow_token_does_not_let_requests_gather() {
+    let mut script = Script::listening(1);
+    let mut at = 0.0;
+    let mut times = Vec::new();
+    for round in 0..20 {
+        let slow = Duration::from_millis(300 * (round % 8));
+        script.pass(Duration::from_secs(60)).token_takes(slow);
+        at += 60.0;
+        script.reply(signal("reconnect"));
+        for _ in 0..3 {
+            let request = script.expect_any().asked().request();
+            let (listing, polling) = (
+                request.method() == "OPTIONS",
+                request.uri().path() == "/subscribe",
+            );
+            at += script.waited().as_secs_f64();
+            times.push(at);
+            script.token_takes(Duration::ZERO);
+            if polling {
+                break;
+            }
+            script.reply(if listing {
+                server_list(1)
+            } else {
+                page("100", &[])
+            });
+        }
+    }
+    assert_paced(&times);
 }
 
 #[test]
