@@ -95,7 +95,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// Nothing is retried. A silent server gives [`ErrorKind::Transport`], whose source is of the kind
+    /// Nothing is retried. A server that the client's [policy](crate::RealtimeHosts) does not permit is not asked:
+    /// [`ErrorKind::RealtimeRefused`]. A silent one gives [`ErrorKind::Transport`], whose source is of the kind
     /// [`Timeout`](crate::transport::TransportErrorKind::Timeout).
     ///
     /// # Cancellation
@@ -106,16 +107,15 @@ impl<T: HttpTransport> LongPollClient<T> {
         server: &RealtimeServer,
         position: &StreamPosition,
     ) -> Result<Signal, Error> {
-        let token = if self.shared.config.polls_with_token() {
+        let config = &self.shared.config;
+        config.realtime_hosts.permit(server.url.as_str())?;
+        let token = if config.polls_with_token() {
             Some(self.token().await?)
         } else {
             None
         };
         let from = StartAt::from(position);
-        let request = self
-            .shared
-            .config
-            .poll_request(server, &from, token.as_ref());
+        let request = config.poll_request(server, &from, token.as_ref());
         read_signal(self.send(request).await)
     }
 

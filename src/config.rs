@@ -19,6 +19,8 @@ const MAX_PAGE_LIMIT: u32 = 500;
 /// Five full pages: Box repeats events across neighbouring pages, and a window below that lets repeats through.
 const MIN_DEDUPE_WINDOW: usize = 2_500;
 
+const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
+
 const MIN_HOLD: Duration = Duration::from_secs(1);
 
 /// The longest `retry_timeout` that is heeded, twice Box's own, and 5 s.
@@ -152,7 +154,7 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// How long to wait for an answer of the API, body included. Default: 60 s.
+    /// How long to wait for an answer of the API, body included. At most an hour; default: 60 s.
     pub fn api_timeout(mut self, timeout: Duration) -> Self {
         self.config.api_timeout = timeout;
         self
@@ -230,8 +232,8 @@ impl LongPollClientBuilder {
             "the dedupe window is at least 2,500 events",
         )?;
         require(
-            !config.api_timeout.is_zero(),
-            "the API timeout is longer than nothing",
+            !config.api_timeout.is_zero() && config.api_timeout <= MAX_API_TIMEOUT,
+            "the API timeout is longer than nothing and at most an hour",
         )?;
         require(
             (MIN_HOLD..=MAX_HOLD).contains(&config.max_hold),
@@ -244,6 +246,7 @@ impl LongPollClientBuilder {
             ),
             "Box has long polling for user events only, not for admin_logs and admin_logs_streaming",
         )?;
+        config.realtime_hosts.check()?;
         config.retry.check()?;
         config.pace.check()?;
         if let Some(origin) = &self.api_origin {
@@ -293,8 +296,13 @@ fn api_origin(text: &str) -> Result<String, Error> {
         && url.path() == "/"
         && url.query().is_none()
         && url.fragment().is_none();
-    require(secure && bare, rule)?;
+    require(secure && bare && sendable(&url), rule)?;
     Ok(url.origin().ascii_serialization())
+}
+
+/// Whether HTTP libraries take the URL: a browser's idea of one is wider.
+pub(crate) fn sendable(url: &Url) -> bool {
+    http::Uri::try_from(url.as_str()).is_ok()
 }
 
 /// Whether the URL's host is this machine, by name or by address.
@@ -334,6 +342,8 @@ mod tests {
             "api.box.com",
             "http://10.0.0.1",
             "http://localhost.example.com",
+            "https://a`b.com",
+            "https://a\"b.com",
         ] {
             assert_refused(builder().api_origin(refused));
         }
@@ -360,6 +370,19 @@ mod tests {
         assert_refused(builder().api_timeout(Duration::ZERO));
         assert_refused(builder().as_user("1\r\nX: y"));
         assert_refused(builder().user_agent(""));
+        assert_refused(builder().api_timeout(Duration::MAX));
+        for host in [
+            "",
+            "localhost",
+            "10.0.0.5",
+            "a.example:444",
+            "https://a.example",
+        ] {
+            assert_refused(builder().realtime_hosts(RealtimeHosts::default().allow(host)));
+        }
+        assert_refused(builder().pace(Pace::default().burst(0)));
+        assert_refused(builder().retry(RetryPolicy::default().first(Duration::ZERO)));
+        assert_refused(builder().retry(RetryPolicy::default().healthy_after(Duration::ZERO)));
     }
 
     #[test]

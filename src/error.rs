@@ -37,7 +37,8 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting, a token or a position that can't be used. Comes from builders and parsers; correct the value.
+    /// A setting, a token or a position that can't be used. Comes from builders and parsers, never from a stream; correct
+    /// the value.
     Config,
     /// The HTTP library gave no answer; the [`source`](StdError::source) is a
     /// [`TransportError`](crate::transport::TransportError). Streams retry.
@@ -63,7 +64,8 @@ pub enum ErrorKind {
     Status,
     /// The answer has a good status and is not what Box's documentation says. Streams retry.
     UnexpectedAnswer,
-    /// The realtime server's URL is not one that the client's [policy](crate::RealtimeHosts) lets it ask.
+    /// The realtime server's URL is not one that the client's [policy](crate::RealtimeHosts) lets it ask. Streams fetch at
+    /// an interval, and list the servers anew.
     RealtimeRefused,
 }
 
@@ -124,6 +126,10 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        self.change(|inner| inner.detail += &format!(", {hint}"))
     }
 
     pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {

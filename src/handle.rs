@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
 
+use crate::error::Error;
 use crate::position::StreamPosition;
 use crate::status::Status;
 
@@ -26,8 +27,8 @@ impl StreamHandle {
         self.board.status()
     }
 
-    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` has
-    /// been resolved.
+    /// Where to resume: the end of what was handled when the stream was last polled. `None` until Box has named a
+    /// position, which a start at [`StartAt::Now`](crate::StartAt::Now) asks for first of all.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
         self.board.posted().position.clone()
@@ -57,9 +58,10 @@ impl StreamHandle {
         }
     }
 
-    /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`.
+    /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`. Events that were not
+    /// handed out yet are left out, and [`position`](Self::position) stays before them.
     pub fn stop(&self) {
-        self.board.stop();
+        self.board.stop(None);
     }
 }
 
@@ -118,12 +120,12 @@ impl Board {
         self.changed.notify(usize::MAX);
     }
 
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self, because: Option<Error>) {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut posted = self.posted();
-        posted.status = Status::Stopped;
+        posted.status = Status::Stopped { because };
         posted.version += 1;
         drop(posted);
         self.stop.notify(usize::MAX);

@@ -48,12 +48,17 @@ impl FromStr for StreamPosition {
             refused("it is longer than 512 bytes")
         } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             refused("it has white space or control characters")
-        } else if text == "0" || text.eq_ignore_ascii_case("now") {
+        } else if text.eq_ignore_ascii_case("now") || is_zero(text) {
             refused("`now` and `0` are places to start at")
         } else {
             Ok(Self(text.into()))
         }
     }
+}
+
+/// `0` in any spelling: Box may take each of them for the beginning of all events.
+fn is_zero(text: &str) -> bool {
+    text.parse().is_ok_and(|number: f64| number == 0.0)
 }
 
 impl fmt::Display for StreamPosition {

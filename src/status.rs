@@ -9,11 +9,14 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Status {
+    /// It is asking its token source.
+    Authorizing,
     /// It is fetching events.
     Fetching,
     /// It is asking Box for its realtime servers.
     Listing,
     /// It is holding a poll and hears of changes at once. The usual state.
+    #[non_exhaustive]
     Listening {
         /// Since when this poll is held.
         since: SystemTime,
@@ -21,11 +24,13 @@ pub enum Status {
     /// A batch was handed out; the stream goes on when the next one is asked for.
     Delivering,
     /// It asked in vain lately, and makes the next request a little later.
+    #[non_exhaustive]
     Waiting {
         /// When it goes on.
         until: SystemTime,
     },
     /// Something failed, and it will try again.
+    #[non_exhaustive]
     Retrying {
         /// What failed.
         because: Error,
@@ -33,19 +38,25 @@ pub enum Status {
         until: SystemTime,
     },
     /// No realtime server can be used: it fetches at an interval instead, and hears of changes later than usual.
+    #[non_exhaustive]
     Degraded {
         /// Why no server can be used.
         because: Error,
         /// When it fetches next.
         until: SystemTime,
     },
-    /// It has ended: stopped by its handle, by an error that it returned, or by being dropped.
-    Stopped,
+    /// It has ended.
+    #[non_exhaustive]
+    Stopped {
+        /// The error that it returned. `None`: its handle stopped it, or it was dropped.
+        because: Option<Error>,
+    },
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Status::Authorizing => f.write_str("getting an access token"),
             Status::Fetching => f.write_str("fetching events"),
             Status::Listing => f.write_str("asking for realtime servers"),
             Status::Listening { .. } => f.write_str("listening"),
@@ -55,7 +66,10 @@ impl fmt::Display for Status {
             Status::Degraded { because, .. } => {
                 write!(f, "fetching at an interval: {because}")
             }
-            Status::Stopped => f.write_str("stopped"),
+            Status::Stopped { because: None } => f.write_str("stopped"),
+            Status::Stopped {
+                because: Some(error),
+            } => write!(f, "stopped: {error}"),
         }
     }
 }

@@ -62,8 +62,8 @@ impl<T: HttpTransport> EventStream<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where to resume: the end of the last page whose events are all handled. `None` until a start at
-    /// [`StartAt::Now`] has been resolved.
+    /// Where to resume: the end of the last page whose events are all handled. `None` until Box has named a position,
+    /// which a start at [`StartAt::Now`] asks for first of all.
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         self.batches.position()
@@ -86,8 +86,9 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     type Item = Result<Event, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.batches.driver.is_stopped() {
-            self.page = Vec::new().into_iter();
+        // Asking for the next batch would say that this one is handled, and it is not.
+        if self.batches.driver.is_stopped() && self.page.len() > 0 {
+            return Poll::Ready(None);
         }
         loop {
             if let Some(event) = self.page.next() {
@@ -139,7 +140,8 @@ impl<T: HttpTransport> BatchStream<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`] has been resolved.
+    /// Where to resume: the end of what is handled. `None` until Box has named a position, which a start at
+    /// [`StartAt::Now`] asks for first of all.
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         self.driver.engine.position()
@@ -196,14 +198,20 @@ impl<T: HttpTransport> Driver<T> {
         self.board.is_stopped()
     }
 
+    fn publish(&self) {
+        self.board
+            .publish(self.engine.status(), self.engine.position());
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
-        if self.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready() {
-            self.in_flight = None;
-            return Poll::Ready(None);
-        }
         if self.in_flight.is_none() {
             self.engine
                 .handle_input(Input::BatchHandled, self.client.transport.now());
+        }
+        if self.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready() {
+            self.in_flight = None;
+            self.publish();
+            return Poll::Ready(None);
         }
         loop {
             if let Some(in_flight) = &mut self.in_flight {
@@ -215,8 +223,7 @@ impl<T: HttpTransport> Driver<T> {
             }
             let now = self.client.transport.now();
             let output = self.engine.poll_output(now);
-            self.board
-                .publish(self.engine.status(), self.engine.position());
+            self.publish();
             match output {
                 Output::GetToken { rejected } => {
                     let tokens = self.client.tokens.clone();
@@ -240,7 +247,7 @@ impl<T: HttpTransport> Driver<T> {
                 }
                 Output::Deliver(batch) => return Poll::Ready(Some(Ok(batch))),
                 Output::Stop(error) => {
-                    self.board.stop();
+                    self.board.stop(Some(error.clone()));
                     return Poll::Ready(Some(Err(error)));
                 }
                 Output::Idle => return Poll::Pending,
@@ -260,6 +267,6 @@ impl<T: HttpTransport> fmt::Debug for Driver<T> {
 
 impl<T: HttpTransport> Drop for Driver<T> {
     fn drop(&mut self) {
-        self.board.stop();
+        self.board.stop(None);
     }
 }

@@ -311,7 +311,13 @@ async fn proxies_of_the_environment_are_used_but_never_for_loopback() {
     let proxy = answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy");
     let proxy = format!("http://{proxy}");
     let test = "proxies_of_the_environment_are_used_but_never_for_loopback";
-    let variables = [("http_proxy", &*proxy), ("no_proxy", "")];
+    let refusing = answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    let refusing = format!("http://{refusing}");
+    let variables = [
+        ("http_proxy", &*proxy),
+        ("https_proxy", &*refusing),
+        ("no_proxy", ""),
+    ];
     if in_environment(test, &variables).is_some() {
         return;
     }
@@ -322,6 +328,8 @@ async fn proxies_of_the_environment_are_used_but_never_for_loopback() {
     }
     let answer = get("http://elsewhere.invalid/").await.unwrap();
     assert_eq!(answer.body(), "proxy");
+    let error = get("https://elsewhere.invalid/").await.unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Connect, "{error:?}");
 }
 
 #[cfg(target_os = "linux")]

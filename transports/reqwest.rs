@@ -3,11 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::Response;
 use reqwest::{Client, ClientBuilder, Url};
 
@@ -72,7 +74,8 @@ impl ReqwestTransport {
     ///
     /// Make it from [`client_builder`](Self::client_builder), or keep what that sets: a client that follows redirects, has
     /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport). An answer that came by
-    /// a redirect is turned into an error, so that at least it is noticed.
+    /// a redirect is turned into an error, so that at least it is noticed. Its proxies are used for loopback too: have
+    /// none where the API is a fake on this machine.
     #[must_use]
     pub fn with_client(client: Client) -> Self {
         Self {
@@ -146,7 +149,16 @@ fn build(
 #[async_trait]
 impl HttpTransport for ReqwestTransport {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        require_runtime()?;
+        in_runtime(self.exchange(request)).await?
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        in_runtime(async move { tokio::time::sleep(duration).await }).await
+    }
+}
+
+impl ReqwestTransport {
+    async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let max_body = request.max_body();
         let request = reqwest::Request::try_from(request.into_request())
             .map_err(|error| failure(TransportErrorKind::InvalidRequest, error))?;
@@ -171,12 +183,6 @@ impl HttpTransport for ReqwestTransport {
             ));
         }
         read(answer, max_body).await
-    }
-
-    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        require_runtime()?;
-        tokio::time::sleep(duration).await;
-        Ok(())
     }
 }
 
@@ -207,11 +213,15 @@ async fn read(
     }
 }
 
-/// `reqwest` panics where tokio is not running.
-fn require_runtime() -> Result<(), TransportError> {
-    tokio::runtime::Handle::try_current()
-        .map(drop)
-        .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))
+/// Tokio and reqwest panic where no runtime is, or one without timers or I/O; there is no way to ask for the latter.
+async fn in_runtime<T>(work: impl Future<Output = T>) -> Result<T, TransportError> {
+    let runtime = |source: Box<dyn StdError + Send + Sync>| {
+        TransportError::with_source(TransportErrorKind::Runtime, source)
+    };
+    tokio::runtime::Handle::try_current().map_err(|error| runtime(error.into()))?;
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| {
+        runtime("the tokio runtime has no timers or no I/O; build it with enable_all".into())
+    })
 }
 
 /// What an error means that came before the answer's headers. The library's own flags tell the phase; within the
@@ -233,6 +243,8 @@ fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKin
             cause
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.raw_os_error().is_some())
+                // A proxy that refuses to connect is known by its text alone.
+                || cause.to_string().starts_with("tunnel error")
         });
     if https && !of_the_network {
         TransportErrorKind::Tls

@@ -71,7 +71,7 @@ async fn an_error_has_boxs_own_words() {
         ErrorKind::UnexpectedAnswer
     );
     assert_eq!(
-        fetch_error(Fault::TruncatedJson).await.kind(),
+        fetch_error(Fault::WrongTypes).await.kind(),
         ErrorKind::PageUndecodable
     );
 }
@@ -120,6 +120,17 @@ async fn a_list_of_servers_that_policy_refuses_is_an_error() {
     let client = build(builder(&server).realtime_hosts(RealtimeHosts::default()));
     let error = client.realtime_servers().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RealtimeRefused);
+}
+
+#[tokio::test]
+async fn a_server_that_policy_refuses_is_not_listened_to() {
+    let server = fake_box(|_| ());
+    let servers = client(&server).realtime_servers().await.unwrap();
+    let strict = build(builder(&server).realtime_hosts(RealtimeHosts::default()));
+    let position = "1".parse().unwrap();
+    let error = strict.listen(&servers[0], &position).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RealtimeRefused);
+    assert_eq!(server.counters().realtime.requests, 0);
 }
 
 #[tokio::test]

@@ -85,7 +85,16 @@ async fn no_log_debug_or_error_shows_the_token_or_the_channel() {
         body: format!(r#"{{"code":"{CANARY_TOKEN}","message":"Bearer {CANARY_TOKEN} is wrong"}}"#),
     };
     server.queue_fault(Endpoint::Options, channel_list(200), 1);
+    let body = |body: String| Fault::Status {
+        status: 200,
+        headers: [].into(),
+        body,
+    };
     server.queue_fault(Endpoint::Options, echo(500), 1);
+    let list = body(format!(r#"{{"entries":"http://x/?{CANARY_CHANNEL}"}}"#));
+    server.queue_fault(Endpoint::Options, list, 1);
+    let page = body(format!(r#"{{"entries":"Bearer {CANARY_TOKEN}"}}"#));
+    server.queue_fault(Endpoint::Events, page, 1);
     server.queue_fault(Endpoint::Events, echo(500), 1);
     server.queue_fault(Endpoint::Events, echo(200), 1);
     for fault in [

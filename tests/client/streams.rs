@@ -125,7 +125,10 @@ async fn failure_18_stopping_a_stream_from_another_thread_ends_it_and_its_held_p
     let stopper = std::thread::spawn(move || handle.stop());
     assert!(in_time(batches.next()).await.is_none());
     assert!(batches.next().await.is_none());
-    assert!(matches!(batches.status(), Status::Stopped));
+    assert!(matches!(
+        batches.status(),
+        Status::Stopped { because: None, .. }
+    ));
     holds(&server, |emulator| emulator.counters().open_polls == 0).await;
     stopper.join().unwrap();
 }
@@ -138,6 +141,27 @@ async fn a_stopped_stream_gives_nothing_more_of_its_page() {
     next_event(&mut events).await;
     events.handle().stop();
     assert!(in_time(events.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_stop_leaves_the_position_after_what_was_handled_and_before_what_was_not() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 1_000);
+    let mut batches = client(&server).batches(StartAt::Oldest);
+    let batch = in_time(batches.next()).await.unwrap().unwrap();
+    batches.handle().stop();
+    assert_eq!(batches.position(), None, "nobody has asked for more");
+    assert!(batches.next().await.is_none());
+    assert_eq!(batches.position(), batch.position());
+    assert_eq!(batches.handle().position().as_ref(), batch.position());
+
+    let mut events = client(&server).events(StartAt::Oldest);
+    next_ids(&mut events, 499).await;
+    events.handle().stop();
+    for _ in 0..3 {
+        assert!(events.next().await.is_none());
+        assert_eq!(events.position(), None, "one of the page is not handled");
+    }
 }
 
 #[tokio::test]
@@ -173,7 +197,10 @@ async fn a_handle_sees_what_the_stream_is_doing() {
 
     drop(batches);
     while handle.changed().await.is_some() {}
-    assert!(matches!(handle.status(), Status::Stopped));
+    assert!(matches!(
+        handle.status(),
+        Status::Stopped { because: None, .. }
+    ));
 }
 
 #[tokio::test]
@@ -188,6 +215,14 @@ async fn an_error_is_the_last_item_and_the_position_stays() {
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     assert!(batches.next().await.is_none());
     assert_eq!(batches.position(), position.as_ref());
+    let Status::Stopped {
+        because: Some(because),
+        ..
+    } = batches.handle().status()
+    else {
+        panic!("{:?}", batches.status());
+    };
+    assert_eq!(because.kind(), ErrorKind::Forbidden);
 
     let mut resumed = client.events(position.unwrap().into());
     let ids = next_ids(&mut resumed, 1).await;
@@ -206,6 +241,19 @@ fn outside_a_tokio_runtime_the_transport_is_an_error_and_no_panic() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
     let error = futures_lite::future::block_on(client.fetch(StartAt::Now)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+#[test]
+fn a_runtime_without_timers_or_io_is_an_error_and_no_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let client = LongPollClient::new(transport(), AccessToken::new(TOKEN).unwrap());
+    let error = runtime
+        .block_on(client.events(StartAt::Now).next())
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
 }
 
