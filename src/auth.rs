@@ -31,14 +31,21 @@ impl AccessToken {
     /// [`ErrorKind::Config`] when the text is empty or has anything but visible ASCII: such a header can't be sent.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
         let text = text.as_ref();
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(text.into()))
+        let refused = if text.is_empty() {
+            "it is empty"
+        } else if text.starts_with("Bearer ") {
+            "leave out the word Bearer"
+        } else if text.contains(char::is_whitespace) {
+            "it has white space in it, or a line break at its end"
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            "it has characters other than visible ASCII"
         } else {
-            Err(Error::new(
-                ErrorKind::Config,
-                "an access token is visible ASCII without spaces",
-            ))
-        }
+            return Ok(Self(text.into()));
+        };
+        Err(Error::new(
+            ErrorKind::Config,
+            format!("not an access token: {refused}"),
+        ))
     }
 
     pub(crate) fn header(&self) -> HeaderValue {
@@ -114,14 +121,16 @@ impl<S: TokenSource + ?Sized> TokenSource for Arc<S> {
 /// A [`TokenSource`] out of a closure that gets a token.
 ///
 /// The closure is called for the first token, and again when Box rejects the one it gave; in between the token is kept.
-/// Calls never overlap.
+/// Calls never overlap. It gives a new token each time: the rejected one once more counts as none, and stops the stream.
+/// Where somebody else renews the token, answer with [`TokenError::transient`] as long as it is still the old one.
 ///
 /// ```
 /// use box_longpoll::{AccessToken, TokenError, token_fn};
+/// # async fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
 ///
 /// let source = token_fn(|| async {
-///     let text = std::fs::read_to_string("token.txt").map_err(TokenError::transient)?;
-///     AccessToken::new(text.trim()).map_err(TokenError::permanent)
+///     let text = ask_for_a_token().await.map_err(TokenError::transient)?;
+///     Ok(AccessToken::new(text)?)
 /// });
 /// ```
 pub fn token_fn<F, Fut>(get: F) -> TokenFn<F>
@@ -225,6 +234,13 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.transient
+    }
+}
+
+/// A text that is no token: permanent.
+impl From<Error> for TokenError {
+    fn from(error: Error) -> Self {
+        Self::permanent(error)
     }
 }
 

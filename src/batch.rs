@@ -39,9 +39,14 @@ impl Batch {
         self.events
     }
 
-    /// Where to resume once all these events are handled.
-    ///
-    /// `None` where Box has not named any position since a start at [`StartAt::Oldest`]: resume there.
+    /// Where to resume once all these events are handled. Store it with `to_string`, and read it back with `parse`.
+    #[must_use]
+    pub fn resume_at(&self) -> &StartAt {
+        &self.end
+    }
+
+    /// The position of [`resume_at`](Self::resume_at). `None` where Box has named none since a start at
+    /// [`StartAt::Oldest`].
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         self.end.position()

@@ -50,13 +50,13 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.
-    pub fn events(&self, start: StartAt) -> EventStream<T> {
+    pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         EventStream::new(self.batches(start))
     }
 
     /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the stream is polled.
-    pub fn batches(&self, start: StartAt) -> BatchStream<T> {
-        BatchStream::new(self.shared.clone(), start, fastrand::u64(..))
+    pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
+        BatchStream::new(self.shared.clone(), start.into(), fastrand::u64(..))
     }
 
     /// Lists the realtime servers, once: `OPTIONS /events`. Those that the client's
@@ -157,12 +157,12 @@ impl<T: HttpTransport> LongPollClient<T> {
         let outcome = read(self.send(request(&token)).await, &token);
         match outcome {
             Err(error) if error.kind() == ErrorKind::Unauthorized => {
-                let newer = self.shared.tokens.token(Some(&token)).await;
-                let newer = newer.map_err(Error::no_newer_token)?;
-                if newer == token {
-                    return Err(Error::token_rejected());
+                match self.shared.tokens.token(Some(&token)).await {
+                    Ok(newer) if newer == token => Err(error.without_newer_token(None)),
+                    Ok(newer) => read(self.send(request(&newer)).await, &newer),
+                    Err(why) if why.is_transient() => Err(Error::no_token(why)),
+                    Err(why) => Err(error.without_newer_token(Some(why))),
                 }
-                read(self.send(request(&newer)).await, &newer)
             }
             outcome => outcome,
         }

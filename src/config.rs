@@ -122,7 +122,8 @@ impl Default for Config {
 }
 
 impl LongPollClientBuilder {
-    /// Where Box's API is. Default: `https://api.box.com`. Plain `http` is taken for loopback only.
+    /// Where Box's API is. Default: `https://api.box.com`. Plain `http` is taken for loopback only. A fake Box on this
+    /// machine has its realtime servers here too: see [`RealtimeHosts::allow_loopback`].
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.api_origin = Some(origin.into());
         self
@@ -225,19 +226,19 @@ impl LongPollClientBuilder {
         let mut config = self.config;
         require(
             (1..=MAX_PAGE_LIMIT).contains(&config.page_limit),
-            "the page limit is 1 to 500",
+            "the page limit must be 1 to 500",
         )?;
         require(
             config.dedupe_window >= MIN_DEDUPE_WINDOW,
-            "the dedupe window is at least 2,500 events",
+            "the dedupe window must hold at least 2,500 events",
         )?;
         require(
             !config.api_timeout.is_zero() && config.api_timeout <= MAX_API_TIMEOUT,
-            "the API timeout is longer than nothing and at most an hour",
+            "the API timeout must be longer than zero and at most an hour",
         )?;
         require(
             (MIN_HOLD..=MAX_HOLD).contains(&config.max_hold),
-            "the longest hold is 1 s to 1,205 s",
+            "the longest hold must be 1 s to 1,205 s",
         )?;
         require(
             !matches!(
@@ -283,8 +284,7 @@ fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
 }
 
 fn api_origin(text: &str) -> Result<String, Error> {
-    let rule =
-        "the API origin is https://HOST, or http://HOST on loopback, without user, path or query";
+    let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query";
     let url = Url::parse(text).map_err(|_| Error::new(ErrorKind::Config, rule))?;
     let secure = match url.scheme() {
         "https" => true,

@@ -48,8 +48,8 @@ pub enum ErrorKind {
     Runtime,
     /// The token source has no token for now. Streams retry.
     Token,
-    /// Box rejects the token and there is no newer one. Streams stop: get a new token and start at the stream's
-    /// [`position`](crate::EventStream::position).
+    /// Box rejects the token and there is no newer one, or the token source failed for good. Streams stop: get a new token
+    /// and start at the stream's [`position`](crate::EventStream::position).
     Unauthorized,
     /// Box answered 403: the account or application may not read these events. Streams stop: grant the right.
     Forbidden,
@@ -92,21 +92,13 @@ impl Error {
         Self::new(kind, detail).with_source(error)
     }
 
-    /// The token source has none but the one that Box rejected, for now or for good.
-    pub(crate) fn no_newer_token(error: TokenError) -> Self {
-        if error.is_transient() {
-            Self::no_token(error)
-        } else {
-            Self::token_rejected().with_source(error)
+    /// Of a 401: the token source has no other token, or fails to give one.
+    pub(crate) fn without_newer_token(self, why: Option<TokenError>) -> Self {
+        let error = self.with_hint("and there is no newer access token");
+        match why {
+            Some(why) => error.with_source(why),
+            None => error,
         }
-    }
-
-    /// Box rejected the token, and the source gives no other.
-    pub(crate) fn token_rejected() -> Self {
-        Self::new(
-            ErrorKind::Unauthorized,
-            "Box rejects the access token, and there is no newer one",
-        )
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
@@ -126,6 +118,20 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    /// The error and its causes, as far as one doesn't say what the one before it said already.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text += &format!(": {}", quote(&said));
+            }
+            cause = error.source();
+        }
+        text
     }
 
     pub(crate) fn with_hint(self, hint: &str) -> Self {
@@ -169,6 +175,14 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+}
+
+/// Whether they say the same, whatever caused them.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&*self.0, &*other.0);
+        (a.kind, a.status, &a.detail) == (b.kind, b.status, &b.detail)
     }
 }
 

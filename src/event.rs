@@ -105,6 +105,7 @@ impl Event {
     ///
     /// A number counts by its digits. `None` means that there is no id to tell repeats by.
     #[must_use]
+    #[doc(alias = "event_id")]
     pub fn id(&self) -> Option<&str> {
         match &self.id {
             Id::Missing => None,

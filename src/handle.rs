@@ -27,16 +27,16 @@ impl StreamHandle {
         self.board.status()
     }
 
-    /// Where to resume: the end of what was handled when the stream was last polled. `None` until Box has named a
-    /// position, which a start at [`StartAt::Now`](crate::StartAt::Now) asks for first of all.
+    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` is resolved, or the
+    /// first page of a start at the oldest event is handled.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
         self.board.posted().position.clone()
     }
 
-    /// Waits until the stream has done something since this handle's last call, and gives the newest status, which may be
-    /// the same; what came and went in between is left out. The first call returns at once. `None` once the stream has
-    /// ended and that was told.
+    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status; what
+    /// came and went in between is left out. The first call returns at once. `None` once the stream has ended and that was
+    /// told.
     ///
     /// # Cancellation
     ///
@@ -109,15 +109,19 @@ impl Board {
 
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
         let mut posted = self.posted();
-        if !self.is_stopped() {
+        let new_status = !self.is_stopped() && posted.status != status;
+        let new_position = posted.position.as_ref() != position;
+        if new_status {
             posted.status = status;
         }
-        if posted.position.as_ref() != position {
+        if new_position {
             posted.position = position.cloned();
         }
-        posted.version += 1;
-        drop(posted);
-        self.changed.notify(usize::MAX);
+        if new_status || new_position {
+            posted.version += 1;
+            drop(posted);
+            self.changed.notify(usize::MAX);
+        }
     }
 
     pub(crate) fn stop(&self, because: Option<Error>) {

@@ -26,4 +26,4 @@ pub use position::{StartAt, StreamPosition};
 pub use protocol::{Pace, Page, RealtimeHosts, RealtimeServer, RetryPolicy, Signal};
 pub use status::Status;
 pub use stream::{BatchStream, EventStream};
-pub use transport::{HttpTransport, Moment};
+pub use transport::{HttpTransport, Moment, TransportError, TransportErrorKind, TransportRequest};

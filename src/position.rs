@@ -122,6 +122,17 @@ impl From<&StreamPosition> for StartAt {
     }
 }
 
+/// `now`, `oldest`, or the position: what [`FromStr`] reads.
+impl fmt::Display for StartAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartAt::Now => f.write_str("now"),
+            StartAt::Oldest => f.write_str("oldest"),
+            StartAt::At(position) => position.fmt(f),
+        }
+    }
+}
+
 /// `now`, `oldest` (which Box calls `0`), or a position.
 impl FromStr for StartAt {
     type Err = Error;

@@ -9,6 +9,38 @@
 //!
 //! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
 //!
+//! ```no_run
+//! use box_longpoll::protocol::{Input, LongPoll, Output};
+//! use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
+//! use box_longpoll::{AccessToken, Error, LongPollClient, Moment, StartAt};
+//! # type Answer = Result<http::Response<bytes::Bytes>, TransportError>;
+//! # fn send(_: TransportRequest) -> Answer { Err(TransportError::new(TransportErrorKind::Connect)) }
+//! # fn sleep_until(_: std::time::Instant) {}
+//!
+//! fn follow(token: &AccessToken) -> Result<(), Error> {
+//!     let config = LongPollClient::builder().config()?;
+//!     let mut engine = LongPoll::new(config.into(), StartAt::Now, 42, Moment::read_clocks());
+//!     loop {
+//!         let input = match engine.poll_output(Moment::read_clocks()) {
+//!             Output::GetToken { rejected: None } => Input::Token(Ok(token.clone())),
+//!             Output::GetToken { rejected: Some(_) } => return Ok(()), // no newer one
+//!             Output::Send(request) => Input::Answer(send(request)),
+//!             Output::WaitUntil(time) => {
+//!                 sleep_until(time);
+//!                 continue;
+//!             }
+//!             Output::Deliver(batch) => {
+//!                 println!("{} events", batch.len());
+//!                 Input::BatchHandled
+//!             }
+//!             Output::Stop(error) => return Err(error),
+//!             Output::Idle => unreachable!("every output was answered"),
+//!         };
+//!         engine.handle_input(input, Moment::read_clocks());
+//!     }
+//! }
+//! ```
+//!
 //! # The states
 //!
 //! ```text
@@ -81,15 +113,15 @@ const REFUSALS_UNTIL_DEGRADED: u32 = 3;
 /// Half of a token's life: one that is rejected in its first half was never any good.
 const FRESH: Duration = Duration::from_secs(30 * 60);
 
-/// What is to be done next.
+/// What is to be done next. Whoever drives the engine does each of these, so a new one would be a breaking change.
 #[derive(Debug)]
-#[non_exhaustive]
 #[expect(
     clippy::large_enum_variant,
     reason = "it is moved once, where a box would be allocated for every request"
 )]
 pub enum Output {
-    /// An API request needs a token: the current one, or a newer one than `rejected`. Answer with [`Input::Token`].
+    /// An API request needs a token: the current one ([`TokenSource::token`](crate::TokenSource::token)), or a newer one than
+    /// `rejected` ([`TokenSource::refresh`](crate::TokenSource::refresh)). Answer with [`Input::Token`].
     GetToken {
         /// The token that Box answered with 401.
         rejected: Option<AccessToken>,
@@ -154,8 +186,8 @@ pub struct LongPoll {
     limit: u32,
     /// Pages that could not be decoded, in a row.
     undecodable: u32,
-    /// The token that Box rejected, until there is a newer one.
-    rejected: Option<AccessToken>,
+    /// The token that Box rejected, and how, until there is a newer one.
+    rejected: Option<(AccessToken, Error)>,
     /// The token that a refresh gave, and when, until Box has taken it once.
     renewed: Option<(AccessToken, Instant)>,
 }
@@ -234,7 +266,7 @@ impl LongPoll {
                 Phase::Authorize => {
                     self.enter(Phase::AwaitToken);
                     return Output::GetToken {
-                        rejected: self.rejected.clone(),
+                        rejected: self.rejected.as_ref().map(|(token, _)| token.clone()),
                     };
                 }
                 Phase::Send { token, .. } => match self.pay(now) {
@@ -289,7 +321,12 @@ impl LongPoll {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        tracing::trace!(status = ?self.status(), position = ?self.position(), "long poll");
+        match self.status() {
+            status @ (Status::Retrying { .. } | Status::Degraded { .. }) => {
+                tracing::warn!(%status, "long poll");
+            }
+            status => tracing::trace!(%status, position = ?self.position(), "long poll"),
+        }
     }
 
     fn stop(&mut self, error: Error) {
@@ -348,19 +385,21 @@ impl LongPoll {
     }
 
     fn take_token(&mut self, outcome: Result<AccessToken, TokenError>, now: Moment) {
-        match outcome {
-            Ok(token) if self.rejected.as_ref() == Some(&token) => {
-                self.stop(Error::token_rejected());
+        match (outcome, self.rejected.take()) {
+            (Ok(token), None) => self.enter(Phase::send(Some(token))),
+            (Ok(token), Some((rejected, error))) if token == rejected => {
+                self.stop(error.without_newer_token(None));
             }
-            Ok(token) => {
-                if self.rejected.take().is_some() {
-                    self.renewed = Some((token.clone(), now.monotonic));
-                }
+            (Ok(token), Some(_)) => {
+                self.renewed = Some((token.clone(), now.monotonic));
                 self.enter(Phase::send(Some(token)));
             }
-            Err(error) if error.is_transient() => self.retry(Error::no_token(error), now),
-            Err(error) if self.rejected.is_some() => self.stop(Error::no_newer_token(error)),
-            Err(error) => self.stop(Error::no_token(error)),
+            (Err(why), rejected) if why.is_transient() => {
+                self.rejected = rejected;
+                self.retry(Error::no_token(why), now);
+            }
+            (Err(why), Some((_, error))) => self.stop(error.without_newer_token(Some(why))),
+            (Err(why), None) => self.stop(Error::no_token(why)),
         }
     }
 
@@ -574,9 +613,11 @@ impl LongPoll {
 
     fn api_failed(&mut self, error: Error, token: AccessToken, now: Moment) {
         match error.kind() {
-            ErrorKind::Unauthorized if self.is_fresh(&token, now) => self.stop(error),
+            ErrorKind::Unauthorized if self.is_fresh(&token, now) => {
+                self.stop(error.without_newer_token(None));
+            }
             ErrorKind::Unauthorized => {
-                self.rejected = Some(token);
+                self.rejected = Some((token, error));
                 self.enter(Phase::Due(Due::now(now)));
             }
             ErrorKind::Forbidden | ErrorKind::PositionRejected | ErrorKind::Runtime => {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::error::Error;
 
 /// What a stream is doing, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Status {
     /// It is asking its token source.
@@ -53,6 +53,7 @@ pub enum Status {
     },
 }
 
+/// With errors and all their causes, on one line.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,14 +63,16 @@ impl fmt::Display for Status {
             Status::Listening { .. } => f.write_str("listening"),
             Status::Delivering => f.write_str("delivering"),
             Status::Waiting { .. } => f.write_str("waiting"),
-            Status::Retrying { because, .. } => write!(f, "retrying: {because}"),
+            Status::Retrying { because, .. } => {
+                write!(f, "retrying: {}", because.with_causes())
+            }
             Status::Degraded { because, .. } => {
-                write!(f, "fetching at an interval: {because}")
+                write!(f, "fetching at an interval: {}", because.with_causes())
             }
             Status::Stopped { because: None } => f.write_str("stopped"),
             Status::Stopped {
-                because: Some(error),
-            } => write!(f, "stopped: {error}"),
+                because: Some(because),
+            } => write!(f, "stopped: {}", because.with_causes()),
         }
     }
 }

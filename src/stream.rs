@@ -33,7 +33,6 @@ use crate::transport::{HttpTransport, exchange};
 ///
 /// The request under way lives in the stream: dropping the future of [`next`](EventStream::next), or a timeout around
 /// it, keeps it going and loses nothing. Dropping the stream ends it.
-#[derive(Debug)]
 #[must_use = "a stream does nothing until it is polled"]
 pub struct EventStream<T: HttpTransport> {
     batches: BatchStream<T>,
@@ -62,8 +61,8 @@ impl<T: HttpTransport> EventStream<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where to resume: the end of the last page whose events are all handled. `None` until Box has named a position,
-    /// which a start at [`StartAt::Now`] asks for first of all.
+    /// Where to resume: the end of the last page whose events are all handled. `None` until a start at
+    /// [`StartAt::Now`] is resolved, or the first page of a start at [`StartAt::Oldest`] is handled.
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         self.batches.position()
@@ -105,8 +104,36 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 
 /// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches).
 ///
-/// Asking for the next batch says that the one before is handled. Store [`Batch::position`] once you have handled a
+/// Asking for the next batch says that the one before is handled. Store [`Batch::resume_at`] once you have handled a
 /// batch, before you ask for the next. Combinators that poll ahead acknowledge before your code has seen the batch.
+///
+/// A program that starts at [`StartAt::Now`] resolves that first, and stores it: else it knows no position until
+/// something happens, and a crash before that would lose what happened meanwhile.
+///
+/// ```no_run
+/// # use box_longpoll::{HttpTransport, LongPollClient, StartAt};
+/// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Box<dyn std::error::Error>> {
+/// let start: StartAt = match std::fs::read_to_string("position") {
+///     Ok(stored) => stored.trim().parse()?,
+///     Err(_) => match client.fetch(StartAt::Now).await?.next_position {
+///         Some(position) => {
+///             std::fs::write("position", position.to_string())?;
+///             position.into()
+///         }
+///         None => return Err("Box gave no position for now".into()),
+///     },
+/// };
+/// let mut batches = client.batches(start);
+/// while let Some(batch) = batches.next().await {
+///     let batch = batch?;
+///     for event in &batch {
+///         println!("{}", event.raw());
+///     }
+///     std::fs::write("position", batch.resume_at().to_string())?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Ends after an error, and when its [`handle`](BatchStream::handle) stops it.
 ///
@@ -114,7 +141,6 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 ///
 /// The request under way lives in the stream: dropping the future of [`next`](BatchStream::next), or a timeout around
 /// it, keeps it going and loses nothing. Dropping the stream ends it.
-#[derive(Debug)]
 #[must_use = "a stream does nothing until it is polled"]
 pub struct BatchStream<T: HttpTransport> {
     driver: Driver<T>,
@@ -140,8 +166,8 @@ impl<T: HttpTransport> BatchStream<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where to resume: the end of what is handled. `None` until Box has named a position, which a start at
-    /// [`StartAt::Now`] asks for first of all.
+    /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`] is resolved, or the first page
+    /// of a start at [`StartAt::Oldest`] is handled.
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         self.driver.engine.position()
@@ -196,6 +222,13 @@ impl<T: HttpTransport> Driver<T> {
 
     fn is_stopped(&self) -> bool {
         self.board.is_stopped()
+    }
+
+    fn show(&self, stream: &mut fmt::DebugStruct<'_, '_>) -> fmt::Result {
+        stream
+            .field("status", &self.board.status())
+            .field("position", &self.engine.position())
+            .finish_non_exhaustive()
     }
 
     fn publish(&self) {
@@ -256,12 +289,18 @@ impl<T: HttpTransport> Driver<T> {
     }
 }
 
-impl<T: HttpTransport> fmt::Debug for Driver<T> {
+impl<T: HttpTransport> fmt::Debug for EventStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver")
-            .field("status", &self.board.status())
-            .field("position", &self.engine.position())
-            .finish_non_exhaustive()
+        self.batches.driver.show(
+            f.debug_struct("EventStream")
+                .field("page", &self.page.len()),
+        )
+    }
+}
+
+impl<T: HttpTransport> fmt::Debug for BatchStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.driver.show(&mut f.debug_struct("BatchStream"))
     }
 }
 

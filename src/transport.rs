@@ -12,6 +12,37 @@
 //!   against [`sleep`](HttpTransport::sleep) and drops what is late. A connect timeout belongs to the transport.
 //! - **Dropping the future of `send` ends the request**, and its connection is never used again.
 //! - **Nothing secret is shown.** An error, its source included, prints no URL and no header.
+//!
+//! A transport may wrap another one, to log or to add headers of the application's own. The trait takes `http` 1.x,
+//! `bytes` 1.x and `async-trait` 0.1:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use async_trait::async_trait;
+//! use box_longpoll::{HttpTransport, Moment, TransportError, TransportRequest};
+//! use bytes::Bytes;
+//! use http::{HeaderValue, Response};
+//!
+//! struct Tagged<T>(T);
+//!
+//! #[async_trait]
+//! impl<T: HttpTransport> HttpTransport for Tagged<T> {
+//!     async fn send(&self, mut request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+//!         let tag = HeaderValue::from_static("nightly-export");
+//!         request.headers_mut().insert("x-job", tag);
+//!         self.0.send(request).await
+//!     }
+//!
+//!     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+//!         self.0.sleep(duration).await
+//!     }
+//!
+//!     fn now(&self) -> Moment {
+//!         self.0.now()
+//!     }
+//! }
+//! ```
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -22,7 +53,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 
 /// An HTTP library, seen from the client: it sends requests, sleeps and tells the time.
 ///
@@ -124,6 +155,11 @@ impl TransportRequest {
     #[must_use]
     pub fn request(&self) -> &Request<Bytes> {
         &self.request
+    }
+
+    /// The request's headers, to add to them.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.request.headers_mut()
     }
 
     /// The request, to be sent.

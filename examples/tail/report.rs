@@ -1,6 +1,5 @@
 //! All that is said on standard error.
 
-use std::error::Error as StdError;
 use std::future::pending;
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -65,11 +64,8 @@ impl Report {
                     steady.get_or_insert_with(|| Box::pin(sleep(STEADY)));
                 }
             },
-            Status::Retrying { because, .. } | Status::Degraded { because, .. } => {
-                let trouble = match root_cause(because) {
-                    Some(cause) => format!("{status} ({cause})"),
-                    None => status.to_string(),
-                };
+            Status::Retrying { .. } | Status::Degraded { .. } => {
+                let trouble = status.to_string();
                 match &mut self.state {
                     State::Troubled(told, steady) if *told == trouble => *steady = None,
                     _ => {
@@ -134,14 +130,4 @@ impl Report {
             _ => format!("{error}; {resume}"),
         }
     }
-}
-
-/// What lies at the bottom of an error, unless its own text says so.
-fn root_cause(error: &Error) -> Option<String> {
-    let mut cause: &dyn StdError = error.source()?;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    let cause = cause.to_string();
-    (!error.to_string().contains(&cause)).then(|| cause.escape_debug().to_string())
 }

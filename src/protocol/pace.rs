@@ -8,7 +8,9 @@ use crate::error::Error;
 /// How often a stream may ask for something and get nothing new: a token bucket over all its requests, to the API and
 /// to the realtime servers alike.
 ///
-/// Requests that bring an event for the first time are free, so catching up runs at wire speed. The default allows at
+/// Requests that bring an event for the first time are free, so catching up runs at wire speed. While an account changes
+/// all the time, each round of polling and fetching costs two requests in vain, so that events come in batches about once
+/// a second; raise the pace to have them sooner. The default allows at
 /// most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus the one request
 /// that may follow at once where a page moved the position but had nothing new. The 5 % below the round numbers are for
 /// requests that the network pushes together.
@@ -44,7 +46,7 @@ impl Pace {
     pub(crate) fn check(self) -> Result<(), Error> {
         require(
             self.burst >= 1 && self.per_minute >= 1,
-            "the pace allows at least one request",
+            "the pace must allow at least one request",
         )
     }
 }

@@ -138,11 +138,15 @@ impl RealtimeHosts {
         if is_loopback(&url) {
             return (self.loopback && sendable(&url))
                 .then_some(url)
-                .ok_or_else(|| refused("loopback is not permitted"));
+                .ok_or_else(|| {
+                    refused("loopback is not permitted, see RealtimeHosts::allow_loopback")
+                });
         }
         match url.host() {
             Some(Host::Domain(name)) if self.names(name) => {}
-            Some(Host::Domain(_)) => return Err(refused("its host is not Box's")),
+            Some(Host::Domain(_)) => {
+                return Err(refused("its host is not Box's, see RealtimeHosts::allow"));
+            }
             _ => return Err(refused("its host is an IP address")),
         }
         if url.scheme() == "http" {

@@ -63,11 +63,11 @@ impl RetryPolicy {
         let in_order = !self.first.is_zero() && self.first <= self.longest;
         require(
             in_order && self.longest <= MAX_RETRY_AFTER && !self.healthy_after.is_zero(),
-            "the waits between failures are longer than nothing, in order, and at most an hour",
+            "the waits between failures must be longer than zero and at most an hour, the first no longer than the longest",
         )?;
         require(
             !self.degraded_interval.is_zero() && self.degraded_interval <= MAX_RETRY_AFTER,
-            "the degraded interval is longer than nothing and at most an hour",
+            "the degraded interval must be longer than zero and at most an hour",
         )
     }
 

@@ -55,7 +55,7 @@ async fn the_position_of_events_moves_when_a_whole_page_is_handled() {
     assert_ne!(after_the_first_page, start);
 
     // Whoever resumes there gets what was not handled, and nothing else.
-    let mut resumed = client(&server).events(after_the_first_page.into());
+    let mut resumed = client(&server).events(after_the_first_page);
     let ids = next_ids(&mut resumed, 1).await;
     assert_eq!(ids, server.event_ids(TOKEN)[6..]);
 }
@@ -69,7 +69,7 @@ async fn a_batch_says_where_to_resume_after_it() {
     assert_eq!(first.len(), 500);
     assert_eq!(batches.position(), None, "it is not handled yet");
     let resume = first.position().unwrap().clone();
-    let mut resumed = client(&server).events(resume.into());
+    let mut resumed = client(&server).events(resume);
     let ids = next_ids(&mut resumed, 500).await;
     assert_eq!(ids, server.event_ids(TOKEN)[500..]);
 }
@@ -224,7 +224,7 @@ async fn an_error_is_the_last_item_and_the_position_stays() {
     };
     assert_eq!(because.kind(), ErrorKind::Forbidden);
 
-    let mut resumed = client.events(position.unwrap().into());
+    let mut resumed = client.events(position.unwrap());
     let ids = next_ids(&mut resumed, 1).await;
     assert_eq!(ids, server.event_ids(TOKEN));
 }

@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use box_longpoll_testkit::{Config, EmulatorServer, Settings};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser};
 use serde_json::Value;
 
 /// Box's events API, faked.
@@ -52,14 +53,20 @@ impl Arguments {
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let config = arguments
-        .config()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let server =
-        EmulatorServer::start_on(SocketAddr::new(arguments.address, arguments.port), config)?;
+    let config = arguments.config().unwrap_or_else(|error| refuse(&error));
+    let address = SocketAddr::new(arguments.address, arguments.port);
+    let server = EmulatorServer::start_on(address, config)
+        .unwrap_or_else(|error| refuse(&format!("no server on {address}: {error}")));
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}", server.origin())?;
     stdout.flush()?;
     server.join();
     Ok(())
+}
+
+/// Ends the program as clap does when an argument is wrong.
+fn refuse(sentence: &str) -> ! {
+    Arguments::command()
+        .error(ErrorKind::ValueValidation, sentence)
+        .exit()
 }
