@@ -64,7 +64,7 @@
 //! when the [`Pace`] permits, and answered. After a failed API request the engine fetches, later; a stop can come of any.
 //!
 //! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
-//! nothing new. After a `new_change` that brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box
+//! nothing new; and once more instead of listening, where the pace is used up. After a `new_change` that brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box
 //! may show an event later than it signals it.
 
 mod answer;
@@ -505,6 +505,14 @@ impl LongPoll {
             drain.late_checks = later;
             let at = now.monotonic + Duration::from_secs(*seconds);
             return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
+        }
+        // A poll would have to wait for the pace, and so would the fetch after it: one of the two does as well, and sooner.
+        if drain.found_events && !self.bucket.can_pay(now.monotonic) {
+            *drain = Drain {
+                then: drain.then.take(),
+                ..Drain::default()
+            };
+            return self.enter(Phase::Due(Due::now(now)));
         }
         if let Some(pause) = drain.then.take()
             && pause.until > now.monotonic

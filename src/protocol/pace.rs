@@ -9,8 +9,8 @@ use crate::error::Error;
 /// to the realtime servers alike.
 ///
 /// Requests that bring an event for the first time are free, so catching up runs at wire speed. While an account changes
-/// all the time, each round of polling and fetching costs two requests in vain, so that events come in batches about once
-/// a second; raise the pace to have them sooner. The default allows at
+/// all the time, each round of fetching costs one request in vain, so that events come in batches about twice a second;
+/// raise the pace to have them sooner. The default allows at
 /// most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus the one request
 /// that may follow at once where a page moved the position but had nothing new. The 5 % below the round numbers are for
 /// requests that the network pushes together.
@@ -72,8 +72,7 @@ impl Bucket {
 
     /// Pays for a request, or says when it can be paid.
     pub(crate) fn pay(&mut self, now: Instant) -> Result<(), Instant> {
-        self.fill(now);
-        if self.level >= 1.0 {
+        if self.can_pay(now) {
             self.level -= 1.0;
             Ok(())
         } else {
@@ -81,6 +80,12 @@ impl Bucket {
             let missing = (1.0 - self.level) / self.per_second;
             Err(now + Duration::from_secs_f64(missing) + Duration::from_millis(1))
         }
+    }
+
+    /// Whether a request could be paid for now.
+    pub(crate) fn can_pay(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level >= 1.0
     }
 
     /// Pays for a request that is not made to wait: the next one waits for it.

@@ -123,7 +123,7 @@ impl Script {
         self
     }
 
-    /// A poll is held, at that position.
+    /// A poll is held, at that position, for ten seconds so far.
     #[track_caller]
     pub(crate) fn expect_listen(&mut self, at: &str) -> &mut Self {
         let query = self.expect_request(&Method::GET, "/subscribe");
@@ -131,7 +131,7 @@ impl Script {
             query,
             format!("channel=c&stream_type=all&stream_position={at}")
         );
-        self
+        self.pass(Duration::from_secs(10))
     }
 
     /// A poll is held, after the servers were listed anew or not.

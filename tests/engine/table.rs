@@ -565,6 +565,24 @@ fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
 }
 
 #[test]
+fn where_the_pace_is_used_up_the_stream_looks_once_more_instead_of_listening() {
+    let mut script = Script::listening(1);
+    script.reply(signal("new_change"));
+    script.expect_fetch("100").reply(page("101", &["a"]));
+    script.expect_batch(&["a"]);
+    // These use up the pace.
+    script.expect_fetch("101").reply(page("102", &[]));
+    script.expect_fetch("102").reply(page("103", &[]));
+    script.expect_fetch("103").reply(page("103", &[]));
+
+    script.expect_fetch("103").assert_waited(0.5, 0.6);
+    script.reply(page("104", &["b"])).expect_batch(&["b"]);
+    script.expect_fetch("104").reply(page("104", &[]));
+    script.expect_fetch("104").assert_waited(0.5, 0.6);
+    script.reply(page("104", &[])).expect_listen("104");
+}
+
+#[test]
 fn a_slow_token_does_not_let_requests_gather() {
     let mut script = Script::listening(1);
     let mut at = 0.0;
