@@ -69,6 +69,7 @@
 
 mod answer;
 mod dedup;
+mod drain;
 mod pace;
 mod page;
 mod realtime;
@@ -86,6 +87,7 @@ use http::StatusCode;
 pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
 use self::dedup::Window;
+use self::drain::{Drain, LATE_CHECKS, Pause};
 use self::pace::Bucket;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
@@ -95,7 +97,7 @@ pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
 use self::retry::Backoff;
 pub use self::retry::RetryPolicy;
 use self::rotation::Rotation;
-use self::state::{Asked, Because, Drain, Due, Pause, Phase, Step, Turn};
+use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 pub use crate::config::Config;
@@ -103,9 +105,6 @@ use crate::error::{Error, ErrorKind};
 use crate::position::{StartAt, StreamPosition};
 use crate::status::Status;
 use crate::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
-
-/// When to look again after a `new_change` that brought nothing, in seconds since the look before.
-const LATE_CHECKS: &[u64] = &[1, 2, 4];
 
 /// After so many refusals in a row by the realtime servers a quick retry is no help.
 const REFUSALS_UNTIL_DEGRADED: u32 = 3;
@@ -403,129 +402,6 @@ impl LongPoll {
         }
     }
 
-    fn take_page(&mut self, answer: Answer, token: AccessToken, now: Moment) {
-        match read_page(answer, &token) {
-            Ok(page) if self.from == StartAt::Now && page.next_position.is_none() => {
-                self.retry(
-                    Error::new(
-                        ErrorKind::UnexpectedAnswer,
-                        "Box gave no position for `now`",
-                    ),
-                    now,
-                );
-            }
-            Ok(page) => {
-                self.renewed = None;
-                self.undecodable = 0;
-                self.limit = (self.limit * 2).min(self.config.page_limit);
-                self.enter(Phase::Arrived(page));
-            }
-            Err(PageError::Call(error)) => self.api_failed(error, token, now),
-            Err(PageError::TooLarge(error)) => self.halve_page(error, now.monotonic, now),
-            Err(PageError::Undecodable(error)) => {
-                self.undecodable += 1;
-                let at = self.after_api_backoff(&error, now);
-                if self.undecodable < 2 && self.limit == self.config.page_limit {
-                    self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
-                } else {
-                    self.halve_page(error, at, now);
-                }
-            }
-        }
-    }
-
-    /// Asks for fewer events, so that the one at fault comes alone in the end.
-    fn halve_page(&mut self, error: Error, at: Instant, now: Moment) {
-        if self.limit == 1 {
-            return self.stop(error);
-        }
-        self.limit /= 2;
-        self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
-    }
-
-    /// Takes the repeats out of a page. What is left is handed out; a page without any is turned at once.
-    fn sift(&mut self, page: Page, now: Moment) -> Option<Batch> {
-        let moved = page
-            .next_position
-            .as_ref()
-            .is_some_and(|next| self.from.position() != Some(next));
-        let mut brought_new = false;
-        let mut events = page.events;
-        self.window.hold_at_least(events.len());
-        events.retain(|event| {
-            let Some(id) = event.id() else {
-                brought_new |= moved;
-                return true;
-            };
-            let first_seen = self.window.insert(id);
-            brought_new |= first_seen;
-            first_seen
-        });
-        let turn = Turn {
-            to: page
-                .next_position
-                .map_or_else(|| self.from.clone(), StartAt::At),
-            moved,
-            brought_new,
-        };
-        if brought_new {
-            self.bucket.refund();
-        }
-        if events.is_empty() {
-            self.turn_page(turn, now);
-            return None;
-        }
-        let batch = Batch::new(events, turn.to.clone());
-        self.enter(Phase::AwaitHandled(turn));
-        Some(batch)
-    }
-
-    fn turn_page(&mut self, turn: Turn, now: Moment) {
-        let anchored = self.from == StartAt::Now;
-        self.from = turn.to;
-        let drain = &mut self.drain;
-        if turn.brought_new {
-            drain.found_events = true;
-            drain.followed_at_once = false;
-        } else if turn.moved && !anchored {
-            drain.on_credit = !drain.followed_at_once;
-            drain.followed_at_once = true;
-        } else {
-            return self.end_drain(now);
-        }
-        self.enter(Phase::Due(Due::now(now)));
-    }
-
-    /// A page brought nothing new: look again later, pause, list or listen.
-    fn end_drain(&mut self, now: Moment) {
-        let drain = &mut self.drain;
-        if let [seconds, later @ ..] = drain.late_checks
-            && !drain.found_events
-        {
-            drain.late_checks = later;
-            let at = now.monotonic + Duration::from_secs(*seconds);
-            return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
-        }
-        // A poll would have to wait for the pace, and so would the fetch after it: one of the two does as well, and sooner.
-        if drain.found_events && !self.bucket.can_pay(now.monotonic) {
-            *drain = Drain {
-                then: drain.then.take(),
-                ..Drain::default()
-            };
-            return self.enter(Phase::Due(Due::now(now)));
-        }
-        if let Some(pause) = drain.then.take()
-            && pause.until > now.monotonic
-        {
-            return self.fetch(Drain::default(), Due::at(pause.until, pause.because, now));
-        }
-        self.step = match self.rotation.pick(now.monotonic) {
-            Some(_) => Step::Listen,
-            None => Step::List,
-        };
-        self.enter(Phase::Due(Due::now(now)));
-    }
-
     fn take_servers(&mut self, answer: Answer, token: AccessToken, now: Moment) {
         let list = match read_servers(answer, &token, &self.config.realtime_hosts) {
             Ok(list) => list,
@@ -576,12 +452,6 @@ impl LongPoll {
             }
         }
         self.fetch(drain, Due::now(now));
-    }
-
-    fn fetch(&mut self, drain: Drain, due: Due) {
-        self.step = Step::Fetch;
-        self.drain = drain;
-        self.enter(Phase::Due(due));
     }
 
     /// The pause after a poll that failed, and the server for the one after it.

@@ -3,9 +3,9 @@
 use std::time::{Instant, SystemTime};
 
 use super::Page;
+use super::drain::Turn;
 use crate::auth::AccessToken;
 use crate::error::Error;
-use crate::position::StartAt;
 use crate::transport::Moment;
 
 /// Which of the three requests is next.
@@ -14,25 +14,6 @@ pub(super) enum Step {
     Fetch,
     List,
     Listen,
-}
-
-/// Fetching until a page brings nothing new.
-#[derive(Debug, Default)]
-pub(super) struct Drain {
-    pub(super) found_events: bool,
-    /// Whether a page that only moved the position was already followed at once.
-    pub(super) followed_at_once: bool,
-    /// Whether the next request is not made to wait for the pace.
-    pub(super) on_credit: bool,
-    pub(super) late_checks: &'static [u64],
-    pub(super) then: Option<Pause>,
-}
-
-/// A wait between a failed poll and the next, which ends with another drain: nobody listened meanwhile.
-#[derive(Debug)]
-pub(super) struct Pause {
-    pub(super) until: Instant,
-    pub(super) because: Because,
 }
 
 /// How far the request of the current step is.
@@ -86,14 +67,6 @@ pub(super) enum Because {
     ItsTurn,
     Failed(Error),
     NoServer(Error),
-}
-
-/// What turning a page means.
-#[derive(Debug)]
-pub(super) struct Turn {
-    pub(super) to: StartAt,
-    pub(super) moved: bool,
-    pub(super) brought_new: bool,
 }
 
 impl Due {

@@ -1,5 +1,11 @@
 //! The engine, by conversation: what it asks and does for everything that can come back.
 
 mod failures;
+mod pace;
+mod pages;
+mod requests;
+mod retries;
 mod script;
-mod table;
+mod servers;
+mod signals;
+mod tokens;

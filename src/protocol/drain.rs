@@ -1,0 +1,174 @@
+//! Fetching until a page brings nothing new.
+
+use std::time::{Duration, Instant};
+
+use super::answer::{PageError, read_page};
+use super::state::{Because, Due, Phase, Step};
+use super::{Answer, LongPoll, Page};
+use crate::auth::AccessToken;
+use crate::batch::Batch;
+use crate::error::{Error, ErrorKind};
+use crate::position::StartAt;
+use crate::transport::Moment;
+
+/// When to look again after a `new_change` that brought nothing, in seconds since the look before.
+pub(super) const LATE_CHECKS: &[u64] = &[1, 2, 4];
+
+/// How far the fetching is.
+#[derive(Debug, Default)]
+pub(super) struct Drain {
+    pub(super) found_events: bool,
+    /// Whether a page that only moved the position was already followed at once.
+    pub(super) followed_at_once: bool,
+    /// Whether the next request is not made to wait for the pace.
+    pub(super) on_credit: bool,
+    pub(super) late_checks: &'static [u64],
+    pub(super) then: Option<Pause>,
+}
+
+/// A wait between a failed poll and the next, which ends with another drain: nobody listened meanwhile.
+#[derive(Debug)]
+pub(super) struct Pause {
+    pub(super) until: Instant,
+    pub(super) because: Because,
+}
+
+/// What turning a page means.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) to: StartAt,
+    pub(super) moved: bool,
+    pub(super) brought_new: bool,
+}
+
+impl LongPoll {
+    /// Starts a drain, when its first page is due.
+    pub(super) fn fetch(&mut self, drain: Drain, due: Due) {
+        self.step = Step::Fetch;
+        self.drain = drain;
+        self.enter(Phase::Due(due));
+    }
+
+    pub(super) fn take_page(&mut self, answer: Answer, token: AccessToken, now: Moment) {
+        match read_page(answer, &token) {
+            Ok(page) if self.from == StartAt::Now && page.next_position.is_none() => {
+                self.retry(
+                    Error::new(
+                        ErrorKind::UnexpectedAnswer,
+                        "Box gave no position for `now`",
+                    ),
+                    now,
+                );
+            }
+            Ok(page) => {
+                self.renewed = None;
+                self.undecodable = 0;
+                self.limit = (self.limit * 2).min(self.config.page_limit);
+                self.enter(Phase::Arrived(page));
+            }
+            Err(PageError::Call(error)) => self.api_failed(error, token, now),
+            Err(PageError::TooLarge(error)) => self.halve_page(error, now.monotonic, now),
+            Err(PageError::Undecodable(error)) => {
+                self.undecodable += 1;
+                let at = self.after_api_backoff(&error, now);
+                if self.undecodable < 2 && self.limit == self.config.page_limit {
+                    self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+                } else {
+                    self.halve_page(error, at, now);
+                }
+            }
+        }
+    }
+
+    /// Asks for fewer events, so that the one at fault comes alone in the end.
+    fn halve_page(&mut self, error: Error, at: Instant, now: Moment) {
+        if self.limit == 1 {
+            return self.stop(error);
+        }
+        self.limit /= 2;
+        self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+    }
+
+    /// Takes the repeats out of a page. What is left is handed out; a page without any is turned at once.
+    pub(super) fn sift(&mut self, page: Page, now: Moment) -> Option<Batch> {
+        let moved = page
+            .next_position
+            .as_ref()
+            .is_some_and(|next| self.from.position() != Some(next));
+        let mut brought_new = false;
+        let mut events = page.events;
+        self.window.hold_at_least(events.len());
+        events.retain(|event| {
+            let Some(id) = event.id() else {
+                brought_new |= moved;
+                return true;
+            };
+            let first_seen = self.window.insert(id);
+            brought_new |= first_seen;
+            first_seen
+        });
+        let turn = Turn {
+            to: page
+                .next_position
+                .map_or_else(|| self.from.clone(), StartAt::At),
+            moved,
+            brought_new,
+        };
+        if brought_new {
+            self.bucket.refund();
+        }
+        if events.is_empty() {
+            self.turn_page(turn, now);
+            return None;
+        }
+        let batch = Batch::new(events, turn.to.clone());
+        self.enter(Phase::AwaitHandled(turn));
+        Some(batch)
+    }
+
+    pub(super) fn turn_page(&mut self, turn: Turn, now: Moment) {
+        let anchored = self.from == StartAt::Now;
+        self.from = turn.to;
+        let drain = &mut self.drain;
+        if turn.brought_new {
+            drain.found_events = true;
+            drain.followed_at_once = false;
+        } else if turn.moved && !anchored {
+            drain.on_credit = !drain.followed_at_once;
+            drain.followed_at_once = true;
+        } else {
+            return self.end_drain(now);
+        }
+        self.enter(Phase::Due(Due::now(now)));
+    }
+
+    /// A page brought nothing new: look again later, pause, list or listen.
+    fn end_drain(&mut self, now: Moment) {
+        let drain = &mut self.drain;
+        if let [seconds, later @ ..] = drain.late_checks
+            && !drain.found_events
+        {
+            drain.late_checks = later;
+            let at = now.monotonic + Duration::from_secs(*seconds);
+            return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
+        }
+        // A poll would have to wait for the pace, and so would the fetch after it: one of the two does as well, and sooner.
+        if drain.found_events && !self.bucket.can_pay(now.monotonic) {
+            *drain = Drain {
+                then: drain.then.take(),
+                ..Drain::default()
+            };
+            return self.enter(Phase::Due(Due::now(now)));
+        }
+        if let Some(pause) = drain.then.take()
+            && pause.until > now.monotonic
+        {
+            return self.fetch(Drain::default(), Due::at(pause.until, pause.because, now));
+        }
+        self.step = match self.rotation.pick(now.monotonic) {
+            Some(_) => Step::Listen,
+            None => Step::List,
+        };
+        self.enter(Phase::Due(Due::now(now)));
+    }
+}

@@ -1,0 +1,169 @@
+//! How often the engine asks in vain.
+
+use std::time::Duration;
+
+use box_longpoll::transport::TransportErrorKind;
+use box_longpoll::{LongPollClient, Pace};
+
+use crate::script::{Script, failed, page, server_list, signal, status};
+
+#[test]
+fn catching_up_is_not_paced() {
+    let mut script = Script::start("0");
+    for n in 0..1_000 {
+        let (from, next) = (n.to_string(), (n + 1).to_string());
+        script.expect_fetch(&from);
+        assert_eq!(script.waited(), Duration::ZERO, "page {n}");
+        script.reply(page(&next, &[&next]));
+        script.expect_batch(&[&next]);
+    }
+}
+
+#[test]
+fn pages_that_only_move_the_position_are_paced_after_the_first_two() {
+    let mut script = Script::start("0");
+    let mut waits = Vec::new();
+    for n in 0..20 {
+        script.expect_fetch(&n.to_string());
+        waits.push(script.waited());
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+    assert_eq!(waits[1], Duration::ZERO);
+    assert!(
+        waits[10..]
+            .iter()
+            .all(|wait| *wait > Duration::from_millis(500))
+    );
+}
+
+/// Answers everything with the least that there is, for ten minutes, and gives the times of the requests in seconds.
+fn vain_requests(mut answer: impl FnMut(&Script) -> box_longpoll::protocol::Answer) -> Vec<f64> {
+    let mut script = Script::start("0");
+    let mut at = 0.0;
+    let mut times = Vec::new();
+    while at < 600.0 {
+        script.expect_any();
+        at += script.waited().as_secs_f64();
+        times.push(at);
+        let answer = answer(&script);
+        script.reply(answer);
+    }
+    times
+}
+
+#[track_caller]
+fn assert_paced(times: &[f64]) {
+    for (n, start) in times.iter().enumerate() {
+        let within = |seconds: f64| {
+            times[n..]
+                .iter()
+                .take_while(|time| **time <= start + seconds)
+                .count()
+        };
+        assert!(within(1.0) <= 5, "{} requests in a second", within(1.0));
+        assert!(within(60.0) <= 120, "{} requests in a minute", within(60.0));
+    }
+}
+
+#[test]
+fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
+    let realtime = |script: &Script| script.host().contains("realtime");
+    let listing = |script: &Script| script.asked().request().method() == "OPTIONS";
+    for message in ["reconnect", "max_retries", "new_change", "unknown"] {
+        assert_paced(&vain_requests(|script| {
+            if realtime(script) {
+                signal(message)
+            } else if listing(script) {
+                server_list(3)
+            } else {
+                page("0", &[])
+            }
+        }));
+    }
+    // A position that moves for ever, without an event.
+    let mut position = 0;
+    assert_paced(&vain_requests(|script| {
+        position += 1;
+        if realtime(script) {
+            signal("new_change")
+        } else if listing(script) {
+            server_list(1)
+        } else {
+            page(&position.to_string(), &[])
+        }
+    }));
+    for code in [200, 204, 404, 429, 500, 503] {
+        assert_paced(&vain_requests(|_| status(code)));
+    }
+    // Silence that comes at once, as from a transport with a time limit of its own.
+    assert_paced(&vain_requests(|script| {
+        if realtime(script) {
+            failed(TransportErrorKind::Timeout)
+        } else if listing(script) {
+            server_list(3)
+        } else {
+            page("0", &[])
+        }
+    }));
+}
+
+#[test]
+fn where_the_pace_is_used_up_the_stream_looks_once_more_instead_of_listening() {
+    let mut script = Script::listening(1);
+    script.reply(signal("new_change"));
+    script.expect_fetch("100").reply(page("101", &["a"]));
+    script.expect_batch(&["a"]);
+    // These use up the pace.
+    script.expect_fetch("101").reply(page("102", &[]));
+    script.expect_fetch("102").reply(page("103", &[]));
+    script.expect_fetch("103").reply(page("103", &[]));
+
+    script.expect_fetch("103").assert_waited(0.5, 0.6);
+    script.reply(page("104", &["b"])).expect_batch(&["b"]);
+    script.expect_fetch("104").reply(page("104", &[]));
+    script.expect_fetch("104").assert_waited(0.5, 0.6);
+    script.reply(page("104", &[])).expect_listen("104");
+}
+
+#[test]
+fn a_slow_token_does_not_let_requests_gather() {
+    let mut script = Script::listening(1);
+    let mut at = 0.0;
+    let mut times = Vec::new();
+    for round in 0..20 {
+        let slow = Duration::from_millis(300 * (round % 8));
+        script.pass(Duration::from_secs(60)).token_takes(slow);
+        at += 60.0;
+        script.reply(signal("reconnect"));
+        for _ in 0..3 {
+            let request = script.expect_any().asked().request();
+            let (listing, polling) = (
+                request.method() == "OPTIONS",
+                request.uri().path() == "/subscribe",
+            );
+            at += script.waited().as_secs_f64();
+            times.push(at);
+            script.token_takes(Duration::ZERO);
+            if polling {
+                break;
+            }
+            script.reply(if listing {
+                server_list(1)
+            } else {
+                page("100", &[])
+            });
+        }
+    }
+    assert_paced(&times);
+}
+
+#[test]
+fn the_pace_is_the_callers_to_set() {
+    let pace = Pace::default().burst(100).per_minute(6_000);
+    let mut script = Script::with(LongPollClient::builder().pace(pace), "0");
+    for n in 0..50 {
+        script.expect_fetch(&n.to_string());
+        assert_eq!(script.waited(), Duration::ZERO);
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+}

@@ -1,0 +1,39 @@
+//! What is asked: how requests are made.
+
+use box_longpoll::LongPollClient;
+
+use crate::script::{Script, page};
+
+#[test]
+fn a_start_at_the_oldest_event_asks_for_position_0() {
+    let mut script = Script::start("oldest");
+    script.expect_fetch("0").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]).assert_position("200");
+}
+
+#[test]
+fn requests_name_the_stream_the_limit_and_the_user() {
+    let builder = LongPollClient::builder()
+        .page_limit(7)
+        .as_user("42")
+        .user_agent("me/1")
+        .api_origin("https://box.example:444");
+    let mut script = Script::with(builder, "100");
+    script.expect_fetch("100");
+    let request = script.asked().request();
+    assert_eq!(
+        request.uri(),
+        "https://box.example:444/2.0/events?stream_type=all&stream_position=100&limit=7"
+    );
+    assert_eq!(request.headers()["as-user"], "42");
+    assert_eq!(request.headers()["user-agent"], "me/1");
+    assert_eq!(request.headers()["authorization"], "Bearer token-1");
+    script.reply(page("100", &[])).expect_list();
+    assert_eq!(script.asked().request().headers()["as-user"], "42");
+}
+
+#[test]
+fn a_position_is_escaped_in_urls() {
+    let mut script = Script::start("a&b=c#d");
+    script.expect_fetch("a%26b%3Dc%23d");
+}

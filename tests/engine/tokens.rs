@@ -1,0 +1,67 @@
+//! Tokens that are rejected, and sources that fail.
+
+use std::time::Duration;
+
+use box_longpoll::transport::TransportErrorKind;
+use box_longpoll::{ErrorKind, Status, TokenError};
+
+use crate::script::{Script, failed, page, status};
+
+#[test]
+fn a_renewed_token_that_works_may_run_out_again() {
+    let mut script = Script::start("100");
+    for (position, next, token) in [
+        ("100", "101", "token-2"),
+        ("101", "102", "token-3"),
+        ("102", "103", "token-4"),
+    ] {
+        script.expect_fetch(position).reply(status(401));
+        script.expect_refresh().give_newer_token(token);
+        script.expect_fetch(position).reply(page(next, &[next]));
+        script.expect_batch(&[next]);
+    }
+}
+
+#[test]
+fn a_renewed_token_that_ran_out_in_an_outage_is_renewed_again() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("100").pass(Duration::from_secs(3_600));
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-3");
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+}
+
+#[test]
+fn a_token_that_is_no_newer_stops_the_stream() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-1");
+    script.expect_stop(ErrorKind::Unauthorized);
+}
+
+#[test]
+fn a_token_source_that_fails_for_now_is_asked_again_and_one_that_fails_for_good_stops() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script
+        .expect_refresh()
+        .fail_token(TokenError::transient("later"));
+    assert!(matches!(script.status(), Status::Retrying { .. }));
+    script.expect_refresh().assert_waited(0.5, 1.5);
+    script.fail_token(TokenError::permanent("never"));
+    script.expect_stop(ErrorKind::Unauthorized);
+}
+
+#[test]
+fn a_503_after_a_refresh_does_not_excuse_the_next_401() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("100").reply(status(503));
+    script.expect_fetch("100").reply(status(401));
+    script.expect_stop(ErrorKind::Unauthorized);
+}
