@@ -3,11 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 use http::HeaderValue;
 
 use crate::error::{Error, ErrorKind};
@@ -74,6 +75,10 @@ impl fmt::Debug for AccessToken {
 /// Where access tokens come from.
 ///
 /// [`AccessToken`] is a fixed one, [`token_fn`] makes one of a closure.
+///
+/// # Cancellation
+///
+/// A call ends when all who wait for it are dropped; the next who needs a token calls anew.
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
     /// The token to use now. Called before every API call, so an implementation keeps the token it has.
@@ -139,15 +144,22 @@ where
     Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
     TokenFn {
-        get,
-        kept: Mutex::new(None),
+        get: Arc::new(get),
+        kept: Arc::default(),
     }
 }
 
 /// A token source made by [`token_fn`].
 pub struct TokenFn<F> {
-    get: F,
-    kept: Mutex<Option<Flight>>,
+    get: Arc<F>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// What a closure gave last, and the call for more that is under way.
+#[derive(Default)]
+struct Kept {
+    token: Option<AccessToken>,
+    under_way: UnderWay,
 }
 
 impl<F> fmt::Debug for TokenFn<F> {
@@ -158,16 +170,26 @@ impl<F> fmt::Debug for TokenFn<F> {
 
 impl<F, Fut> TokenFn<F>
 where
-    F: Fn() -> Fut,
+    F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
-    /// The token that is kept or under way, unless it is not wanted.
-    fn flight(&self, rejected: Option<&AccessToken>) -> Flight {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some(flight) if flight.is_worth_joining(rejected) => flight.clone(),
-            _ => kept.insert(Flight::begin((self.get)())).clone(),
-        }
+    /// The token that is kept, unless it is the rejected one; else the outcome of a call.
+    async fn other_than(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let call = {
+            let mut kept = lock(&self.kept);
+            if let Some(token) = &kept.token
+                && Some(token) != rejected
+            {
+                return Ok(token.clone());
+            }
+            let (get, store) = (self.get.clone(), self.kept.clone());
+            kept.under_way.join_or_begin(async move {
+                let token = get().await?;
+                lock(&store).token = Some(token.clone());
+                Ok(token)
+            })
+        };
+        call.await
     }
 }
 
@@ -178,32 +200,48 @@ where
     Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
     async fn token(&self) -> Result<AccessToken, TokenError> {
-        self.flight(None).0.await
+        self.other_than(None).await
     }
 
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        self.flight(Some(rejected)).0.await
+        self.other_than(Some(rejected)).await
     }
 }
 
-/// A call for a token that many may wait for. Whoever is polled drives it, so that a waiter that nobody polls any more
-/// does not keep the others waiting.
-#[derive(Clone)]
-struct Flight(Shared<BoxFuture<'static, Result<AccessToken, TokenError>>>);
+/// A call for a token that many wait for. Each of them drives it when it is polled, so that one that nobody polls any
+/// more keeps none of the others waiting; what the call itself waits for has to be alive, such as its runtime. It ends
+/// when the last of them is dropped.
+type Call = Shared<BoxFuture<'static, Result<AccessToken, TokenError>>>;
 
-impl Flight {
-    fn begin(call: impl Future<Output = Result<AccessToken, TokenError>> + Send + 'static) -> Self {
-        Self(call.boxed().shared())
-    }
+/// The call that is under way, if there is one.
+#[derive(Default)]
+struct UnderWay(Option<WeakShared<BoxFuture<'static, Result<AccessToken, TokenError>>>>);
 
-    /// Whether it is under way, or gave another token than the rejected one.
-    fn is_worth_joining(&self, rejected: Option<&AccessToken>) -> bool {
-        match self.0.peek() {
-            None => true,
-            Some(Ok(token)) => Some(token) != rejected,
-            Some(Err(_)) => false,
+impl UnderWay {
+    fn join_or_begin(
+        &mut self,
+        call: impl Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
+    ) -> Call {
+        if let Some(call) = self.0.as_ref().and_then(WeakShared::upgrade)
+            && call.peek().is_none()
+        {
+            return call;
         }
+        // Unwinding through it would leave a call that panics for all who wait.
+        let call = AssertUnwindSafe(call)
+            .catch_unwind()
+            .map(|outcome| {
+                outcome.unwrap_or_else(|_| Err(TokenError::transient("the token source panicked")))
+            })
+            .boxed()
+            .shared();
+        self.0 = call.downgrade();
+        call
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a [`TokenSource`] has no token.
@@ -215,6 +253,8 @@ pub struct TokenError {
 
 impl TokenError {
     /// It may pass: the network, the token endpoint's 5xx. The client asks again, with a growing pause.
+    ///
+    /// The source's text is logged and shown in the status: it must hold no secret, such as a URL with a key in it.
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             transient: true,
@@ -223,6 +263,8 @@ impl TokenError {
     }
 
     /// It will not pass by itself: a revoked grant, a wrong secret. The stream stops.
+    ///
+    /// The source's text is logged and shown in the status: it must hold no secret, such as a URL with a key in it.
     pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             transient: false,
@@ -263,19 +305,22 @@ impl StdError for TokenError {
 /// A client's token source, shared by its streams: whoever meets a 401 first refreshes for all.
 pub(crate) struct SharedTokens {
     source: Arc<dyn TokenSource>,
-    last_refresh: Mutex<Option<Refresh>>,
+    last_refresh: Arc<Mutex<Refresh>>,
 }
 
+/// What came, or is to come, in place of which token.
+#[derive(Default)]
 struct Refresh {
-    rejected: AccessToken,
-    flight: Flight,
+    rejected: Option<AccessToken>,
+    newer: Option<AccessToken>,
+    under_way: UnderWay,
 }
 
 impl SharedTokens {
     pub(crate) fn new(source: Arc<dyn TokenSource>) -> Self {
         Self {
             source,
-            last_refresh: Mutex::new(None),
+            last_refresh: Arc::default(),
         }
     }
 
@@ -286,27 +331,33 @@ impl SharedTokens {
     ) -> Result<AccessToken, TokenError> {
         match rejected {
             None => self.source.token().await,
-            Some(rejected) => self.refresh(rejected).0.await,
+            Some(rejected) => self.refresh(rejected).await,
         }
     }
 
-    fn refresh(&self, rejected: &AccessToken) -> Flight {
-        let mut last = self
-            .last_refresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = &*last
-            && last.rejected == *rejected
-            && last.flight.is_worth_joining(Some(rejected))
-        {
-            return last.flight.clone();
-        }
-        let (source, token) = (self.source.clone(), rejected.clone());
-        let flight = Flight::begin(async move { source.refresh(&token).await });
-        *last = Some(Refresh {
-            rejected: rejected.clone(),
-            flight: flight.clone(),
-        });
-        flight
+    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        let call = {
+            let mut last = lock(&self.last_refresh);
+            if last.rejected.as_ref() != Some(rejected) {
+                *last = Refresh {
+                    rejected: Some(rejected.clone()),
+                    ..Refresh::default()
+                };
+            }
+            if let Some(newer) = &last.newer {
+                return Ok(newer.clone());
+            }
+            let (source, store) = (self.source.clone(), self.last_refresh.clone());
+            let rejected = rejected.clone();
+            last.under_way.join_or_begin(async move {
+                let newer = source.refresh(&rejected).await?;
+                let mut last = lock(&store);
+                if newer != rejected && last.rejected.as_ref() == Some(&rejected) {
+                    last.newer = Some(newer.clone());
+                }
+                Ok(newer)
+            })
+        };
+        call.await
     }
 }

@@ -1,6 +1,5 @@
 //! Watching and stopping a stream from outside it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
@@ -27,16 +26,16 @@ impl StreamHandle {
         self.board.status()
     }
 
-    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` is resolved, or the
-    /// first page of a start at the oldest event is handled.
+    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` is
+    /// resolved, or the first page of a start at the oldest event is handled.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
         self.board.posted().position.clone()
     }
 
-    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status; what
-    /// came and went in between is left out. The first call returns at once. `None` once the stream has ended and that was
-    /// told.
+    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
+    /// what came and went in between is left out. The first call on a handle that a stream gave returns at once. `None`
+    /// once the stream has ended and that was told.
     ///
     /// # Cancellation
     ///
@@ -50,7 +49,7 @@ impl StreamHandle {
                     self.seen = posted.version;
                     return Some(posted.status.clone());
                 }
-                if self.board.is_stopped() {
+                if posted.is_stopped() {
                     return None;
                 }
             }
@@ -70,7 +69,6 @@ impl StreamHandle {
 pub(crate) struct Board {
     posted: Mutex<Posted>,
     changed: Event,
-    stopped: AtomicBool,
     stop: Event,
 }
 
@@ -79,6 +77,12 @@ struct Posted {
     status: Status,
     position: Option<StreamPosition>,
     version: u64,
+}
+
+impl Posted {
+    fn is_stopped(&self) -> bool {
+        matches!(self.status, Status::Stopped { .. })
+    }
 }
 
 impl Board {
@@ -90,7 +94,6 @@ impl Board {
                 version: 1,
             }),
             changed: Event::new(),
-            stopped: AtomicBool::new(false),
             stop: Event::new(),
         }
     }
@@ -100,35 +103,34 @@ impl Board {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.posted().is_stopped()
     }
 
     pub(crate) fn listen_for_stop(&self) -> EventListener {
         self.stop.listen()
     }
 
+    /// Once it is stopped, only the position changes.
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
         let mut posted = self.posted();
-        let new_status = !self.is_stopped() && posted.status != status;
         let new_position = posted.position.as_ref() != position;
-        if new_status {
-            posted.status = status;
-        }
         if new_position {
             posted.position = position.cloned();
         }
-        if new_status || new_position {
-            posted.version += 1;
-            drop(posted);
-            self.changed.notify(usize::MAX);
+        if posted.is_stopped() || (posted.status == status && !new_position) {
+            return;
         }
+        posted.status = status;
+        posted.version += 1;
+        drop(posted);
+        self.changed.notify(usize::MAX);
     }
 
     pub(crate) fn stop(&self, because: Option<Error>) {
-        if self.stopped.swap(true, Ordering::AcqRel) {
+        let mut posted = self.posted();
+        if posted.is_stopped() {
             return;
         }
-        let mut posted = self.posted();
         posted.status = Status::Stopped { because };
         posted.version += 1;
         drop(posted);

@@ -64,8 +64,9 @@
 //! when the [`Pace`] permits, and answered. After a failed API request the engine fetches, later; a stop can come of any.
 //!
 //! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
-//! nothing new; and once more instead of listening, where the pace is used up. After a `new_change` that brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box
-//! may show an event later than it signals it.
+//! nothing new. Where the pace is used up by then, it fetches once more instead of listening. After a `new_change` that
+//! brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box may show an event later than it
+//! signals it.
 
 mod answer;
 mod dedup;
@@ -185,6 +186,8 @@ pub struct LongPoll {
     limit: u32,
     /// Pages that could not be decoded, in a row.
     undecodable: u32,
+    /// Pages of that limit that could, in a row.
+    decoded: u32,
     /// The token that Box rejected, and how, until there is a newer one.
     rejected: Option<(AccessToken, Error)>,
     /// The token that a refresh gave, and when, until Box has taken it once.
@@ -209,6 +212,7 @@ impl LongPoll {
             refusals: 0,
             limit: config.page_limit,
             undecodable: 0,
+            decoded: 0,
             rejected: None,
             renewed: None,
             rng,
@@ -360,7 +364,8 @@ impl LongPoll {
         }
     }
 
-    /// The current step's request. `None` where the server to poll has gone meanwhile: something else is due then.
+    /// The current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after every
+    /// poll.
     fn request(&mut self, token: Option<AccessToken>, now: Moment) -> Option<TransportRequest> {
         let (request, asked) = match (self.step, token) {
             (Step::Fetch, Some(token)) => {
@@ -371,7 +376,7 @@ impl LongPoll {
             (_, token) => {
                 let Some(server) = self.rotation.pick(now.monotonic) else {
                     self.bucket.refund();
-                    self.enter(Phase::Due(Due::now(now)));
+                    self.fetch(Drain::default(), Due::now(now));
                     return None;
                 };
                 let request = self.config.poll_request(server, &self.from, token.as_ref());
@@ -420,7 +425,10 @@ impl LongPoll {
                 "Box lists no realtime server that can be asked now",
             )
         });
-        let at = now.monotonic + self.config.retry.degraded_wait(&mut self.rng);
+        let mut at = now.monotonic + self.config.retry.degraded_wait(&mut self.rng);
+        if let Some(released) = self.rotation.released_at() {
+            at = at.min(released);
+        }
         self.fetch(
             Drain::default(),
             Due::at(at, Because::NoServer(because), now),

@@ -23,7 +23,8 @@ pub enum Status {
     },
     /// A batch was handed out; the stream goes on when the next one is asked for.
     Delivering,
-    /// It asked in vain lately, and makes the next request a little later.
+    /// Its next request is due at a time: now, a little later where it asked in vain lately, or to look for an event that was
+    /// signalled and does not show yet.
     #[non_exhaustive]
     Waiting {
         /// When it goes on.

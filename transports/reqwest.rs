@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -219,10 +219,21 @@ async fn in_runtime<T>(work: impl Future<Output = T>) -> Result<T, TransportErro
         TransportError::with_source(TransportErrorKind::Runtime, source)
     };
     tokio::runtime::Handle::try_current().map_err(|error| runtime(error.into()))?;
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| {
-        runtime("the tokio runtime has no timers or no I/O; build it with enable_all".into())
-    })
+    let panic = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => return Ok(outcome),
+        Err(panic) => panic,
+    };
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    match text.or_else(|| panic.downcast_ref::<&str>().copied()) {
+        Some(text) if TOKIO_LACKS.iter().any(|lack| text.contains(lack)) => Err(runtime(
+            "the tokio runtime has no timers or no I/O; build it with enable_all".into(),
+        )),
+        _ => resume_unwind(panic),
+    }
 }
+
+/// What tokio says, as it panics, of a runtime that was built without.
+const TOKIO_LACKS: [&str; 2] = ["timers are disabled", "IO is disabled"];
 
 /// What an error means that came before the answer's headers. The library's own flags tell the phase; within the
 /// connect phase a failure that no socket, timer or resolver reported is TLS's.

@@ -11,6 +11,10 @@ use crate::error::{Error, ErrorKind};
 use crate::position::StartAt;
 use crate::transport::Moment;
 
+/// Where pages had to be made smaller, so many that can be read come before a larger one is tried: what made one too large
+/// is likely to be in its neighbours too.
+const DECODED_UNTIL_DOUBLED: u32 = 8;
+
 /// When to look again after a `new_change` that brought nothing, in seconds since the look before.
 pub(super) const LATE_CHECKS: &[u64] = &[1, 2, 4];
 
@@ -63,11 +67,18 @@ impl LongPoll {
             Ok(page) => {
                 self.renewed = None;
                 self.undecodable = 0;
-                self.limit = (self.limit * 2).min(self.config.page_limit);
+                self.decoded += 1;
+                if self.decoded >= DECODED_UNTIL_DOUBLED {
+                    self.limit = (self.limit * 2).min(self.config.page_limit);
+                    self.decoded = 0;
+                }
                 self.enter(Phase::Arrived(page));
             }
             Err(PageError::Call(error)) => self.api_failed(error, token, now),
-            Err(PageError::TooLarge(error)) => self.halve_page(error, now.monotonic, now),
+            Err(PageError::TooLarge(error)) => {
+                let at = self.after_api_backoff(&error, now);
+                self.halve_page(error, at, now);
+            }
             Err(PageError::Undecodable(error)) => {
                 self.undecodable += 1;
                 let at = self.after_api_backoff(&error, now);
@@ -86,6 +97,7 @@ impl LongPoll {
             return self.stop(error);
         }
         self.limit /= 2;
+        self.decoded = 0;
         self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
     }
 
@@ -160,6 +172,7 @@ impl LongPoll {
             };
             return self.enter(Phase::Due(Due::now(now)));
         }
+        self.limit = self.config.page_limit;
         if let Some(pause) = drain.then.take()
             && pause.until > now.monotonic
         {

@@ -10,10 +10,11 @@ use crate::error::Error;
 ///
 /// Requests that bring an event for the first time are free, so catching up runs at wire speed. While an account changes
 /// all the time, each round of fetching costs one request in vain, so that events come in batches about twice a second;
-/// raise the pace to have them sooner. The default allows at
-/// most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus the one request
-/// that may follow at once where a page moved the position but had nothing new. The 5 % below the round numbers are for
-/// requests that the network pushes together.
+/// raise the pace to have them sooner.
+///
+/// The default allows at most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus
+/// the one request that may follow at once where a page moved the position but had nothing new. The 5 % below the round
+/// numbers are for requests that the network pushes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pace {

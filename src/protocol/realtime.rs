@@ -25,8 +25,9 @@ const RETRY_TIMEOUT_SECONDS: std::ops::RangeInclusive<f64> = 10.0..=1_200.0;
 /// Box's own figure, taken where the server gives none.
 const DEFAULT_MAX_RETRIES: u32 = 10;
 
-/// A year, in minutes: a longer `ttl` means "for ever", and a bound keeps it from overflowing a clock.
-const MAX_TTL_MINUTES: f64 = 525_600.0;
+/// A URL that is gone sooner than in a minute would be listed again and again and never polled. A longer `ttl` than a year
+/// means "for ever", and a bound keeps it from overflowing a clock.
+const TTL_MINUTES: std::ops::RangeInclusive<f64> = 1.0..=525_600.0;
 
 /// A server that holds a poll until something happens.
 ///
@@ -48,7 +49,7 @@ impl RealtimeServer {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// How long the URL may be used. `None`: no limit given.
+    /// How long the URL may be used, at least a minute. `None`: no limit given.
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
         self.ttl
@@ -223,7 +224,11 @@ impl ServerList {
             url: hosts.permit(&wire.url)?,
             ttl: number(wire.ttl)
                 .filter(|minutes| *minutes > 0.0)
-                .map(|minutes| Duration::from_secs_f64(minutes.min(MAX_TTL_MINUTES) * 60.0)),
+                .map(|minutes| {
+                    Duration::from_secs_f64(
+                        minutes.clamp(*TTL_MINUTES.start(), *TTL_MINUTES.end()) * 60.0,
+                    )
+                }),
             max_retries: number(wire.max_retries)
                 .map_or(DEFAULT_MAX_RETRIES, |polls| whole(polls).max(1)),
             retry_timeout: number(wire.retry_timeout)

@@ -61,6 +61,16 @@ impl Rotation {
         None
     }
 
+    /// When the first of the listed servers that asked to be left alone may be asked again.
+    pub(crate) fn released_at(&self) -> Option<Instant> {
+        let listed = |host: &str| self.servers.iter().any(|server| server.host() == host);
+        self.blocked
+            .iter()
+            .filter(|(host, _)| listed(host))
+            .map(|(_, until)| *until)
+            .min()
+    }
+
     pub(crate) fn count_poll(&mut self) {
         self.polls = self.polls.saturating_add(1);
     }

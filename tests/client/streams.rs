@@ -203,6 +203,21 @@ async fn a_handle_sees_what_the_stream_is_doing() {
     ));
 }
 
+#[test]
+fn a_watcher_is_always_told_of_the_end() {
+    let client = LongPollClient::new(transport(), AccessToken::new(TOKEN).unwrap());
+    for _ in 0..2_000 {
+        let batches = client.batches(StartAt::Now);
+        let mut handle = batches.handle();
+        let told = futures_lite::future::block_on(handle.changed());
+        assert!(told.is_some(), "the first call returns at once");
+        let watcher = std::thread::spawn(move || futures_lite::future::block_on(handle.changed()));
+        batches.handle().stop();
+        let told = watcher.join().unwrap();
+        assert!(matches!(told, Some(Status::Stopped { .. })), "{told:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_error_is_the_last_item_and_the_position_stays() {
     let server = fake_box(|_| ());

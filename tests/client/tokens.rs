@@ -133,6 +133,37 @@ async fn a_stream_that_nobody_polls_keeps_no_one_from_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_call_that_everybody_left_or_that_panicked_is_made_anew() {
+    let server = fake_box(one_account);
+    let asked = Arc::new(Notify::new());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let source = {
+        let (asked, calls) = (asked.clone(), calls.clone());
+        token_fn(move || {
+            let number = calls.fetch_add(1, Ordering::SeqCst);
+            let asked = asked.clone();
+            async move {
+                match number {
+                    0 => {
+                        asked.notify_one();
+                        std::future::pending::<()>().await;
+                    }
+                    1 => panic!("a token source of a careless kind"),
+                    _ => {}
+                }
+                Ok(AccessToken::new("token-0")?)
+            }
+        })
+    };
+    let client = builder(&server).build(transport(), source).unwrap();
+    drop(leave_while_it_waits(&client, &asked).await);
+    let error = in_time(client.fetch(StartAt::Now)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Token);
+    in_time(client.fetch(StartAt::Now)).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
 async fn a_source_that_had_no_newer_token_is_asked_again_by_the_next_call() {
     let server = fake_box(one_account);
     let number = Arc::new(AtomicUsize::new(0));

@@ -156,6 +156,30 @@ fn a_realtime_host_that_asks_to_be_left_alone_is_but_the_api_is_not() {
 }
 
 #[test]
+fn where_every_server_asks_to_be_left_alone_it_is_asked_when_the_first_may_be() {
+    let mut script = Script::listening(1);
+    script.reply(status_with(503, &[("retry-after", "7")], ""));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_fetch("100").assert_waited(4.0, 7.0);
+    script.reply(page("100", &[])).expect_list();
+    script.reply(server_list(1)).expect_listen("100");
+}
+
+#[test]
+fn a_url_that_lives_shorter_than_the_pace_makes_one_wait_is_polled_all_the_same() {
+    let mut script = Script::start("100");
+    for _ in 0..20 {
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_list().reply(body(
+            r#"{"entries":[{"url":"http://1.realtime.services.box.net/subscribe?channel=c&stream_type=all","ttl":"0.005"}]}"#,
+        ));
+        script.expect_listen("100").reply(signal("reconnect"));
+    }
+}
+
+#[test]
 fn a_list_that_cannot_be_read_is_asked_again() {
     for garbage in ["<html>", "[]", "", r#"{"entries":"x"}"#] {
         let mut script = Script::start("100");
