@@ -26,6 +26,7 @@ pub(crate) struct Account {
 struct Entry {
     json: Arc<str>,
     appended: Instant,
+    repeats: bool,
 }
 
 /// Where a page starts.
@@ -99,15 +100,26 @@ impl Account {
         self.log.push_back(Entry {
             json,
             appended: now,
+            repeats: false,
         });
     }
 
-    /// The event that lies `back` places before the newest. A short log is gone round again.
+    /// Appends an event once more that lies `back` places before the newest, or the first one after it that is no repeat
+    /// itself, so that no event comes again later than that. A short log is gone round again.
     ///
-    /// There has to be an event.
-    pub(crate) fn recent(&self, back: usize) -> Arc<str> {
+    /// The newest event must not be a repeat.
+    pub(crate) fn repeat(&mut self, back: usize, now: Instant) {
         let back = back % self.log.len();
-        self.log[self.log.len() - 1 - back].json.clone()
+        let first = self.log.len() - 1 - back;
+        let Some(entry) = self.log.range(first..).find(|entry| !entry.repeats) else {
+            return;
+        };
+        let json = entry.json.clone();
+        self.log.push_back(Entry {
+            json,
+            appended: now,
+            repeats: true,
+        });
     }
 
     pub(crate) fn retain(&mut self, last: usize) {
@@ -328,9 +340,8 @@ mod tests {
     #[test]
     fn ids_come_once_in_the_order_of_their_first_appearance() {
         let mut account = account(2);
-        let repeated = account.recent(1);
         let appended = account.log[0].appended;
-        account.append(repeated, appended);
+        account.repeat(1, appended);
         account.append("null".into(), appended);
         assert_eq!(account.event_ids(), ["0", "1"]);
         assert_eq!(account.events().count(), 4);

@@ -314,8 +314,8 @@ impl Emulator {
         let retention = self.settings.retention;
         let account = self.account(name);
         account.append(event, now);
-        if let Some(earlier) = repeated.map(|back| account.recent(back)) {
-            account.append(earlier, now);
+        if let Some(back) = repeated {
+            account.repeat(back, now);
         }
         if let Some(last) = retention {
             account.retain(last);

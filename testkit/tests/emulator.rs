@@ -1,6 +1,6 @@
 //! The emulator without a network: what Box's documentation says, and what each setting does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use box_longpoll_testkit::{
@@ -292,6 +292,20 @@ fn repeats_short_pages_and_empty_pages_lose_nothing() {
     );
     let new: usize = records.iter().map(|record| record.new_events).sum();
     assert_eq!(new, world.emulator.events(TOKEN).len());
+}
+
+#[test]
+fn a_repeat_comes_within_two_thousand_places_of_its_first_appearance() {
+    let repeating = Settings {
+        repeat_rate: 0.9,
+        ..Settings::default()
+    };
+    let mut world = World::with_events(repeating, 10_000);
+    let mut first_seen = BTreeMap::new();
+    for (place, id) in world.drain(500).into_iter().enumerate() {
+        let first = *first_seen.entry(id).or_insert(place);
+        assert!(place - first <= 2_001, "{} places later", place - first);
+    }
 }
 
 #[test]
