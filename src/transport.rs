@@ -17,6 +17,7 @@
 //! `bytes` 1.x and `async-trait` 0.1:
 //!
 //! ```
+//! use std::pin::Pin;
 //! use std::time::Duration;
 //!
 //! use async_trait::async_trait;
@@ -41,12 +42,17 @@
 //!     fn now(&self) -> Moment {
 //!         self.0.now()
 //!     }
+//!
+//!     fn block_on(&self, work: Pin<Box<dyn Future<Output = ()> + Send + '_>>) -> Result<(), TransportError> {
+//!         self.0.block_on(work)
+//!     }
 //! }
 //! ```
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
@@ -85,6 +91,24 @@ pub trait HttpTransport: Send + Sync + 'static {
     fn now(&self) -> Moment {
         Moment::read_clocks()
     }
+
+    /// Drives `work` to its end on the calling thread, with what [`send`](Self::send) and [`sleep`](Self::sleep) need
+    /// around it.
+    ///
+    /// A blocking client calls this once, on a thread of its own, and all its calls happen inside. The default suits a
+    /// transport that works on any executor. One that belongs to a runtime makes that runtime here, and lets go of it without
+    /// waiting for what still runs there. One that wraps another passes the call on.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportErrorKind::Runtime`], where the runtime can't be made.
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        pollster::block_on(work);
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -99,6 +123,13 @@ impl<T: HttpTransport + ?Sized> HttpTransport for Arc<T> {
 
     fn now(&self) -> Moment {
         (**self).now()
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        (**self).block_on(work)
     }
 }
 

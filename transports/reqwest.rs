@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -154,6 +155,20 @@ impl HttpTransport for ReqwestTransport {
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
         in_runtime(async move { tokio::time::sleep(duration).await }).await
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))?;
+        runtime.block_on(work);
+        // A name that is still being looked up can't be hurried.
+        runtime.shutdown_background();
+        Ok(())
     }
 }
 
