@@ -49,6 +49,11 @@ impl<T: HttpTransport> LongPollClient<T> {
         }
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn transport(&self) -> &T {
+        &self.shared.transport
+    }
+
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.
     pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         EventStream::new(self.batches(start))

@@ -1,8 +1,9 @@
 //! Watching and stopping a stream from outside it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use event_listener::{Event, EventListener};
+use event_listener::{Event, EventListener, Listener};
 
 use crate::error::Error;
 use crate::position::StreamPosition;
@@ -33,6 +34,11 @@ impl StreamHandle {
         self.board.posted().position.clone()
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.board.is_stopped()
+    }
+
     /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
     /// what came and went in between is left out. The first call on a handle that a stream gave returns at once. `None`
     /// once the stream has ended and that was told.
@@ -43,18 +49,34 @@ impl StreamHandle {
     pub async fn changed(&mut self) -> Option<Status> {
         loop {
             let changed = self.board.changed.listen();
-            {
-                let posted = self.board.posted();
-                if posted.version != self.seen {
-                    self.seen = posted.version;
-                    return Some(posted.status.clone());
-                }
-                if posted.is_stopped() {
-                    return None;
-                }
+            if let Poll::Ready(news) = self.news() {
+                return news;
             }
             changed.await;
         }
+    }
+
+    /// [`changed`](Self::changed) for a thread without async, which is blocked meanwhile.
+    pub fn changed_blocking(&mut self) -> Option<Status> {
+        loop {
+            let changed = self.board.changed.listen();
+            if let Poll::Ready(news) = self.news() {
+                return news;
+            }
+            changed.wait();
+        }
+    }
+
+    fn news(&mut self) -> Poll<Option<Status>> {
+        let posted = self.board.posted();
+        if posted.version != self.seen {
+            self.seen = posted.version;
+            return Poll::Ready(Some(posted.status.clone()));
+        }
+        if posted.is_stopped() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
     }
 
     /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`. Events that were not

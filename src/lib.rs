@@ -7,6 +7,8 @@
 
 mod auth;
 mod batch;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod config;
 mod error;

@@ -1,0 +1,180 @@
+//! The client for programs without async: the same engine behind plain calls and iterators.
+//!
+//! ```no_run
+//! use box_longpoll::{AccessToken, HttpTransport, StartAt, blocking::LongPollClient};
+//!
+//! fn follow(transport: impl HttpTransport, token: AccessToken) -> Result<(), box_longpoll::Error> {
+//!     let client = LongPollClient::new(transport, token);
+//!     for event in client.events(StartAt::Now) {
+//!         println!("{:?}", event?);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A client has one thread, however many iterators it gives: their requests run there, on the runtime that the transport
+//! [brings](HttpTransport::block_on). It starts with the first call and ends by itself when the client, its clones and
+//! their iterators are dropped. The calls may come from anywhere: plain `main`, any thread, and inside an async runtime,
+//! where they block the task's thread as any blocking call does.
+//!
+//! Give the transport to this client alone: what it keeps open belongs to the thread's runtime.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use futures_channel::oneshot;
+
+use crate::auth::{AccessToken, TokenError, TokenSource};
+use crate::config::LongPollClientBuilder;
+use crate::error::Error;
+use crate::position::{StartAt, StreamPosition};
+use crate::protocol::{Page, RealtimeServer, Signal};
+use crate::transport::HttpTransport;
+
+mod driver;
+mod iter;
+
+use self::driver::Driver;
+pub use self::iter::{BatchIter, EventIter, Timed};
+
+/// A client of Box's events, over the HTTP library `T`, for programs without async. Cloning is cheap; clones share the
+/// thread, the transport and the tokens.
+///
+/// Its settings are those of [`crate::LongPollClient::builder`], whose
+/// [`build_blocking`](LongPollClientBuilder::build_blocking) makes one. Token sources are the same too; [`token_fn`]
+/// makes one of a closure that blocks.
+pub struct LongPollClient<T> {
+    client: crate::LongPollClient<T>,
+    driver: Arc<Driver>,
+}
+
+impl<T: HttpTransport> LongPollClient<T> {
+    /// A client with the defaults, which [`LongPollClientBuilder`] names.
+    #[must_use]
+    pub fn new(transport: T, tokens: impl TokenSource) -> Self {
+        Self::over(crate::LongPollClient::new(transport, tokens))
+    }
+
+    fn over(client: crate::LongPollClient<T>) -> Self {
+        let transport = client.clone();
+        Self {
+            client,
+            driver: Arc::new(Driver::new(move |work| {
+                transport.transport().block_on(work)
+            })),
+        }
+    }
+
+    /// Follows the account's events, one at a time, for ever. Nothing is sent before the first is asked for.
+    pub fn events(&self, start: impl Into<StartAt>) -> EventIter<T> {
+        EventIter::new(self.batches(start))
+    }
+
+    /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the first is asked for.
+    pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
+        BatchIter::new(self.driver.clone(), self.client.batches(start))
+    }
+
+    /// Lists the realtime servers, once; see [`crate::LongPollClient::realtime_servers`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn realtime_servers(&self) -> Result<Vec<RealtimeServer>, Error> {
+        let client = self.client.clone();
+        self.driver
+            .run(async move { client.realtime_servers().await })?
+    }
+
+    /// Holds one poll until the server says something, which takes minutes; see [`crate::LongPollClient::listen`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn listen(
+        &self,
+        server: &RealtimeServer,
+        position: &StreamPosition,
+    ) -> Result<Signal, Error> {
+        let (client, server, position) = (self.client.clone(), server.clone(), position.clone());
+        self.driver
+            .run(async move { client.listen(&server, &position).await })?
+    }
+
+    /// Fetches one page of events; see [`crate::LongPollClient::fetch`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
+        let (client, from) = (self.client.clone(), from.into());
+        self.driver.run(async move { client.fetch(from).await })?
+    }
+}
+
+impl<T> Clone for LongPollClient<T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            driver: self.driver.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for LongPollClient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.client.fmt(f)
+    }
+}
+
+impl LongPollClientBuilder {
+    /// Builds the client for programs without async.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    pub fn build_blocking<T: HttpTransport>(
+        self,
+        transport: T,
+        tokens: impl TokenSource,
+    ) -> Result<LongPollClient<T>, Error> {
+        Ok(LongPollClient::over(self.build(transport, tokens)?))
+    }
+}
+
+/// A [`TokenSource`] out of a closure that blocks until it has a token: [`crate::token_fn`] without async.
+///
+/// Each call of the closure runs on a thread of its own, so that the streams go on meanwhile, and it may use whatever HTTP
+/// library it likes.
+///
+/// ```
+/// use box_longpoll::{AccessToken, TokenError, blocking::token_fn};
+/// # fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
+///
+/// let source = token_fn(|| {
+///     let text = ask_for_a_token().map_err(TokenError::transient)?;
+///     Ok(AccessToken::new(text)?)
+/// });
+/// ```
+pub fn token_fn<F>(get: F) -> impl TokenSource + fmt::Debug
+where
+    F: Fn() -> Result<AccessToken, TokenError> + Send + Sync + 'static,
+{
+    let get = Arc::new(get);
+    crate::token_fn(move || {
+        let get = get.clone();
+        async move {
+            let (answer, asked) = oneshot::channel();
+            thread::Builder::new()
+                .name("box-longpoll-token".to_owned())
+                .spawn(move || answer.send(catch_unwind(AssertUnwindSafe(|| get()))))
+                .map_err(TokenError::transient)?;
+            match asked.await {
+                Ok(Ok(outcome)) => outcome,
+                _ => Err(TokenError::transient("the token source panicked")),
+            }
+        }
+    })
+}

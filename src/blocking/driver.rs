@@ -1,0 +1,154 @@
+//! The thread on which a blocking client's requests run.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+
+use crate::error::{Error, ErrorKind};
+use crate::transport::{TransportError, TransportErrorKind};
+
+type Work<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+type BlockOn = dyn Fn(Work<'_>) -> Result<(), TransportError> + Send + Sync;
+
+/// Runs futures on a thread of its own, which starts with the first and ends when the driver is dropped.
+pub(crate) struct Driver {
+    block_on: Arc<BlockOn>,
+    queue: Mutex<Option<UnboundedSender<Work<'static>>>>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        block_on: impl Fn(Work<'_>) -> Result<(), TransportError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            block_on: Arc::new(block_on),
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Runs the work and waits for its outcome.
+    pub(crate) fn run<R: Send + 'static>(
+        &self,
+        work: impl Future<Output = R> + Send + 'static,
+    ) -> Result<R, Error> {
+        self.begin(work)?.wait()
+    }
+
+    /// Begins the work, which goes on as long as the call is kept.
+    pub(crate) fn begin<R: Send + 'static>(
+        &self,
+        work: impl Future<Output = R> + Send + 'static,
+    ) -> Result<Call<R>, Error> {
+        let (answer, outcome) = sync_channel(1);
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let (work, abort) = abortable(work.map(move |outcome| {
+            // Nobody waits any more, then.
+            let _ = answer.send(outcome);
+        }));
+        self.queue()?
+            .unbounded_send(Box::pin(work.map(|_| ())))
+            .map_err(|_| thread_ended())?;
+        Ok(Call { outcome, abort })
+    }
+
+    fn queue(&self) -> Result<UnboundedSender<Work<'static>>, Error> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*queue {
+            Some(queue) if !queue.is_closed() => Ok(queue.clone()),
+            _ => {
+                let started = start(self.block_on.clone()).map_err(not_started)?;
+                *queue = Some(started.clone());
+                Ok(started)
+            }
+        }
+    }
+}
+
+fn start(block_on: Arc<BlockOn>) -> Result<UnboundedSender<Work<'static>>, TransportError> {
+    let (sender, queue) = unbounded();
+    let (report, started) = sync_channel(1);
+    thread::Builder::new()
+        .name("box-longpoll".to_owned())
+        .spawn(move || {
+            let running = report.clone();
+            let served = block_on(Box::pin(async move {
+                let _ = running.send(Ok(()));
+                serve(queue).await;
+            }));
+            if let Err(error) = served {
+                let _ = report.try_send(Err(error));
+            }
+        })
+        .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))?;
+    started
+        .recv()
+        .unwrap_or_else(|_| Err(TransportError::new(TransportErrorKind::Runtime)))?;
+    Ok(sender)
+}
+
+/// Drives whatever comes, until nobody is left to send more.
+async fn serve(mut queue: UnboundedReceiver<Work<'static>>) {
+    let mut running = FuturesUnordered::new();
+    poll_fn(|cx| {
+        while let Poll::Ready(work) = queue.poll_next_unpin(cx) {
+            match work {
+                Some(work) => running.push(work),
+                None => return Poll::Ready(()),
+            }
+        }
+        while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Work under way on the driver's thread. Dropping it ends the work.
+pub(crate) struct Call<R> {
+    outcome: Receiver<thread::Result<R>>,
+    abort: AbortHandle,
+}
+
+impl<R> Call<R> {
+    /// Waits for the outcome. A panic of the work goes on in the caller.
+    pub(crate) fn wait(&self) -> Result<R, Error> {
+        let outcome = self.outcome.recv().map_err(|_| thread_ended())?;
+        Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+
+    /// As [`wait`](Self::wait), for so long. `None`: it goes on.
+    pub(crate) fn wait_for(&self, timeout: Duration) -> Option<Result<R, Error>> {
+        match self.outcome.recv_timeout(timeout) {
+            Ok(outcome) => Some(Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(thread_ended())),
+        }
+    }
+}
+
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+fn not_started(error: TransportError) -> Error {
+    Error::new(
+        ErrorKind::Runtime,
+        format!("the client's thread did not start: {error}"),
+    )
+    .with_source(error)
+}
+
+fn thread_ended() -> Error {
+    Error::new(ErrorKind::Runtime, "the client's thread has ended")
+}
