@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::transport::{TransportError, TransportErrorKind};
-use box_longpoll::{Error, ErrorKind, RealtimeHosts, Signal, StartAt, StreamPosition};
+use box_longpoll::{Error, ErrorKind, Pace, RealtimeHosts, Signal, StartAt, StreamPosition};
 use box_longpoll_testkit::{Endpoint, Fault};
 use std::error::Error as _;
 
@@ -166,4 +166,22 @@ fn positions_are_text_that_can_be_stored_and_checked() {
         "7".parse::<StartAt>().unwrap(),
         StartAt::At("7".parse().unwrap())
     );
+}
+
+#[tokio::test]
+async fn an_endless_or_huge_body_is_given_up_at_the_cap() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).pace(Pace::default().burst(100)));
+    for endpoint in [Endpoint::Options, Endpoint::Events] {
+        for fault in [Fault::EndlessBody, Fault::HugeBody { bytes: 100 << 20 }] {
+            server.queue_fault(endpoint, fault, 1);
+            in_time(async {
+                match endpoint {
+                    Endpoint::Options => client.realtime_servers().await.map(drop).unwrap_err(),
+                    _ => client.fetch(StartAt::Now).await.map(drop).unwrap_err(),
+                }
+            })
+            .await;
+        }
+    }
 }

@@ -3,7 +3,7 @@
 #![cfg(feature = "reqwest")]
 
 mod calls;
-mod faults;
+mod fake_box;
 mod modes;
 mod secrets;
 mod streams;

@@ -2,43 +2,17 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
     AccessToken, BatchStream, Event, EventStream, HttpTransport, LongPollClient,
-    LongPollClientBuilder, RealtimeHosts, RetryPolicy, StartAt,
+    LongPollClientBuilder, StartAt,
 };
-use box_longpoll_testkit::{Emulator, EmulatorServer, Settings};
+use box_longpoll_testkit::{Emulator, EmulatorServer};
 
-/// The token of every test, and so the name of its account.
-pub(crate) const TOKEN: &str = "token-of-the-test";
-
-/// Long enough for the slowest machine; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 
 pub(crate) type Client = LongPollClient<ReqwestTransport>;
-
-/// A fake Box.
-pub(crate) fn fake_box(change: impl FnOnce(&mut Settings)) -> Arc<EmulatorServer> {
-    let mut settings = Settings::default();
-    change(&mut settings);
-    Arc::new(EmulatorServer::start_with(settings))
-}
-
-/// The settings to follow it with: as the defaults, but quick to retry.
-pub(crate) fn builder(server: &EmulatorServer) -> LongPollClientBuilder {
-    let millis = Duration::from_millis;
-    LongPollClient::builder()
-        .api_origin(server.origin())
-        .realtime_hosts(RealtimeHosts::default().allow_loopback())
-        .retry(
-            RetryPolicy::default()
-                .first(millis(10))
-                .longest(millis(100))
-                .degraded_interval(millis(100)),
-        )
-}
 
 pub(crate) fn client(server: &EmulatorServer) -> Client {
     build(builder(server))

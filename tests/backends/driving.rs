@@ -1,0 +1,201 @@
+//! The blocking client's thread: when it starts and ends, and what goes wrong on it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::blocking::{LongPollClient, token_fn};
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{
+    AccessToken, ErrorKind, HttpTransport, StartAt, TokenError, TransportError, TransportErrorKind,
+    TransportRequest,
+};
+use box_longpoll_testkit::EmulatorServer;
+use bytes::Bytes;
+use http::Response;
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+
+fn reqwest() -> ReqwestTransport {
+    ReqwestTransport::new().unwrap()
+}
+
+fn token() -> AccessToken {
+    AccessToken::new(TOKEN).unwrap()
+}
+
+fn over<T: HttpTransport>(server: &EmulatorServer, transport: T) -> LongPollClient<T> {
+    builder(server).build_blocking(transport, token()).unwrap()
+}
+
+/// A layer that keeps to itself how its futures are driven.
+struct Secretive(ReqwestTransport);
+
+#[async_trait]
+impl HttpTransport for Secretive {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.0.send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.0.sleep(duration).await
+    }
+}
+
+#[test]
+fn a_layer_that_forgets_the_runtime_is_told_so() {
+    let server = fake_box(|_| ());
+    let client = over(&server, Secretive(reqwest()));
+    let mut events = client.events(StartAt::Now);
+    let error = events.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(events.next().is_none());
+}
+
+/// A layer whose runtime can't be made.
+struct Homeless(ReqwestTransport);
+
+#[async_trait]
+impl HttpTransport for Homeless {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.0.send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.0.sleep(duration).await
+    }
+
+    fn block_on(
+        &self,
+        _work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        let cause = "no descriptors left";
+        Err(TransportError::with_source(
+            TransportErrorKind::Runtime,
+            cause,
+        ))
+    }
+}
+
+#[test]
+fn a_runtime_that_cannot_be_made_is_an_error_of_each_call() {
+    let server = fake_box(|_| ());
+    let client = over(&server, Homeless(reqwest()));
+    for _ in 0..2 {
+        let error = client.fetch(StartAt::Now).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Runtime);
+        let text = format!("{error:?}");
+        assert!(text.contains("no descriptors left"), "{text}");
+    }
+    let mut events = client.events(StartAt::Now);
+    let error = events.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(events.next().is_none());
+}
+
+/// A layer that panics on the second request, and says when it is gone.
+struct Panicking {
+    inner: ReqwestTransport,
+    sent: AtomicUsize,
+    gone: mpsc::Sender<()>,
+}
+
+#[async_trait]
+impl HttpTransport for Panicking {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let before = self.sent.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(before, 1, "a fault of the transport");
+        self.inner.send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.inner.sleep(duration).await
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        self.inner.block_on(work)
+    }
+}
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        // The test may have ended.
+        let _ = self.gone.send(());
+    }
+}
+
+#[test]
+fn a_panic_goes_to_the_caller_and_to_nobody_else() {
+    let server = fake_box(|_| ());
+    let (gone, was_dropped) = mpsc::channel();
+    let client = over(
+        &server,
+        Panicking {
+            inner: reqwest(),
+            sent: AtomicUsize::new(0),
+            gone,
+        },
+    );
+    client.fetch(StartAt::Now).unwrap();
+    let caller = client.clone();
+    let panic = thread::spawn(move || caller.fetch(StartAt::Now)).join();
+    assert_eq!(
+        panic
+            .unwrap_err()
+            .downcast_ref::<String>()
+            .unwrap()
+            .lines()
+            .next(),
+        Some("assertion `left != right` failed: a fault of the transport")
+    );
+    client.fetch(StartAt::Now).unwrap();
+
+    // The thread holds the transport as long as it runs.
+    let mut events = client.events(StartAt::Now);
+    drop(client);
+    assert!(was_dropped.try_recv().is_err());
+    let _ = events.next_timeout(Duration::ZERO);
+    drop(events);
+    was_dropped.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn a_token_closure_may_block_on_a_client_of_its_own() {
+    let server = fake_box(|_| ());
+    let origin = server.clone();
+    let tokens = token_fn(move || {
+        // Whatever it does to get a token, it does outside the streams' runtime.
+        let runtime = tokio::runtime::Runtime::new().map_err(TokenError::transient)?;
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+        over(&origin, reqwest())
+            .fetch(StartAt::Now)
+            .map_err(TokenError::transient)?;
+        Ok(token())
+    });
+    let client = builder(&server).build_blocking(reqwest(), tokens).unwrap();
+    client.fetch(StartAt::Now).unwrap();
+}
+
+#[test]
+fn a_token_closure_that_panics_is_asked_again() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 1);
+    let calls = AtomicUsize::new(0);
+    let tokens = token_fn(move || {
+        assert_ne!(
+            calls.fetch_add(1, Ordering::Relaxed),
+            0,
+            "a fault of the closure"
+        );
+        Ok(token())
+    });
+    let client = builder(&server).build_blocking(reqwest(), tokens).unwrap();
+    client.events(StartAt::Oldest).next().unwrap().unwrap();
+}

@@ -1,0 +1,151 @@
+//! Every fault that the emulator knows, in turn, while events keep coming.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use box_longpoll::{ErrorKind, Pace, StartAt};
+use box_longpoll_testkit::{Endpoint, Fault, RequestRecord};
+use rstest::rstest;
+
+use crate::backend::Backend;
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::follower::{Facade, client};
+
+/// The faults after which a stream rightly stops: the consumer goes on where it stopped.
+const STOPS: [ErrorKind; 3] = [
+    ErrorKind::Unauthorized,
+    ErrorKind::Forbidden,
+    ErrorKind::PositionRejected,
+];
+
+/// Follows so many events, which keep coming while each of the endpoint's faults is met in turn. Gives the requests of
+/// each stream that it took.
+#[track_caller]
+fn follow_through_every_fault(
+    endpoint: Endpoint,
+    backend: Backend,
+    facade: Facade,
+    pace: Pace,
+    events: usize,
+) -> Vec<Vec<RequestRecord>> {
+    let server = fake_box(|settings| {
+        settings.repeat_rate = 0.02;
+        settings.short_page_rate = 0.1;
+        settings.realtime_servers = 3;
+        // Short, so that each endpoint is asked often.
+        settings.hold_ms = 200;
+        settings.polls_per_url = Some(2);
+    });
+    let faults: Vec<Fault> = Fault::all()
+        .into_iter()
+        .filter(|fault| fault.applies_to(endpoint))
+        .collect();
+    let follow = client(
+        backend,
+        facade,
+        builder(&server)
+            .api_timeout(Duration::from_secs(1))
+            .max_hold(Duration::from_secs(1))
+            .pace(pace),
+    );
+
+    let mut first_seen: Vec<String> = Vec::with_capacity(events);
+    let mut known = HashSet::new();
+    let mut of_this_stream = HashSet::new();
+    let mut stream = follow(StartAt::Oldest);
+    let mut starts = vec![0];
+    let mut met = 0;
+    let mut in_vain = 0;
+    let share = events / faults.len();
+    while met < faults.len() || known.len() < events {
+        // The next fault comes when the one before it has been met.
+        if server.emulator().queued_faults() == 0 && met < faults.len() {
+            server.queue_fault(endpoint, faults[met].clone(), 1);
+            met += 1;
+            in_vain = 0;
+            let rest = events - share * (faults.len() - 1);
+            server.append(TOKEN, if met < faults.len() { share } else { rest });
+        }
+        match stream.next_within(Duration::from_millis(50)) {
+            None => {
+                in_vain += 1;
+                assert!(in_vain < 1_200, "stuck in {}", faults[met - 1].name());
+            }
+            Some(Ok(batch)) => {
+                for event in &batch {
+                    let id = event.id().expect("the emulator's events have ids");
+                    assert!(of_this_stream.insert(id.to_owned()), "{id} came twice");
+                    if known.insert(id.to_owned()) {
+                        first_seen.push(id.to_owned());
+                    }
+                }
+            }
+            Some(Err(error)) => {
+                assert!(STOPS.contains(&error.kind()), "{error:?}");
+                // A stream that starts anew does not remember what the one before it delivered.
+                of_this_stream.clear();
+                starts.push(server.requests().len());
+                stream = follow(stream.position().map_or(StartAt::Oldest, StartAt::At));
+            }
+        }
+    }
+
+    assert!(
+        first_seen == server.event_ids(TOKEN),
+        "not the order of the log"
+    );
+    let requests = server.requests();
+    starts.push(requests.len());
+    starts
+        .windows(2)
+        .map(|stream| requests[stream[0]..stream[1]].to_vec())
+        .collect()
+}
+
+/// So that what is measured is the backend, and not how often it is asked.
+fn quick() -> Pace {
+    Pace::default().burst(100).per_minute(100_000)
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn each_backend_brings_every_event_once_and_in_order_through_every_fault(
+    #[case] backend: Backend,
+    #[values(Facade::Async, Facade::Blocking)] facade: Facade,
+    #[values(Endpoint::Options, Endpoint::Events, Endpoint::Realtime)] endpoint: Endpoint,
+) {
+    follow_through_every_fault(endpoint, backend, facade, quick(), 2_000);
+}
+
+#[cfg(feature = "reqwest")]
+#[rstest]
+fn every_event_comes_once_and_in_order_at_the_default_pace(
+    #[values(Endpoint::Options, Endpoint::Events, Endpoint::Realtime)] endpoint: Endpoint,
+) {
+    let (backend, pace) = (Backend::Reqwest, Pace::default());
+    for stream in follow_through_every_fault(endpoint, backend, Facade::Async, pace, 10_000) {
+        assert_paced(&stream);
+    }
+}
+
+/// At most 5 requests in any second, and 120 in any minute, bring nothing new.
+#[cfg(feature = "reqwest")]
+#[track_caller]
+fn assert_paced(requests: &[RequestRecord]) {
+    let vain: Vec<u64> = requests
+        .iter()
+        .filter(|request| request.new_events == 0)
+        .map(|request| request.at_ms)
+        .collect();
+    for (most, window) in [(5, 1_000), (120, 60_000)] {
+        for (n, start) in vain.iter().enumerate() {
+            let within = vain[n..]
+                .iter()
+                .take_while(|at| **at <= start + window)
+                .count();
+            assert!(within <= most, "{within} requests within {window} ms");
+        }
+    }
+}
