@@ -2,16 +2,34 @@
 //!
 //! A transport moves bytes and keeps time; it knows nothing of Box. Whoever implements [`HttpTransport`] promises:
 //!
-//! - **A status is an answer.** 3xx, 4xx and 5xx come back as `Ok`, with their headers. Redirects are never followed.
-//! - **The request goes out as given.** Besides `Host`, `Connection`, `Accept`, `Accept-Encoding`, `User-Agent` and
-//!   `Content-Length` nothing is added: no `Referer`, no cookies.
-//! - **A body is whole or it is an error.** A body cut short is [`TransportErrorKind::Body`], one longer than
-//!   [`TransportRequest::max_body`] is [`TransportErrorKind::BodyTooLarge`], counted after decompression and while it
-//!   streams in, so that a hostile server can't fill the memory.
-//! - **No time limit of its own** on an answer: a held poll takes minutes. The client races [`send`](HttpTransport::send)
-//!   against [`sleep`](HttpTransport::sleep) and drops what is late. A connect timeout belongs to the transport.
-//! - **Dropping the future of `send` ends the request**, and its connection is never used again.
-//! - **Nothing secret is shown.** An error, its source included, prints no URL and no header.
+//! - **A status is an answer.** 3xx, 4xx and 5xx, known ones and others, come back as `Ok`, with their headers: each as
+//!   often as it was there, in order, byte for byte. Redirects are never followed.
+//! - **The request goes out as given, once.** Path and query are sent byte for byte, the fragment is not. Besides `Host`,
+//!   `Connection`, `Accept`, `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added: no `Referer`, no
+//!   cookies, nothing of an earlier answer. A request's own headers replace the library's. Nothing that may have reached
+//!   the server is sent again: not after a status, and not when a pooled connection ends.
+//! - **A body is whole or it is an error.** It ends with its `Content-Length`, its last chunk or, without either, with the
+//!   connection; a good transport then insists on the end of TLS, where there is TLS. 204 and 304 have none, and HTTP/1.0 is
+//!   understood. A body cut short is [`TransportErrorKind::Body`]. Where framing contradicts itself there is an error, never
+//!   a wrong body. Bytes after an answer belong to no answer.
+//! - **A body is no longer than it may be.** Over [`TransportRequest::max_body`] it is
+//!   [`TransportErrorKind::BodyTooLarge`], counted after decompression and while it streams in, so that a hostile server
+//!   can't fill the memory. A transport that asks for compression undoes it.
+//! - **No time limit of its own** on an answer: a held poll takes minutes, before its headers or after them. The client
+//!   races [`send`](HttpTransport::send) against [`sleep`](HttpTransport::sleep) and drops what is late, so a silent server
+//!   must not stop the timer. A connect timeout belongs to the transport. Hundreds of requests are held at once, and cost
+//!   no CPU.
+//! - **Dropping the future of `send` ends the request.** No later request gets its answer. The connection is closed at
+//!   once or, where the library does not allow that, when [`TransportRequest::timeout`] has passed.
+//! - **Who is not trusted is told nothing.** A certificate of an unknown authority, of another name, or out of date is
+//!   [`TransportErrorKind::Tls`] before a byte of the request is sent.
+//! - **It works under any executor, or says where not.** Where its runtime is missing, the error is
+//!   [`TransportErrorKind::Runtime`]; it never panics, nor when it is dropped. In a runtime whose one thread the caller
+//!   blocks it can't help to hang.
+//! - **Nothing secret is shown.** An error, its source included, prints no path or query of a URL, no name or password in
+//!   it, and no header.
+//!
+//! `box_longpoll_testkit::conformance_tests!` has these rules as tests, for any transport.
 //!
 //! A transport may wrap another one, to log or to add headers of the application's own. The trait takes `http` 1.x,
 //! `bytes` 1.x and `async-trait` 0.1:
@@ -77,10 +95,12 @@ pub trait HttpTransport: Send + Sync + 'static {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future ends the request and closes its connection.
+    /// Dropping the future ends the request, and closes its connection at once, or at the latest when
+    /// [`TransportRequest::timeout`] has passed.
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError>;
 
-    /// Sleeps for at least `duration`.
+    /// Sleeps for at least `duration`, by the operating system's clock and by [`now`](Self::now), while other futures of the
+    /// same task go on. Any duration will do, and dropping the future ends the sleep.
     ///
     /// # Errors
     ///
@@ -271,15 +291,18 @@ pub enum TransportErrorKind {
     Connect,
     /// The answer took longer than [`TransportRequest::timeout`].
     Timeout,
-    /// The connection ended before the answer's headers were complete. The server may have acted on the request.
+    /// The connection ended before the answer's headers were complete, or what came was no HTTP. The server may have acted
+    /// on the request.
     Interrupted,
-    /// The connection ended inside the body, or the body's framing was wrong.
+    /// The connection ended inside the body, or the body's framing was wrong. Where the headers are lost with it, as after a
+    /// reset, or show it, as two lengths do, it may be [`Interrupted`](Self::Interrupted) as well.
     Body,
     /// The body is longer than [`TransportRequest::max_body`]. The same request would give the same body.
     BodyTooLarge,
-    /// The TLS handshake failed, or the certificate is not trusted. Nothing of the request was sent.
+    /// The TLS handshake failed, the server speaks no TLS, or its certificate is not trusted. Nothing of the request was
+    /// sent. A connection lost during the handshake may be [`Connect`](Self::Connect) as well.
     Tls,
-    /// The transport can't send such a request, ever.
+    /// The transport can't send such a request, ever: another scheme, a URL without a host.
     InvalidRequest,
     /// Called where the transport's runtime is not. A retry can't help: the client's streams stop.
     Runtime,

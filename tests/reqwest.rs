@@ -1,4 +1,5 @@
-//! The reqwest transport against scripted servers: what it sends, what it takes, and what each failure is called.
+//! What is the reqwest transport's own: the environment it reads, and the clients it is made from. What it has in common
+//! with every transport is in `conformance.rs`.
 
 #![cfg(feature = "reqwest")]
 
@@ -16,7 +17,6 @@ use box_longpoll::transports::ReqwestTransport;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rstest::rstest;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 const MAX_BODY: usize = 1_000;
@@ -65,59 +65,6 @@ async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
     transport.send(request(Method::GET, url)).await
 }
 
-#[rstest]
-#[case::success(200)]
-#[case::redirect(302)]
-#[case::client_error(404)]
-#[case::server_error(503)]
-#[case::unusual(529)]
-#[tokio::test]
-async fn a_status_is_an_answer(#[case] status: u16) {
-    let address = answering(format!(
-        "HTTP/1.1 {status} X\r\nLocation: http://elsewhere.invalid/\r\nX-Twice: a\r\nX-Twice: b\r\nContent-Length: 2\r\n\r\nhi"
-    ));
-    let answer = get(&format!("http://{address}/")).await.unwrap();
-    assert_eq!(answer.status(), status);
-    assert_eq!(answer.headers().get_all("x-twice").iter().count(), 2);
-    assert_eq!(answer.body(), "hi");
-}
-
-#[tokio::test]
-async fn a_request_goes_out_as_it_is_given() {
-    let (sent, received) = mpsc::channel();
-    let address = serve(move |mut connection| {
-        sent.send(read_head(&mut connection)).unwrap();
-        connection
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .unwrap();
-    });
-    let transport = ReqwestTransport::new().unwrap();
-    for method in [Method::OPTIONS, Method::GET] {
-        let url = format!("http://{address}/a%2Fb?x=%20+&y=a,b;c&z");
-        transport.send(request(method.clone(), &url)).await.unwrap();
-        let head = received.recv().unwrap();
-        let mut lines = head.lines();
-        assert_eq!(
-            lines.next().unwrap(),
-            format!("{method} /a%2Fb?x=%20+&y=a,b;c&z HTTP/1.1")
-        );
-        for line in lines.filter(|line| !line.is_empty()) {
-            let name = line.split(':').next().unwrap().to_ascii_lowercase();
-            assert!(
-                [
-                    "authorization",
-                    "host",
-                    "accept",
-                    "connection",
-                    "content-length"
-                ]
-                .contains(&name.as_str()),
-                "{line}"
-            );
-        }
-    }
-}
-
 /// The texts of an error and of all its causes.
 fn texts(error: &TransportError) -> String {
     let mut text = format!("{error} {error:?}");
@@ -127,79 +74,6 @@ fn texts(error: &TransportError) -> String {
         cause = error.source();
     }
     text
-}
-
-#[rstest]
-#[case::fin_before_headers("", TransportErrorKind::Interrupted)]
-#[case::fin_in_headers("HTTP/1.1 200 OK\r\nConte", TransportErrorKind::Interrupted)]
-#[case::no_http("SSH-2.0-OpenSSH\r\n\r\n", TransportErrorKind::Interrupted)]
-#[case::short_body(
-    "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
-    TransportErrorKind::Body
-)]
-#[case::cut_chunk(
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi",
-    TransportErrorKind::Body
-)]
-#[case::too_large_by_length(
-    "HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n",
-    TransportErrorKind::BodyTooLarge
-)]
-#[case::too_large_by_chunks(
-    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n{:4095}\r\n0\r\n\r\n", ""),
-    TransportErrorKind::BodyTooLarge
-)]
-#[tokio::test]
-async fn a_broken_answer_is_an_error_of_its_kind(
-    #[case] answer: impl Into<Vec<u8>>,
-    #[case] kind: TransportErrorKind,
-) {
-    let address = answering(answer);
-    let error = get(&format!("http://{address}/canary?canary"))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), kind, "{error:?}");
-    assert!(!texts(&error).contains("canary"), "{}", texts(&error));
-}
-
-#[rstest]
-#[case::refused("http://127.0.0.1:1/canary", TransportErrorKind::Connect)]
-#[case::unknown_host("http://canary.invalid/canary", TransportErrorKind::Connect)]
-#[case::other_scheme("ftp://127.0.0.1/canary", TransportErrorKind::InvalidRequest)]
-#[tokio::test]
-async fn a_request_that_cannot_be_sent_is_an_error_of_its_kind(
-    #[case] url: &str,
-    #[case] kind: TransportErrorKind,
-) {
-    let error = get(url).await.unwrap_err();
-    assert_eq!(error.kind(), kind, "{error:?}");
-    assert!(!texts(&error).contains("/canary"), "{}", texts(&error));
-}
-
-#[tokio::test]
-async fn dropping_the_future_closes_the_connection() {
-    let (sent, received) = mpsc::channel();
-    let address = serve(move |mut connection| {
-        read_head(&mut connection);
-        sent.send("asked").unwrap();
-        connection
-            .set_read_timeout(Some(Duration::from_secs(1)))
-            .unwrap();
-        // The end of the connection, or the time limit.
-        let closed = connection.read(&mut [0]).is_ok_and(|read| read == 0);
-        sent.send(if closed { "closed" } else { "open" }).unwrap();
-    });
-    let url = format!("http://{address}/");
-    let asked = tokio::task::spawn_blocking(move || {
-        assert_eq!(received.recv().unwrap(), "asked");
-        received
-    });
-    let received = tokio::select! {
-        answer = get(&url) => panic!("{answer:?}"),
-        received = asked => received.unwrap(),
-    };
-    let end = tokio::task::spawn_blocking(move || received.recv().unwrap()).await;
-    assert_eq!(end.unwrap(), "closed");
 }
 
 #[tokio::test]
@@ -217,8 +91,8 @@ async fn a_client_that_follows_redirects_is_found_out() {
     assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
 }
 
-/// A TLS server for `localhost` that counts the bytes it is sent, and its certificate.
-fn tls_server() -> (SocketAddr, mpsc::Receiver<String>, String) {
+/// A TLS server for `localhost` that nobody trusts. It tells what it is sent.
+fn tls_server() -> (SocketAddr, mpsc::Receiver<String>) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = signing_key.serialize_der().try_into().unwrap();
@@ -232,11 +106,8 @@ fn tls_server() -> (SocketAddr, mpsc::Receiver<String>, String) {
         let session = ServerConnection::new(config.clone()).unwrap();
         let mut stream = StreamOwned::new(session, connection);
         sent.send(read_head(&mut stream)).unwrap();
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
-        stream.conn.send_close_notify();
-        let _ = stream.flush();
     });
-    (address, received, cert.pem())
+    (address, received)
 }
 
 fn transports() -> Vec<ReqwestTransport> {
@@ -250,7 +121,7 @@ fn transports() -> Vec<ReqwestTransport> {
 #[tokio::test]
 async fn an_unknown_authority_is_refused_before_a_byte_of_the_request() {
     for transport in transports() {
-        let (address, received, _) = tls_server();
+        let (address, received) = tls_server();
         let url = format!("https://localhost:{}/canary", address.port());
         let error = transport
             .send(request(Method::GET, &url))
@@ -260,34 +131,6 @@ async fn an_unknown_authority_is_refused_before_a_byte_of_the_request() {
         assert!(!texts(&error).contains("canary"));
         assert_eq!(received.recv().unwrap(), "");
     }
-}
-
-#[tokio::test]
-async fn an_extra_root_is_trusted_and_another_name_is_not() {
-    let (address, received, certificate) = tls_server();
-    let root = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
-    let client = ReqwestTransport::client_builder().tls_certs_merge([root]);
-    let transport = ReqwestTransport::with_client(client.build().unwrap());
-    let url = format!("https://localhost:{}/", address.port());
-    let answer = transport.send(request(Method::GET, &url)).await.unwrap();
-    assert_eq!(answer.body(), "hi");
-    assert!(received.recv().unwrap().starts_with("GET / HTTP/1.1"));
-
-    let url = format!("https://127.0.0.1:{}/", address.port());
-    let error = transport
-        .send(request(Method::GET, &url))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), TransportErrorKind::Tls, "{error:?}");
-}
-
-#[tokio::test]
-async fn a_server_that_speaks_no_tls_is_an_error_of_tls() {
-    let address = answering("HTTP/1.1 400 Bad Request\r\n\r\n");
-    let error = get(&format!("https://localhost:{}/", address.port()))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), TransportErrorKind::Tls, "{error:?}");
 }
 
 /// Runs a test of this file once more, as a program with other environment variables. Inside it this is `None`.
@@ -351,15 +194,4 @@ async fn without_certificates_http_works_and_https_says_what_is_missing() {
     let error = get("https://elsewhere.invalid/").await.unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Tls);
     assert!(texts(&error).contains("ca-certificates"), "{error:?}");
-}
-
-#[test]
-fn outside_a_runtime_nothing_panics() {
-    let transport = ReqwestTransport::new().unwrap();
-    let sent = transport.send(request(Method::GET, "http://127.0.0.1:1/"));
-    let error = futures_lite::future::block_on(sent).unwrap_err();
-    assert_eq!(error.kind(), TransportErrorKind::Runtime);
-    let slept = transport.sleep(Duration::from_millis(1));
-    let error = futures_lite::future::block_on(slept).unwrap_err();
-    assert_eq!(error.kind(), TransportErrorKind::Runtime);
 }

@@ -4,11 +4,15 @@
 //! network and without a clock, for simulations. [`Settings`] say how the account behaves, and a [`Fault`] is something
 //! that goes wrong with one request. The `box-emulator` program is the server by itself, controlled over HTTP.
 //!
+//! [`conformance`] is another matter: the tests that an HTTP transport of `box-longpoll` has to pass.
+//!
 //! It is not affiliated with Box. Its behaviour follows Box's public documentation and the public code of Box's SDKs.
 
 mod account;
 mod answer;
 mod calendar;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod control;
 mod counters;

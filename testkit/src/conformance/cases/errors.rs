@@ -1,0 +1,88 @@
+//! What a failure is called, and what it must not show.
+
+use box_longpoll::{TransportErrorKind, TransportRequest};
+use bytes::Bytes;
+use http::{Method, Request};
+
+use crate::conformance::server::Server;
+use crate::conformance::subject::{Subject, failure, request};
+
+/// A host that nobody knows is [`TransportErrorKind::Connect`].
+pub fn required_an_unknown_host_is_an_error_of_connecting(subject: &Subject) {
+    for scheme in ["http", "https"] {
+        let kind = subject.failure(&format!("{scheme}://unknown.invalid/canary?canary"));
+        assert_eq!(kind, TransportErrorKind::Connect, "over {scheme}");
+    }
+}
+
+/// A scheme that the transport does not speak is [`TransportErrorKind::InvalidRequest`].
+pub fn required_another_scheme_is_an_invalid_request(subject: &Subject) {
+    let kind = subject.failure("ftp://127.0.0.1/canary?canary");
+    assert_eq!(kind, TransportErrorKind::InvalidRequest);
+}
+
+/// So is a URL without a host.
+pub fn required_a_url_without_a_host_is_an_invalid_request(subject: &Subject) {
+    let kind = subject.failure("/canary?canary");
+    assert_eq!(kind, TransportErrorKind::InvalidRequest);
+}
+
+/// What is no HTTP is [`TransportErrorKind::Interrupted`]: the connection gave no answer.
+pub fn required_what_is_no_http_is_an_interruption(subject: &Subject) {
+    for garbage in [
+        "SSH-2.0-OpenSSH_9.2 canary\r\n",
+        "HTTP/1.1 canary OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno header, canary\r\n\r\n",
+        "\0\u{1}canary",
+    ] {
+        let server = Server::answering(garbage);
+        let kind = subject.failure(&server.url("/canary?canary"));
+        assert_eq!(kind, TransportErrorKind::Interrupted, "{garbage:?}");
+    }
+}
+
+/// No error prints a URL's path or query, the name and password in it, or a header of the request or of the answer.
+/// Every case that fails a request on purpose looks into the error; this one tries what else is secret.
+pub fn required_an_error_shows_no_secret(subject: &Subject) {
+    let server =
+        Server::answering("HTTP/1.1 200 OK\r\nX-Canary: canary\r\nContent-Length: 9\r\n\r\nhi");
+    let address = server.url("").replace("http://", "");
+    for url in [
+        format!("http://canary:canary@{address}/"),
+        format!("http://{address}/canary/?token=canary"),
+        format!("http://{address}/%2e%2e/canary%2Fcanary"),
+        format!("https://{address}/canary?canary"),
+    ] {
+        subject.failure(&url);
+    }
+    let mut with_secrets = request(Method::POST, &server.url("/canary"), "canary");
+    for name in ["cookie", "x-api-key", "proxy-authorization"] {
+        let value = "canary".parse().expect("a valid value");
+        with_secrets.headers_mut().insert(name, value);
+    }
+    subject.drive(|client| async move { failure(client.send(with_secrets).await) });
+}
+
+/// What a transport can't send it says, or sends: it never panics.
+pub fn required_unusual_requests_do_no_harm(subject: &Subject) {
+    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let unusual = [
+        Request::builder().method("PURGE").uri(server.url("/")),
+        Request::builder().method("TRACE").uri(server.url("/")),
+        Request::builder().uri(server.url(&format!("/{}", "canary".repeat(2_000)))),
+        Request::builder().uri("http://127.0.0.1:0/canary"),
+        Request::builder().uri("http://[::1%25canary]/canary"),
+        Request::builder().uri("*"),
+        Request::builder().uri("canary.invalid:80"),
+    ];
+    for request in unusual
+        .into_iter()
+        .filter_map(|request| request.body(Bytes::new()).ok())
+    {
+        let request = TransportRequest::new(request, std::time::Duration::from_secs(60), 100);
+        let answer = subject.drive(|client| async move { client.send(request).await });
+        if answer.is_err() {
+            failure(answer);
+        }
+    }
+}

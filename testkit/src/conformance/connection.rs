@@ -1,0 +1,177 @@
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::received::Received;
+use super::server::Note;
+
+/// One connection, as its script sees it. It is closed in good order when the script is through.
+pub(super) struct Connection {
+    /// The first is 0.
+    pub(super) number: usize,
+    stream: BufReader<Stream>,
+    requests: UnboundedSender<Received>,
+    notes: UnboundedSender<Note>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+    /// The script has reset the connection.
+    Gone,
+}
+
+impl Connection {
+    pub(super) fn new(
+        number: usize,
+        socket: TcpStream,
+        config: Option<Arc<ServerConfig>>,
+        requests: UnboundedSender<Received>,
+        notes: UnboundedSender<Note>,
+    ) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        let stream = match config {
+            None => Stream::Plain(socket),
+            Some(config) => {
+                let session = ServerConnection::new(config).map_err(io::Error::other)?;
+                Stream::Tls(Box::new(StreamOwned::new(session, socket)))
+            }
+        };
+        Ok(Self {
+            number,
+            stream: BufReader::new(stream),
+            requests,
+            notes,
+        })
+    }
+
+    /// Reads one request whole, and reports it. `None`: the client ended the connection first.
+    pub(super) fn read_request(&mut self) -> Option<Received> {
+        let received = Received::read(&mut self.stream).ok()??;
+        let _ = self.requests.send(received.clone());
+        Some(received)
+    }
+
+    /// Reads what comes first and says how much that was; over TLS that is what the session let through.
+    pub(super) fn read_first(&mut self) -> usize {
+        self.stream.read(&mut [0; 1024]).unwrap_or(0)
+    }
+
+    /// Writes at once. `false`: the client no longer takes it.
+    pub(super) fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let stream = self.stream.get_mut();
+        stream
+            .write_all(bytes.as_ref())
+            .and_then(|()| stream.flush())
+            .is_ok()
+    }
+
+    /// Writes an answer of this body, after which the connection can be used again.
+    pub(super) fn answer(&mut self, body: &str) -> bool {
+        let length = body.len();
+        self.write(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    /// Writes these bytes once more and once more, `most` at most, as long as the client takes them.
+    pub(super) fn flood(&mut self, bytes: &[u8], most: usize) -> usize {
+        let mut written = 0;
+        while written < most && self.write(bytes) {
+            written += bytes.len();
+        }
+        written
+    }
+
+    pub(super) fn note(&self, note: Note) {
+        let _ = self.notes.send(note);
+    }
+
+    /// Notes whether the client ends the connection within this time, whatever it sends before.
+    pub(super) fn note_end(&mut self, within: Duration) {
+        self.set_read_timeout(within);
+        let end = io::copy(&mut self.stream, &mut io::sink());
+        let open = end.is_err_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            )
+        });
+        self.note(if open { Note::Open } else { Note::Closed });
+    }
+
+    /// Ends the connection with a reset.
+    pub(super) fn reset(&mut self) {
+        if let Some(socket) = self.stream.get_ref().socket() {
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+        *self.stream.get_mut() = Stream::Gone;
+    }
+
+    /// Ends the connection in good order, as far as TCP goes: over TLS the end is not announced.
+    pub(super) fn cut(&mut self) {
+        if let Some(socket) = self.stream.get_ref().socket() {
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Ends the connection in good order.
+    pub(super) fn finish(&mut self) {
+        if let Stream::Tls(stream) = self.stream.get_mut() {
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+        self.cut();
+        // A socket closed with bytes unread resets the connection, and what was written may be lost.
+        self.set_read_timeout(Duration::from_secs(1));
+        let _ = io::copy(&mut self.stream, &mut io::sink());
+    }
+
+    fn set_read_timeout(&self, limit: Duration) {
+        if let Some(socket) = self.stream.get_ref().socket() {
+            let _ = socket.set_read_timeout(Some(limit));
+        }
+    }
+}
+
+impl Stream {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(stream) => Some(&stream.sock),
+            Stream::Gone => None,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+            Stream::Gone => Ok(0),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+            Stream::Gone => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Tls(stream) => stream.flush(),
+            Stream::Plain(_) | Stream::Gone => Ok(()),
+        }
+    }
+}

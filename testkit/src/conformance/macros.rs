@@ -1,0 +1,106 @@
+/// Makes a test of each rule of the [contract](box_longpoll::transport), for a transport.
+///
+/// `conformance_tests!(|setup| …)`, and after it, if need be, `except: [case = "reason", …]` and
+/// `skip: [case = "reason", …]`; see [`conformance`](crate::conformance). A module holds one call. A name that is no case
+/// does not compile:
+///
+/// ```compile_fail,E0425
+/// # use std::sync::Arc;
+/// # fn transport() -> Arc<dyn box_longpoll::HttpTransport> { unimplemented!() }
+/// box_longpoll_testkit::conformance_tests!(|_| transport(), skip: [required_unknown = "no such case"]);
+/// ```
+#[macro_export]
+macro_rules! conformance_tests {
+    (
+        $make:expr
+        $(, except: [$($excepted:ident = $exception:literal),* $(,)?])?
+        $(, skip: [$($skipped:ident = $reason:literal),* $(,)?])?
+        $(,)?
+    ) => {
+        $crate::__conformance_tests!(
+            ($) $make, [$($($excepted = $exception,)*)?], [$($($skipped = $reason,)*)?]
+        );
+    };
+}
+
+/// Defines the macro that makes one case a test. Its first argument is a dollar sign, which one macro can't write into
+/// another.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    (
+        ($d:tt) $make:expr,
+        [$($excepted:ident = $exception:literal,)*],
+        [$($skipped:ident = $reason:literal,)*]
+    ) => {
+        #[allow(dead_code, reason = "there may be no test that is not ignored")]
+        fn conformance_transport(
+            setup: &$crate::conformance::Setup,
+        ) -> ::std::sync::Arc<dyn $crate::conformance::HttpTransport> {
+            $crate::conformance::erase(setup, $make)
+        }
+
+        // An unknown name does not compile.
+        const _: &[fn(&$crate::conformance::Subject)] = &[
+            $($crate::conformance::cases::$excepted,)*
+            $($crate::conformance::cases::$skipped,)*
+        ];
+
+        #[allow(unused_macros, reason = "outside tests nothing is left of what it makes")]
+        macro_rules! conformance_test {
+            $(($excepted) => {
+                mod $excepted {
+                    #[test]
+                    fn excepted() {
+                        $crate::conformance::must_fail(
+                            $crate::conformance::cases::$excepted,
+                            $crate::__conformance_path!("::excepted"),
+                            super::conformance_transport,
+                            $exception,
+                        );
+                    }
+                }
+            };)*
+            $(($skipped) => {
+                #[test]
+                #[ignore = $reason]
+                fn $skipped() {
+                    $crate::__conformance_test!($skipped);
+                }
+            };)*
+            ($d name:ident) => {
+                #[test]
+                fn $d name() {
+                    $crate::__conformance_test!($d name);
+                }
+            };
+        }
+
+        $crate::__conformance_cases!(conformance_test);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_test {
+    ($name:ident) => {
+        let path = $crate::__conformance_path!("::", stringify!($name));
+        let outcome = $crate::conformance::run(
+            $crate::conformance::cases::$name,
+            path,
+            conformance_transport,
+        );
+        if let Err(failure) = outcome {
+            panic!("{}: {failure}", stringify!($name));
+        }
+    };
+}
+
+/// A test's path as its program is told it: without the crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_path {
+    ($($name:tt)*) => {
+        $crate::conformance::without_crate(concat!(module_path!(), $($name)*))
+    };
+}
