@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use http::Response;
 use reqwest::{Client, ClientBuilder, Url};
 
+use super::certificates::NoCertificates;
 use crate::config::is_loopback;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
 
@@ -137,7 +138,7 @@ impl Direct {
 /// A client; on a machine without certificates one that trusts nobody, and so is good for plain `http` alone.
 fn build(
     builder: impl Fn() -> ClientBuilder,
-) -> Result<(Client, Option<NoCertificates>), TransportError> {
+) -> Result<(Client, Option<NoCertificates<reqwest::Error>>), TransportError> {
     match builder().build() {
         Ok(client) => Ok((client, None)),
         Err(error) => match builder().tls_certs_only([]).build() {
@@ -286,24 +287,6 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
 /// Without its URL, which may be a secret.
 fn failure(kind: TransportErrorKind, error: reqwest::Error) -> TransportError {
     TransportError::with_source(kind, error.without_url())
-}
-
-/// Why `https` can't be used on this machine.
-#[derive(Debug)]
-struct NoCertificates(reqwest::Error);
-
-impl fmt::Display for NoCertificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no certificate authorities on this machine: install its ca-certificates package, or name a bundle in SSL_CERT_FILE",
-        )
-    }
-}
-
-impl StdError for NoCertificates {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
-    }
 }
 
 impl fmt::Debug for ReqwestTransport {

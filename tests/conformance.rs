@@ -1,0 +1,134 @@
+//! The transports under the testkit's conformance suite: a module for each.
+
+#[cfg(feature = "reqwest")]
+mod reqwest {
+    use box_longpoll::transports::ReqwestTransport;
+    use box_longpoll_testkit::conformance::Setup;
+    use reqwest::{Certificate, ClientBuilder};
+
+    fn transport(setup: &Setup, builder: ClientBuilder) -> ReqwestTransport {
+        let root = Certificate::from_pem(setup.ca_pem().as_bytes()).unwrap();
+        let client = builder.tls_certs_merge([root]).no_proxy().build();
+        ReqwestTransport::with_client(client.unwrap())
+    }
+
+    mod rustls {
+        use super::ReqwestTransport;
+
+        box_longpoll_testkit::conformance_tests!(
+            |setup| super::transport(setup, ReqwestTransport::client_builder()),
+            except: [
+                optional_works_inside_a_blocked_runtime = "the runtime that drives its sockets stands still",
+            ],
+        );
+    }
+
+    #[cfg(feature = "reqwest-native-tls")]
+    mod native_tls {
+        use super::ReqwestTransport;
+
+        box_longpoll_testkit::conformance_tests!(
+            |setup| super::transport(setup, ReqwestTransport::client_builder().tls_backend_native()),
+            except: [
+                optional_works_inside_a_blocked_runtime = "the runtime that drives its sockets stands still",
+            ],
+            skip: [
+                optional_a_body_cut_out_of_tls_is_an_error = "depends on the platform: with OpenSSL it is not noticed",
+                required_answers_may_be_held_for_minutes = "the same client is asked with rustls",
+            ],
+        );
+    }
+}
+
+#[cfg(feature = "isahc")]
+mod isahc {
+    use box_longpoll::transports::IsahcTransport;
+    use box_longpoll_testkit::conformance::Setup;
+    use isahc::config::Configurable;
+    use isahc::tls::{TlsConfig, TrustStore};
+
+    fn transport(setup: &Setup) -> IsahcTransport {
+        let roots = TrustStore::builder().certificate_from_pem(setup.ca_pem());
+        let tls = TlsConfig::builder().trust_store(roots.build()).build();
+        let client = IsahcTransport::client_builder().tls_config(tls).proxy(None);
+        IsahcTransport::with_client(client.build().unwrap())
+    }
+
+    box_longpoll_testkit::conformance_tests!(
+        transport,
+        except: [
+            optional_dropping_a_request_closes_its_connection_at_once = "isahc looks for the drop when something arrives",
+            optional_a_body_cut_out_of_tls_is_an_error = "curl loses an answer right before an end of TCP without one of TLS",
+            required_headers_are_sent_as_given = "isahc sends visible ASCII only",
+            required_nothing_else_is_sent = "a POST without a Content-Type gets an empty one",
+            required_the_target_is_sent_byte_for_byte = "a path that curl would capitalise is refused",
+        ],
+    );
+}
+
+#[cfg(feature = "surf-native-tls")]
+mod surf {
+    use box_longpoll::transports::SurfTransport;
+    use box_longpoll_testkit::conformance::Setup;
+
+    fn transport(setup: &Setup) -> SurfTransport {
+        SurfTransport::with_root_certificates([setup.ca_pem().as_bytes()]).unwrap()
+    }
+
+    box_longpoll_testkit::conformance_tests!(
+        transport,
+        except: [
+            optional_interim_answers_are_passed_over = "async-h1 takes the first answer for the last",
+            optional_long_headers_come_back = "async-h1 stops at 8 KB",
+            optional_reuses_connections = "surf would give a dropped request's connection to the next one",
+            optional_the_version_of_an_answer_is_told = "async-h1 knows HTTP/1.1 only",
+            optional_a_body_cut_out_of_tls_is_an_error = "async-h1 reads no body that ends with the connection",
+            required_a_body_may_end_with_the_connection = "async-h1 reads none; it is called Interrupted",
+            required_a_chunked_body_is_whole = "async-h1 knows no chunk extensions",
+            required_a_header_that_is_no_utf8_comes_back = "async-h1 refuses it",
+            required_a_status_is_an_answer = "http-types has a list of statuses",
+            required_headers_are_sent_as_given = "http-types holds ASCII only",
+            required_http_1_0_is_understood = "async-h1 knows HTTP/1.1 only",
+            required_the_cap_holds_for_a_body_without_a_length = "async-h1 reads none; it is called Interrupted",
+        ],
+    );
+}
+
+#[cfg(all(feature = "surf", not(feature = "surf-native-tls")))]
+mod surf {
+    use box_longpoll::transports::SurfTransport;
+    use box_longpoll_testkit::conformance::Setup;
+
+    fn transport(_: &Setup) -> SurfTransport {
+        SurfTransport::new().unwrap()
+    }
+
+    box_longpoll_testkit::conformance_tests!(
+        transport,
+        except: [
+            optional_interim_answers_are_passed_over = "async-h1 takes the first answer for the last",
+            optional_long_headers_come_back = "async-h1 stops at 8 KB",
+            optional_reuses_connections = "surf would give a dropped request's connection to the next one",
+            optional_the_version_of_an_answer_is_told = "async-h1 knows HTTP/1.1 only",
+            required_a_body_may_end_with_the_connection = "async-h1 reads none; it is called Interrupted",
+            required_a_chunked_body_is_whole = "async-h1 knows no chunk extensions",
+            required_a_header_that_is_no_utf8_comes_back = "async-h1 refuses it",
+            required_a_status_is_an_answer = "http-types has a list of statuses",
+            required_headers_are_sent_as_given = "http-types holds ASCII only",
+            required_http_1_0_is_understood = "async-h1 knows HTTP/1.1 only",
+            required_the_cap_holds_for_a_body_without_a_length = "async-h1 reads none; it is called Interrupted",
+        ],
+        skip: [
+            optional_a_body_cut_out_of_tls_is_an_error = "needs the feature surf-native-tls",
+            required_a_certificate_of_another_name_is_refused = "needs the feature surf-native-tls",
+            required_a_given_root_is_trusted = "needs the feature surf-native-tls",
+            required_a_handshake_cut_short_is_no_interruption = "needs the feature surf-native-tls",
+            required_a_server_without_tls_is_an_error_of_tls = "needs the feature surf-native-tls",
+            required_an_expired_certificate_is_refused = "needs the feature surf-native-tls",
+            required_an_unknown_authority_is_refused = "needs the feature surf-native-tls",
+            required_an_unknown_host_is_an_error_of_connecting = "needs the feature surf-native-tls",
+            required_failures_over_tls_have_the_same_kinds = "needs the feature surf-native-tls",
+            required_whole_bodies_over_tls_are_whole = "needs the feature surf-native-tls",
+        ],
+    );
+}

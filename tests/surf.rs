@@ -1,0 +1,96 @@
+//! What is the surf transport's own: the feature that `https` needs, and the faults of surf it keeps from its users.
+
+#![cfg(feature = "surf")]
+
+mod scripted;
+
+use std::io::Write;
+use std::sync::mpsc;
+
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::{TransportError, TransportErrorKind};
+use box_longpoll::transports::SurfTransport;
+use bytes::Bytes;
+use futures_lite::future::block_on;
+use http::{Method, Response};
+use rstest::rstest;
+use scripted::{answering, read_head, request, serve, texts};
+
+fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
+    let transport = SurfTransport::new().unwrap();
+    block_on(transport.send(request(Method::GET, url)))
+}
+
+#[cfg(not(feature = "surf-native-tls"))]
+#[test]
+fn https_without_its_feature_names_the_feature() {
+    let error = get("https://127.0.0.1:1/canary").unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
+    assert!(texts(&error).contains("surf-native-tls"), "{error:?}");
+    assert!(!texts(&error).contains("canary"), "{error:?}");
+}
+
+#[cfg(feature = "surf-native-tls")]
+#[test]
+fn a_root_that_is_no_certificate_is_refused() {
+    let error = SurfTransport::with_root_certificates([&b"none"[..]]).unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Tls);
+}
+
+#[rstest]
+#[case::close_delimited("HTTP/1.1 200 OK\r\n\r\nhi")]
+#[case::other_encoding("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nhi")]
+#[case::interim("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")]
+#[case::panicking("HTTP/1.1 200 OK\r\nX: \u{e9}\r\nContent-Length: 2\r\n\r\nhi")]
+fn an_answer_that_surf_cannot_read_is_an_interruption(#[case] answer: &'static str) {
+    let server = answering(answer);
+    let error = get(&format!("http://{server}/canary")).unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
+    assert!(!texts(&error).contains("canary"), "{error:?}");
+}
+
+#[test]
+fn no_header_is_made_up() {
+    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let answer = get(&format!("http://{server}/")).unwrap();
+    let names: Vec<_> = answer.headers().keys().collect();
+    assert_eq!(names, ["content-length"]);
+}
+
+/// async-h1 alone waits here until the client's patience ends.
+#[test]
+fn a_chunked_body_may_end_in_two_pieces() {
+    let (go_on, next) = mpsc::channel();
+    let server = serve(move |mut connection| {
+        connection.set_nodelay(true).unwrap();
+        read_head(&mut connection);
+        let body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r";
+        connection.write_all(body.as_bytes()).unwrap();
+        next.recv().unwrap();
+        connection.write_all(b"\n").unwrap();
+        // The connection stays open: its end would wake the reader too.
+        read_head(&mut connection);
+    });
+    let transport = SurfTransport::new().unwrap();
+    let url = format!("http://{server}/");
+    let answer = block_on(async {
+        let asked = async { transport.send(request(Method::GET, &url)).await };
+        // Nothing tells when the first piece has been read; were the pause too short, the test would merely see less.
+        let pause = async {
+            let pause = std::time::Duration::from_millis(100);
+            transport.sleep(pause).await.unwrap();
+            go_on.send(()).unwrap();
+        };
+        futures_lite::future::zip(asked, pause).await.0
+    });
+    assert_eq!(answer.unwrap().body(), "hi");
+}
+
+#[rstest]
+#[case::dots("/a/../b")]
+#[case::quote("/?a='b'")]
+#[case::braces("/{a}")]
+fn a_url_that_surf_would_change_is_refused(#[case] path: &str) {
+    let error = get(&format!("http://127.0.0.1:1{path}")).unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
+}

@@ -1,0 +1,279 @@
+//! `isahc` on any executor.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_io::AsyncRead;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use isahc::config::{Configurable, RedirectPolicy};
+use isahc::error::ErrorKind;
+use isahc::{AsyncBody, HttpClient, HttpClientBuilder};
+use tracing::dispatcher::{self, Dispatch};
+use tracing::subscriber::NoSubscriber;
+use url::Url;
+
+use super::body;
+use super::certificates::NoCertificates;
+use crate::config::is_loopback;
+use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
+
+/// Long enough for a distant host and a slow handshake; the next server is tried after it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A held poll is silent for ten minutes; curl starts to probe after a minute, and gives up after nine probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// curl takes zero for no limit at all.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// [`isahc`](https://docs.rs/isahc), that is curl, on any executor or on none.
+///
+/// Choose it where the application doesn't run on tokio, for instance on smol. A held poll costs some 15 KB (40 KB with
+/// TLS); all of them share one thread. TLS is rustls, with the operating system's certificates. On a machine without
+/// any, `http` works and `https` fails with [`TransportErrorKind::Tls`] and a source that says what is missing.
+///
+/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, but never for loopback. No
+/// redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/2 where the
+/// server offers it.
+///
+/// # More than a thousand streams
+///
+/// The curl that is built with isahc waits by `select()`, which can't see a descriptor numbered 1,024 or more. From
+/// there on requests fail with [`TransportErrorKind::Connect`]. Build with `CFLAGS=-DHAVE_POLL` in the environment, and
+/// curl waits by `poll()`, which sees them all.
+///
+/// # Exceptions to the contract
+///
+/// - A dropped request's socket stays open until its answer begins or its [timeout](TransportRequest::timeout) has
+///   passed: isahc looks for the drop only when something arrives. The answer goes nowhere, and the connection isn't
+///   used again.
+/// - A request without a body that meets a kept connection which the server has just closed is sent again, by curl
+///   itself. One with a body is sent once: [`TransportErrorKind::Interrupted`].
+/// - A header value with other than visible ASCII, and a path with dot segments or with small letters in its
+///   percent-encoding, which curl would change, are refused as [`TransportErrorKind::InvalidRequest`].
+/// - A POST with a body but no `Content-Type` gets an empty one: curl would else call it a form.
+/// - curl takes headers that are cut short for whole ones. An empty answer of success in HTTP/1.1 is therefore
+///   [`TransportErrorKind::Interrupted`], unless it has a `Content-Length` or is a 204.
+/// - isahc tells of an answer when the first byte of its body is there: where none comes, an answer announced as too
+///   large is [`TransportErrorKind::Body`].
+/// - Where a server ends TCP right behind its answer, and does not end TLS, curl may lose the answer:
+///   [`TransportErrorKind::Interrupted`].
+///
+/// # Logs
+///
+/// isahc traces its requests, headers included. While it is called the `tracing` subscriber is therefore set aside. Where
+/// none is set, and some crate switches on the feature `log` of `tracing`, that can't be done: let no logger show
+/// `isahc` below `info` then.
+///
+/// Cloning is cheap, and clones share connections.
+#[derive(Clone)]
+pub struct IsahcTransport {
+    client: HttpClient,
+}
+
+impl IsahcTransport {
+    /// A transport of its own.
+    ///
+    /// # Errors
+    ///
+    /// When isahc can't start its thread.
+    pub fn new() -> Result<Self, TransportError> {
+        let client = Self::client_builder()
+            .build()
+            .map_err(|error| TransportError::with_source(TransportErrorKind::Other, error))?;
+        Ok(Self::with_client(client))
+    }
+
+    /// A transport over a client of yours.
+    ///
+    /// Make it from [`client_builder`](Self::client_builder), or keep what that sets. Redirects, decompression, timeouts
+    /// and the proxy for loopback are set for each request, whatever the client says; a `low_speed_timeout` or a cookie
+    /// jar of the client's breaks the [contract](crate::transport).
+    #[must_use]
+    pub fn with_client(client: HttpClient) -> Self {
+        Self { client }
+    }
+
+    /// An isahc builder with what the [contract](crate::transport) wants, to add to: extra roots, a proxy, fixed addresses.
+    pub fn client_builder() -> HttpClientBuilder {
+        HttpClient::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(KEEPALIVE_INTERVAL)
+    }
+}
+
+#[async_trait]
+impl HttpTransport for IsahcTransport {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let max_body = request.max_body();
+        let timeout = request.timeout().max(MIN_TIMEOUT);
+        let request = request.into_request();
+        let head = *request.method() == Method::HEAD;
+        let request = prepare(request, timeout)?;
+        let given = unseen(async { self.client.send_async(request).await })
+            .await
+            .map_err(failure_before_headers)?;
+        let (given, body) = given.into_parts();
+        // curl holds the body against its length.
+        let body = body::read(body, None, max_body).await?;
+        let mut answer = Response::new(body);
+        *answer.status_mut() = given.status;
+        *answer.version_mut() = given.version;
+        *answer.headers_mut() = given.headers;
+        if !head && may_be_cut(&answer) {
+            return Err(TransportError::with_source(
+                TransportErrorKind::Interrupted,
+                "an empty answer that doesn't say it is: to curl, headers cut short are one",
+            ));
+        }
+        Ok(answer)
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        async_io::Timer::after(duration).await;
+        Ok(())
+    }
+}
+
+fn prepare(
+    request: Request<Bytes>,
+    timeout: Duration,
+) -> Result<Request<AsyncBody>, TransportError> {
+    let refused = |why: &'static str| {
+        Err(TransportError::with_source(
+            TransportErrorKind::InvalidRequest,
+            why,
+        ))
+    };
+    let (parts, body) = request.into_parts();
+    let Ok(url) = Url::parse(&parts.uri.to_string()) else {
+        return refused("no URL");
+    };
+    if !["http", "https"].contains(&url.scheme()) {
+        return refused("neither http nor https");
+    }
+    if would_change(parts.uri.path()) {
+        return refused("curl would change the path");
+    }
+    if parts.headers.values().any(|value| value.to_str().is_err()) {
+        return refused("isahc sends header values of visible ASCII only");
+    }
+    let mut builder = Request::builder()
+        .method(parts.method)
+        .uri(parts.uri)
+        .timeout(timeout)
+        .redirect_policy(RedirectPolicy::None)
+        .automatic_decompression(false)
+        .expect_continue(false);
+    if is_loopback(&url) {
+        builder = builder.proxy(None);
+    }
+    let body = match body.len() {
+        0 => AsyncBody::empty(),
+        length => AsyncBody::from_reader_sized(Once(body), length as u64),
+    };
+    let mut request = builder
+        .body(body)
+        .map_err(|error| TransportError::with_source(TransportErrorKind::InvalidRequest, error))?;
+    *request.headers_mut() = parts.headers;
+    if request.method() == Method::POST && !request.body().is_empty() {
+        // Without one, curl would call the body a form.
+        let unnamed = HeaderValue::from_static("");
+        request.headers_mut().entry(CONTENT_TYPE).or_insert(unnamed);
+    }
+    Ok(request)
+}
+
+/// A body that can't be rewound, so that curl can't send it a second time.
+struct Once(Bytes);
+
+impl AsyncRead for Once {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        chunk: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let length = chunk.len().min(self.0.len());
+        chunk[..length].copy_from_slice(&self.0.split_to(length));
+        Poll::Ready(Ok(length))
+    }
+}
+
+/// Whether the answer is a success without the body that it should have.
+fn may_be_cut(answer: &Response<Bytes>) -> bool {
+    answer.body().is_empty()
+        && answer.status().is_success()
+        && answer.status() != StatusCode::NO_CONTENT
+        && answer.version() < Version::HTTP_2
+        && !answer.headers().contains_key(CONTENT_LENGTH)
+}
+
+/// Whether curl would write the path another way: it resolves dot segments, and capitalises percent-encoding.
+fn would_change(path: &str) -> bool {
+    let escapes = path.split('%').skip(1);
+    path.split('/').any(is_dots)
+        || escapes
+            .flat_map(|escape| escape.bytes().take(2))
+            .any(|digit| digit.is_ascii_lowercase())
+}
+
+/// Whether the segment means this directory or the one above, written out or percent-encoded.
+fn is_dots(segment: &str) -> bool {
+    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+    plain == "." || plain == ".."
+}
+
+/// Runs isahc's part of the work without the subscriber, which would be shown URLs and headers.
+///
+/// The silent one is registered: else a callsite that everybody wants wouldn't ask whether the current one does.
+async fn unseen<T>(work: impl Future<Output = T>) -> T {
+    static SILENT: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| {
+        // Setting one where none was would end `tracing`'s own fallback to `log`, for the whole program.
+        if dispatcher::has_been_set() {
+            dispatcher::with_default(&SILENT, || work.as_mut().poll(cx))
+        } else {
+            work.as_mut().poll(cx)
+        }
+    })
+    .await
+}
+
+/// What an error means that came before the answer's headers, or before its first byte of body.
+fn failure_before_headers(error: isahc::Error) -> TransportError {
+    let cause = error.source().and_then(<dyn StdError>::downcast_ref);
+    let curl_says = |is: fn(&curl::Error) -> bool| cause.is_some_and(is);
+    let kind = match error.kind() {
+        ErrorKind::InvalidRequest => TransportErrorKind::InvalidRequest,
+        ErrorKind::BadClientCertificate
+        | ErrorKind::BadServerCertificate
+        | ErrorKind::InvalidTlsConfiguration
+        | ErrorKind::TlsEngine => TransportErrorKind::Tls,
+        _ if curl_says(curl::Error::is_ssl_connect_error) => TransportErrorKind::Tls,
+        // curl knows the server's address once it is connected.
+        _ if error.remote_addr().is_none() => TransportErrorKind::Connect,
+        ErrorKind::Timeout => TransportErrorKind::Timeout,
+        _ if curl_says(curl::Error::is_partial_file) => TransportErrorKind::Body,
+        _ => TransportErrorKind::Interrupted,
+    };
+    if curl_says(curl::Error::is_ssl_cacert_badfile) {
+        TransportError::with_source(kind, NoCertificates(error))
+    } else {
+        TransportError::with_source(kind, error)
+    }
+}
+
+impl fmt::Debug for IsahcTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IsahcTransport").finish_non_exhaustive()
+    }
+}
