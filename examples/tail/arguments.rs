@@ -1,10 +1,14 @@
 //! What the program is asked to do.
 
 use std::env::{self, VarError};
+use std::sync::Arc;
 
-use box_longpoll::{StartAt, StreamType};
+use box_longpoll::{HttpTransport, StartAt, StreamType, TransportError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
+
+use crate::backend::Backend;
+use crate::batches::Facade;
 
 /// Box's own largest page.
 const MAX_PAGE: u32 = 500;
@@ -36,6 +40,15 @@ pub(crate) struct Arguments {
     /// Writes each event as Box's own JSON, on one line
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// The HTTP library, of those that are compiled in; without this the first of them
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
+
+    /// Follows with the client for programs without async
+    #[cfg(feature = "blocking")]
+    #[arg(long)]
+    blocking: bool,
 }
 
 /// The stream types that Box has long polling for.
@@ -78,6 +91,35 @@ impl Arguments {
                 "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any)",
             ),
         }
+    }
+
+    /// What carries the requests. Ends the program where no HTTP library is compiled in.
+    pub(crate) fn transport(&self) -> Result<Arc<dyn HttpTransport>, TransportError> {
+        let first = Backend::value_variants().first().copied();
+        match self.backend.or(first).map(Backend::transport) {
+            Some(transport) => transport,
+            None => usage_error(
+                "no HTTP library is compiled in: build with --features reqwest, surf, or isahc",
+            ),
+        }
+    }
+
+    #[cfg(feature = "blocking")]
+    pub(crate) fn facade(&self) -> Facade {
+        if self.blocking {
+            Facade::Blocking
+        } else {
+            Facade::Async
+        }
+    }
+
+    #[cfg(not(feature = "blocking"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "with the blocking client there is a choice"
+    )]
+    pub(crate) fn facade(&self) -> Facade {
+        Facade::Async
     }
 
     /// Pages hold no more events than are wanted. With larger ones a program that asks for a few events again and

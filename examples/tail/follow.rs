@@ -4,10 +4,11 @@ use std::future::pending;
 use std::io;
 use std::pin::pin;
 
-use box_longpoll::{BatchStream, Error, HttpTransport};
+use box_longpoll::Error;
 use tokio::select;
 use tokio::signal::ctrl_c;
 
+use crate::batches::Batches;
 use crate::output::{Output, Shown};
 use crate::report::Report;
 
@@ -26,11 +27,7 @@ pub(crate) enum End {
 }
 
 /// Shows batch after batch. A batch's position is told when its events are out, and before the next is asked for.
-pub(crate) async fn follow<T: HttpTransport>(
-    mut batches: BatchStream<T>,
-    output: &mut Output,
-    report: &mut Report,
-) -> End {
+pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &mut Report) -> End {
     let mut handle = batches.handle();
     let mut interrupted = pin!(interrupted());
     loop {
@@ -40,7 +37,7 @@ pub(crate) async fn follow<T: HttpTransport>(
             biased;
             () = &mut interrupted => return End::Interrupted,
             item = batches.next() => {
-                report.position(batches.position());
+                report.position(batches.position().as_ref());
                 let batch = match item {
                     Some(Ok(batch)) => batch,
                     Some(Err(error)) => return End::Stopped(error),

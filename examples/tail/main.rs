@@ -1,6 +1,8 @@
 #![doc = include_str!("about.txt")]
 
 mod arguments;
+mod backend;
+mod batches;
 mod follow;
 mod line;
 mod output;
@@ -10,7 +12,6 @@ mod report;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, LongPollClient};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser as _;
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
 }
 
 async fn tail(arguments: Arguments) -> ExitCode {
+    let transport = match arguments.transport() {
+        Ok(transport) => transport,
+        Err(error) => return failure(&format!("HTTP can't be set up: {error}")),
+    };
     let (token, fake_box) = match arguments.account() {
         Account::Real(token) => (token, None),
         Account::Demo => {
@@ -56,24 +61,24 @@ async fn tail(arguments: Arguments) -> ExitCode {
             ("demo".into(), Some(fake_box))
         }
     };
-    let transport = match ReqwestTransport::new() {
-        Ok(transport) => transport,
-        Err(error) => return failure(&format!("HTTP can't be set up: {error}")),
-    };
     let api = match &fake_box {
         Some(fake_box) => Some(fake_box.origin()),
         None => arguments.api.as_deref(),
     };
-    let mut builder = LongPollClient::builder()
+    let mut settings = LongPollClient::builder()
         .stream_type(arguments.stream_type.into())
         .page_limit(arguments.page_limit())
         .realtime_hosts(realtime_hosts::realtime_hosts(api));
     if let Some(api) = api {
-        builder = builder.api_origin(api);
+        settings = settings.api_origin(api);
     }
-    let client = AccessToken::new(token).and_then(|token| builder.build(transport, token));
-    let client = match client {
-        Ok(client) => client,
+    let start = arguments.from.clone();
+    let batches = AccessToken::new(token).and_then(|token| {
+        let facade = arguments.facade();
+        facade.batches(settings, transport, token, start.clone())
+    });
+    let batches = match batches {
+        Ok(batches) => batches,
         Err(error) => usage_error(&error.to_string()),
     };
 
@@ -83,8 +88,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Format::Readable(Line::new(in_colour()))
     };
     let mut output = Output::new(format, arguments.count);
-    let mut report = Report::new(arguments.from.clone());
-    let batches = client.batches(arguments.from);
+    let mut report = Report::new(start);
     match follow(batches, &mut output, &mut report).await {
         End::Counted | End::ReaderGone => ExitCode::SUCCESS,
         End::Interrupted => {

@@ -1,5 +1,9 @@
 //! The example `tail`, as a program.
 
+#![cfg(any(feature = "reqwest", feature = "surf", feature = "isahc"))]
+
+#[cfg(feature = "blocking")]
+mod blocking;
 mod program;
 #[path = "../../examples/tail/realtime_hosts.rs"]
 mod realtime_hosts;
@@ -13,7 +17,7 @@ use std::time::{Duration, Instant};
 use box_longpoll::RealtimeHosts;
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 
-use crate::program::{Ended, PATIENCE, TOKEN, Tail};
+use crate::program::{BACKENDS, CLIENTS, Ended, PATIENCE, TOKEN, Tail};
 
 #[test]
 fn twenty_events_come_without_anything_to_set_up() {
@@ -86,7 +90,10 @@ fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() 
     let mut written = Written::default();
     let mut kills = 0;
     while kills < KILLS || server.event_ids(TOKEN).len() < EVENTS {
-        let mut tail = Tail::of(&server, &["--json", "--from", &from]);
+        let backend = rng.choice(BACKENDS).expect("there is one");
+        let client = rng.choice(CLIENTS).expect("there is one");
+        let arguments = ["--json", "--from", &from, "--backend", backend];
+        let mut tail = Tail::of(&server, &[&arguments, *client].concat());
         if rng.bool() {
             tail.read_events(rng.usize(..100));
         } else {
@@ -282,6 +289,40 @@ fn a_few_events_at_a_time_go_through_all() {
         from = ended.position().unwrap().to_owned();
     }
     assert_eq!(ids, server.event_ids(TOKEN));
+}
+
+#[test]
+fn each_backend_that_is_compiled_in_follows() {
+    for backend in BACKENDS {
+        for client in CLIENTS {
+            follows(&[&["--backend", backend], *client].concat());
+        }
+    }
+}
+
+#[track_caller]
+fn follows(arguments: &[&str]) {
+    println!("{arguments:?}");
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 2);
+    let all = ["--json", "--from", "oldest", "--count", "5"];
+    let mut tail = Tail::of(&server, &[&all, arguments].concat());
+    tail.read_events(2);
+    tail.wait_for_report(|line| line == "listening");
+    server.append(TOKEN, 3);
+    let ended = tail.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.ids(), server.event_ids(TOKEN));
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(ended.position(), Some(&*newest));
+}
+
+#[test]
+fn another_backend_is_refused_with_those_there_are() {
+    let ended = Tail::start(&["--backend", "carrier-pigeon"]).end();
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let said = ended.reports.join("\n");
+    assert!(BACKENDS.iter().all(|name| said.contains(name)), "{said}");
 }
 
 #[test]

@@ -18,6 +18,23 @@ pub(crate) const TOKEN: &str = "a-token-that-nobody-may-see";
 /// No line takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The HTTP libraries that are compiled in, as the program names them.
+pub(crate) const BACKENDS: &[&str] = &[
+    #[cfg(feature = "reqwest")]
+    "reqwest",
+    #[cfg(feature = "surf")]
+    "surf",
+    #[cfg(feature = "isahc")]
+    "isahc",
+];
+
+/// The arguments that choose between the clients that are compiled in.
+pub(crate) const CLIENTS: &[&[&str]] = &[
+    &[],
+    #[cfg(feature = "blocking")]
+    &["--blocking"],
+];
+
 /// The program, running. It is killed when this is dropped.
 pub(crate) struct Tail {
     pub(crate) child: Child,
@@ -201,7 +218,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let program = profile
         .join("examples/tail")
         .with_extension(std::env::consts::EXE_EXTENSION);
-    if !is_up_to_date(&program) {
+    if !is_up_to_date(&program) || !has_what_this_test_has(&program) {
         build(profile);
     }
     program
@@ -216,16 +233,32 @@ fn is_up_to_date(program: &Path) -> bool {
     made.is_some() && sources.all(|source| changed(source).is_some_and(|at| Some(at) <= made))
 }
 
+/// Whether the program was built with the features that this test was built with.
+fn has_what_this_test_has(program: &Path) -> bool {
+    let mut names = BACKENDS.iter().chain(CLIENTS.iter().copied().flatten());
+    let help = Command::new(program).arg("--help").output();
+    help.is_ok_and(|help| {
+        let help = String::from_utf8_lossy(&help.stdout);
+        names.all(|name| help.contains(name))
+    })
+}
+
 fn build(profile: &Path) {
     let target = profile.parent().expect("profiles lie in the target folder");
+    let mut features = BACKENDS.to_vec();
+    if CLIENTS.len() > 1 {
+        features.push("blocking");
+    }
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["build", "--example", "tail", "--target-dir"])
+        .args(["build", "--example", "tail", "--no-default-features"])
+        .args(["--features", &features.join(",")])
+        .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
     let built = cargo.status().is_ok_and(|status| status.success());
-    assert!(built, "run `cargo build --example tail` first");
+    assert!(built, "the program can't be built");
 }

@@ -1,0 +1,38 @@
+//! Follows a Box account without async.
+//!
+//! Without an access token in `BOX_ACCESS_TOKEN` the account is one of a fake Box that lives inside the program.
+
+use std::env;
+use std::error::Error;
+use std::io;
+
+use box_longpoll::blocking::LongPollClient;
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, LongPollClientBuilder, RealtimeHosts, StartAt};
+use box_longpoll_testkit::{EmulatorServer, Settings};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Trouble that will pass is no error: it is logged, and shows in the stream's status.
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let transport = ReqwestTransport::new()?;
+    if let Ok(token) = env::var("BOX_ACCESS_TOKEN") {
+        let client = LongPollClient::new(transport, AccessToken::new(token)?);
+        return follow(&client);
+    }
+    let fake_box = EmulatorServer::start_with(Settings {
+        rate: 4.0,
+        ..Settings::default()
+    });
+    let client = LongPollClientBuilder::default()
+        .api_origin(fake_box.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build_blocking(transport, AccessToken::new("demo")?)?;
+    follow(&client)
+}
+
+fn follow(client: &LongPollClient<ReqwestTransport>) -> Result<(), Box<dyn Error>> {
+    for event in client.events(StartAt::Now) {
+        println!("{}", event?.raw());
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Follows a Box account over an HTTP library that `box-longpoll` knows nothing of.
+//!
+//! The library is hyper-util's client, and `transport.rs` is all it takes. Without an access token in `BOX_ACCESS_TOKEN`
+//! the account is one of a fake Box that lives inside the program.
+
+mod transport;
+
+use std::env;
+use std::error::Error;
+use std::io;
+
+use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt};
+use box_longpoll_testkit::{EmulatorServer, Settings};
+use clap::Parser;
+
+use self::transport::HyperTransport;
+
+/// Follows a Box account over hyper-util's client
+#[derive(Parser)]
+struct Arguments {
+    /// Ends after N events
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    count: usize,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    // Trouble that will pass is no error: it is logged, and shows in the stream's status.
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let transport = HyperTransport::new([])?;
+    if let Ok(token) = env::var("BOX_ACCESS_TOKEN") {
+        let client = LongPollClient::new(transport, AccessToken::new(token)?);
+        return follow(&client, arguments.count).await;
+    }
+    let fake_box = EmulatorServer::start_with(Settings {
+        rate: 4.0,
+        ..Settings::default()
+    });
+    let client = LongPollClient::builder()
+        .api_origin(fake_box.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build(transport, AccessToken::new("demo")?)?;
+    follow(&client, arguments.count).await
+}
+
+async fn follow(
+    client: &LongPollClient<HyperTransport>,
+    count: usize,
+) -> Result<(), Box<dyn Error>> {
+    let mut events = client.events(StartAt::Now);
+    for _ in 0..count {
+        let Some(event) = events.next().await else {
+            break;
+        };
+        println!("{}", event?.raw());
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! hyper-util's client as a transport, to copy and change. What a transport promises stands in `box_longpoll::transport`.
+
+use std::error::Error as _;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::transport::{
+    HttpTransport, TransportError, TransportErrorKind, TransportRequest,
+};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Response, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder as RuntimeBuilder, Handle};
+use tower::timeout::Timeout;
+use tower::timeout::error::Elapsed;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service};
+
+/// For the name, the connection and the TLS handshake together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// What hyper-util gives for a name that isn't found and a connection that isn't made; it has no name of its own.
+type TcpError = <HttpConnector as Service<Uri>>::Error;
+
+type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
+/// hyper-util on tokio, with rustls. HTTP/1.1, no proxy.
+pub(crate) struct HyperTransport {
+    client: Client<Connector, Full<Bytes>>,
+}
+
+impl HyperTransport {
+    /// Trusts the operating system's certificate authorities, and these: a company's own, for instance.
+    pub(crate) fn new(
+        more_authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, TransportError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(more_authorities);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TransportError::with_source(TransportErrorKind::Tls, error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let connector = Connector::new(Timeout::new(connector, CONNECT_TIMEOUT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self { client })
+    }
+
+    /// This client knows of no redirects, and to it any status is an answer.
+    async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let max_body = request.max_body();
+        let request = request.into_request();
+        if !matches!(request.uri().scheme_str(), Some("http" | "https")) {
+            return Err(TransportError::new(TransportErrorKind::InvalidRequest));
+        }
+        let answer = self.client.request(request.map(Full::new)).await;
+        read(answer.map_err(before_the_answer)?, max_body).await
+    }
+}
+
+#[async_trait]
+impl HttpTransport for HyperTransport {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        in_tokio(self.exchange(request)).await?
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        in_tokio(async move { tokio::time::sleep(duration).await }).await
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        let runtime = RuntimeBuilder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))?;
+        runtime.block_on(work);
+        // A name that is still being looked up can't be hurried.
+        runtime.shutdown_background();
+        Ok(())
+    }
+}
+
+/// Does what needs tokio with its timers and I/O. Without these it panics: there is no way to ask for them.
+async fn in_tokio<T>(work: impl Future<Output = T>) -> Result<T, TransportError> {
+    const LACKING: &str = "a panic, as of a tokio runtime that was built without enable_all";
+    let wrong_place = |source| TransportError::with_source(TransportErrorKind::Runtime, source);
+    Handle::try_current().map_err(|error| wrong_place(BoxError::from(error)))?;
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    outcome.map_err(|_| wrong_place(LACKING.into()))
+}
+
+/// The whole body, of which no more is kept than may be.
+async fn read(
+    answer: Response<Incoming>,
+    max_body: usize,
+) -> Result<Response<Bytes>, TransportError> {
+    let (head, body) = answer.into_parts();
+    if body.size_hint().lower() > max_body as u64 {
+        return Err(TransportError::new(TransportErrorKind::BodyTooLarge));
+    }
+    match Limited::new(body, max_body).collect().await {
+        Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(TransportError::new(TransportErrorKind::BodyTooLarge))
+        }
+        Err(error) => Err(TransportError::with_source(TransportErrorKind::Body, error)),
+    }
+}
+
+/// What failed is told by how far the request had come. hyper's errors name no URL and no header, so they may be shown.
+fn before_the_answer(error: ClientError) -> TransportError {
+    let kind = match error.source() {
+        _ if !error.is_connect() => TransportErrorKind::Interrupted,
+        Some(cause) if cause.is::<TcpError>() || cause.is::<Elapsed>() => {
+            TransportErrorKind::Connect
+        }
+        _ => TransportErrorKind::Tls,
+    };
+    TransportError::with_source(kind, error)
+}

@@ -1,0 +1,36 @@
+//! The HTTP library, picked when the program starts.
+
+use std::sync::Arc;
+
+#[cfg(feature = "isahc")]
+use box_longpoll::transports::IsahcTransport;
+#[cfg(feature = "reqwest")]
+use box_longpoll::transports::ReqwestTransport;
+#[cfg(feature = "surf")]
+use box_longpoll::transports::SurfTransport;
+use box_longpoll::{HttpTransport, TransportError};
+use clap::ValueEnum;
+
+/// The HTTP libraries that are compiled in.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Backend {
+    #[cfg(feature = "reqwest")]
+    Reqwest,
+    #[cfg(feature = "surf")]
+    Surf,
+    #[cfg(feature = "isahc")]
+    Isahc,
+}
+
+impl Backend {
+    pub(crate) fn transport(self) -> Result<Arc<dyn HttpTransport>, TransportError> {
+        match self {
+            #[cfg(feature = "reqwest")]
+            Self::Reqwest => Ok(Arc::new(ReqwestTransport::new()?)),
+            #[cfg(feature = "surf")]
+            Self::Surf => Ok(Arc::new(SurfTransport::new()?)),
+            #[cfg(feature = "isahc")]
+            Self::Isahc => Ok(Arc::new(IsahcTransport::new()?)),
+        }
+    }
+}
