@@ -20,24 +20,26 @@
 //! Give the transport to this client alone: what it keeps open belongs to the thread's runtime.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
-
-use futures_channel::oneshot;
 
 use crate::auth::{AccessToken, TokenError, TokenSource};
+use crate::checkpoint::CheckpointStore;
 use crate::config::LongPollClientBuilder;
 use crate::error::Error;
+use crate::own_thread::{self, NoOutcome};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{Page, RealtimeServer, Signal};
 use crate::transport::HttpTransport;
 
 mod driver;
 mod iter;
+mod subscription;
+mod turns;
 
 use self::driver::Driver;
-pub use self::iter::{BatchIter, EventIter, Timed};
+pub use self::iter::{BatchIter, EventIter};
+pub use self::subscription::{Delivery, Subscription};
+pub use self::turns::Timed;
 
 /// A client of Box's events, over the HTTP library `T`, for programs without async. Cloning is cheap; clones share the
 /// thread, the transport and the tokens.
@@ -75,6 +77,24 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the first is asked for.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
         BatchIter::new(self.driver.clone(), self.client.batches(start))
+    }
+
+    /// Follows the account's events from a checkpoint, by batches that are acknowledged; see
+    /// [`crate::LongPollClient::subscribe`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn subscribe(
+        &self,
+        store: impl CheckpointStore,
+        key: impl Into<String>,
+        start: impl Into<StartAt>,
+    ) -> Result<Subscription<T>, Error> {
+        let (client, key, start) = (self.client.clone(), key.into(), start.into());
+        let subscribed = async move { client.subscribe(store, key, start).await };
+        let stream = self.driver.run(subscribed)??;
+        Ok(Subscription::new(self.driver.clone(), stream))
     }
 
     /// Lists the realtime servers, once; see [`crate::LongPollClient::realtime_servers`].
@@ -166,14 +186,10 @@ where
     crate::token_fn(move || {
         let get = get.clone();
         async move {
-            let (answer, asked) = oneshot::channel();
-            thread::Builder::new()
-                .name("box-longpoll-token".to_owned())
-                .spawn(move || answer.send(catch_unwind(AssertUnwindSafe(|| get()))))
-                .map_err(TokenError::transient)?;
-            match asked.await {
-                Ok(Ok(outcome)) => outcome,
-                _ => Err(TokenError::transient("the token source panicked")),
+            match own_thread::run("box-longpoll-token", move || get()).await {
+                Ok(outcome) => outcome,
+                Err(NoOutcome::NotStarted(error)) => Err(TokenError::transient(error)),
+                Err(NoOutcome::Panicked) => Err(TokenError::transient("the token source panicked")),
             }
         }
     })

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::{AccessToken, SharedTokens, TokenSource};
+use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::position::{StartAt, StreamPosition};
@@ -11,6 +12,7 @@ use crate::protocol::{
     Answer, Page, PageError, RealtimeServer, Signal, read_page, read_servers, read_signal,
 };
 use crate::stream::{BatchStream, EventStream};
+use crate::subscription::Subscription;
 use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
@@ -62,6 +64,39 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the stream is polled.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         BatchStream::new(self.shared.clone(), start.into(), fastrand::u64(..))
+    }
+
+    /// Follows the account's events from a checkpoint, by batches that are acknowledged.
+    ///
+    /// `key` names the account in the store: any text that is the same in the next run. `start` counts only where the store
+    /// has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved before this returns: what happens from then on
+    /// is delivered, also after a crash. Other starts, and a checkpoint, send nothing before the subscription is polled.
+    ///
+    /// A key has one subscription at a time, its batches included: two would undo each other's checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Checkpoint`] where the store fails, or its checkpoint is of another key, stream type or API origin: that
+    /// is never taken for a new start. [`ErrorKind::Config`] for an empty key. While `now` is resolved, what may pass is
+    /// retried and logged; what streams stop with is returned.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing was started when the future is dropped; `now` may have been saved.
+    pub async fn subscribe(
+        &self,
+        store: impl CheckpointStore,
+        key: impl Into<String>,
+        start: impl Into<StartAt>,
+    ) -> Result<Subscription<T>, Error> {
+        Subscription::start(
+            self.shared.clone(),
+            Arc::new(store),
+            key.into(),
+            start.into(),
+            fastrand::u64(..),
+        )
+        .await
     }
 
     /// Lists the realtime servers, once: `OPTIONS /events`. Those that the client's

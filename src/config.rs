@@ -19,6 +19,9 @@ const MAX_PAGE_LIMIT: u32 = 500;
 /// Five full pages: Box repeats events across neighbouring pages, and a window below that lets repeats through.
 const MIN_DEDUPE_WINDOW: usize = 2_500;
 
+/// Enough for a few workers side by side; as full pages, a few MB that are fetched again after a restart.
+const MAX_UNACKNOWLEDGED: usize = 16;
+
 const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 const MIN_HOLD: Duration = Duration::from_secs(1);
@@ -46,6 +49,29 @@ pub enum StreamType {
 }
 
 impl StreamType {
+    /// How long Box keeps a user's events.
+    ///
+    /// See <https://developer.box.com/guides/events/user-events/>.
+    pub(crate) fn kept_for(self) -> Duration {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        match self {
+            StreamType::Sync => 31 * DAY,
+            _ => 21 * DAY,
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [
+            StreamType::All,
+            StreamType::Changes,
+            StreamType::Sync,
+            StreamType::AdminLogs,
+            StreamType::AdminLogsStreaming,
+        ]
+        .into_iter()
+        .find(|known| known.as_str() == name)
+    }
+
     /// Box's name for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -75,6 +101,7 @@ pub struct Config {
     pub(crate) retry: RetryPolicy,
     pub(crate) pace: Pace,
     pub(crate) dedupe_window: usize,
+    pub(crate) max_unacknowledged: usize,
 }
 
 /// Whether the realtime servers are sent the access token.
@@ -117,6 +144,7 @@ impl Default for Config {
             retry: RetryPolicy::default(),
             pace: Pace::default(),
             dedupe_window: MIN_DEDUPE_WINDOW,
+            max_unacknowledged: MAX_UNACKNOWLEDGED,
         }
     }
 }
@@ -194,9 +222,16 @@ impl LongPollClientBuilder {
     }
 
     /// How many of the latest events are remembered to suppress repeats, 16 bytes each and more. Default, and least:
-    /// 2,500.
+    /// 2,500. A checkpoint carries 100,000 of them at most.
     pub fn dedupe_window(mut self, events: usize) -> Self {
         self.config.dedupe_window = events;
+        self
+    }
+
+    /// How many batches a [`Subscription`](crate::Subscription) delivers that are not durable yet, because they are not
+    /// acknowledged or the checkpoint can't be saved. At least 1; default: 16, so up to 8,000 events.
+    pub fn max_unacknowledged(mut self, batches: usize) -> Self {
+        self.config.max_unacknowledged = batches;
         self
     }
 
@@ -231,6 +266,10 @@ impl LongPollClientBuilder {
         require(
             config.dedupe_window >= MIN_DEDUPE_WINDOW,
             "the dedupe window must hold at least 2,500 events",
+        )?;
+        require(
+            config.max_unacknowledged >= 1,
+            "at least one batch must be delivered before an acknowledgement",
         )?;
         require(
             !config.api_timeout.is_zero() && config.api_timeout <= MAX_API_TIMEOUT,
@@ -366,6 +405,7 @@ mod tests {
         assert_refused(builder().page_limit(0));
         assert_refused(builder().page_limit(501));
         assert_refused(builder().dedupe_window(2_499));
+        assert_refused(builder().max_unacknowledged(0));
         assert_refused(builder().max_hold(Duration::ZERO));
         assert_refused(builder().api_timeout(Duration::ZERO));
         assert_refused(builder().as_user("1\r\nX: y"));

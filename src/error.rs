@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::auth::TokenError;
+use crate::checkpoint::CheckpointError;
 
 /// The most of a server's text that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -67,6 +68,13 @@ pub enum ErrorKind {
     /// The realtime server's URL is not one that the client's [policy](crate::RealtimeHosts) lets it ask. Streams fetch at
     /// an interval, and list the servers anew.
     RealtimeRefused,
+    /// A checkpoint can't be loaded, can't be saved, or is one of something else; the [`source`](StdError::source) is a
+    /// [`CheckpointError`] where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
+    /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry.
+    Checkpoint,
+    /// A batch of a subscription was dropped without an acknowledgement. Subscriptions stop: subscribe anew, and it comes
+    /// again.
+    Unacknowledged,
 }
 
 impl Error {
@@ -90,6 +98,11 @@ impl Error {
             (ErrorKind::Unauthorized, "there is no access token")
         };
         Self::new(kind, detail).with_source(error)
+    }
+
+    /// Of a checkpoint store: what it could not do, and why.
+    pub(crate) fn checkpoint(what: &str, error: CheckpointError) -> Self {
+        Self::new(ErrorKind::Checkpoint, format!("{what}: {error}")).with_source(error)
     }
 
     /// Of a 401: the token source has no other token, or fails to give one.

@@ -132,17 +132,34 @@ impl Board {
         self.stop.listen()
     }
 
-    /// Once it is stopped, only the position changes.
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
+        self.move_to(position);
+        self.show(status);
+    }
+
+    /// What the stream is doing. Once it is stopped, only the position changes.
+    pub(crate) fn show(&self, status: Status) {
         let mut posted = self.posted();
-        let new_position = posted.position.as_ref() != position;
-        if new_position {
-            posted.position = position.cloned();
-        }
-        if posted.is_stopped() || (posted.status == status && !new_position) {
+        if posted.is_stopped() || posted.status == status {
             return;
         }
         posted.status = status;
+        self.told(posted);
+    }
+
+    /// Where the stream is.
+    pub(crate) fn move_to(&self, position: Option<&StreamPosition>) {
+        let mut posted = self.posted();
+        if posted.position.as_ref() == position {
+            return;
+        }
+        posted.position = position.cloned();
+        if !posted.is_stopped() {
+            self.told(posted);
+        }
+    }
+
+    fn told(&self, mut posted: MutexGuard<'_, Posted>) {
         posted.version += 1;
         drop(posted);
         self.changed.notify(usize::MAX);

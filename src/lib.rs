@@ -9,21 +9,25 @@ mod auth;
 mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod checkpoint;
 mod client;
 mod config;
 mod error;
 pub mod event;
 mod handle;
+mod own_thread;
 mod position;
 pub mod protocol;
 mod status;
 mod stream;
+mod subscription;
 pub mod transport;
 #[path = "../transports/mod.rs"]
 pub mod transports;
 
 pub use auth::{AccessToken, TokenError, TokenFn, TokenSource, token_fn};
 pub use batch::Batch;
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
 pub use client::LongPollClient;
 pub use config::{LongPollClientBuilder, RealtimeToken, StreamType};
 pub use error::{Error, ErrorKind};
@@ -33,4 +37,5 @@ pub use position::{StartAt, StreamPosition};
 pub use protocol::{Pace, Page, RealtimeHosts, RealtimeServer, RetryPolicy, Signal};
 pub use status::Status;
 pub use stream::{BatchStream, EventStream};
+pub use subscription::{Delivery, PossibleGap, Subscription, Update};
 pub use transport::{HttpTransport, Moment, TransportError, TransportErrorKind, TransportRequest};

@@ -80,14 +80,14 @@ mod rotation;
 mod state;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, mem};
 
 use http::StatusCode;
 
 pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
-use self::dedup::Window;
+pub(crate) use self::dedup::Window;
 use self::drain::{Drain, LATE_CHECKS, Pause};
 use self::pace::Bucket;
 pub use self::pace::Pace;
@@ -95,12 +95,13 @@ pub(crate) use self::page::NotAPage;
 pub use self::page::Page;
 pub(crate) use self::realtime::ServerList;
 pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
-use self::retry::Backoff;
+pub(crate) use self::retry::Backoff;
 pub use self::retry::RetryPolicy;
 use self::rotation::Rotation;
 use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
+use crate::checkpoint::Checkpoint;
 pub use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::position::{StartAt, StreamPosition};
@@ -192,6 +193,8 @@ pub struct LongPoll {
     rejected: Option<(AccessToken, Error)>,
     /// The token that a refresh gave, and when, until Box has taken it once.
     renewed: Option<(AccessToken, Instant)>,
+    /// When Box last had nothing after the position.
+    caught_up_at: Option<SystemTime>,
 }
 
 impl LongPoll {
@@ -215,9 +218,40 @@ impl LongPoll {
             decoded: 0,
             rejected: None,
             renewed: None,
+            caught_up_at: None,
             rng,
             config,
         }
+    }
+
+    /// An engine that goes on where a checkpoint says.
+    pub(crate) fn resume(
+        config: Arc<Config>,
+        checkpoint: &Checkpoint,
+        seed: u64,
+        now: Moment,
+    ) -> Self {
+        let window = checkpoint.window(config.dedupe_window);
+        let start = checkpoint.resume_at().clone();
+        Self {
+            window,
+            caught_up_at: Some(checkpoint.last_success()),
+            ..Self::new(config, start, seed, now)
+        }
+    }
+
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Where the next page starts.
+    pub(crate) fn resume_at(&self) -> &StartAt {
+        &self.from
+    }
+
+    /// When Box last had nothing after the position. `None`: not since the start.
+    pub(crate) fn caught_up_at(&self) -> Option<SystemTime> {
+        self.caught_up_at
     }
 
     /// The end of what the consumer has handled: where to resume. `None` until `now` has been resolved.

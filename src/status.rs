@@ -46,6 +46,25 @@ pub enum Status {
         /// When it fetches next.
         until: SystemTime,
     },
+    /// Of a subscription: as many batches as the builder's
+    /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) are delivered and not durable. It goes on when
+    /// the oldest of them is acknowledged.
+    #[non_exhaustive]
+    AwaitingAcks {
+        /// How many batches are delivered and not durable.
+        batches: usize,
+    },
+    /// Of a subscription: its checkpoint can't be saved, and it will try again. Batches are delivered meanwhile, as many as
+    /// the builder's [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged).
+    #[non_exhaustive]
+    NotSaving {
+        /// What failed.
+        because: Error,
+        /// When it tries again.
+        until: SystemTime,
+        /// How many batches are delivered and not durable.
+        batches: usize,
+    },
     /// It has ended.
     #[non_exhaustive]
     Stopped {
@@ -70,6 +89,16 @@ impl fmt::Display for Status {
             Status::Degraded { because, .. } => {
                 write!(f, "fetching at an interval: {}", because.with_causes())
             }
+            Status::AwaitingAcks { batches } => {
+                write!(f, "waiting until one of {batches} batches is acknowledged")
+            }
+            Status::NotSaving {
+                because, batches, ..
+            } => write!(
+                f,
+                "keeping {batches} batches that are not durable: {}",
+                because.with_causes()
+            ),
             Status::Stopped { because: None } => f.write_str("stopped"),
             Status::Stopped {
                 because: Some(because),

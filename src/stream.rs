@@ -1,24 +1,26 @@
 //! The async facade: drives the engine with a transport.
 
+mod driver;
+
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::vec;
 
-use event_listener::EventListener;
 use futures_core::Stream;
 
+pub(crate) use self::driver::{Driver, Step};
 use crate::batch::Batch;
 use crate::client::Shared;
 use crate::error::Error;
 use crate::event::Event;
-use crate::handle::{Board, StreamHandle};
+use crate::handle::StreamHandle;
 use crate::position::{StartAt, StreamPosition};
-use crate::protocol::{Input, LongPoll, Output};
+use crate::protocol::LongPoll;
 use crate::status::Status;
-use crate::transport::{HttpTransport, exchange};
+use crate::transport::HttpTransport;
 
 /// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events).
 ///
@@ -86,7 +88,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Asking for the next batch would say that this one is handled, and it is not.
-        if self.batches.driver.is_stopped() && self.page.len() > 0 {
+        if self.batches.driver.board.is_stopped() && self.page.len() > 0 {
             return Poll::Ready(None);
         }
         loop {
@@ -148,8 +150,10 @@ pub struct BatchStream<T: HttpTransport> {
 
 impl<T: HttpTransport> BatchStream<T> {
     pub(crate) fn new(client: Arc<Shared<T>>, start: StartAt, seed: u64) -> Self {
+        let now = client.transport.now();
+        let engine = LongPoll::new(client.config.clone(), start, seed, now);
         Self {
-            driver: Driver::new(client, start, seed),
+            driver: Driver::new(client, engine),
         }
     }
 
@@ -182,7 +186,7 @@ impl<T: HttpTransport> BatchStream<T> {
     /// A handle that watches and stops the stream, from anywhere.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
-        StreamHandle::new(self.driver.board.clone())
+        self.driver.handle()
     }
 }
 
@@ -194,118 +198,21 @@ impl<T: HttpTransport> Stream for BatchStream<T> {
     }
 }
 
-/// Carries out what the engine says.
-struct Driver<T: HttpTransport> {
-    client: Arc<Shared<T>>,
-    engine: LongPoll,
-    in_flight: Option<InFlight>,
-    board: Arc<Board>,
-    stop_requested: EventListener,
-}
-
-/// What the engine waits for. `None` comes of a wait that is over.
-type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
-
-impl<T: HttpTransport> Driver<T> {
-    fn new(client: Arc<Shared<T>>, start: StartAt, seed: u64) -> Self {
-        let now = client.transport.now();
-        let engine = LongPoll::new(client.config.clone(), start, seed, now);
-        let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
-        Self {
-            stop_requested: board.listen_for_stop(),
-            client,
-            engine,
-            in_flight: None,
-            board,
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.board.is_stopped()
-    }
-
-    fn show(&self, stream: &mut fmt::DebugStruct<'_, '_>) -> fmt::Result {
-        stream
-            .field("status", &self.board.status())
-            .field("position", &self.engine.position())
-            .finish_non_exhaustive()
-    }
-
-    fn publish(&self) {
-        self.board
-            .publish(self.engine.status(), self.engine.position());
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
-        if self.in_flight.is_none() {
-            self.engine
-                .handle_input(Input::BatchHandled, self.client.transport.now());
-        }
-        if self.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready() {
-            self.in_flight = None;
-            self.publish();
-            return Poll::Ready(None);
-        }
-        loop {
-            if let Some(in_flight) = &mut self.in_flight {
-                let input = ready!(in_flight.as_mut().poll(cx));
-                self.in_flight = None;
-                if let Some(input) = input {
-                    self.engine.handle_input(input, self.client.transport.now());
-                }
-            }
-            let now = self.client.transport.now();
-            let output = self.engine.poll_output(now);
-            self.publish();
-            match output {
-                Output::GetToken { rejected } => {
-                    let tokens = self.client.tokens.clone();
-                    self.in_flight = Some(Box::pin(async move {
-                        Some(Input::Token(tokens.token(rejected.as_ref()).await))
-                    }));
-                }
-                Output::Send(request) => {
-                    let client = self.client.clone();
-                    self.in_flight = Some(Box::pin(async move {
-                        Some(Input::Answer(exchange(&client.transport, request).await))
-                    }));
-                }
-                Output::WaitUntil(until) => {
-                    let client = self.client.clone();
-                    let wait = until.saturating_duration_since(now.monotonic);
-                    self.in_flight = Some(Box::pin(async move {
-                        let slept = client.transport.sleep(wait).await;
-                        slept.err().map(Input::WaitFailed)
-                    }));
-                }
-                Output::Deliver(batch) => return Poll::Ready(Some(Ok(batch))),
-                Output::Stop(error) => {
-                    self.board.stop(Some(error.clone()));
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Output::Idle => return Poll::Pending,
-            }
-        }
-    }
-}
-
 impl<T: HttpTransport> fmt::Debug for EventStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.batches.driver.show(
-            f.debug_struct("EventStream")
-                .field("page", &self.page.len()),
-        )
+        f.debug_struct("EventStream")
+            .field("page", &self.page.len())
+            .field("status", &self.status())
+            .field("position", &self.position())
+            .finish_non_exhaustive()
     }
 }
 
 impl<T: HttpTransport> fmt::Debug for BatchStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.driver.show(&mut f.debug_struct("BatchStream"))
-    }
-}
-
-impl<T: HttpTransport> Drop for Driver<T> {
-    fn drop(&mut self) {
-        self.board.stop(None);
+        f.debug_struct("BatchStream")
+            .field("status", &self.status())
+            .field("position", &self.position())
+            .finish_non_exhaustive()
     }
 }

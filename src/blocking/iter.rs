@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
 use crate::batch::Batch;
-use crate::blocking::driver::{Call, Driver};
+use crate::blocking::driver::Driver;
+use crate::blocking::turns::{Timed, Turns};
 use crate::error::Error;
 use crate::event::Event;
 use crate::handle::StreamHandle;
@@ -16,27 +16,6 @@ use crate::position::StreamPosition;
 use crate::status::Status;
 use crate::stream::BatchStream;
 use crate::transport::HttpTransport;
-
-/// What came of waiting for an item for a limited time.
-#[derive(Clone, Debug)]
-#[must_use]
-pub enum Timed<I> {
-    /// The next item.
-    Item(I),
-    /// Nothing came in time. What was under way goes on: ask again.
-    Elapsed,
-    /// The iterator has ended.
-    Ended,
-}
-
-impl<I> Timed<I> {
-    fn into_option(self) -> Option<I> {
-        match self {
-            Self::Item(item) => Some(item),
-            Self::Elapsed | Self::Ended => None,
-        }
-    }
-}
 
 /// The events of an account, one at a time, for ever. Made by
 /// [`LongPollClient::events`](crate::blocking::LongPollClient::events).
@@ -91,14 +70,14 @@ impl<T: HttpTransport> EventIter<T> {
 
     fn advance(&mut self, timeout: Option<Duration>) -> Timed<Result<Event, Error>> {
         // Asking for the next batch would say that this one is handled, and it is not.
-        if self.batches.handle.is_stopped() && self.page.len() > 0 {
+        if self.batches.turns.handle().is_stopped() && self.page.len() > 0 {
             return Timed::Ended;
         }
         loop {
             if let Some(event) = self.page.next() {
                 return Timed::Item(Ok(event));
             }
-            match self.batches.advance(timeout) {
+            match self.batches.turns.advance(timeout) {
                 Timed::Item(Ok(batch)) => self.page = batch.into_iter(),
                 Timed::Item(Err(error)) => return Timed::Item(Err(error)),
                 Timed::Elapsed => return Timed::Elapsed,
@@ -126,89 +105,39 @@ impl<T: HttpTransport> FusedIterator for EventIter<T> {}
 /// as of [`EventIter`].
 #[must_use = "an iterator does nothing until an item is asked for"]
 pub struct BatchIter<T: HttpTransport> {
-    driver: Arc<Driver>,
-    handle: StreamHandle,
-    turn: Turn<T>,
+    turns: Turns<BatchStream<T>>,
 }
-
-/// Who has the stream.
-enum Turn<T: HttpTransport> {
-    /// The consumer, who has yet to ask.
-    Ours(Box<BatchStream<T>>),
-    /// The client's thread, which gives it back.
-    Theirs(Call<Given<T>>),
-    Over,
-}
-
-/// The stream, given back with its next item.
-type Given<T> = (Box<BatchStream<T>>, Option<Result<Batch, Error>>);
 
 impl<T: HttpTransport> BatchIter<T> {
     pub(crate) fn new(driver: Arc<Driver>, stream: BatchStream<T>) -> Self {
+        let handle = stream.handle();
         Self {
-            driver,
-            handle: stream.handle(),
-            turn: Turn::Ours(Box::new(stream)),
+            turns: Turns::new(driver, handle, stream),
         }
     }
 
     /// The next batch, if one comes in time. Where none does, what is under way goes on and nothing is lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Timed<Result<Batch, Error>> {
-        self.advance(Some(timeout))
+        self.turns.advance(Some(timeout))
     }
 
     /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`](crate::StartAt::Now) is resolved, or the first page
     /// of a start at [`StartAt::Oldest`](crate::StartAt::Oldest) is handled.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
-        self.handle.position()
+        self.turns.handle().position()
     }
 
     /// What the stream is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.handle.status()
+        self.turns.handle().status()
     }
 
     /// A handle that watches and stops the iterator, from any thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
-        self.handle.clone()
-    }
-
-    fn advance(&mut self, timeout: Option<Duration>) -> Timed<Result<Batch, Error>> {
-        let call = match mem::replace(&mut self.turn, Turn::Over) {
-            Turn::Over => return Timed::Ended,
-            Turn::Theirs(call) => call,
-            Turn::Ours(mut stream) => {
-                let begun = self.driver.begin(async move {
-                    let item = stream.next().await;
-                    (stream, item)
-                });
-                match begun {
-                    Ok(call) => call,
-                    Err(error) => return Timed::Item(Err(error)),
-                }
-            }
-        };
-        let outcome = match timeout {
-            None => Some(call.wait()),
-            Some(timeout) => call.wait_for(timeout),
-        };
-        match outcome {
-            None => {
-                self.turn = Turn::Theirs(call);
-                Timed::Elapsed
-            }
-            // It came after the consumer had waited, and was told to stop before the consumer asked again.
-            Some(Ok((_, Some(Ok(_))))) if self.handle.is_stopped() => Timed::Ended,
-            Some(Ok((stream, Some(item)))) => {
-                self.turn = Turn::Ours(stream);
-                Timed::Item(item)
-            }
-            Some(Ok((_, None))) => Timed::Ended,
-            Some(Err(error)) => Timed::Item(Err(error)),
-        }
+        self.turns.handle().clone()
     }
 }
 
@@ -216,7 +145,7 @@ impl<T: HttpTransport> Iterator for BatchIter<T> {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance(None).into_option()
+        self.turns.advance(None).into_option()
     }
 }
 

@@ -9,7 +9,7 @@ use std::hash::Hasher;
 ///
 /// Ids are kept as keyed 128-bit hashes: at that width no two of a window collide by chance, and without the key nobody
 /// can make them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Window {
     capacity: usize,
     key: (u64, u64),
@@ -27,6 +27,30 @@ impl Window {
         }
     }
 
+    /// A window as it was when its ids were taken, of which the latest are kept.
+    pub(crate) fn restored(capacity: usize, key: (u64, u64), hashes: &[u128]) -> Self {
+        let mut window = Self {
+            capacity,
+            key,
+            known: HashSet::new(),
+            in_order: VecDeque::new(),
+        };
+        for hash in hashes {
+            window.insert_hash(*hash);
+        }
+        window
+    }
+
+    pub(crate) fn key(&self) -> (u64, u64) {
+        self.key
+    }
+
+    /// The latest ids' hashes, so many at most, oldest first.
+    pub(crate) fn latest(&self, at_most: usize) -> Vec<u128> {
+        let left_out = self.in_order.len().saturating_sub(at_most);
+        self.in_order.iter().skip(left_out).copied().collect()
+    }
+
     /// Makes room for a page of so many events, so that no page pushes its own beginning out.
     pub(crate) fn hold_at_least(&mut self, events: usize) {
         self.capacity = self.capacity.max(events);
@@ -34,9 +58,16 @@ impl Window {
 
     /// Remembers `id`, and says whether it is seen for the first time, as far as the window reaches.
     pub(crate) fn insert(&mut self, id: &str) -> bool {
+        self.insert_hash(self.hash(id))
+    }
+
+    pub(crate) fn hash(&self, id: &str) -> u128 {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write(id.as_bytes());
-        let hash = hasher.finish128().as_u128();
+        hasher.finish128().as_u128()
+    }
+
+    pub(crate) fn insert_hash(&mut self, hash: u128) -> bool {
         if !self.known.insert(hash) {
             return false;
         }
@@ -65,5 +96,17 @@ mod tests {
         assert!(!window.insert("b"));
         assert!(window.insert("a"), "outside by now");
         assert_eq!(window.known.len(), 3);
+    }
+
+    #[test]
+    fn a_restored_window_knows_what_the_one_before_it_knew() {
+        let mut window = Window::new(3, &mut fastrand::Rng::with_seed(1));
+        for id in ["a", "b", "c"] {
+            window.insert(id);
+        }
+        let mut restored = Window::restored(3, window.key(), &window.latest(2));
+        assert!(!restored.insert("b"));
+        assert!(!restored.insert("c"));
+        assert!(restored.insert("a"), "the oldest was left out");
     }
 }

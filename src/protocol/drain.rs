@@ -156,6 +156,7 @@ impl LongPoll {
 
     /// A page brought nothing new: look again later, pause, list or listen.
     fn end_drain(&mut self, now: Moment) {
+        self.caught_up_at = Some(now.wall);
         let drain = &mut self.drain;
         if let [seconds, later @ ..] = drain.late_checks
             && !drain.found_events

@@ -1,0 +1,92 @@
+//! Follows an account with a checkpoint: kill the program at any moment, start it again, and nothing is missing.
+//!
+//! ```sh
+//! BOX_ACCESS_TOKEN=… cargo run --example resume -- events.checkpoint
+//! ```
+//!
+//! Each event is written as a line of JSON. Some lines may come twice: those that were written and not yet acknowledged
+//! when the program ended. Without an access token a fake Box inside the program shows that. `BOX_API` names another API
+//! on this machine, such as `box-emulator`.
+
+use std::env;
+use std::error::Error;
+use std::io::{self, Write as _};
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, FileStore, LongPollClient, RealtimeHosts, StartAt, Update};
+use box_longpoll_testkit::{EmulatorServer, Settings};
+
+type Client = LongPollClient<ReqwestTransport>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    match env::var("BOX_ACCESS_TOKEN") {
+        Ok(token) => {
+            let file = env::args_os().nth(1);
+            let file = file.unwrap_or_else(|| "events.checkpoint".into());
+            let store = FileStore::open(file)?;
+            follow(&client(&token, env::var("BOX_API").ok())?, store, None).await
+        }
+        Err(_) => demonstrate().await,
+    }
+}
+
+fn client(token: &str, api: Option<String>) -> Result<Client, Box<dyn Error>> {
+    let mut builder = LongPollClient::builder();
+    if let Some(api) = api {
+        // Its realtime servers are on this machine, too.
+        let hosts = RealtimeHosts::default().allow_loopback();
+        builder = builder.api_origin(api).realtime_hosts(hosts);
+    }
+    Ok(builder.build(ReqwestTransport::new()?, AccessToken::new(token)?)?)
+}
+
+/// Writes the events of batch after batch, and acknowledges each when it is written. `leave_after` so many it returns, and
+/// leaves the last one without an acknowledgement, as a program that is killed would.
+async fn follow(
+    client: &Client,
+    store: FileStore,
+    leave_after: Option<usize>,
+) -> Result<(), Box<dyn Error>> {
+    let mut updates = client.subscribe(store, "my account", StartAt::Now).await?;
+    let mut batches = 0;
+    while let Some(update) = updates.next().await {
+        match update? {
+            Update::Batch(batch) => {
+                let mut out = io::stdout().lock();
+                for event in &batch {
+                    // Between JSON's tokens a line break is white space, and inside a string it can't stand.
+                    writeln!(out, "{}", event.raw().replace(['\n', '\r'], " "))?;
+                }
+                out.flush()?;
+                batches += 1;
+                if leave_after == Some(batches) {
+                    return Ok(());
+                }
+                batch.ack().await?;
+            }
+            Update::PossibleGap(gap) => eprintln!("{gap}"),
+        }
+    }
+    Ok(())
+}
+
+/// Two lives of a program: the second begins with the events that the first did not acknowledge.
+async fn demonstrate() -> Result<(), Box<dyn Error>> {
+    eprintln!("no access token: this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
+    let fake_box = EmulatorServer::start_with(Settings {
+        rate: 4.0,
+        ..Settings::default()
+    });
+    let client = client("demo", Some(fake_box.origin().to_owned()))?;
+    // It is of no use when the fake Box has gone.
+    let directory = env::temp_dir().join(format!("box-longpoll-resume-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let file = directory.join("events.checkpoint");
+    for life in ["the first life", "killed; the second life"] {
+        eprintln!("{life}:");
+        follow(&client, FileStore::open(&file)?, Some(3)).await?;
+    }
+    std::fs::remove_dir_all(&directory)?;
+    Ok(())
+}

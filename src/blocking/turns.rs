@@ -1,0 +1,111 @@
+//! A stream that takes turns: each is a call of it on the client's thread.
+
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use crate::blocking::driver::{Call, Driver};
+use crate::error::Error;
+use crate::handle::StreamHandle;
+
+/// What came of waiting for an item for a limited time.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Timed<I> {
+    /// The next item.
+    Item(I),
+    /// Nothing came in time. What was under way goes on: ask again.
+    Elapsed,
+    /// The iterator has ended.
+    Ended,
+}
+
+impl<I> Timed<I> {
+    pub(crate) fn into_option(self) -> Option<I> {
+        match self {
+            Self::Item(item) => Some(item),
+            Self::Elapsed | Self::Ended => None,
+        }
+    }
+}
+
+/// A stream of one of the iterators.
+pub(crate) struct Turns<S: Stream> {
+    driver: Arc<Driver>,
+    handle: StreamHandle,
+    turn: Turn<S>,
+}
+
+/// Who has the stream.
+enum Turn<S: Stream> {
+    /// The consumer, who has yet to ask.
+    Ours(Box<S>),
+    /// The client's thread, which gives it back.
+    Theirs(Call<Given<S>>),
+    Over,
+}
+
+/// The stream, given back with its next item.
+type Given<S> = (Box<S>, Option<<S as Stream>::Item>);
+
+impl<S, I> Turns<S>
+where
+    S: Stream<Item = Result<I, Error>> + Unpin + Send + 'static,
+    I: Send + 'static,
+{
+    pub(crate) fn new(driver: Arc<Driver>, handle: StreamHandle, stream: S) -> Self {
+        Self {
+            driver,
+            handle,
+            turn: Turn::Ours(Box::new(stream)),
+        }
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
+    pub(crate) fn handle(&self) -> &StreamHandle {
+        &self.handle
+    }
+
+    /// The next item, if one comes in time.
+    pub(crate) fn advance(&mut self, timeout: Option<Duration>) -> Timed<Result<I, Error>> {
+        let call = match mem::replace(&mut self.turn, Turn::Over) {
+            Turn::Over => return Timed::Ended,
+            Turn::Theirs(call) => call,
+            Turn::Ours(mut stream) => {
+                let begun = self.driver.begin(async move {
+                    let item = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await;
+                    (stream, item)
+                });
+                match begun {
+                    Ok(call) => call,
+                    Err(error) => return Timed::Item(Err(error)),
+                }
+            }
+        };
+        let outcome = match timeout {
+            None => Some(call.wait()),
+            Some(timeout) => call.wait_for(timeout),
+        };
+        match outcome {
+            None => {
+                self.turn = Turn::Theirs(call);
+                Timed::Elapsed
+            }
+            // It came after the consumer had waited, and was told to stop before the consumer asked again.
+            Some(Ok((_, Some(Ok(_))))) if self.handle.is_stopped() => Timed::Ended,
+            Some(Ok((stream, Some(item)))) => {
+                self.turn = Turn::Ours(stream);
+                Timed::Item(item)
+            }
+            Some(Ok((_, None))) => Timed::Ended,
+            Some(Err(error)) => Timed::Item(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What is kept of a subscription between two runs of a program.
+
+mod error;
+mod file;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use self::error::CheckpointError;
+pub use self::file::FileStore;
+use self::wire::Wire;
+use crate::config::{Config, StreamType};
+use crate::error::{Error, ErrorKind, quote};
+use crate::position::{StartAt, StreamPosition};
+use crate::protocol::Window;
+
+/// The most ids that a checkpoint carries, 32 bytes each in JSON: it is written as a whole with every acknowledgement.
+/// Without the older ones a restart may bring repeats, and loses nothing.
+const MAX_IDS: usize = 100_000;
+
+/// How far a subscription has come: the end of what is acknowledged, and whose events these are.
+///
+/// It serializes, for a [`CheckpointStore`] of your own, and holds no token and no event: ids are kept as hashes, with the
+/// key that they were made with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Checkpoint {
+    account: String,
+    stream_type: StreamType,
+    api_origin: String,
+    resume_at: StartAt,
+    last_success: SystemTime,
+    key: (u64, u64),
+    /// Oldest first.
+    ids: Vec<u128>,
+}
+
+impl Checkpoint {
+    pub(crate) fn new(
+        account: &str,
+        config: &Config,
+        resume_at: StartAt,
+        last_success: SystemTime,
+        window: &Window,
+    ) -> Self {
+        Self {
+            account: account.to_owned(),
+            stream_type: config.stream_type,
+            api_origin: config.api_origin.clone(),
+            resume_at,
+            last_success: whole_seconds(last_success),
+            key: window.key(),
+            ids: window.latest(MAX_IDS),
+        }
+    }
+
+    /// The key that the program gave for the account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Which events of the account these are.
+    #[must_use]
+    pub fn stream_type(&self) -> StreamType {
+        self.stream_type
+    }
+
+    /// Where Box's API was.
+    #[must_use]
+    pub fn api_origin(&self) -> &str {
+        &self.api_origin
+    }
+
+    /// The end of what is acknowledged. `None` where Box has named none since a start at [`StartAt::Oldest`].
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
+        self.resume_at.position()
+    }
+
+    /// Where a subscription goes on: the position, or [`StartAt::Oldest`]; never [`StartAt::Now`].
+    #[must_use]
+    pub fn resume_at(&self) -> &StartAt {
+        &self.resume_at
+    }
+
+    /// When Box last had nothing after the position, to within an hour; for a subscription that has not caught up yet, when
+    /// it started.
+    ///
+    /// What has happened since is what may be missing after too long a time.
+    #[must_use]
+    pub fn last_success(&self) -> SystemTime {
+        self.last_success
+    }
+
+    pub(crate) fn window(&self, capacity: usize) -> Window {
+        Window::restored(capacity, self.key, &self.ids)
+    }
+
+    /// Whether it is the one of this subscription. Whoever goes on from another's position loses events.
+    pub(crate) fn check(
+        &self,
+        location: &str,
+        account: &str,
+        config: &Config,
+    ) -> Result<(), Error> {
+        let differs = |what: &str, its: &str, ours: &str| {
+            Err(Error::new(
+                ErrorKind::Checkpoint,
+                format!(
+                    "the checkpoint at {location} is of the {what} \"{}\", and this is \"{}\"",
+                    quote(its),
+                    quote(ours)
+                ),
+            ))
+        };
+        if self.account != account {
+            differs("account", &self.account, account)
+        } else if self.stream_type != config.stream_type {
+            differs(
+                "stream type",
+                self.stream_type.as_str(),
+                config.stream_type.as_str(),
+            )
+        } else if self.api_origin != config.api_origin {
+            differs("API origin", &self.api_origin, &config.api_origin)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// It is shown to people, and compared by days.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since_1970 = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since_1970.as_secs())
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("account", &self.account)
+            .field("stream_type", &self.stream_type)
+            .field("api_origin", &self.api_origin)
+            .field("resume_at", &self.resume_at)
+            .field("last_success", &self.last_success)
+            .field("ids", &self.ids.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where checkpoints are kept. [`FileStore`] keeps one in a file; a database is another.
+///
+/// A checkpoint is written as a whole: after a crash at any moment the store has the one before or the one after. What
+/// [`save`](CheckpointStore::save) has said to be saved is there after a crash.
+///
+/// Errors are shown in the [status](crate::Status) and logged, so their text must hold no secret.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore};
+/// # struct Table;
+/// # impl Table {
+/// #     async fn select(&self, _: &str) -> std::io::Result<Option<String>> { Ok(None) }
+/// #     async fn upsert(&self, _: &str, _: &str) -> std::io::Result<()> { Ok(()) }
+/// # }
+///
+/// struct InTable(Table);
+///
+/// #[async_trait]
+/// impl CheckpointStore for InTable {
+///     async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+///         match self.0.select(key).await.map_err(CheckpointError::new)? {
+///             Some(json) => serde_json::from_str(&json).map_err(CheckpointError::new),
+///             None => Ok(None),
+///         }
+///     }
+///
+///     async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+///         let json = serde_json::to_string(checkpoint).map_err(CheckpointError::new)?;
+///         self.0.upsert(key, &json).await.map_err(CheckpointError::new)
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait CheckpointStore: Send + Sync + 'static {
+    /// The checkpoint that was saved last under this key. `None`: there never was one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever leaves that open. One that can't be read is an error and not `None`, which would start anew and lose what
+    /// happened in between.
+    async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError>;
+
+    /// Keeps the checkpoint in place of the one before. It is durable when this returns.
+    ///
+    /// A subscription's calls don't overlap. They come from whoever polls the subscription or awaits an acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// Whatever leaves it open whether it is durable. The subscription tries again, with the newest checkpoint by then.
+    ///
+    /// # Cancellation
+    ///
+    /// The future is dropped only with the subscription and all its batches. It may have saved by then.
+    async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError>;
+
+    /// Where this key's checkpoint is kept, for messages. By default the key itself, in quotes.
+    fn location(&self, key: &str) -> String {
+        format!("{key:?}")
+    }
+}
+
+#[async_trait]
+impl<S: CheckpointStore + ?Sized> CheckpointStore for Arc<S> {
+    async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        (**self).load(key).await
+    }
+
+    async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        (**self).save(key, checkpoint).await
+    }
+
+    fn location(&self, key: &str) -> String {
+        (**self).location(key)
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a checkpoint can't be loaded or saved.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why a [`CheckpointStore`](crate::CheckpointStore) can't load or save. Cloning is cheap.
+#[derive(Clone)]
+pub struct CheckpointError(Arc<Inner>);
+
+struct Inner {
+    /// What failed, where the source does not say it all.
+    what: Option<String>,
+    path: Option<PathBuf>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl CheckpointError {
+    /// An error of a store, in the words of its cause. The text is logged and shown in the status: it must hold no secret,
+    /// such as a URL with a password in it.
+    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(Arc::new(Inner {
+            what: None,
+            path: None,
+            source: Some(source.into()),
+        }))
+    }
+
+    /// What is wrong with a file.
+    pub(super) fn of_file(path: &Path, what: &str) -> Self {
+        Self(Arc::new(Inner {
+            what: Some(what.to_owned()),
+            path: Some(path.to_owned()),
+            source: None,
+        }))
+    }
+
+    /// What could not be done with a file, and why.
+    pub(super) fn of_file_because(
+        path: &Path,
+        what: &str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            what: Some(what.to_owned()),
+            path: Some(path.to_owned()),
+            source: Some(source.into()),
+        }))
+    }
+
+    /// The file, where it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+}
+
+/// The file, what failed, and why, on one line.
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { what, path, source } = &*self.0;
+        if let Some(path) = path {
+            write!(f, "{}: ", path.display())?;
+        }
+        match (what, source) {
+            (Some(what), Some(source)) => write!(f, "{what}: {source}"),
+            (Some(what), None) => f.write_str(what),
+            (None, Some(source)) => source.fmt(f),
+            (None, None) => f.write_str("the checkpoint store failed"),
+        }
+    }
+}
+
+impl fmt::Debug for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointError")
+            .field("what", &self.0.what)
+            .field("path", &self.0.path)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for CheckpointError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,44 @@
+//! What stands in a checkpoint's file: a line that says what it is, with a checksum of the rest, and JSON.
+
+use std::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use crate::checkpoint::Checkpoint;
+
+const WHAT_IT_IS: &str = "box-longpoll checkpoint ";
+const VERSION: &str = "1 ";
+
+pub(super) fn write(checkpoint: &Checkpoint) -> Result<String, serde_json::Error> {
+    let mut json = serde_json::to_string_pretty(checkpoint)?;
+    json.push('\n');
+    Ok(format!(
+        "{WHAT_IT_IS}{VERSION}{}\n{json}",
+        checksum(json.as_bytes())
+    ))
+}
+
+pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
+    let rest = text
+        .strip_prefix(WHAT_IT_IS.as_bytes())
+        .ok_or("it is not a checkpoint, or only the beginning of one")?;
+    let rest = rest
+        .strip_prefix(VERSION.as_bytes())
+        .ok_or("it is of another version of this library, or torn")?;
+    let (sum, json) = rest
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map(|end| (&rest[..end], &rest[end + 1..]))
+        .ok_or("it is torn")?;
+    if checksum(json).as_bytes() != sum {
+        return Err("its checksum is wrong: it is torn, or was changed".to_owned());
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+/// Against accidents, so without a key.
+fn checksum(json: &[u8]) -> String {
+    let mut hasher = SipHasher13::new();
+    hasher.write(json);
+    format!("{:032x}", hasher.finish128().as_u128())
+}

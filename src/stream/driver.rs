@@ -1,0 +1,147 @@
+//! Carrying out what the engine says.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use event_listener::EventListener;
+
+use crate::batch::Batch;
+use crate::client::Shared;
+use crate::error::Error;
+use crate::handle::{Board, StreamHandle};
+use crate::protocol::{Input, LongPoll, Output};
+use crate::transport::{HttpTransport, exchange};
+
+/// Carries out what the engine says.
+pub(crate) struct Driver<T: HttpTransport> {
+    pub(crate) client: Arc<Shared<T>>,
+    pub(crate) engine: LongPoll,
+    in_flight: Option<InFlight>,
+    pub(crate) board: Arc<Board>,
+    stop_requested: EventListener,
+}
+
+/// What the engine waits for. `None` comes of a wait that is over.
+type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
+
+/// What came of one of the engine's outputs.
+pub(crate) enum Step {
+    /// Something was begun. It is polled by the next step, and sends nothing before.
+    Begun,
+    Deliver(Batch),
+    Stop(Error),
+    Idle,
+}
+
+impl<T: HttpTransport> Driver<T> {
+    pub(crate) fn new(client: Arc<Shared<T>>, engine: LongPoll) -> Self {
+        let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
+        Self {
+            stop_requested: board.listen_for_stop(),
+            client,
+            engine,
+            in_flight: None,
+            board,
+        }
+    }
+
+    pub(crate) fn handle(&self) -> StreamHandle {
+        StreamHandle::new(self.board.clone())
+    }
+
+    /// Asks for more, which says that what was delivered is handled.
+    pub(crate) fn go_on(&mut self) {
+        if self.in_flight.is_none() {
+            self.engine
+                .handle_input(Input::BatchHandled, self.client.transport.now());
+        }
+    }
+
+    /// Whether the stream has ended. A request that is under way ends with it.
+    pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
+        let stopped =
+            self.board.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready();
+        if stopped {
+            self.in_flight = None;
+        }
+        stopped
+    }
+
+    /// Ends the stream with an error.
+    pub(crate) fn stop(&mut self, error: &Error) {
+        self.in_flight = None;
+        self.board.stop(Some(error.clone()));
+    }
+
+    /// Waits for what is under way, and begins what the engine says then.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(in_flight) = &mut self.in_flight {
+            let input = ready!(in_flight.as_mut().poll(cx));
+            self.in_flight = None;
+            if let Some(input) = input {
+                self.engine.handle_input(input, self.client.transport.now());
+            }
+        }
+        let now = self.client.transport.now();
+        let begun: InFlight = match self.engine.poll_output(now) {
+            Output::GetToken { rejected } => {
+                let tokens = self.client.tokens.clone();
+                Box::pin(async move { Some(Input::Token(tokens.token(rejected.as_ref()).await)) })
+            }
+            Output::Send(request) => {
+                let client = self.client.clone();
+                Box::pin(
+                    async move { Some(Input::Answer(exchange(&client.transport, request).await)) },
+                )
+            }
+            Output::WaitUntil(until) => {
+                let client = self.client.clone();
+                let wait = until.saturating_duration_since(now.monotonic);
+                Box::pin(async move {
+                    let slept = client.transport.sleep(wait).await;
+                    slept.err().map(Input::WaitFailed)
+                })
+            }
+            Output::Deliver(batch) => return Poll::Ready(Step::Deliver(batch)),
+            Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
+            Output::Idle => return Poll::Ready(Step::Idle),
+        };
+        self.in_flight = Some(begun);
+        Poll::Ready(Step::Begun)
+    }
+
+    /// Goes on to the next batch, where each counts as handled when the next is asked for.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
+        self.go_on();
+        if self.poll_stopped(cx) {
+            self.publish();
+            return Poll::Ready(None);
+        }
+        loop {
+            let step = ready!(self.poll_step(cx));
+            self.publish();
+            match step {
+                Step::Begun => {}
+                Step::Deliver(batch) => return Poll::Ready(Some(Ok(batch))),
+                Step::Stop(error) => {
+                    self.stop(&error);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Step::Idle => return Poll::Pending,
+            }
+        }
+    }
+
+    fn publish(&self) {
+        self.board
+            .publish(self.engine.status(), self.engine.position());
+    }
+}
+
+impl<T: HttpTransport> Drop for Driver<T> {
+    fn drop(&mut self) {
+        self.board.stop(None);
+    }
+}

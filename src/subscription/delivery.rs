@@ -1,0 +1,151 @@
+//! What a subscription gives.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::ledger::Ledger;
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::event::Event;
+
+/// An item of a subscription. Whoever follows one has to deal with each, so a new one would be a breaking change.
+///
+/// `D` is the batch: [`Delivery`], or that of the blocking client.
+#[derive(Debug)]
+#[must_use = "a batch wants an acknowledgement"]
+pub enum Update<D = Delivery> {
+    /// Events that were not acknowledged before. Handle them, and [acknowledge](Delivery::ack) the batch.
+    Batch(D),
+    /// The program was away for longer than Box keeps events: some may be missing before the next batch. Compare what you
+    /// have with what Box has now; the stream goes on.
+    PossibleGap(PossibleGap),
+}
+
+/// For longer than Box keeps events nobody asked for them.
+///
+/// It comes before anything else after a start from an old checkpoint, and where a running program was kept from Box for so
+/// long. It comes again after a restart until the subscription has caught up, and that is acknowledged and saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PossibleGap {
+    pub(super) since: SystemTime,
+    pub(super) kept_for: Duration,
+}
+
+impl PossibleGap {
+    /// When nothing was missing, as far as is known: see
+    /// [`Checkpoint::last_success`](crate::Checkpoint::last_success).
+    #[must_use]
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// How long Box keeps events of this stream type: 21 days, 31 for `sync`.
+    ///
+    /// See <https://developer.box.com/guides/events/user-events/>.
+    #[must_use]
+    pub fn kept_for(&self) -> Duration {
+        self.kept_for
+    }
+}
+
+impl fmt::Display for PossibleGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.kept_for.as_secs() / (24 * 60 * 60);
+        write!(
+            f,
+            "events may be missing: nobody has asked for longer than the {days} days that Box keeps them"
+        )
+    }
+}
+
+/// A batch that wants to be acknowledged. Never empty.
+///
+/// Dropping it without an acknowledgement ends the subscription: what comes after it could never be made durable.
+#[must_use = "to drop a batch without an acknowledgement ends the subscription"]
+pub struct Delivery {
+    batch: Batch,
+    ledger: Arc<Ledger>,
+    number: u64,
+    acknowledged: bool,
+}
+
+impl Delivery {
+    pub(super) fn new(batch: Batch, ledger: Arc<Ledger>, number: u64) -> Self {
+        Self {
+            batch,
+            ledger,
+            number,
+            acknowledged: false,
+        }
+    }
+
+    /// The batch.
+    #[must_use]
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// The events.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        self.batch.events()
+    }
+
+    /// How many events there are; at least one.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// The events, one after the other.
+    pub fn iter(&self) -> std::slice::Iter<'_, Event> {
+        self.batch.iter()
+    }
+
+    /// Says that the events are handled: they won't come again.
+    ///
+    /// Returns when that is durable. Where a batch before this one is not acknowledged yet it returns at once, and becomes
+    /// durable with that one. Acknowledgements that come while the store writes share the next write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails. The acknowledgement is kept: it is
+    /// saved with the next one, or while the subscription is polled, and comes to nothing only if the program ends before.
+    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) where a batch before it was dropped.
+    ///
+    /// # Cancellation
+    ///
+    /// A future that was never polled acknowledges nothing, and dropping it drops the batch. Once it was polled the
+    /// acknowledgement is kept, and saved as after an error.
+    pub async fn ack(mut self) -> Result<(), Error> {
+        self.acknowledged = true;
+        self.ledger.acknowledge(self.number).await
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if !self.acknowledged {
+            self.ledger.give_up(self.number);
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Delivery {
+    type Item = &'a Event;
+    type IntoIter = std::slice::Iter<'a, Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! What was delivered, what of it is acknowledged, and what of that is durable.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use event_listener::{Event, EventListener};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+
+use super::prefix::{Mark, Prefix};
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::handle::Board;
+use crate::position::{StartAt, StreamPosition};
+use crate::protocol::LongPoll;
+
+/// Shared by a subscription and the batches that it has delivered.
+pub(super) struct Ledger {
+    store: Arc<dyn CheckpointStore>,
+    account: String,
+    config: Arc<Config>,
+    board: Arc<Board>,
+    state: Mutex<State>,
+    changed: Event,
+}
+
+struct State {
+    prefix: Prefix,
+    /// What the store has.
+    durable: Mark,
+    write: Option<Write>,
+    /// Why the last write failed, until one succeeds.
+    failure: Option<CheckpointError>,
+}
+
+/// A write that is under way. Whoever waits for it drives it, and tells the ledger what came of it.
+#[derive(Clone)]
+pub(super) struct Write {
+    call: Shared<BoxFuture<'static, Result<(), CheckpointError>>>,
+    brings: Arc<Mark>,
+}
+
+impl Ledger {
+    /// A ledger of an engine that has yet to begin.
+    pub(super) fn new(
+        store: Arc<dyn CheckpointStore>,
+        account: String,
+        config: Arc<Config>,
+        board: Arc<Board>,
+        engine: &LongPoll,
+    ) -> Self {
+        let mark = Mark {
+            resume_at: engine.resume_at().clone(),
+            batches: 0,
+            caught_up_at: engine.caught_up_at(),
+        };
+        Self {
+            store,
+            account,
+            config,
+            board,
+            state: Mutex::new(State {
+                prefix: Prefix::new(mark.clone(), engine.window().clone()),
+                durable: mark,
+                write: None,
+                failure: None,
+            }),
+            changed: Event::new(),
+        }
+    }
+
+    /// Hears when something is acknowledged, dropped, saved or not saved.
+    pub(super) fn listen(&self) -> EventListener {
+        self.changed.listen()
+    }
+
+    /// Where a subscription would go on after a crash.
+    pub(super) fn position(&self) -> Option<StreamPosition> {
+        self.state().durable.resume_at.position().cloned()
+    }
+
+    /// How many batches are delivered and not durable.
+    pub(super) fn not_durable(&self) -> usize {
+        let state = self.state();
+        let batches = state.prefix.delivered() - state.durable.batches;
+        usize::try_from(batches).unwrap_or(usize::MAX)
+    }
+
+    /// Why the last write failed. `None`: it did not.
+    pub(super) fn failure(&self) -> Option<CheckpointError> {
+        self.state().failure.clone()
+    }
+
+    /// Says that a batch was dropped without an acknowledgement, if one was.
+    pub(super) fn check_dropped(&self) -> Result<(), Error> {
+        match self.state().prefix.dropped() {
+            Some(_) => Err(was_dropped()),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Prefix::deliver`].
+    pub(super) fn deliver(&self, batch: &Batch, now: SystemTime) -> u64 {
+        self.state().prefix.deliver(batch, now)
+    }
+
+    /// As [`Prefix::reach`].
+    pub(super) fn reach(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
+        self.state().prefix.reach(resume_at, caught_up_at);
+    }
+
+    /// Records that nobody will acknowledge the batch.
+    pub(super) fn give_up(&self, number: u64) {
+        self.state().prefix.give_up(number);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Records that a batch is acknowledged, and makes that durable as far as all before it are acknowledged too.
+    pub(super) async fn acknowledge(&self, number: u64) -> Result<(), Error> {
+        self.state().prefix.acknowledge(number);
+        self.changed.notify(usize::MAX);
+        while let Some(write) = self.owed_to(number)? {
+            let outcome = write.call.clone().await;
+            self.finish(&write, &outcome);
+            outcome.map_err(not_saved)?;
+        }
+        Ok(())
+    }
+
+    /// The write that an acknowledged batch waits for. `None`: none, or none yet.
+    fn owed_to(&self, number: u64) -> Result<Option<Write>, Error> {
+        let mut state = self.state();
+        if state.prefix.dropped().is_some_and(|first| first < number) {
+            return Err(was_dropped());
+        }
+        if state.durable.batches >= number || state.prefix.end().batches < number {
+            return Ok(None);
+        }
+        Ok(self.join_or_begin(&mut state))
+    }
+
+    /// The write that is under way, or one that is due.
+    pub(super) fn due(&self) -> Option<Write> {
+        self.join_or_begin(&mut self.state())
+    }
+
+    fn join_or_begin(&self, state: &mut State) -> Option<Write> {
+        let end = state.prefix.end();
+        if state.write.is_none() && end.is_news_to(&state.durable) {
+            let checkpoint = Checkpoint::new(
+                &self.account,
+                &self.config,
+                end.resume_at.clone(),
+                end.caught_up_at?,
+                state.prefix.window(),
+            );
+            let (store, account) = (self.store.clone(), self.account.clone());
+            let save = async move { store.save(&account, &checkpoint).await };
+            // Unwinding through it would leave a call that panics for all who wait.
+            let call = AssertUnwindSafe(save).catch_unwind().map(|outcome| {
+                outcome.unwrap_or_else(|_| Err(CheckpointError::new("the store panicked")))
+            });
+            state.write = Some(Write {
+                call: call.boxed().shared(),
+                brings: Arc::new(end.clone()),
+            });
+        }
+        state.write.clone()
+    }
+
+    /// Takes what came of a write, from the first who tells.
+    pub(super) fn finish(&self, write: &Write, outcome: &Result<(), CheckpointError>) {
+        let mut state = self.state();
+        let is_it = |under_way: &mut Write| Arc::ptr_eq(&under_way.brings, &write.brings);
+        if state.write.take_if(is_it).is_none() {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                state.durable = Mark::clone(&write.brings);
+                state.failure = None;
+                // Under the lock, so that an older position never comes after a newer one.
+                self.board.move_to(state.durable.resume_at.position());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "checkpoint");
+                state.failure = Some(error.clone());
+            }
+        }
+        drop(state);
+        self.changed.notify(usize::MAX);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CheckpointError>> {
+        self.call.poll_unpin(cx)
+    }
+}
+
+pub(super) fn not_saved(error: CheckpointError) -> Error {
+    Error::checkpoint("the checkpoint can't be saved", error)
+}
+
+fn was_dropped() -> Error {
+    Error::new(
+        ErrorKind::Unacknowledged,
+        "a batch was dropped without an acknowledgement; subscribe anew, and it comes again",
+    )
+}

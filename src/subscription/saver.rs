@@ -1,0 +1,117 @@
+//! Saving from the subscription's side: what no acknowledgement waits for, and what a failing store owes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use super::ledger::{Ledger, Write, not_saved};
+use crate::client::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::protocol::Backoff;
+use crate::transport::{HttpTransport, TransportError};
+
+type Sleep = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>;
+
+/// Drives what the ledger has to write, and waits longer and longer where that fails.
+pub(super) struct Saver {
+    doing: Doing,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+    trouble: Option<Trouble>,
+}
+
+enum Doing {
+    Nothing,
+    Writing(Write),
+    Waiting(Sleep),
+}
+
+/// Why the last write failed, and when the next is tried.
+#[derive(Clone)]
+pub(super) struct Trouble {
+    pub(super) because: Error,
+    pub(super) until: SystemTime,
+}
+
+impl Saver {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            doing: Doing::Nothing,
+            backoff: Backoff::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            trouble: None,
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Goes on as far as it can be gone.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be waited.
+    pub(super) fn poll<T: HttpTransport>(
+        &mut self,
+        ledger: &Ledger,
+        client: &Arc<Shared<T>>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        loop {
+            // An acknowledgement may have tried, too.
+            match (ledger.failure(), &self.trouble) {
+                (None, Some(_)) => {
+                    self.trouble = None;
+                    self.backoff = Backoff::default();
+                    self.doing = Doing::Nothing;
+                }
+                (Some(error), None) => self.doing = self.wait(not_saved(error), client),
+                _ => {}
+            }
+            match &mut self.doing {
+                Doing::Nothing => match ledger.due() {
+                    Some(write) => self.doing = Doing::Writing(write),
+                    None => return Ok(()),
+                },
+                Doing::Writing(write) => {
+                    let Poll::Ready(outcome) = write.poll(cx) else {
+                        return Ok(());
+                    };
+                    ledger.finish(write, &outcome);
+                    self.doing = match outcome {
+                        Ok(()) => Doing::Nothing,
+                        Err(error) => self.wait(not_saved(error), client),
+                    };
+                }
+                Doing::Waiting(sleep) => match sleep.as_mut().poll(cx) {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(Ok(())) => self.doing = Doing::Nothing,
+                    Poll::Ready(Err(error)) => {
+                        self.doing = Doing::Nothing;
+                        let text = error.to_string();
+                        return Err(Error::new(ErrorKind::Runtime, text).with_source(error));
+                    }
+                },
+            }
+        }
+    }
+
+    fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Shared<T>>) -> Doing {
+        let now = client.transport.now();
+        let wait = self.backoff.after_failure(
+            &client.config.retry,
+            Duration::ZERO,
+            &mut self.rng,
+            now.monotonic,
+        );
+        self.trouble = Some(Trouble {
+            because,
+            until: now.wall_at(now.monotonic + wait),
+        });
+        let client = client.clone();
+        Doing::Waiting(Box::pin(async move { client.transport.sleep(wait).await }))
+    }
+}

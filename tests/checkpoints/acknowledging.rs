@@ -1,0 +1,228 @@
+//! What an acknowledgement does, and what goes without one.
+
+use std::time::Duration;
+
+use box_longpoll::{ErrorKind, Status};
+use futures_util::future::join_all;
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::store::{Behaviour, Memory};
+use crate::world::{
+    build, client, follow, idle_until, ids, in_time, next_batch, next_batches, subscribe,
+};
+
+#[tokio::test]
+async fn an_acknowledgement_returns_when_it_is_durable() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    for _ in 0..2 {
+        let batch = next_batch(&mut subscription).await;
+        let end = batch.batch().position().cloned();
+        assert_ne!(store.position(), end);
+        in_time(batch.ack()).await.unwrap();
+        assert_eq!(store.position(), end);
+        assert_eq!(subscription.position(), end);
+        assert_eq!(subscription.handle().position(), end);
+    }
+}
+
+#[tokio::test]
+async fn out_of_order_only_the_contiguous_prefix_is_committed() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 8);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let mut batches = next_batches(&mut subscription, 4).await;
+    let ends: Vec<_> = batches
+        .iter()
+        .map(|batch| batch.batch().position().cloned())
+        .collect();
+    let fourth = batches.pop().unwrap();
+    let third = batches.pop().unwrap();
+    let second = batches.pop().unwrap();
+    let first = batches.pop().unwrap();
+
+    // They return at once, though nothing of them can be durable.
+    in_time(third.ack()).await.unwrap();
+    in_time(second.ack()).await.unwrap();
+    assert_eq!(store.position(), None);
+    in_time(first.ack()).await.unwrap();
+    assert_eq!(store.position(), ends[2], "up to the hole");
+    in_time(fourth.ack()).await.unwrap();
+    assert_eq!(store.position(), ends[3]);
+}
+
+#[tokio::test]
+async fn acknowledgements_that_come_together_share_a_write() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 16);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let batches = next_batches(&mut subscription, 8).await;
+    let before = store.saves().len();
+    store.behave(Behaviour::Waits);
+    let acks = join_all(batches.into_iter().map(box_longpoll::Delivery::ack));
+    let release = async {
+        tokio::task::yield_now().await;
+        store.behave(Behaviour::Works);
+    };
+    let (outcomes, ()) = in_time(async { tokio::join!(acks, release) }).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(store.saves().len() <= before + 2, "{:?}", store.saves());
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(store.position().unwrap().as_str(), newest);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_is_not_awaited_to_its_end_counts() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let batch = next_batch(&mut subscription).await;
+    let end = batch.batch().position().cloned();
+    store.behave(Behaviour::Waits);
+    let cut = tokio::time::timeout(Duration::from_millis(10), batch.ack()).await;
+    assert!(cut.is_err());
+    store.behave(Behaviour::Works);
+    idle_until(&mut subscription, |_| store.position() == end).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_dropped_is_an_error_at_the_next_call() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let mut batches = next_batches(&mut subscription, 3).await;
+    let third = batches.pop().unwrap();
+    drop(batches.pop());
+    let first = batches.pop().unwrap();
+
+    let error = in_time(third.ack()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    assert!(matches!(
+        subscription.status(),
+        Status::Stopped {
+            because: Some(because),
+            ..
+        } if because == error
+    ));
+    assert!(in_time(subscription.next()).await.is_none());
+
+    // What was before it still counts, and the rest comes again.
+    let end = first.batch().position().cloned();
+    in_time(first.ack()).await.unwrap();
+    assert_eq!(store.position(), end);
+    drop(subscription);
+    let mut resumed = subscribe(&client(&server), &store).await;
+    assert_eq!(follow(&mut resumed, 4).await, server.event_ids(TOKEN)[2..]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_under_way_hears_of_a_batch_that_is_dropped() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut subscription = subscribe(&client(&server), &Memory::default()).await;
+    let batch = next_batch(&mut subscription).await;
+    let dropper = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(batch);
+    };
+    let (next, ()) = in_time(async { tokio::join!(subscription.next(), dropper) }).await;
+    assert_eq!(next.unwrap().unwrap_err().kind(), ErrorKind::Unacknowledged);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_nobody_polls_is_a_batch_dropped() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut subscription = subscribe(&client(&server), &Memory::default()).await;
+    drop(next_batch(&mut subscription).await.ack());
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+}
+
+#[tokio::test]
+async fn delivery_waits_at_the_bound_and_says_so() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 8);
+    let client = build(builder(&server).page_limit(2).max_unacknowledged(2));
+    let mut subscription = subscribe(&client, &Memory::default()).await;
+    let mut batches = next_batches(&mut subscription, 2).await;
+    idle_until(&mut subscription, |subscription| {
+        matches!(
+            subscription.status(),
+            Status::AwaitingAcks { batches: 2, .. }
+        )
+    })
+    .await;
+    let came = server.counters().events_served;
+    assert!(came <= 4, "it does not run ahead: {came}");
+
+    // The second one makes no room: the first is what holds it up.
+    in_time(batches.pop().unwrap().ack()).await.unwrap();
+    let nothing = tokio::time::timeout(Duration::from_millis(50), subscription.next()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+
+    // A call that waits hears of it.
+    let ack = batches.pop().unwrap().ack();
+    let (ack, third) = in_time(async { tokio::join!(ack, next_batch(&mut subscription)) }).await;
+    ack.unwrap();
+    assert_eq!(ids(&third), server.event_ids(TOKEN)[4..6]);
+}
+
+#[tokio::test]
+async fn a_stopped_or_dropped_subscription_still_takes_acknowledgements() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let mut batches = next_batches(&mut subscription, 2).await;
+    let second = batches.pop().unwrap();
+    let end = second.batch().position().cloned();
+    subscription.handle().stop();
+    assert!(in_time(subscription.next()).await.is_none());
+    in_time(batches.pop().unwrap().ack()).await.unwrap();
+    assert!(store.position().is_some());
+    drop(subscription);
+    in_time(second.ack()).await.unwrap();
+    assert_eq!(store.position(), end);
+}
+
+#[tokio::test]
+async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let batch = next_batch(&mut subscription).await;
+    let end = batch.batch().position().cloned();
+
+    // Repeats, which bring nothing but the position after them.
+    let repeats = server.emulator().events(TOKEN);
+    server.append_json(TOKEN, repeats);
+    let asked = server.counters().events.requests;
+    idle_until(&mut subscription, |_| {
+        server.counters().events.requests >= asked + 2
+    })
+    .await;
+    assert!(store.position().is_none(), "a batch before them is not");
+
+    in_time(batch.ack()).await.unwrap();
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_ne!(end.unwrap().as_str(), newest);
+    let caught_up = |store: &Memory| store.position().is_some_and(|at| at.as_str() == newest);
+    idle_until(&mut subscription, |_| caught_up(&store)).await;
+
+    // Where there is nothing to wait for they are saved by themselves.
+    let repeats = server.emulator().events(TOKEN);
+    server.append_json(TOKEN, repeats);
+    let newest = server.emulator().newest_position(TOKEN);
+    let caught_up = |store: &Memory| store.position().is_some_and(|at| at.as_str() == newest);
+    idle_until(&mut subscription, |_| caught_up(&store)).await;
+}

@@ -1,0 +1,81 @@
+//! A checkpoint of something else.
+
+use std::time::Duration;
+
+use box_longpoll::{CheckpointStore, ErrorKind, FileStore, StartAt, StreamType};
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::store::Memory;
+use crate::world::{ACCOUNT, build, checkpoint, checkpoint_of, client, in_time};
+
+#[tokio::test]
+async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
+    let server = fake_box(|_| ());
+    let position = server.emulator().newest_position(TOKEN);
+    let now = Duration::ZERO;
+    let ours = checkpoint(&server, &position, now);
+    let changes = checkpoint_of(server.origin(), "changes", &position, now);
+    let elsewhere = checkpoint_of("https://api.box.com", "all", &position, now);
+    for (found, key, words) in [
+        (&ours, "bob", ["account", "\"ada\"", "\"bob\""]),
+        (&changes, ACCOUNT, ["stream type", "\"changes\"", "\"all\""]),
+        (
+            &elsewhere,
+            ACCOUNT,
+            ["API origin", "\"https://api.box.com\"", server.origin()],
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoint");
+        let store = FileStore::open(&file).unwrap();
+        store.save(found.account(), found).await.unwrap();
+        drop(store);
+        let before = std::fs::read(&file).unwrap();
+
+        let store = FileStore::open(&file).unwrap();
+        let of_a_file = in_time(client(&server).subscribe(store, key, StartAt::Now))
+            .await
+            .unwrap_err();
+        assert!(of_a_file.to_string().contains("checkpoint"), "{of_a_file}");
+        assert!(
+            of_a_file
+                .to_string()
+                .contains(&*directory.path().to_string_lossy()),
+            "{of_a_file}"
+        );
+        let in_memory = in_time(client(&server).subscribe(Memory::with(found), key, StartAt::Now))
+            .await
+            .unwrap_err();
+        for error in [of_a_file, in_memory] {
+            assert_eq!(error.kind(), ErrorKind::Checkpoint);
+            for word in words {
+                assert!(error.to_string().contains(word), "{error}");
+            }
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), before, "it is left alone");
+    }
+    assert_eq!(server.counters().total.requests, 0);
+}
+
+#[tokio::test]
+async fn one_file_is_of_one_account() {
+    let server = fake_box(|_| ());
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path().join("checkpoint")).unwrap();
+    let store = std::sync::Arc::new(store);
+    let subscribe = |key, stream_type| {
+        let client = build(builder(&server).stream_type(stream_type));
+        let store = store.clone();
+        async move { client.subscribe(store, key, StartAt::Now).await }
+    };
+    let _ada = in_time(subscribe("ada", StreamType::All)).await.unwrap();
+    let error = in_time(subscribe("bob", StreamType::All))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    assert!(error.to_string().contains("\"ada\""), "{error}");
+    let error = in_time(subscribe("ada", StreamType::Sync))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("stream type"), "{error}");
+}

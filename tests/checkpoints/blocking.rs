@@ -1,0 +1,174 @@
+//! Subscriptions by the blocking client.
+
+use std::thread;
+use std::time::Duration;
+
+use box_longpoll::blocking::{Delivery, LongPollClient, Subscription, Timed};
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, ErrorKind, FileStore, StartAt, Status, Update};
+use box_longpoll_testkit::EmulatorServer;
+
+use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
+use crate::store::{Behaviour, Memory};
+use crate::world::{ACCOUNT, DAY, checkpoint};
+
+type Updates = Subscription<ReqwestTransport>;
+
+fn client(server: &EmulatorServer) -> LongPollClient<ReqwestTransport> {
+    builder(server)
+        .page_limit(2)
+        .max_unacknowledged(3)
+        .build_blocking(
+            ReqwestTransport::new().unwrap(),
+            AccessToken::new(TOKEN).unwrap(),
+        )
+        .unwrap()
+}
+
+fn subscribe(server: &EmulatorServer, store: &Memory) -> Updates {
+    let client = client(server);
+    client
+        .subscribe(store.clone(), ACCOUNT, StartAt::Oldest)
+        .unwrap()
+}
+
+#[track_caller]
+fn next_batch(updates: &mut Updates) -> Delivery {
+    match updates.next_timeout(PATIENCE) {
+        Timed::Item(Ok(Update::Batch(batch))) => batch,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn follow(updates: &mut Updates, count: usize) -> Vec<String> {
+    let mut came = Vec::new();
+    while came.len() < count {
+        let batch = next_batch(updates);
+        came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+        batch.ack().unwrap();
+    }
+    came
+}
+
+#[test]
+fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    let life = || {
+        let store = FileStore::open(&file).unwrap();
+        let updates = client(&server).subscribe(store, ACCOUNT, StartAt::Oldest);
+        updates.unwrap()
+    };
+    let mut updates = life();
+    assert_eq!(follow(&mut updates, 2), server.event_ids(TOKEN)[..2]);
+    let open = next_batch(&mut updates);
+    // The file is in use as long as a batch is out.
+    drop(updates);
+    assert!(FileStore::open(&file).is_err());
+    drop(open);
+    assert_eq!(follow(&mut life(), 4), server.event_ids(TOKEN)[2..]);
+}
+
+#[test]
+fn an_acknowledgement_is_durable_when_it_returns_and_only_up_to_the_first_hole() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let store = Memory::default();
+    let mut updates = subscribe(&server, &store);
+    let first = next_batch(&mut updates);
+    let second = next_batch(&mut updates);
+    let end = second.batch().position().cloned();
+    // From another thread, and while the iterator is at work.
+    let acknowledging = thread::spawn(move || {
+        second.ack().unwrap();
+        first.ack()
+    });
+    let nothing = updates.next_timeout(Duration::from_millis(50));
+    assert!(matches!(nothing, Timed::Elapsed), "{nothing:?}");
+    acknowledging.join().unwrap().unwrap();
+    assert_eq!(store.position(), end);
+    assert_eq!(updates.position(), end);
+}
+
+#[test]
+fn now_is_durable_when_the_subscription_has_started() {
+    let server = fake_box(|_| ());
+    let store = Memory::default();
+    let client = client(&server);
+    let mut updates = client
+        .subscribe(store.clone(), ACCOUNT, StartAt::Now)
+        .unwrap();
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(store.position().unwrap().as_str(), newest);
+    assert_eq!(server.counters().total.requests, 1);
+    server.append(TOKEN, 1);
+    assert_eq!(follow(&mut updates, 1), server.event_ids(TOKEN));
+}
+
+#[test]
+fn a_batch_that_is_dropped_is_an_error_at_the_next_call() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let mut updates = subscribe(&server, &Memory::default());
+    drop(next_batch(&mut updates));
+    let error = updates.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    assert!(updates.next().is_none());
+}
+
+#[test]
+fn a_store_that_fails_pauses_delivery_and_loses_nothing() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 12);
+    let store = Memory::default();
+    let mut updates = subscribe(&server, &store);
+    store.behave(Behaviour::Fails);
+    for _ in 0..3 {
+        let error = next_batch(&mut updates).ack().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    }
+    let nothing = updates.next_timeout(Duration::from_millis(100));
+    assert!(matches!(nothing, Timed::Elapsed), "{nothing:?}");
+    assert!(matches!(
+        updates.status(),
+        Status::NotSaving { batches: 3, .. }
+    ));
+    store.behave(Behaviour::Works);
+    assert_eq!(follow(&mut updates, 6), server.event_ids(TOKEN)[6..]);
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(store.position().unwrap().as_str(), newest);
+}
+
+#[test]
+fn a_gap_is_told_of() {
+    let server = fake_box(|_| ());
+    let position = server.emulator().newest_position(TOKEN);
+    let store = Memory::with(&checkpoint(&server, &position, 22 * DAY));
+    let mut updates = subscribe(&server, &store);
+    let first = updates.next().unwrap().unwrap();
+    assert!(matches!(first, Update::PossibleGap(_)), "{first:?}");
+    server.append(TOKEN, 2);
+    assert_eq!(follow(&mut updates, 2), server.event_ids(TOKEN));
+}
+
+#[test]
+fn a_handle_stops_it_and_dropping_it_ends_its_request() {
+    let server = fake_box(|_| ());
+    for stop in [true, false] {
+        let mut updates = subscribe(&server, &Memory::default());
+        while server.counters().open_polls == 0 {
+            let nothing = updates.next_timeout(Duration::from_millis(10));
+            assert!(matches!(nothing, Timed::Elapsed), "{nothing:?}");
+        }
+        if stop {
+            updates.handle().stop();
+            assert!(updates.next().is_none());
+        } else {
+            drop(updates);
+        }
+        assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 0));
+    }
+}

@@ -1,0 +1,272 @@
+//! Checkpoints in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
+use futures_lite::future::block_on;
+use tempfile::TempDir;
+
+use crate::world::{ACCOUNT, dated_checkpoint};
+
+struct Files {
+    directory: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Opens the checkpoint's file.
+    #[track_caller]
+    fn open(&self) -> FileStore {
+        FileStore::open(self.path("checkpoint")).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn at(position: &str) -> Checkpoint {
+    dated_checkpoint(
+        "https://api.box.com",
+        "all",
+        position,
+        "2026-01-02T03:04:05Z",
+    )
+}
+
+/// No runtime is there.
+fn load(store: &FileStore) -> Result<Option<Checkpoint>, CheckpointError> {
+    block_on(store.load(ACCOUNT))
+}
+
+fn save(store: &FileStore, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    block_on(store.save(ACCOUNT, checkpoint))
+}
+
+#[track_caller]
+fn assert_names(error: &CheckpointError, path: &Path) {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(error.to_string().contains(name), "{error}");
+    assert!(error.path().unwrap().ends_with(name), "{error:?}");
+}
+
+#[test]
+fn what_is_saved_is_loaded_and_nothing_else_is_left_behind() {
+    let files = Files::new();
+    let store = files.open();
+    assert_eq!(load(&store).unwrap(), None);
+    for position in ["1", "2"] {
+        save(&store, &at(position)).unwrap();
+        assert_eq!(load(&store).unwrap(), Some(at(position)));
+    }
+    drop(store);
+    assert_eq!(load(&files.open()).unwrap(), Some(at("2")));
+    assert_eq!(files.names(), ["checkpoint", "checkpoint.lock"]);
+}
+
+#[test]
+fn a_person_can_read_it() {
+    let files = Files::new();
+    let store = files.open();
+    save(&store, &at("1152922976252290886")).unwrap();
+    let text = fs::read_to_string(store.path()).unwrap();
+    let (first, json) = text.split_once('\n').unwrap();
+    assert!(first.starts_with("box-longpoll checkpoint 1 "), "{first}");
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(json["account"], ACCOUNT);
+    assert_eq!(json["position"], "1152922976252290886");
+}
+
+#[test]
+fn a_file_torn_at_any_length_is_an_error_that_names_it() {
+    let files = Files::new();
+    let store = files.open();
+    save(&store, &at("17")).unwrap();
+    let whole = fs::read(store.path()).unwrap();
+    for length in 0..whole.len() {
+        fs::write(store.path(), &whole[..length]).unwrap();
+        let error = load(&store).unwrap_err();
+        assert_names(&error, store.path());
+    }
+    fs::write(store.path(), &whole).unwrap();
+    assert_eq!(load(&store).unwrap(), Some(at("17")));
+}
+
+#[test]
+fn a_file_with_any_bit_flipped_is_an_error_that_names_it() {
+    let files = Files::new();
+    let store = files.open();
+    save(&store, &at("17")).unwrap();
+    let whole = fs::read(store.path()).unwrap();
+    for byte in 0..whole.len() {
+        for bit in [0x01, 0x20, 0x80] {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= bit;
+            fs::write(store.path(), &flipped).unwrap();
+            assert_names(&load(&store).unwrap_err(), store.path());
+        }
+    }
+}
+
+#[test]
+fn a_foreign_file_is_an_error_that_names_it_and_is_left_alone() {
+    let files = Files::new();
+    let store = files.open();
+    for foreign in [
+        "1152922976252290886\n",
+        "{}",
+        "box-longpoll checkpoint 2 ",
+        "\0",
+    ] {
+        fs::write(store.path(), foreign).unwrap();
+        assert_names(&load(&store).unwrap_err(), store.path());
+        assert_eq!(fs::read_to_string(store.path()).unwrap(), foreign);
+    }
+    let huge = fs::File::create(store.path()).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    assert_names(&load(&store).unwrap_err(), store.path());
+    fs::remove_file(store.path()).unwrap();
+    fs::create_dir(store.path()).unwrap();
+    assert_names(&load(&store).unwrap_err(), store.path());
+    assert_names(&save(&store, &at("1")).unwrap_err(), store.path());
+}
+
+#[test]
+fn a_second_store_on_the_file_is_refused_by_name_until_the_first_is_gone() {
+    let files = Files::new();
+    let path = files.path("checkpoint");
+    let store = files.open();
+    let error = FileStore::open(&path).unwrap_err();
+    assert_names(&error, &path);
+    assert!(error.to_string().contains("in use"), "{error}");
+    // By another of its names, too.
+    save(&store, &at("1")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&path, files.path("link")).unwrap();
+        assert_names(&FileStore::open(files.path("link")).unwrap_err(), &path);
+    }
+    let around = files.path("checkpoint.lock/../checkpoint");
+    assert!(FileStore::open(around).is_err());
+    drop(store);
+    files.open();
+}
+
+#[test]
+fn a_second_process_on_the_file_is_refused_by_name() {
+    let files = Files::new();
+    let store = files.open();
+    let second = Command::new(&*crate::program::PROGRAM)
+        .arg(store.path())
+        .env("BOX_ACCESS_TOKEN", "token")
+        .env("BOX_API", "http://127.0.0.1:1")
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8(second.stderr).unwrap();
+    let name = store.path().display().to_string();
+    assert!(said.contains(&name) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn what_a_killed_process_left_behind_is_no_hindrance() {
+    let files = Files::new();
+    let store = files.open();
+    fs::write(files.path("checkpoint.new"), "box-longpoll check").unwrap();
+    assert_eq!(load(&store).unwrap(), None);
+    save(&store, &at("1")).unwrap();
+    fs::write(files.path("checkpoint.new"), "box-longpoll check").unwrap();
+    assert_eq!(load(&store).unwrap(), Some(at("1")));
+    save(&store, &at("2")).unwrap();
+    assert_eq!(load(&store).unwrap(), Some(at("2")));
+    assert_eq!(files.names(), ["checkpoint", "checkpoint.lock"]);
+}
+
+#[test]
+fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
+    let files = Files::new();
+    let path = files.path("missing").join("checkpoint");
+    assert_names(&FileStore::open(&path).unwrap_err(), &path);
+
+    // One that goes while the store is open.
+    fs::create_dir(files.path("missing")).unwrap();
+    let store = FileStore::open(&path).unwrap();
+    save(&store, &at("1")).unwrap();
+    fs::remove_dir_all(files.path("missing")).unwrap();
+    assert_names(&save(&store, &at("2")).unwrap_err(), &path);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let files = Files::new();
+    let directory = files.path("read-only");
+    fs::create_dir(&directory).unwrap();
+    let store = FileStore::open(directory.join("checkpoint")).unwrap();
+    save(&store, &at("1")).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(directory.join("probe"), "").is_ok() {
+        // Root writes where it likes. What it can't write to does as well.
+        fs::create_dir_all(directory.join("checkpoint.new")).unwrap();
+        fs::create_dir_all(directory.join("other.lock")).unwrap();
+    }
+    assert_names(&save(&store, &at("2")).unwrap_err(), store.path());
+    assert_eq!(load(&store).unwrap(), Some(at("1")), "the one before");
+    let other = directory.join("other");
+    assert_names(&FileStore::open(&other).unwrap_err(), &other);
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_save_that_was_abandoned_does_not_undo_a_later_one() {
+    let files = Files::new();
+    let store = files.open();
+    for round in 1..100 {
+        let abandoned = at(&format!("{round}1"));
+        let last = at(&format!("{round}2"));
+        block_on(futures_lite::future::poll_once(
+            store.save(ACCOUNT, &abandoned),
+        ));
+        save(&store, &last).unwrap();
+        assert_eq!(load(&store).unwrap(), Some(last));
+    }
+}
+
+#[test]
+fn a_checkpoint_that_makes_no_sense_is_refused() {
+    let good = serde_json::to_value(at("17")).unwrap();
+    for (field, nonsense) in [
+        ("position", "now"),
+        ("position", ""),
+        ("stream_type", "some"),
+        ("last_success", "yesterday"),
+        ("last_success", "1960-01-01T00:00:00Z"),
+        ("id_key", "0"),
+        ("ids", "0"),
+        ("ids", "+0000000000000000000000000000001"),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = nonsense.into();
+        let read = serde_json::from_value::<Checkpoint>(bad);
+        assert!(read.is_err(), "{field} {nonsense:?}");
+    }
+    assert!(serde_json::from_value::<Checkpoint>(good).is_ok());
+}

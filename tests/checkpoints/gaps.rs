@@ -1,0 +1,171 @@
+//! After more time than Box keeps events.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{
+    AccessToken, HttpTransport, LongPollClient, Moment, Pace, PossibleGap, StreamType,
+    Subscription, TransportError, TransportRequest, Update,
+};
+use box_longpoll_testkit::EmulatorServer;
+use bytes::Bytes;
+use http::Response;
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::store::Memory;
+use crate::world::{
+    DAY, build, checkpoint, checkpoint_of, client, follow, idle_until, in_time, subscribe,
+};
+
+#[track_caller]
+fn gap<T: HttpTransport>(subscription: &mut Subscription<T>) -> impl Future<Output = PossibleGap> {
+    let caller = std::panic::Location::caller();
+    let next = in_time(subscription.next());
+    async move {
+        match next.await {
+            Some(Ok(Update::PossibleGap(gap))) => gap,
+            other => panic!("{caller}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
+    let server = fake_box(|_| ());
+    let position = server.emulator().newest_position(TOKEN);
+    server.append(TOKEN, 4);
+    let old = checkpoint(&server, &position, 22 * DAY);
+    let store = Memory::with(&old);
+    for _ in 0..2 {
+        let mut subscription = subscribe(&client(&server), &store).await;
+        let gap = gap(&mut subscription).await;
+        assert_eq!(gap.kept_for(), 21 * DAY);
+        assert_eq!(gap.since(), store.kept().unwrap().last_success());
+        assert!(gap.to_string().contains("21 days"), "{gap}");
+        // A crash before it has caught up: it is told again.
+    }
+    assert_eq!(server.counters().total.requests, 0);
+
+    let mut subscription = subscribe(&client(&server), &store).await;
+    gap(&mut subscription).await;
+    assert_eq!(follow(&mut subscription, 4).await, server.event_ids(TOKEN));
+    idle_until(&mut subscription, |_| {
+        store.kept().unwrap().last_success() > old.last_success() + 21 * DAY
+    })
+    .await;
+    drop(subscription);
+
+    // It has caught up, and that is saved.
+    server.append(TOKEN, 2);
+    let mut resumed = subscribe(&client(&server), &store).await;
+    assert_eq!(follow(&mut resumed, 2).await, server.event_ids(TOKEN)[4..]);
+}
+
+#[tokio::test]
+async fn how_long_is_too_long_depends_on_the_stream_type() {
+    let server = fake_box(|_| ());
+    let position = server.emulator().newest_position(TOKEN);
+    server.append(TOKEN, 2);
+    for (stream_type, days, is_gap) in [
+        (StreamType::All, 20, false),
+        (StreamType::All, 22, true),
+        (StreamType::Changes, 20, false),
+        (StreamType::Changes, 22, true),
+        (StreamType::Sync, 30, false),
+        (StreamType::Sync, 32, true),
+    ] {
+        let old = checkpoint_of(server.origin(), stream_type.as_str(), &position, days * DAY);
+        let client = build(builder(&server).stream_type(stream_type));
+        let mut subscription = subscribe(&client, &Memory::with(&old)).await;
+        let first = in_time(subscription.next()).await.unwrap().unwrap();
+        assert_eq!(
+            matches!(first, Update::PossibleGap(_)),
+            is_gap,
+            "{days} days of {stream_type}: {first:?}"
+        );
+    }
+}
+
+/// A transport whose wall clock can be set.
+#[derive(Clone)]
+struct Ahead {
+    inner: Arc<ReqwestTransport>,
+    hours: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl HttpTransport for Ahead {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.inner.send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.inner.sleep(duration).await
+    }
+
+    fn now(&self) -> Moment {
+        let hours = self.hours.load(Ordering::Relaxed);
+        let mut now = self.inner.now();
+        now.wall += Duration::from_secs(3_600 * hours);
+        now
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        self.inner.block_on(work)
+    }
+}
+
+fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
+    let hours = Arc::new(AtomicU64::new(0));
+    let transport = Ahead {
+        inner: Arc::new(ReqwestTransport::new().unwrap()),
+        hours: hours.clone(),
+    };
+    let token = AccessToken::new(TOKEN).unwrap();
+    // Nobody waits for the pace.
+    let pace = Pace::default().burst(1_000).per_minute(100_000);
+    let client = builder(server).pace(pace).build(transport, token);
+    (client.unwrap(), hours)
+}
+
+#[tokio::test]
+async fn while_nothing_happens_the_time_is_saved_once_an_hour() {
+    let server = fake_box(|settings| settings.hold_ms = 20);
+    let (client, hours) = ahead(&server);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    for hour in 1..4 {
+        let polls = server.counters().events.requests;
+        idle_until(&mut subscription, |_| {
+            server.counters().events.requests >= polls + 3
+        })
+        .await;
+        assert_eq!(store.saves().len(), hour);
+        hours.fetch_add(1, Ordering::Relaxed);
+    }
+    // An account that was idle for long is not away.
+    for days in 1..30 {
+        hours.store(24 * days, Ordering::Relaxed);
+        let saves = store.saves().len();
+        idle_until(&mut subscription, |_| store.saves().len() > saves).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_slept_for_too_long_is_told_of_a_gap_too() {
+    let server = fake_box(|_| ());
+    let (client, hours) = ahead(&server);
+    let mut subscription = subscribe(&client, &Memory::default()).await;
+    idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
+    hours.store(22 * 24, Ordering::Relaxed);
+    gap(&mut subscription).await;
+    server.append(TOKEN, 2);
+    assert_eq!(follow(&mut subscription, 2).await, server.event_ids(TOKEN));
+}

@@ -1,0 +1,17 @@
+//! Subscriptions and their checkpoints, from the outside: against the emulator, over real sockets.
+
+mod acknowledging;
+mod bindings;
+#[cfg(feature = "blocking")]
+mod blocking;
+#[path = "../client/fake_box.rs"]
+mod fake_box;
+mod files;
+mod gaps;
+mod kills;
+mod program;
+mod restarts;
+mod starting;
+mod store;
+mod troubles;
+mod world;

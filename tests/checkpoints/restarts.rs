@@ -1,0 +1,140 @@
+//! What comes again after a restart, and what does not.
+
+use std::collections::HashSet;
+
+use box_longpoll::{Checkpoint, FileStore, StartAt};
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::store::Memory;
+use crate::world::{
+    ACCOUNT, build, client, follow, ids, in_time, next_batch, next_batches, subscribe,
+};
+
+#[tokio::test]
+async fn a_batch_that_is_not_acknowledged_comes_again_and_an_acknowledged_one_does_not() {
+    const BATCHES: usize = 4;
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2 * BATCHES);
+    let log = server.event_ids(TOKEN);
+    for acknowledged in 0..=BATCHES {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoint");
+        let client = client(&server);
+        let life = || async {
+            let store = FileStore::open(&file).unwrap();
+            in_time(client.subscribe(store, ACCOUNT, StartAt::Oldest))
+                .await
+                .unwrap()
+        };
+        let mut subscription = life().await;
+        let batches = next_batches(&mut subscription, BATCHES).await;
+        for (n, batch) in batches.into_iter().enumerate() {
+            if n < acknowledged {
+                in_time(batch.ack()).await.unwrap();
+            }
+        }
+        drop(subscription);
+        server.append(TOKEN, 2);
+        let missing = server.event_ids(TOKEN)[2 * acknowledged..].to_vec();
+        let came = follow(&mut life().await, missing.len()).await;
+        assert_eq!(came, missing, "{acknowledged} were acknowledged");
+    }
+    assert_eq!(server.event_ids(TOKEN)[..log.len()], log);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_behind_a_hole_comes_again() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let client = client(&server);
+    let mut subscription = subscribe(&client, &store).await;
+    let mut batches = next_batches(&mut subscription, 3).await;
+    in_time(batches.pop().unwrap().ack()).await.unwrap();
+    in_time(batches.remove(0).ack()).await.unwrap();
+    drop(subscription);
+    let mut resumed = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut resumed, 4).await, server.event_ids(TOKEN)[2..]);
+}
+
+#[tokio::test]
+async fn the_ids_of_acknowledged_events_are_remembered_and_those_of_others_are_not() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).page_limit(1));
+    let event = |id: &str| format!(r#"{{"event_id":"{id}","event_type":"ITEM_UPLOAD"}}"#);
+    server.append_json(TOKEN, ["a", "b"].map(event));
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    let a = next_batch(&mut subscription).await;
+    let _b = next_batch(&mut subscription).await;
+    in_time(a.ack()).await.unwrap();
+    drop(subscription);
+
+    // Box repeats both, and only one of them is old news.
+    server.append_json(TOKEN, ["a", "b", "c"].map(event));
+    let mut resumed = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut resumed, 2).await, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn a_delivered_and_repeated_event_comes_again_though_its_repeat_was_passed_over() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).page_limit(1));
+    let event = |id: &str| format!(r#"{{"event_id":"{id}","event_type":"ITEM_UPLOAD"}}"#);
+    server.append_json(TOKEN, ["a", "a", "a", "b"].map(event));
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    let batches = next_batches(&mut subscription, 2).await;
+    assert_eq!(ids(&batches[1]), ["b"]);
+    drop((batches, subscription));
+    let mut resumed = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut resumed, 2).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_long_life_of_short_ones_delivers_each_event_once() {
+    let server = fake_box(|settings| {
+        settings.repeat_rate = 0.1;
+        settings.short_page_rate = 0.2;
+        settings.empty_page_rate = 0.1;
+    });
+    server.append(TOKEN, 3_000);
+    let store = Memory::default();
+    let client = build(builder(&server).page_limit(100));
+    let log = server.event_ids(TOKEN);
+    let mut came = Vec::new();
+    while came.len() < log.len() {
+        let mut subscription = subscribe(&client, &store).await;
+        came.extend(follow(&mut subscription, (log.len() - came.len()).min(170)).await);
+    }
+    assert_eq!(came.len(), came.iter().collect::<HashSet<_>>().len());
+    assert!(came == log, "not the order of the log");
+}
+
+#[tokio::test]
+async fn a_checkpoint_says_what_it_is_and_holds_no_token() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let batch = next_batch(&mut subscription).await;
+    let end = batch.batch().position().cloned();
+    in_time(batch.ack()).await.unwrap();
+    let kept = store.kept().unwrap();
+    assert_eq!(kept.account(), ACCOUNT);
+    assert_eq!(kept.stream_type(), box_longpoll::StreamType::All);
+    assert_eq!(kept.api_origin(), server.origin());
+    assert_eq!(kept.position(), end.as_ref());
+    assert_eq!(*kept.resume_at(), StartAt::At(end.unwrap()));
+    #[expect(clippy::disallowed_methods, reason = "it is dated now")]
+    let age = std::time::SystemTime::now().duration_since(kept.last_success());
+    assert!(age.unwrap().as_secs() < 60, "{kept:?}");
+
+    let json = serde_json::to_string(&kept).unwrap();
+    let compact = postcard::to_stdvec(&kept).unwrap();
+    for text in [&json, &format!("{kept:?}")] {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+    assert_eq!(serde_json::from_str::<Checkpoint>(&json).unwrap(), kept);
+    assert_eq!(postcard::from_bytes::<Checkpoint>(&compact).unwrap(), kept);
+}

@@ -1,0 +1,232 @@
+//! Where a subscription starts.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{
+    AccessToken, Checkpoint, CheckpointError, CheckpointStore, ErrorKind, FileStore, HttpTransport,
+    StartAt, StreamPosition, TransportError, TransportRequest,
+};
+use box_longpoll_testkit::{Counters, EmulatorServer, Endpoint, Fault};
+
+use bytes::Bytes;
+use http::Response;
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::store::{Behaviour, Memory};
+use crate::world::{ACCOUNT, checkpoint, client, follow, ids, in_time, next_batch, subscribe};
+
+/// Takes down what was asked of Box by the time of the first save.
+struct Watching {
+    server: Arc<EmulatorServer>,
+    asked: Arc<Mutex<Option<Counters>>>,
+}
+
+#[async_trait]
+impl CheckpointStore for Watching {
+    async fn load(&self, _key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        Ok(None)
+    }
+
+    async fn save(&self, _key: &str, _checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let mut asked = self.asked.lock().unwrap();
+        asked.get_or_insert_with(|| self.server.counters());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn now_is_durable_before_the_subscription_has_started_and_before_the_first_poll() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 3);
+    let asked = Arc::new(Mutex::new(None));
+    let store = Watching {
+        server: server.clone(),
+        asked: asked.clone(),
+    };
+    let mut subscription = in_time(client(&server).subscribe(store, ACCOUNT, StartAt::Now))
+        .await
+        .unwrap();
+
+    let at_the_save = asked.lock().unwrap().clone().expect("it is saved by now");
+    for counters in [at_the_save, server.counters()] {
+        assert_eq!(counters.events.requests, 1);
+        assert_eq!(
+            counters.total.requests, 1,
+            "nothing but GET /events is sent"
+        );
+    }
+    let newest = server.emulator().newest_position(TOKEN);
+    assert_eq!(subscription.position().unwrap().as_str(), newest);
+
+    // Whatever happens from then on is delivered.
+    server.append(TOKEN, 2);
+    let came = follow(&mut subscription, 2).await;
+    assert_eq!(came, server.event_ids(TOKEN)[3..]);
+}
+
+#[tokio::test]
+async fn now_is_the_same_after_a_crash_before_the_first_event() {
+    let server = fake_box(|_| ());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    let client = client(&server);
+    for _ in 0..3 {
+        let store = FileStore::open(&file).unwrap();
+        drop(
+            in_time(client.subscribe(store, ACCOUNT, StartAt::Now))
+                .await
+                .unwrap(),
+        );
+        server.append(TOKEN, 2);
+    }
+    let store = FileStore::open(&file).unwrap();
+    let mut subscription = in_time(client.subscribe(store, ACCOUNT, StartAt::Now))
+        .await
+        .unwrap();
+    assert_eq!(follow(&mut subscription, 6).await, server.event_ids(TOKEN));
+}
+
+#[tokio::test]
+async fn now_survives_what_may_pass() {
+    let server = fake_box(|_| ());
+    server.queue_fault(Endpoint::Events, Fault::ServerError, 2);
+    server.queue_fault(Endpoint::Events, Fault::MissingPosition, 1);
+    let store = Memory::default();
+    let started = in_time(client(&server).subscribe(store.clone(), ACCOUNT, StartAt::Now)).await;
+    assert!(started.is_ok(), "{started:?}");
+    assert_eq!(server.counters().total.requests, 4);
+    assert!(store.position().is_some());
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_an_error_of_the_start_and_saves_nothing() {
+    let server = fake_box(|_| ());
+    server.queue_fault(Endpoint::Events, Fault::Forbidden, 1);
+    let store = Memory::default();
+    let error = in_time(client(&server).subscribe(store.clone(), ACCOUNT, StartAt::Now))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert!(store.saves().is_empty());
+}
+
+#[tokio::test]
+async fn a_now_that_cannot_be_saved_is_an_error_and_no_start() {
+    let server = fake_box(|_| ());
+    let store = Memory::default();
+    for behaviour in [Behaviour::KeepsAndFails, Behaviour::Panics] {
+        store.behave(behaviour);
+        let error = in_time(client(&server).subscribe(Fresh(store.clone()), ACCOUNT, StartAt::Now))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
+    }
+    assert_eq!(server.counters().realtime.requests, 0);
+}
+
+/// A store that finds nothing.
+struct Fresh(Memory);
+
+#[async_trait]
+impl CheckpointStore for Fresh {
+    async fn load(&self, _key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        Ok(None)
+    }
+
+    async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        self.0.save(key, checkpoint).await
+    }
+}
+
+#[tokio::test]
+async fn the_start_counts_only_where_there_is_no_checkpoint() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let position = server.emulator().newest_position(TOKEN);
+    server.append(TOKEN, 2);
+    let elsewhere: StreamPosition = "17".parse().unwrap();
+    for start in [StartAt::Now, StartAt::Oldest, StartAt::At(elsewhere)] {
+        let store = Memory::with(&checkpoint(&server, &position, Duration::ZERO));
+        let requests = server.counters().total.requests;
+        let mut subscription = in_time(client(&server).subscribe(store, ACCOUNT, start))
+            .await
+            .unwrap();
+        assert_eq!(
+            server.counters().total.requests,
+            requests,
+            "nothing is sent"
+        );
+        assert_eq!(subscription.position().unwrap().as_str(), position);
+        let came = follow(&mut subscription, 2).await;
+        assert_eq!(came, server.event_ids(TOKEN)[2..]);
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_box_rejects_leaves_no_checkpoint() {
+    let server = fake_box(|_| ());
+    let store = Memory::default();
+    let nowhere: StreamPosition = "nowhere".parse().unwrap();
+    let mut subscription = in_time(client(&server).subscribe(store.clone(), ACCOUNT, nowhere))
+        .await
+        .unwrap();
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PositionRejected);
+    assert!(subscription.next().await.is_none());
+    assert!(store.saves().is_empty());
+
+    server.append(TOKEN, 1);
+    drop(next_batch(&mut subscribe(&client(&server), &store).await).await);
+}
+
+#[tokio::test]
+async fn a_key_without_a_name_is_refused() {
+    let server = fake_box(|_| ());
+    let error = in_time(client(&server).subscribe(Memory::default(), "", StartAt::Now))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+/// Box as it should not be: the first page of `now` has an event that is behind it, too.
+struct EventfulNow(ReqwestTransport);
+
+#[async_trait]
+impl HttpTransport for EventfulNow {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let is_now = request.request().uri().to_string().contains("position=now");
+        let mut answer = self.0.send(request).await?;
+        if is_now {
+            let body = String::from_utf8(answer.body().to_vec()).unwrap();
+            let body = body.replace("\"entries\":[]", "\"entries\":[{\"event_id\":\"a\"}]");
+            *answer.body_mut() = body.into();
+        }
+        Ok(answer)
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.0.sleep(duration).await
+    }
+}
+
+#[tokio::test]
+async fn an_event_on_the_page_of_now_is_delivered_and_hides_none_after_it() {
+    let server = fake_box(|_| ());
+    let transport = EventfulNow(ReqwestTransport::new().unwrap());
+    let token = AccessToken::new(TOKEN).unwrap();
+    let client = builder(&server).build(transport, token).unwrap();
+    let store = Memory::default();
+    let started = in_time(client.subscribe(store.clone(), ACCOUNT, StartAt::Now)).await;
+    let mut subscription = started.unwrap();
+    assert!(store.position().is_some());
+    let batch = next_batch(&mut subscription).await;
+    assert_eq!(ids(&batch), ["a"]);
+    drop((batch, subscription));
+
+    server.append_json(TOKEN, [r#"{"event_id":"a"}"#, r#"{"event_id":"b"}"#]);
+    let mut resumed = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut resumed, 2).await, ["a", "b"]);
+}
