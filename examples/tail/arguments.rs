@@ -1,9 +1,12 @@
 //! What the program is asked to do.
 
 use std::env::{self, VarError};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use box_longpoll::{HttpTransport, StartAt, StreamType, TransportError};
+use box_longpoll::{
+    CheckpointError, FileStore, HttpTransport, StartAt, StreamType, TransportError,
+};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
@@ -29,6 +32,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "POSITION", default_value = "now")]
     pub(crate) from: StartAt,
 
+    /// Keeps where it is in this file, and goes on there; `--from` counts only where there is no such file yet
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+
     /// Which events
     #[arg(long, value_enum, default_value_t)]
     pub(crate) stream_type: Stream,
@@ -47,7 +54,7 @@ pub(crate) struct Arguments {
 
     /// Follows with the client for programs without async
     #[cfg(feature = "blocking")]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "checkpoint")]
     blocking: bool,
 }
 
@@ -104,22 +111,16 @@ impl Arguments {
         }
     }
 
-    #[cfg(feature = "blocking")]
-    pub(crate) fn facade(&self) -> Facade {
+    /// Opens the checkpoint, if there is to be one.
+    pub(crate) fn facade(&self) -> Result<Facade, CheckpointError> {
+        #[cfg(feature = "blocking")]
         if self.blocking {
-            Facade::Blocking
-        } else {
-            Facade::Async
+            return Ok(Facade::Blocking);
         }
-    }
-
-    #[cfg(not(feature = "blocking"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "with the blocking client there is a choice"
-    )]
-    pub(crate) fn facade(&self) -> Facade {
-        Facade::Async
+        match &self.checkpoint {
+            Some(file) => FileStore::open(file).map(Facade::Checkpoint),
+            None => Ok(Facade::Async),
+        }
     }
 
     /// Pages hold no more events than are wanted. With larger ones a program that asks for a few events again and

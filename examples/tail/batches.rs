@@ -6,31 +6,38 @@ mod blocking;
 use std::sync::Arc;
 
 use box_longpoll::{
-    Batch, BatchStream, Error, HttpTransport, LongPollClientBuilder, StartAt, StreamHandle,
-    StreamPosition, TokenSource,
+    Batch, BatchStream, Delivery, Error, FileStore, HttpTransport, LongPollClientBuilder, StartAt,
+    StreamHandle, StreamPosition, Subscription, TokenSource, Update,
 };
 
 #[cfg(feature = "blocking")]
 use self::blocking::BlockingBatches;
+use crate::report;
+
+/// The account's key in a checkpoint. Whose token it is the program doesn't know.
+const ACCOUNT: &str = "tail";
 
 type Transport = Arc<dyn HttpTransport>;
 
-/// Which of the two clients is used.
+/// How the account is followed.
 pub(crate) enum Facade {
     Async,
+    Checkpoint(FileStore),
     #[cfg(feature = "blocking")]
     Blocking,
 }
 
-/// The batches of one of them.
+/// The batches that come of it.
 pub(crate) enum Batches {
     Async(Box<BatchStream<Transport>>),
+    /// With the batch that is being shown.
+    Checkpoint(Box<Subscription<Transport>>, Option<Delivery>),
     #[cfg(feature = "blocking")]
     Blocking(BlockingBatches<Transport>),
 }
 
 impl Facade {
-    pub(crate) fn batches(
+    pub(crate) async fn batches(
         self,
         settings: LongPollClientBuilder,
         transport: Transport,
@@ -42,6 +49,11 @@ impl Facade {
                 let client = settings.build(transport, tokens)?;
                 let batches = Box::new(client.batches(start));
                 Ok(Batches::Async(batches))
+            }
+            Self::Checkpoint(store) => {
+                let client = settings.build(transport, tokens)?;
+                let updates = client.subscribe(store, ACCOUNT, start).await?;
+                Ok(Batches::Checkpoint(Box::new(updates), None))
             }
             #[cfg(feature = "blocking")]
             Self::Blocking => {
@@ -58,14 +70,39 @@ impl Batches {
     pub(crate) async fn next(&mut self) -> Option<Result<Batch, Error>> {
         match self {
             Self::Async(batches) => batches.next().await,
+            Self::Checkpoint(updates, shown) => loop {
+                return Some(match updates.next().await? {
+                    Ok(Update::Batch(delivery)) => {
+                        let batch = delivery.batch().clone();
+                        *shown = Some(delivery);
+                        Ok(batch)
+                    }
+                    Ok(Update::PossibleGap(gap)) => {
+                        report::say(&gap.to_string());
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                });
+            },
             #[cfg(feature = "blocking")]
             Self::Blocking(batches) => batches.next().await,
         }
     }
 
+    /// Says that the last batch has been written, all of it.
+    pub(crate) async fn written(&mut self) -> Result<(), Error> {
+        if let Self::Checkpoint(_, shown) = self
+            && let Some(delivery) = shown.take()
+        {
+            delivery.ack().await?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn handle(&self) -> StreamHandle {
         match self {
             Self::Async(batches) => batches.handle(),
+            Self::Checkpoint(updates, _) => updates.handle(),
             #[cfg(feature = "blocking")]
             Self::Blocking(batches) => batches.handle(),
         }

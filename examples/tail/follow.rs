@@ -49,7 +49,10 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                     shown = output.show(&batch) => shown,
                 };
                 match shown {
-                    Ok(Shown::Whole) => report.position(batch.position()),
+                    Ok(Shown::Whole) => match batches.written().await {
+                        Ok(()) => report.position(batch.position()),
+                        Err(error) => return End::Stopped(error),
+                    },
                     Ok(Shown::Part) => return End::Counted,
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return End::ReaderGone,
                     Err(error) => return End::CantWrite(error),

@@ -12,7 +12,7 @@ mod report;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use box_longpoll::{AccessToken, LongPollClient};
+use box_longpoll::{AccessToken, ErrorKind, LongPollClient};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser as _;
 
@@ -72,14 +72,20 @@ async fn tail(arguments: Arguments) -> ExitCode {
     if let Some(api) = api {
         settings = settings.api_origin(api);
     }
-    let start = arguments.from.clone();
-    let batches = AccessToken::new(token).and_then(|token| {
-        let facade = arguments.facade();
-        facade.batches(settings, transport, token, start.clone())
-    });
-    let batches = match batches {
-        Ok(batches) => batches,
+    let token = match AccessToken::new(token) {
+        Ok(token) => token,
         Err(error) => usage_error(&error.to_string()),
+    };
+    let facade = match arguments.facade() {
+        Ok(facade) => facade,
+        Err(error) => return failure(&error.to_string()),
+    };
+    let start = arguments.from.clone();
+    let mut report = Report::new(start.clone());
+    let batches = match facade.batches(settings, transport, token, start).await {
+        Ok(batches) => batches,
+        Err(error) if error.kind() == ErrorKind::Config => usage_error(&error.to_string()),
+        Err(error) => return failure(&report.stopped(&error)),
     };
 
     let format = if arguments.json {
@@ -88,7 +94,6 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Format::Readable(Line::new(in_colour()))
     };
     let mut output = Output::new(format, arguments.count);
-    let mut report = Report::new(start);
     match follow(batches, &mut output, &mut report).await {
         End::Counted | End::ReaderGone => ExitCode::SUCCESS,
         End::Interrupted => {

@@ -64,7 +64,7 @@ impl Report {
                     steady.get_or_insert_with(|| Box::pin(sleep(STEADY)));
                 }
             },
-            Status::Retrying { .. } | Status::Degraded { .. } => {
+            Status::Retrying { .. } | Status::Degraded { .. } | Status::NotSaving { .. } => {
                 let trouble = status.to_string();
                 match &mut self.state {
                     State::Troubled(told, steady) if *told == trouble => *steady = None,

@@ -117,6 +117,33 @@ fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() 
     assert!(written.lives_that_repeat > 0, "no kill was inside a batch");
 }
 
+#[test]
+fn a_checkpoint_goes_on_where_the_last_life_was_killed() {
+    let server = EmulatorServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tail.checkpoint");
+    let checkpoint = ["--json", "--checkpoint", file.to_str().unwrap()];
+
+    // It starts at now, once.
+    let mut tail = Tail::of(&server, &checkpoint);
+    tail.wait_for_report(|line| line == "listening");
+    let mut ids = tail.kill().ids();
+    server.append(TOKEN, 7);
+    let counted = [&checkpoint[..], &["--count", "3"]].concat();
+    for _ in 0..2 {
+        let ended = Tail::of(&server, &counted).end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ids.extend(ended.ids());
+    }
+    let mut tail = Tail::of(&server, &checkpoint);
+    tail.read_events(1);
+    let second = Tail::of(&server, &checkpoint).end();
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.reports[0].contains("tail.checkpoint"), "{second:?}");
+    ids.extend(tail.kill().ids());
+    assert_eq!(ids, server.event_ids(TOKEN));
+}
+
 /// What several lives of the program wrote.
 #[derive(Default)]
 struct Written {
