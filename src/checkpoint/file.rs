@@ -143,7 +143,10 @@ impl FileStore {
 impl Drop for FileStore {
     fn drop(&mut self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.lock = None;
+        if let Some(lock) = kept.lock.take() {
+            // Closing it is not enough: a process that is being started has it too, until it runs its own program.
+            let _ = lock.unlock();
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
 use futures_lite::future::block_on;
@@ -269,4 +271,24 @@ fn a_checkpoint_that_makes_no_sense_is_refused() {
         assert!(read.is_err(), "{field} {nonsense:?}");
     }
     assert!(serde_json::from_value::<Checkpoint>(good).is_ok());
+}
+
+#[test]
+fn a_file_is_free_at_once_though_processes_are_being_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let program = std::env::current_exe().unwrap();
+                let mut command = Command::new(program);
+                command.args(["--list"]).stdout(Stdio::null());
+                assert!(command.status().unwrap().success());
+            }
+        });
+        let reopened = (0..2_000).find_map(|_| FileStore::open(&file).err());
+        over.store(true, Ordering::Relaxed);
+        assert!(reopened.is_none(), "{reopened:?}");
+    });
 }
