@@ -14,13 +14,14 @@
 //!
 //! A client has one thread, however many iterators it gives: their requests run there, on the runtime that the transport
 //! [brings](HttpTransport::block_on). It starts with the first call and ends by itself when the client, its clones and
-//! their iterators are dropped. The calls may come from anywhere: plain `main`, any thread, and inside an async runtime,
-//! where they block the task's thread as any blocking call does.
+//! their iterators are dropped. The calls may come from plain `main`, from any thread, and from inside an async runtime,
+//! where they block the task's thread as any blocking call does; only not from that thread itself, which is where a
+//! transport and an async token source run.
 //!
 //! Give the transport to this client alone: what it keeps open belongs to the thread's runtime.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::{AccessToken, TokenError, TokenSource};
 use crate::checkpoint::CheckpointStore;
@@ -167,7 +168,8 @@ impl LongPollClientBuilder {
 /// A [`TokenSource`] out of a closure that blocks until it has a token: [`crate::token_fn`] without async.
 ///
 /// Each call of the closure runs on a thread of its own, so that the streams go on meanwhile, and it may use whatever HTTP
-/// library it likes.
+/// library it likes. Calls never overlap: one that nobody waits for any more goes on to its end, and the next begins after
+/// it; the token that it got is left out.
 ///
 /// ```
 /// use box_longpoll::{AccessToken, TokenError, blocking::token_fn};
@@ -182,11 +184,16 @@ pub fn token_fn<F>(get: F) -> impl TokenSource + fmt::Debug
 where
     F: Fn() -> Result<AccessToken, TokenError> + Send + Sync + 'static,
 {
-    let get = Arc::new(get);
+    let get = Arc::new(Mutex::new(get));
     crate::token_fn(move || {
         let get = get.clone();
         async move {
-            match own_thread::run("box-longpoll-token", move || get()).await {
+            match own_thread::run("box-longpoll-token", move || {
+                let get = get.lock().unwrap_or_else(PoisonError::into_inner);
+                get()
+            })
+            .await
+            {
                 Ok(outcome) => outcome,
                 Err(NoOutcome::NotStarted(error)) => Err(TokenError::transient(error)),
                 Err(NoOutcome::Panicked) => Err(TokenError::transient("the token source panicked")),

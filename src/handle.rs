@@ -39,6 +39,11 @@ impl StreamHandle {
         self.board.is_stopped()
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn fail(&self, because: &Error) {
+        self.board.stop(Some(because.clone()));
+    }
+
     /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
     /// what came and went in between is left out. The first call on a handle that a stream gave returns at once. `None`
     /// once the stream has ended and that was told.

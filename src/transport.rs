@@ -115,9 +115,9 @@ pub trait HttpTransport: Send + Sync + 'static {
     /// Drives `work` to its end on the calling thread, with what [`send`](Self::send) and [`sleep`](Self::sleep) need
     /// around it.
     ///
-    /// A blocking client calls this once, on a thread of its own, and all its calls happen inside. The default suits a
-    /// transport that works on any executor. One that belongs to a runtime makes that runtime here, and lets go of it without
-    /// waiting for what still runs there. One that wraps another passes the call on.
+    /// A blocking client calls this on a thread of its own, where no runtime is, and all its calls happen inside. The
+    /// default suits a transport that works on any executor. One that belongs to a runtime makes that runtime here, and lets
+    /// go of it without waiting for what still runs there. One that wraps another passes the call on.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ pub trait HttpTransport: Send + Sync + 'static {
         &self,
         work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
     ) -> Result<(), TransportError> {
-        pollster::block_on(work);
+        futures_lite::future::block_on(work);
         Ok(())
     }
 }

@@ -57,21 +57,23 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 ///   used again.
 /// - A request without a body that meets a kept connection which the server has just closed is sent again, by curl
 ///   itself. One with a body is sent once: [`TransportErrorKind::Interrupted`].
-/// - A header value with other than visible ASCII, and a path with dot segments or with small letters in its
-///   percent-encoding, which curl would change, are refused as [`TransportErrorKind::InvalidRequest`].
+/// - A header value with other than visible ASCII, and a path with dot segments, with characters beyond ASCII or with small
+///   letters in its percent-encoding, which curl would change, are refused as [`TransportErrorKind::InvalidRequest`].
 /// - A POST with a body but no `Content-Type` gets an empty one: curl would else call it a form.
 /// - curl takes headers that are cut short for whole ones. An empty answer of success in HTTP/1.1 is therefore
-///   [`TransportErrorKind::Interrupted`], unless it has a `Content-Length` or is a 204.
+///   [`TransportErrorKind::Interrupted`], unless it has a `Content-Length` or is a 204. An answer of another status is
+///   taken as it came.
 /// - isahc tells of an answer when the first byte of its body is there: where none comes, an answer announced as too
 ///   large is [`TransportErrorKind::Body`].
 /// - Where a server ends TCP right behind its answer, and does not end TLS, curl may lose the answer:
 ///   [`TransportErrorKind::Interrupted`].
+/// - Dropping the last clone waits for curl's thread, and so for a name that is being looked up.
 ///
 /// # Logs
 ///
-/// isahc traces its requests, headers included. While it is called the `tracing` subscriber is therefore set aside. Where
-/// none is set, and some crate switches on the feature `log` of `tracing`, that can't be done: let no logger show
-/// `isahc` below `info` then.
+/// isahc traces its requests, the access token included. While it is called the `tracing` subscriber is therefore set aside.
+/// That is of no use where some crate of the program switches on the feature `log` of `tracing`, as isahc's own default
+/// features do: let no subscriber and no logger show `isahc` below `info` then.
 ///
 /// Cloning is cheap, and clones share connections.
 #[derive(Clone)]
@@ -216,10 +218,12 @@ fn may_be_cut(answer: &Response<Bytes>) -> bool {
         && !answer.headers().contains_key(CONTENT_LENGTH)
 }
 
-/// Whether curl would write the path another way: it resolves dot segments, and capitalises percent-encoding.
+/// Whether curl would write the path another way: it resolves dot segments, encodes what is beyond ASCII, and capitalises
+/// percent-encoding.
 fn would_change(path: &str) -> bool {
     let escapes = path.split('%').skip(1);
-    path.split('/').any(is_dots)
+    !path.is_ascii()
+        || path.split('/').any(is_dots)
         || escapes
             .flat_map(|escape| escape.bytes().take(2))
             .any(|digit| digit.is_ascii_lowercase())

@@ -35,14 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// and timers, and names are looked up on a pool of threads.
 ///
 /// `https` needs the feature `surf-native-tls`, which takes the platform's TLS library; on Linux that is OpenSSL, and
-/// needs its headers. Without it `https` is [`TransportErrorKind::InvalidRequest`].
+/// needs its headers. It doesn't build beside surf's own `h1-client-rustls`. Without it `https` is
+/// [`TransportErrorKind::InvalidRequest`].
 ///
 /// No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s for all the addresses of a host
 /// together.
 ///
 /// # Exceptions to the contract
 ///
-/// surf can't be made to do otherwise, but nothing of this is taken for an answer:
+/// surf can't be made to do otherwise. Of this nothing is taken for an answer:
 ///
 /// - A body that ends with its connection, with neither a length nor chunks, can't be read. Nor can an answer with a
 ///   status that http-types doesn't know (430, 529), in HTTP/1.0, with headers of 8 KB and more, with a header value
@@ -50,6 +51,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 ///   extensions are [`TransportErrorKind::Body`].
 /// - A request with a header value beyond ASCII, or a URL that the `url` crate would write another way, is refused as
 ///   [`TransportErrorKind::InvalidRequest`]. `Connection` is always `keep-alive`.
+///
+/// An empty line for a chunk's size is taken for the body's end.
 ///
 /// And these are left out:
 ///
@@ -71,7 +74,7 @@ pub struct SurfTransport {
 }
 
 impl SurfTransport {
-    /// A transport with the operating system's certificates.
+    /// A transport, which with the feature `surf-native-tls` trusts the operating system's certificate authorities.
     ///
     /// # Errors
     ///
@@ -252,7 +255,13 @@ async fn read(
             "the answer has two lengths",
         ));
     }
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = length.and_then(|length| {
+        let digits = length.to_str().ok()?;
+        digits
+            .bytes()
+            .all(|digit| digit.is_ascii_digit())
+            .then(|| digits.parse().ok())?
+    });
     if length.is_none() && !chunked {
         return Err(interrupted(
             "the answer's body ends with its connection, and surf doesn't read such",

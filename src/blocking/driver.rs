@@ -36,6 +36,11 @@ impl Driver {
         }
     }
 
+    /// Starts the thread, if it does not run.
+    pub(crate) fn start(&self) -> Result<(), Error> {
+        self.queue().map(drop)
+    }
+
     /// Runs the work and waits for its outcome.
     pub(crate) fn run<R: Send + 'static>(
         &self,
@@ -100,14 +105,15 @@ fn start(block_on: Arc<BlockOn>) -> Result<UnboundedSender<Work<'static>>, Trans
 async fn serve(mut queue: UnboundedReceiver<Work<'static>>) {
     let mut running = FuturesUnordered::new();
     poll_fn(|cx| {
-        while let Poll::Ready(work) = queue.poll_next_unpin(cx) {
-            match work {
-                Some(work) => running.push(work),
-                None => return Poll::Ready(()),
+        loop {
+            while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+            // Last, because work that blocks may swallow the call that announces more.
+            match queue.poll_next_unpin(cx) {
+                Poll::Ready(Some(work)) => running.push(work),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
-        Poll::Pending
     })
     .await;
 }

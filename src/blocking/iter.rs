@@ -21,7 +21,8 @@ use crate::transport::HttpTransport;
 /// [`LongPollClient::events`](crate::blocking::LongPollClient::events).
 ///
 /// An event counts as handled when the next one is asked for; [`position`](EventIter::position) is the end of the last
-/// page whose events are all handled.
+/// page whose events are all handled. What asks ahead (`peekable`, a channel in between) therefore acknowledges events
+/// before your code has seen them.
 ///
 /// Its errors are those that it stops with, each the last item; the kinds of [`ErrorKind`](crate::ErrorKind) say which
 /// those are. What may pass is retried, and shown in the [status](EventIter::status) meanwhile. A
@@ -100,7 +101,8 @@ impl<T: HttpTransport> FusedIterator for EventIter<T> {}
 /// The events of an account by page, for ever. Made by
 /// [`LongPollClient::batches`](crate::blocking::LongPollClient::batches).
 ///
-/// Asking for the next batch says that the one before is handled. Store [`Batch::resume_at`] once you have handled a
+/// Asking for the next batch says that the one before is handled; what asks ahead acknowledges batches before your code has
+/// seen them. Store [`Batch::resume_at`] once you have handled a
 /// batch, before you ask for the next; [`BatchStream`] shows how such a program starts. Errors, handle and cancellation are
 /// as of [`EventIter`].
 #[must_use = "an iterator does nothing until an item is asked for"]

@@ -79,6 +79,10 @@ where
             Turn::Over => return Timed::Ended,
             Turn::Theirs(call) => call,
             Turn::Ours(mut stream) => {
+                if let Err(error) = self.driver.start() {
+                    self.handle.fail(&error);
+                    return Timed::Item(Err(error));
+                }
                 let begun = self.driver.begin(async move {
                     let item = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await;
                     (stream, item)

@@ -1,9 +1,9 @@
 //! The blocking client's thread: when it starts and ends, and what goes wrong on it.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -95,6 +95,47 @@ fn a_runtime_that_cannot_be_made_is_an_error_of_each_call() {
     let error = events.next().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
     assert!(events.next().is_none());
+    assert_eq!(
+        events.status().to_string(),
+        "stopped: the client's thread did not start: the transport's runtime is not running here: no descriptors left"
+    );
+}
+
+/// A transport that blocks while it is polled, until it is told to go on.
+struct Blocking {
+    entered: mpsc::Sender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+#[async_trait]
+impl HttpTransport for Blocking {
+    async fn send(&self, _: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.entered.send(()).unwrap();
+        let _ = self.go_on.lock().unwrap().recv();
+        Err(TransportError::new(TransportErrorKind::Runtime))
+    }
+
+    async fn sleep(&self, _: Duration) -> Result<(), TransportError> {
+        pending().await
+    }
+}
+
+#[test]
+fn work_that_comes_while_other_work_blocks_is_begun_after_it() {
+    let (entered, is_inside) = mpsc::channel();
+    let (go_on, told) = mpsc::channel();
+    let transport = Blocking {
+        entered,
+        go_on: Mutex::new(told),
+    };
+    let client = LongPollClient::new(transport, token());
+    let (mut first, mut second) = (client.events(StartAt::Now), client.events(StartAt::Now));
+    let _ = first.next_timeout(Duration::ZERO);
+    is_inside.recv().unwrap();
+    let _ = second.next_timeout(Duration::ZERO);
+    drop(go_on);
+    is_inside.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(second.next().unwrap().is_err());
 }
 
 /// A layer that panics on the second request, and says when it is gone.
@@ -198,4 +239,33 @@ fn a_token_closure_that_panics_is_asked_again() {
     });
     let client = builder(&server).build_blocking(reqwest(), tokens).unwrap();
     client.events(StartAt::Oldest).next().unwrap().unwrap();
+}
+
+#[test]
+fn calls_of_a_token_closure_never_overlap() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 1);
+    let running = Arc::new(AtomicUsize::new(0));
+    let (began, has_begun) = mpsc::channel();
+    let (go_on, told) = mpsc::channel::<()>();
+    let (began, told) = (Mutex::new(began), Mutex::new(told));
+    let counter = running.clone();
+    let tokens = token_fn(move || {
+        assert_eq!(counter.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+        let _ = began.lock().unwrap().send(());
+        let _ = told.lock().unwrap().recv();
+        counter.fetch_sub(1, Ordering::SeqCst);
+        Ok(token())
+    });
+    let client = builder(&server).build_blocking(reqwest(), tokens).unwrap();
+    let mut left = client.events(StartAt::Oldest);
+    let _ = left.next_timeout(Duration::ZERO);
+    has_begun.recv().unwrap();
+    // Nobody waits for the first call any more.
+    drop(left);
+    let mut events = client.events(StartAt::Oldest);
+    let _ = events.next_timeout(Duration::ZERO);
+    drop(go_on);
+    events.next().unwrap().unwrap();
+    assert_eq!(running.load(Ordering::SeqCst), 0);
 }
