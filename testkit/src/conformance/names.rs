@@ -18,6 +18,7 @@ macro_rules! __conformance_cases {
         $case!(required_a_body_shorter_than_its_length_is_an_error);
         $case!(required_bytes_after_an_answer_are_no_answer);
         $case!(required_a_chunked_body_is_whole);
+        $case!(required_chunks_may_have_extensions_and_trailers);
         $case!(required_a_chunked_body_cut_short_is_an_error);
         $case!(required_a_chunk_of_no_size_is_an_error);
         $case!(required_a_body_may_end_with_the_connection);
@@ -37,13 +38,17 @@ macro_rules! __conformance_cases {
         $case!(required_a_compression_that_was_not_asked_for_does_no_harm);
         $case!(required_options_is_sent);
         $case!(required_headers_are_sent_as_given);
+        $case!(optional_headers_beyond_ascii_are_sent_as_given);
         $case!(required_nothing_else_is_sent);
+        $case!(required_nothing_else_is_sent_with_a_post);
         $case!(required_a_body_is_sent_as_given);
         $case!(required_a_request_tells_nothing_of_the_one_before);
-        $case!(required_the_target_is_sent_byte_for_byte);
+        $case!(required_the_query_is_sent_byte_for_byte);
+        $case!(required_the_path_is_sent_byte_for_byte);
         $case!(required_a_fragment_is_never_sent);
         $case!(required_never_follows_redirects);
         $case!(required_a_status_is_an_answer);
+        $case!(required_an_unknown_status_is_an_answer);
         $case!(required_headers_of_an_answer_come_back);
         $case!(required_a_header_that_is_no_utf8_comes_back);
         $case!(optional_long_headers_come_back);
@@ -65,6 +70,7 @@ macro_rules! __conformance_cases {
         $case!(required_a_handshake_cut_short_is_no_interruption);
         $case!(required_failures_over_tls_have_the_same_kinds);
         $case!(required_whole_bodies_over_tls_are_whole);
+        $case!(required_a_whole_body_needs_no_end_of_tls);
         $case!(optional_a_body_cut_out_of_tls_is_an_error);
         $case!(required_works_anywhere_or_says_where_not);
         $case!(optional_works_inside_a_blocked_runtime);

@@ -1,12 +1,13 @@
 //! Connections that fail, that are shared, and that are given up.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use box_longpoll::TransportErrorKind;
 use futures_util::future::{Either, join_all, select};
 use http::Method;
+use socket2::{Domain, Socket, Type};
 
 use crate::conformance::connection::Connection;
 use crate::conformance::server::{Note, Server};
@@ -14,9 +15,12 @@ use crate::conformance::subject::{Subject, failure, request, text};
 
 /// A refused connection is [`TransportErrorKind::Connect`].
 pub fn required_a_refused_connection_is_an_error_of_connecting(subject: &Subject) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("the address");
-    drop(listener);
+    // Bound, and not listening: nobody else can get the port.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).expect("a free port");
+    let address = socket.local_addr().expect("the address");
+    let address = address.as_socket().expect("an address of IP");
     let kind = subject.failure(&format!("http://{address}/canary?canary"));
     assert_eq!(kind, TransportErrorKind::Connect);
 }
