@@ -3,77 +3,23 @@
 
 #![cfg(feature = "reqwest")]
 
-use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+mod scripted;
+
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::Duration;
 
 use box_longpoll::HttpTransport;
-use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::transports::ReqwestTransport;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Response};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use scripted::{answering, in_environment, read_head, request, serve, texts};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
-
-const MAX_BODY: usize = 1_000;
-
-/// Serves each connection by `script`, on a thread, until the test ends.
-fn serve(script: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for connection in listener.incoming() {
-            script(connection.unwrap());
-        }
-    });
-    address
-}
-
-/// A server that reads a request, writes these bytes, and closes.
-fn answering(answer: impl Into<Vec<u8>>) -> SocketAddr {
-    let answer = answer.into();
-    serve(move |mut connection| {
-        read_head(&mut connection);
-        // The client may have had enough before the end.
-        let _ = connection.write_all(&answer);
-    })
-}
-
-fn read_head(connection: &mut impl Read) -> String {
-    let mut head = String::new();
-    let mut reader = BufReader::new(connection);
-    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
-    head
-}
-
-fn request(method: Method, url: &str) -> TransportRequest {
-    let request = Request::builder()
-        .method(method)
-        .uri(url)
-        .header("authorization", "Bearer canary")
-        .body(Bytes::new())
-        .unwrap();
-    TransportRequest::new(request, Duration::from_secs(60), MAX_BODY)
-}
 
 async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
     let transport = ReqwestTransport::new().unwrap();
     transport.send(request(Method::GET, url)).await
-}
-
-/// The texts of an error and of all its causes.
-fn texts(error: &TransportError) -> String {
-    let mut text = format!("{error} {error:?}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(" {error} {error:?}");
-        cause = error.source();
-    }
-    text
 }
 
 #[tokio::test]
@@ -131,22 +77,6 @@ async fn an_unknown_authority_is_refused_before_a_byte_of_the_request() {
         assert!(!texts(&error).contains("canary"));
         assert_eq!(received.recv().unwrap(), "");
     }
-}
-
-/// Runs a test of this file once more, as a program with other environment variables. Inside it this is `None`.
-fn in_environment(test: &str, variables: &[(&str, &str)]) -> Option<()> {
-    const INSIDE: &str = "BOX_LONGPOLL_TEST_INSIDE";
-    if std::env::var_os(INSIDE).is_some() {
-        return None;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    Some(())
 }
 
 #[tokio::test]

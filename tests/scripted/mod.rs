@@ -26,7 +26,8 @@ pub(crate) fn serve(script: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
 }
 
 /// A server that reads a request, writes these bytes, and closes.
-pub(crate) fn answering(answer: &'static str) -> SocketAddr {
+pub(crate) fn answering(answer: impl Into<String>) -> SocketAddr {
+    let answer = answer.into();
     serve(move |mut connection| {
         read_head(&mut connection);
         // The client may have had enough before the end.
