@@ -1,0 +1,46 @@
+//! How often a stream may ask in vain: at most 5 times in any second and 120 times in any minute.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+const LIMITS: [(usize, Duration); 2] =
+    [(5, Duration::from_secs(1)), (120, Duration::from_secs(60))];
+
+/// The requests of one stream.
+#[derive(Default)]
+pub(crate) struct Budget {
+    /// The last request, until it is known whether it brought something new.
+    open: Option<Duration>,
+    in_vain: VecDeque<Duration>,
+}
+
+impl Budget {
+    /// A request is sent. The one before it has brought what it brought.
+    pub(crate) fn sent(&mut self, now: Duration) -> Result<(), String> {
+        if let Some(before) = self.open.replace(now) {
+            self.in_vain.push_back(before);
+        }
+        for (most, window) in LIMITS {
+            // The one that is just sent is not counted: it may be free.
+            let recent = self.in_vain.iter().rev();
+            let Some(newest) = self.in_vain.back() else {
+                continue;
+            };
+            let within = recent
+                .take_while(|sent| newest.saturating_sub(**sent) <= window)
+                .count();
+            if within > most {
+                return Err(format!("{within} requests in vain within {window:?}"));
+            }
+        }
+        while self.in_vain.len() > 130 {
+            self.in_vain.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The last request brought something that the stream had not delivered before.
+    pub(crate) fn fruitful(&mut self) {
+        self.open = None;
+    }
+}

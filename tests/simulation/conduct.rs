@@ -1,0 +1,365 @@
+//! How a stream may behave towards Box: what each request must carry, where it may go, and when.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use box_longpoll::ErrorKind;
+use box_longpoll_testkit::Endpoint;
+use serde_json::Value;
+
+use crate::climate::{Climate, Start};
+use crate::exchange::{Asked, Outcome, Place, channel_of, is_page, position_text, retry_after};
+use crate::ledger::Ledger;
+use crate::scenario::What;
+
+/// The shortest pause after a failure.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is known of the running stream from what it asked and was told.
+#[derive(Default)]
+pub(crate) struct Conduct {
+    starts_at: String,
+    /// The positions that it was given.
+    positions: HashSet<String>,
+    rejected_tokens: HashSet<String>,
+    /// Whether a token came of a refresh.
+    refreshed_tokens: HashSet<String>,
+    no_newer_token: bool,
+    must_stop: Option<ErrorKind>,
+    unreadable_alone: bool,
+    last_rejected: Option<String>,
+    lists: u32,
+    oldest_list: u32,
+    channels: HashMap<String, Channel>,
+    pub(crate) api_not_before: Duration,
+    hosts_not_before: HashMap<String, Duration>,
+    poll_not_before: Duration,
+    token_not_before: Duration,
+    before: Option<Place>,
+    page_moved: bool,
+}
+
+/// A realtime URL that was listed.
+struct Channel {
+    list: u32,
+    listed: Duration,
+    polls: u64,
+    given_up: bool,
+}
+
+impl Conduct {
+    /// A stream that starts at a stored position, or where the climate says.
+    pub(crate) fn of_new_stream(stored: Option<&str>, climate: &Climate) -> Self {
+        let starts_at = match (stored, climate.start) {
+            (Some("oldest"), _) | (None, Start::Oldest) => "0",
+            (Some(position), _) => position,
+            (None, Start::Now) => "now",
+        };
+        Self {
+            starts_at: starts_at.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Checks a request that is about to be sent.
+    pub(crate) fn sent(
+        &mut self,
+        asked: &Asked,
+        ledger: &Ledger,
+        climate: &Climate,
+        now: Duration,
+    ) -> Result<Place, String> {
+        if let Some(kind) = self.must_stop {
+            return Err(format!("it went on after {kind:?}"));
+        }
+        if asked.endpoint != Endpoint::Options {
+            self.check_position(asked.position.as_deref(), asked.endpoint, ledger)?;
+        }
+        if asked.endpoint == Endpoint::Realtime {
+            self.check_poll(asked, climate, now)
+        } else {
+            self.check_call(asked, now)
+        }
+    }
+
+    fn check_call(&self, asked: &Asked, now: Duration) -> Result<Place, String> {
+        if (asked.scheme.as_str(), asked.host.as_str()) != ("https", "api.box.com") {
+            return Err(format!("an API call went to {}", asked.host));
+        }
+        let Some(token) = &asked.token else {
+            return Err("an API call went without a token".into());
+        };
+        if self.rejected_tokens.contains(token) {
+            return Err("a token that was rejected was sent again".into());
+        }
+        if now < self.api_not_before {
+            return Err(format!("it called before {:?}", self.api_not_before));
+        }
+        Ok(match asked.endpoint {
+            Endpoint::Options => Place::Listing,
+            _ => self.before.unwrap_or(Place::FirstFetch),
+        })
+    }
+
+    /// A position is one that the stream was given, and leaves nothing behind.
+    fn check_position(
+        &self,
+        position: Option<&str>,
+        endpoint: Endpoint,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        let Some(position) = position else {
+            return Err(format!("{endpoint:?} was asked without a position"));
+        };
+        if position == self.starts_at && self.positions.is_empty() {
+            return match position {
+                "now" if endpoint == Endpoint::Realtime => Err("it listened with `now`".into()),
+                "now" | "0" => Ok(()),
+                stored => ledger.check_covered(stored),
+            };
+        }
+        if position != self.starts_at && !self.positions.contains(position) {
+            return Err(format!("{position} was never given to this stream"));
+        }
+        match position {
+            "now" => Err("it went back to `now`".into()),
+            "0" => Ok(()),
+            position => ledger.check_covered(position),
+        }
+    }
+
+    fn check_poll(
+        &mut self,
+        asked: &Asked,
+        climate: &Climate,
+        now: Duration,
+    ) -> Result<Place, String> {
+        if asked.token.is_some() {
+            return Err("a realtime server got the token".into());
+        }
+        if asked.scheme != "https" || !asked.host.ends_with(".realtime.services.box.net") {
+            return Err(format!("it polled {}://{}", asked.scheme, asked.host));
+        }
+        if now < self.poll_not_before {
+            return Err("it polled without a pause after a failed poll".into());
+        }
+        if self
+            .hosts_not_before
+            .get(&asked.host)
+            .is_some_and(|until| now < *until)
+        {
+            return Err(format!("it polled {} before its Retry-After", asked.host));
+        }
+        let channel = asked
+            .channel
+            .as_ref()
+            .and_then(|channel| self.channels.get_mut(channel))
+            .ok_or("it polled a URL that was not listed")?;
+        if channel.list < self.oldest_list {
+            return Err("it polled a URL of an old list".into());
+        }
+        if channel.given_up {
+            return Err("it polled a URL again that had failed".into());
+        }
+        let ttl = Duration::from_secs(60 * climate.ttl_minutes);
+        if climate.ttl_minutes > 0 && now >= channel.listed + ttl {
+            return Err("it polled a URL after its ttl".into());
+        }
+        channel.polls += 1;
+        if channel.polls > climate.max_retries.max(1) {
+            return Err("it polled a URL more often than max_retries".into());
+        }
+        Ok(if channel.polls == 1 {
+            Place::FirstPoll
+        } else {
+            Place::NextPoll
+        })
+    }
+
+    /// Takes note of what the stream is told. Gives the position that `now` was resolved to.
+    pub(crate) fn answered(
+        &mut self,
+        asked: &Asked,
+        outcome: &Outcome,
+        met: Option<&What>,
+        now: Duration,
+    ) -> Option<String> {
+        self.unreadable_alone = false;
+        let status = outcome.as_ref().map_or(0, |answer| answer.status);
+        let body: Option<Value> = outcome
+            .as_ref()
+            .ok()
+            .filter(|answer| {
+                (200..300).contains(&answer.status) || asked.endpoint == Endpoint::Realtime
+            })
+            .and_then(|answer| serde_json::from_slice(&answer.body).ok())
+            .filter(Value::is_object);
+        if let (Some(What::Answer(fault)), true) = (met, outcome.is_ok()) {
+            let until = now + Duration::from_secs(retry_after(fault));
+            if asked.endpoint == Endpoint::Realtime {
+                self.hosts_not_before.insert(asked.host.clone(), until);
+            } else {
+                self.api_not_before = self.api_not_before.max(until);
+            }
+        }
+        if asked.endpoint == Endpoint::Realtime {
+            self.polled(asked, outcome.is_ok().then_some(status), body.as_ref(), now);
+            return None;
+        }
+        match status {
+            401 => {
+                self.last_rejected.clone_from(&asked.token);
+                self.rejected_tokens.extend(asked.token.clone());
+                return None;
+            }
+            403 => self.must_stop = Some(ErrorKind::Forbidden),
+            400 if asked.endpoint == Endpoint::Events => {
+                self.must_stop = Some(ErrorKind::PositionRejected);
+            }
+            _ => {}
+        }
+        match (asked.endpoint, body) {
+            (Endpoint::Events, Some(page)) if is_page(&page) => {
+                self.before = Some(Place::LookingAgain);
+                let given = outcome
+                    .as_ref()
+                    .ok()
+                    .and_then(|answer| position_text(&answer.body));
+                self.page_moved = given.is_some() && given != asked.position;
+                let resolved = given
+                    .clone()
+                    .filter(|_| asked.position.as_deref() == Some("now"));
+                self.positions.extend(given);
+                return resolved;
+            }
+            (Endpoint::Options, Some(list))
+                if list["entries"].is_array() || list["chunk_size"] == 0 =>
+            {
+                self.before = Some(Place::WithoutServer);
+                self.listed(&list, now);
+            }
+            (endpoint, _) => {
+                self.before = Some(match endpoint {
+                    Endpoint::Options => Place::WithoutServer,
+                    _ => Place::AfterFailedFetch,
+                });
+                self.unreadable_alone = asked.limit == Some(1);
+                self.api_not_before = self.api_not_before.max(now + SHORTEST_PAUSE);
+            }
+        }
+        None
+    }
+
+    fn listed(&mut self, list: &Value, now: Duration) {
+        self.lists += 1;
+        self.oldest_list = self.lists;
+        for entry in list["entries"].as_array().into_iter().flatten() {
+            let channel = entry["url"].as_str().and_then(channel_of);
+            let listed = Channel {
+                list: self.lists,
+                listed: now,
+                polls: 0,
+                given_up: false,
+            };
+            self.channels
+                .extend(channel.map(|channel| (channel, listed)));
+        }
+    }
+
+    fn polled(&mut self, asked: &Asked, status: Option<u16>, body: Option<&Value>, now: Duration) {
+        match body.and_then(|body| body["message"].as_str()) {
+            Some("new_change") => self.before = Some(Place::AfterSignal),
+            Some("reconnect" | "max_retries") => {
+                self.before = Some(Place::AfterSignal);
+                self.oldest_list = self.lists + 1;
+            }
+            _ => {
+                self.before = Some(Place::AfterFailedPoll);
+                self.poll_not_before = now + SHORTEST_PAUSE;
+                match status {
+                    Some(300..500) => self.oldest_list = self.lists + 1,
+                    None | Some(500..) => self.give_up(asked),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// The poll was given up as silent.
+    pub(crate) fn fell_silent(&mut self, asked: &Asked, now: Duration) {
+        self.before = Some(match asked.endpoint {
+            Endpoint::Realtime => Place::AfterSilence,
+            Endpoint::Options => Place::WithoutServer,
+            _ => Place::AfterFailedFetch,
+        });
+        if asked.endpoint == Endpoint::Realtime {
+            self.give_up(asked);
+        } else {
+            self.api_not_before = self.api_not_before.max(now + SHORTEST_PAUSE);
+        }
+    }
+
+    fn give_up(&mut self, asked: &Asked) {
+        if let Some(channel) = asked
+            .channel
+            .as_ref()
+            .and_then(|name| self.channels.get_mut(name))
+        {
+            channel.given_up = true;
+        }
+    }
+
+    /// The page that came last had an event for the first time. Whether it counts as new: an event without an id does
+    /// where the position moved.
+    pub(crate) fn brought(&mut self, events_with_ids: bool) -> bool {
+        let new = events_with_ids || self.page_moved;
+        if new {
+            self.before = Some(Place::CatchingUp);
+        }
+        new
+    }
+
+    /// Checks a question to the token source.
+    pub(crate) fn asked_for_token(&self, now: Duration) -> Result<(), String> {
+        if now < self.token_not_before {
+            return Err("the token source was asked again without a pause".into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn told_no_token(&mut self, for_good: bool, now: Duration) {
+        if for_good {
+            self.no_newer_token = true;
+        } else {
+            self.token_not_before = now + SHORTEST_PAUSE;
+        }
+    }
+
+    pub(crate) fn refreshed(&mut self, token: &str) {
+        self.refreshed_tokens.insert(token.to_owned());
+    }
+
+    /// Checks the error that a stream stopped with.
+    pub(crate) fn stopped(&self, kind: ErrorKind) -> Result<(), String> {
+        let twice_rejected = self
+            .last_rejected
+            .as_ref()
+            .is_some_and(|token| self.refreshed_tokens.contains(token));
+        let rightly = match kind {
+            ErrorKind::Unauthorized => self.no_newer_token || twice_rejected,
+            ErrorKind::PageUndecodable => self.unreadable_alone,
+            kind => self.must_stop == Some(kind),
+        };
+        if rightly {
+            Ok(())
+        } else {
+            Err(format!("it stopped with {kind:?}"))
+        }
+    }
+
+    /// When the last server that asked to be left alone may be asked again.
+    pub(crate) fn silenced_until(&self) -> Duration {
+        let hosts = self.hosts_not_before.values().copied();
+        hosts.max().unwrap_or_default().max(self.api_not_before)
+    }
+}

@@ -1,0 +1,96 @@
+//! One request and what came of it, as far as a stream's conduct goes.
+
+use box_longpoll::transport::TransportErrorKind;
+use box_longpoll_testkit::{Answer, Endpoint, Fault};
+use serde_json::Value;
+
+/// The longest `Retry-After` that is obeyed, in seconds.
+const LONGEST_RETRY_AFTER: u64 = 3_600;
+
+/// A request, as far as its conduct goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) scheme: String,
+    pub(crate) host: String,
+    pub(crate) position: Option<String>,
+    pub(crate) channel: Option<String>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) token: Option<String>,
+}
+
+/// What came of it.
+pub(crate) type Outcome = Result<Answer, TransportErrorKind>;
+
+/// Where in its protocol a stream is when it asks for something: the rows of this are what each fault has to meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    FirstFetch,
+    CatchingUp,
+    LookingAgain,
+    AfterSignal,
+    AfterFailedPoll,
+    AfterSilence,
+    AfterFailedFetch,
+    WithoutServer,
+    Listing,
+    FirstPoll,
+    NextPoll,
+}
+
+impl Place {
+    /// Where a stream can be when it asks an endpoint.
+    pub(crate) fn of(endpoint: Endpoint) -> &'static [Self] {
+        match endpoint {
+            Endpoint::Events => &[
+                Self::FirstFetch,
+                Self::CatchingUp,
+                Self::LookingAgain,
+                Self::AfterSignal,
+                Self::AfterFailedPoll,
+                Self::AfterSilence,
+                Self::AfterFailedFetch,
+                Self::WithoutServer,
+            ],
+            Endpoint::Options => &[Self::Listing],
+            Endpoint::Realtime => &[Self::FirstPoll, Self::NextPoll],
+            Endpoint::Other => &[],
+        }
+    }
+}
+
+/// How long a fault asks to be left alone.
+pub(crate) fn retry_after(fault: &Fault) -> u64 {
+    let seconds = match fault {
+        Fault::RateLimited { seconds } | Fault::RateLimitedDate { seconds } => *seconds,
+        Fault::Status { headers, .. } => headers
+            .get("Retry-After")
+            .and_then(|seconds| seconds.parse().ok())
+            .unwrap_or(0),
+        _ => 0,
+    };
+    seconds.min(LONGEST_RETRY_AFTER)
+}
+
+pub(crate) fn is_page(body: &Value) -> bool {
+    match (&body["entries"], &body["next_stream_position"]) {
+        (Value::Null, position) => !position.is_null(),
+        (entries, _) => entries.is_array(),
+    }
+}
+
+/// The position that a page gives, as it is spelt. The emulator's has no escapes.
+pub(crate) fn position_text(body: &[u8]) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, rest) = body.split_once(r#""next_stream_position":"#)?;
+    let text = rest.split([',', '}']).next()?.trim_matches('"');
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (digits && !text.is_empty() && text != "0").then(|| text.to_owned())
+}
+
+pub(crate) fn channel_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("channel=")?;
+    rest.split('&').next().map(str::to_owned)
+}

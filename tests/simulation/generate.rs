@@ -1,0 +1,286 @@
+//! Scenarios by chance.
+
+use std::collections::BTreeMap;
+
+use box_longpoll_testkit::{Endpoint, Fault, PollPosition};
+use fastrand::Rng;
+
+use crate::climate::{Climate, Consumer, Start};
+use crate::scenario::{Incident, Scenario, What, When};
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let long = rng.u32(..50) == 0;
+        let mut climate = climate(&mut rng);
+        if long {
+            // What is tested here is the window, which is as long as five full pages.
+            climate.page_limit = 500;
+            climate.handling_ms = 0;
+            climate.repeat_rate = 0.1;
+            climate.consumer = Consumer::Batches;
+            climate.heals_after_ms = climate.heals_after_ms.min(60_000);
+        }
+        let mut incidents = Vec::new();
+        if rng.u32(..5) == 0 {
+            // Silence takes as long as Box says, and leaves no time for anything else unless that is short.
+            climate.retry_timeout = 5;
+            climate.heals_after_ms = climate.heals_after_ms.max(90_000);
+            for _ in 0..3 {
+                incidents.push(Incident {
+                    when: When::Request(Endpoint::Realtime, nth(&mut rng, 5)),
+                    what: What::RequestLost,
+                });
+            }
+        }
+        for _ in 0..rng.u32(1..=6) {
+            incidents.push(Incident {
+                when: When::At(time(&mut rng, &climate)),
+                what: What::Append {
+                    events: if long {
+                        rng.u32(300..=1_500)
+                    } else {
+                        rng.u32(1..=12)
+                    },
+                    odd: !long && rng.u32(..4) == 0,
+                },
+            });
+        }
+        for _ in 0..rng.u32(1..=14) {
+            let incident = incident(&mut rng, &climate);
+            // A program that dies often makes little way through a long log, and is tested with the short ones.
+            if !(long && matches!(incident.what, What::Crash { .. } | What::Stop)) {
+                incidents.push(incident);
+            }
+        }
+        Self {
+            seed,
+            climate,
+            incidents,
+        }
+    }
+}
+
+fn climate(rng: &mut Rng) -> Climate {
+    let fair = Climate::default();
+    let rarely = |rng: &mut Rng| rng.u32(..4) == 0;
+    let rate = |rng: &mut Rng| {
+        if rng.bool() {
+            0.0
+        } else {
+            f64::from(rng.u32(..40)) / 100.0
+        }
+    };
+    let poll_position = match rng.u32(..10) {
+        0 => PollPosition::Ignored,
+        1 => PollPosition::AlwaysNewChange,
+        _ => PollPosition::Honoured,
+    };
+    let hold_ms = [2_000, 20_000, 600_000][rng.usize(..3)];
+    // As long as about a hundred requests take.
+    let longest = match hold_ms {
+        _ if poll_position == PollPosition::AlwaysNewChange => 20_000,
+        2_000 => 30_000,
+        20_000 => 200_000,
+        _ => 2_000_000,
+    };
+    Climate {
+        consumer: if rng.bool() {
+            Consumer::Batches
+        } else {
+            Consumer::Events
+        },
+        start: if rng.bool() {
+            Start::Oldest
+        } else {
+            Start::Now
+        },
+        page_limit: if rng.bool() {
+            fair.page_limit
+        } else {
+            rng.u32(1..=10)
+        },
+        handling_ms: if rarely(rng) { rng.u64(..2_000) } else { 0 },
+        patience_ms: if rarely(rng) {
+            rng.u64(1_000..30_000)
+        } else {
+            0
+        },
+        latency_ms: [0, 5, 20, 300][rng.usize(..4)],
+        heals_after_ms: if rarely(rng) {
+            rng.u64(1_000..longest)
+        } else {
+            rng.u64(1_000..longest.min(60_000))
+        },
+        repeat_rate: rate(rng),
+        short_page_rate: rate(rng),
+        empty_page_rate: rate(rng),
+        visible_after_ms: if rarely(rng) { rng.u64(..6_000) } else { 0 },
+        positions_are_numbers: rng.bool(),
+        holes: (0..if rarely(rng) { 3 } else { 0 })
+            .map(|_| rng.usize(..20))
+            .collect(),
+        servers: rng.usize(1..=3),
+        plain_http: rng.bool(),
+        foreign_server: rarely(rng),
+        numbers_are_strings: rng.bool(),
+        max_retries: [0, 1, 2, 10, 1_000][rng.usize(..5)],
+        ttl_minutes: [0, 1, 10][rng.usize(..3)],
+        retry_timeout: [5, 30, 610, 610, 5_000][rng.usize(..5)],
+        polls_per_url: rarely(rng).then(|| rng.u64(1..4)),
+        max_retries_status: [200, 200, 404, 500][rng.usize(..4)],
+        poll_position,
+        drop_signals: rng.u32(..10) == 0,
+        hold_ms,
+    }
+}
+
+fn time(rng: &mut Rng, climate: &Climate) -> u64 {
+    let end = climate.heals_after_ms;
+    if rng.bool() {
+        rng.u64(..end)
+    } else {
+        rng.u64(..end.min(10_000))
+    }
+}
+
+/// Small numbers more often than large ones.
+fn nth(rng: &mut Rng, most: u32) -> u32 {
+    let most = rng.u32(1..=most);
+    rng.u32(..most)
+}
+
+fn incident(rng: &mut Rng, climate: &Climate) -> Incident {
+    let (when, what) = match rng.u32(..100) {
+        0..65 => {
+            let endpoint = match rng.u32(..20) {
+                0..10 => Endpoint::Events,
+                10..14 => Endpoint::Options,
+                _ => Endpoint::Realtime,
+            };
+            let most = if endpoint == Endpoint::Events { 30 } else { 12 };
+            (
+                When::Request(endpoint, nth(rng, most)),
+                with_a_request(rng, endpoint),
+            )
+        }
+        65..77 => {
+            let down_ms = if rng.bool() { 0 } else { rng.u64(..60_000) };
+            (When::Step(nth(rng, 200)), What::Crash { down_ms })
+        }
+        77..79 => (When::Step(nth(rng, 100)), What::Stop),
+        79..81 => (When::At(time(rng, climate)), What::Stop),
+        81..87 => {
+            let what = [What::WriteFails, What::WriteLost, What::WriteUnsaid];
+            (When::Write(nth(rng, 8)), what[rng.usize(..3)].clone())
+        }
+        87..92 => {
+            let what = [
+                What::NoTokenNow,
+                What::NoTokenNow,
+                What::NoToken,
+                What::SameToken,
+            ];
+            (When::Token(nth(rng, 20)), what[rng.usize(..4)].clone())
+        }
+        _ => (When::At(time(rng, climate)), by_itself(rng, climate)),
+    };
+    Incident { when, what }
+}
+
+/// What can go wrong with a request, with ordinary figures.
+pub(crate) fn all_with_a_request(endpoint: Endpoint) -> Vec<What> {
+    let faults = Fault::all()
+        .into_iter()
+        .filter(|fault| fault.applies_to(endpoint));
+    let mut all: Vec<What> = faults.map(|fault| What::Answer(small(fault))).collect();
+    all.push(What::Answer(busy(7)));
+    all.extend([
+        What::Refused,
+        What::NoTls,
+        What::Failed,
+        What::RequestLost,
+        What::AnswerLost,
+        What::Late { ms: 3_000 },
+        What::Late { ms: 90_000 },
+        What::Twice,
+        What::Cut,
+        What::Garbled { percent: 0 },
+        What::Garbled { percent: 50 },
+        What::TooLarge,
+    ]);
+    if endpoint == Endpoint::Events {
+        all.push(What::Earlier { back: 3 });
+    }
+    all
+}
+
+fn with_a_request(rng: &mut Rng, endpoint: Endpoint) -> What {
+    let all = all_with_a_request(endpoint);
+    match all[rng.usize(..all.len())].clone() {
+        What::Answer(Fault::RateLimited { .. }) => What::Answer(Fault::RateLimited {
+            seconds: seconds(rng),
+        }),
+        What::Answer(Fault::RateLimitedDate { .. }) => What::Answer(Fault::RateLimitedDate {
+            seconds: seconds(rng),
+        }),
+        What::Late { .. } => What::Late {
+            ms: rng.u64(..120_000),
+        },
+        What::Garbled { .. } => What::Garbled {
+            percent: rng.u8(..100),
+        },
+        What::Earlier { .. } => What::Earlier {
+            back: rng.usize(1..30),
+        },
+        other => other,
+    }
+}
+
+fn seconds(rng: &mut Rng) -> u64 {
+    [0, 1, 7, 90, 4_000][rng.usize(..5)]
+}
+
+/// 503 with the time after which to come back.
+fn busy(seconds: u64) -> Fault {
+    Fault::Status {
+        status: 503,
+        headers: BTreeMap::from([("Retry-After".into(), seconds.to_string())]),
+        body: String::new(),
+    }
+}
+
+/// Larger than a signal may be, and no strain on the test.
+fn small(fault: Fault) -> Fault {
+    match fault {
+        Fault::HugeBody { .. } => Fault::HugeBody { bytes: 70_000 },
+        other => other,
+    }
+}
+
+fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
+    let ms = rng.u64(..30_000);
+    match rng.u32(..8) {
+        0 | 1 => What::Rename,
+        2 => What::Down { ms },
+        3 => What::HostDown {
+            host: rng.usize(..climate.servers),
+            ms,
+        },
+        4 => {
+            let all = all_with_a_request(Endpoint::Realtime);
+            loop {
+                if let What::Answer(fault) = &all[rng.usize(..all.len())]
+                    && *fault != Fault::Silence
+                {
+                    break What::Interrupt(fault.clone());
+                }
+            }
+        }
+        5 | 6 => What::Revoke,
+        _ => What::ClockSet {
+            seconds: rng.i64(-100_000..100_000),
+        },
+    }
+}

@@ -1,0 +1,197 @@
+//! What was logged, delivered, acknowledged and made durable, and in which order that must be.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+use box_longpoll_testkit::{Config, Emulator};
+
+/// As many ids as the client promises to remember.
+const WINDOW: usize = 2_500;
+
+/// The events' ranks are their places in the order of first appearance in the log.
+pub(crate) struct Ledger {
+    log: usize,
+    ranks: HashMap<Arc<str>, usize>,
+    /// How many ranks lie before each place in the log.
+    ranks_before: Vec<usize>,
+    positions: &'static Positions,
+    /// All lower ranks are acknowledged, or lie before a start at `now`.
+    acknowledged: usize,
+    /// All lower ranks are acknowledged or in the consumer's hands.
+    reach: usize,
+    window: VecDeque<usize>,
+    in_window: HashSet<usize>,
+    pub(crate) deliveries: u64,
+}
+
+/// How the emulator numbers places in the log. It is measured.
+struct Positions {
+    first: u64,
+    step: u64,
+}
+
+impl Positions {
+    fn measured() -> &'static Self {
+        static MEASURED: OnceLock<Positions> = OnceLock::new();
+        MEASURED.get_or_init(Self::measure)
+    }
+
+    fn measure() -> Self {
+        let now = box_longpoll::Moment::read_clocks().monotonic;
+        let mut emulator = Emulator::new(Config::default(), now);
+        let first: u64 = emulator.newest_position("a").parse().expect("digits");
+        emulator.append_json("a", ["null"], now);
+        let second: u64 = emulator.newest_position("a").parse().expect("digits");
+        Self {
+            first,
+            step: second - first,
+        }
+    }
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        Self {
+            log: 0,
+            ranks: HashMap::new(),
+            ranks_before: vec![0],
+            positions: Positions::measured(),
+            acknowledged: 0,
+            reach: 0,
+            window: VecDeque::new(),
+            in_window: HashSet::new(),
+            deliveries: 0,
+        }
+    }
+
+    /// Takes in what was appended to the log since the last time.
+    pub(crate) fn logged(&mut self, log: &[Arc<str>]) {
+        for event in &log[self.log..] {
+            let next = self.ranks.len();
+            self.ranks.entry(event.clone()).or_insert(next);
+            self.ranks_before.push(self.ranks.len());
+        }
+        self.log = log.len();
+    }
+
+    /// How many events of the log lie before a position. A position may be spelt with a decimal point.
+    pub(crate) fn place(&self, position: &str) -> Option<usize> {
+        let whole = position.strip_suffix(".0").unwrap_or(position);
+        let offset = whole
+            .parse::<u64>()
+            .ok()?
+            .checked_sub(self.positions.first)?;
+        let place = usize::try_from(offset / self.positions.step).ok()?;
+        (place <= self.log).then_some(place)
+    }
+
+    /// The position of a place in the log.
+    pub(crate) fn position(&self, place: usize) -> String {
+        (self.positions.first + place as u64 * self.positions.step).to_string()
+    }
+
+    /// A position moved a little, past nothing.
+    pub(crate) fn nudged(&self, place: usize) -> String {
+        (self.positions.first + place as u64 * self.positions.step + 1).to_string()
+    }
+
+    /// The program asked for `now`, and that was this place: what lies before it does not count.
+    pub(crate) fn starts_at(&mut self, place: usize) {
+        self.acknowledged = self.acknowledged.max(self.ranks_before[place]);
+        self.reach = self.reach.max(self.acknowledged);
+    }
+
+    /// A position that the client goes on from, or that is made durable, leaves nothing behind that isn't acknowledged.
+    pub(crate) fn check_covered(&self, position: &str) -> Result<(), String> {
+        let place = self
+            .place(position)
+            .ok_or_else(|| format!("{position} is no position of this log"))?;
+        let before = self.ranks_before[place];
+        if before > self.acknowledged {
+            return Err(format!(
+                "{position} lies behind {before} events, of which {} are acknowledged",
+                self.acknowledged
+            ));
+        }
+        Ok(())
+    }
+
+    /// The consumer gets events: in the order of the log, and no repeats inside the window.
+    pub(crate) fn delivered(&mut self, events: &[Arc<str>]) -> Result<(), String> {
+        for event in events {
+            self.deliveries += 1;
+            let Some(&rank) = self.ranks.get(event) else {
+                return Err(format!("{event} was delivered and never logged"));
+            };
+            if rank > self.reach {
+                return Err(format!(
+                    "{event} was delivered, {} events before it were not",
+                    rank - self.reach
+                ));
+            }
+            self.reach = self.reach.max(rank + 1);
+            if !has_id(event) {
+                continue;
+            }
+            if !self.in_window.insert(rank) {
+                return Err(format!("{event} was delivered twice"));
+            }
+            self.window.push_back(rank);
+            if self.window.len() > WINDOW
+                && let Some(oldest) = self.window.pop_front()
+            {
+                self.in_window.remove(&oldest);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was delivered is handled.
+    pub(crate) fn acknowledge(&mut self) {
+        self.acknowledged = self.reach;
+    }
+
+    /// The program is gone, and all it remembered.
+    pub(crate) fn forget(&mut self) {
+        self.reach = self.acknowledged;
+        self.window.clear();
+        self.in_window.clear();
+    }
+
+    pub(crate) fn all_acknowledged(&self) -> bool {
+        self.acknowledged == self.ranks.len()
+    }
+
+    /// Whether nothing but repeats lies after a position.
+    pub(crate) fn covers_all(&self, position: &str) -> bool {
+        self.place(position)
+            .is_some_and(|place| self.ranks_before[place] == self.ranks.len())
+    }
+
+    pub(crate) fn missing(&self) -> usize {
+        self.ranks.len() - self.acknowledged
+    }
+}
+
+/// The simulated account's ids all begin like this; what else is in its log has none.
+pub(crate) fn has_id(event: &str) -> bool {
+    event.contains(r#""event_id":"e"#)
+}
+
+/// The n-th event of the account.
+pub(crate) fn event(number: u64, odd: bool) -> String {
+    match number % 6 {
+        0 if odd => number.to_string(),
+        1 if odd => format!(r#""x{number}""#),
+        2 if odd => format!(r#"{{"n":{number},"event_id":null}}"#),
+        3 if odd => format!("[{number}]"),
+        4 if odd => {
+            format!(r#"{{"event_id":"e{number}","source":[],"event_type":7,"created_by":"x"}}"#)
+        }
+        // Dates out of order, as Box sends them.
+        n => format!(
+            r#"{{"type":"event","event_id":"e{number}","event_type":"ITEM_UPLOAD","created_at":"2026-01-01T00:0{}:00-08:00","source":null}}"#,
+            5 - n
+        ),
+    }
+}

@@ -1,0 +1,355 @@
+//! The network between the program and the emulator, and what it does to requests and answers.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use box_longpoll::transport::{TransportErrorKind, TransportRequest};
+use box_longpoll_testkit::{Answer, Delivery, Endpoint, HoldId, Reply, Request};
+
+use crate::exchange::{Asked, Outcome, channel_of};
+use crate::scenario::{What, When};
+use crate::world::{ACCOUNT, Due, Inner, Step};
+
+/// What an API call may take.
+const API_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A request that the client waits for.
+pub(crate) struct Pending {
+    pub(crate) asked: Asked,
+    request: Request,
+    pub(crate) sent: Duration,
+    pub(crate) met: Option<What>,
+    hold: Option<HoldId>,
+    /// Whether it is held by a server that will tell of changes.
+    pub(crate) listens: bool,
+    outcome: Option<Outcome>,
+    pub(crate) has_come: bool,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl Inner {
+    /// Sends a request. `None` where the program dies instead.
+    pub(crate) fn send(&mut self, request: &TransportRequest) -> Option<u64> {
+        let asked = facts(request);
+        if !self.step(Step::Asks(asked.endpoint, asked.position.clone())) {
+            return None;
+        }
+        self.requests += 1;
+        let now = self.now;
+        let bodies = self.live_bodies.load(std::sync::atomic::Ordering::Relaxed);
+        if bodies > 0 {
+            self.check::<()>(Err(format!(
+                "{bodies} pages are kept while it asks for more"
+            )));
+        }
+        // One may be the program's own.
+        if self.sleepers.len() > 1 {
+            let sleeps = self.sleepers.len();
+            self.check::<()>(Err(format!(
+                "{sleeps} sleeps are kept while it asks for more"
+            )));
+        }
+        if !self.pending.is_empty() {
+            self.check::<()>(Err("it has two requests under way".into()));
+        }
+        let place = self.conduct.sent(&asked, &self.ledger, &self.climate, now);
+        let place = self.check(place);
+        let paced = self.budget.sent(now);
+        self.check(paced);
+        let longest = self.longest(&asked);
+        if request.timeout() != longest {
+            self.check::<()>(Err(format!(
+                "a request has a timeout of {:?} in place of {longest:?}",
+                request.timeout()
+            )));
+        }
+
+        let nth = self.asked.entry(asked.endpoint).or_default();
+        let occasion = When::Request(asked.endpoint, *nth);
+        *nth += 1;
+        let met = self.take(occasion);
+        if let (Some(what), Some(place)) = (&met, place) {
+            self.counts_place(asked.endpoint, what, place);
+        }
+        let id = self.number();
+        let unreachable = now < self.down_until
+            || self
+                .hosts_down
+                .get(&asked.host)
+                .is_some_and(|until| now < *until);
+        let failure = match &met {
+            _ if unreachable => Some(TransportErrorKind::Connect),
+            Some(What::Refused) => Some(TransportErrorKind::Connect),
+            Some(What::NoTls) => Some(TransportErrorKind::Tls),
+            Some(What::Failed) => Some(TransportErrorKind::Other),
+            _ => None,
+        };
+        let latency = self.latency();
+        match (&met, failure) {
+            (_, Some(_)) => self.schedule(now + latency * 2, Due::Answer(id)),
+            (Some(What::RequestLost), _) => {}
+            _ => self.schedule(now + latency, Due::Arrival(id)),
+        }
+        let pending = Pending {
+            request: for_emulator(request, &asked),
+            asked,
+            sent: now,
+            met,
+            hold: None,
+            listens: false,
+            outcome: failure.map(Err),
+            has_come: false,
+            waker: None,
+        };
+        self.pending.insert(id, pending);
+        Some(id)
+    }
+
+    pub(crate) fn longest(&self, asked: &Asked) -> Duration {
+        match asked.endpoint {
+            Endpoint::Realtime => self.climate.longest_poll(),
+            _ => API_TIMEOUT,
+        }
+    }
+
+    fn latency(&self) -> Duration {
+        Duration::from_millis(self.climate.latency_ms)
+    }
+
+    /// A request reaches the server.
+    pub(crate) fn arrives(&mut self, id: u64) {
+        let Some(pending) = self.pending.get(&id) else {
+            return;
+        };
+        let (asked, met, mut request) = (
+            pending.asked.clone(),
+            pending.met.clone(),
+            pending.request.clone(),
+        );
+        if let Some(answer) = self.answer_of_a_hole(&asked, met.as_ref()) {
+            return self.leaves(id, answer);
+        }
+        let forgotten = asked.channel.as_ref();
+        if forgotten.is_some_and(|channel| self.forgotten_channels.contains(channel)) {
+            request = Request::get("/realtime/0/subscribe?channel=unknown");
+        }
+        let now = self.instant();
+        match &met {
+            Some(What::Answer(fault)) => {
+                self.emulator.queue_fault(asked.endpoint, fault.clone(), 1);
+            }
+            Some(What::Earlier { back }) => {
+                if let Some(place) = asked
+                    .position
+                    .as_deref()
+                    .and_then(|text| self.ledger.place(text))
+                {
+                    let earlier = self.ledger.position(place.saturating_sub(*back));
+                    request = page_request(&asked, &earlier);
+                }
+            }
+            Some(What::Twice) => {
+                if let Reply::Hold { id, .. } = self.emulator.respond(&request, now) {
+                    self.emulator.hang_up(id);
+                }
+            }
+            _ => {}
+        }
+        match self.emulator.respond(&request, now) {
+            Reply::Answer(answer) => self.leaves(id, answer),
+            Reply::Hold { id: hold, until } => {
+                self.holds.insert(hold, id);
+                if let Some(pending) = self.pending.get_mut(&id) {
+                    pending.hold = Some(hold);
+                    pending.listens = until.is_some() && met.is_none();
+                }
+                if let Some(until) = until {
+                    self.schedule(self.since_base(until), Due::HoldEnds(hold));
+                }
+            }
+        }
+    }
+
+    /// A page that is empty for ever, though the position moves and there is more behind it.
+    fn answer_of_a_hole(&self, asked: &Asked, met: Option<&What>) -> Option<Answer> {
+        let position = asked.position.as_deref()?;
+        let fault = matches!(met, Some(What::Answer(_) | What::Earlier { .. }));
+        if asked.endpoint != Endpoint::Events || fault {
+            return None;
+        }
+        let mut holes = self.climate.holes.iter();
+        let hole = holes.find(|hole| self.ledger.position(**hole) == position)?;
+        let next = self.ledger.nudged(*hole);
+        let body = if self.climate.positions_are_numbers {
+            format!(r#"{{"chunk_size":0,"next_stream_position":{next},"entries":[]}}"#)
+        } else {
+            format!(r#"{{"chunk_size":0,"next_stream_position":"{next}","entries":[]}}"#)
+        };
+        Some(Answer::json(200, body))
+    }
+
+    /// The server asks itself what has become of a request that it holds.
+    pub(crate) fn resume(&mut self, hold: HoldId) {
+        let now = self.instant();
+        let Some(&id) = self.holds.get(&hold) else {
+            return;
+        };
+        if let Some(Reply::Answer(answer)) = self.emulator.resume(hold, now) {
+            self.holds.remove(&hold);
+            if let Some(pending) = self.pending.get_mut(&id) {
+                pending.hold = None;
+                pending.listens = false;
+            }
+            self.leaves(id, answer);
+        }
+    }
+
+    pub(crate) fn resume_those_that_are_ready(&mut self) {
+        for hold in self.emulator.take_ready() {
+            self.resume(hold);
+        }
+    }
+
+    /// An answer leaves the server.
+    fn leaves(&mut self, id: u64, mut answer: Answer) {
+        let latency = self.latency();
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        if pending.asked.endpoint == Endpoint::Options {
+            let body = String::from_utf8_lossy(&answer.body);
+            let urls = body.split("\"url\":\"").skip(1);
+            self.known_channels.extend(urls.filter_map(channel_of));
+        }
+        let mut takes = latency;
+        if let Delivery::Drip { interval } = answer.delivery {
+            takes += interval * u32::try_from(answer.body.len()).unwrap_or(u32::MAX);
+        }
+        let outcome = match (&pending.met, answer.delivery) {
+            (Some(What::AnswerLost), _) => return,
+            (Some(What::Cut), _) | (_, Delivery::CutBody | Delivery::CutChunk) => {
+                Err(TransportErrorKind::Body)
+            }
+            (Some(What::TooLarge), _) | (_, Delivery::Endless) => {
+                Err(TransportErrorKind::BodyTooLarge)
+            }
+            (_, Delivery::CloseBeforeHeaders | Delivery::Reset | Delivery::CutHeaders) => {
+                Err(TransportErrorKind::Interrupted)
+            }
+            (met, _) => {
+                match met {
+                    Some(What::Late { ms }) => takes += Duration::from_millis(*ms),
+                    Some(What::Garbled { percent }) if !answer.body.is_empty() => {
+                        let at = answer.body.len() * usize::from(*percent) / 100;
+                        let last = answer.body.len() - 1;
+                        // No byte of JSON, wherever it stands.
+                        answer.body[at.min(last)] = 0;
+                    }
+                    _ => {}
+                }
+                Ok(answer)
+            }
+        };
+        pending.outcome = Some(outcome);
+        let at = self.now + takes;
+        self.schedule(at, Due::Answer(id));
+    }
+
+    /// An answer has come to the client, which takes it now. `None` where it dies instead.
+    pub(crate) fn receive(&mut self, id: u64) -> Option<Outcome> {
+        let pending = self.pending.remove(&id)?;
+        let outcome = pending.outcome?;
+        let step = match &outcome {
+            Ok(answer) => Step::IsAnswered(answer.status),
+            Err(_) => Step::IsFailed("no answer"),
+        };
+        if !self.step(step) {
+            return None;
+        }
+        let now = self.now;
+        let resolved = self
+            .conduct
+            .answered(&pending.asked, &outcome, pending.met.as_ref(), now);
+        if let Some(place) = resolved.and_then(|position| self.ledger.place(&position)) {
+            self.ledger.starts_at(place);
+        }
+        Some(outcome)
+    }
+
+    /// The client lets go of a request.
+    pub(crate) fn let_go(&mut self, id: u64) {
+        let Some(pending) = self.pending.remove(&id) else {
+            return;
+        };
+        if let Some(hold) = pending.hold {
+            self.holds.remove(&hold);
+            self.emulator.hang_up(hold);
+        }
+        if self.crashed.is_some() || self.stopping {
+            return;
+        }
+        let (waited, longest) = (
+            self.now.saturating_sub(pending.sent),
+            self.longest(&pending.asked),
+        );
+        if waited < longest {
+            self.check::<()>(Err(format!("it gave a request up after {waited:?}")));
+        }
+        self.conduct.fell_silent(&pending.asked, self.now);
+    }
+
+    /// No request is waited for longer than it may be.
+    pub(crate) fn check_waits(&mut self) {
+        // A program that is busy with something else does not look at its timers.
+        let busy = Duration::from_millis(self.climate.handling_ms) + Duration::from_secs(5);
+        let late = self.pending.values().find(|pending| {
+            !pending.has_come && self.now > pending.sent + self.longest(&pending.asked) + busy
+        });
+        if let Some(late) = late {
+            let why = format!("it waits for {:?} without end", late.asked.endpoint);
+            self.check::<()>(Err(why));
+        }
+    }
+}
+
+fn facts(request: &TransportRequest) -> Asked {
+    let uri = request.request().uri();
+    let method = request.request().method().as_str();
+    let seen = Request::new(method, &uri.to_string());
+    let query = |name| seen.query(name).map(String::from);
+    let header = request.request().headers().get("authorization");
+    Asked {
+        endpoint: Endpoint::of(&seen),
+        scheme: uri.scheme_str().unwrap_or_default().to_owned(),
+        host: uri.host().unwrap_or_default().to_owned(),
+        position: query("stream_position"),
+        channel: query("channel"),
+        limit: query("limit").and_then(|limit| limit.parse().ok()),
+        token: header.and_then(|value| {
+            let value = value.to_str().ok()?;
+            value.strip_prefix("Bearer ").map(str::to_owned)
+        }),
+    }
+}
+
+fn for_emulator(request: &TransportRequest, asked: &Asked) -> Request {
+    let uri = request.request().uri().to_string();
+    let method = request.request().method().as_str();
+    let request = Request::new(method, &uri).header("host", &asked.host);
+    with_caller(request, asked)
+}
+
+fn page_request(asked: &Asked, position: &str) -> Request {
+    let limit = asked.limit.unwrap_or(500);
+    let target = format!("/2.0/events?stream_type=all&stream_position={position}&limit={limit}");
+    with_caller(Request::get(&target), asked)
+}
+
+fn with_caller(request: Request, asked: &Asked) -> Request {
+    match &asked.token {
+        Some(token) => request
+            .header("authorization", &format!("Bearer {token}"))
+            .header("as-user", ACCOUNT),
+        None => request,
+    }
+}

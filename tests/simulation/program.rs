@@ -1,0 +1,250 @@
+//! The program that follows the account: what it does with what it gets, whichever part of the public API it uses.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use box_longpoll::{
+    BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, StartAt, StreamHandle,
+    StreamPosition,
+};
+
+use crate::climate::{Climate, Consumer, Start};
+use crate::store::Written;
+use crate::world::{ACCOUNT, Step, World};
+
+/// How the program came to its end by itself: with the stream's error, or without.
+pub(crate) type Ended = Option<Error>;
+
+pub(crate) type Program = Pin<Box<dyn Future<Output = Ended>>>;
+
+/// Starts the program from what is durable.
+pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> Program {
+    let client = LongPollClient::builder()
+        .as_user(ACCOUNT)
+        .page_limit(climate.page_limit)
+        .build(world.clone(), world.clone())
+        .expect("the settings are in range");
+    let start = match (stored, climate.start) {
+        (Some(stored), _) => stored
+            .parse()
+            .expect("what was stored was a place to start at"),
+        (None, Start::Oldest) => StartAt::Oldest,
+        (None, Start::Now) => StartAt::Now,
+    };
+    let world = world.clone();
+    let manner = Manner::of(climate);
+    match climate.consumer {
+        Consumer::Batches => {
+            let source = Batches {
+                stream: client.batches(start),
+                end: None,
+            };
+            Box::pin(follow(world, source, manner))
+        }
+        Consumer::Events => {
+            let source = Events {
+                stream: client.events(start),
+                stored: stored.map(str::to_owned),
+            };
+            Box::pin(follow(world, source, manner))
+        }
+    }
+}
+
+/// One of the ways into a stream, and the way of committing that goes with it.
+trait Source {
+    async fn next(&mut self) -> Option<Result<Vec<Arc<str>>, Error>>;
+
+    fn handle(&self) -> StreamHandle;
+
+    /// What the stream says is handled.
+    fn position(&self) -> Option<StreamPosition>;
+
+    /// Makes durable what is handled. It may fail: then it is done with the next one.
+    async fn commit(&mut self, world: &World);
+}
+
+struct Batches {
+    stream: BatchStream<World>,
+    end: Option<StartAt>,
+}
+
+impl Source for Batches {
+    async fn next(&mut self) -> Option<Result<Vec<Arc<str>>, Error>> {
+        let batch = match self.stream.next().await? {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(error)),
+        };
+        self.end = Some(batch.resume_at().clone());
+        Some(Ok(batch.iter().map(text).collect()))
+    }
+
+    fn handle(&self) -> StreamHandle {
+        self.stream.handle()
+    }
+
+    fn position(&self) -> Option<StreamPosition> {
+        self.stream.position().cloned()
+    }
+
+    async fn commit(&mut self, world: &World) {
+        if let Some(end) = self.end.take() {
+            write(world, &end.to_string()).await;
+        }
+    }
+}
+
+struct Events {
+    stream: EventStream<World>,
+    stored: Option<String>,
+}
+
+impl Source for Events {
+    async fn next(&mut self) -> Option<Result<Vec<Arc<str>>, Error>> {
+        let event = self.stream.next().await?;
+        Some(event.map(|event| vec![text(&event)]))
+    }
+
+    fn handle(&self) -> StreamHandle {
+        self.stream.handle()
+    }
+
+    fn position(&self) -> Option<StreamPosition> {
+        self.stream.position().cloned()
+    }
+
+    async fn commit(&mut self, world: &World) {
+        let position = self.stream.position().map(ToString::to_string);
+        if let Some(position) = position
+            && self.stored.as_ref() != Some(&position)
+            && write(world, &position).await == Written::Yes
+        {
+            self.stored = Some(position);
+        }
+    }
+}
+
+fn text(event: &Event) -> Arc<str> {
+    event.raw().into()
+}
+
+/// Writes, and once more where that fails.
+async fn write(world: &World, position: &str) -> Written {
+    match world.write(position).await {
+        Written::Yes => Written::Yes,
+        Written::No => {
+            world.rest(Duration::from_secs(1)).await;
+            world.write(position).await
+        }
+    }
+}
+
+/// How the program goes about it.
+struct Manner {
+    handling: Duration,
+    patience: Option<Duration>,
+}
+
+impl Manner {
+    fn of(climate: &Climate) -> Self {
+        let patience = match (climate.consumer, climate.patience_ms) {
+            // Its position is stored when nothing comes for a while, so that it is in the end.
+            (Consumer::Events, 0) => Some(20_000),
+            (_, 0) => None,
+            (_, patience) => Some(patience),
+        };
+        Self {
+            handling: Duration::from_millis(climate.handling_ms),
+            patience: patience.map(Duration::from_millis),
+        }
+    }
+}
+
+async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended {
+    world.watch(source.handle());
+    loop {
+        let next = match manner.patience {
+            None => source.next().await,
+            Some(patience) => {
+                let Some(next) = within(&world, patience, source.next()).await else {
+                    source.commit(&world).await;
+                    continue;
+                };
+                next
+            }
+        };
+        match next {
+            None => {
+                world.check_nothing_under_way();
+                return None;
+            }
+            Some(Err(error)) => {
+                world.check_nothing_under_way();
+                return Some(error);
+            }
+            Some(Ok(events)) => {
+                world.step(Step::Gets(events.len())).await;
+                world.delivered(&events, source.position().as_ref());
+                if !manner.handling.is_zero() {
+                    world.rest(manner.handling).await;
+                }
+                world.step(Step::Handled).await;
+                world.handled();
+                source.commit(&world).await;
+            }
+        }
+    }
+}
+
+/// What comes of a future in time; it is dropped if nothing does.
+async fn within<T>(
+    world: &World,
+    patience: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = pin!(future);
+    let mut timeout = pin!(world.rest(patience));
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        timeout.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
+impl World {
+    /// A stream that has ended has let go of everything, while it is still there itself.
+    fn check_nothing_under_way(&self) {
+        let mut inner = self.lock();
+        if !inner.pending.is_empty() {
+            inner.check::<()>(Err("a request outlived its stream's end".into()));
+        }
+        // What it had in hand for a moment, where it is stopped between two events of a page, goes with the stream.
+        let bodies = inner.live_bodies.load(Ordering::Relaxed);
+        if bodies > 1 {
+            inner.check::<()>(Err(format!("{bodies} pages outlived their stream's end")));
+        }
+    }
+
+    /// The stream is gone.
+    pub(crate) fn check_nothing_is_left(&self) {
+        let mut inner = self.lock();
+        let (requests, sleeps) = (inner.pending.len(), inner.sleepers.len());
+        let bodies = inner.live_bodies.load(Ordering::Relaxed);
+        if (requests, sleeps, bodies) != (0, 0, 0) {
+            inner.check::<()>(Err(format!(
+                "a dropped stream left {requests} requests, {sleeps} sleeps, {bodies} pages"
+            )));
+        }
+    }
+}
+
+const _: fn() = || {
+    fn is_a_transport<T: HttpTransport>() {}
+    is_a_transport::<World>();
+};
