@@ -70,6 +70,7 @@ macro_rules! __conformance_cases {
         $case!(required_a_handshake_cut_short_is_no_interruption);
         $case!(required_failures_over_tls_have_the_same_kinds);
         $case!(required_whole_bodies_over_tls_are_whole);
+        $case!(required_a_body_may_end_with_tls);
         $case!(required_a_whole_body_needs_no_end_of_tls);
         $case!(optional_a_body_cut_out_of_tls_is_an_error);
         $case!(required_works_anywhere_or_says_where_not);
