@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::auth::{AccessToken, SharedTokens, TokenSource};
 use crate::checkpoint::CheckpointStore;
@@ -9,7 +10,7 @@ use crate::config::{Config, LongPollClientBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{
-    Answer, Page, PageError, RealtimeServer, Signal, read_page, read_servers, read_signal,
+    Answer, Page, PageError, RealtimeServer, Signal, TICK, read_page, read_servers, read_signal,
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
@@ -25,6 +26,16 @@ pub(crate) struct Shared<T> {
     pub(crate) transport: T,
     pub(crate) tokens: Arc<SharedTokens>,
     pub(crate) config: Arc<Config>,
+    ticking_since: Instant,
+}
+
+impl<T: HttpTransport> Shared<T> {
+    /// How long until all streams of the client look at the clocks, at the same moment, so that they wake the machine once.
+    pub(crate) fn until_tick(&self) -> Duration {
+        let ticking = self.transport.now().monotonic - self.ticking_since;
+        let past = ticking.as_secs_f64() % TICK.as_secs_f64();
+        TICK.saturating_sub(Duration::from_secs_f64(past))
+    }
 }
 
 impl LongPollClient<()> {
@@ -44,6 +55,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
         Self {
             shared: Arc::new(Shared {
+                ticking_since: transport.now().monotonic,
                 transport,
                 tokens: Arc::new(SharedTokens::new(tokens)),
                 config: Arc::new(config),

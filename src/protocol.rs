@@ -78,6 +78,7 @@ mod request;
 mod retry;
 mod rotation;
 mod state;
+mod tick;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -110,6 +111,14 @@ use crate::transport::{Moment, TransportError, TransportErrorKind, TransportRequ
 
 /// After so many refusals in a row by the realtime servers a quick retry is no help.
 const REFUSALS_UNTIL_DEGRADED: u32 = 3;
+
+/// How often to say [`Input::Tick`] while something is awaited: a machine that wakes from sleep is noticed within this.
+/// A wake-up every 25 s costs an idle stream nothing that can be measured.
+pub const TICK: Duration = Duration::from_secs(25);
+
+/// Clocks that are so far apart, or a tick that is so late, mean that the machine has slept. Less than that no
+/// connection dies of; a busy executor and a clock that is being set right stay below it.
+const SLEPT: Duration = Duration::from_secs(10);
 
 /// Half of a token's life: one that is rejected in its first half was never any good.
 const FRESH: Duration = Duration::from_secs(30 * 60);
@@ -147,8 +156,12 @@ pub enum Input {
     Token(Result<AccessToken, TokenError>),
     /// The server's answer to [`Output::Send`], or why there is none.
     Answer(Answer),
-    /// [`Output::WaitUntil`] can't be carried out. The engine stops.
+    /// Time can't be waited for, for an [`Output::WaitUntil`] or a [`Input::Tick`]. The engine stops.
     WaitFailed(TransportError),
+    /// Time has passed. Say so every [`TICK`] while an output is being carried out, then call [`LongPoll::poll_output`]:
+    /// where it gives anything but [`Output::Idle`], what was being carried out is to be dropped for it. So a machine that
+    /// has slept drops the connections that died meanwhile, instead of waiting for them.
+    Tick,
     /// The consumer has handled what [`Output::Deliver`] gave it.
     BatchHandled,
 }
@@ -160,6 +173,7 @@ impl fmt::Debug for Input {
             Input::Token(_) => "Token(..)",
             Input::Answer(_) => "Answer(..)",
             Input::WaitFailed(_) => "WaitFailed(..)",
+            Input::Tick => "Tick",
             Input::BatchHandled => "BatchHandled",
         })
     }
@@ -174,6 +188,8 @@ pub struct LongPoll {
     from: StartAt,
     step: Step,
     phase: Phase,
+    /// When the engine was last told something, or asked for something.
+    awake_at: Moment,
     /// The drain that is under way, or the last one.
     drain: Drain,
     window: Window,
@@ -206,6 +222,7 @@ impl LongPoll {
             from: start,
             step: Step::Fetch,
             phase: Phase::Due(Due::now(now)),
+            awake_at: now,
             drain: Drain::default(),
             window: Window::new(config.dedupe_window, &mut rng),
             bucket: Bucket::full(config.pace, now.monotonic),
@@ -341,6 +358,7 @@ impl LongPoll {
 
     /// Takes what came of the last output. An input that none asked for is ignored.
     pub fn handle_input(&mut self, input: Input, now: Moment) {
+        let since = mem::replace(&mut self.awake_at, now);
         match (mem::replace(&mut self.phase, Phase::Changing), input) {
             (Phase::AwaitToken, Input::Token(outcome)) => self.take_token(outcome, now),
             (Phase::AwaitAnswer(asked), Input::Answer(answer)) => match asked {
@@ -349,7 +367,14 @@ impl LongPoll {
                 Asked::Signal { .. } => self.take_signal(answer, now),
             },
             (Phase::AwaitHandled(turn), Input::BatchHandled) => self.turn_page(turn, now),
-            (Phase::Due(_) | Phase::Send { .. }, Input::WaitFailed(error)) => {
+            (phase, Input::Tick) => {
+                self.phase = phase;
+                self.tick(since, now);
+            }
+            (
+                Phase::Due(_) | Phase::Send { .. } | Phase::AwaitToken | Phase::AwaitAnswer(_),
+                Input::WaitFailed(error),
+            ) => {
                 self.stop(Error::new(ErrorKind::Runtime, error.to_string()).with_source(error));
             }
             (phase, _) => self.phase = phase,
@@ -418,6 +443,7 @@ impl LongPoll {
                 (request, Asked::Signal { since: now.wall })
             }
         };
+        self.awake_at = now;
         self.enter(Phase::AwaitAnswer(asked));
         Some(request)
     }

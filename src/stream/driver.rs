@@ -19,12 +19,16 @@ pub(crate) struct Driver<T: HttpTransport> {
     pub(crate) client: Arc<Shared<T>>,
     pub(crate) engine: LongPoll,
     in_flight: Option<InFlight>,
+    tick: Option<Tick>,
     pub(crate) board: Arc<Board>,
     stop_requested: EventListener,
 }
 
 /// What the engine waits for. `None` comes of a wait that is over.
 type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
+
+/// The next look at the clocks while something is in flight.
+type Tick = Pin<Box<dyn Future<Output = Input> + Send>>;
 
 /// What came of one of the engine's outputs.
 pub(crate) enum Step {
@@ -43,6 +47,7 @@ impl<T: HttpTransport> Driver<T> {
             client,
             engine,
             in_flight: None,
+            tick: None,
             board,
         }
     }
@@ -64,22 +69,32 @@ impl<T: HttpTransport> Driver<T> {
         let stopped =
             self.board.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready();
         if stopped {
-            self.in_flight = None;
+            self.let_go();
         }
         stopped
     }
 
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
-        self.in_flight = None;
+        self.let_go();
         self.board.stop(Some(error.clone()));
+    }
+
+    fn let_go(&mut self) {
+        self.in_flight = None;
+        self.tick = None;
     }
 
     /// Waits for what is under way, and begins what the engine says then.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(in_flight) = &mut self.in_flight {
-            let input = ready!(in_flight.as_mut().poll(cx));
-            self.in_flight = None;
+            let input = match in_flight.as_mut().poll(cx) {
+                Poll::Ready(input) => {
+                    self.let_go();
+                    input
+                }
+                Poll::Pending => Some(ready!(self.poll_tick(cx))),
+            };
             if let Some(input) = input {
                 self.engine.handle_input(input, self.client.transport.now());
             }
@@ -106,10 +121,25 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Deliver(batch) => return Poll::Ready(Step::Deliver(batch)),
             Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
+            Output::Idle if self.in_flight.is_some() => return Poll::Ready(Step::Begun),
             Output::Idle => return Poll::Ready(Step::Idle),
         };
+        self.let_go();
         self.in_flight = Some(begun);
         Poll::Ready(Step::Begun)
+    }
+
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let tick = self.tick.get_or_insert_with(|| {
+            let client = self.client.clone();
+            Box::pin(async move {
+                let slept = client.transport.sleep(client.until_tick()).await;
+                slept.err().map_or(Input::Tick, Input::WaitFailed)
+            })
+        });
+        let input = ready!(tick.as_mut().poll(cx));
+        self.tick = None;
+        Poll::Ready(input)
     }
 
     /// Goes on to the next batch, where each counts as handled when the next is asked for.

@@ -8,4 +8,5 @@ mod retries;
 mod script;
 mod servers;
 mod signals;
+mod ticks;
 mod tokens;

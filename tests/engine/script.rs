@@ -94,6 +94,27 @@ impl Script {
         self
     }
 
+    /// The machine sleeps: the monotonic clock stands still meanwhile.
+    pub(crate) fn sleep(&mut self, time: Duration) -> &mut Self {
+        self.now.wall += time;
+        self
+    }
+
+    pub(crate) fn set_clock_back(&mut self, by: Duration) -> &mut Self {
+        self.now.wall -= by;
+        self
+    }
+
+    pub(crate) fn tick_now(&mut self) -> &mut Self {
+        self.waited = Duration::ZERO;
+        self.input(Input::Tick);
+        self
+    }
+
+    pub(crate) fn tick_after(&mut self, time: Duration) -> &mut Self {
+        self.pass(time).tick_now()
+    }
+
     #[track_caller]
     fn expect_request(&mut self, method: &Method, path: &str) -> String {
         let output = self.next();

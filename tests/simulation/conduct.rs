@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use box_longpoll::ErrorKind;
+use box_longpoll::protocol::TICK;
 use box_longpoll_testkit::Endpoint;
 use serde_json::Value;
 
@@ -31,12 +32,17 @@ pub(crate) struct Conduct {
     lists: u32,
     oldest_list: u32,
     channels: HashMap<String, Channel>,
+    /// Until when Box asked to be left alone.
     pub(crate) api_not_before: Duration,
+    /// Until when a failed call lets the next one wait at least.
+    call_not_before: Duration,
     hosts_not_before: HashMap<String, Duration>,
     poll_not_before: Duration,
     token_not_before: Duration,
     before: Option<Place>,
     page_moved: bool,
+    /// When the wall clock went another way than the monotonic one.
+    clocks_jumped: Option<Duration>,
 }
 
 /// A realtime URL that was listed.
@@ -95,6 +101,9 @@ impl Conduct {
         if now < self.api_not_before {
             return Err(format!("it called before {:?}", self.api_not_before));
         }
+        if now < self.call_not_before && !self.may_know_of_a_sleep(now) {
+            return Err("it called without a pause after a failed call".into());
+        }
         Ok(match asked.endpoint {
             Endpoint::Options => Place::Listing,
             _ => self.before.unwrap_or(Place::FirstFetch),
@@ -140,7 +149,7 @@ impl Conduct {
         if asked.scheme != "https" || !asked.host.ends_with(".realtime.services.box.net") {
             return Err(format!("it polled {}://{}", asked.scheme, asked.host));
         }
-        if now < self.poll_not_before {
+        if now < self.poll_not_before && !self.may_know_of_a_sleep(now) {
             return Err("it polled without a pause after a failed poll".into());
         }
         if self
@@ -244,7 +253,7 @@ impl Conduct {
                     _ => Place::AfterFailedFetch,
                 });
                 self.unreadable_alone = asked.limit == Some(1);
-                self.api_not_before = self.api_not_before.max(now + SHORTEST_PAUSE);
+                self.call_not_before = now + SHORTEST_PAUSE;
             }
         }
         None
@@ -295,8 +304,19 @@ impl Conduct {
         if asked.endpoint == Endpoint::Realtime {
             self.give_up(asked);
         } else {
-            self.api_not_before = self.api_not_before.max(now + SHORTEST_PAUSE);
+            self.call_not_before = now + SHORTEST_PAUSE;
         }
+    }
+
+    /// The machine has slept, as far as its clocks tell.
+    pub(crate) fn clocks_jumped(&mut self, now: Duration) {
+        self.clocks_jumped = Some(now);
+    }
+
+    /// Whether the stream may have learned just now that the machine has slept: it drops what is under way, then, and
+    /// waits for nothing but what it was asked to.
+    pub(crate) fn may_know_of_a_sleep(&self, now: Duration) -> bool {
+        self.clocks_jumped.is_some_and(|at| now <= at + TICK)
     }
 
     fn give_up(&mut self, asked: &Asked) {
@@ -321,7 +341,7 @@ impl Conduct {
 
     /// Checks a question to the token source.
     pub(crate) fn asked_for_token(&self, now: Duration) -> Result<(), String> {
-        if now < self.token_not_before {
+        if now < self.token_not_before && !self.may_know_of_a_sleep(now) {
             return Err("the token source was asked again without a pause".into());
         }
         Ok(())

@@ -61,6 +61,7 @@ pub(crate) fn all_singles() -> Vec<Incident> {
         What::Interrupt(Fault::ServerError),
         What::ClockSet { seconds: -90_000 },
         What::ClockSet { seconds: 90_000 },
+        What::Sleeps { seconds: 3_600 },
     ] {
         add(&mut all, 12, |n| When::At(u64::from(n) * 555), &what);
     }

@@ -261,7 +261,7 @@ fn small(fault: Fault) -> Fault {
 
 fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
     let ms = rng.u64(..30_000);
-    match rng.u32(..8) {
+    match rng.u32(..10) {
         0 | 1 => What::Rename,
         2 => What::Down { ms },
         3 => What::HostDown {
@@ -279,6 +279,9 @@ fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
             }
         }
         5 | 6 => What::Revoke,
+        7 => What::Sleeps {
+            seconds: rng.i64(20..100_000),
+        },
         _ => What::ClockSet {
             seconds: rng.i64(-100_000..100_000),
         },

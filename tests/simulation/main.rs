@@ -182,7 +182,7 @@ fn assert_every_fault_met_every_state(coverage: &Coverage) {
         "Degraded",
     ] {
         for fault in [
-            "Crash", "Stop", "Rename", "Down", "HostDown", "Revoke", "ClockSet",
+            "Crash", "Stop", "Rename", "Down", "HostDown", "Revoke", "ClockSet", "Sleeps",
         ] {
             expect(fault, state);
         }

@@ -13,6 +13,9 @@ use crate::world::{ACCOUNT, Due, Inner, Step};
 /// What an API call may take.
 const API_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How soon after waking a stream asks again.
+pub(crate) const NOTICES_A_SLEEP: Duration = Duration::from_secs(30);
+
 /// A request that the client waits for.
 pub(crate) struct Pending {
     pub(crate) asked: Asked,
@@ -25,6 +28,8 @@ pub(crate) struct Pending {
     outcome: Option<Outcome>,
     pub(crate) has_come: bool,
     pub(crate) waker: Option<Waker>,
+    /// When the machine woke from a sleep in which the connection died.
+    cut_off: Option<Duration>,
 }
 
 impl Inner {
@@ -100,6 +105,7 @@ impl Inner {
             outcome: failure.map(Err),
             has_come: false,
             waker: None,
+            cut_off: None,
         };
         self.pending.insert(id, pending);
         Some(id)
@@ -118,7 +124,7 @@ impl Inner {
 
     /// A request reaches the server.
     pub(crate) fn arrives(&mut self, id: u64) {
-        let Some(pending) = self.pending.get(&id) else {
+        let Some(pending) = self.reachable(id) else {
             return;
         };
         let (asked, met, mut request) = (
@@ -292,7 +298,7 @@ impl Inner {
             self.now.saturating_sub(pending.sent),
             self.longest(&pending.asked),
         );
-        if waited < longest {
+        if waited < longest && !self.conduct.may_know_of_a_sleep(self.now) {
             self.check::<()>(Err(format!("it gave a request up after {waited:?}")));
         }
         self.conduct.fell_silent(&pending.asked, self.now);
@@ -308,6 +314,34 @@ impl Inner {
         if let Some(late) = late {
             let why = format!("it waits for {:?} without end", late.asked.endpoint);
             self.check::<()>(Err(why));
+        }
+        let unnoticed = self.pending.values().find(|pending| {
+            pending
+                .cut_off
+                .is_some_and(|woken| self.now > woken + NOTICES_A_SLEEP)
+        });
+        if let Some(unnoticed) = unnoticed {
+            let why = format!("{:?} outlived a sleep", unnoticed.asked.endpoint);
+            self.check::<()>(Err(why));
+        }
+    }
+
+    /// A request whose answer can still come.
+    pub(crate) fn reachable(&mut self, id: u64) -> Option<&mut Pending> {
+        let pending = self.pending.get_mut(&id)?;
+        pending.cut_off.is_none().then_some(pending)
+    }
+
+    /// The connections of all requests that are under way die without a word.
+    pub(crate) fn cut_off_all(&mut self) {
+        let now = self.now;
+        for pending in self.pending.values_mut().filter(|sent| !sent.has_come) {
+            pending.cut_off = Some(now);
+            pending.listens = false;
+            if let Some(hold) = pending.hold.take() {
+                self.holds.remove(&hold);
+                self.emulator.hang_up(hold);
+            }
         }
     }
 }

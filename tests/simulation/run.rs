@@ -271,7 +271,7 @@ impl Inner {
             Due::Arrival(id) => self.arrives(id),
             Due::HoldEnds(hold) => self.resume(hold),
             Due::Answer(id) => {
-                if let Some(pending) = self.pending.get_mut(&id) {
+                if let Some(pending) = self.reachable(id) {
                     pending.has_come = true;
                     if let Some(waker) = pending.waker.take() {
                         waker.wake();

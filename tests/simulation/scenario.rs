@@ -98,6 +98,8 @@ pub(crate) enum What {
     Revoke,
     /// The wall clock is set, by so many seconds.
     ClockSet { seconds: i64 },
+    /// The machine sleeps for so many seconds. Its connections are dead when it wakes, and nobody says so.
+    Sleeps { seconds: i64 },
 }
 
 impl What {

@@ -41,7 +41,11 @@ impl Inner {
                 self.emulator
                     .change_settings(|settings| settings.revoked_tokens = revoked);
             }
-            What::ClockSet { seconds } => self.clock_set += seconds,
+            What::ClockSet { seconds } => self.wall_jumps(*seconds),
+            What::Sleeps { seconds } => {
+                self.wall_jumps(*seconds);
+                self.cut_off_all();
+            }
             What::Crash { down_ms } => self.crashed = self.handle.as_ref().map(|_| *down_ms),
             What::Stop => self.stop_wanted = true,
             other => self.violation = Some(format!("{other:?} does not happen by itself")),

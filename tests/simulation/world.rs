@@ -239,6 +239,13 @@ impl Inner {
         }
     }
 
+    /// The wall clock goes another way than the monotonic one.
+    pub(crate) fn wall_jumps(&mut self, seconds: i64) {
+        self.clock_set += seconds;
+        let now = self.now;
+        self.conduct.clocks_jumped(now);
+    }
+
     pub(crate) fn instant(&self) -> Instant {
         self.base + self.now
     }
