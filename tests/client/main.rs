@@ -2,6 +2,7 @@
 
 #![cfg(feature = "reqwest")]
 
+mod asleep;
 mod calls;
 mod fake_box;
 mod modes;
