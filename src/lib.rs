@@ -18,6 +18,8 @@ mod handle;
 mod own_thread;
 mod position;
 pub mod protocol;
+#[cfg(doc)]
+pub mod reliability;
 mod status;
 mod stream;
 mod subscription;

@@ -28,8 +28,9 @@ use crate::transport::{HttpTransport, TransportError, TransportErrorKind, Transp
 /// Long enough for a distant host and a slow handshake; the next server is tried after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A held poll is silent for ten minutes; curl starts to probe after a minute, and gives up after nine probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// A held poll is silent for ten minutes; curl starts to probe after a minute, and Linux gives up after nine probes. So a
+/// dead network is noticed within two minutes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// curl takes zero for no limit at all.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);

@@ -26,6 +26,10 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// What was sent and is not acknowledged for so long ends its connection, as three unanswered probes do.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// [`reqwest`](https://docs.rs/reqwest) on tokio: the default. Needs a tokio runtime with time and I/O enabled.
 ///
 /// Choose it where the application runs on tokio. Held polls cost some 25 KB each and no thread.
@@ -102,6 +106,7 @@ impl ReqwestTransport {
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
             .tcp_keepalive_retries(KEEPALIVE_PROBES)
+            .with_user_timeout()
     }
 
     fn own(builder: fn() -> ClientBuilder) -> Result<Self, TransportError> {
@@ -122,6 +127,23 @@ impl ReqwestTransport {
             Some(direct) if is_loopback(url) => direct.client(),
             _ => Ok(&self.client),
         }
+    }
+}
+
+trait UserTimeout {
+    fn with_user_timeout(self) -> Self;
+}
+
+impl UserTimeout for ClientBuilder {
+    #[cfg(target_os = "linux")]
+    fn with_user_timeout(self) -> Self {
+        self.tcp_user_timeout(USER_TIMEOUT)
+    }
+
+    /// reqwest can set it on Linux alone.
+    #[cfg(not(target_os = "linux"))]
+    fn with_user_timeout(self) -> Self {
+        self
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod backend;
 mod blocking;
+mod dead_network;
 #[cfg(feature = "reqwest")]
 mod driving;
 mod dropping;

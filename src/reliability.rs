@@ -1,0 +1,3 @@
+#![doc = include_str!("reliability/promise.md")]
+#![doc = include_str!("reliability/faults.md")]
+#![doc = include_str!("reliability/tests.md")]

@@ -1,0 +1,78 @@
+//! A network that is gone without a word, in a network namespace that is made for it: see `.ci/dead-network`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use box_longpoll::{AccessToken, StartAt, Status};
+use rstest::rstest;
+
+use crate::backend::Backend;
+use crate::fake_box::{TOKEN, builder, fake_box};
+
+fn nft(rule: &str) {
+    let done = Command::new("nft").args(rule.split(' ')).status();
+    assert!(done.expect("nftables is installed").success(), "{rule}");
+}
+
+/// From now on nothing comes through on the connections that there are. New ones work.
+struct DeadNetwork;
+
+impl DeadNetwork {
+    /// Marks the connections that are made from now on.
+    fn prepare() -> Self {
+        nft("add table inet box");
+        nft("add chain inet box in { type filter hook input priority 0; }");
+        nft("add rule inet box in ct state new ct mark set 1");
+        Self
+    }
+
+    fn begin(&self) {
+        nft("flush chain inet box in");
+        nft("add rule inet box in ct mark 1 drop");
+    }
+}
+
+impl Drop for DeadNetwork {
+    fn drop(&mut self) {
+        nft("delete table inet box");
+    }
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, 75))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, 125))]
+// It has no keep-alive: the poll's time has to end.
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf, 180))]
+#[ignore = "it takes a network namespace, and minutes: `.ci/dead-network`"]
+#[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+fn x11_a_dead_network_is_noticed(#[case] backend: Backend, #[case] most: u64) {
+    let server = fake_box(|settings| settings.hold_ms = 3_600_000);
+    let network = DeadNetwork::prepare();
+    let token = AccessToken::new(TOKEN).unwrap();
+    let client = builder(&server)
+        .max_hold(Duration::from_secs(170))
+        .build(backend.transport(), token)
+        .unwrap();
+    backend.runtime().block_on(async {
+        let mut events = client.events(StartAt::Now);
+        let mut handle = events.handle();
+        let mut listening = async || {
+            while !matches!(handle.changed().await, Some(Status::Listening { .. })) {}
+            None
+        };
+        assert!(
+            futures_lite::future::or(events.next(), listening())
+                .await
+                .is_none()
+        );
+
+        network.begin();
+        server.append(TOKEN, 1);
+        let begun = Instant::now();
+        let event = events.next().await.expect("the stream goes on").unwrap();
+        let took = begun.elapsed();
+        assert_eq!(event.id().map(str::to_owned), server.event_ids(TOKEN).pop());
+        println!("{backend:?}: {took:?}");
+        assert!(took < Duration::from_secs(most), "{took:?}");
+    });
+}
