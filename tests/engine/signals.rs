@@ -66,3 +66,14 @@ fn an_event_without_an_id_is_delivered_each_time_but_keeps_no_drain_going() {
     script.expect_batch(&["-"]);
     script.expect_list();
 }
+
+#[test]
+fn a_server_that_sends_an_unknown_signal_is_asked_again() {
+    let mut script = Script::listening(2);
+    let host = script.host();
+    script.reply(signal("something_new"));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_listen("100");
+    assert_eq!(script.host(), host);
+}
