@@ -5,7 +5,8 @@
 //!
 //! 1. Call [`LongPoll::poll_output`] and do what it says.
 //! 2. Tell [`LongPoll::handle_input`] what came of it.
-//! 3. Go on for ever; [`Output::Stop`] is the end.
+//! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed.
+//! 4. Go on for ever; [`Output::Stop`] is the end.
 //!
 //! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
 //!
