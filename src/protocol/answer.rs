@@ -55,7 +55,7 @@ pub(crate) fn read_page(answer: Answer, token: &AccessToken) -> Result<Page, Pag
             ErrorKind::UnexpectedAnswer,
             format!(
                 "the answer is not a page of events: {}",
-                shown(&body, token)
+                shown(&String::from_utf8_lossy(&body), token)
             ),
         )),
         NotAPage::TooManyEvents => PageError::TooLarge(Error::new(
@@ -66,7 +66,7 @@ pub(crate) fn read_page(answer: Answer, token: &AccessToken) -> Result<Page, Pag
             ErrorKind::PageUndecodable,
             format!(
                 "a page of events cannot be read from line {line}, column {column} on: {}",
-                shown(&body, token)
+                shown(&String::from_utf8_lossy(&body), token)
             ),
         )),
     })
@@ -155,7 +155,7 @@ impl BoxError {
         else {
             return Self::default();
         };
-        let text = |name| Some(quote(&token.scrub(value.get(name)?.as_str()?)));
+        let text = |name| Some(shown(value.get(name)?.as_str()?, token));
         Self {
             code: text("code"),
             message: text("message"),
@@ -164,7 +164,42 @@ impl BoxError {
     }
 }
 
-/// The beginning of a body, fit to be shown. The token is taken out of the whole, lest a part of it be left by the cut.
-fn shown(body: &[u8], token: &AccessToken) -> String {
-    quote(&token.scrub(&String::from_utf8_lossy(body)))
+/// The beginning of a server's text, fit to be shown. The secrets are taken out of the whole, lest a part of one be left by
+/// the cut.
+fn shown(text: &str, token: &AccessToken) -> String {
+    quote(&without_queries(&token.scrub(text)))
+}
+
+/// Takes out what follows a question mark: a server may repeat a realtime URL, whose query gives access.
+fn without_queries(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>');
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, query)) = rest.split_once('?') {
+        let end = query.find(ends).unwrap_or(query.len());
+        shown += before;
+        shown += if end == 0 { "?" } else { "?[query]" };
+        rest = &query[end..];
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_without_queries(text: &str, expected: &str) {
+        assert_eq!(without_queries(text), expected);
+    }
+
+    #[test]
+    fn a_quoted_url_has_no_query_and_a_question_stays() {
+        assert_without_queries(
+            r#"GET "https:\/\/a.box.net\/s?type=all\u0026channel=c" to /s?channel=c HTTP/1.1"#,
+            r#"GET "https:\/\/a.box.net\/s?[query]" to /s?[query] HTTP/1.1"#,
+        );
+        assert_without_queries("?a=?channel=c", "?[query]");
+        assert_without_queries("Sure? Yes?", "Sure? Yes?");
+    }
 }

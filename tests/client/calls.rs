@@ -155,7 +155,9 @@ fn positions_are_text_that_can_be_stored_and_checked() {
         position
     );
     let long = "9".repeat(513);
-    for refused in ["", "0", "now", "NOW", "1 2", "1\n2", "\u{7f}", &long] {
+    for refused in [
+        "", "0", "now", "NOW", "oldest", "1 2", "1\n2", "\u{7f}", &long,
+    ] {
         let error = refused.parse::<StreamPosition>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{refused:?}");
         assert!(serde_json::from_value::<StreamPosition>(refused.into()).is_err());
