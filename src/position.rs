@@ -11,6 +11,10 @@ use crate::error::{Error, ErrorKind};
 /// The longest position that is taken from anywhere. Box's have up to 19 digits; the cap keeps a hostile one out of URLs.
 const MAX_LENGTH: usize = 512;
 
+/// How a start at the oldest event is written, in checkpoints too. A server that gave it as a position would have its
+/// follower start anew.
+const OLDEST: &str = "oldest";
+
 /// A position in an event stream, as Box gave it: opaque text, never computed with.
 ///
 /// Published positions have 19 digits, more than a float or a careless integer holds; the text is kept as it came. Store
@@ -34,7 +38,7 @@ impl FromStr for StreamPosition {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for an empty text, one with white space or control characters, one over 512 bytes, and for
-    /// `now` and `0`, which are places to start at: use [`StartAt`].
+    /// `now`, `0` and `oldest`, which are places to start at: use [`StartAt`].
     fn from_str(text: &str) -> Result<Self, Error> {
         let refused = |why: &str| {
             Err(Error::new(
@@ -48,8 +52,8 @@ impl FromStr for StreamPosition {
             refused("it is longer than 512 bytes")
         } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             refused("it has white space or control characters")
-        } else if text.eq_ignore_ascii_case("now") || is_zero(text) {
-            refused("`now` and `0` are places to start at")
+        } else if text.eq_ignore_ascii_case("now") || is_zero(text) || text == OLDEST {
+            refused("`now`, `0` and `oldest` are places to start at")
         } else {
             Ok(Self(text.into()))
         }
@@ -127,7 +131,7 @@ impl fmt::Display for StartAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartAt::Now => f.write_str("now"),
-            StartAt::Oldest => f.write_str("oldest"),
+            StartAt::Oldest => f.write_str(OLDEST),
             StartAt::At(position) => position.fmt(f),
         }
     }
@@ -140,7 +144,7 @@ impl FromStr for StartAt {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "now" => Ok(StartAt::Now),
-            "oldest" | "0" => Ok(StartAt::Oldest),
+            OLDEST | "0" => Ok(StartAt::Oldest),
             position => position.parse().map(StartAt::At),
         }
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::{Checkpoint, CheckpointError, CheckpointStore};
+use crate::error::quote;
 use crate::own_thread::{self, NoOutcome};
 
 /// The largest file that is read. A checkpoint with as many ids as one holds has a quarter of it.
@@ -202,7 +203,11 @@ impl Kept {
         match &self.account {
             Some(owner) if *owner != account => Err(CheckpointError::of_file(
                 path,
-                &format!("it is of the account {owner:?}, and this is {account:?}"),
+                &format!(
+                    "it is of the account \"{}\", and this is \"{}\"",
+                    quote(owner),
+                    quote(&account)
+                ),
             )),
             Some(_) => Ok(()),
             None => {

@@ -5,6 +5,7 @@ use std::hash::Hasher as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::checkpoint::Checkpoint;
+use crate::error::quote;
 
 const WHAT_IT_IS: &str = "box-longpoll checkpoint ";
 const VERSION: &str = "1 ";
@@ -33,7 +34,8 @@ pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
     if checksum(json).as_bytes() != sum {
         return Err("its checksum is wrong: it is torn, or was changed".to_owned());
     }
-    serde_json::from_slice(json).map_err(|error| error.to_string())
+    // The error may quote the whole text.
+    serde_json::from_slice(json).map_err(|error| quote(&error.to_string()))
 }
 
 /// Against accidents, so without a key.
