@@ -1,0 +1,134 @@
+//! Changes that leave most of an answer as it is, so that what reads it gets far.
+
+use proptest::arbitrary::Arbitrary;
+use proptest::prelude::{any, prop_oneof};
+use proptest::sample::{Index, select};
+use proptest::strategy::{BoxedStrategy, Strategy};
+use serde_json::Value;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Another value stands in the place of one of the JSON's.
+    Value(Index, String),
+    /// These bytes come in between.
+    Insert(Index, String),
+    /// A byte is another.
+    Byte(Index, u8),
+    /// A piece comes so many times.
+    Repeat(Index, Index, usize),
+    /// The end is missing.
+    Cut(Index),
+}
+
+impl Arbitrary for Change {
+    type Parameters = ();
+    type Strategy = BoxedStrategy<Self>;
+
+    fn arbitrary_with((): ()) -> BoxedStrategy<Self> {
+        let place = any::<Index>;
+        prop_oneof![
+            6 => (place(), select(values())).prop_map(|(at, value)| Self::Value(at, value)),
+            3 => (place(), select(pieces())).prop_map(|(at, piece)| Self::Insert(at, piece)),
+            2 => (place(), any::<u8>()).prop_map(|(at, byte)| Self::Byte(at, byte)),
+            1 => (place(), place(), 2..50_usize).prop_map(|(a, b, n)| Self::Repeat(a, b, n)),
+            1 => place().prop_map(Self::Cut),
+        ]
+        .boxed()
+    }
+}
+
+/// JSON that something may trip over.
+fn values() -> Vec<String> {
+    let odd = r#"null true 0 -0 0.0 -7 7 1.5 1e999 1e-7 1152922976252290887 99999999999999999999999 "" "0" "now" "oldest" "7"
+        "1152922976252290887" "1e999" " 7 " "{url}" "{token}" "http://user:pw@2.realtime.services.box.net/s?c" "a\u0000b"
+        "\u001b[2J\u202e" "\ud800" [] {} [null] [{}] {"":""} {"type":"file","id":7} "2015-10-21T07:28:00-07:00""#;
+    let mut values: Vec<String> = odd.split_ascii_whitespace().map(str::to_owned).collect();
+    values.push(format!("\"{}\"", "\\u0007".repeat(300)));
+    values.push(format!("\"Bearer {{token}} {}\"", "\u{1f4e6}".repeat(300)));
+    values.push(format!("{}{}", "[".repeat(300), "]".repeat(300)));
+    values.push(format!("{}1{}", "{\"a\":".repeat(300), "}".repeat(300)));
+    values
+}
+
+fn pieces() -> Vec<String> {
+    let mut pieces = values();
+    for piece in [
+        "\n\n",
+        "\r\n",
+        "\u{1b}[31m",
+        "\u{9b}",
+        "\"",
+        "\\",
+        "?",
+        "@",
+        "#",
+        "{token}",
+        "{url}",
+        "200\n\n",
+        "401\n\n",
+        "\"entries\":",
+    ] {
+        pieces.push(piece.to_owned());
+    }
+    pieces
+}
+
+/// The text after the change.
+pub(crate) fn changed(mut text: Vec<u8>, change: &Change) -> Vec<u8> {
+    if text.is_empty() {
+        return text;
+    }
+    match change {
+        Change::Value(at, value) => return replaced(&text, *at, value).unwrap_or(text),
+        Change::Insert(at, piece) => {
+            let at = at.index(text.len());
+            text.splice(at..at, piece.bytes());
+        }
+        Change::Byte(at, byte) => {
+            let at = at.index(text.len());
+            text[at] = *byte;
+        }
+        Change::Repeat(a, b, times) => {
+            let (a, b) = (a.index(text.len()), b.index(text.len()));
+            let piece = text[a.min(b)..a.max(b)].repeat(*times);
+            text.splice(a.min(b)..a.max(b), piece);
+        }
+        Change::Cut(at) => text.truncate(at.index(text.len())),
+    }
+    text
+}
+
+/// The text with another value in the place of one in its JSON. `None`: it has no JSON.
+fn replaced(text: &[u8], at: Index, value: &str) -> Option<Vec<u8>> {
+    // It goes in as text, since a number may be more than a `Value` holds.
+    const PLACE: &str = "the place of the value";
+    let start = text.iter().position(|byte| matches!(byte, b'{' | b'['))?;
+    let mut json: Value = serde_json::from_slice(&text[start..]).ok()?;
+    let mut places = at.index(count(&json));
+    *find(&mut json, &mut places)? = PLACE.into();
+    let json = json.to_string().replacen(&format!("\"{PLACE}\""), value, 1);
+    Some([&text[..start], json.as_bytes()].concat())
+}
+
+fn count(json: &Value) -> usize {
+    1 + match json {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+/// The value that is so many values further.
+fn find<'a>(json: &'a mut Value, further: &mut usize) -> Option<&'a mut Value> {
+    if *further == 0 {
+        return Some(json);
+    }
+    *further -= 1;
+    match json {
+        Value::Array(items) => items.iter_mut().find_map(|item| find(item, further)),
+        Value::Object(members) => members
+            .values_mut()
+            .find_map(|member| find(member, further)),
+        _ => None,
+    }
+}

@@ -1,0 +1,65 @@
+//! An event's fields.
+
+use box_longpoll::event::{Event, RawJson};
+use box_longpoll::{EventType, Source};
+use serde_json::value::RawValue;
+
+/// JSON of any shape is an event with that text, which can be read, kept and stored.
+pub(crate) fn holds(data: &[u8]) {
+    let Ok(json) = serde_json::from_slice::<&RawValue>(data) else {
+        return;
+    };
+    let stored = serde_json::json!({"box_event_json": json.get()}).to_string();
+    let event: Event = serde_json::from_str(&stored).expect("any JSON is an event");
+    assert_eq!(event.raw(), json.get());
+    assert_readable(&event);
+    let owned = event.clone().into_owned();
+    assert_eq!(owned, event);
+    assert_eq!(owned.id(), event.id());
+
+    let written = serde_json::to_string(&event).expect("an event can be written");
+    let read: Event = serde_json::from_str(&written).expect("what was written can be read");
+    assert_eq!(read.event_type(), event.event_type());
+    assert_eq!(read.created_at(), event.created_at());
+    // A number of more digits than 64 bits hold is rounded on the way.
+    if event
+        .field("event_id")
+        .is_some_and(|id| id.as_str().starts_with('"'))
+    {
+        assert_eq!(read.id(), event.id());
+    }
+}
+
+/// Each accessor gives what the pass over all of them gives, and no reading panics.
+pub(crate) fn assert_readable(event: &Event) {
+    let details = event.details();
+    assert_eq!(event.recorded_at(), details.recorded_at);
+    assert_eq!(event.created_by(), details.created_by);
+    assert_eq!(event.session_id(), details.session_id);
+    assert_eq!(event.source(), details.source);
+    assert_eq!(event.additional_details(), details.additional_details);
+    assert_eq!(event.action_by(), details.action_by);
+    assert_eq!(event.ip_address(), details.ip_address);
+    assert_eq!(event.accessible_by(), details.accessible_by);
+    if let Some(EventType::Other(name)) = event.event_type() {
+        assert_eq!(EventType::from(&**name).as_str(), name);
+    }
+    assert_ne!(event.id(), Some(""));
+    for name in ["event_id", "source", "additional_details", ""] {
+        if let Some(field) = event.field(name) {
+            assert_part(&field, event.raw());
+        }
+    }
+    if let Some(Source::Other(other)) = &details.source {
+        assert_part(&other.json, event.raw());
+    }
+    let _ = format!("{event:?} {details:?}");
+}
+
+/// A part of an event is JSON, and stands in its text.
+fn assert_part(part: &RawJson, raw: &str) {
+    let range = raw.as_bytes().as_ptr_range();
+    assert!(range.contains(&part.as_str().as_ptr()), "a copy");
+    assert!(part.decode::<&RawValue>().is_ok());
+    assert!(part.field("no such field").is_none() || raw.contains("such"));
+}

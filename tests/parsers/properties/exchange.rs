@@ -1,0 +1,155 @@
+//! One answer, to each of the three requests: of the client's calls, and of the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::transport::{HttpTransport, Moment, TransportError, TransportRequest};
+use box_longpoll::{
+    AccessToken, LongPollClient, LongPollClientBuilder, StartAt, StreamPosition, TokenError,
+};
+use bytes::Bytes;
+use http::Response;
+
+use super::answer::TOKEN;
+use super::shown;
+
+/// A network on which everything gets the same answer.
+#[derive(Debug)]
+pub(crate) struct Canned(pub(crate) Response<Bytes>);
+
+#[async_trait]
+impl HttpTransport for Canned {
+    async fn send(&self, _request: TransportRequest) -> Answer {
+        Ok(self.0.clone())
+    }
+
+    async fn sleep(&self, _duration: Duration) -> Result<(), TransportError> {
+        std::future::pending().await
+    }
+}
+
+pub(crate) fn token() -> AccessToken {
+    AccessToken::new(TOKEN).expect("visible ASCII")
+}
+
+/// A client whose every request gets this answer.
+pub(crate) fn client(
+    builder: LongPollClientBuilder,
+    answer: &Response<Bytes>,
+) -> LongPollClient<Canned> {
+    builder
+        .build(Canned(answer.clone()), token())
+        .expect("settings in their range")
+}
+
+/// What the engine is waiting for an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Page,
+    Servers,
+    Signal,
+}
+
+impl Request {
+    pub(crate) fn of(request: &TransportRequest) -> Self {
+        let request = request.request();
+        match (request.method(), request.uri().path()) {
+            (&http::Method::OPTIONS, _) => Self::Servers,
+            (_, "/2.0/events") => Self::Page,
+            _ => Self::Signal,
+        }
+    }
+}
+
+pub(crate) const POSITION: &str = "100";
+pub(crate) const NO_EVENTS: &str = r#"{"entries":[],"next_stream_position":"100"}"#;
+pub(crate) const ONE_SERVER: &str = r#"{"entries":[{"url":"http://2.realtime.services.box.net/subscribe?channel=c&stream_type=all"}]}"#;
+
+/// An engine, and the time.
+pub(crate) struct Engine {
+    pub(crate) engine: LongPoll,
+    pub(crate) now: Moment,
+}
+
+impl Engine {
+    pub(crate) fn start(builder: LongPollClientBuilder) -> Self {
+        let config = Arc::new(builder.config().expect("settings in their range"));
+        let start: StartAt = POSITION.parse().expect("a position");
+        let now = Moment::read_clocks();
+        Self {
+            engine: LongPoll::new(config, start, 7, now),
+            now,
+        }
+    }
+
+    /// An engine that has sent that request, at position 100.
+    pub(crate) fn asking(request: Request) -> Self {
+        Self::asking_with(LongPollClient::builder(), request)
+    }
+
+    pub(crate) fn asking_with(builder: LongPollClientBuilder, request: Request) -> Self {
+        let mut engine = Self::start(builder);
+        let before: &[&'static str] = match request {
+            Request::Page => &[],
+            Request::Servers => &[NO_EVENTS],
+            Request::Signal => &[NO_EVENTS, ONE_SERVER],
+        };
+        for body in before {
+            let _ = engine.expect_request();
+            engine.answer(Response::new(Bytes::from_static(body.as_bytes())));
+        }
+        assert_eq!(Request::of(&engine.expect_request()), request);
+        engine
+    }
+
+    #[track_caller]
+    fn expect_request(&mut self) -> TransportRequest {
+        match self.next() {
+            Output::Send(request) => request,
+            output => panic!("expected a request, got {output:?}"),
+        }
+    }
+
+    pub(crate) fn answer(&mut self, answer: Response<Bytes>) {
+        self.engine
+            .handle_input(Input::Answer(Ok(answer)), self.now);
+        shown::assert_status(&self.engine.status());
+    }
+
+    /// What comes after tokens and waits. There is no newer token than the first, and no wait is longer than an hour.
+    pub(crate) fn next(&mut self) -> Output {
+        loop {
+            let output = self.engine.poll_output(self.now);
+            shown::assert_status(&self.engine.status());
+            match output {
+                Output::WaitUntil(until) => self.wait_until(until),
+                Output::GetToken { rejected } => {
+                    let outcome = match rejected {
+                        None => Ok(token()),
+                        Some(_) => Err(TokenError::permanent("there is no newer one")),
+                    };
+                    self.engine.handle_input(Input::Token(outcome), self.now);
+                }
+                Output::Stop(error) => {
+                    shown::assert_error(&error);
+                    return Output::Stop(error);
+                }
+                output => return output,
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until(&mut self, until: std::time::Instant) {
+        let wait = until.saturating_duration_since(self.now.monotonic);
+        assert!(wait <= Duration::from_secs(3_600), "a wait of {wait:?}");
+        self.now.monotonic += wait;
+        self.now.wall += wait;
+    }
+
+    pub(crate) fn position(&self) -> Option<&str> {
+        self.engine.position().map(StreamPosition::as_str)
+    }
+}

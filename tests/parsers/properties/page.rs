@@ -1,0 +1,71 @@
+//! A page of events.
+
+use box_longpoll::protocol::{Input, Output};
+use box_longpoll::{LongPollClient, Page, StartAt, StreamPosition};
+use bytes::Bytes;
+use futures_lite::future::block_on;
+use serde_json::value::RawValue;
+
+use super::answer::answer;
+use super::exchange::{Engine, POSITION, Request, client};
+use super::{event, shown};
+
+/// A page keeps every byte of its events and of its position; what is no page moves nothing.
+pub(crate) fn holds(data: &[u8]) {
+    let answer = answer(data);
+    let fetched = block_on(client(LongPollClient::builder(), &answer).fetch(StartAt::Now));
+    let next = match &fetched {
+        Ok(page) => {
+            assert_kept(page, answer.body());
+            page.next_position.clone()
+        }
+        Err(error) => {
+            shown::assert_error(error);
+            None
+        }
+    };
+
+    let mut engine = Engine::asking(Request::Page);
+    engine.answer(answer);
+    assert_eq!(engine.position(), Some(POSITION), "nothing is handled yet");
+    if let Output::Deliver(batch) = engine.next() {
+        assert!(batch.len() <= fetched.expect("a page").events.len());
+        assert_eq!(engine.position(), Some(POSITION), "nothing is handled yet");
+        engine.engine.handle_input(Input::BatchHandled, engine.now);
+    }
+    let expected = next.as_ref().map_or(POSITION, StreamPosition::as_str);
+    assert_eq!(engine.position(), Some(expected));
+}
+
+fn assert_kept(page: &Page, body: &Bytes) {
+    for event in &page.events {
+        let raw = event.raw();
+        assert!(
+            body.as_ptr_range().contains(&raw.as_ptr()),
+            "not a slice of what came: {raw}"
+        );
+        assert!(serde_json::from_str::<&RawValue>(raw).is_ok(), "{raw}");
+        event::assert_readable(event);
+    }
+    if let Some(position) = &page.next_position {
+        assert_survives(position);
+        let escaped = body.contains(&b'\\');
+        let as_it_came = body
+            .windows(position.as_str().len())
+            .any(|window| window == position.as_str().as_bytes());
+        assert!(escaped || as_it_came, "{position} did not come");
+    }
+}
+
+/// A position goes through text and back, also where a start is written.
+fn assert_survives(position: &StreamPosition) {
+    let text = position.to_string();
+    assert_eq!(text.parse().as_ref(), Ok(position));
+    let start = StartAt::from(position);
+    assert_eq!(start.to_string().parse(), Ok(start));
+    let json = serde_json::to_string(position).expect("a string");
+    assert_eq!(
+        &serde_json::from_str::<StreamPosition>(&json).expect(&json),
+        position
+    );
+}

@@ -1,0 +1,50 @@
+//! The list of realtime servers.
+
+use std::time::Duration;
+
+use box_longpoll::protocol::Output;
+use box_longpoll::{LongPollClient, RealtimeServer};
+use futures_lite::future::block_on;
+
+use super::answer::answer;
+use super::exchange::{Engine, POSITION, Request, client};
+use super::shown;
+
+/// Servers that can be used are listed, with numbers that can be worked with; a list without one stops nothing but for
+/// the statuses that stop.
+pub(crate) fn holds(data: &[u8]) {
+    let answer = answer(data);
+    match block_on(client(LongPollClient::builder(), &answer).realtime_servers()) {
+        Ok(servers) => servers.iter().for_each(assert_usable),
+        Err(error) => shown::assert_error(&error),
+    }
+
+    let mut engine = Engine::asking(Request::Servers);
+    let stops = matches!(answer.status().as_u16(), 401 | 403);
+    engine.answer(answer);
+    match engine.next() {
+        Output::Send(request) if Request::of(&request) == Request::Signal => {
+            let host = request.request().uri().host().unwrap_or_default();
+            assert!(is_boxs(host), "{host}");
+            assert!(!request.request().headers().contains_key("authorization"));
+        }
+        Output::Send(request) => assert_eq!(Request::of(&request), Request::Page),
+        Output::Stop(error) => assert!(stops, "{error}"),
+        output => panic!("{output:?}"),
+    }
+    assert_eq!(engine.position(), Some(POSITION));
+}
+
+fn assert_usable(server: &RealtimeServer) {
+    let seconds = Duration::from_secs;
+    assert!(is_boxs(server.host()), "{server:?}");
+    assert!(server.max_retries() >= 1, "{server:?}");
+    assert!((seconds(10)..=seconds(1_200)).contains(&server.retry_timeout()));
+    assert!(server.ttl().is_none_or(|ttl| ttl >= seconds(60)));
+    // Its host is shown, whatever name Box gave it.
+    shown::assert_no_channel(&format!("{server:?}"));
+}
+
+fn is_boxs(host: &str) -> bool {
+    host.ends_with(".box.com") || host.ends_with(".box.net")
+}
