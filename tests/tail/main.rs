@@ -4,6 +4,7 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+mod echoes;
 mod program;
 #[path = "../../examples/tail/realtime_hosts.rs"]
 mod realtime_hosts;

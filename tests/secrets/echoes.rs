@@ -1,0 +1,154 @@
+//! Servers that repeat what they were sent.
+
+use std::sync::Arc;
+use std::thread;
+
+use box_longpoll::{LongPollClientBuilder, Pace, StartAt};
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
+use futures_lite::future::or;
+use rstest::rstest;
+
+use crate::backend::Backend;
+use crate::canary::{answer, assert_hidden, echoes, list, said, token};
+use crate::fake_box::{PATIENCE, builder, fake_box};
+use crate::log;
+
+#[derive(Clone, Copy, Debug)]
+enum Facade {
+    Async,
+    Blocking,
+}
+
+fn quick(server: &EmulatorServer) -> LongPollClientBuilder {
+    builder(server).pace(Pace::default().burst(100).per_minute(100_000))
+}
+
+/// Follows until the server has made all its faults, and gives what was shown meanwhile.
+fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> String {
+    match facade {
+        Facade::Async => {
+            let client = quick(server).build(backend.transport(), token()).unwrap();
+            let mut events = client.events(StartAt::Oldest);
+            let mut handle = events.handle();
+            let watched = async {
+                let mut shown = String::new();
+                while server.emulator().queued_faults() > 0 {
+                    let status = handle.changed().await.unwrap();
+                    shown += &format!("{status} {status:?} {handle:?} ");
+                }
+                shown
+            };
+            let followed = async { panic!("{:?}", events.next().await) };
+            let too_late = async {
+                smol::Timer::after(PATIENCE).await;
+                panic!("{} faults are left", server.emulator().queued_faults())
+            };
+            let shown = backend
+                .runtime()
+                .block_on(or(or(watched, followed), too_late));
+            format!("{shown} {events:?} {client:?}")
+        }
+        Facade::Blocking => {
+            let client = quick(server)
+                .build_blocking(backend.transport(), token())
+                .unwrap();
+            let mut events = client.events(StartAt::Oldest);
+            let mut handle = events.handle();
+            let emulator = server.clone();
+            let watched = thread::spawn(move || {
+                let mut shown = String::new();
+                while emulator.emulator().queued_faults() > 0 {
+                    let status = handle.changed_blocking().unwrap();
+                    shown += &format!("{status} {status:?} {handle:?} ");
+                }
+                handle.stop();
+                shown
+            });
+            assert!(events.next().is_none());
+            format!("{} {events:?} {client:?}", watched.join().unwrap())
+        }
+    }
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, "hyper_util"))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf, "http_client"))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, "isahc::agent"))]
+fn what_a_server_repeats_is_neither_shown_nor_logged(
+    #[case] backend: Backend,
+    #[case] heard: &str,
+    #[values(Facade::Async, Facade::Blocking)] facade: Facade,
+) {
+    log::keep();
+    let server = fake_box(|_| ());
+    for status in [200, 302, 500] {
+        for echo in echoes(&server, status) {
+            server.queue_fault(Endpoint::Options, echo.clone(), 1);
+            server.queue_fault(Endpoint::Options, list(&server), 1);
+            server.queue_fault(Endpoint::Events, echo.clone(), 1);
+            server.queue_fault(Endpoint::Realtime, echo, 1);
+        }
+    }
+    for fault in [Fault::Reset, Fault::CloseInBody, Fault::CloseInHeaders] {
+        server.queue_fault(Endpoint::Realtime, fault, 1);
+    }
+    let shown = follow(backend, facade, &server);
+    assert!(shown.contains("[access token]"), "the server was quoted");
+    assert_hidden("what is shown", &shown);
+    let log = log::text();
+    for target in ["box_longpoll", heard] {
+        assert!(log.contains(target), "nothing is heard of {target}");
+    }
+    assert_hidden("the log", &log);
+}
+
+#[cfg(feature = "reqwest")]
+#[rstest]
+fn an_error_of_a_call_repeats_nothing(#[values(400, 401, 403, 404, 429, 503)] status: u16) {
+    let server = fake_box(|_| ());
+    let backend = Backend::Reqwest;
+    let client = quick(&server).build(backend.transport(), token()).unwrap();
+    backend.runtime().block_on(async {
+        for echo in echoes(&server, status) {
+            server.queue_fault(Endpoint::Options, list(&server), 1);
+            let servers = client.realtime_servers().await.unwrap();
+            for endpoint in [Endpoint::Options, Endpoint::Events, Endpoint::Realtime] {
+                server.queue_fault(endpoint, echo.clone(), 1);
+            }
+            let of_a_page = client.fetch(StartAt::Now).await.unwrap_err();
+            let of_a_list = client.realtime_servers().await.unwrap_err();
+            let position = "1".parse().unwrap();
+            let of_a_poll = client.listen(&servers[0], &position).await.unwrap_err();
+            for error in [of_a_page, of_a_list, of_a_poll] {
+                assert_eq!(error.status().unwrap(), status);
+                assert_hidden("an error", &said(&error));
+                let code = (error.code(), error.request_id());
+                assert_hidden("an error's code", &format!("{code:?}"));
+            }
+        }
+    });
+}
+
+#[cfg(feature = "reqwest")]
+#[test]
+fn a_servers_text_is_escaped_and_cut_in_errors_and_in_the_log() {
+    const MARK: &str = "a mark to find it by";
+    log::keep();
+    let server = fake_box(|_| ());
+    let hostile = format!(
+        r#"{{"code":"{MARK}","message":"\u001b[2J\r\n\u009b31m\u202e{}"}}"#,
+        "x".repeat(10_000)
+    );
+    server.queue_fault(Endpoint::Events, answer(500, hostile), 1);
+    let shown = follow(Backend::Reqwest, Facade::Async, &server);
+    let log = log::text();
+    for (place, text) in [("the log", &log), ("what is shown", &shown)] {
+        let line = text
+            .lines()
+            .find(|line| line.contains(MARK))
+            .unwrap_or_else(|| panic!("it is not in {place}"));
+        assert!(!line.contains(char::is_control), "{place}: {line:?}");
+        assert!(line.contains(r"\u{1b}[2J\r\n\u{9b}31m\u{202e}"), "{line}");
+        assert!(!line.contains(&"x".repeat(201)), "it is not cut in {place}");
+    }
+}

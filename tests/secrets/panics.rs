@@ -1,0 +1,130 @@
+//! Programs that panic with the secrets in their hands: what the panic hook is told, and what it prints.
+
+#![cfg(feature = "reqwest")]
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, Once};
+
+use async_trait::async_trait;
+use box_longpoll::{
+    AccessToken, Checkpoint, CheckpointError, CheckpointStore, StartAt, TokenError, TokenSource,
+};
+use box_longpoll_testkit::{EmulatorServer, Endpoint};
+
+use crate::backend::Backend;
+use crate::canary::{TOKEN, assert_hidden, echoes, list, token};
+use crate::fake_box::{builder, fake_box};
+
+static SAID: Mutex<String> = Mutex::new(String::new());
+
+/// What the panic hook is told while `work` runs, which panics.
+fn said_by(work: impl AsyncFnOnce(Arc<EmulatorServer>)) -> String {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            SAID.lock().unwrap().push_str(&format!("{info}\n"));
+            before(info);
+        }));
+    });
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    server.queue_fault(Endpoint::Options, list(&server), 1);
+    let work = AssertUnwindSafe(|| Backend::Reqwest.runtime().block_on(work(server)));
+    assert!(panic::catch_unwind(work).is_err(), "it panics");
+    SAID.lock().unwrap().clone()
+}
+
+#[track_caller]
+fn assert_harmless(said: &str, sign: &str) {
+    assert!(said.contains(sign), "no {sign:?} in {said}");
+    assert_hidden("a panic's message", said);
+}
+
+/// Panics instead of giving a token, and shows itself.
+#[derive(Debug)]
+struct CarelessSource(AccessToken);
+
+#[async_trait]
+impl TokenSource for CarelessSource {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        panic!("a careless source: {self:?} {:?}", self.0)
+    }
+
+    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        panic!("a careless source: {rejected:?}")
+    }
+}
+
+#[test]
+fn a_token_source_that_panics_tells_no_secret() {
+    let said = said_by(async |server| {
+        let source = CarelessSource(token());
+        let client = builder(&server).build(Backend::Reqwest.transport(), source);
+        client.unwrap().events(StartAt::Oldest).next().await;
+    });
+    assert_harmless(&said, "a careless source");
+}
+
+/// Panics instead of saving, and shows what it was to save.
+#[derive(Clone, Debug)]
+struct CarelessStore;
+
+#[async_trait]
+impl CheckpointStore for CarelessStore {
+    async fn load(&self, _key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        Ok(None)
+    }
+
+    async fn save(&self, _key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        panic!("a careless store: {checkpoint:?}")
+    }
+}
+
+#[test]
+fn a_store_that_panics_tells_no_secret() {
+    let said = said_by(async |server| {
+        let client = builder(&server).build(Backend::Reqwest.transport(), token());
+        let client = client.unwrap();
+        let subscription = client.subscribe(CarelessStore, "ada", StartAt::Now);
+        drop(subscription.await.unwrap());
+    });
+    assert_harmless(&said, "a careless store");
+}
+
+#[test]
+fn a_consumer_that_panics_tells_no_secret() {
+    let said = said_by(async |server| {
+        let client = builder(&server).build(Backend::Reqwest.transport(), token());
+        let client = client.unwrap();
+        let servers = client.realtime_servers().await.unwrap();
+        let mut batches = client.batches(StartAt::Oldest);
+        let batch = batches.next().await;
+        panic!("a careless consumer: {client:?} {servers:?} {batches:?} {batch:?}");
+    });
+    assert_harmless(&said, "a careless consumer");
+}
+
+#[test]
+fn an_error_that_is_unwrapped_tells_no_secret() {
+    for status in [200, 401, 403, 500] {
+        for n in 0..3 {
+            let said = said_by(async |server| {
+                let client = builder(&server).build(Backend::Reqwest.transport(), token());
+                let echo = echoes(&server, status)[n].clone();
+                server.queue_fault(Endpoint::Events, echo, 1);
+                client.unwrap().fetch(StartAt::Oldest).await.unwrap();
+            });
+            assert_harmless(&said, "called `Result::unwrap()` on an `Err` value: Error");
+        }
+    }
+}
+
+#[test]
+fn tokens_that_are_compared_tell_no_secret() {
+    let said = said_by(async |_| {
+        assert_eq!(token(), AccessToken::new("another-token").unwrap());
+    });
+    assert_harmless(&said, "AccessToken(..)");
+    assert!(!said.contains("another-token"));
+}

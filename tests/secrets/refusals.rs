@@ -1,0 +1,57 @@
+//! Line breaks, which would end a header or a line of a log, are refused by a sentence that does not repeat what it refuses.
+
+use box_longpoll::{
+    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, RealtimeHosts, StartAt,
+    StreamPosition,
+};
+use rstest::rstest;
+
+use crate::canary::said;
+
+fn config(builder: LongPollClientBuilder) -> Result<(), Error> {
+    builder.config().map(drop)
+}
+
+fn token(text: &str) -> Result<(), Error> {
+    AccessToken::new(text).map(drop)
+}
+
+fn position(text: &str) -> Result<(), Error> {
+    text.parse::<StreamPosition>().map(drop)
+}
+
+fn start(text: &str) -> Result<(), Error> {
+    text.parse::<StartAt>().map(drop)
+}
+
+fn as_user(text: &str) -> Result<(), Error> {
+    config(LongPollClient::builder().as_user(text))
+}
+
+fn user_agent(text: &str) -> Result<(), Error> {
+    config(LongPollClient::builder().user_agent(text))
+}
+
+fn realtime_host(text: &str) -> Result<(), Error> {
+    config(LongPollClient::builder().realtime_hosts(RealtimeHosts::default().allow(text)))
+}
+
+#[rstest]
+#[case::token(token, "token")]
+#[case::position(position, "position")]
+#[case::start(start, "position")]
+#[case::as_user(as_user, "user to act as")]
+#[case::user_agent(user_agent, "user agent")]
+#[case::realtime_host(realtime_host, "realtime host")]
+fn a_line_break_is_refused_by_a_sentence_that_names_the_setting_alone(
+    #[case] take: fn(&str) -> Result<(), Error>,
+    #[case] name: &str,
+    #[values("canary\n", "canary\r\nx-evil: 1", "\ncanary", "can\rary", "can\0ary")] text: &str,
+) {
+    let error = take(text).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains(name), "{error}");
+    let said = said(&error);
+    assert!(!said.contains("canary") && !said.contains("evil"), "{said}");
+    assert!(!error.to_string().contains(char::is_control), "{error:?}");
+}
