@@ -52,8 +52,12 @@ pub enum Delivery {
     CutHeaders,
     /// `content-length` counts the whole body, the connection is closed after half of it.
     CutBody,
+    /// `content-length` counts the whole body, the connection is reset after half of it.
+    ResetBody,
     /// A chunked body; the connection is closed inside a chunk.
     CutChunk,
+    /// As it should, and the connection stays open until the client closes it.
+    NeverClose,
     /// Everything is sent, a byte at a time.
     Drip {
         /// The pause between two bytes.

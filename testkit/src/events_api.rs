@@ -102,6 +102,7 @@ fn arrives(fault: &Fault) -> bool {
     matches!(
         fault,
         Fault::Drip { .. }
+            | Fault::NeverClose
             | Fault::StalePage
             | Fault::MissingPosition
             | Fault::NullPosition

@@ -1,5 +1,8 @@
+use std::io::Write as _;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::calendar::http_date;
@@ -23,7 +26,12 @@ impl Emulator {
             Fault::Reset => self.at_once(call, fault).delivered(Delivery::Reset),
             Fault::CloseInHeaders => self.at_once(call, fault).delivered(Delivery::CutHeaders),
             Fault::CloseInBody => self.at_once(call, fault).delivered(Delivery::CutBody),
+            Fault::ResetInBody => self.at_once(call, fault).delivered(Delivery::ResetBody),
             Fault::CloseInChunk => self.at_once(call, fault).delivered(Delivery::CutChunk),
+            Fault::NeverClose => self
+                .at_once(call, fault)
+                .closing()
+                .delivered(Delivery::NeverClose),
             Fault::EndlessBody => self.at_once(call, fault).delivered(Delivery::Endless),
             Fault::Drip { interval_ms } => {
                 let interval = Duration::from_millis(*interval_ms);
@@ -49,6 +57,11 @@ impl Emulator {
                 // In front, so that it has to be read before anything is known.
                 answer.body.splice(..0, std::iter::repeat_n(b' ', *bytes));
                 answer
+            }
+            Fault::CompressedBody { bytes } => {
+                let mut answer = self.at_once(call, fault);
+                answer.body = compressed(*bytes, &answer.body);
+                answer.header("content-encoding", "gzip")
             }
             Fault::WrongTypes | Fault::EmptyList | Fault::NoEntries => self.misshapen(call, fault),
             Fault::MissingPosition
@@ -126,6 +139,20 @@ fn custom<'a>(
     headers.into_iter().fold(answer, |answer, (name, value)| {
         answer.header(&name.to_lowercase(), value)
     })
+}
+
+/// So many spaces and then the body. gzip's files may have several parts, so that the padding need be compressed once only.
+fn compressed(padding: usize, body: &[u8]) -> Vec<u8> {
+    const PART: usize = 16 << 10;
+    let mut compressed = gzip(&[b' '; PART]).repeat(padding.div_ceil(PART));
+    compressed.extend(gzip(body));
+    compressed
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("a vector takes what is written")
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Answer {

@@ -31,13 +31,17 @@ pub enum Fault {
     CloseInHeaders,
     /// The connection is closed half-way through the body that `content-length` announced. Any endpoint.
     CloseInBody,
+    /// The connection is reset half-way through the body that `content-length` announced. Any endpoint.
+    ResetInBody,
     /// The connection is closed inside a chunk of a chunked body. Any endpoint.
     CloseInChunk,
+    /// The answer says `connection: close` and is whole, and the connection is never closed. Any endpoint.
+    NeverClose,
     /// The request is never answered. Any endpoint.
     Silence,
     /// The answer comes a byte at a time. Any endpoint.
     Drip {
-        /// Milliseconds between two bytes. Default: 10.
+        /// Milliseconds between two bytes; 0 for bytes that come one by one without a pause. Default: 10.
         #[serde(default = "default_drip")]
         interval_ms: u64,
     },
@@ -67,6 +71,12 @@ pub enum Fault {
     FloatPosition,
     /// 200 with a valid answer padded with spaces. Any endpoint.
     HugeBody {
+        /// How many bytes of padding. Default: 32 MiB.
+        #[serde(default = "default_padding")]
+        bytes: usize,
+    },
+    /// 200 with a valid answer padded with spaces, compressed with gzip though nobody asked for that. Any endpoint.
+    CompressedBody {
         /// How many bytes of padding. Default: 32 MiB.
         #[serde(default = "default_padding")]
         bytes: usize,
@@ -160,7 +170,9 @@ impl Fault {
             Self::Reset,
             Self::CloseInHeaders,
             Self::CloseInBody,
+            Self::ResetInBody,
             Self::CloseInChunk,
+            Self::NeverClose,
             Self::Silence,
             Self::Drip {
                 interval_ms: default_drip(),
@@ -178,6 +190,9 @@ impl Fault {
             Self::EmptyPosition,
             Self::FloatPosition,
             Self::HugeBody {
+                bytes: default_padding(),
+            },
+            Self::CompressedBody {
                 bytes: default_padding(),
             },
             Self::EndlessBody,
@@ -222,7 +237,9 @@ impl Fault {
             Self::Reset => "reset",
             Self::CloseInHeaders => "close_in_headers",
             Self::CloseInBody => "close_in_body",
+            Self::ResetInBody => "reset_in_body",
             Self::CloseInChunk => "close_in_chunk",
+            Self::NeverClose => "never_close",
             Self::Silence => "silence",
             Self::Drip { .. } => "drip",
             Self::Garbage => "garbage",
@@ -238,6 +255,7 @@ impl Fault {
             Self::EmptyPosition => "empty_position",
             Self::FloatPosition => "float_position",
             Self::HugeBody { .. } => "huge_body",
+            Self::CompressedBody { .. } => "compressed_body",
             Self::EndlessBody => "endless_body",
             Self::StalePage => "stale_page",
             Self::Redirect { .. } => "redirect",

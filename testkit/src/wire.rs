@@ -77,14 +77,12 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
     let body = &answer.body;
     match answer.delivery {
         Delivery::Whole => {
-            let head = head(answer, Framing::Length);
-            if body.len() < 64 << 10 {
-                stream.write_all(&[head.as_bytes(), body].concat()).await?;
-            } else {
-                stream.write_all(head.as_bytes()).await?;
-                stream.write_all(body).await?;
-            }
+            write_whole(stream, answer).await?;
             return Ok(!answer.close);
+        }
+        Delivery::NeverClose => {
+            write_whole(stream, answer).await?;
+            tokio::io::copy(stream, &mut tokio::io::sink()).await?;
         }
         Delivery::CloseBeforeHeaders => {}
         Delivery::Reset => stream.set_zero_linger()?,
@@ -92,11 +90,14 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
             let head = head(answer, Framing::Length);
             stream.write_all(&head.as_bytes()[..head.len() / 2]).await?;
         }
-        Delivery::CutBody => {
+        Delivery::CutBody | Delivery::ResetBody => {
             stream
                 .write_all(head(answer, Framing::Length).as_bytes())
                 .await?;
             stream.write_all(&body[..body.len() / 2]).await?;
+            if answer.delivery == Delivery::ResetBody {
+                stream.set_zero_linger()?;
+            }
         }
         Delivery::CutChunk => {
             stream
@@ -111,7 +112,11 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
             let head = head(answer, Framing::Length);
             for byte in head.as_bytes().iter().chain(body) {
                 stream.write_all(std::slice::from_ref(byte)).await?;
-                tokio::time::sleep(interval).await;
+                if interval.is_zero() {
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(interval).await;
+                }
             }
             return Ok(!answer.close);
         }
@@ -132,6 +137,16 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
         }
     }
     Ok(false)
+}
+
+async fn write_whole(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
+    let (head, body) = (head(answer, Framing::Length), &answer.body);
+    if body.len() < 64 << 10 {
+        stream.write_all(&[head.as_bytes(), body].concat()).await
+    } else {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body).await
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -1,12 +1,14 @@
 //! The emulator without a network: what Box's documentation says, and what each setting does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use box_longpoll_testkit::{
     Answer, Config, Delivery, Emulator, Endpoint, Fault, HoldId, Outcome, PollPosition, Reply,
     Request, Settings, Spelling,
 };
+use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
 const TOKEN: &str = "token";
@@ -674,6 +676,24 @@ fn a_stale_page_is_the_page_before_once_more() {
         world.page(&format!("limit=2&stream_position={}", position_of(&first))),
         first
     );
+}
+
+#[test]
+fn a_compressed_body_is_the_page_behind_its_padding() {
+    let mut world = World::with_events(Settings::default(), 3);
+    let page = world.page("");
+    let fault = Fault::CompressedBody { bytes: 100_000 };
+    world.emulator.queue_fault(Endpoint::Events, fault, 1);
+    let request = Request::get("/2.0/events").header("authorization", "Bearer token");
+    let answer = world.emulator.respond(&request, world.now).answer();
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.header_value("content-encoding"), Some("gzip"));
+    let mut padded = String::new();
+    MultiGzDecoder::new(&*answer.body)
+        .read_to_string(&mut padded)
+        .expect("gzip");
+    assert!(padded.len() > 100_000 && answer.body.len() < 10_000);
+    assert_eq!(page, serde_json::from_str::<Value>(&padded).expect("JSON"));
 }
 
 #[test]

@@ -194,12 +194,30 @@ fn faults_at_wire_level_break_the_answer_where_their_names_say() {
     ));
     assert!(received.ends_with(&whole[..whole.len() / 2]));
 
+    assert_eq!(meet(Fault::ResetInBody).1, Some(ErrorKind::ConnectionReset));
+
     let (received, _) = meet(Fault::CloseInChunk);
     assert!(has(
         &received,
         format!("\r\n\r\n{:x}\r\n", whole.len()).as_bytes()
     ));
     assert!(received.ends_with(&whole[..whole.len() / 2]));
+}
+
+#[test]
+fn a_connection_that_is_never_closed_says_that_it_will_be() {
+    let server = EmulatorServer::start();
+    server.queue_fault(Endpoint::Options, Fault::NeverClose, 1);
+    let mut stream = connect(&server);
+    write(&stream, "OPTIONS", "/2.0/events", "");
+    assert_eq!(read(&stream).0, 200);
+    let soon = Duration::from_millis(50);
+    stream.set_read_timeout(Some(soon)).expect("a timeout");
+    let open = stream.read(&mut [0]).expect_err("nothing comes");
+    assert!(matches!(
+        open.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
 }
 
 #[test]
@@ -221,11 +239,11 @@ fn silence_lasts_until_the_client_goes() {
 #[test]
 fn a_dripping_answer_arrives_whole() {
     let server = EmulatorServer::start();
-    server.queue_fault(Endpoint::Options, Fault::Drip { interval_ms: 1 }, 1);
-    assert_eq!(
-        ask(&server, "OPTIONS", "/2.0/events", "").1["chunk_size"],
-        1
-    );
+    for interval_ms in [0, 1] {
+        server.queue_fault(Endpoint::Options, Fault::Drip { interval_ms }, 1);
+        let (_, list) = ask(&server, "OPTIONS", "/2.0/events", "");
+        assert_eq!(list["chunk_size"], 1);
+    }
 }
 
 #[test]

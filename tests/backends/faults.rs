@@ -10,6 +10,9 @@ use rstest::rstest;
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::follower::{Facade, client};
+use crate::pace::quick;
+#[cfg(feature = "reqwest")]
+use crate::pace::{assert_paced, in_vain};
 
 /// The faults after which a stream rightly stops: the consumer goes on where it stopped.
 const STOPS: [ErrorKind; 3] = [
@@ -102,11 +105,6 @@ fn follow_through_every_fault(
         .collect()
 }
 
-/// So that what is measured is the backend, and not how often it is asked.
-fn quick() -> Pace {
-    Pace::default().burst(100).per_minute(100_000)
-}
-
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
@@ -126,26 +124,6 @@ fn every_event_comes_once_and_in_order_at_the_default_pace(
 ) {
     let (backend, pace) = (Backend::Reqwest, Pace::default());
     for stream in follow_through_every_fault(endpoint, backend, Facade::Async, pace, 10_000) {
-        assert_paced(&stream);
-    }
-}
-
-/// At most 5 requests in any second, and 120 in any minute, bring nothing new.
-#[cfg(feature = "reqwest")]
-#[track_caller]
-fn assert_paced(requests: &[RequestRecord]) {
-    let vain: Vec<u64> = requests
-        .iter()
-        .filter(|request| request.new_events == 0)
-        .map(|request| request.at_ms)
-        .collect();
-    for (most, window) in [(5, 1_000), (120, 60_000)] {
-        for (n, start) in vain.iter().enumerate() {
-            let within = vain[n..]
-                .iter()
-                .take_while(|at| **at <= start + window)
-                .count();
-            assert!(within <= most, "{within} requests within {window} ms");
-        }
+        assert_paced(in_vain(&stream));
     }
 }

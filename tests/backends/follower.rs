@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use box_longpoll::blocking::{BatchIter, Timed};
 use box_longpoll::{
-    AccessToken, Batch, BatchStream, Error, HttpTransport, LongPollClientBuilder, StartAt,
-    StreamPosition,
+    AccessToken, Batch, BatchStream, Error, HttpTransport, LongPollClientBuilder, StartAt, Status,
+    StreamPosition, TokenSource,
 };
 use futures_lite::future::or;
 
@@ -24,18 +24,29 @@ pub(crate) trait Follower {
     fn next_within(&mut self, wait: Duration) -> Option<Result<Batch, Error>>;
 
     fn position(&self) -> Option<StreamPosition>;
+
+    fn status(&self) -> Status;
 }
 
 /// A client, as what begins a stream.
-pub(crate) fn client(
+pub(crate) type Follow = Box<dyn Fn(StartAt) -> Box<dyn Follower>>;
+
+pub(crate) fn client(backend: Backend, facade: Facade, builder: LongPollClientBuilder) -> Follow {
+    let token = Arc::new(AccessToken::new(TOKEN).unwrap());
+    client_over(backend, facade, builder, backend.transport(), token)
+}
+
+/// The same over a transport and with tokens of one's own. The backend says what runtime there is.
+pub(crate) fn client_over(
     backend: Backend,
     facade: Facade,
     builder: LongPollClientBuilder,
-) -> Box<dyn Fn(StartAt) -> Box<dyn Follower>> {
-    let (transport, token) = (backend.transport(), AccessToken::new(TOKEN).unwrap());
+    transport: Arc<dyn HttpTransport>,
+    tokens: Arc<dyn TokenSource>,
+) -> Follow {
     match facade {
         Facade::Async => {
-            let client = builder.build(transport.clone(), token).unwrap();
+            let client = builder.build(transport.clone(), tokens).unwrap();
             let runtime = Arc::new(backend.runtime());
             Box::new(move |start| {
                 Box::new(Polled {
@@ -46,7 +57,7 @@ pub(crate) fn client(
             })
         }
         Facade::Blocking => {
-            let client = builder.build_blocking(transport, token).unwrap();
+            let client = builder.build_blocking(transport, tokens).unwrap();
             Box::new(move |start| Box::new(client.batches(start)))
         }
     }
@@ -71,6 +82,10 @@ impl Follower for Polled {
     fn position(&self) -> Option<StreamPosition> {
         self.stream.position().cloned()
     }
+
+    fn status(&self) -> Status {
+        self.stream.status()
+    }
 }
 
 impl Follower for BatchIter<Arc<dyn HttpTransport>> {
@@ -84,5 +99,9 @@ impl Follower for BatchIter<Arc<dyn HttpTransport>> {
 
     fn position(&self) -> Option<StreamPosition> {
         self.position()
+    }
+
+    fn status(&self) -> Status {
+        self.status()
     }
 }

@@ -15,4 +15,23 @@ mod dropping;
 mod fake_box;
 mod faults;
 mod follower;
+mod gate;
+mod http;
+#[cfg(target_os = "linux")]
+mod memory;
+mod pace;
+mod pages;
 mod place;
+mod protocol;
+#[cfg(target_os = "linux")]
+mod reconnects;
+mod refusals;
+#[cfg(target_os = "linux")]
+#[path = "../scripted/mod.rs"]
+mod scripted;
+mod tcp;
+#[cfg(any(feature = "reqwest", feature = "isahc"))]
+mod tls;
+mod trial;
+mod waiting;
+mod watched;

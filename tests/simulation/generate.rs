@@ -255,6 +255,7 @@ fn busy(seconds: u64) -> Fault {
 fn small(fault: Fault) -> Fault {
     match fault {
         Fault::HugeBody { .. } => Fault::HugeBody { bytes: 70_000 },
+        Fault::CompressedBody { .. } => Fault::CompressedBody { bytes: 70_000 },
         other => other,
     }
 }

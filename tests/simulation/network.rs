@@ -233,7 +233,8 @@ impl Inner {
         }
         let outcome = match (&pending.met, answer.delivery) {
             (Some(What::AnswerLost), _) => return,
-            (Some(What::Cut), _) | (_, Delivery::CutBody | Delivery::CutChunk) => {
+            (Some(What::Cut), _)
+            | (_, Delivery::CutBody | Delivery::ResetBody | Delivery::CutChunk) => {
                 Err(TransportErrorKind::Body)
             }
             (Some(What::TooLarge), _) | (_, Delivery::Endless) => {

@@ -1,0 +1,32 @@
+//! The promise that a stream asks in vain no more than so often.
+
+use box_longpoll::Pace;
+use box_longpoll_testkit::RequestRecord;
+
+/// No pace to speak of, so that what is seen is not how often a stream may ask.
+pub(crate) fn quick() -> Pace {
+    Pace::default().burst(100).per_minute(1_000_000)
+}
+
+/// When a stream's requests came that brought nothing new, in milliseconds.
+pub(crate) fn in_vain(requests: &[RequestRecord]) -> impl Iterator<Item = u64> {
+    requests
+        .iter()
+        .filter(|request| request.new_events == 0)
+        .map(|request| request.at_ms)
+}
+
+/// At most 5 requests in any second, and 120 in any minute, bring nothing new.
+#[track_caller]
+pub(crate) fn assert_paced(in_vain: impl IntoIterator<Item = u64>) {
+    let vain: Vec<u64> = in_vain.into_iter().collect();
+    for (most, window) in [(5, 1_000), (120, 60_000)] {
+        for (n, start) in vain.iter().enumerate() {
+            let within = vain[n..]
+                .iter()
+                .take_while(|at| **at <= start + window)
+                .count();
+            assert!(within <= most, "{within} requests within {window} ms");
+        }
+    }
+}

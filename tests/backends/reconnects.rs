@@ -1,0 +1,63 @@
+//! A stream that is told again and again to list the servers anew.
+
+use std::sync::Arc;
+
+use box_longpoll_testkit::{Config, EmulatorServer, Endpoint, Fault};
+
+use crate::backend::Backend;
+use crate::fake_box::builder;
+use crate::follower::Facade;
+use crate::memory::now;
+use crate::pace::quick;
+use crate::scripted::in_environment;
+use crate::trial::{Trial, append};
+
+const RECONNECTS: u32 = 1_000;
+
+/// The emulator remembers its channels and the trial its requests: a kilobyte a reconnect.
+const LITTLE: usize = 8 << 20;
+
+/// Alone in its program, so that what is measured is its own.
+#[test]
+fn p16_a_thousand_reconnects_take_no_memory_and_lose_nothing() {
+    let test = "reconnects::p16_a_thousand_reconnects_take_no_memory_and_lose_nothing";
+    if in_environment(test, &[]).is_some() {
+        return;
+    }
+    let mut trials: Vec<Trial> = Backend::ALL.iter().map(|&backend| begin(backend)).collect();
+    for trial in &mut trials {
+        reconnects(trial, RECONNECTS / 10);
+    }
+    let before = now();
+    for trial in &mut trials {
+        reconnects(trial, RECONNECTS);
+    }
+    let more = now().saturating_sub(before);
+    println!("{more} bytes more after {RECONNECTS} reconnects of each backend");
+    assert!(more < LITTLE, "{more} bytes");
+}
+
+fn begin(backend: Backend) -> Trial {
+    let server = Arc::new(EmulatorServer::start_with(Config {
+        // What it remembers is not what is measured.
+        journal_capacity: 100,
+        ..Config::default()
+    }));
+    let builder = builder(&server).pace(quick());
+    Trial::begin(backend, Facade::Async, &server, builder)
+}
+
+/// An event comes after every hundredth.
+#[track_caller]
+fn reconnects(trial: &mut Trial, times: u32) {
+    let message = "reconnect".to_owned();
+    for _ in 0..times / 100 {
+        let fault = Fault::Signal {
+            message: message.clone(),
+        };
+        trial.server.queue_fault(Endpoint::Realtime, fault, 100);
+        trial.meets_its_faults();
+        append(&trial.server, 1);
+        trial.brings_all();
+    }
+}

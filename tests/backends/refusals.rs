@@ -1,0 +1,227 @@
+//! Statuses with which Box, or a realtime server, refuses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenError, TokenSource};
+use box_longpoll_testkit::{Endpoint, Fault, Settings};
+use futures_lite::future::{or, zip};
+use futures_util::future::join_all;
+use rstest::rstest;
+use tokio::sync::Semaphore;
+
+use crate::backend::Backend;
+use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
+use crate::follower::Facade;
+use crate::trial::{
+    Trial, append, by_each_facade, everywhere, faulty_box, passes, passes_everywhere,
+};
+
+/// Numbered tokens. A refresh waits until it may go on.
+struct Numbered {
+    refreshes: AtomicUsize,
+    go_on: Semaphore,
+}
+
+impl Numbered {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            refreshes: AtomicUsize::new(0),
+            go_on: Semaphore::new(0),
+        })
+    }
+
+    fn refreshes(&self) -> usize {
+        self.refreshes.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl TokenSource for Numbered {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        Ok(AccessToken::new(format!("token-{}", self.refreshes()))?)
+    }
+
+    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        self.go_on.acquire().await.unwrap().forget();
+        self.refreshes.fetch_add(1, Ordering::SeqCst);
+        self.token().await
+    }
+}
+
+/// All tokens are the account's, and these are good.
+fn accept(settings: &mut Settings, tokens: &[&str]) {
+    let own = |token: String| (token, TOKEN.to_owned());
+    settings.token_accounts = (0..9).map(|n| own(format!("token-{n}"))).collect();
+    let good = tokens.iter().map(|&token| token.to_owned());
+    settings.accepted_tokens = Some(good.collect());
+}
+
+/// curl's `select` sees no descriptor from 1,024 on, and the server's are in the same program.
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, 1_000))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf, 1_000))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, 300))]
+fn h01_a_401_is_met_with_one_refresh_for_all_who_wait(
+    #[case] backend: Backend,
+    #[case] waiters: usize,
+) {
+    let server = fake_box(|settings| accept(settings, &["token-1"]));
+    append(&server, 1);
+    let (transport, source) = (backend.transport(), Numbered::new());
+    let client = builder(&server)
+        .build(transport.clone(), source.clone())
+        .unwrap();
+    let first_events = join_all((0..waiters).map(|_| async {
+        let mut events = client.events(StartAt::Oldest);
+        events.next().await.unwrap().unwrap()
+    }));
+    // The new token comes when each of them has met the 401 with the old one.
+    let all_wait = async {
+        let everybody = u64::try_from(waiters).unwrap();
+        while server.counters().events.requests < everybody {
+            transport.sleep(Duration::from_millis(5)).await.unwrap();
+        }
+        source.go_on.add_permits(1);
+    };
+    let elapsed = async {
+        transport.sleep(PATIENCE).await.unwrap();
+        panic!("{} refreshes, {:?}", source.refreshes(), server.counters());
+    };
+    let (came, ()) = backend
+        .runtime()
+        .block_on(or(zip(first_events, all_wait), elapsed));
+    assert_eq!(came.len(), waiters);
+    assert_eq!(source.refreshes(), 1);
+    let requests = server.counters().events.requests;
+    assert_eq!(requests, 2 * u64::try_from(waiters).unwrap());
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h02_a_401_for_the_newer_token_too_stops_the_stream(#[case] backend: Backend) {
+    by_each_facade(|facade| {
+        let server = fake_box(|settings| accept(settings, &[]));
+        append(&server, 3);
+        let source = Numbered::new();
+        source.go_on.add_permits(100);
+        let transport = backend.transport();
+        let builder = builder(&server);
+        let mut trial =
+            Trial::begin_over(backend, facade, &server, builder, transport, source.clone());
+        trial.stops_with(ErrorKind::Unauthorized);
+        assert_eq!(source.refreshes(), 1);
+        assert_eq!(server.counters().total.requests, 2);
+
+        server.change_settings(|settings| accept(settings, &["token-1"]));
+        trial.resumes();
+        trial.is_well();
+    });
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h03_a_403_stops_the_stream_where_it_is(#[case] backend: Backend) {
+    everywhere(|endpoint, facade| {
+        if endpoint == Endpoint::Realtime {
+            let server = faulty_box(endpoint, &Fault::Forbidden);
+            passes(&mut Trial::begin(
+                backend,
+                facade,
+                &server,
+                builder(&server),
+            ));
+        } else {
+            stops_and_resumes(
+                backend,
+                facade,
+                endpoint,
+                &Fault::Forbidden,
+                ErrorKind::Forbidden,
+            );
+        }
+    });
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h04_a_400_for_the_position_stops_the_stream_where_it_is(#[case] backend: Backend) {
+    by_each_facade(|facade| {
+        let (fault, kind) = (Fault::BadPosition, ErrorKind::PositionRejected);
+        stops_and_resumes(backend, facade, Endpoint::Events, &fault, kind);
+    });
+}
+
+/// The stream stops in its middle, and another one goes on where it was: nothing comes twice, and nothing is missing.
+#[track_caller]
+fn stops_and_resumes(
+    backend: Backend,
+    facade: Facade,
+    endpoint: Endpoint,
+    fault: &Fault,
+    kind: ErrorKind,
+) {
+    // After the first page, which has the three events.
+    let server = faulty_box(Endpoint::Events, &Fault::Drip { interval_ms: 0 });
+    server.queue_fault(endpoint, fault.clone(), 1);
+    let mut trial = Trial::begin(backend, facade, &server, builder(&server));
+    trial.stops_with(kind);
+    assert!(trial.stream.position().is_some());
+    append(&server, 2);
+    trial.resumes();
+    trial.is_well();
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h05_a_404_of_a_realtime_server_has_the_servers_listed_anew(#[case] backend: Backend) {
+    by_each_facade(|facade| {
+        let server = faulty_box(Endpoint::Realtime, &Fault::NotFound);
+        let mut trial = Trial::begin(backend, facade, &server, builder(&server));
+        trial.meets_its_faults();
+        trial.until("another poll", |trial| {
+            trial.server.counters().realtime.requests == 2
+        });
+        assert_eq!(server.counters().options.requests, 2);
+        passes(&mut trial);
+    });
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h08_a_429_without_a_time_is_backed_off_from(#[case] backend: Backend) {
+    passes_everywhere(backend, &refusal(429, None));
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h09_a_negative_time_to_wait_is_none(#[case] backend: Backend) {
+    passes_everywhere(backend, &refusal(429, Some("-5")));
+}
+
+pub(crate) fn refusal(status: u16, retry_after: Option<&str>) -> Fault {
+    let header = |seconds: &str| ("retry-after".to_owned(), seconds.to_owned());
+    Fault::Status {
+        status,
+        headers: retry_after
+            .map(header)
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+        body: String::new(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Refusals that say when to come back.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use box_longpoll::{ErrorKind, Moment, Status};
+use box_longpoll_testkit::{Config, EmulatorServer, Endpoint, Fault};
+use rstest::rstest;
+
+use crate::backend::Backend;
+use crate::fake_box::builder;
+use crate::refusals::refusal;
+use crate::trial::{Trial, append, by_each_facade, everywhere, faulty_box, passes, side_by_side};
+
+/// The longest wait that is obeyed.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h06_a_429_is_left_alone_for_its_seconds(#[case] backend: Backend) {
+    everywhere(|endpoint, facade| {
+        let server = faulty_box(endpoint, &Fault::RateLimited { seconds: 1 });
+        waits_a_second(Trial::begin(backend, facade, &server, builder(&server)));
+    });
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h07_a_429_is_left_alone_until_its_date_by_the_servers_clock(#[case] backend: Backend) {
+    let since_1970 = Moment::read_clocks().wall.duration_since(UNIX_EPOCH);
+    let now = i64::try_from(since_1970.unwrap().as_secs()).unwrap();
+    let hours = 5 * 3_600;
+    let skewed = |started: i64| {
+        everywhere(|endpoint, facade| {
+            let server = Arc::new(EmulatorServer::start_with(Config {
+                started_unix: Some(started),
+                ..Config::default()
+            }));
+            append(&server, 3);
+            server.queue_fault(endpoint, Fault::RateLimitedDate { seconds: 1 }, 1);
+            waits_a_second(Trial::begin(backend, facade, &server, builder(&server)));
+        });
+    };
+    let skewed = &skewed;
+    side_by_side(
+        [("early", now - hours), ("late", now + hours)]
+            .map(|(name, started)| (name.to_owned(), move || skewed(started))),
+    );
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h11_a_503_is_left_alone_for_its_seconds(#[case] backend: Backend) {
+    everywhere(|endpoint, facade| {
+        let server = faulty_box(endpoint, &refusal(503, Some("1")));
+        waits_a_second(Trial::begin(backend, facade, &server, builder(&server)));
+    });
+}
+
+/// Whoever refused is not asked again for a second; then all goes on.
+#[track_caller]
+fn waits_a_second(mut trial: Trial) {
+    trial.meets_its_faults();
+    let gap = |trial: &Trial| {
+        let requests = trial.server.requests();
+        let met = requests.iter().position(|met| met.fault.is_some())?;
+        let polled = requests[met].endpoint == Endpoint::Realtime;
+        let again = requests[met + 1..]
+            .iter()
+            .find(|next| (next.endpoint == Endpoint::Realtime) == polled)?;
+        Some(again.at_ms - requests[met].at_ms)
+    };
+    trial.until("the next request", |trial| gap(trial).is_some());
+    let gap = gap(&trial).unwrap();
+    assert!((1_000..10_000).contains(&gap), "{gap} ms");
+    passes(&mut trial);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn h10_a_huge_time_to_wait_is_cut_to_an_hour(#[case] backend: Backend) {
+    let huge = refusal(429, Some("99999999999999999999"));
+    let far = Fault::RateLimitedDate {
+        seconds: 1_000_000_000,
+    };
+    for fault in [huge, far] {
+        by_each_facade(|facade| {
+            let server = faulty_box(Endpoint::Events, &fault);
+            let mut trial = Trial::begin(backend, facade, &server, builder(&server));
+            let because = trial.retries();
+            assert_eq!(because.kind(), ErrorKind::RateLimited);
+            assert_eq!(because.retry_after(), Some(HOUR));
+            let Status::Retrying { until, .. } = trial.stream.status() else {
+                panic!("{}", trial.stream.status());
+            };
+            let left = until.duration_since(Moment::read_clocks().wall).unwrap();
+            assert!(
+                left <= HOUR && left + Duration::from_secs(60) > HOUR,
+                "{left:?}"
+            );
+
+            // Whoever can't wait begins anew where the stream is.
+            trial.resumes();
+            trial.is_well();
+        });
+    }
+}
