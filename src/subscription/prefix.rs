@@ -157,12 +157,14 @@ impl Mark {
     /// Whether it is worth a write, where the other is what the store has.
     pub(super) fn is_news_to(&self, stored: &Mark) -> bool {
         let moved = (&self.resume_at, self.batches) != (&stored.resume_at, stored.batches);
-        let later = match (self.caught_up_at, stored.caught_up_at) {
-            (Some(now), Some(stored)) => now
-                .duration_since(stored)
-                .is_ok_and(|since| since >= TIME_SAVED_EVERY),
+        let at_another_time = match (self.caught_up_at, stored.caught_up_at) {
+            (Some(now), Some(stored)) => {
+                // Earlier counts as well: a time that lies ahead would hide a gap until it has come.
+                let apart = now.duration_since(stored);
+                apart.unwrap_or_else(|error| error.duration()) >= TIME_SAVED_EVERY
+            }
             (now, stored) => now != stored,
         };
-        moved || later
+        moved || at_another_time
     }
 }

@@ -169,3 +169,19 @@ async fn a_program_that_slept_for_too_long_is_told_of_a_gap_too() {
     server.append(TOKEN, 2);
     assert_eq!(follow(&mut subscription, 2).await, server.event_ids(TOKEN));
 }
+
+#[tokio::test]
+async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
+    let server = fake_box(|settings| settings.hold_ms = 20);
+    let (client, hours) = ahead(&server);
+    hours.store(40 * 24, Ordering::Relaxed);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    idle_until(&mut subscription, |_| !store.saves().is_empty()).await;
+    let wrong = store.kept().unwrap().last_success();
+    // Nothing happens in the account: only the time is news.
+    hours.store(0, Ordering::Relaxed);
+    let is_right = || store.kept().unwrap().last_success() < wrong - 39 * DAY;
+    idle_until(&mut subscription, |_| is_right()).await;
+    assert_eq!(store.saves().len(), 2, "it is saved once");
+}
