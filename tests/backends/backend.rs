@@ -16,16 +16,6 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    #[cfg(target_os = "linux")]
-    pub(crate) const ALL: &[Self] = &[
-        #[cfg(feature = "reqwest")]
-        Self::Reqwest,
-        #[cfg(feature = "surf")]
-        Self::Surf,
-        #[cfg(feature = "isahc")]
-        Self::Isahc,
-    ];
-
     pub(crate) fn transport(self) -> Arc<dyn HttpTransport> {
         match self {
             #[cfg(feature = "reqwest")]

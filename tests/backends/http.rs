@@ -122,9 +122,9 @@ fn bomb() -> Fault {
 mod memory {
     use box_longpoll_testkit::Endpoint;
 
-    use super::{Backend, Fault, Trial, bomb, builder, faulty_box, passes};
+    use super::{Fault, Trial, bomb, builder, faulty_box, passes};
     use crate::follower::Facade;
-    use crate::memory::most;
+    use crate::memory::{BACKENDS, most};
     use crate::scripted::in_environment;
 
     /// A page of the largest size that is taken, twice over while it grows, and as much again for the rest.
@@ -137,7 +137,7 @@ mod memory {
         if in_environment(test, &[]).is_some() {
             return;
         }
-        for &backend in Backend::ALL {
+        for &backend in BACKENDS {
             for fault in [bomb(), Fault::EndlessBody] {
                 let before = most();
                 let server = faulty_box(Endpoint::Events, &fault);

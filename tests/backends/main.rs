@@ -7,9 +7,11 @@
 
 mod backend;
 mod blocking;
+mod clocks;
 mod dead_network;
 #[cfg(feature = "reqwest")]
 mod driving;
+mod dropped_futures;
 mod dropping;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
@@ -17,10 +19,12 @@ mod faults;
 mod follower;
 mod gate;
 mod http;
+mod idle_consumers;
 #[cfg(target_os = "linux")]
 mod memory;
 mod pace;
 mod pages;
+mod panics;
 mod place;
 mod protocol;
 #[cfg(target_os = "linux")]
@@ -29,6 +33,7 @@ mod refusals;
 #[cfg(target_os = "linux")]
 #[path = "../scripted/mod.rs"]
 mod scripted;
+mod session;
 mod tcp;
 #[cfg(any(feature = "reqwest", feature = "isahc"))]
 mod tls;

@@ -1,4 +1,15 @@
-//! How much memory this program takes.
+//! How much memory this program takes, whatever backend it uses.
+
+use crate::backend::Backend;
+
+pub(crate) const BACKENDS: &[Backend] = &[
+    #[cfg(feature = "reqwest")]
+    Backend::Reqwest,
+    #[cfg(feature = "surf")]
+    Backend::Surf,
+    #[cfg(feature = "isahc")]
+    Backend::Isahc,
+];
 
 /// The most so far, in bytes.
 pub(crate) fn most() -> usize {

@@ -7,7 +7,7 @@ use box_longpoll_testkit::{Config, EmulatorServer, Endpoint, Fault};
 use crate::backend::Backend;
 use crate::fake_box::builder;
 use crate::follower::Facade;
-use crate::memory::now;
+use crate::memory::{BACKENDS, now};
 use crate::pace::quick;
 use crate::scripted::in_environment;
 use crate::trial::{Trial, append};
@@ -24,7 +24,7 @@ fn p16_a_thousand_reconnects_take_no_memory_and_lose_nothing() {
     if in_environment(test, &[]).is_some() {
         return;
     }
-    let mut trials: Vec<Trial> = Backend::ALL.iter().map(|&backend| begin(backend)).collect();
+    let mut trials: Vec<Trial> = BACKENDS.iter().map(|&backend| begin(backend)).collect();
     for trial in &mut trials {
         reconnects(trial, RECONNECTS / 10);
     }

@@ -171,22 +171,6 @@ fn a_second_store_on_the_file_is_refused_by_name_until_the_first_is_gone() {
 }
 
 #[test]
-fn a_second_process_on_the_file_is_refused_by_name() {
-    let files = Files::new();
-    let store = files.open();
-    let second = Command::new(&*crate::program::PROGRAM)
-        .arg(store.path())
-        .env("BOX_ACCESS_TOKEN", "token")
-        .env("BOX_API", "http://127.0.0.1:1")
-        .output()
-        .unwrap();
-    assert!(!second.status.success());
-    let said = String::from_utf8(second.stderr).unwrap();
-    let name = store.path().display().to_string();
-    assert!(said.contains(&name) && said.contains("in use"), "{said}");
-}
-
-#[test]
 fn what_a_killed_process_left_behind_is_no_hindrance() {
     let files = Files::new();
     let store = files.open();

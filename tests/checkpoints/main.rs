@@ -7,9 +7,9 @@ mod blocking;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
 mod files;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod gaps;
-mod kills;
-mod program;
 mod restarts;
 mod starting;
 mod store;

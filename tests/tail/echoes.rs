@@ -2,7 +2,8 @@
 
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 
-use crate::program::{BACKENDS, TOKEN, Tail};
+use crate::executable::BACKENDS;
+use crate::program::{TOKEN, Tail};
 
 const CHANNEL: &str = "a-channel-that-nobody-may-see";
 

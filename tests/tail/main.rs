@@ -5,20 +5,25 @@
 #[cfg(feature = "blocking")]
 mod blocking;
 mod echoes;
+mod executable;
+#[cfg(target_os = "linux")]
+mod kill_points;
+mod kills;
 mod program;
 #[path = "../../examples/tail/realtime_hosts.rs"]
 mod realtime_hosts;
+#[cfg(target_os = "linux")]
+mod standstill;
 
-use std::collections::HashSet;
-use std::fmt;
+use std::fs;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use box_longpoll::RealtimeHosts;
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 
-use crate::program::{BACKENDS, CLIENTS, Ended, PATIENCE, TOKEN, Tail};
+use crate::executable::{BACKENDS, CLIENTS};
+use crate::program::{PATIENCE, TOKEN, Tail};
 
 #[test]
 fn twenty_events_come_without_anything_to_set_up() {
@@ -72,53 +77,6 @@ fn json_lines_are_the_exact_events() {
 }
 
 #[test]
-fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() {
-    const KILLS: usize = 30;
-    const EVENTS: usize = 2_000;
-    let seed =
-        std::env::var("TAIL_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("TAIL_SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
-
-    let server = EmulatorServer::start_with(Settings {
-        repeat_rate: 0.05,
-        ..Settings::default()
-    });
-    let mut from = server.emulator().newest_position(TOKEN);
-    server.append(TOKEN, 500);
-    server.change_settings(|settings| settings.rate = 250.0);
-
-    let mut written = Written::default();
-    let mut kills = 0;
-    while kills < KILLS || server.event_ids(TOKEN).len() < EVENTS {
-        let backend = rng.choice(BACKENDS).expect("there is one");
-        let client = rng.choice(CLIENTS).expect("there is one");
-        let arguments = ["--json", "--from", &from, "--backend", backend];
-        let mut tail = Tail::of(&server, &[&arguments, *client].concat());
-        if rng.bool() {
-            tail.read_events(rng.usize(..100));
-        } else {
-            live_on(Duration::from_millis(rng.u64(..1_200)));
-        }
-        let ended = tail.kill();
-        kills += 1;
-        from = ended.position().unwrap_or(&from).to_owned();
-        written.add(&ended);
-    }
-    server.change_settings(|settings| settings.rate = 0.0);
-    let newest = server.emulator().newest_position(TOKEN);
-    let mut tail = Tail::of(&server, &["--json", "--from", &from]);
-    tail.wait_for_report(|line| line == format!("position {newest}"));
-    written.add(&tail.kill());
-
-    println!("{kills} kills, {written:?}");
-    let log = server.event_ids(TOKEN);
-    let came = written.first_seen.len();
-    assert!(written.first_seen == log, "{came} of {} events", log.len());
-    assert!(written.lives_that_repeat > 0, "no kill was inside a batch");
-}
-
-#[test]
 fn a_checkpoint_goes_on_where_the_last_life_was_killed() {
     let server = EmulatorServer::start();
     let directory = tempfile::tempdir().unwrap();
@@ -140,53 +98,33 @@ fn a_checkpoint_goes_on_where_the_last_life_was_killed() {
     tail.read_events(1);
     let second = Tail::of(&server, &checkpoint).end();
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.reports[0].contains("tail.checkpoint"), "{second:?}");
+    let said = &second.reports[0];
+    assert!(
+        said.contains(checkpoint[2]) && said.contains("in use"),
+        "{said}"
+    );
     ids.extend(tail.kill().ids());
     assert_eq!(ids, server.event_ids(TOKEN));
 }
 
-/// What several lives of the program wrote.
-#[derive(Default)]
-struct Written {
-    first_seen: Vec<String>,
-    seen: HashSet<String>,
-    repeats: usize,
-    /// Lives that began with what the one before had written already: it was killed inside a batch.
-    lives_that_repeat: usize,
-}
-
-impl Written {
-    fn add(&mut self, life: &Ended) {
-        let ids = life.ids();
-        let repeats = ids.first().is_some_and(|id| self.seen.contains(id));
-        self.lives_that_repeat += usize::from(repeats);
-        for id in ids {
-            if self.seen.insert(id.clone()) {
-                self.first_seen.push(id);
-            } else {
-                self.repeats += 1;
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (events, repeats) = (self.first_seen.len(), self.repeats);
-        let lives = self.lives_that_repeat;
-        write!(
-            f,
-            "{lives} of them inside a batch; {events} events, {repeats} written again"
-        )
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a random moment is what it is for"
-)]
-fn live_on(time: Duration) {
-    thread::sleep(time);
+#[test]
+fn x03_a_torn_checkpoint_ends_it_by_name_and_is_left_as_it_is() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 3);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tail.checkpoint");
+    let name = file.to_str().unwrap();
+    let checkpoint = ["--json", "--from", "oldest", "--checkpoint", name];
+    let counted = [&checkpoint[..], &["--count", "3"]].concat();
+    assert_eq!(Tail::of(&server, &counted).end().events.len(), 3);
+    let whole = fs::read(&file).unwrap();
+    let torn = &whole[..whole.len() / 2];
+    fs::write(&file, torn).unwrap();
+    let ended = Tail::of(&server, &checkpoint).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.reports[0].contains(name), "{ended:?}");
+    assert!(ended.events.is_empty(), "it is no fresh start");
+    assert!(fs::read(&file).unwrap() == torn);
 }
 
 #[cfg(unix)]

@@ -1,10 +1,8 @@
 //! Running the program, and what it writes.
 
-use std::fs;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -12,28 +10,13 @@ use std::time::Duration;
 use box_longpoll_testkit::EmulatorServer;
 use serde_json::Value;
 
+use crate::executable::PROGRAM;
+
 /// The token, and so the account at the emulator.
 pub(crate) const TOKEN: &str = "a-token-that-nobody-may-see";
 
 /// No line takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The HTTP libraries that are compiled in, as the program names them.
-pub(crate) const BACKENDS: &[&str] = &[
-    #[cfg(feature = "reqwest")]
-    "reqwest",
-    #[cfg(feature = "surf")]
-    "surf",
-    #[cfg(feature = "isahc")]
-    "isahc",
-];
-
-/// The arguments that choose between the clients that are compiled in.
-pub(crate) const CLIENTS: &[&[&str]] = &[
-    &[],
-    #[cfg(feature = "blocking")]
-    &["--blocking"],
-];
 
 /// The program, running. It is killed when this is dropped.
 pub(crate) struct Tail {
@@ -55,9 +38,7 @@ pub(crate) struct Ended {
 impl Tail {
     /// Without a token in its environment.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut tail = Self::spawn(arguments);
-        tail.stdout = Lines::of(tail.child.stdout.take());
-        tail
+        Self::spawn(&[], arguments).read()
     }
 
     /// Against an emulator.
@@ -69,11 +50,20 @@ impl Tail {
     /// Against an emulator, with nobody who reads its output.
     pub(crate) fn unread(server: &EmulatorServer, arguments: &[&str]) -> Self {
         let account = ["--api", server.origin(), "--token", TOKEN];
-        Self::spawn(&[&account, arguments].concat())
+        Self::spawn(&[], &[&account, arguments].concat())
     }
 
-    fn spawn(arguments: &[&str]) -> Self {
-        let mut child = Command::new(&*PROGRAM)
+    /// Against an emulator, run by another program, whose command line ends with this one's.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run_by(runner: &[&OsStr], server: &EmulatorServer, arguments: &[&str]) -> Self {
+        let account = ["--api", server.origin(), "--token", TOKEN];
+        Self::spawn(runner, &[&account, arguments].concat()).read()
+    }
+
+    fn spawn(runner: &[&OsStr], arguments: &[&str]) -> Self {
+        let line = [runner, &[PROGRAM.as_os_str()]].concat();
+        let mut child = Command::new(line[0])
+            .args(&line[1..])
             .args(arguments)
             .env_remove("BOX_ACCESS_TOKEN")
             .stdin(Stdio::null())
@@ -88,11 +78,25 @@ impl Tail {
         }
     }
 
+    /// With a reader of its output, from now on.
+    pub(crate) fn read(mut self) -> Self {
+        self.stdout = Lines::of(self.child.stdout.take());
+        self
+    }
+
     /// Waits for so many more events.
     #[track_caller]
     pub(crate) fn read_events(&mut self, count: usize) {
         for _ in 0..count {
             assert!(self.stdout.read().is_some(), "{:?}", self.stderr.rest());
+        }
+    }
+
+    /// Waits for an event.
+    #[track_caller]
+    pub(crate) fn wait_for_event(&mut self, is_it: impl Fn(&str) -> bool) {
+        while !self.stdout.seen.last().is_some_and(|line| is_it(line)) {
+            self.read_events(1);
         }
     }
 
@@ -127,14 +131,20 @@ impl Tail {
         self.end()
     }
 
-    /// SIGINT, which the standard library can't send.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn interrupt(self) -> Ended {
-        let kill = format!("kill -INT {}", self.child.id());
+        self.signal("INT");
+        self.end()
+    }
+
+    /// A signal that the standard library can't send.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status();
         assert!(sent.expect("there is a shell").success());
-        self.end()
     }
 }
 
@@ -209,56 +219,4 @@ impl Lines {
         while self.read().is_some() {}
         std::mem::take(&mut self.seen)
     }
-}
-
-/// `cargo test` builds the examples beside the tests. `cargo test --test tail` alone does not, so that is done here.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().expect("a test is a file");
-    let profile = test.ancestors().nth(2).expect("it lies in PROFILE/deps");
-    let program = profile
-        .join("examples/tail")
-        .with_extension(std::env::consts::EXE_EXTENSION);
-    if !is_up_to_date(&program) || !has_what_this_test_has(&program) {
-        build(profile);
-    }
-    program
-});
-
-/// Whether the program is newer than what it was made of, which Cargo notes in a file beside it.
-fn is_up_to_date(program: &Path) -> bool {
-    let changed = |file: &Path| fs::metadata(file).and_then(|file| file.modified()).ok();
-    let made = changed(program);
-    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
-    let mut sources = sources.split_whitespace().skip(1).map(Path::new);
-    made.is_some() && sources.all(|source| changed(source).is_some_and(|at| Some(at) <= made))
-}
-
-/// Whether the program was built with the features that this test was built with.
-fn has_what_this_test_has(program: &Path) -> bool {
-    let mut names = BACKENDS.iter().chain(CLIENTS.iter().copied().flatten());
-    let help = Command::new(program).arg("--help").output();
-    help.is_ok_and(|help| {
-        let help = String::from_utf8_lossy(&help.stdout);
-        names.all(|name| help.contains(name))
-    })
-}
-
-fn build(profile: &Path) {
-    let target = profile.parent().expect("profiles lie in the target folder");
-    let mut features = BACKENDS.to_vec();
-    if CLIENTS.len() > 1 {
-        features.push("blocking");
-    }
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["build", "--example", "tail", "--no-default-features"])
-        .args(["--features", &features.join(",")])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let built = cargo.status().is_ok_and(|status| status.success());
-    assert!(built, "the program can't be built");
 }

@@ -1,0 +1,196 @@
+//! A wall clock that is set while the client is at work, over real sockets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::{
+    AccessToken, FileStore, HttpTransport, Moment, StartAt, Status, Subscription, TransportError,
+    TransportRequest, Update,
+};
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
+use bytes::Bytes;
+use futures_lite::future::{or, yield_now};
+use http::Response;
+use rstest::rstest;
+use tempfile::TempDir;
+
+use crate::backend::Backend;
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::pace::quick;
+use crate::session::{Asked, asked, ids, in_time, until_it_listens};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A transport whose wall clock is some days off.
+struct Shifted {
+    inner: Arc<dyn HttpTransport>,
+    days: AtomicI32,
+}
+
+impl Shifted {
+    fn shift(&self, days: i32) {
+        self.days.store(days, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl HttpTransport for Shifted {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.inner.send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.inner.sleep(duration).await
+    }
+
+    fn now(&self) -> Moment {
+        let days = self.days.load(Ordering::Relaxed);
+        let mut now = self.inner.now();
+        if days < 0 {
+            now.wall -= days.unsigned_abs() * DAY;
+        } else {
+            now.wall += days.unsigned_abs() * DAY;
+        }
+        now
+    }
+}
+
+/// A subscription, on a clock that can be set.
+struct World {
+    server: Arc<EmulatorServer>,
+    clock: Arc<Shifted>,
+    updates: Subscription<Arc<Shifted>>,
+    came: Vec<String>,
+    _directory: TempDir,
+}
+
+impl World {
+    async fn new(transport: Arc<dyn HttpTransport>, server: Arc<EmulatorServer>) -> Self {
+        let clock = Arc::new(Shifted {
+            inner: transport,
+            days: AtomicI32::new(0),
+        });
+        let token = AccessToken::new(TOKEN).unwrap();
+        let builder = builder(&server).pace(quick());
+        let client = builder.build(clock.clone(), token).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileStore::open(directory.path().join("checkpoint")).unwrap();
+        let updates = client.subscribe(store, "ada", StartAt::Oldest).await;
+        Self {
+            server,
+            clock,
+            updates: updates.unwrap(),
+            came: Vec::new(),
+            _directory: directory,
+        }
+    }
+
+    /// Takes and acknowledges all that is there. Nothing else comes.
+    async fn follow(&mut self) {
+        let log = self.server.event_ids(TOKEN);
+        while self.came.len() < log.len() {
+            match self.updates.next().await {
+                Some(Ok(Update::Batch(batch))) => {
+                    self.came.extend(ids(batch.batch()));
+                    batch.ack().await.unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(self.came, log);
+    }
+
+    async fn listen(&mut self, polls: u64) {
+        until_it_listens(&self.server, polls, self.updates.next()).await;
+    }
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn x09_a_clock_that_is_set_by_a_day_changes_nothing(#[case] backend: Backend) {
+    let [steady, set] = [[0; 6], [1, 0, -1, 1, -1, 0]].map(|days| {
+        let transport = backend.transport();
+        let session = in_time(&transport, session(transport.clone(), days));
+        backend.runtime().block_on(session)
+    });
+    assert_eq!(set, steady, "the requests");
+}
+
+/// The clock is set whenever a poll is held. Gives what was asked for.
+async fn session(transport: Arc<dyn HttpTransport>, days: [i32; 6]) -> Asked {
+    let mut world = World::new(transport, fake_box(|_| ())).await;
+    for (polls, days) in (1..).zip(days) {
+        world.listen(polls).await;
+        world.clock.shift(days);
+        world.server.append(TOKEN, 3);
+        world.follow().await;
+    }
+    asked(&world.server)
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn x09_a_clock_that_is_set_during_a_retry_after_neither_shortens_nor_lengthens_it(
+    #[case] backend: Backend,
+    #[values(1, -1)] days: i32,
+    #[values(Fault::RateLimited { seconds: 1 }, Fault::RateLimitedDate { seconds: 1 })]
+    fault: Fault,
+) {
+    let transport = backend.transport();
+    let work = async {
+        let server = fake_box(|_| ());
+        server.append(TOKEN, 3);
+        server.queue_fault(Endpoint::Events, fault, 1);
+        let mut world = World::new(transport.clone(), server).await;
+        let handle = world.updates.handle();
+        let waits = async {
+            while !matches!(handle.status(), Status::Retrying { .. }) {
+                yield_now().await;
+            }
+        };
+        or(world.follow(), waits).await;
+        assert!(world.came.is_empty());
+        world.clock.shift(days);
+        world.follow().await;
+        let requests = world.server.requests();
+        let waited = requests[1].at_ms - requests[0].at_ms;
+        assert!((1_000..4_000).contains(&waited), "{waited} ms");
+    };
+    backend.runtime().block_on(in_time(&transport, work));
+}
+
+/// By the clock the program was away for that long: it can't know better, and a gap that is told of loses nothing.
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn x09_a_clock_that_is_set_by_weeks_makes_one_gap_and_the_stream_goes_on(#[case] backend: Backend) {
+    let transport = backend.transport();
+    let work = async {
+        let mut world = World::new(transport.clone(), fake_box(|_| ())).await;
+        world.listen(1).await;
+        // Box keeps events for longer than that.
+        world.clock.shift(20);
+        world.server.append(TOKEN, 3);
+        world.follow().await;
+        world.listen(2).await;
+        world.clock.shift(50);
+        let gap = world.updates.next().await;
+        assert!(matches!(gap, Some(Ok(Update::PossibleGap(_)))), "{gap:?}");
+        world.server.append(TOKEN, 3);
+        world.follow().await;
+        world.listen(3).await;
+        // Back is no gap.
+        world.clock.shift(0);
+        world.server.append(TOKEN, 3);
+        world.follow().await;
+        world.listen(4).await;
+    };
+    backend.runtime().block_on(in_time(&transport, work));
+}

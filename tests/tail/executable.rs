@@ -1,0 +1,75 @@
+//! The example's executable, as it was built with the features of this test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The HTTP libraries that are compiled in, as the program names them.
+pub(crate) const BACKENDS: &[&str] = &[
+    #[cfg(feature = "reqwest")]
+    "reqwest",
+    #[cfg(feature = "surf")]
+    "surf",
+    #[cfg(feature = "isahc")]
+    "isahc",
+];
+
+/// The arguments that choose between the clients that are compiled in.
+pub(crate) const CLIENTS: &[&[&str]] = &[
+    &[],
+    #[cfg(feature = "blocking")]
+    &["--blocking"],
+];
+
+/// `cargo test` builds the examples beside the tests. `cargo test --test tail` alone does not, so that is done here.
+pub(crate) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = std::env::current_exe().expect("a test is a file");
+    let profile = test.ancestors().nth(2).expect("it lies in PROFILE/deps");
+    let program = profile
+        .join("examples/tail")
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !is_up_to_date(&program) || !has_what_this_test_has(&program) {
+        build(profile);
+    }
+    program
+});
+
+/// Whether the program is newer than what it was made of, which Cargo notes in a file beside it.
+fn is_up_to_date(program: &Path) -> bool {
+    let changed = |file: &Path| fs::metadata(file).and_then(|file| file.modified()).ok();
+    let made = changed(program);
+    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let mut sources = sources.split_whitespace().skip(1).map(Path::new);
+    made.is_some() && sources.all(|source| changed(source).is_some_and(|at| Some(at) <= made))
+}
+
+/// Whether the program was built with the features that this test was built with.
+fn has_what_this_test_has(program: &Path) -> bool {
+    let mut names = BACKENDS.iter().chain(CLIENTS.iter().copied().flatten());
+    let help = Command::new(program).arg("--help").output();
+    help.is_ok_and(|help| {
+        let help = String::from_utf8_lossy(&help.stdout);
+        names.all(|name| help.contains(name))
+    })
+}
+
+fn build(profile: &Path) {
+    let target = profile.parent().expect("profiles lie in the target folder");
+    let mut features = BACKENDS.to_vec();
+    if CLIENTS.len() > 1 {
+        features.push("blocking");
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--example", "tail", "--no-default-features"])
+        .args(["--features", &features.join(",")])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().is_ok_and(|status| status.success());
+    assert!(built, "the program can't be built");
+}
