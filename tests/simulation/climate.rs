@@ -21,6 +21,16 @@ pub(crate) struct Climate {
     pub(crate) handling_ms: u64,
     /// After how long the future of `next()` is dropped, to do something else and ask again. 0: never.
     pub(crate) patience_ms: u64,
+    /// How many batches of a subscription are kept before one is acknowledged. Where that is as many as may be, the
+    /// subscription has to wait.
+    pub(crate) keeps: usize,
+    /// Whether it is any of them, or the oldest.
+    pub(crate) acks_shuffled: bool,
+    /// Whether acknowledgements run beside the subscription, or are waited for.
+    pub(crate) acks_beside: bool,
+    pub(crate) max_unacknowledged: usize,
+    /// How long the store takes for a write.
+    pub(crate) write_ms: u64,
     /// Between client and server, each way.
     pub(crate) latency_ms: u64,
     /// When nothing goes wrong any more.
@@ -59,6 +69,11 @@ impl Default for Climate {
             page_limit: 500,
             handling_ms: 0,
             patience_ms: 0,
+            keeps: 0,
+            acks_shuffled: false,
+            acks_beside: false,
+            max_unacknowledged: 16,
+            write_ms: 0,
             latency_ms: 20,
             heals_after_ms: 60_000,
             repeat_rate: 0.0,
@@ -91,6 +106,10 @@ pub(crate) enum Consumer {
     Batches,
     /// `client.events(..)`: it stores `events.position()` when that has moved.
     Events,
+    /// As [`Batches`](Self::Batches), with the blocking client and a program on a thread.
+    BlockingBatches,
+    /// `client.subscribe(..)`: it acknowledges each batch.
+    Subscription,
 }
 
 /// Where a program starts that has stored nothing yet.
@@ -105,6 +124,11 @@ impl Climate {
     /// How long a poll may stay unanswered: what the server says, within what the client takes from it, and 5 s.
     pub(crate) fn longest_poll(&self) -> Duration {
         Duration::from_secs(self.retry_timeout.clamp(10, 1_200) + 5)
+    }
+
+    /// How long a program is busy that waits until all is written that it may have kept.
+    pub(crate) fn longest_commit_ms(&self) -> u64 {
+        self.write_ms * (self.keeps as u64 + 2)
     }
 
     /// Whether each poll is answered at once, and none is ever held.

@@ -8,7 +8,7 @@ use box_longpoll::protocol::TICK;
 use box_longpoll_testkit::Endpoint;
 use serde_json::Value;
 
-use crate::climate::{Climate, Start};
+use crate::climate::{Climate, Consumer, Start};
 use crate::exchange::{Asked, Outcome, Place, channel_of, is_page, position_text, retry_after};
 use crate::ledger::Ledger;
 use crate::scenario::What;
@@ -43,6 +43,8 @@ pub(crate) struct Conduct {
     page_moved: bool,
     /// When the wall clock went another way than the monotonic one.
     clocks_jumped: Option<Duration>,
+    /// Whether the page that has just come ends the search where it brings nothing.
+    page_may_end_it: Option<bool>,
 }
 
 /// A realtime URL that was listed.
@@ -79,7 +81,7 @@ impl Conduct {
             return Err(format!("it went on after {kind:?}"));
         }
         if asked.endpoint != Endpoint::Options {
-            self.check_position(asked.position.as_deref(), asked.endpoint, ledger)?;
+            self.check_position(asked, ledger, climate)?;
         }
         if asked.endpoint == Endpoint::Realtime {
             self.check_poll(asked, climate, now)
@@ -113,16 +115,18 @@ impl Conduct {
     /// A position is one that the stream was given, and leaves nothing behind.
     fn check_position(
         &self,
-        position: Option<&str>,
-        endpoint: Endpoint,
+        asked: &Asked,
         ledger: &Ledger,
+        climate: &Climate,
     ) -> Result<(), String> {
-        let Some(position) = position else {
-            return Err(format!("{endpoint:?} was asked without a position"));
+        let Some(position) = asked.position.as_deref() else {
+            return Err(format!("{:?} was asked without a position", asked.endpoint));
         };
         if position == self.starts_at && self.positions.is_empty() {
             return match position {
-                "now" if endpoint == Endpoint::Realtime => Err("it listened with `now`".into()),
+                "now" if asked.endpoint == Endpoint::Realtime => {
+                    Err("it listened with `now`".into())
+                }
                 "now" | "0" => Ok(()),
                 stored => ledger.check_covered(stored),
             };
@@ -133,6 +137,10 @@ impl Conduct {
         match position {
             "now" => Err("it went back to `now`".into()),
             "0" => Ok(()),
+            // It asks for more before all is acknowledged.
+            position if climate.consumer == Consumer::Subscription => {
+                ledger.check_delivered(position)
+            }
             position => ledger.check_covered(position),
         }
     }
@@ -235,9 +243,13 @@ impl Conduct {
                     .ok()
                     .and_then(|answer| position_text(&answer.body));
                 self.page_moved = given.is_some() && given != asked.position;
-                let resolved = given
-                    .clone()
-                    .filter(|_| asked.position.as_deref() == Some("now"));
+                let from_now = asked.position.as_deref() == Some("now");
+                self.page_may_end_it = if from_now {
+                    given.is_some().then_some(true)
+                } else {
+                    Some(!self.page_moved)
+                };
+                let resolved = given.clone().filter(|_| from_now);
                 self.positions.extend(given);
                 return resolved;
             }
@@ -332,11 +344,26 @@ impl Conduct {
     /// The page that came last had an event for the first time. Whether it counts as new: an event without an id does
     /// where the position moved.
     pub(crate) fn brought(&mut self, events_with_ids: bool) -> bool {
+        self.page_may_end_it = None;
         let new = events_with_ids || self.page_moved;
         if new {
             self.before = Some(Place::CatchingUp);
         }
         new
+    }
+
+    /// Whether a page has just come after which there was nothing more, while nobody looked.
+    pub(crate) fn has_caught_up(&mut self) -> bool {
+        self.page_may_end_it.take() == Some(true)
+    }
+
+    /// A batch was dropped without an acknowledgement.
+    pub(crate) fn dropped_a_batch(&mut self) {
+        self.must_stop = Some(ErrorKind::Unacknowledged);
+    }
+
+    pub(crate) fn must_stop(&self) -> Option<ErrorKind> {
+        self.must_stop
     }
 
     /// Checks a question to the token source.

@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use box_longpoll::Status;
+use box_longpoll_testkit::Endpoint;
+
+use crate::exchange::Place;
+use crate::mishaps::all_with_a_request;
 
 /// How often each fault happened, by the stream's state at that moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(crate) fn state(status: Option<&Status>) -> &'static str {
         Some(Status::Waiting { .. }) => "Waiting",
         Some(Status::Retrying { .. }) => "Retrying",
         Some(Status::Degraded { .. }) => "Degraded",
+        Some(Status::AwaitingAcks { .. }) => "AwaitingAcks",
+        Some(Status::NotSaving { .. }) => "NotSaving",
         Some(_) => "Stopped",
     }
 }
@@ -42,6 +48,75 @@ impl Coverage {
         self.0.get(&met).copied().unwrap_or_default()
     }
 }
+
+impl Coverage {
+    /// Every fault met every state in which it can happen.
+    #[track_caller]
+    pub(crate) fn assert_complete(&self) {
+        let mut never = Vec::new();
+        let mut expect = |fault: &str, state: &str| {
+            if self.times(fault, state) == 0 {
+                never.push(format!("{fault} in {state}"));
+            }
+        };
+        for endpoint in Endpoint::ALL {
+            for what in all_with_a_request(endpoint) {
+                for place in Place::of(endpoint) {
+                    expect(
+                        &format!("{endpoint:?} {}", what.name()),
+                        &format!("{place:?}"),
+                    );
+                }
+            }
+        }
+        for (faults, states) in EXPECTED {
+            for fault in *faults {
+                for state in *states {
+                    expect(fault, state);
+                }
+            }
+        }
+        assert!(never.is_empty(), "never met: {never:#?}");
+    }
+}
+
+/// Which faults, apart from those of requests, happen in which states. Nothing takes time while a token is asked for: it is
+/// there at once, or not. A batch is dropped, and a position written, by a program that is at work.
+const EXPECTED: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "Crash",
+            "Away",
+            "Stop",
+            "Rename",
+            "Down",
+            "HostDown",
+            "Revoke",
+            "ClockSet",
+            "Sleeps",
+            "StoreDown",
+        ],
+        &[
+            "Fetching",
+            "Listing",
+            "Listening",
+            "Delivering",
+            "Waiting",
+            "Retrying",
+            "Degraded",
+            "AwaitingAcks",
+            "NotSaving",
+        ],
+    ),
+    (&["Crash", "Away", "Stop"], &["Authorizing"]),
+    (
+        &["WriteFails", "WriteLost", "WriteUnsaid"],
+        &["Delivering", "AwaitingAcks", "NotSaving", "NotRunning"],
+    ),
+    (&["NoAck"], &["Delivering", "AwaitingAcks", "NotSaving"]),
+    (&["NoTokenNow", "NoToken"], &["Authorizing"]),
+    (&["NoTokenNow", "NoToken", "SameToken"], &["Refresh"]),
+];
 
 /// For each endpoint, and for what happens without a request, a table with a line a fault and a column a state.
 impl fmt::Display for Coverage {

@@ -3,14 +3,62 @@
 use box_longpoll_testkit::{Endpoint, Fault};
 
 use crate::climate::{Climate, Consumer, Start};
-use crate::generate::all_with_a_request;
+use crate::mishaps::all_with_a_request;
 use crate::scenario::{Incident, Scenario, What, When};
+use crate::world::SECONDS_A_DAY;
 
 /// More steps than the program takes for the short log without faults.
 const STEPS: u32 = 75;
 
 /// Six events, in three goes, on pages of two.
 pub(crate) fn short(consumer: Consumer, start: Start, incidents: Vec<Incident>) -> Scenario {
+    short_in(
+        Climate {
+            consumer,
+            start,
+            ..Climate::default()
+        },
+        incidents,
+    )
+}
+
+/// As [`short`], where each way of acknowledging is one more consumer. Two batches may be out.
+pub(crate) fn acknowledged(start: Start, manner: Acks, incidents: Vec<Incident>) -> Scenario {
+    let (keeps, acks_shuffled, acks_beside, write_ms) = match manner {
+        Acks::AtOnce => (0, false, false, 0),
+        Acks::Kept => (2, false, false, 0),
+        Acks::Shuffled => (2, true, false, 300),
+        Acks::Beside => (1, false, true, 300),
+    };
+    short_in(
+        Climate {
+            consumer: Consumer::Subscription,
+            start,
+            keeps,
+            acks_shuffled,
+            acks_beside,
+            write_ms,
+            max_unacknowledged: 2,
+            ..Climate::default()
+        },
+        incidents,
+    )
+}
+
+/// How a subscription's batches are acknowledged.
+#[derive(Clone, Copy)]
+pub(crate) enum Acks {
+    AtOnce,
+    Kept,
+    Shuffled,
+    Beside,
+}
+
+impl Acks {
+    pub(crate) const ALL: [Self; 4] = [Self::AtOnce, Self::Kept, Self::Shuffled, Self::Beside];
+}
+
+fn short_in(climate: Climate, incidents: Vec<Incident>) -> Scenario {
     let append = |ms, events| Incident {
         when: When::At(ms),
         what: What::Append { events, odd: false },
@@ -20,12 +68,10 @@ pub(crate) fn short(consumer: Consumer, start: Start, incidents: Vec<Incident>) 
     Scenario {
         seed: 1,
         climate: Climate {
-            consumer,
-            start,
             page_limit: 2,
             servers: 2,
             heals_after_ms: 20_000,
-            ..Climate::default()
+            ..climate
         },
         incidents: all,
     }
@@ -47,9 +93,11 @@ pub(crate) fn all_singles() -> Vec<Incident> {
         add(&mut all, STEPS, When::Step, &What::Crash { down_ms });
     }
     add(&mut all, STEPS, When::Step, &What::Stop);
+    add(&mut all, STEPS, When::Step, &What::Away { days: 22 });
     for what in [What::WriteFails, What::WriteLost, What::WriteUnsaid] {
         add(&mut all, 5, When::Write, &what);
     }
+    add(&mut all, 5, When::Ack, &What::NoAck);
     for what in [What::NoTokenNow, What::NoToken, What::SameToken] {
         add(&mut all, 12, When::Token, &what);
     }
@@ -62,6 +110,10 @@ pub(crate) fn all_singles() -> Vec<Incident> {
         What::ClockSet { seconds: -90_000 },
         What::ClockSet { seconds: 90_000 },
         What::Sleeps { seconds: 3_600 },
+        What::ClockSet {
+            seconds: 22 * SECONDS_A_DAY,
+        },
+        What::StoreDown { ms: 5_000 },
     ] {
         add(&mut all, 12, |n| When::At(u64::from(n) * 555), &what);
     }
@@ -115,6 +167,37 @@ pub(crate) fn singles_to_combine() -> Vec<Incident> {
         |n| When::At(u64::from(n) * 1_111),
         &What::Revoke,
     );
+    all
+}
+
+pub(crate) fn pairs_of(singles: &[Incident]) -> Vec<(Incident, Incident)> {
+    let with = |one: usize| {
+        let others = singles[one + 1..].iter();
+        others.map(move |other| (singles[one].clone(), other.clone()))
+    };
+    (0..singles.len()).flat_map(with).collect()
+}
+
+/// What concerns acknowledgements, to be combined.
+pub(crate) fn singles_to_combine_with_acks() -> Vec<Incident> {
+    let mut all = Vec::new();
+    for what in [
+        &What::AnswerLost,
+        &What::Earlier { back: 2 },
+        &What::Answer(Fault::MissingPosition),
+    ] {
+        add(&mut all, 4, |n| When::Request(Endpoint::Events, n), what);
+    }
+    for what in [&What::Crash { down_ms: 0 }, &What::Away { days: 22 }] {
+        add(&mut all, STEPS / 4, |n| When::Step(4 * n), what);
+    }
+    for what in [What::WriteFails, What::WriteLost, What::WriteUnsaid] {
+        add(&mut all, 4, When::Write, &what);
+    }
+    add(&mut all, 4, When::Ack, &What::NoAck);
+    for what in [What::StoreDown { ms: 4_000 }, What::Stop] {
+        add(&mut all, 6, |n| When::At(u64::from(n) * 1_111), &what);
+    }
     all
 }
 

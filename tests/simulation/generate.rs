@@ -1,12 +1,12 @@
 //! Scenarios by chance.
 
-use std::collections::BTreeMap;
-
 use box_longpoll_testkit::{Endpoint, Fault, PollPosition};
 use fastrand::Rng;
 
 use crate::climate::{Climate, Consumer, Start};
+use crate::mishaps::{all_with_a_request, with_a_request};
 use crate::scenario::{Incident, Scenario, What, When};
+use crate::world::SECONDS_A_DAY;
 
 impl Scenario {
     /// The scenario of a seed.
@@ -19,7 +19,9 @@ impl Scenario {
             climate.page_limit = 500;
             climate.handling_ms = 0;
             climate.repeat_rate = 0.1;
-            climate.consumer = Consumer::Batches;
+            if climate.consumer == Consumer::Events {
+                climate.consumer = Consumer::Batches;
+            }
             climate.heals_after_ms = climate.heals_after_ms.min(60_000);
         }
         let mut incidents = Vec::new();
@@ -49,8 +51,12 @@ impl Scenario {
         }
         for _ in 0..rng.u32(1..=14) {
             let incident = incident(&mut rng, &climate);
-            // A program that dies often makes little way through a long log, and is tested with the short ones.
-            if !(long && matches!(incident.what, What::Crash { .. } | What::Stop)) {
+            // A program that dies often makes little way through a long log, unless it remembers what it had.
+            let dies = matches!(
+                incident.what,
+                What::Crash { .. } | What::Away { .. } | What::Stop
+            );
+            if !(long && dies && climate.consumer != Consumer::Subscription) {
                 incidents.push(incident);
             }
         }
@@ -85,12 +91,18 @@ fn climate(rng: &mut Rng) -> Climate {
         20_000 => 200_000,
         _ => 2_000_000,
     };
+    let max_unacknowledged = [1, 2, 4, 16][rng.usize(..4)];
     Climate {
-        consumer: if rng.bool() {
-            Consumer::Batches
-        } else {
-            Consumer::Events
-        },
+        consumer: [
+            Consumer::Batches,
+            Consumer::Batches,
+            Consumer::BlockingBatches,
+            Consumer::Events,
+            Consumer::Events,
+            Consumer::Subscription,
+            Consumer::Subscription,
+            Consumer::Subscription,
+        ][rng.usize(..8)],
         start: if rng.bool() {
             Start::Oldest
         } else {
@@ -107,6 +119,15 @@ fn climate(rng: &mut Rng) -> Climate {
         } else {
             0
         },
+        keeps: if rng.bool() {
+            0
+        } else {
+            rng.usize(..=max_unacknowledged)
+        },
+        acks_shuffled: rng.bool(),
+        acks_beside: rng.bool(),
+        max_unacknowledged,
+        write_ms: if rarely(rng) { rng.u64(..1_500) } else { 0 },
         latency_ms: [0, 5, 20, 300][rng.usize(..4)],
         heals_after_ms: if rarely(rng) {
             rng.u64(1_000..longest)
@@ -153,7 +174,7 @@ fn nth(rng: &mut Rng, most: u32) -> u32 {
 
 fn incident(rng: &mut Rng, climate: &Climate) -> Incident {
     let (when, what) = match rng.u32(..100) {
-        0..65 => {
+        0..62 => {
             let endpoint = match rng.u32(..20) {
                 0..10 => Endpoint::Events,
                 10..14 => Endpoint::Options,
@@ -165,12 +186,14 @@ fn incident(rng: &mut Rng, climate: &Climate) -> Incident {
                 with_a_request(rng, endpoint),
             )
         }
-        65..77 => {
+        62..74 => {
             let down_ms = if rng.bool() { 0 } else { rng.u64(..60_000) };
             (When::Step(nth(rng, 200)), What::Crash { down_ms })
         }
-        77..79 => (When::Step(nth(rng, 100)), What::Stop),
-        79..81 => (When::At(time(rng, climate)), What::Stop),
+        74..76 => (When::Step(nth(rng, 200)), away(rng)),
+        76..77 => (When::Step(nth(rng, 100)), What::Stop),
+        77..79 => (When::At(time(rng, climate)), What::Stop),
+        79..81 => (When::Ack(nth(rng, 10)), What::NoAck),
         81..87 => {
             let what = [What::WriteFails, What::WriteLost, What::WriteUnsaid];
             (When::Write(nth(rng, 8)), what[rng.usize(..3)].clone())
@@ -189,80 +212,16 @@ fn incident(rng: &mut Rng, climate: &Climate) -> Incident {
     Incident { when, what }
 }
 
-/// What can go wrong with a request, with ordinary figures.
-pub(crate) fn all_with_a_request(endpoint: Endpoint) -> Vec<What> {
-    let faults = Fault::all()
-        .into_iter()
-        .filter(|fault| fault.applies_to(endpoint));
-    let mut all: Vec<What> = faults.map(|fault| What::Answer(small(fault))).collect();
-    all.push(What::Answer(busy(7)));
-    all.extend([
-        What::Refused,
-        What::NoTls,
-        What::Failed,
-        What::RequestLost,
-        What::AnswerLost,
-        What::Late { ms: 3_000 },
-        What::Late { ms: 90_000 },
-        What::Twice,
-        What::Cut,
-        What::Garbled { percent: 0 },
-        What::Garbled { percent: 50 },
-        What::TooLarge,
-    ]);
-    if endpoint == Endpoint::Events {
-        all.push(What::Earlier { back: 3 });
-    }
-    all
-}
-
-fn with_a_request(rng: &mut Rng, endpoint: Endpoint) -> What {
-    let all = all_with_a_request(endpoint);
-    match all[rng.usize(..all.len())].clone() {
-        What::Answer(Fault::RateLimited { .. }) => What::Answer(Fault::RateLimited {
-            seconds: seconds(rng),
-        }),
-        What::Answer(Fault::RateLimitedDate { .. }) => What::Answer(Fault::RateLimitedDate {
-            seconds: seconds(rng),
-        }),
-        What::Late { .. } => What::Late {
-            ms: rng.u64(..120_000),
-        },
-        What::Garbled { .. } => What::Garbled {
-            percent: rng.u8(..100),
-        },
-        What::Earlier { .. } => What::Earlier {
-            back: rng.usize(1..30),
-        },
-        other => other,
-    }
-}
-
-fn seconds(rng: &mut Rng) -> u64 {
-    [0, 1, 7, 90, 4_000][rng.usize(..5)]
-}
-
-/// 503 with the time after which to come back.
-fn busy(seconds: u64) -> Fault {
-    Fault::Status {
-        status: 503,
-        headers: BTreeMap::from([("Retry-After".into(), seconds.to_string())]),
-        body: String::new(),
-    }
-}
-
-/// Larger than a signal may be, and no strain on the test.
-fn small(fault: Fault) -> Fault {
-    match fault {
-        Fault::HugeBody { .. } => Fault::HugeBody { bytes: 70_000 },
-        Fault::CompressedBody { .. } => Fault::CompressedBody { bytes: 70_000 },
-        other => other,
+/// For about as long as Box keeps events.
+fn away(rng: &mut Rng) -> What {
+    What::Away {
+        days: rng.u32(20..24),
     }
 }
 
 fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
     let ms = rng.u64(..30_000);
-    match rng.u32(..10) {
+    match rng.u32(..14) {
         0 | 1 => What::Rename,
         2 => What::Down { ms },
         3 => What::HostDown {
@@ -280,7 +239,13 @@ fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
             }
         }
         5 | 6 => What::Revoke,
-        7 => What::Sleeps {
+        7 => away(rng),
+        // As a laptop that was closed.
+        8 => What::ClockSet {
+            seconds: rng.i64(20..40) * SECONDS_A_DAY,
+        },
+        9 | 10 => What::StoreDown { ms: ms * 10 },
+        11 | 12 => What::Sleeps {
             seconds: rng.i64(20..100_000),
         },
         _ => What::ClockSet {

@@ -1,12 +1,11 @@
 //! What was logged, delivered, acknowledged and made durable, and in which order that must be.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use box_longpoll_testkit::{Config, Emulator};
 
-/// As many ids as the client promises to remember.
-const WINDOW: usize = 2_500;
+use crate::window::Window;
 
 /// The events' ranks are their places in the order of first appearance in the log.
 pub(crate) struct Ledger {
@@ -17,11 +16,20 @@ pub(crate) struct Ledger {
     positions: &'static Positions,
     /// All lower ranks are acknowledged, or lie before a start at `now`.
     acknowledged: usize,
+    /// Those above that are acknowledged.
+    ahead: BTreeSet<usize>,
     /// All lower ranks are acknowledged or in the consumer's hands.
     reach: usize,
-    window: VecDeque<usize>,
-    in_window: HashSet<usize>,
+    /// What was delivered last.
+    window: Window,
     pub(crate) deliveries: u64,
+}
+
+/// An event's rank.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rank {
+    pub(crate) number: usize,
+    pub(crate) has_id: bool,
 }
 
 /// How the emulator numbers places in the log. It is measured.
@@ -57,9 +65,9 @@ impl Ledger {
             ranks_before: vec![0],
             positions: Positions::measured(),
             acknowledged: 0,
+            ahead: BTreeSet::new(),
             reach: 0,
-            window: VecDeque::new(),
-            in_window: HashSet::new(),
+            window: Window::default(),
             deliveries: 0,
         }
     }
@@ -98,15 +106,14 @@ impl Ledger {
     /// The program asked for `now`, and that was this place: what lies before it does not count.
     pub(crate) fn starts_at(&mut self, place: usize) {
         self.acknowledged = self.acknowledged.max(self.ranks_before[place]);
+        self.ahead = self.ahead.split_off(&self.acknowledged);
+        self.acknowledge(&[]);
         self.reach = self.reach.max(self.acknowledged);
     }
 
-    /// A position that the client goes on from, or that is made durable, leaves nothing behind that isn't acknowledged.
+    /// A position that is made durable, or shown as handled, leaves nothing behind that isn't acknowledged.
     pub(crate) fn check_covered(&self, position: &str) -> Result<(), String> {
-        let place = self
-            .place(position)
-            .ok_or_else(|| format!("{position} is no position of this log"))?;
-        let before = self.ranks_before[place];
+        let before = self.ranks_before(position)?;
         if before > self.acknowledged {
             return Err(format!(
                 "{position} lies behind {before} events, of which {} are acknowledged",
@@ -116,46 +123,77 @@ impl Ledger {
         Ok(())
     }
 
-    /// The consumer gets events: in the order of the log, and no repeats inside the window.
-    pub(crate) fn delivered(&mut self, events: &[Arc<str>]) -> Result<(), String> {
-        for event in events {
-            self.deliveries += 1;
-            let Some(&rank) = self.ranks.get(event) else {
-                return Err(format!("{event} was delivered and never logged"));
-            };
-            if rank > self.reach {
-                return Err(format!(
-                    "{event} was delivered, {} events before it were not",
-                    rank - self.reach
-                ));
-            }
-            self.reach = self.reach.max(rank + 1);
-            if !has_id(event) {
-                continue;
-            }
-            if !self.in_window.insert(rank) {
-                return Err(format!("{event} was delivered twice"));
-            }
-            self.window.push_back(rank);
-            if self.window.len() > WINDOW
-                && let Some(oldest) = self.window.pop_front()
-            {
-                self.in_window.remove(&oldest);
-            }
+    /// A position that more is asked for from leaves nothing behind that wasn't delivered.
+    pub(crate) fn check_delivered(&self, position: &str) -> Result<(), String> {
+        let before = self.ranks_before(position)?;
+        if before > self.reach {
+            return Err(format!(
+                "{position} lies behind {before} events, of which {} were delivered",
+                self.reach
+            ));
         }
         Ok(())
     }
 
-    /// What was delivered is handled.
-    pub(crate) fn acknowledge(&mut self) {
-        self.acknowledged = self.reach;
+    fn ranks_before(&self, position: &str) -> Result<usize, String> {
+        let place = self
+            .place(position)
+            .ok_or_else(|| format!("{position} is no position of this log"))?;
+        Ok(self.ranks_before[place])
     }
 
-    /// The program is gone, and all it remembered.
-    pub(crate) fn forget(&mut self) {
+    /// The consumer gets events: in the order of the log, and no repeats inside the window. Gives their ranks.
+    pub(crate) fn delivered(&mut self, events: &[Arc<str>]) -> Result<Vec<Rank>, String> {
+        let mut ranks = Vec::with_capacity(events.len());
+        for event in events {
+            self.deliveries += 1;
+            let Some(&number) = self.ranks.get(event) else {
+                return Err(format!("{event} was delivered and never logged"));
+            };
+            if number > self.reach {
+                return Err(format!(
+                    "{event} was delivered, {} events before it were not",
+                    number - self.reach
+                ));
+            }
+            self.reach = self.reach.max(number + 1);
+            let has_id = has_id(event);
+            if has_id && !self.window.insert(number) {
+                return Err(format!("{event} was delivered twice"));
+            }
+            ranks.push(Rank { number, has_id });
+        }
+        Ok(ranks)
+    }
+
+    /// These events are handled.
+    pub(crate) fn acknowledge(&mut self, ranks: &[Rank]) {
+        for rank in ranks {
+            if rank.number > self.acknowledged {
+                self.ahead.insert(rank.number);
+            } else if rank.number == self.acknowledged {
+                self.acknowledged += 1;
+            }
+        }
+        while self.ahead.remove(&self.acknowledged) {
+            self.acknowledged += 1;
+        }
+    }
+
+    /// How many events are delivered, or lie before a start at `now`.
+    pub(crate) fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// How many events are acknowledged without a hole.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged
+    }
+
+    /// The program is gone. The next one remembers these.
+    pub(crate) fn forget(&mut self, remembered: Window) {
         self.reach = self.acknowledged;
-        self.window.clear();
-        self.in_window.clear();
+        self.window = remembered;
     }
 
     pub(crate) fn all_acknowledged(&self) -> bool {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Puts each known failure of other clients into a copy of the source, by a patch, and shows who finds it: the
-# simulation, and the named tests of the engine. Fails where a patch no longer applies, or nobody finds a failure.
+# Puts each known failure of other clients, and the breach of each promise of a subscription, into a copy of the source,
+# by a patch, and shows who finds it: the simulation, and the named tests of the engine. Fails where a patch no longer
+# applies, or nobody finds a failure.
 #
 #   tests/simulation/mutants.sh [SEEDS] [PATCH...]
 set -eu
@@ -18,13 +19,13 @@ cd "$copy"
 # Of its own: Cargo takes two copies of a workspace for the same, and what is built here is broken on purpose.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/mutants" RUST_BACKTRACE=0 SIMULATION_SEEDS="$seeds"
 
-if ! cargo test --quiet --test simulation --test engine > control.log 2>&1; then
+if ! cargo test --quiet --features blocking --test simulation --test engine > control.log 2>&1; then
     echo "the source fails as it is" >&2
     exit 1
 fi
 
 verdict=0
-printf '%-46s %-10s %s\n' failure simulation 'named tests'
+printf '%-52s %-10s %s\n' failure simulation 'named tests'
 for patch; do
     name=$(basename "$patch" .patch)
     if ! patch --quiet --strip 0 --fuzz 0 --dry-run < "$patch" > /dev/null; then
@@ -32,12 +33,12 @@ for patch; do
         exit 1
     fi
     patch --quiet --strip 0 --fuzz 0 < "$patch"
-    if ! cargo test --quiet --no-run --test simulation --test engine 2> build.log; then
+    if ! cargo test --quiet --features blocking --no-run --test simulation --test engine 2> build.log; then
         cat build.log >&2
         exit 1
     fi
-    if cargo test --quiet --test simulation -- every_seed every_single > simulation.log 2>&1; then by_simulation=-; else by_simulation=found; fi
-    if cargo test --quiet --test engine > engine.log 2>&1; then
+    if cargo test --quiet --features blocking --test simulation -- every_seed every_single > simulation.log 2>&1; then by_simulation=-; else by_simulation=found; fi
+    if cargo test --quiet --features blocking --test engine > engine.log 2>&1; then
         named=-
     else
         failed=$(sed -n 's/^    \([a-z_]*::[a-z0-9_]*\)$/\1/p' engine.log | sort -u)
@@ -45,7 +46,7 @@ for patch; do
         named=$(echo "$failed" | grep "failure_$number" | head -1 || true)
         named="$(echo "$failed" | wc -l) ${named:-$(echo "$failed" | head -1)}"
     fi
-    printf '%-46s %-10s %s\n' "$name" "$by_simulation" "$named"
+    printf '%-52s %-10s %s\n' "$name" "$by_simulation" "$named"
     [ "$by_simulation$named" != -- ] || verdict=1
     patch --quiet --strip 0 --reverse < "$patch"
     # Cargo goes by the time of a file's last change.

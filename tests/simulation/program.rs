@@ -8,12 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use box_longpoll::{
-    BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, StartAt, StreamHandle,
-    StreamPosition,
+    BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, LongPollClientBuilder,
+    StartAt, StreamHandle, StreamPosition,
 };
 
+use crate::blocking;
 use crate::climate::{Climate, Consumer, Start};
-use crate::store::Written;
+use crate::store::{Record, Written};
+use crate::subscriber;
 use crate::world::{ACCOUNT, Step, World};
 
 /// How the program came to its end by itself: with the stream's error, or without.
@@ -23,36 +25,52 @@ pub(crate) type Program = Pin<Box<dyn Future<Output = Ended>>>;
 
 /// Starts the program from what is durable.
 pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> Program {
-    let client = LongPollClient::builder()
+    let builder = LongPollClient::builder()
         .as_user(ACCOUNT)
         .page_limit(climate.page_limit)
-        .build(world.clone(), world.clone())
-        .expect("the settings are in range");
-    let start = match (stored, climate.start) {
-        (Some(stored), _) => stored
+        .max_unacknowledged(climate.max_unacknowledged);
+    let fresh = match climate.start {
+        Start::Oldest => StartAt::Oldest,
+        Start::Now => StartAt::Now,
+    };
+    let start = match stored {
+        Some(stored) => stored
             .parse()
             .expect("what was stored was a place to start at"),
-        (None, Start::Oldest) => StartAt::Oldest,
-        (None, Start::Now) => StartAt::Now,
+        None => fresh.clone(),
     };
-    let world = world.clone();
-    let manner = Manner::of(climate);
     match climate.consumer {
-        Consumer::Batches => {
-            let source = Batches {
-                stream: client.batches(start),
-                end: None,
-            };
-            Box::pin(follow(world, source, manner))
-        }
+        Consumer::Batches => batches(world, builder, start),
+        Consumer::BlockingBatches => blocking::start(world, builder, start),
         Consumer::Events => {
             let source = Events {
-                stream: client.events(start),
+                stream: build(world, builder).events(start),
                 stored: stored.map(str::to_owned),
             };
-            Box::pin(follow(world, source, manner))
+            Box::pin(follow(world.clone(), source, Manner::of(climate)))
+        }
+        Consumer::Subscription => {
+            let client = build(world, builder);
+            // It reads the store itself.
+            Box::pin(subscriber::follow(world.clone(), client, fresh))
         }
     }
+}
+
+/// The program that stores a position after each batch.
+pub(crate) fn batches(world: &World, builder: LongPollClientBuilder, start: StartAt) -> Program {
+    let source = Batches {
+        stream: build(world, builder).batches(start),
+        end: None,
+    };
+    let manner = Manner::of(&world.lock().climate);
+    Box::pin(follow(world.clone(), source, manner))
+}
+
+fn build(world: &World, builder: LongPollClientBuilder) -> LongPollClient<World> {
+    builder
+        .build(world.clone(), world.clone())
+        .expect("the settings are in range")
 }
 
 /// One of the ways into a stream, and the way of committing that goes with it.
@@ -128,17 +146,17 @@ impl Source for Events {
     }
 }
 
-fn text(event: &Event) -> Arc<str> {
+pub(crate) fn text(event: &Event) -> Arc<str> {
     event.raw().into()
 }
 
 /// Writes, and once more where that fails.
-async fn write(world: &World, position: &str) -> Written {
-    match world.write(position).await {
+pub(crate) async fn write(world: &World, position: &str) -> Written {
+    match world.write(Record::of_position(position)).await {
         Written::Yes => Written::Yes,
         Written::No => {
             world.rest(Duration::from_secs(1)).await;
-            world.write(position).await
+            world.write(Record::of_position(position)).await
         }
     }
 }
@@ -188,12 +206,12 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
             }
             Some(Ok(events)) => {
                 world.step(Step::Gets(events.len())).await;
-                world.delivered(&events, source.position().as_ref());
+                let number = world.delivered(&events, source.position().as_ref());
                 if !manner.handling.is_zero() {
                     world.rest(manner.handling).await;
                 }
                 world.step(Step::Handled).await;
-                world.handled();
+                world.handled(number);
                 source.commit(&world).await;
             }
         }
@@ -201,7 +219,7 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
 }
 
 /// What comes of a future in time; it is dropped if nothing does.
-async fn within<T>(
+pub(crate) async fn within<T>(
     world: &World,
     patience: Duration,
     future: impl Future<Output = T>,
@@ -219,14 +237,14 @@ async fn within<T>(
 
 impl World {
     /// A stream that has ended has let go of everything, while it is still there itself.
-    fn check_nothing_under_way(&self) {
+    pub(crate) fn check_nothing_under_way(&self) {
         let mut inner = self.lock();
         if !inner.pending.is_empty() {
             inner.check::<()>(Err("a request outlived its stream's end".into()));
         }
         // What it had in hand for a moment, where it is stopped between two events of a page, goes with the stream.
         let bodies = inner.live_bodies.load(Ordering::Relaxed);
-        if bodies > 1 {
+        if bodies > inner.hands.kept() + 1 {
             inner.check::<()>(Err(format!("{bodies} pages outlived their stream's end")));
         }
     }

@@ -6,23 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use box_longpoll_testkit::PollPosition;
+use box_longpoll::ErrorKind;
 
 use crate::budget::Budget;
-
-use crate::climate::Consumer;
 use crate::conduct::Conduct;
 use crate::coverage::Coverage;
 use crate::program::{self, Program};
+use crate::progress::Stage;
 use crate::scenario::Scenario;
 use crate::world::{Due, Inner, Step, World};
-
-/// After the last fault and the poll that it may have silenced, the longest that a stream may be busy: an API call ends
-/// after 60 s, the pauses are 60 s at most, and a long log has to be read.
-const RECOVERY: Duration = Duration::from_secs(400);
-
-/// How much longer than the signal takes a new event may take to a stream that listens.
-const PROMPT: Duration = Duration::from_secs(20);
 
 /// More than any scenario needs.
 const MOST_EVENTS: u32 = 200_000;
@@ -38,23 +30,6 @@ pub(crate) struct Outcome {
     pub(crate) deliveries: u64,
 }
 
-/// How far the end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Troubled,
-    /// Nothing goes wrong any more; by then everything is to be delivered, and a poll to be held.
-    Healed {
-        at: Duration,
-    },
-    /// One more event was appended; by then it is to be durable.
-    Probed {
-        by: Duration,
-    },
-    /// The stream was told to stop.
-    Stopping,
-    Over,
-}
-
 pub(crate) fn run(scenario: &Scenario) -> Outcome {
     let scenario = Arc::new(scenario.clone());
     let world = World::new(&scenario);
@@ -63,7 +38,6 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
         wakeup: Arc::default(),
         program: None,
         programs: 0,
-        stage: Stage::Troubled,
         world: world.clone(),
     };
     let panicked = catch_unwind(AssertUnwindSafe(|| run.go_on_to_the_end())).is_err();
@@ -93,7 +67,6 @@ struct Run {
     program: Option<Program>,
     programs: u64,
     wakeup: Arc<Wakeup>,
-    stage: Stage,
 }
 
 /// Whether the program wants to be polled.
@@ -109,12 +82,16 @@ impl Wake for Wakeup {
 impl Run {
     fn go_on_to_the_end(&mut self) {
         for _ in 0..MOST_EVENTS {
-            if self.stage == Stage::Over || self.world.lock().violation.is_some() {
+            let (over, failed) = {
+                let inner = self.world.lock();
+                (inner.stage == Stage::Over, inner.violation.is_some())
+            };
+            if over || failed {
                 return;
             }
             if self.wakeup.0.swap(false, Ordering::Relaxed) {
                 self.poll();
-                self.check_progress();
+                self.check();
                 continue;
             }
             if self.world.lock().crashed.is_some() {
@@ -134,10 +111,17 @@ impl Run {
                 Some(Due::Restart) => self.start(),
                 Some(due) => self.world.lock().comes_due(due),
             }
-            self.check_progress();
+            self.check();
         }
         let mut inner = self.world.lock();
         inner.check::<()>(Err("it does not come to rest".into()));
+    }
+
+    fn check(&self) {
+        let idle = !self.wakeup.0.load(Ordering::Relaxed);
+        let mut inner = self.world.lock();
+        inner.check_subscription(idle);
+        inner.check_progress(idle);
     }
 
     fn start(&mut self) {
@@ -171,6 +155,8 @@ impl Run {
         let kind = ended.map(|error| error.kind());
         inner.trace_end(kind);
         let rightly = match kind {
+            // Without a store it can't begin.
+            Some(ErrorKind::Checkpoint) if inner.store.refuses && inner.handle.is_none() => Ok(()),
             Some(kind) => inner.conduct.stopped(kind),
             None if stopping => Ok(()),
             None => Err("the stream ended without a word".into()),
@@ -196,8 +182,8 @@ impl Run {
         self.world.check_nothing_is_left();
         let mut inner = self.world.lock();
         inner.program_ended();
-        if self.stage == Stage::Stopping {
-            self.stage = Stage::Over;
+        if inner.stage == Stage::Stopping {
+            inner.stage = Stage::Over;
             return;
         }
         let at = inner.now + down;
@@ -213,52 +199,6 @@ impl Run {
         inner.stopping = true;
         drop(inner);
         handle.stop();
-    }
-
-    fn check_progress(&mut self) {
-        let mut inner = self.world.lock();
-        inner.check_waits();
-        let now = inner.now;
-        match self.stage {
-            Stage::Troubled if inner.healed => {
-                self.stage = Stage::Healed { at: now };
-            }
-            Stage::Healed { at } => {
-                // An answer that was on its way may have asked to be left alone.
-                let from = at.max(inner.conduct.silenced_until());
-                let by = from + inner.climate.longest_poll() + RECOVERY;
-                let idle = !self.wakeup.0.load(Ordering::Relaxed);
-                if idle && inner.ledger.all_acknowledged() && inner.is_listened_to() {
-                    inner.append(1, false);
-                    inner.resume_those_that_are_ready();
-                    self.stage = Stage::Probed {
-                        by: now + inner.longest_news(),
-                    };
-                } else if now > by {
-                    let missing = inner.ledger.missing();
-                    let why = format!(
-                        "too long after the last fault {missing} events are missing, and it is {:?}",
-                        inner.status()
-                    );
-                    inner.check::<()>(Err(why));
-                }
-            }
-            Stage::Probed { by } => {
-                let durable = inner.store.read().map(str::to_owned);
-                if durable.is_some_and(|durable| inner.ledger.covers_all(&durable)) {
-                    inner.stop_wanted = true;
-                    self.stage = Stage::Stopping;
-                } else if now > by {
-                    let why = format!(
-                        "a new event is not durable in time; {} are missing, and it is {:?}",
-                        inner.ledger.missing(),
-                        inner.status()
-                    );
-                    inner.check::<()>(Err(why));
-                }
-            }
-            Stage::Troubled | Stage::Stopping | Stage::Over => {}
-        }
     }
 }
 
@@ -291,38 +231,10 @@ impl Inner {
         self.healed = true;
         self.down_until = Duration::ZERO;
         self.hosts_down.clear();
+        self.store.down_until = Duration::ZERO;
     }
 
-    /// Whether a poll is held that will tell of the next event.
-    fn is_listened_to(&self) -> bool {
-        let listens = |pending: &crate::network::Pending| {
-            let is_poll = pending.asked.channel.is_some() && pending.met.is_none();
-            pending.listens || (self.climate.never_holds() && is_poll)
-        };
-        self.pending.values().any(listens)
-    }
-
-    /// How long the stream may take to hear of an event that is appended now, and to make it durable.
-    fn longest_news(&self) -> Duration {
-        let climate = &self.climate;
-        // A signal that crosses the end of its poll is lost. A server that ignores positions does not repeat it, and the
-        // fetch that follows may come before the event shows.
-        let may_lose_it =
-            climate.poll_position == PollPosition::Ignored && climate.visible_after_ms > 0;
-        let hears_after = if climate.drop_signals || may_lose_it {
-            Duration::from_millis(climate.hold_ms).min(climate.longest_poll())
-        } else {
-            Duration::ZERO
-        };
-        let handled = Duration::from_millis(climate.handling_ms + climate.visible_after_ms);
-        let committed = match climate.consumer {
-            Consumer::Events => Duration::from_millis(climate.patience_ms.max(20_000)),
-            Consumer::Batches => Duration::ZERO,
-        };
-        hears_after + handled + committed + PROMPT
-    }
-
-    fn trace_end(&mut self, kind: Option<box_longpoll::ErrorKind>) {
+    fn trace_end(&mut self, kind: Option<ErrorKind>) {
         let now = self.now;
         self.trace.push((now, Step::Ends(kind)));
     }

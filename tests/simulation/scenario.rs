@@ -34,6 +34,8 @@ pub(crate) enum When {
     Step(u32),
     /// With the n-th write to the store.
     Write(u32),
+    /// With the n-th batch that is to be acknowledged.
+    Ack(u32),
     /// With the n-th question to the token source.
     Token(u32),
 }
@@ -71,6 +73,8 @@ pub(crate) enum What {
 
     /// The program is gone, with all it knew, and starts again after a while.
     Crash { down_ms: u64 },
+    /// As a crash, and it is days before anything happens again.
+    Away { days: u32 },
     /// The stream is stopped by its handle; the program ends and starts again after a second.
     Stop,
     /// The store says that it failed, and did.
@@ -79,6 +83,10 @@ pub(crate) enum What {
     WriteLost,
     /// The store says that it failed, and wrote.
     WriteUnsaid,
+    /// Every write fails for so long, and nothing can be read.
+    StoreDown { ms: u64 },
+    /// A batch is dropped without an acknowledgement.
+    NoAck,
     /// The token source fails for now.
     NoTokenNow,
     /// The token source fails for good.

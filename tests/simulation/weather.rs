@@ -6,7 +6,7 @@ use box_longpoll_testkit::Fault;
 
 use crate::coverage::state;
 use crate::scenario::What;
-use crate::world::Inner;
+use crate::world::{Inner, SECONDS_A_DAY};
 
 impl Inner {
     /// What happens to the server or the network by itself.
@@ -47,6 +47,11 @@ impl Inner {
                 self.cut_off_all();
             }
             What::Crash { down_ms } => self.crashed = self.handle.as_ref().map(|_| *down_ms),
+            What::Away { days } => {
+                self.wall_jumps(i64::from(*days) * SECONDS_A_DAY);
+                self.crashed = self.handle.as_ref().map(|_| 0);
+            }
+            What::StoreDown { ms } => self.store.down_until = now + Duration::from_millis(*ms),
             What::Stop => self.stop_wanted = true,
             other => self.violation = Some(format!("{other:?} does not happen by itself")),
         }

@@ -14,13 +14,18 @@ use crate::climate::{Climate, settings};
 use crate::conduct::Conduct;
 use crate::coverage::{Coverage, state};
 use crate::exchange::Place;
+use crate::gaps::Gaps;
+use crate::hands::Hands;
 use crate::ledger::{Ledger, event, has_id};
 use crate::network::Pending;
+use crate::progress::Stage;
 use crate::scenario::{Scenario, What, When};
-use crate::store::{Store, Written};
+use crate::store::Store;
 
 /// The account that is followed.
 pub(crate) const ACCOUNT: &str = "account";
+
+pub(crate) const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
 /// 2026-01-01T00:00:00Z, where the emulator's calendar begins too.
 const STARTED_UNIX: Duration = Duration::from_secs(1_767_225_600);
@@ -57,6 +62,7 @@ pub(crate) enum Step {
     Gets(usize),
     Handled,
     Writes(String),
+    HearsOfGap,
     Ends(Option<ErrorKind>),
     Dies,
     /// Not a step of the program's own.
@@ -75,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) emulator: Emulator,
     events: u64,
     pub(crate) ledger: Ledger,
+    pub(crate) hands: Hands,
+    pub(crate) gaps: Gaps,
     pub(crate) conduct: Conduct,
     pub(crate) budget: Budget,
     pub(crate) store: Store,
@@ -96,6 +104,9 @@ pub(crate) struct Inner {
     pub(crate) crashed: Option<u64>,
     pub(crate) stop_wanted: bool,
     pub(crate) stopping: bool,
+    /// How many batches it was to acknowledge.
+    pub(crate) acks: u32,
+    pub(crate) stage: Stage,
     pub(crate) handle: Option<StreamHandle>,
     pub(crate) requests: u64,
     pub(crate) coverage: Coverage,
@@ -127,6 +138,8 @@ impl World {
             emulator: Emulator::new(config, base),
             events: 0,
             ledger: Ledger::new(),
+            hands: Hands::default(),
+            gaps: Gaps::default(),
             budget: Budget::default(),
             store: Store::default(),
             pending: BTreeMap::new(),
@@ -146,6 +159,8 @@ impl World {
             crashed: None,
             stop_wanted: false,
             stopping: false,
+            acks: 0,
+            stage: Stage::Troubled,
             handle: None,
             requests: 0,
             coverage: Coverage::default(),
@@ -185,43 +200,30 @@ impl World {
         }
     }
 
-    /// Writes to the program's store.
-    pub(crate) async fn write(&self, position: &str) -> Written {
-        self.step(Step::Writes(position.to_owned())).await;
-        let mut inner = self.lock();
-        let occasion = When::Write(inner.store.writes);
-        inner.store.writes += 1;
-        let mishap = inner.take(occasion);
-        if let Some(mishap) = &mishap {
-            inner.meets(mishap, "Delivering");
-        }
-        let written = inner.store.write(position, mishap.as_ref());
-        if let Some(durable) = inner.store.read().map(str::to_owned)
-            && durable != "oldest"
-        {
-            let covered = inner.ledger.check_covered(&durable);
-            inner.check(covered.map_err(|why| format!("the durable position: {why}")));
-        }
-        written
-    }
-
-    /// The consumer gets events. `position` is what the stream says is handled.
-    pub(crate) fn delivered(&self, events: &[Arc<str>], position: Option<&StreamPosition>) {
+    /// The consumer gets events. `position` is what the stream says is handled. Gives the number that they are
+    /// [handled](Self::handled) by.
+    pub(crate) fn delivered(&self, events: &[Arc<str>], position: Option<&StreamPosition>) -> u64 {
         let mut inner = self.lock();
         if let Some(position) = position {
             let covered = inner.ledger.check_covered(position.as_str());
             inner.check(covered.map_err(|why| format!("the stream's position: {why}")));
         }
         let delivered = inner.ledger.delivered(events);
-        inner.check(delivered);
+        let ranks = inner.check(delivered).unwrap_or_default();
         let with_ids = events.iter().any(|event| has_id(event));
         if inner.conduct.brought(with_ids) {
             inner.budget.fruitful();
+        } else {
+            inner.gaps.may_catch_up();
         }
+        inner.hands.take(ranks)
     }
 
-    pub(crate) fn handled(&self) {
-        self.lock().ledger.acknowledge();
+    /// That is handled.
+    pub(crate) fn handled(&self, number: u64) {
+        let mut inner = self.lock();
+        let ranks = inner.hands.acknowledge(number);
+        inner.ledger.acknowledge(&ranks);
     }
 }
 
@@ -284,24 +286,26 @@ impl Inner {
 
     /// Whether the program lives on after this step.
     pub(crate) fn step(&mut self, step: Step) -> bool {
-        if self.crashed.is_some() {
+        // After a violation there is nothing more to learn, and it may go round in circles.
+        if self.crashed.is_some() || self.violation.is_some() {
             return false;
         }
         self.trace.push((self.now, step));
         let what = self.take(When::Step(self.steps));
         self.steps += 1;
         match what {
-            Some(crash @ What::Crash { down_ms }) => {
-                let state = state(self.status().as_ref());
-                self.meets(&crash, state);
-                self.crashed = Some(down_ms);
-                false
-            }
             Some(what) => {
                 let state = state(self.status().as_ref());
                 self.meets(&what, state);
-                self.stop_wanted = true;
-                true
+                match what {
+                    What::Crash { down_ms } => self.crashed = Some(down_ms),
+                    What::Away { days } => {
+                        self.wall_jumps(i64::from(days) * SECONDS_A_DAY);
+                        self.crashed = Some(0);
+                    }
+                    _ => self.stop_wanted = true,
+                }
+                self.crashed.is_none()
             }
             None => true,
         }
@@ -362,7 +366,11 @@ impl Inner {
         self.crashed = None;
         self.stop_wanted = false;
         self.stopping = false;
-        self.ledger.forget();
+        let window = self.store.window();
+        self.ledger.forget(window.clone());
+        self.hands = Hands::remembering(window);
+        self.gaps = Gaps::of_new_life(self.store.checkpoint());
+        self.store.reopen();
         self.sleepers.clear();
     }
 
