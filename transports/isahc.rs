@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_io::AsyncRead;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use isahc::config::{Configurable, RedirectPolicy};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use isahc::config::{Configurable, RedirectPolicy, VersionNegotiation};
 use isahc::error::ErrorKind;
 use isahc::{AsyncBody, HttpClient, HttpClientBuilder};
 use tracing::dispatcher::{self, Dispatch};
@@ -42,8 +42,8 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// any, `http` works and `https` fails with [`TransportErrorKind::Tls`] and a source that says what is missing.
 ///
 /// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, but never for loopback. No
-/// redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/2 where the
-/// server offers it.
+/// redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/1.1: curl keeps a
+/// connection that others share, though the request that found it dead is given up.
 ///
 /// # More than a thousand streams
 ///
@@ -55,13 +55,14 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 ///
 /// - A dropped request's socket stays open until its answer begins or its [timeout](TransportRequest::timeout) has
 ///   passed: isahc looks for the drop only when something arrives. The answer goes nowhere, and the connection isn't
-///   used again.
+///   used again. So when all streams give up their polls at once, because the machine slept or its clock was set, they have
+///   twice as many sockets for some minutes.
 /// - A request without a body that meets a kept connection which the server has just closed is sent again, by curl
 ///   itself. One with a body is sent once: [`TransportErrorKind::Interrupted`].
 /// - A header value with other than visible ASCII, and a path with dot segments, with characters beyond ASCII or with small
 ///   letters in its percent-encoding, which curl would change, are refused as [`TransportErrorKind::InvalidRequest`].
 /// - A POST with a body but no `Content-Type` gets an empty one: curl would else call it a form.
-/// - curl takes headers that are cut short for whole ones. An empty answer of success in HTTP/1.1 is therefore
+/// - curl takes headers that are cut short for whole ones. An empty answer of success is therefore
 ///   [`TransportErrorKind::Interrupted`], unless it has a `Content-Length` or is a 204. An answer of another status is
 ///   taken as it came.
 /// - isahc tells of an answer when the first byte of its body is there: where none comes, an answer announced as too
@@ -175,7 +176,8 @@ fn prepare(
         .timeout(timeout)
         .redirect_policy(RedirectPolicy::None)
         .automatic_decompression(false)
-        .expect_continue(false);
+        .expect_continue(false)
+        .version_negotiation(VersionNegotiation::http11());
     if is_loopback(&url) {
         builder = builder.proxy(None);
     }
@@ -215,7 +217,6 @@ fn may_be_cut(answer: &Response<Bytes>) -> bool {
     answer.body().is_empty()
         && answer.status().is_success()
         && answer.status() != StatusCode::NO_CONTENT
-        && answer.version() < Version::HTTP_2
         && !answer.headers().contains_key(CONTENT_LENGTH)
 }
 
