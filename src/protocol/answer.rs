@@ -170,11 +170,16 @@ fn shown(text: &str, token: &AccessToken) -> String {
     quote(&without_queries(&token.scrub(text)))
 }
 
+/// How a question mark may be written, in JSON and in a URL.
+const QUESTION_MARKS: [&str; 4] = ["\\u003f", "\\u003F", "%3f", "%3F"];
+
 /// Takes out what follows a question mark: a server may repeat a realtime URL, whose query gives access.
 fn without_queries(text: &str) -> String {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>');
+    let plain = |text: String, spelling| text.replace(spelling, "?");
+    let text = QUESTION_MARKS.into_iter().fold(text.to_owned(), plain);
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>');
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some((before, query)) = rest.split_once('?') {
         let end = query.find(ends).unwrap_or(query.len());
         shown += before;
@@ -200,6 +205,11 @@ mod tests {
             r#"GET "https:\/\/a.box.net\/s?[query]" to /s?[query] HTTP/1.1"#,
         );
         assert_without_queries("?a=?channel=c", "?[query]");
+        assert_without_queries("?a='x'&channel=c it", "?[query] it");
+        assert_without_queries(
+            r"/s\u003fchannel=c and %3Fchannel%3Dc",
+            "/s?[query] and ?[query]",
+        );
         assert_without_queries("Sure? Yes?", "Sure? Yes?");
     }
 }
