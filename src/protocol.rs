@@ -117,8 +117,8 @@ const REFUSALS_UNTIL_DEGRADED: u32 = 3;
 /// A wake-up every 25 s costs an idle stream nothing that can be measured.
 pub const TICK: Duration = Duration::from_secs(25);
 
-/// Clocks that are so far apart, or a tick that is so late, mean that the machine has slept. Less than that no
-/// connection dies of; a busy executor and a clock that is being set right stay below it.
+/// Clocks that went so far apart mean that the machine has slept. Less than that no connection dies of, and a clock that
+/// is being set right stays below it.
 const SLEPT: Duration = Duration::from_secs(10);
 
 /// Half of a token's life: one that is rejected in its first half was never any good.
@@ -161,7 +161,7 @@ pub enum Input {
     WaitFailed(TransportError),
     /// Time has passed. Say so every [`TICK`] while an output is being carried out, then call [`LongPoll::poll_output`]:
     /// where it gives anything but [`Output::Idle`], what was being carried out is to be dropped for it. So a machine that
-    /// has slept drops the connections that died meanwhile, instead of waiting for them.
+    /// has slept drops a request that died meanwhile, instead of waiting for it.
     Tick,
     /// The consumer has handled what [`Output::Deliver`] gave it.
     BatchHandled,
@@ -209,7 +209,7 @@ pub struct LongPoll {
     /// The token that Box rejected, and how, until there is a newer one.
     rejected: Option<(AccessToken, Error)>,
     /// The token that a refresh gave, and when, until Box has taken it once.
-    renewed: Option<(AccessToken, Instant)>,
+    renewed: Option<(AccessToken, Moment)>,
     /// When Box last had nothing after the position.
     caught_up_at: Option<SystemTime>,
 }
@@ -456,7 +456,7 @@ impl LongPoll {
                 self.stop(error.without_newer_token(None));
             }
             (Ok(token), Some(_)) => {
-                self.renewed = Some((token.clone(), now.monotonic));
+                self.renewed = Some((token.clone(), now));
                 self.enter(Phase::send(Some(token)));
             }
             (Err(why), rejected) if why.is_transient() => {
@@ -577,7 +577,10 @@ impl LongPoll {
     /// Whether a refresh gave this token, too lately for it to have run out.
     fn is_fresh(&self, token: &AccessToken, now: Moment) -> bool {
         self.renewed.as_ref().is_some_and(|(renewed, at)| {
-            renewed == token && now.monotonic.saturating_duration_since(*at) < FRESH
+            let awake = now.monotonic.saturating_duration_since(at.monotonic);
+            // Tokens also run out while the machine sleeps.
+            let passed = now.wall.duration_since(at.wall);
+            renewed == token && awake < FRESH && passed.is_ok_and(|passed| passed < FRESH)
         })
     }
 

@@ -2,54 +2,44 @@
 
 use super::drain::Drain;
 use super::state::{Asked, Because, Due, Phase};
-use super::{Input, LongPoll, SLEPT, TICK};
-use crate::transport::{Moment, TransportError, TransportErrorKind};
+use super::{LongPoll, SLEPT};
+use crate::transport::Moment;
 
-/// What two looks at the clocks tell.
-enum Passed {
-    Awake,
-    /// The process got no time: it was stopped, it slept where the monotonic clock counts that, or its consumer did not ask.
-    Late,
-    /// The machine slept, or somebody set its clock.
-    Slept,
-}
-
-impl Passed {
-    fn between(since: Moment, now: Moment) -> Self {
-        let awake = now.monotonic.saturating_duration_since(since.monotonic);
-        let apart = match now.wall.duration_since(since.wall) {
+impl Moment {
+    /// Whether the wall clock went another way than the monotonic one, which stands still while the machine sleeps.
+    fn has_slept_since(self, since: Moment) -> bool {
+        let awake = self.monotonic.saturating_duration_since(since.monotonic);
+        let apart = match self.wall.duration_since(since.wall) {
             Ok(passed) => passed.abs_diff(awake),
             Err(back) => back.duration().saturating_add(awake),
         };
-        if apart > SLEPT {
-            Self::Slept
-        } else if awake > TICK + SLEPT {
-            Self::Late
-        } else {
-            Self::Awake
-        }
+        apart > SLEPT
     }
 }
 
 impl LongPoll {
     /// Drops what a sleep has cut off: a poll gives way to a fetch and a new list of servers, a call is made again, and the
-    /// pause after a failure ends. A call that is merely late goes on, else it might never end for a consumer that
-    /// seldom asks.
+    /// pause after a failure ends.
     pub(super) fn tick(&mut self, since: Moment, now: Moment) {
-        match (Passed::between(since, now), &mut self.phase) {
-            (Passed::Late | Passed::Slept, Phase::AwaitAnswer(Asked::Signal { .. })) => {
-                self.rotation.discard();
+        if !now.has_slept_since(since) {
+            return;
+        }
+        match &mut self.phase {
+            Phase::AwaitAnswer(Asked::Page(_)) => {
+                self.drain.then = None;
+                self.enter(Phase::Due(Due::now(now)));
+            }
+            Phase::AwaitAnswer(asked) => {
+                if let Asked::Signal { .. } = asked {
+                    self.rotation.discard();
+                }
                 self.fetch(Drain::default(), Due::now(now));
             }
-            (Passed::Slept, Phase::AwaitAnswer(_)) => {
-                let cut_off = TransportError::with_source(
-                    TransportErrorKind::Interrupted,
-                    "the machine has slept meanwhile",
-                );
-                self.handle_input(Input::Answer(Err(cut_off)), now);
-            }
-            (Passed::Slept, Phase::Due(due)) if due.because.may_have_passed() => {
-                *due = Due::at(now.monotonic, due.because.clone(), now);
+            Phase::Due(due) => {
+                if due.because.may_have_passed() {
+                    due.at = now.monotonic;
+                }
+                due.at_wall = now.wall_at(due.at);
             }
             _ => {}
         }

@@ -121,7 +121,10 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Deliver(batch) => return Poll::Ready(Step::Deliver(batch)),
             Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
-            Output::Idle if self.in_flight.is_some() => return Poll::Ready(Step::Begun),
+            Output::Idle if self.in_flight.is_some() => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Output::Idle => return Poll::Ready(Step::Idle),
         };
         self.let_go();

@@ -1,7 +1,7 @@
 //! A conversation with the engine: what it must ask, and what it is told. Time passes only where the engine waits.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
@@ -289,6 +289,15 @@ impl Script {
         let at = self.engine.position().map(ToString::to_string);
         assert_eq!(at.as_deref(), Some(position));
         self
+    }
+
+    /// Until when the engine says that it waits after a failure.
+    #[track_caller]
+    pub(crate) fn until(&mut self) -> SystemTime {
+        match self.status() {
+            Status::Retrying { until, .. } => until,
+            status => panic!("it does not wait: {status}"),
+        }
     }
 
     /// What the engine is doing while it waits.

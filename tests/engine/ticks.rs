@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::ErrorKind;
 use box_longpoll::protocol::TICK;
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{ErrorKind, Status};
 
 use crate::script::{Script, failed, page, server_list, signal, status, status_with};
 
@@ -43,18 +43,6 @@ fn a_sleep_too_short_to_cut_anything_off_is_let_pass() {
 }
 
 #[test]
-fn a_poll_whose_tick_is_late_is_not_waited_for() {
-    let mut script = Script::listening(1);
-    script.tick_now();
-    script
-        .tick_after(TICK + Duration::from_secs(9))
-        .expect_idle();
-    script
-        .tick_after(TICK + Duration::from_secs(11))
-        .expect_fetch("100");
-}
-
-#[test]
 fn a_clock_that_is_set_costs_one_look() {
     for set in [Script::sleep, Script::set_clock_back] {
         let mut script = Script::listening(1);
@@ -73,20 +61,40 @@ fn a_clock_that_is_set_costs_one_look() {
 fn a_call_that_a_sleep_has_cut_off_is_made_again_from_the_same_position() {
     let mut script = Script::start("100");
     script.expect_fetch("100").sleep(HOUR).tick_after(TICK);
-    let Status::Retrying { because, .. } = script.status() else {
-        panic!("it retries");
-    };
-    assert_eq!(because.kind(), ErrorKind::Transport);
-    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").assert_waited(0.0, 0.0);
+    script.reply(page("100", &[]));
     script.expect_list().sleep(HOUR).tick_after(TICK);
-    script.expect_fetch("100");
+    script.expect_fetch("100").assert_waited(0.0, 0.0);
 }
 
 #[test]
-fn a_call_whose_tick_is_late_goes_on() {
-    let mut script = Script::start("100");
+fn what_a_consumer_did_not_ask_about_for_long_goes_on() {
+    let mut script = Script::listening(1);
+    script.tick_after(HOUR).expect_idle();
+    script.reply(signal("new_change"));
     script.expect_fetch("100").tick_after(HOUR).expect_idle();
     script.reply(page("200", &["a"])).expect_batch(&["a"]);
+}
+
+#[test]
+fn a_pause_that_a_failed_poll_left_ends_with_a_sleep_in_the_fetch_before_it() {
+    let mut script = Script::listening(1);
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").sleep(HOUR).tick_after(TICK);
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().assert_waited(0.0, 0.0);
+}
+
+#[test]
+fn a_token_that_was_renewed_before_a_sleep_may_have_run_out() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("100").sleep(HOUR).tick_after(TICK);
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-3");
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
 }
 
 #[test]
@@ -105,7 +113,9 @@ fn a_server_that_asked_to_be_left_alone_is_whatever_the_clock_says() {
     let mut script = Script::start("100");
     let busy = status_with(503, &[("retry-after", "40")], "");
     script.expect_fetch("100").reply(busy);
+    let before = script.until();
     script.sleep(HOUR).tick_now();
+    assert_eq!(script.until(), before + HOUR, "it shows when");
     script.expect_fetch("100").assert_waited(40.0, 41.0);
 }
 
