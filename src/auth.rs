@@ -76,6 +76,8 @@ impl fmt::Debug for AccessToken {
 ///
 /// [`AccessToken`] is a fixed one, [`token_fn`] makes one of a closure.
 ///
+/// A call is waited for without a limit, by all streams that need a token: give it a timeout of its own.
+///
 /// # Cancellation
 ///
 /// A call ends when all who wait for it are dropped; the next who needs a token calls anew.

@@ -1,9 +1,11 @@
 //! What is tried again, and what stops the stream.
 
-use box_longpoll::ErrorKind;
-use box_longpoll::transport::TransportErrorKind;
+use std::time::Duration;
 
-use crate::script::{Script, failed, page, status, status_with};
+use box_longpoll::transport::TransportErrorKind;
+use box_longpoll::{ErrorKind, LongPollClient, RetryPolicy};
+
+use crate::script::{Script, failed, page, server_list, status, status_with};
 
 #[test]
 fn pauses_after_failures_grow_to_a_minute() {
@@ -55,4 +57,26 @@ fn a_400_for_the_servers_is_no_verdict_on_the_position() {
     script.expect_list().reply(status(400));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list();
+}
+
+#[test]
+fn pauses_grow_no_longer_than_the_policy_has_it() {
+    let policy = RetryPolicy::default().longest(Duration::from_secs(2));
+    let mut script = Script::with(LongPollClient::builder().retry(policy), "100");
+    for _ in 0..50 {
+        script.expect_fetch("100").assert_waited(0.0, 2.0);
+        script.reply(status(500));
+    }
+}
+
+#[test]
+fn without_servers_events_are_fetched_at_the_policys_interval() {
+    let policy = RetryPolicy::default().degraded_interval(Duration::from_secs(300));
+    let mut script = Script::with(LongPollClient::builder().retry(policy), "100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    for _ in 0..5 {
+        script.expect_list().reply(server_list(0));
+        script.expect_fetch("100").assert_waited(300.0, 600.0);
+        script.reply(page("100", &[]));
+    }
 }

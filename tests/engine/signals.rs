@@ -77,3 +77,13 @@ fn a_server_that_sends_an_unknown_signal_is_asked_again() {
     script.expect_listen("100");
     assert_eq!(script.host(), host);
 }
+
+#[test]
+fn an_event_without_an_id_on_a_page_that_moved_is_what_the_signal_told_of() {
+    let mut script = Script::listening(1);
+    script.reply(signal("new_change"));
+    script.expect_fetch("100").reply(page("200", &["-"]));
+    script.expect_batch(&["-"]);
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_listen("200").assert_waited(0.0, 0.0);
+}
