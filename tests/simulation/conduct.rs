@@ -27,6 +27,8 @@ pub(crate) struct Conduct {
     refreshed_tokens: HashSet<String>,
     no_newer_token: bool,
     must_stop: Option<ErrorKind>,
+    /// What else it had to stop with when a batch was dropped: either will do.
+    was_to_stop: Option<ErrorKind>,
     unreadable_alone: bool,
     last_rejected: Option<String>,
     lists: u32,
@@ -315,7 +317,7 @@ impl Conduct {
         });
         if asked.endpoint == Endpoint::Realtime {
             self.give_up(asked);
-        } else {
+        } else if !self.may_know_of_a_sleep(now) {
             self.call_not_before = now + SHORTEST_PAUSE;
         }
     }
@@ -359,7 +361,8 @@ impl Conduct {
 
     /// A batch was dropped without an acknowledgement.
     pub(crate) fn dropped_a_batch(&mut self) {
-        self.must_stop = Some(ErrorKind::Unacknowledged);
+        let otherwise = self.must_stop.replace(ErrorKind::Unacknowledged);
+        self.was_to_stop = self.was_to_stop.or(otherwise);
     }
 
     pub(crate) fn must_stop(&self) -> Option<ErrorKind> {
@@ -395,7 +398,7 @@ impl Conduct {
         let rightly = match kind {
             ErrorKind::Unauthorized => self.no_newer_token || twice_rejected,
             ErrorKind::PageUndecodable => self.unreadable_alone,
-            kind => self.must_stop == Some(kind),
+            kind => [self.must_stop, self.was_to_stop].contains(&Some(kind)),
         };
         if rightly {
             Ok(())

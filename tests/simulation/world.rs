@@ -362,6 +362,7 @@ impl Inner {
     }
 
     pub(crate) fn program_ended(&mut self) {
+        self.settle_page();
         self.handle = None;
         self.crashed = None;
         self.stop_wanted = false;
