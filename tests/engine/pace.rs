@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{LongPollClient, Pace};
+use box_longpoll::{LongPollClient, Pace, RetryPolicy};
 
 use crate::script::{Script, failed, page, server_list, signal, status};
 
@@ -166,4 +166,17 @@ fn the_pace_is_the_callers_to_set() {
         assert_eq!(script.waited(), Duration::ZERO);
         script.reply(page(&(n + 1).to_string(), &[]));
     }
+}
+
+#[test]
+fn the_pause_after_a_failed_poll_outlasts_a_fetch_that_the_pace_makes_wait() {
+    let retry = RetryPolicy::default().first(Duration::from_secs(10));
+    let pace = Pace::default().burst(1);
+    let mut script = Script::listening_with(LongPollClient::builder().retry(retry).pace(pace), 1);
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_fetch("200").assert_waited(9.0, 30.0);
 }
