@@ -25,10 +25,6 @@ impl LongPoll {
             return;
         }
         match &mut self.phase {
-            Phase::AwaitAnswer(Asked::Page(_)) => {
-                self.drain.then = None;
-                self.enter(Phase::Due(Due::now(now)));
-            }
             Phase::AwaitAnswer(asked) => {
                 if let Asked::Signal { .. } = asked {
                     self.rotation.discard();

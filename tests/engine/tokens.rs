@@ -36,6 +36,22 @@ fn a_renewed_token_that_ran_out_in_an_outage_is_renewed_again() {
 }
 
 #[test]
+fn a_renewed_token_that_is_rejected_within_half_an_hour_was_never_any_good() {
+    let rejected_after = |minutes: u64| {
+        let mut script = Script::start("100");
+        script.expect_fetch("100").reply(status(401));
+        script.expect_refresh().give_newer_token("token-2");
+        script
+            .expect_fetch("100")
+            .pass(Duration::from_secs(minutes * 60));
+        script.reply(status(401));
+        script
+    };
+    rejected_after(29).expect_stop(ErrorKind::Unauthorized);
+    rejected_after(31).expect_refresh();
+}
+
+#[test]
 fn a_token_that_is_no_newer_stops_the_stream() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
