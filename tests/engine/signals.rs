@@ -9,6 +9,8 @@ fn a_signal_counts_whatever_its_status() {
         script.reply(status_with(code, &[], r#"{"message":"new_change"}"#));
         script.expect_fetch("100").reply(page("200", &["a"]));
         script.expect_batch(&["a"]);
+        script.expect_fetch("200").reply(page("200", &[]));
+        script.expect_listen("200").assert_waited(0.0, 0.0);
     }
 }
 
