@@ -113,8 +113,8 @@ use crate::transport::{Moment, TransportError, TransportErrorKind, TransportRequ
 /// After so many refusals in a row by the realtime servers a quick retry is no help.
 const REFUSALS_UNTIL_DEGRADED: u32 = 3;
 
-/// How often to say [`Input::Tick`] while something is awaited: a machine that wakes from sleep is noticed within this.
-/// A wake-up every 25 s costs an idle stream nothing that can be measured.
+/// How often to say [`Input::Tick`] while something is awaited, 25 s: a machine that wakes from sleep is noticed within this,
+/// and an idle stream is not woken more often.
 pub const TICK: Duration = Duration::from_secs(25);
 
 /// Clocks that went so far apart mean that the machine has slept. Less than that no connection dies of, and a clock that
@@ -157,7 +157,7 @@ pub enum Input {
     Token(Result<AccessToken, TokenError>),
     /// The server's answer to [`Output::Send`], or why there is none.
     Answer(Answer),
-    /// Time can't be waited for, for an [`Output::WaitUntil`] or a [`Input::Tick`]. The engine stops.
+    /// Time can't be waited for, for an [`Output::WaitUntil`] or an [`Input::Tick`]. The engine stops.
     WaitFailed(TransportError),
     /// Time has passed. Say so every [`TICK`] while an output is being carried out, then call [`LongPoll::poll_output`]:
     /// where it gives anything but [`Output::Idle`], what was being carried out is to be dropped for it. So a machine that
