@@ -73,6 +73,9 @@ fn pieces() -> Vec<String> {
     pieces
 }
 
+/// Beyond the caps of a signal and of a list, and no strain on the test, however often a piece of a piece is repeated.
+const LONGEST_REPETITION: usize = 512 * 1024;
+
 /// The text after the change.
 pub(crate) fn changed(mut text: Vec<u8>, change: &Change) -> Vec<u8> {
     if text.is_empty() {
@@ -90,8 +93,10 @@ pub(crate) fn changed(mut text: Vec<u8>, change: &Change) -> Vec<u8> {
         }
         Change::Repeat(a, b, times) => {
             let (a, b) = (a.index(text.len()), b.index(text.len()));
-            let piece = text[a.min(b)..a.max(b)].repeat(*times);
-            text.splice(a.min(b)..a.max(b), piece);
+            let piece = &text[a.min(b)..a.max(b)];
+            let fitting = LONGEST_REPETITION / piece.len().max(1);
+            let pieces = piece.repeat(fitting.min(*times).max(1));
+            text.splice(a.min(b)..a.max(b), pieces);
         }
         Change::Cut(at) => text.truncate(at.index(text.len())),
     }

@@ -66,6 +66,13 @@ fn what_becomes_of_a_seed_by_a_few_changes_holds() {
 }
 
 #[test]
+fn what_is_larger_than_any_cap_but_a_pages_holds() {
+    for (name, _) in properties::ALL {
+        properties::check(name, "large ".repeat(50_000).as_bytes());
+    }
+}
+
+#[test]
 fn noise_holds() {
     assert_all_hold(256, |_| vec(any::<u8>(), 0..2_000));
 }
