@@ -15,6 +15,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod user;
+mod walk;
 
 use std::fmt;
 use std::ops::Range;
@@ -22,7 +23,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-use self::read::{Part, Read, as_str, record};
+use self::read::{Read, record};
+use self::walk::{Walk, as_str};
 
 pub use self::event_type::EventType;
 pub use self::item::{
@@ -84,14 +86,19 @@ enum Id {
 
 impl Event {
     /// An event from its JSON text: one valid value, in UTF-8, without white space around it.
-    pub(crate) fn from_raw(raw: Bytes) -> Self {
+    pub(crate) fn from_raw(raw: &Bytes) -> Self {
+        Self::on_page(raw, as_str(raw))
+    }
+
+    /// An event from its JSON text on a page.
+    pub(crate) fn on_page(page: &Bytes, text: &str) -> Self {
+        let raw = page.slice_ref(text.as_bytes());
         let (mut id, mut kind, mut created_at) = (Id::Missing, None, None);
-        let event = Part::whole(&raw);
-        event.members(|name, value| match name.as_ref() {
-            "event_id" => id = Id::read(event, value),
+        Walk::over(&raw, text).members(|name, value| match name {
+            "event_id" => id = Id::read(value),
             "event_type" => kind = EventType::read(value),
             "created_at" => created_at = OffsetDateTime::read(value),
-            _ => {}
+            _ => value.skip(),
         });
         Self {
             raw,
@@ -177,7 +184,7 @@ impl Event {
     /// All that the accessors above read, but for what costs nothing anyway, in one pass over the text.
     #[must_use]
     pub fn details(&self) -> EventDetails {
-        EventDetails::read(Part::whole(&self.raw)).unwrap_or_default()
+        EventDetails::read(&mut self.walk()).unwrap_or_default()
     }
 
     /// Any field by its name in Box's JSON, for what has no accessor; a `null` is a field like any other.
@@ -191,7 +198,7 @@ impl Event {
     /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {
-        Part::whole(&self.raw).member(name).map(RawJson::new)
+        self.walk().member(name).map(|mut value| value.raw())
     }
 
     /// The event's JSON text, byte for byte as Box sent it.
@@ -211,26 +218,27 @@ impl Event {
     }
 
     fn read<T: Read>(&self, name: &str) -> Option<T> {
-        Part::whole(&self.raw).member(name).and_then(T::read)
+        let mut value = self.walk().member(name)?;
+        T::read(&mut value)
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk::over(&self.raw, self.raw())
     }
 }
 
 impl Id {
-    fn read(event: Part<'_>, value: Part<'_>) -> Self {
-        let json = value.json();
-        let text = match json.as_bytes() {
-            [b'"', .., b'"'] => &json[1..json.len() - 1],
-            [b'-' | b'0'..=b'9', ..] => json,
-            _ => "",
-        };
-        if text.is_empty() {
-            Self::Missing
-        } else if text.contains('\\') {
-            // Half a surrogate pair is no text. To replace it could make two ids one, and lose an event as a repeat.
-            serde_json::from_str(json).map_or(Self::Missing, Self::Decoded)
-        } else {
-            let start = text.as_ptr().addr() - event.json().as_ptr().addr();
-            Self::At(start..start + text.len())
+    fn read(value: &mut Walk<'_>) -> Self {
+        let start = value.at();
+        let json = value.value();
+        match json.as_bytes() {
+            [b'"', id @ .., b'"'] if id.contains(&b'\\') => {
+                // Half a surrogate pair is no text. To replace it could make two ids one, and lose an event as a repeat.
+                serde_json::from_str(json).map_or(Self::Missing, Self::Decoded)
+            }
+            [b'"', id @ .., b'"'] if !id.is_empty() => Self::At(start + 1..start + 1 + id.len()),
+            [b'-' | b'0'..=b'9', ..] => Self::At(start..start + json.len()),
+            _ => Self::Missing,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::read::{Part, Read, as_str};
+use super::read::Read;
+use super::walk::{Walk, as_str};
 
 /// A JSON value as Box sent it, for what has no fixed shape.
 ///
@@ -16,10 +17,8 @@ pub struct RawJson {
 }
 
 impl RawJson {
-    pub(super) fn new(part: Part<'_>) -> Self {
-        Self {
-            text: part.to_bytes(),
-        }
+    pub(super) fn new(text: Bytes) -> Self {
+        Self { text }
     }
 
     /// The JSON text.
@@ -32,7 +31,8 @@ impl RawJson {
     /// occurs more than once, the last one counts.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {
-        Part::whole(&self.text).member(name).map(Self::new)
+        let value = Walk::over(&self.text, self.as_str()).member(name);
+        value.map(|mut value| value.raw())
     }
 
     /// Decodes the value into a type of the caller's choice.
@@ -46,8 +46,9 @@ impl RawJson {
 }
 
 impl Read for RawJson {
-    fn read(part: Part<'_>) -> Option<Self> {
-        (!part.is_null()).then(|| Self::new(part))
+    fn read(value: &mut Walk<'_>) -> Option<Self> {
+        let json = value.raw();
+        (json.text != "null").then_some(json)
     }
 }
 

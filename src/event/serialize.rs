@@ -25,7 +25,7 @@ impl Event {
 
     fn from_text<E: Error>(text: &str) -> Result<Self, E> {
         let json: &RawValue = serde_json::from_str(text).map_err(E::custom)?;
-        Ok(Self::from_raw(Bytes::copy_from_slice(
+        Ok(Self::from_raw(&Bytes::copy_from_slice(
             json.get().as_bytes(),
         )))
     }
@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for EventVisitor {
             Some(Value::String(text)) => Event::from_text(text),
             Some(_) => Err(Error::custom(format_args!("{TEXT} is not a string"))),
             None => serde_json::to_vec(&members)
-                .map(|json| Event::from_raw(json.into()))
+                .map(|json| Event::from_raw(&json.into()))
                 .map_err(Error::custom),
         }
     }

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
-use super::read::{Part, Read, Record};
+use super::read::{Read, Record, record};
+use super::walk::Walk;
 use super::{AppItem, File, Folder, Item, RawJson, User, WebLink};
 
 /// What an event happened to.
@@ -86,43 +87,72 @@ impl Source {
 }
 
 impl Read for Source {
-    fn read(part: Part<'_>) -> Option<Self> {
-        let json = RawJson::read(part)?;
-        // What it is may stand behind what depends on it.
-        let mut members = Vec::new();
-        part.members(|name, value| members.push((name, value)));
-        let member = |wanted| last(&members, wanted);
-        let item_type = member("type").and_then(Part::string);
-        Some(match item_type.as_deref() {
-            Some("user") => Self::User(filled(&members)),
-            Some("file") => Self::File(Box::new(filled(&members))),
-            Some("folder") => Self::Folder(Box::new(filled(&members))),
-            Some("web_link") => Self::WebLink(Box::new(filled(&members))),
-            Some("app_item") => Self::AppItem(Box::new(filled(&members))),
-            _ if member("item_type").or(member("item_id")).is_some() => {
-                Self::Item(Box::new(filled(&members)))
+    fn read(value: &mut Walk<'_>) -> Option<Self> {
+        let start = *value;
+        // What it is stands first, as a rule, and all is read in one go then.
+        let first = start.first_member("type");
+        let mut item_type = first.and_then(|mut item_type| item_type.string());
+        loop {
+            *value = start;
+            let mut seen = Seen::default();
+            let source = match item_type.as_deref() {
+                Some("user") => Self::User(seen.record(value)),
+                Some("file") => Self::File(Box::new(seen.record(value))),
+                Some("folder") => Self::Folder(Box::new(seen.record(value))),
+                Some("web_link") => Self::WebLink(Box::new(seen.record(value))),
+                Some("app_item") => Self::AppItem(Box::new(seen.record(value))),
+                _ => match seen.record(value) {
+                    item if seen.is_item => Self::Item(Box::new(item)),
+                    _ => Self::Other(OtherSource::read(start, item_type.as_deref())?),
+                },
+            };
+            if seen.item_type == item_type {
+                return Some(source);
             }
-            _ => Self::Other(OtherSource {
-                id: member("id").and_then(String::read),
-                name: member("name").and_then(String::read),
-                item_type: item_type.map(Cow::into_owned),
-                json,
-            }),
+            item_type = seen.item_type;
+        }
+    }
+}
+
+/// What tells the shapes from each other.
+#[derive(Default)]
+struct Seen<'a> {
+    item_type: Option<Cow<'a, str>>,
+    is_item: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// Goes past a source, and reads it as one of the shapes.
+    fn record<T: Record>(&mut self, source: &mut Walk<'a>) -> T {
+        let mut record = T::default();
+        source.members(|name, value| {
+            match name {
+                "type" => self.item_type = { *value }.string(),
+                "item_type" | "item_id" => self.is_item = true,
+                _ => {}
+            }
+            record.set(name, value);
+        });
+        record
+    }
+}
+
+impl OtherSource {
+    fn read(source: Walk<'_>, item_type: Option<&str>) -> Option<Self> {
+        let json = RawJson::read(&mut { source })?;
+        let named = Named::read(&mut { source }).unwrap_or_default();
+        Some(Self {
+            item_type: item_type.map(str::to_owned),
+            id: named.id,
+            name: named.name,
+            json,
         })
     }
 }
 
-type Members<'a> = [(Cow<'a, str>, Part<'a>)];
-
-fn last<'a>(members: &Members<'a>, wanted: &str) -> Option<Part<'a>> {
-    let found = members.iter().rfind(|(name, _)| name == wanted);
-    found.map(|(_, value)| *value)
-}
-
-fn filled<T: Record>(members: &Members<'_>) -> T {
-    let mut record = T::default();
-    for (name, value) in members {
-        record.set(name, *value);
+record! {
+    struct Named {
+        "id" => pub id: Option<String>,
+        "name" => pub name: Option<String>,
     }
-    record
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn event(json: &str) -> Event {
-    Event::from_raw(Bytes::copy_from_slice(json.as_bytes()))
+    Event::from_raw(&Bytes::copy_from_slice(json.as_bytes()))
 }
 
 /// An object whose `extra` holds lists nested `levels` deep.
@@ -31,7 +31,7 @@ fn the_text_is_kept_byte_for_byte() {
 #[test]
 fn an_event_shares_the_memory_of_its_page() {
     let page = Bytes::from_static(br#"[{"event_id":"e1","additional_details":{"a":1}}]"#);
-    let event = Event::from_raw(page.slice(1..page.len() - 1));
+    let event = Event::from_raw(&page.slice(1..page.len() - 1));
     assert_eq!(event.raw().as_ptr(), page[1..].as_ptr());
     assert!(page.as_ptr_range().contains(&event.id().unwrap().as_ptr()));
     let details = event.additional_details().unwrap();
@@ -41,7 +41,7 @@ fn an_event_shares_the_memory_of_its_page() {
 #[test]
 fn an_owned_event_does_not_share_the_memory_of_its_page() {
     let page = Bytes::from_static(br#"[{"event_id":"e1","event_type":"LOGIN"}]"#);
-    let event = Event::from_raw(page.slice(1..page.len() - 1));
+    let event = Event::from_raw(&page.slice(1..page.len() - 1));
     let owned = event.clone().into_owned();
     assert_eq!(owned, event);
     assert_eq!(owned.id(), Some("e1"));

@@ -59,7 +59,7 @@ impl Page {
         Ok(Self {
             events: entries
                 .into_iter()
-                .map(|raw| Event::from_raw(body.slice_ref(raw.get().as_bytes())))
+                .map(|raw| Event::on_page(body, raw.get()))
                 .collect(),
             next_position: wire.next_stream_position.and_then(next_position),
         })

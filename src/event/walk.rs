@@ -1,0 +1,259 @@
+//! Walking over JSON text that was found to be valid when it came: all that is left to find out is where things end.
+//!
+//! Values that nobody asks for are skipped without recursion, however deep they are nested. Over text that is not valid
+//! the walk comes to an end as well, with less.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use super::raw_json::RawJson;
+
+/// The text of a buffer that holds JSON, which was checked to be UTF-8 when it was parsed the first time.
+pub(super) fn as_str(buffer: &[u8]) -> &str {
+    std::str::from_utf8(buffer).unwrap_or_default()
+}
+
+/// A place in JSON text.
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'a> {
+    buffer: &'a Bytes,
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// At the beginning of the value that fills `buffer`, whose text is `text`.
+    pub(super) fn over(buffer: &'a Bytes, text: &'a str) -> Self {
+        Self {
+            buffer,
+            text,
+            at: 0,
+        }
+    }
+
+    /// The first byte of the value here; 0 where the text is over.
+    pub(super) fn peek(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Goes through the members of an object. `each` gets a member's name and has to go past its value. A value that is
+    /// no object is skipped: `None`.
+    pub(super) fn members(&mut self, mut each: impl FnMut(&str, &mut Self)) -> Option<()> {
+        if self.peek() != b'{' {
+            self.skip();
+            return None;
+        }
+        self.at += 1;
+        while let Some(name) = self.member_name() {
+            each(&name, self);
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// Goes to the next member's value, and gives its name. `None` at the object's end.
+    fn member_name(&mut self) -> Option<Cow<'a, str>> {
+        if self.next_token() == b',' {
+            self.at += 1;
+            self.next_token();
+        }
+        if self.peek() != b'"' {
+            return None;
+        }
+        let name = self.string().unwrap_or_default();
+        if self.next_token() == b':' {
+            self.at += 1;
+        }
+        self.next_token();
+        Some(name)
+    }
+
+    /// Goes through the items of an array. `each` has to go past its item. A value that is no array is skipped: `None`.
+    pub(super) fn items(&mut self, mut each: impl FnMut(&mut Self)) -> Option<()> {
+        if self.peek() != b'[' {
+            self.skip();
+            return None;
+        }
+        self.at += 1;
+        loop {
+            match self.next_token() {
+                b']' | 0 => break,
+                b',' => self.at += 1,
+                _ => each(self),
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// Goes to the member of that name, if the value here is an object that has it. Of several, the last one counts.
+    pub(super) fn member(mut self, wanted: &str) -> Option<Self> {
+        let mut found = None;
+        self.members(|name, value| {
+            if name == wanted {
+                found = Some(*value);
+            }
+            value.skip();
+        });
+        found
+    }
+
+    /// Goes to the first member, if the value here is an object that begins with that name.
+    pub(super) fn first_member(mut self, wanted: &str) -> Option<Self> {
+        if self.peek() != b'{' {
+            return None;
+        }
+        self.at += 1;
+        (self.member_name()? == wanted).then_some(self)
+    }
+
+    /// Goes past a value.
+    pub(super) fn skip(&mut self) {
+        match self.peek() {
+            b'"' => {
+                self.skip_string();
+            }
+            b'{' | b'[' => self.skip_nested(),
+            _ => self.skip_word(),
+        }
+    }
+
+    /// Goes past a value, and gives its text.
+    pub(super) fn value(&mut self) -> &'a str {
+        let start = self.at;
+        self.skip();
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Goes past a value, and gives it as it stands, in the buffer's memory.
+    pub(super) fn raw(&mut self) -> RawJson {
+        let text = self.value();
+        RawJson::new(self.buffer.slice_ref(text.as_bytes()))
+    }
+
+    /// Goes past a string, and gives its text. Goes past any other value too: `None`.
+    pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
+        if self.peek() != b'"' {
+            self.skip();
+            return None;
+        }
+        let start = self.at;
+        let escaped = self.skip_string();
+        let quoted = self.text.get(start..self.at)?;
+        if escaped {
+            let Unescaped(text) = serde_json::from_str(quoted).ok()?;
+            Some(text)
+        } else {
+            Some(Cow::Borrowed(quoted.strip_prefix('"')?.strip_suffix('"')?))
+        }
+    }
+
+    /// How far from the beginning this is, in bytes.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Goes past white space, and gives what comes then.
+    fn next_token(&mut self) -> u8 {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+        self.peek()
+    }
+
+    /// Returns whether there are escapes in it.
+    fn skip_string(&mut self) -> bool {
+        let text = self.text.as_bytes();
+        let mut escaped = false;
+        self.at += 1;
+        while let Some(found) = quote_or_backslash(text, self.at) {
+            self.at = found + 1;
+            if text[found] == b'"' {
+                return escaped;
+            }
+            escaped = true;
+            self.at += 1;
+        }
+        self.at = text.len();
+        escaped
+    }
+
+    fn skip_nested(&mut self) {
+        let mut levels = 0;
+        loop {
+            match self.peek() {
+                b'"' => {
+                    self.skip_string();
+                    continue;
+                }
+                b'{' | b'[' => levels += 1,
+                b'}' | b']' => levels -= 1,
+                0 => return,
+                _ => {}
+            }
+            self.at += 1;
+            if levels == 0 {
+                return;
+            }
+        }
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn skip_word(&mut self) {
+        self.at += 1;
+        while !matches!(
+            self.peek(),
+            b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | 0
+        ) {
+            self.at += 1;
+        }
+    }
+}
+
+/// Where the first of the two is, from there on. Strings are short: eight bytes at a time in a register beat a call.
+#[inline]
+fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let mut at = from;
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*eight);
+        let found = zero_byte(word ^ (ONES * u64::from(b'"')))
+            | zero_byte(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = text.get(at..)?;
+    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(at + found)
+}
+
+/// A string, in which an escaped half of a surrogate pair, which no Rust string can hold, is replaced by U+FFFD.
+struct Unescaped<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Unescaped<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Asked for bytes, serde_json lets such halves through; asked for a string, it fails.
+        deserializer.deserialize_bytes(OfBytes)
+    }
+}
+
+struct OfBytes;
+
+impl<'de> Visitor<'de> for OfBytes {
+    type Value = Unescaped<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Unescaped<'de>, E> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        Ok(Unescaped(Cow::Owned(text)))
+    }
+}
