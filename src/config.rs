@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::auth::TokenSource;
 use crate::client::LongPollClient;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::{Pace, RealtimeHosts, RetryPolicy};
+use crate::protocol::{MAX_WINDOW, Pace, RealtimeHosts, RetryPolicy};
 use crate::transport::HttpTransport;
 
 /// Box's own largest page.
@@ -221,8 +221,8 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// How many of the latest events are remembered to suppress repeats, 16 bytes each and more. Default, and least:
-    /// 2,500. A checkpoint carries 100,000 of them at most.
+    /// How many of the latest events are remembered to suppress repeats, 19 bytes each. Default, and least: 2,500; at most
+    /// 65,535. A checkpoint carries them too.
     pub fn dedupe_window(mut self, events: usize) -> Self {
         self.config.dedupe_window = events;
         self
@@ -264,8 +264,8 @@ impl LongPollClientBuilder {
             "the page limit must be 1 to 500",
         )?;
         require(
-            config.dedupe_window >= MIN_DEDUPE_WINDOW,
-            "the dedupe window must hold at least 2,500 events",
+            (MIN_DEDUPE_WINDOW..=MAX_WINDOW).contains(&config.dedupe_window),
+            "the dedupe window must hold 2,500 to 65,535 events",
         )?;
         require(
             config.max_unacknowledged >= 1,
@@ -405,6 +405,7 @@ mod tests {
         assert_refused(builder().page_limit(0));
         assert_refused(builder().page_limit(501));
         assert_refused(builder().dedupe_window(2_499));
+        assert_refused(builder().dedupe_window(65_536));
         assert_refused(builder().max_unacknowledged(0));
         assert_refused(builder().max_hold(Duration::ZERO));
         assert_refused(builder().api_timeout(Duration::ZERO));

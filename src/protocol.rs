@@ -89,7 +89,7 @@ use http::StatusCode;
 
 pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
-pub(crate) use self::dedup::Window;
+pub(crate) use self::dedup::{MAX_WINDOW, Window};
 use self::drain::{Drain, LATE_CHECKS, Pause};
 use self::pace::Bucket;
 pub use self::pace::Pace;

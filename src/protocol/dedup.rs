@@ -1,39 +1,49 @@
 //! Which events were handed out already.
 
-use std::collections::{HashSet, VecDeque};
+use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
+
+/// The most that a window can hold.
+pub(crate) const MAX_WINDOW: usize = NONE as usize;
+
+/// No place.
+const NONE: u16 = u16::MAX;
+
+/// How long a chain may be on average.
+const LOAD: usize = 3;
 
 /// The ids of the latest events, oldest out first, never cleared.
 ///
 /// Ids are kept as keyed 128-bit hashes: at that width no two of a window collide by chance, and without the key nobody
-/// can make them.
+/// can make them. The index costs some three bytes an id, since a process may hold ten thousand windows.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     capacity: usize,
     key: (u64, u64),
-    known: HashSet<u128>,
-    in_order: VecDeque<u128>,
+    /// In the order of arrival, from `oldest` on and round.
+    hashes: Vec<u128>,
+    oldest: usize,
+    /// Where the chain of each bucket begins, newest first.
+    heads: Vec<u16>,
+    /// For each place, the next older one of its chain.
+    older: Vec<u16>,
 }
 
 impl Window {
     pub(crate) fn new(capacity: usize, rng: &mut fastrand::Rng) -> Self {
-        Self {
-            capacity,
-            key: (rng.u64(..), rng.u64(..)),
-            known: HashSet::new(),
-            in_order: VecDeque::new(),
-        }
+        Self::restored(capacity, (rng.u64(..), rng.u64(..)), &[])
     }
 
     /// A window as it was when its ids were taken, of which the latest are kept.
     pub(crate) fn restored(capacity: usize, key: (u64, u64), hashes: &[u128]) -> Self {
         let mut window = Self {
-            capacity,
+            capacity: capacity.min(MAX_WINDOW),
             key,
-            known: HashSet::new(),
-            in_order: VecDeque::new(),
+            hashes: Vec::new(),
+            oldest: 0,
+            heads: Vec::new(),
+            older: Vec::new(),
         };
         for hash in hashes {
             window.insert_hash(*hash);
@@ -47,13 +57,20 @@ impl Window {
 
     /// The latest ids' hashes, so many at most, oldest first.
     pub(crate) fn latest(&self, at_most: usize) -> Vec<u128> {
-        let left_out = self.in_order.len().saturating_sub(at_most);
-        self.in_order.iter().skip(left_out).copied().collect()
+        let (newer, older) = self.hashes.split_at(self.oldest);
+        let left_out = self.hashes.len().saturating_sub(at_most);
+        older.iter().chain(newer).skip(left_out).copied().collect()
     }
 
     /// Makes room for a page of so many events, so that no page pushes its own beginning out.
     pub(crate) fn hold_at_least(&mut self, events: usize) {
-        self.capacity = self.capacity.max(events);
+        let capacity = events.min(MAX_WINDOW);
+        if capacity > self.capacity {
+            self.hashes.rotate_left(self.oldest);
+            self.oldest = 0;
+            self.capacity = capacity;
+            self.index(self.heads.len());
+        }
     }
 
     /// Remembers `id`, and says whether it is seen for the first time, as far as the window reaches.
@@ -68,26 +85,109 @@ impl Window {
     }
 
     pub(crate) fn insert_hash(&mut self, hash: u128) -> bool {
-        if !self.known.insert(hash) {
+        if self.contains(hash) {
             return false;
         }
-        self.in_order.push_back(hash);
-        if self.in_order.len() > self.capacity
-            && let Some(oldest) = self.in_order.pop_front()
-        {
-            self.known.remove(&oldest);
+        if self.hashes.len() < self.capacity {
+            self.make_room();
+            self.hashes.push(hash);
+            self.older.push(NONE);
+            self.link(self.hashes.len() - 1);
+        } else {
+            self.unlink_oldest();
+            self.hashes[self.oldest] = hash;
+            self.link(self.oldest);
+            self.oldest = (self.oldest + 1) % self.capacity;
         }
         true
+    }
+
+    fn contains(&self, hash: u128) -> bool {
+        let Some(mut place) = self.heads.get(self.bucket(hash)).copied() else {
+            return false;
+        };
+        while place != NONE {
+            if self.hashes[usize::from(place)] == hash {
+                return true;
+            }
+            place = self.older[usize::from(place)];
+        }
+        false
+    }
+
+    /// The number of buckets is a power of two.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "any bits of a hash will do"
+    )]
+    fn bucket(&self, hash: u128) -> usize {
+        hash as usize & self.heads.len().saturating_sub(1)
+    }
+
+    /// For one more. Never beyond the capacity, which most windows come to fill.
+    fn make_room(&mut self) {
+        let held = self.hashes.len();
+        if held == self.hashes.capacity() {
+            let more = held.max(16).min(self.capacity - held);
+            self.hashes.reserve_exact(more);
+            self.older.reserve_exact(more);
+        }
+        if held >= self.heads.len() * LOAD {
+            self.index(self.heads.len().max(8) * 2);
+        }
+    }
+
+    /// Makes the chains anew.
+    fn index(&mut self, buckets: usize) {
+        self.heads = vec![NONE; buckets];
+        for place in 0..self.hashes.len() {
+            self.link(place);
+        }
+    }
+
+    /// Puts a place in front of its chain.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a place is below MAX_WINDOW"
+    )]
+    fn link(&mut self, place: usize) {
+        let bucket = self.bucket(self.hashes[place]);
+        self.older[place] = self.heads[bucket];
+        self.heads[bucket] = place as u16;
+    }
+
+    /// Takes the oldest place off its chain, of which it is the end.
+    fn unlink_oldest(&mut self) {
+        let bucket = self.bucket(self.hashes[self.oldest]);
+        let mut place = usize::from(self.heads[bucket]);
+        if place == self.oldest {
+            self.heads[bucket] = NONE;
+            return;
+        }
+        loop {
+            let older = usize::from(self.older[place]);
+            if older == self.oldest {
+                self.older[place] = NONE;
+                return;
+            }
+            place = older;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+
+    fn window(capacity: usize) -> Window {
+        Window::new(capacity, &mut fastrand::Rng::with_seed(1))
+    }
 
     #[test]
     fn the_oldest_id_leaves_first_and_only_when_the_window_is_full() {
-        let mut window = Window::new(3, &mut fastrand::Rng::with_seed(1));
+        let mut window = window(3);
         for id in ["a", "b", "c"] {
             assert!(window.insert(id));
         }
@@ -95,12 +195,12 @@ mod tests {
         assert!(window.insert("d"), "pushes a out");
         assert!(!window.insert("b"));
         assert!(window.insert("a"), "outside by now");
-        assert_eq!(window.known.len(), 3);
+        assert_eq!(window.latest(9).len(), 3);
     }
 
     #[test]
     fn a_restored_window_knows_what_the_one_before_it_knew() {
-        let mut window = Window::new(3, &mut fastrand::Rng::with_seed(1));
+        let mut window = window(3);
         for id in ["a", "b", "c"] {
             window.insert(id);
         }
@@ -108,5 +208,44 @@ mod tests {
         assert!(!restored.insert("b"));
         assert!(!restored.insert("c"));
         assert!(restored.insert("a"), "the oldest was left out");
+    }
+
+    #[test]
+    fn a_window_knows_what_a_plain_list_knows() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for capacity in [1, 2, 3, 50, 2_500, MAX_WINDOW] {
+            let mut capacity = capacity;
+            let mut window = window(capacity);
+            let mut list = VecDeque::new();
+            let different = rng.u32(1..3) * u32::try_from(capacity).unwrap().min(4_000);
+            for _ in 0..20_000 {
+                if rng.u32(..2_000) == 0 {
+                    capacity = (capacity + rng.usize(..20)).min(MAX_WINDOW);
+                    window.hold_at_least(capacity);
+                }
+                let hash = u128::from(rng.u32(..different)) << rng.u32(..2);
+                let first_seen = !list.contains(&hash);
+                if first_seen {
+                    list.push_back(hash);
+                    if list.len() > capacity {
+                        list.pop_front();
+                    }
+                }
+                assert_eq!(window.insert_hash(hash), first_seen);
+            }
+            assert_eq!(window.latest(usize::MAX), Vec::from(list));
+        }
+    }
+
+    #[test]
+    fn a_full_window_has_room_for_its_ids_and_little_else() {
+        let mut window = window(2_500);
+        for id in 0..10_000 {
+            assert!(window.insert(&id.to_string()));
+        }
+        let bytes = size_of_val(&window.hashes[..]) + 2 * (window.heads.len() + window.older.len());
+        assert!(bytes < 2_500 * 19, "{bytes}");
+        assert_eq!(window.hashes.capacity(), 2_500);
+        assert_eq!(window.older.capacity(), 2_500);
     }
 }
