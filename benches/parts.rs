@@ -1,5 +1,9 @@
 //! The parts of a catch-up, each for itself and without a network: `cargo bench --bench parts`.
+//!
+//! With `--times PART COUNT` one part is done so often and nothing is measured: `instructions.sh` counts then.
 
+use std::env;
+use std::fmt;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,60 +23,89 @@ const PAGE: usize = 500;
 const PAGES_BEYOND_THE_WINDOW: usize = 6;
 
 fn main() {
-    divan::main();
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [times, part, count] = &arguments[..] else {
+        return divan::main();
+    };
+    assert_eq!(times, "--times");
+    let mut once = Part::named(part).prepared();
+    for _ in 0..count.parse().expect("a count") {
+        once();
+    }
 }
 
-/// Reads the page, and hands every event out.
-#[divan::bench]
-fn page_of_new_events(bencher: Bencher<'_, '_>) {
-    let pages = pages(PAGES_BEYOND_THE_WINDOW);
-    let mut engine = Engine::new();
-    let mut turn = pages.iter().cycle();
-    bencher.counter(ItemsCount::new(PAGE)).bench_local(|| {
-        let page = turn.next().expect("a cycle");
-        engine.take(page).expect("new events")
-    });
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// Reads a page, and hands every event out.
+    NewEvents,
+    /// Reads a page, hands nothing out, and listens.
+    Repeats,
+    /// Whatever the engine does from a signal over an empty page to the next one.
+    EmptyPage,
+    /// Reads every field of the events of a page.
+    Details,
+    /// Reads one field of the events of a page.
+    OneField,
 }
 
-/// Reads the page, hands nothing out, and listens.
-#[divan::bench]
-fn page_of_repeats(bencher: Bencher<'_, '_>) {
-    let page = &pages(1)[0];
-    let mut engine = Engine::new();
-    engine.take(page);
-    bencher
-        .counter(ItemsCount::new(PAGE))
-        .bench_local(|| assert!(engine.take(page).is_none()));
+#[divan::bench(args = Part::ALL)]
+fn part(bencher: Bencher<'_, '_>, part: Part) {
+    let once = part.prepared();
+    bencher.counter(ItemsCount::new(PAGE)).bench_local(once);
 }
 
-/// What the engine does from a signal over an empty page to the next one.
-#[divan::bench]
-fn empty_page(bencher: Bencher<'_, '_>) {
-    let page = page("");
-    let mut engine = Engine::new();
-    bencher.bench_local(|| assert!(engine.take(&page).is_none()));
-}
+impl Part {
+    const ALL: [Self; 5] = [
+        Self::NewEvents,
+        Self::Repeats,
+        Self::EmptyPage,
+        Self::Details,
+        Self::OneField,
+    ];
 
-/// Reads every field of the events of a page.
-#[divan::bench]
-fn details(bencher: Bencher<'_, '_>) {
-    let batch = Engine::new().take(&pages(1)[0]).expect("new events");
-    bencher.counter(ItemsCount::new(PAGE)).bench_local(|| {
-        for event in &batch {
-            black_box(event.details());
+    fn named(name: &str) -> Self {
+        let part = Self::ALL.into_iter().find(|part| part.to_string() == name);
+        part.expect("the name of a part")
+    }
+
+    fn prepared(self) -> Box<dyn FnMut()> {
+        let pages = pages(PAGES_BEYOND_THE_WINDOW);
+        let mut engine = Engine::new();
+        let batch = engine.take(&pages[0]).expect("new events");
+        match self {
+            Self::NewEvents => {
+                let mut turn = 0;
+                Box::new(move || {
+                    turn = (turn + 1) % pages.len();
+                    assert_eq!(
+                        black_box(engine.take(&pages[turn])).map(|batch| batch.len()),
+                        Some(PAGE)
+                    );
+                })
+            }
+            Self::Repeats => Box::new(move || assert!(engine.take(&pages[0]).is_none())),
+            Self::EmptyPage => {
+                let page = page("");
+                Box::new(move || assert!(engine.take(&page).is_none()))
+            }
+            Self::Details => Box::new(move || {
+                for event in &batch {
+                    black_box(event.details());
+                }
+            }),
+            Self::OneField => Box::new(move || {
+                for event in &batch {
+                    black_box(event.session_id());
+                }
+            }),
         }
-    });
+    }
 }
 
-/// Reads one field of the events of a page.
-#[divan::bench]
-fn one_field(bencher: Bencher<'_, '_>) {
-    let batch = Engine::new().take(&pages(1)[0]).expect("new events");
-    bencher.counter(ItemsCount::new(PAGE)).bench_local(|| {
-        for event in &batch {
-            black_box(event.session_id());
-        }
-    });
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// An engine that waits for a page.

@@ -113,10 +113,8 @@ impl<'a> Walk<'a> {
     /// Goes past a value.
     pub(super) fn skip(&mut self) {
         match self.peek() {
-            b'"' => {
-                self.skip_string();
-            }
-            b'{' | b'[' => self.skip_nested(),
+            b'"' => self.at = end_of_string(self.text.as_bytes(), self.at).at,
+            b'{' | b'[' => self.at = end_of_nested(self.text.as_bytes(), self.at),
             _ => self.skip_word(),
         }
     }
@@ -141,9 +139,10 @@ impl<'a> Walk<'a> {
             return None;
         }
         let start = self.at;
-        let escaped = self.skip_string();
-        let quoted = self.text.get(start..self.at)?;
-        if escaped {
+        let end = end_of_string(self.text.as_bytes(), start);
+        self.at = end.at;
+        let quoted = self.text.get(start..end.at)?;
+        if end.escaped {
             let Unescaped(text) = serde_json::from_str(quoted).ok()?;
             Some(text)
         } else {
@@ -164,43 +163,6 @@ impl<'a> Walk<'a> {
         self.peek()
     }
 
-    /// Returns whether there are escapes in it.
-    fn skip_string(&mut self) -> bool {
-        let text = self.text.as_bytes();
-        let mut escaped = false;
-        self.at += 1;
-        while let Some(found) = quote_or_backslash(text, self.at) {
-            self.at = found + 1;
-            if text[found] == b'"' {
-                return escaped;
-            }
-            escaped = true;
-            self.at += 1;
-        }
-        self.at = text.len();
-        escaped
-    }
-
-    fn skip_nested(&mut self) {
-        let mut levels = 0;
-        loop {
-            match self.peek() {
-                b'"' => {
-                    self.skip_string();
-                    continue;
-                }
-                b'{' | b'[' => levels += 1,
-                b'}' | b']' => levels -= 1,
-                0 => return,
-                _ => {}
-            }
-            self.at += 1;
-            if levels == 0 {
-                return;
-            }
-        }
-    }
-
     /// A number, `true`, `false` or `null`.
     fn skip_word(&mut self) {
         self.at += 1;
@@ -213,24 +175,66 @@ impl<'a> Walk<'a> {
     }
 }
 
+struct End {
+    at: usize,
+    /// Whether there are escapes before it.
+    escaped: bool,
+}
+
+/// Where the string that begins at `start` is over.
+#[inline]
+fn end_of_string(text: &[u8], start: usize) -> End {
+    let mut escaped = false;
+    let mut from = start + 1;
+    while let Some(found) = quote_or_backslash(text, from) {
+        if text[found] == b'"' {
+            let at = found + 1;
+            return End { at, escaped };
+        }
+        escaped = true;
+        from = found + 2;
+    }
+    let at = text.len();
+    End { at, escaped }
+}
+
 /// Where the first of the two is, from there on. Strings are short: eight bytes at a time in a register beat a call.
 #[inline]
 fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xff;
     let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-    let mut at = from;
-    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*eight);
-        let found = zero_byte(word ^ (ONES * u64::from(b'"')))
-            | zero_byte(word ^ (ONES * u64::from(b'\\')));
+    let (words, rest) = text.get(from..)?.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = zero_byte(word ^ (ONES * u64::from(b'"')));
+        let found = quote | zero_byte(word ^ (ONES * u64::from(b'\\')));
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+            return Some(from + index * 8 + found.trailing_zeros() as usize / 8);
         }
-        at += 8;
     }
-    let rest = text.get(at..)?;
     let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-    Some(at + found)
+    Some(text.len() - rest.len() + found)
+}
+
+/// Where the object or array that begins at `start` is over.
+fn end_of_nested(text: &[u8], start: usize) -> usize {
+    let mut levels = 0_usize;
+    let mut at = start;
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = end_of_string(text, at - 1).at,
+            b'{' | b'[' => levels += 1,
+            b'}' | b']' => {
+                levels -= 1;
+                if levels == 0 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    at
 }
 
 /// A string, in which an escaped half of a surrogate pair, which no Rust string can hold, is replaced by U+FFFD.
