@@ -95,6 +95,8 @@ impl<T: HttpTransport> Stream for EventStream<T> {
             if let Some(event) = self.page.next() {
                 return Poll::Ready(Some(Ok(event)));
             }
+            // An idle stream keeps no room for its last page.
+            self.page = Vec::new().into_iter();
             match ready!(Pin::new(&mut self.batches).poll_next(cx)) {
                 Some(Ok(batch)) => self.page = batch.into_iter(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),

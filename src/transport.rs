@@ -248,14 +248,16 @@ impl fmt::Debug for TransportRequest {
 }
 
 /// Sends a request, and gives up when its time is over.
-pub(crate) async fn exchange<T: HttpTransport + ?Sized>(
+///
+/// No async function: that would hold the request for as long as its answer is awaited.
+pub(crate) fn exchange<T: HttpTransport + ?Sized>(
     transport: &T,
     request: TransportRequest,
-) -> Result<Response<Bytes>, TransportError> {
+) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
     let max_body = request.max_body();
     let mut timeout = transport.sleep(request.timeout());
     let mut answer = transport.send(request);
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(match answer {
                 Ok(answer) if answer.body().len() > max_body => {
@@ -270,7 +272,6 @@ pub(crate) async fn exchange<T: HttpTransport + ?Sized>(
                 .unwrap_or_else(|| TransportError::new(TransportErrorKind::Timeout)))
         })
     })
-    .await
 }
 
 /// Why there is no whole answer.

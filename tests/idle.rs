@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt};
+use box_longpoll::{
+    AccessToken, EventStream, HttpTransport, LongPollClient, RealtimeHosts, StartAt,
+    TransportRequest,
+};
 use box_longpoll_testkit::EmulatorServer;
 
 /// How long the stream is watched.
@@ -17,6 +20,28 @@ fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     let nanos = stat.split(' ').next().unwrap().parse().unwrap();
     Duration::from_nanos(nanos)
+}
+
+/// What is on the heap for a stream besides its connection, its window and the client's settings: itself, the request
+/// that it holds, and the two times that it waits for meanwhile.
+fn held<T: HttpTransport>(transport: &T) -> usize {
+    let request = TransportRequest::new(http::Request::default(), WATCHED, 0);
+    let request = size_of_val(&*transport.send(request));
+    let time = size_of_val(&*transport.sleep(WATCHED));
+    size_of::<EventStream<T>>() + request + 2 * time
+}
+
+#[test]
+fn a_held_stream_takes_less_than_four_kib_besides_its_connection() {
+    let bytes = [
+        held(&ReqwestTransport::new().unwrap()),
+        #[cfg(feature = "surf")]
+        held(&box_longpoll::transports::SurfTransport::new().unwrap()),
+        #[cfg(feature = "isahc")]
+        held(&box_longpoll::transports::IsahcTransport::new().unwrap()),
+    ];
+    assert!(bytes.iter().all(|bytes| *bytes < 4 << 10), "{bytes:?}");
+    println!("{bytes:?}");
 }
 
 #[tokio::test]

@@ -173,11 +173,16 @@ fn build(
 #[async_trait]
 impl HttpTransport for ReqwestTransport {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        in_runtime(self.exchange(request)).await?
+        in_runtime(self.exchange(request)).await
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        in_runtime(async move { tokio::time::sleep(duration).await }).await
+        in_runtime(async move {
+            require_runtime()?;
+            tokio::time::sleep(duration).await;
+            Ok(())
+        })
+        .await
     }
 
     fn block_on(
@@ -197,7 +202,33 @@ impl HttpTransport for ReqwestTransport {
 
 impl ReqwestTransport {
     async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        require_runtime()?;
         let max_body = request.max_body();
+        let (asked, answer) = self.begin(request)?;
+        let answer = answer.await.map_err(|error| {
+            let kind = kind_before_headers(&error, asked.scheme() == "https");
+            failure(kind, error)
+        })?;
+        if *answer.url() != asked {
+            return Err(TransportError::with_source(
+                TransportErrorKind::InvalidRequest,
+                "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
+            ));
+        }
+        read(answer, max_body).await
+    }
+
+    /// What is asked, and the answer to come. Nothing is sent before that is polled.
+    fn begin(
+        &self,
+        request: TransportRequest,
+    ) -> Result<
+        (
+            Url,
+            impl Future<Output = reqwest::Result<reqwest::Response>>,
+        ),
+        TransportError,
+    > {
         let request = reqwest::Request::try_from(request.into_request())
             .map_err(|error| failure(TransportErrorKind::InvalidRequest, error))?;
         if let Some(missing) = &self.no_tls
@@ -206,21 +237,8 @@ impl ReqwestTransport {
             return Err(missing.clone());
         }
         let asked = request.url().clone();
-        let answer = self
-            .client_for(&asked)?
-            .execute(request)
-            .await
-            .map_err(|error| {
-                let kind = kind_before_headers(&error, asked.scheme() == "https");
-                failure(kind, error)
-            })?;
-        if *answer.url() != asked {
-            return Err(TransportError::with_source(
-                TransportErrorKind::InvalidRequest,
-                "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
-            ));
-        }
-        read(answer, max_body).await
+        let answer = self.client_for(&asked)?.execute(request);
+        Ok((asked, answer))
     }
 }
 
@@ -251,23 +269,37 @@ async fn read(
     }
 }
 
-/// Tokio and reqwest panic where no runtime is, or one without timers or I/O; there is no way to ask for the latter.
-async fn in_runtime<T>(work: impl Future<Output = T>) -> Result<T, TransportError> {
-    let runtime = |source: Box<dyn StdError + Send + Sync>| {
-        TransportError::with_source(TransportErrorKind::Runtime, source)
-    };
-    tokio::runtime::Handle::try_current().map_err(|error| runtime(error.into()))?;
-    let panic = match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(outcome) => return Ok(outcome),
-        Err(panic) => panic,
-    };
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    match text.or_else(|| panic.downcast_ref::<&str>().copied()) {
-        Some(text) if TOKIO_LACKS.iter().any(|lack| text.contains(lack)) => Err(runtime(
-            "the tokio runtime has no timers or no I/O; build it with enable_all".into(),
-        )),
-        _ => resume_unwind(panic),
+/// Tokio and reqwest panic where no runtime is.
+fn require_runtime() -> Result<(), TransportError> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(no_runtime(error)),
     }
+}
+
+/// They panic as well where the runtime was built without timers or I/O, and there is no way to ask for that.
+///
+/// A future of another, rather than an async function: that would hold `work` twice, and each stream holds one.
+fn in_runtime<T>(
+    work: impl Future<Output = Result<T, TransportError>>,
+) -> impl Future<Output = Result<T, TransportError>> {
+    AssertUnwindSafe(work).catch_unwind().map(|outcome| {
+        outcome.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            match text.or_else(|| panic.downcast_ref::<&str>().copied()) {
+                Some(text) if TOKIO_LACKS.iter().any(|lack| text.contains(lack)) => {
+                    Err(no_runtime(
+                        "the tokio runtime has no timers or no I/O; build it with enable_all",
+                    ))
+                }
+                _ => resume_unwind(panic),
+            }
+        })
+    })
+}
+
+fn no_runtime(source: impl Into<Box<dyn StdError + Send + Sync>>) -> TransportError {
+    TransportError::with_source(TransportErrorKind::Runtime, source)
 }
 
 /// What tokio says, as it panics, of a runtime that was built without.

@@ -78,6 +78,7 @@ impl<T: HttpTransport> EventIter<T> {
             if let Some(event) = self.page.next() {
                 return Timed::Item(Ok(event));
             }
+            self.page = Vec::new().into_iter();
             match self.batches.turns.advance(timeout) {
                 Timed::Item(Ok(batch)) => self.page = batch.into_iter(),
                 Timed::Item(Err(error)) => return Timed::Item(Err(error)),
