@@ -67,6 +67,8 @@
 //! }
 //! ```
 
+pub(crate) mod open_files;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
@@ -277,18 +279,22 @@ pub(crate) fn exchange<T: HttpTransport + ?Sized>(
 /// Why there is no whole answer.
 ///
 /// The text of the error is the kind's; the cause, where the transport gave one, is its
-/// [`source`](StdError::source). Neither prints a URL or a header.
+/// [`source`](StdError::source). Neither prints a URL or a header. Where a cause is that too many files are open, the text
+/// also says whose limit that is, the process's or the machine's, and its name.
 #[derive(Clone)]
 pub struct TransportError {
     kind: TransportErrorKind,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// What the source says of a limit of open files.
+    limit: Option<&'static str>,
 }
 
 /// What kind of failure a [`TransportError`] is, and what that means for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
-    /// No connection: refused, unreachable, unknown host, connect timeout. Nothing was sent; a retry is safe.
+    /// No connection: refused, unreachable, unknown host, connect timeout, a limit of open files. Nothing was sent; a retry
+    /// is safe.
     Connect,
     /// The answer took longer than [`TransportRequest::timeout`].
     Timeout,
@@ -315,7 +321,11 @@ impl TransportError {
     /// An error without a cause to show.
     #[must_use]
     pub fn new(kind: TransportErrorKind) -> Self {
-        Self { kind, source: None }
+        Self {
+            kind,
+            source: None,
+            limit: None,
+        }
     }
 
     /// An error with its cause, whose text must show no URL and no header.
@@ -324,9 +334,11 @@ impl TransportError {
         kind: TransportErrorKind,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
+        let source = source.into();
         Self {
             kind,
-            source: Some(Arc::from(source.into())),
+            limit: open_files::limit_reached(&*source),
+            source: Some(Arc::from(source)),
         }
     }
 
@@ -349,7 +361,11 @@ impl fmt::Display for TransportError {
             TransportErrorKind::InvalidRequest => "the transport cannot send this request",
             TransportErrorKind::Runtime => "the transport's runtime is not running here",
             TransportErrorKind::Other => "the transport failed",
-        })
+        })?;
+        match self.limit {
+            Some(limit) => write!(f, ": {limit}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -358,7 +374,7 @@ impl fmt::Debug for TransportError {
         f.debug_struct("TransportError")
             .field("kind", &self.kind)
             .field("source", &self.source)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
@@ -23,6 +24,7 @@ use url::Url;
 use super::body;
 use super::certificates::NoCertificates;
 use crate::config::is_loopback;
+use crate::transport::open_files::limit_reached;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
 
 /// Long enough for a distant host and a slow handshake; the next server is tried after it.
@@ -272,10 +274,20 @@ fn failure_before_headers(error: isahc::Error) -> TransportError {
         _ => TransportErrorKind::Interrupted,
     };
     if curl_says(curl::Error::is_ssl_cacert_badfile) {
-        TransportError::with_source(kind, NoCertificates(error))
-    } else {
-        TransportError::with_source(kind, error)
+        return TransportError::with_source(kind, NoCertificates(error));
     }
+    if kind == TransportErrorKind::Connect
+        && let Some(why) = no_socket_to_be_had()
+    {
+        return TransportError::with_source(kind, why);
+    }
+    TransportError::with_source(kind, error)
+}
+
+/// Whether a limit of open files is reached, which curl calls a connection that failed.
+fn no_socket_to_be_had() -> Option<io::Error> {
+    let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
+    limit_reached(&error).is_some().then_some(error)
 }
 
 impl fmt::Debug for IsahcTransport {

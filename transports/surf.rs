@@ -298,8 +298,20 @@ impl AsyncRead for AskedTwice {
 fn failure(kind: TransportErrorKind, error: surf::Error) -> TransportError {
     match error.downcast::<io::Error>() {
         Ok(error) => TransportError::with_source(kind, error),
-        Err(error) => TransportError::with_source(kind, error.to_string()),
+        Err(error) => {
+            let text = error.to_string();
+            match system_error(&text) {
+                Some(error) => TransportError::with_source(kind, error),
+                None => TransportError::with_source(kind, text),
+            }
+        }
     }
+}
+
+/// The system's error that the text of another one ends with.
+fn system_error(text: &str) -> Option<io::Error> {
+    let (_, code) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
+    Some(io::Error::from_raw_os_error(code.parse().ok()?))
 }
 
 fn invalid(why: impl Into<String>) -> TransportError {

@@ -22,6 +22,8 @@ mod http;
 mod idle_consumers;
 #[cfg(target_os = "linux")]
 mod memory;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod pace;
 mod pages;
 mod panics;

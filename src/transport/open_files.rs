@@ -1,0 +1,68 @@
+//! The limits of open files. What the system says of them is "too many open files", which doesn't tell whose they are.
+
+use std::error::Error as StdError;
+use std::io;
+
+/// `EMFILE`, and what Windows says of sockets.
+const OF_THE_PROCESS: &[i32] = if cfg!(windows) { &[10_024] } else { &[24] };
+
+/// `ENFILE`. Windows has no such limit.
+const OF_THE_SYSTEM: &[i32] = if cfg!(windows) { &[] } else { &[23] };
+
+/// Which limit of open files a failure met, as a sentence that says what to do about it.
+pub(crate) fn limit_reached(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let code = error.raw_os_error();
+            if code.is_some_and(|code| OF_THE_PROCESS.contains(&code)) {
+                return Some(
+                    "the process has as many files and sockets open as it may: raise its limit, RLIMIT_NOFILE (ulimit -n)",
+                );
+            }
+            if code.is_some_and(|code| OF_THE_SYSTEM.contains(&code)) {
+                return Some(
+                    "the machine has as many files and sockets open as it may: raise the system's limit (fs.file-max on Linux)",
+                );
+            }
+            // What an `io::Error` was made of is not among its sources.
+            let inner = error
+                .get_ref()
+                .map(|inner| inner as &(dyn StdError + 'static));
+            if let Some(limit) = inner.and_then(limit_reached) {
+                return Some(limit);
+            }
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::transport::{TransportError, TransportErrorKind};
+
+    #[track_caller]
+    fn assert_tells(source: io::Error, of: &str) {
+        let error = TransportError::with_source(TransportErrorKind::Connect, source);
+        let text = error.to_string();
+        assert!(text.starts_with("could not connect"), "{text}");
+        assert!(text.contains(of), "{text}");
+    }
+
+    #[test]
+    fn an_error_tells_the_limit_of_the_process_from_that_of_the_machine() {
+        assert_tells(io::Error::from_raw_os_error(24), "ulimit -n");
+        assert_tells(io::Error::from_raw_os_error(23), "fs.file-max");
+        let deep = io::Error::other(io::Error::other(io::Error::from_raw_os_error(24)));
+        assert_tells(deep, "ulimit -n");
+    }
+
+    #[test]
+    fn another_failure_tells_of_no_limit() {
+        let refused = io::Error::from_raw_os_error(111);
+        let error = TransportError::with_source(TransportErrorKind::Connect, refused);
+        assert_eq!(error.to_string(), "could not connect");
+    }
+}
