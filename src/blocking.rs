@@ -12,9 +12,9 @@
 //! }
 //! ```
 //!
-//! A client has one thread, however many iterators it gives: their requests run there, on the runtime that the transport
-//! [brings](HttpTransport::block_on). It starts with the first call and ends by itself when the client, its clones and
-//! their iterators are dropped. The calls may come from plain `main`, from any thread, and from inside an async runtime,
+//! A client and its siblings have one thread, however many iterators they give: their requests run there, on the runtime
+//! that the transport [brings](HttpTransport::block_on). It starts with the first call and ends by itself when the clients
+//! and their iterators are dropped. The calls may come from plain `main`, from any thread, and from inside an async runtime,
 //! where they block the task's thread as any blocking call does; only not from that thread itself, which is where a
 //! transport and an async token source run.
 //!
@@ -67,6 +67,28 @@ impl<T: HttpTransport> LongPollClient<T> {
             driver: Arc::new(Driver::new(move |work| {
                 transport.transport().block_on(work)
             })),
+        }
+    }
+
+    /// A sibling for another account, on the same thread; see [`crate::LongPollClient::with_tokens`].
+    #[must_use]
+    pub fn with_tokens(&self, tokens: impl TokenSource) -> Self {
+        self.sibling(self.client.with_tokens(tokens))
+    }
+
+    /// A sibling for another user, on the same thread; see [`crate::LongPollClient::as_user`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
+        Ok(self.sibling(self.client.as_user(user_id)?))
+    }
+
+    fn sibling(&self, client: crate::LongPollClient<T>) -> Self {
+        Self {
+            client,
+            driver: self.driver.clone(),
         }
     }
 

@@ -51,7 +51,7 @@ impl Checkpoint {
         Self {
             account: account.to_owned(),
             stream_type: config.stream_type,
-            api_origin: config.api_origin.clone(),
+            api_origin: config.api_origin.to_string(),
             resume_at,
             last_success: whole_seconds(last_success),
             key: window.key(),
@@ -127,7 +127,7 @@ impl Checkpoint {
                 self.stream_type.as_str(),
                 config.stream_type.as_str(),
             )
-        } else if self.api_origin != config.api_origin {
+        } else if *self.api_origin != *config.api_origin {
             differs("API origin", &self.api_origin, &config.api_origin)
         } else {
             Ok(())

@@ -8,6 +8,7 @@ use crate::auth::{AccessToken, SharedTokens, TokenSource};
 use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::{Error, ErrorKind};
+use crate::gate::{Call, Gate};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{
     Answer, Page, PageError, RealtimeServer, Signal, TICK, read_page, read_servers, read_signal,
@@ -17,22 +18,43 @@ use crate::subscription::Subscription;
 use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
+///
+/// To follow many accounts, make one client, and a sibling of it for each of the others:
+/// [`with_tokens`](Self::with_tokens) where they have tokens of their own, [`as_user`](Self::as_user) where one token acts
+/// for many users. Siblings share the transport, and so its connections, and the limits of what is asked of Box at once.
+/// [`Streams`](crate::Streams) follows all of them in one loop.
 pub struct LongPollClient<T> {
     shared: Arc<Shared<T>>,
 }
 
 /// What a client and its streams have in common.
 pub(crate) struct Shared<T> {
-    pub(crate) transport: T,
     pub(crate) tokens: Arc<SharedTokens>,
     pub(crate) config: Arc<Config>,
+    family: Arc<Family<T>>,
+}
+
+/// What a client and its siblings have in common.
+struct Family<T> {
+    transport: T,
+    gate: Gate,
     ticking_since: Instant,
 }
 
 impl<T: HttpTransport> Shared<T> {
-    /// How long until all streams of the client look at the clocks, at the same moment, so that they wake the machine once.
+    pub(crate) fn transport(&self) -> &T {
+        &self.family.transport
+    }
+
+    /// Sends a call to Box's API, when its turn has come.
+    pub(crate) async fn call(&self, call: Call, request: TransportRequest) -> Answer {
+        let _place = self.family.gate.enter(call, self.transport()).await?;
+        exchange(self.transport(), request).await
+    }
+
+    /// How long until all streams of the family look at the clocks, at the same moment, so that they wake the machine once.
     pub(crate) fn until_tick(&self) -> Duration {
-        let ticking = self.transport.now().monotonic - self.ticking_since;
+        let ticking = self.transport().now().monotonic - self.family.ticking_since;
         let past = ticking.as_secs_f64() % TICK.as_secs_f64();
         TICK.saturating_sub(Duration::from_secs_f64(past))
     }
@@ -53,19 +75,59 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                ticking_since: transport.now().monotonic,
+        let now = transport.now().monotonic;
+        Self::of(Shared {
+            tokens: Arc::new(SharedTokens::new(tokens)),
+            family: Arc::new(Family {
                 transport,
-                tokens: Arc::new(SharedTokens::new(tokens)),
-                config: Arc::new(config),
+                gate: Gate::new(&config, now),
+                ticking_since: now,
             }),
+            config: Arc::new(config),
+        })
+    }
+
+    fn of(shared: Shared<T>) -> Self {
+        Self {
+            shared: Arc::new(shared),
         }
     }
 
     #[cfg(feature = "blocking")]
     pub(crate) fn transport(&self) -> &T {
-        &self.shared.transport
+        self.shared.transport()
+    }
+
+    /// A sibling for another account, which has tokens of its own. The settings are the same, the
+    /// [user](LongPollClientBuilder::as_user) to act as included.
+    ///
+    /// Siblings share the transport, and so its connections, and the limits
+    /// [`max_api_calls`](LongPollClientBuilder::max_api_calls) and
+    /// [`max_server_lists_per_second`](LongPollClientBuilder::max_server_lists_per_second). One takes some hundred bytes.
+    #[must_use]
+    pub fn with_tokens(&self, tokens: impl TokenSource) -> Self {
+        Self::of(Shared {
+            tokens: Arc::new(SharedTokens::new(Arc::new(tokens))),
+            config: self.shared.config.clone(),
+            family: self.shared.family.clone(),
+        })
+    }
+
+    /// A sibling for another user, as whom the same tokens act, by the `As-User` header. A token that Box rejects is refreshed
+    /// once for all of them. The rest is shared as by [`with_tokens`](Self::with_tokens).
+    ///
+    /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for an id that no header can carry.
+    pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
+        let config = Config::clone(&self.shared.config).acting_as(user_id.as_ref())?;
+        Ok(Self::of(Shared {
+            tokens: self.shared.tokens.clone(),
+            config: Arc::new(config),
+            family: self.shared.family.clone(),
+        }))
     }
 
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.
@@ -128,6 +190,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         let config = &self.shared.config;
         let list = self
             .authorized(
+                Call::List,
                 |token| config.list_request(token),
                 |answer, token| read_servers(answer, token, &config.realtime_hosts),
             )
@@ -168,7 +231,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         };
         let from = StartAt::from(position);
         let request = config.poll_request(server, &from, token.as_ref());
-        read_signal(self.send(request).await)
+        read_signal(exchange(self.shared.transport(), request).await)
     }
 
     /// Fetches one page of events: `GET /events`. Takes a position, or a [`StartAt`]: [`StartAt::Now`] gives an empty
@@ -187,6 +250,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         let from = from.into();
         let config = &self.shared.config;
         self.authorized(
+            Call::Page,
             |token| config.page_request(&from, config.page_limit, token),
             |answer, token| {
                 read_page(answer, token).map_err(|error| match error {
@@ -202,16 +266,17 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// An API call, tried again with a newer token after a 401.
     async fn authorized<R>(
         &self,
+        call: Call,
         request: impl Fn(&AccessToken) -> TransportRequest,
         read: impl Fn(Answer, &AccessToken) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let token = self.token().await?;
-        let outcome = read(self.send(request(&token)).await, &token);
+        let outcome = read(self.shared.call(call, request(&token)).await, &token);
         match outcome {
             Err(error) if error.kind() == ErrorKind::Unauthorized => {
                 match self.shared.tokens.token(Some(&token)).await {
                     Ok(newer) if newer == token => Err(error.without_newer_token(None)),
-                    Ok(newer) => read(self.send(request(&newer)).await, &newer),
+                    Ok(newer) => read(self.shared.call(call, request(&newer)).await, &newer),
                     Err(why) if why.is_transient() => Err(Error::no_token(why)),
                     Err(why) => Err(error.without_newer_token(Some(why))),
                 }
@@ -223,10 +288,6 @@ impl<T: HttpTransport> LongPollClient<T> {
     async fn token(&self) -> Result<AccessToken, Error> {
         let token = self.shared.tokens.token(None).await;
         token.map_err(Error::no_token)
-    }
-
-    async fn send(&self, request: TransportRequest) -> Answer {
-        exchange(&self.shared.transport, request).await
     }
 }
 

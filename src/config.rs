@@ -22,6 +22,12 @@ const MIN_DEDUPE_WINDOW: usize = 2_500;
 /// Enough for a few workers side by side; as full pages, a few MB that are fetched again after a restart.
 const MAX_UNACKNOWLEDGED: usize = 16;
 
+/// Enough for a backlog to be worked off quickly, and few enough connections for any machine and for Box.
+const MAX_API_CALLS: usize = 64;
+
+/// 10,000 streams listen within half a minute.
+const MAX_SERVER_LISTS_PER_SECOND: u32 = 500;
+
 const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 const MIN_HOLD: Duration = Duration::from_secs(1);
@@ -89,7 +95,7 @@ impl StreamType {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Without a slash at its end.
-    pub(crate) api_origin: String,
+    pub(crate) api_origin: Arc<str>,
     pub(crate) stream_type: StreamType,
     pub(crate) page_limit: u32,
     pub(crate) as_user: Option<HeaderValue>,
@@ -102,6 +108,8 @@ pub struct Config {
     pub(crate) pace: Pace,
     pub(crate) dedupe_window: usize,
     pub(crate) max_unacknowledged: usize,
+    pub(crate) max_api_calls: usize,
+    pub(crate) max_server_lists_per_second: u32,
 }
 
 /// Whether the realtime servers are sent the access token.
@@ -145,6 +153,8 @@ impl Default for Config {
             pace: Pace::default(),
             dedupe_window: MIN_DEDUPE_WINDOW,
             max_unacknowledged: MAX_UNACKNOWLEDGED,
+            max_api_calls: MAX_API_CALLS,
+            max_server_lists_per_second: MAX_SERVER_LISTS_PER_SECOND,
         }
     }
 }
@@ -235,6 +245,24 @@ impl LongPollClientBuilder {
         self
     }
 
+    /// How many calls to Box's API a client has under way at once, together with its clones, its
+    /// [siblings](LongPollClient::with_tokens) and all their streams. At least 1; default: 64.
+    ///
+    /// The others wait in the order in which they came; a call's [timeout](Self::api_timeout) begins when it is sent. Polls,
+    /// which the realtime servers hold for minutes, are not counted, nor is what a token source does.
+    pub fn max_api_calls(mut self, calls: usize) -> Self {
+        self.config.max_api_calls = calls;
+        self
+    }
+
+    /// How many lists of realtime servers they ask for in any second, at most. A stream asks for one when it starts, and when a
+    /// server tells it to reconnect, which a server that is restarted tells all at once. At least 1; default: 500, which has
+    /// 10,000 streams listen within half a minute.
+    pub fn max_server_lists_per_second(mut self, lists: u32) -> Self {
+        self.config.max_server_lists_per_second = lists;
+        self
+    }
+
     /// Builds the client.
     ///
     /// # Errors
@@ -272,6 +300,14 @@ impl LongPollClientBuilder {
             "at least one batch must be delivered before an acknowledgement",
         )?;
         require(
+            config.max_api_calls >= 1,
+            "at least one API call must be permitted at once",
+        )?;
+        require(
+            config.max_server_lists_per_second >= 1,
+            "at least one list of servers a second must be permitted",
+        )?;
+        require(
             !config.api_timeout.is_zero() && config.api_timeout <= MAX_API_TIMEOUT,
             "the API timeout must be longer than zero and at most an hour",
         )?;
@@ -290,15 +326,23 @@ impl LongPollClientBuilder {
         config.retry.check()?;
         config.pace.check()?;
         if let Some(origin) = &self.api_origin {
-            config.api_origin = api_origin(origin)?;
+            config.api_origin = api_origin(origin)?.into();
         }
         if let Some(user) = &self.as_user {
-            config.as_user = Some(header("the id of the user to act as", user)?);
+            config = config.acting_as(user)?;
         }
         if let Some(user_agent) = &self.user_agent {
             config.user_agent = header("the user agent", user_agent)?;
         }
         Ok(config)
+    }
+}
+
+impl Config {
+    /// These settings, on behalf of a user.
+    pub(crate) fn acting_as(mut self, user_id: &str) -> Result<Self, Error> {
+        self.as_user = Some(header("the id of the user to act as", user_id)?);
+        Ok(self)
     }
 }
 
@@ -393,7 +437,7 @@ mod tests {
             ("http://localhost:1", "http://localhost:1"),
         ] {
             assert_eq!(
-                builder().api_origin(taken).config().unwrap().api_origin,
+                &*builder().api_origin(taken).config().unwrap().api_origin,
                 origin
             );
         }
@@ -407,6 +451,8 @@ mod tests {
         assert_refused(builder().dedupe_window(2_499));
         assert_refused(builder().dedupe_window(65_536));
         assert_refused(builder().max_unacknowledged(0));
+        assert_refused(builder().max_api_calls(0));
+        assert_refused(builder().max_server_lists_per_second(0));
         assert_refused(builder().max_hold(Duration::ZERO));
         assert_refused(builder().api_timeout(Duration::ZERO));
         assert_refused(builder().as_user("1\r\nX: y"));

@@ -91,7 +91,7 @@ pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
 pub(crate) use self::dedup::{MAX_WINDOW, Window};
 use self::drain::{Drain, LATE_CHECKS, Pause};
-use self::pace::Bucket;
+pub(crate) use self::pace::Bucket;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
 pub use self::page::Page;

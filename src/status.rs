@@ -11,9 +11,11 @@ use crate::error::Error;
 pub enum Status {
     /// It is asking its token source.
     Authorizing,
-    /// It is fetching events.
+    /// It is fetching events, or waits until one more API call may be made: see
+    /// [`max_api_calls`](crate::LongPollClientBuilder::max_api_calls).
     Fetching,
-    /// It is asking Box for its realtime servers.
+    /// It is asking Box for its realtime servers, or waits until it may: see
+    /// [`max_server_lists_per_second`](crate::LongPollClientBuilder::max_server_lists_per_second).
     Listing,
     /// It is holding a poll and hears of changes at once. The usual state.
     #[non_exhaustive]

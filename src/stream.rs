@@ -152,7 +152,7 @@ pub struct BatchStream<T: HttpTransport> {
 
 impl<T: HttpTransport> BatchStream<T> {
     pub(crate) fn new(client: Arc<Shared<T>>, start: StartAt, seed: u64) -> Self {
-        let now = client.transport.now();
+        let now = client.transport().now();
         let engine = LongPoll::new(client.config.clone(), start, seed, now);
         Self {
             driver: Driver::new(client, engine),

@@ -72,7 +72,7 @@ impl<T: HttpTransport> Subscription<T> {
         require(!account.is_empty(), "the account's key must not be empty")?;
         let config = client.config.clone();
         let found = store.load(&account).await.map_err(not_loaded)?;
-        let now = client.transport.now();
+        let now = client.transport().now();
         let engine = if let Some(checkpoint) = &found {
             checkpoint.check(&store.location(&account), &account, &config)?;
             LongPoll::resume(config.clone(), checkpoint, seed, now)
@@ -126,7 +126,7 @@ impl<T: HttpTransport> Subscription<T> {
             let resume_at = self.driver.engine.resume_at();
             if *resume_at != StartAt::Now {
                 // By the meaning of the word nothing comes after it.
-                let now = self.driver.client.transport.now();
+                let now = self.driver.client.transport().now();
                 self.ledger.reach(resume_at, Some(now.wall));
                 return Poll::Ready(Ok(()));
             }
@@ -196,7 +196,7 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn deliver(&self, batch: Batch) -> Update {
-        let now = self.driver.client.transport.now();
+        let now = self.driver.client.transport().now();
         let number = self.ledger.deliver(&batch, now.wall);
         Update::Batch(Delivery::new(batch, self.ledger.clone(), number))
     }
@@ -216,7 +216,7 @@ impl<T: HttpTransport> Subscription<T> {
         let since = self.driver.engine.caught_up_at()?;
         let client = &self.driver.client;
         let kept_for = client.config.stream_type.kept_for();
-        let away = client.transport.now().wall.duration_since(since).ok()?;
+        let away = client.transport().now().wall.duration_since(since).ok()?;
         if away <= kept_for || self.told == Some(since) {
             return None;
         }

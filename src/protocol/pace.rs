@@ -52,7 +52,7 @@ impl Pace {
     }
 }
 
-/// The bucket of one stream.
+/// A token bucket: that of one stream, or of the lists of servers that a client asks for.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     size: f64,
@@ -77,16 +77,32 @@ impl Bucket {
             self.level -= 1.0;
             Ok(())
         } else {
-            // The millisecond keeps rounding from asking for the same wait again.
-            let missing = (1.0 - self.level) / self.per_second;
-            Err(now + Duration::from_secs_f64(missing) + Duration::from_millis(1))
+            Err(self.payable_at(now))
         }
+    }
+
+    /// When the next request can be paid for, if nothing is paid before.
+    pub(crate) fn payable_at(&self, now: Instant) -> Instant {
+        // The millisecond keeps rounding from asking for the same wait again.
+        let missing = ((1.0 - self.level) / self.per_second).max(0.0);
+        now + Duration::from_secs_f64(missing) + Duration::from_millis(1)
     }
 
     /// Whether a request could be paid for now.
     pub(crate) fn can_pay(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level >= 1.0
+    }
+
+    /// How many requests could be paid for now.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of one is none, and a debt is none"
+    )]
+    pub(crate) fn affords(&mut self, now: Instant) -> usize {
+        self.fill(now);
+        self.level as usize
     }
 
     /// Pays for a request that is not made to wait: the next one waits for it.

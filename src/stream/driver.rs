@@ -10,6 +10,7 @@ use event_listener::EventListener;
 use crate::batch::Batch;
 use crate::client::Shared;
 use crate::error::Error;
+use crate::gate::Call;
 use crate::handle::{Board, StreamHandle};
 use crate::protocol::{Input, LongPoll, Output};
 use crate::transport::{HttpTransport, exchange};
@@ -60,7 +61,7 @@ impl<T: HttpTransport> Driver<T> {
     pub(crate) fn go_on(&mut self) {
         if self.in_flight.is_none() {
             self.engine
-                .handle_input(Input::BatchHandled, self.client.transport.now());
+                .handle_input(Input::BatchHandled, self.client.transport().now());
         }
     }
 
@@ -96,10 +97,11 @@ impl<T: HttpTransport> Driver<T> {
                 Poll::Pending => Some(ready!(self.poll_tick(cx))),
             };
             if let Some(input) = input {
-                self.engine.handle_input(input, self.client.transport.now());
+                self.engine
+                    .handle_input(input, self.client.transport().now());
             }
         }
-        let now = self.client.transport.now();
+        let now = self.client.transport().now();
         let begun: InFlight = match self.engine.poll_output(now) {
             Output::GetToken { rejected } => {
                 let tokens = self.client.tokens.clone();
@@ -107,15 +109,20 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Send(request) => {
                 let client = self.client.clone();
-                Box::pin(
-                    async move { Some(Input::Answer(exchange(&client.transport, request).await)) },
-                )
+                let call = Call::of(&self.engine.status());
+                Box::pin(async move {
+                    let answer = match call {
+                        Some(call) => client.call(call, request).await,
+                        None => exchange(client.transport(), request).await,
+                    };
+                    Some(Input::Answer(answer))
+                })
             }
             Output::WaitUntil(until) => {
                 let client = self.client.clone();
                 let wait = until.saturating_duration_since(now.monotonic);
                 Box::pin(async move {
-                    let slept = client.transport.sleep(wait).await;
+                    let slept = client.transport().sleep(wait).await;
                     slept.err().map(Input::WaitFailed)
                 })
             }
@@ -136,7 +143,7 @@ impl<T: HttpTransport> Driver<T> {
         let tick = self.tick.get_or_insert_with(|| {
             let client = self.client.clone();
             Box::pin(async move {
-                let slept = client.transport.sleep(client.until_tick()).await;
+                let slept = client.transport().sleep(client.until_tick()).await;
                 slept.err().map_or(Input::Tick, Input::WaitFailed)
             })
         });

@@ -100,7 +100,7 @@ impl Saver {
     }
 
     fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Shared<T>>) -> Doing {
-        let now = client.transport.now();
+        let now = client.transport().now();
         let wait = self.backoff.after_failure(
             &client.config.retry,
             Duration::ZERO,
@@ -112,6 +112,8 @@ impl Saver {
             until: now.wall_at(now.monotonic + wait),
         });
         let client = client.clone();
-        Doing::Waiting(Box::pin(async move { client.transport.sleep(wait).await }))
+        Doing::Waiting(Box::pin(
+            async move { client.transport().sleep(wait).await },
+        ))
     }
 }

@@ -1,0 +1,73 @@
+//! Follows many users in one loop, with one token that may act as each of them.
+//!
+//! ```sh
+//! BOX_ACCESS_TOKEN=… cargo run --example many_accounts -- 12345678 23456789
+//! ```
+//!
+//! The arguments are the users' ids. Without an access token a fake Box inside the program has some. Accounts with tokens of
+//! their own are followed in the same way: `client.with_tokens(…)` takes the place of `client.as_user(…)`.
+
+use std::env;
+use std::error::Error;
+use std::io;
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt, Streams};
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
+
+type Client = LongPollClient<ReqwestTransport>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Trouble that will pass is no error: it is logged, and shows in each stream's status.
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    match env::var("BOX_ACCESS_TOKEN") {
+        Ok(token) => {
+            let client = LongPollClient::new(ReqwestTransport::new()?, AccessToken::new(token)?);
+            follow(&client, env::args().skip(1), usize::MAX).await
+        }
+        Err(_) => demonstrate().await,
+    }
+}
+
+/// Writes what happens to the users, so many events at most.
+async fn follow(
+    client: &Client,
+    users: impl Iterator<Item = String>,
+    most: usize,
+) -> Result<(), Box<dyn Error>> {
+    let mut streams = Streams::new();
+    for user in users {
+        let events = client.as_user(&user)?.events(StartAt::Now);
+        streams.insert(user, events);
+    }
+    let mut written = 0;
+    while written < most
+        && let Some((user, event)) = streams.next().await
+    {
+        match event {
+            Ok(event) => {
+                println!("{user}: {}", event.raw());
+                written += 1;
+            }
+            Err(error) => eprintln!("{user} is followed no more: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// Twenty users, one of whom may not be read.
+async fn demonstrate() -> Result<(), Box<dyn Error>> {
+    eprintln!("no access token: this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
+    let fake_box = EmulatorServer::start_with(Settings {
+        rate: 1.0,
+        ..Settings::default()
+    });
+    fake_box.queue_fault(Endpoint::Events, Fault::Forbidden, 1);
+    let client = LongPollClient::builder()
+        .api_origin(fake_box.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build(ReqwestTransport::new()?, AccessToken::new("demo")?)?;
+    let users = (1..=20).map(|n| n.to_string());
+    follow(&client, users, 60).await
+}

@@ -1,0 +1,144 @@
+//! The way to Box's API, for a client, its siblings and all their streams: first come, first served.
+
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use self::line::{Line, Turn};
+use crate::config::Config;
+use crate::status::Status;
+use crate::transport::{HttpTransport, TransportError};
+
+/// A call to Box's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// `OPTIONS /events`, for which there is a rate as well.
+    List,
+    /// `GET /events`
+    Page,
+}
+
+impl Call {
+    /// The call that an engine makes which is doing this. `None`: it polls a realtime server.
+    pub(crate) fn of(status: &Status) -> Option<Self> {
+        match status {
+            Status::Listing => Some(Self::List),
+            Status::Fetching => Some(Self::Page),
+            _ => None,
+        }
+    }
+}
+
+/// Lets through so many calls at once, and so many lists of servers a second.
+pub(crate) struct Gate {
+    line: Mutex<Line>,
+}
+
+impl Gate {
+    pub(crate) fn new(config: &Config, now: Instant) -> Self {
+        Self {
+            line: Mutex::new(Line::new(config, now)),
+        }
+    }
+
+    /// Waits for the call's turn. Its place is free again when what this returns is dropped.
+    pub(crate) async fn enter<'a, T: HttpTransport>(
+        &'a self,
+        call: Call,
+        transport: &'a T,
+    ) -> Result<Place<'a, T>, TransportError> {
+        let mut caller = Caller {
+            gate: self,
+            transport,
+            call,
+            number: None,
+            timer: None,
+        };
+        poll_fn(|cx| caller.poll(cx)).await
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the line, and wakes those whose turn that makes it.
+    fn change<R>(&self, change: impl FnOnce(&mut Line) -> (R, Vec<Waker>)) -> R {
+        let (outcome, called) = change(&mut self.line());
+        called.into_iter().for_each(Waker::wake);
+        outcome
+    }
+}
+
+type Sleep<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'a>>;
+
+/// A call that waits for its turn.
+struct Caller<'a, T: HttpTransport> {
+    gate: &'a Gate,
+    transport: &'a T,
+    call: Call,
+    number: Option<u64>,
+    timer: Option<(Instant, Sleep<'a>)>,
+}
+
+impl<'a, T: HttpTransport> Caller<'a, T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Place<'a, T>, TransportError>> {
+        loop {
+            let now = self.transport.now().monotonic;
+            let (call, number) = (self.call, &mut self.number);
+            let turn = self
+                .gate
+                .change(|line| line.ask(call, number, cx.waker(), now));
+            let until = match turn {
+                Turn::Enter(number) => {
+                    self.number = None;
+                    return Poll::Ready(Ok(Place {
+                        gate: self.gate,
+                        transport: self.transport,
+                        number,
+                    }));
+                }
+                Turn::WaitUntil(until) => until,
+            };
+            if self.timer.as_ref().is_none_or(|(at, _)| until < *at) {
+                let wait = until.saturating_duration_since(now);
+                self.timer = Some((until, self.transport.sleep(wait)));
+            }
+            if let Some((_, sleep)) = &mut self.timer {
+                let slept = ready!(sleep.as_mut().poll(cx));
+                self.timer = None;
+                slept?;
+            }
+        }
+    }
+}
+
+impl<T: HttpTransport> Drop for Caller<'_, T> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let now = self.transport.now().monotonic;
+            let call = self.call;
+            self.gate.change(|line| ((), line.leave(call, number, now)));
+        }
+    }
+}
+
+/// A place of a call that is under way.
+pub(crate) struct Place<'a, T: HttpTransport> {
+    gate: &'a Gate,
+    transport: &'a T,
+    number: u64,
+}
+
+impl<T: HttpTransport> Drop for Place<'_, T> {
+    fn drop(&mut self) {
+        let now = self.transport.now().monotonic;
+        self.gate
+            .change(|line| ((), line.release(self.number, now)));
+    }
+}

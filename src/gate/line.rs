@@ -1,0 +1,213 @@
+//! Who is next at the gate. Time is an argument.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::Call;
+use crate::config::Config;
+use crate::protocol::{Bucket, Pace};
+
+/// How often those who wait look up though nobody calls them: who was called may be one that nobody polls.
+const LOOK_UP: Duration = Duration::from_secs(1);
+
+/// Who was called and does not come for so long lets others go first. When it comes after all, it is the first again.
+const LATE: Duration = Duration::from_secs(2);
+
+/// A call that nobody polls is taken to be over so long after its timeout.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The calls under way, and those that wait, in the order of their numbers.
+pub(super) struct Line {
+    places: usize,
+    timeout: Duration,
+    lists: Bucket,
+    /// When each call that is under way is over, whatever comes.
+    under_way: BTreeMap<u64, Instant>,
+    waiting_to_list: Waiters,
+    waiting_for_a_page: Waiters,
+    last_number: u64,
+}
+
+type Waiters = BTreeMap<u64, Waiter>;
+
+struct Waiter {
+    waker: Waker,
+    /// Since when it could come, or when it last looked at the clock for the next list.
+    called: Option<Instant>,
+}
+
+/// What a call may do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Be sent. The number says later which call is over.
+    Enter(u64),
+    /// Ask again then, or when it is woken.
+    WaitUntil(Instant),
+}
+
+/// What comes next for the one who asks.
+enum Next {
+    Enters,
+    /// Nobody before it is there to wait for the time of the next list.
+    WatchesTheClock,
+    Waits,
+}
+
+impl Line {
+    pub(super) fn new(config: &Config, now: Instant) -> Self {
+        // A twentieth at once, and the rest one by one: together never more than that in any second.
+        let a_second = config.max_server_lists_per_second;
+        let lists = Pace::default()
+            .burst((a_second / 20).max(1))
+            .per_minute(a_second.saturating_mul(57));
+        Self {
+            places: config.max_api_calls,
+            timeout: config.api_timeout,
+            lists: Bucket::full(lists, now),
+            under_way: BTreeMap::new(),
+            waiting_to_list: BTreeMap::new(),
+            waiting_for_a_page: BTreeMap::new(),
+            last_number: 0,
+        }
+    }
+
+    /// Whether it is the call's turn; it gets a number where it is not. Gives also whom to wake.
+    pub(super) fn ask(
+        &mut self,
+        call: Call,
+        number: &mut Option<u64>,
+        waker: &Waker,
+        now: Instant,
+    ) -> (Turn, Vec<Waker>) {
+        if number.is_none() && self.is_open_to(call, now) {
+            self.last_number += 1;
+            return (self.enter(call, self.last_number, now), Vec::new());
+        }
+        let mine = *number.get_or_insert_with(|| {
+            self.last_number += 1;
+            self.last_number
+        });
+        let waiter = self.waiters(call).entry(mine).or_insert_with(|| Waiter {
+            waker: waker.clone(),
+            called: None,
+        });
+        waiter.waker.clone_from(waker);
+        let (next, called) = self.call_up(Some(mine), now);
+        let turn = match next {
+            Next::Enters => {
+                self.waiters(call).remove(&mine);
+                self.enter(call, mine, now)
+            }
+            Next::WatchesTheClock => Turn::WaitUntil(self.lists.payable_at(now).min(now + LOOK_UP)),
+            Next::Waits => {
+                if let Some(waiter) = self.waiters(call).get_mut(&mine) {
+                    waiter.called = None;
+                }
+                Turn::WaitUntil(now + LOOK_UP)
+            }
+        };
+        (turn, called)
+    }
+
+    /// A call does not wait any more. Gives whom to wake.
+    pub(super) fn leave(&mut self, call: Call, number: u64, now: Instant) -> Vec<Waker> {
+        self.waiters(call).remove(&number);
+        self.call_up(None, now).1
+    }
+
+    /// A call is over. Gives whom to wake.
+    pub(super) fn release(&mut self, number: u64, now: Instant) -> Vec<Waker> {
+        self.under_way.remove(&number);
+        self.call_up(None, now).1
+    }
+
+    fn waiters(&mut self, call: Call) -> &mut Waiters {
+        match call {
+            Call::List => &mut self.waiting_to_list,
+            Call::Page => &mut self.waiting_for_a_page,
+        }
+    }
+
+    fn is_open_to(&mut self, call: Call, now: Instant) -> bool {
+        self.waiting_to_list.is_empty()
+            && self.waiting_for_a_page.is_empty()
+            && self.free_places(now) > 0
+            && (call == Call::Page || self.lists.can_pay(now))
+    }
+
+    fn enter(&mut self, call: Call, number: u64, now: Instant) -> Turn {
+        if call == Call::List {
+            self.lists.pay_on_credit(now);
+        }
+        self.under_way.insert(number, now + self.timeout + GRACE);
+        Turn::Enter(number)
+    }
+
+    fn free_places(&mut self, now: Instant) -> usize {
+        self.under_way.retain(|_, over| now < *over);
+        self.places.saturating_sub(self.under_way.len())
+    }
+
+    /// Calls those who can go now, and one to watch the clock where a list has to wait for its time. Those who were called
+    /// before and are late keep nobody waiting.
+    fn call_up(&mut self, asks: Option<u64>, now: Instant) -> (Next, Vec<Waker>) {
+        let mut places = self.free_places(now);
+        let mut lists = self.lists.affords(now);
+        let mut next = Next::Waits;
+        let mut called = Vec::new();
+        let mut late = Vec::new();
+        let mut comes = |number: u64, waiter: &mut Waiter| {
+            if asks == Some(number) {
+                waiter.called = Some(now);
+            } else if waiter.called.is_some_and(|at| now >= at + LATE) {
+                late.push(number);
+                return false;
+            } else if waiter.called.is_none() {
+                waiter.called = Some(now);
+                called.push(waiter.waker.clone());
+            }
+            true
+        };
+
+        let mut to_list = self.waiting_to_list.iter_mut().peekable();
+        let mut for_a_page = self.waiting_for_a_page.iter_mut().peekable();
+        while places > 0 {
+            let is_list = lists > 0
+                && match (to_list.peek(), for_a_page.peek()) {
+                    (Some((list, _)), Some((page, _))) => list < page,
+                    (list, _) => list.is_some(),
+                };
+            let first = if is_list {
+                to_list.next()
+            } else {
+                for_a_page.next()
+            };
+            let Some((&number, waiter)) = first else {
+                break;
+            };
+            if comes(number, waiter) {
+                places -= 1;
+                lists -= usize::from(is_list);
+                if asks == Some(number) {
+                    next = Next::Enters;
+                }
+            }
+        }
+        if places > 0 {
+            for (&number, waiter) in to_list {
+                if comes(number, waiter) {
+                    if asks == Some(number) {
+                        next = Next::WatchesTheClock;
+                    }
+                    break;
+                }
+            }
+        }
+        for number in late {
+            self.waiting_to_list.remove(&number);
+            self.waiting_for_a_page.remove(&number);
+        }
+        (next, called)
+    }
+}

@@ -1,0 +1,289 @@
+//! The line, by a clock that only the test moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::Call;
+use super::line::{Line, Turn};
+use crate::config::LongPollClientBuilder;
+use crate::transport::Moment;
+
+/// A line, and the time.
+struct Hall {
+    line: Line,
+    now: Instant,
+}
+
+/// Somebody who may have to wait.
+struct Caller {
+    call: Call,
+    number: Option<u64>,
+    woken: Arc<Flag>,
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn callers(call: Call, count: usize) -> Vec<Caller> {
+    let caller = || Caller {
+        call,
+        number: None,
+        woken: Arc::default(),
+    };
+    std::iter::repeat_with(caller).take(count).collect()
+}
+
+impl Caller {
+    fn is_woken(&self) -> bool {
+        self.woken.0.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Hall {
+    fn with(change: impl FnOnce(LongPollClientBuilder) -> LongPollClientBuilder) -> Self {
+        let config = change(LongPollClientBuilder::default()).config().unwrap();
+        let now = Moment::read_clocks().monotonic;
+        Self {
+            line: Line::new(&config, now),
+            now,
+        }
+    }
+
+    fn of_places(places: usize) -> Self {
+        Self::with(|builder| builder.max_api_calls(places))
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    fn ask(&mut self, caller: &mut Caller) -> Turn {
+        let waker = Waker::from(caller.woken.clone());
+        let number = &mut caller.number;
+        let (turn, wake) = self.line.ask(caller.call, number, &waker, self.now);
+        wake.into_iter().for_each(Waker::wake);
+        turn
+    }
+
+    #[track_caller]
+    fn enters(&mut self, caller: &mut Caller) -> u64 {
+        match self.ask(caller) {
+            Turn::Enter(place) => place,
+            turn @ Turn::WaitUntil(_) => panic!("{turn:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn waits(&mut self, caller: &mut Caller) {
+        let turn = self.ask(caller);
+        assert!(matches!(turn, Turn::WaitUntil(_)), "{turn:?}");
+    }
+
+    fn release(&mut self, place: u64) {
+        let called = self.line.release(place, self.now);
+        called.into_iter().for_each(Waker::wake);
+    }
+
+    fn leave(&mut self, caller: &Caller) {
+        let number = caller.number.expect("it waits");
+        let wake = self.line.leave(caller.call, number, self.now);
+        wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[test]
+fn so_many_calls_go_at_once_and_the_rest_in_the_order_in_which_they_came() {
+    let mut hall = Hall::with(|builder| builder);
+    let mut callers = callers(Call::Page, 164);
+    let (going, waiting) = callers.split_at_mut(64);
+    let places: Vec<u64> = going.iter_mut().map(|caller| hall.enters(caller)).collect();
+    for caller in &mut *waiting {
+        hall.waits(caller);
+    }
+    for (n, place) in places.into_iter().enumerate() {
+        hall.release(place);
+        let woken: Vec<usize> = (0..100).filter(|n| waiting[*n].is_woken()).collect();
+        assert_eq!(woken, [n]);
+        for later in &mut waiting[n + 1..] {
+            hall.waits(later);
+        }
+        hall.enters(&mut waiting[n]);
+    }
+}
+
+#[test]
+fn nobody_slips_in_before_the_one_who_was_called() {
+    let mut hall = Hall::of_places(1);
+    let [mut first, mut second, mut third] = callers(Call::Page, 3).try_into().ok().unwrap();
+    let place = hall.enters(&mut first);
+    hall.waits(&mut second);
+    hall.release(place);
+    hall.waits(&mut third);
+    hall.enters(&mut second);
+}
+
+#[test]
+fn who_leaves_the_line_makes_room_for_the_next() {
+    let mut hall = Hall::of_places(1);
+    let mut callers = callers(Call::Page, 5);
+    let place = hall.enters(&mut callers[0]);
+    for waiting in &mut callers[1..] {
+        hall.waits(waiting);
+    }
+    // One that waits, and one that is called.
+    hall.leave(&callers[2]);
+    hall.release(place);
+    assert!(callers[1].is_woken() && !callers[3].is_woken());
+    hall.leave(&callers[1]);
+    assert!(callers[3].is_woken() && !callers[4].is_woken());
+    hall.enters(&mut callers[3]);
+}
+
+#[test]
+fn who_is_called_and_does_not_come_keeps_nobody_waiting_and_is_the_first_when_it_comes() {
+    let mut hall = Hall::of_places(1);
+    let mut callers = callers(Call::Page, 4);
+    let place = hall.enters(&mut callers[0]);
+    for waiting in &mut callers[1..] {
+        hall.waits(waiting);
+    }
+    hall.release(place);
+    assert!(callers[1].is_woken());
+    hall.pass(Duration::from_secs(3));
+    let place = hall.enters(&mut callers[2]);
+    hall.waits(&mut callers[1]);
+    hall.release(place);
+    assert!(callers[1].is_woken() && !callers[3].is_woken());
+    hall.waits(&mut callers[3]);
+    hall.enters(&mut callers[1]);
+}
+
+#[test]
+fn a_call_that_nobody_drives_gives_its_place_up_when_its_time_is_over() {
+    let minute = Duration::from_secs(60);
+    let mut hall = Hall::with(|builder| builder.max_api_calls(1).api_timeout(minute));
+    let [mut first, mut second, mut third] = callers(Call::Page, 3).try_into().ok().unwrap();
+    let left = hall.enters(&mut first);
+    hall.waits(&mut second);
+    hall.pass(minute);
+    hall.waits(&mut second);
+    hall.pass(Duration::from_secs(2));
+    hall.enters(&mut second);
+    // When it is dropped after all, that frees no place of another's.
+    hall.release(left);
+    hall.waits(&mut third);
+}
+
+#[test]
+fn who_waits_looks_up_within_a_second() {
+    let mut hall = Hall::of_places(1);
+    let mut callers = callers(Call::Page, 2);
+    hall.enters(&mut callers[0]);
+    let until = hall.now + Duration::from_secs(1);
+    assert_eq!(hall.ask(&mut callers[1]), Turn::WaitUntil(until));
+}
+
+#[test]
+fn pages_pass_lists_whose_time_has_not_come() {
+    let mut hall = Hall::with(|builder| builder.max_server_lists_per_second(1));
+    let mut lists = callers(Call::List, 3);
+    let mut pages = callers(Call::Page, 3);
+    hall.enters(&mut lists[0]);
+    hall.waits(&mut lists[1]);
+    hall.waits(&mut lists[2]);
+    for page in &mut pages {
+        hall.enters(page);
+    }
+    hall.pass(Duration::from_millis(1_100));
+    hall.waits(&mut lists[2]);
+    hall.enters(&mut lists[1]);
+}
+
+#[test]
+fn who_watched_the_clock_and_found_no_place_is_called_when_there_is_one() {
+    let mut hall = Hall::with(|builder| builder.max_api_calls(1).max_server_lists_per_second(1));
+    let mut lists = callers(Call::List, 2);
+    let [mut page] = callers(Call::Page, 1).try_into().ok().unwrap();
+    let place = hall.enters(&mut lists[0]);
+    hall.release(place);
+    hall.waits(&mut lists[1]);
+    let place = hall.enters(&mut page);
+    hall.pass(Duration::from_millis(1_100));
+    hall.waits(&mut lists[1]);
+    hall.release(place);
+    assert!(lists[1].is_woken());
+    hall.enters(&mut lists[1]);
+}
+
+#[test]
+fn a_list_that_has_a_time_and_no_place_waits_for_the_place() {
+    let mut hall = Hall::of_places(1);
+    let [mut page] = callers(Call::Page, 1).try_into().ok().unwrap();
+    let [mut list] = callers(Call::List, 1).try_into().ok().unwrap();
+    let place = hall.enters(&mut page);
+    let until = hall.now + Duration::from_secs(1);
+    assert_eq!(hall.ask(&mut list), Turn::WaitUntil(until));
+    hall.release(place);
+    assert!(list.is_woken());
+    hall.enters(&mut list);
+}
+
+/// When each of so many lists is asked for, where all come at once and each takes 100 ms, and nobody looks but at its time.
+fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
+    let began = hall.now;
+    let mut waiting: Vec<(usize, Caller)> =
+        callers(Call::List, count).into_iter().enumerate().collect();
+    let mut looks_at: Vec<Instant> = vec![began; count];
+    let mut under_way: Vec<(Instant, u64)> = Vec::new();
+    let mut times = Vec::new();
+    while !waiting.is_empty() {
+        under_way.retain(|(over, place)| {
+            let is_over = *over <= hall.now;
+            if is_over {
+                let called = hall.line.release(*place, hall.now);
+                called.into_iter().for_each(Waker::wake);
+            }
+            !is_over
+        });
+        waiting.retain_mut(|(n, caller)| {
+            if !caller.is_woken() && looks_at[*n] > hall.now {
+                return true;
+            }
+            match hall.ask(caller) {
+                Turn::Enter(place) => {
+                    times.push((*n, hall.now - began));
+                    under_way.push((hall.now + Duration::from_millis(100), place));
+                    false
+                }
+                Turn::WaitUntil(until) => {
+                    looks_at[*n] = until;
+                    true
+                }
+            }
+        });
+        hall.pass(Duration::from_millis(1));
+    }
+    times
+}
+
+#[test]
+fn ten_thousand_lists_keep_their_order_and_their_rate_and_take_half_a_minute() {
+    let mut hall = Hall::with(|builder| builder);
+    let times = times_of_lists(&mut hall, 10_000);
+    assert!(times.iter().map(|(n, _)| *n).eq(0..10_000));
+    let times: Vec<Duration> = times.into_iter().map(|(_, at)| at).collect();
+    for (n, at) in times.iter().enumerate() {
+        let within = times[n..].partition_point(|later| *later < *at + Duration::from_secs(1));
+        assert!(within <= 500, "{within} lists in the second from {at:?} on");
+    }
+    let last = times.last().unwrap();
+    assert!(*last < Duration::from_secs(25), "{last:?}");
+}

@@ -1,0 +1,296 @@
+//! An hour of many streams, by a clock that the test moves. Alone in its program, so that the memory is its own.
+
+use std::alloc::System;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use box_longpoll::transport::{TransportError, TransportErrorKind};
+use box_longpoll::{
+    AccessToken, BatchStream, HttpTransport, LongPollClient, Moment, StartAt, Streams,
+    TransportRequest,
+};
+use bytes::Bytes;
+use http::{Method, Response};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const STREAMS: usize = 30;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// So much more or less may be under way at one moment than at another: some 3 KB a stream.
+const LITTLE: usize = 100 << 10;
+
+/// What is allocated at this moment, in bytes.
+fn live() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// A Box that makes everything up, and a clock that stands still while there is something to do.
+#[derive(Clone)]
+struct World(Arc<Mutex<Inner>>);
+
+struct Inner {
+    now: Moment,
+    rng: fastrand::Rng,
+    alarms: BTreeMap<(Instant, u64), Waker>,
+    last_alarm: u64,
+    /// How many events each user has.
+    logs: HashMap<String, u64>,
+    seen: Seen,
+}
+
+/// What the streams have met.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    events: usize,
+    reconnects: usize,
+    silences: usize,
+    failures: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            now: Moment::read_clocks(),
+            rng: fastrand::Rng::with_seed(7),
+            alarms: BTreeMap::new(),
+            last_alarm: 0,
+            logs: HashMap::new(),
+            seen: Seen::default(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    fn wait(&self, duration: Duration) -> Alarm {
+        let at = self.lock().now.monotonic + duration;
+        Alarm {
+            world: self.clone(),
+            at,
+            number: None,
+        }
+    }
+
+    /// Lets time pass until the next alarm, if that is before `end`.
+    fn pass(&self, end: Instant) -> bool {
+        let mut inner = self.lock();
+        let next = inner.alarms.first_key_value().map(|((at, _), _)| *at);
+        let at = next.unwrap_or(end).min(end);
+        let passed = at.saturating_duration_since(inner.now.monotonic);
+        inner.now.monotonic += passed;
+        inner.now.wall += passed;
+        if at == end {
+            return false;
+        }
+        let waker = inner.alarms.pop_first().map(|(_, waker)| waker);
+        drop(inner);
+        waker.into_iter().for_each(Waker::wake);
+        true
+    }
+}
+
+/// A wait by the world's clock.
+struct Alarm {
+    world: World,
+    at: Instant,
+    number: Option<u64>,
+}
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let at = self.at;
+        let world = self.world.clone();
+        let mut inner = world.lock();
+        if inner.now.monotonic >= at {
+            return Poll::Ready(());
+        }
+        let number = *self.number.get_or_insert_with(|| {
+            inner.last_alarm += 1;
+            inner.last_alarm
+        });
+        inner.alarms.insert((at, number), cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.world.lock().alarms.remove(&(self.at, number));
+        }
+    }
+}
+
+/// What Box answers, and after how many milliseconds. `None`: never.
+type Answer = (u64, Option<Result<String, TransportErrorKind>>);
+
+impl Inner {
+    fn answer(&mut self, request: &TransportRequest) -> Answer {
+        let uri = request.request().uri();
+        if uri.path() == "/subscribe" {
+            return self.poll(uri.query().expect("it has a channel"));
+        }
+        if self.rng.f64() < 0.02 {
+            self.seen.failures += 1;
+            return (50, Some(Err(TransportErrorKind::Interrupted)));
+        }
+        let user = request.request().headers()["as-user"].to_str().unwrap();
+        let body = if request.request().method() == Method::OPTIONS {
+            format!(
+                r#"{{"entries":[{{"url":"http://2.realtime.services.box.net/subscribe?channel={user}","ttl":10,"max_retries":10,"retry_timeout":30}}]}}"#
+            )
+        } else {
+            self.page(user, uri.query().unwrap_or_default())
+        };
+        (50, Some(Ok(body)))
+    }
+
+    fn page(&mut self, user: &str, query: &str) -> String {
+        let end = *self.logs.entry(user.to_owned()).or_insert(1_000);
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let from = pairs
+            .find(|(name, _)| *name == "stream_position")
+            .unwrap()
+            .1;
+        let from = from.parse().unwrap_or(end);
+        let next = end.min(from + 500);
+        let events: Vec<String> = (from..next)
+            .map(|n| format!(r#"{{"event_id":"{user}-{n}","event_type":"ITEM_CREATE"}}"#))
+            .collect();
+        let events = events.join(",");
+        format!(r#"{{"next_stream_position":{next},"entries":[{events}]}}"#)
+    }
+
+    fn poll(&mut self, query: &str) -> Answer {
+        let signal = |message| Some(Ok(format!(r#"{{"message":"{message}"}}"#)));
+        let millis = self.rng.u64(1_000..30_000);
+        match self.rng.u32(0..10) {
+            0..=5 => {
+                let channel = query.split('&').next().unwrap();
+                let user = channel.strip_prefix("channel=").unwrap();
+                let more = self.rng.u64(1..200);
+                *self.logs.get_mut(user).unwrap() += more;
+                (millis, signal("new_change"))
+            }
+            6..=7 => {
+                self.seen.reconnects += 1;
+                (millis, signal("reconnect"))
+            }
+            8 => {
+                self.seen.silences += 1;
+                (millis, None)
+            }
+            _ => {
+                self.seen.failures += 1;
+                (millis, Some(Err(TransportErrorKind::Interrupted)))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl HttpTransport for World {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let (millis, answer) = self.lock().answer(&request);
+        self.wait(Duration::from_millis(millis)).await;
+        match answer {
+            Some(Ok(body)) => Ok(Response::new(body.into())),
+            Some(Err(kind)) => Err(TransportError::new(kind)),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.wait(duration).await;
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.lock().now
+    }
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+type Followed = Streams<String, BatchStream<World>>;
+
+/// Follows the streams for so long.
+#[track_caller]
+fn follow(world: &World, streams: &mut Followed, time: Duration) {
+    let end = world.now().monotonic + time;
+    let woken = Arc::new(Flag::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        match pin!(streams.next()).poll(&mut cx) {
+            Poll::Ready(Some((_, batch))) => world.lock().seen.events += batch.unwrap().len(),
+            Poll::Ready(None) => panic!("the streams go on"),
+            Poll::Pending if woken.0.swap(false, Ordering::SeqCst) => {}
+            Poll::Pending if world.pass(end) => {}
+            Poll::Pending => return,
+        }
+    }
+}
+
+/// An account that is followed for a minute.
+fn follow_a_guest(world: &World, client: &LongPollClient<World>, streams: &mut Followed) {
+    let guest = "guest".to_owned();
+    let sibling = client.as_user(&guest).unwrap();
+    streams.insert(guest.clone(), sibling.batches(StartAt::Now));
+    follow(world, streams, MINUTE);
+    assert!(streams.remove(&guest).is_some());
+}
+
+#[test]
+fn the_memory_of_many_streams_is_flat_over_an_hour_of_events_reconnects_and_timeouts() {
+    let world = World::new();
+    let token = AccessToken::new("token").unwrap();
+    let client = LongPollClient::new(world.clone(), token);
+    let mut streams: Followed = (0..STREAMS)
+        .map(|n| {
+            let user = format!("user-{n}");
+            let sibling = client.as_user(&user).unwrap();
+            (user, sibling.batches(StartAt::Now))
+        })
+        .collect();
+    // Until each remembers as many events as it ever will.
+    follow(&world, &mut streams, 60 * MINUTE);
+    follow_a_guest(&world, &client, &mut streams);
+    let before = live();
+    let seen_before = world.lock().seen;
+    for minute in 1..=60 {
+        follow_a_guest(&world, &client, &mut streams);
+        let now = live();
+        assert!(
+            now.abs_diff(before) < LITTLE,
+            "{before} bytes before, {now} after {minute} minutes"
+        );
+    }
+    let after = live();
+    let seen = world.lock().seen;
+    println!("{before} bytes before, {after} after; {seen_before:?} before, {seen:?} after");
+    assert!(seen.events - seen_before.events > 5_000 * STREAMS);
+    assert!(seen.reconnects - seen_before.reconnects > 20 * STREAMS);
+    assert!(seen.silences - seen_before.silences > 5 * STREAMS);
+}

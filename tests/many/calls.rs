@@ -1,0 +1,200 @@
+//! How many calls of a client and its siblings are under way at once.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{HttpTransport, StartAt, Streams, TransportError, TransportRequest};
+use box_longpoll_testkit::{Emulator, EmulatorServer, Endpoint, Fault};
+use bytes::Bytes;
+use http::Response;
+use tokio::task::JoinSet;
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::world::{account, build, holds, in_time, token};
+
+/// Longer than a call takes to be sent, if it is.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+#[track_caller]
+fn assert_sends_nothing_more(server: &EmulatorServer, sent: u64) {
+    let more = server.wait_until(A_WHILE, |emulator| {
+        emulator.counters().total.requests > sent
+    });
+    assert!(!more && server.counters().total.requests == sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_and_its_siblings_have_64_calls_under_way_and_the_others_wait() {
+    let server = fake_box(|_| ());
+    server.queue_fault(Endpoint::Events, Fault::Silence, 64);
+    let client = build(builder(&server));
+    let mut calls = JoinSet::new();
+    let mut silent = Vec::new();
+    for n in 0..200 {
+        let client = client.with_tokens(token(&account(n)));
+        let call = async move { client.fetch(StartAt::Now).await.map(drop) };
+        let call = calls.spawn(call);
+        if n < 64 {
+            silent.push(call);
+            // So that it is these that meet the silence.
+            let sent = n as u64 + 1;
+            let begun = move |emulator: &Emulator| emulator.counters().total.requests == sent;
+            holds(&server, begun).await;
+        }
+    }
+    assert_sends_nothing_more(&server, 64);
+    // A call that is dropped makes room.
+    for call in silent {
+        call.abort();
+    }
+    let mut answered = 0;
+    while let Some(outcome) = in_time(calls.join_next()).await {
+        answered += usize::from(outcome.is_ok_and(|answer| answer.is_ok()));
+    }
+    assert_eq!(answered, 136);
+    assert_eq!(server.counters().total.requests, 200);
+}
+
+/// reqwest, counting the calls to the API that are under way.
+#[derive(Clone)]
+struct Counting {
+    transport: ReqwestTransport,
+    under_way: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self {
+            transport: ReqwestTransport::new().unwrap(),
+            under_way: Arc::default(),
+            most: Arc::default(),
+        }
+    }
+}
+
+/// A call that is under way until it is dropped.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl HttpTransport for Counting {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        if request.request().uri().path() != "/2.0/events" {
+            return self.transport.send(request).await;
+        }
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        let _call = UnderWay(&self.under_way);
+        self.most.fetch_max(under_way, Ordering::SeqCst);
+        self.transport.send(request).await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.transport.sleep(duration).await
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        self.transport.block_on(work)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_keep_to_the_number_of_calls_and_their_held_polls_are_not_counted() {
+    const STREAMS: usize = 100;
+    let server = fake_box(|_| ());
+    let transport = Counting::new();
+    let client = builder(&server)
+        .max_api_calls(3)
+        .build(transport.clone(), token(TOKEN))
+        .unwrap();
+    let mut streams = Streams::new();
+    for n in 0..STREAMS {
+        let client = client.with_tokens(token(&account(n)));
+        streams.insert(n, client.batches(StartAt::Now));
+    }
+    let listening = holds(&server, |emulator| {
+        emulator.counters().open_polls == STREAMS
+    });
+    tokio::select! {
+        item = streams.next() => panic!("{item:?}"),
+        () = listening => {}
+    }
+    assert_eq!(transport.most.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_polls_any_more_keep_no_one_from_a_call() {
+    let server = fake_box(|_| ());
+    server.queue_fault(Endpoint::Events, Fault::Silence, 2);
+    let client = builder(&server)
+        .max_api_calls(2)
+        .api_timeout(Duration::from_secs(2))
+        .build(ReqwestTransport::new().unwrap(), token(TOKEN))
+        .unwrap();
+    let mut left: Vec<_> = (0..2).map(|_| client.batches(StartAt::Now)).collect();
+    for (n, stream) in left.iter_mut().enumerate() {
+        let sent = n as u64 + 1;
+        let begun = holds(&server, move |emulator| {
+            emulator.counters().total.requests == sent
+        });
+        tokio::select! {
+            batch = stream.next() => panic!("{batch:?}"),
+            () = begun => {}
+        }
+    }
+    in_time(client.fetch(StartAt::Now)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_at_the_gate_is_not_part_of_a_calls_timeout() {
+    const TIMEOUT: Duration = Duration::from_secs(3);
+    let server = fake_box(|_| ());
+    // Some half a second each, one after the other.
+    server.queue_fault(Endpoint::Events, Fault::Drip { interval_ms: 2 }, 10);
+    let client = build(builder(&server).max_api_calls(1).api_timeout(TIMEOUT));
+    let mut calls = JoinSet::new();
+    let began = tokio::time::Instant::now();
+    for _ in 0..10 {
+        let client = client.clone();
+        calls.spawn(async move { client.fetch(StartAt::Now).await });
+    }
+    for call in in_time(calls.join_all()).await {
+        call.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took > TIMEOUT, "they took {took:?}, and show nothing");
+}
+
+#[test]
+fn the_blocking_client_keeps_to_the_same_numbers() {
+    let server = fake_box(|_| ());
+    let transport = Counting::new();
+    let client = builder(&server)
+        .max_api_calls(2)
+        .build_blocking(transport.clone(), token(TOKEN))
+        .unwrap();
+    server.append("7", 1);
+    std::thread::scope(|scope| {
+        for n in 0..10 {
+            let sibling = client.with_tokens(token(&account(n)));
+            scope.spawn(move || sibling.fetch(StartAt::Now).unwrap());
+        }
+        let seven = client.as_user("7").unwrap();
+        let event = seven.events(StartAt::Oldest).next().unwrap().unwrap();
+        assert_eq!(event.id(), Some(&*server.event_ids("7")[0]));
+    });
+    assert_eq!(transport.most.load(Ordering::SeqCst), 2);
+}

@@ -1,0 +1,81 @@
+//! Many streams that are told at once to list the servers anew, as those of a server are that is restarted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{BatchStream, StartAt, Streams};
+use box_longpoll_testkit::{EmulatorServer, Fault, RequestCounters};
+
+use crate::fake_box::{builder, fake_box};
+use crate::world::{account, build, holds, in_time, token};
+
+const STREAMS: usize = 300;
+
+const LISTS_A_SECOND: u32 = 100;
+
+type Followed = Streams<usize, BatchStream<ReqwestTransport>>;
+
+/// Drives the streams until all of them hold a poll.
+async fn all_listen(server: &Arc<EmulatorServer>, streams: &mut Followed, lists: u64) {
+    let listening = holds(server, move |emulator| {
+        let counters = emulator.counters();
+        counters.open_polls == STREAMS && counters.options.requests == lists
+    });
+    tokio::select! {
+        item = streams.next() => panic!("{item:?}"),
+        () = listening => {}
+    }
+}
+
+/// A busy machine may push together what was sent in time.
+#[track_caller]
+fn assert_rate_of_lists(lists: RequestCounters) {
+    let most = LISTS_A_SECOND as usize + LISTS_A_SECOND as usize / 5;
+    assert_eq!(lists.requests, STREAMS as u64);
+    assert!(lists.most_per_second <= most, "{lists:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_start_or_reconnect_at_once_list_the_servers_at_a_rate_and_none_is_left_out() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).max_server_lists_per_second(LISTS_A_SECOND));
+    let mut streams: Followed = (0..STREAMS)
+        .map(|n| {
+            (
+                n,
+                client.with_tokens(token(&account(n))).batches(StartAt::Now),
+            )
+        })
+        .collect();
+    all_listen(&server, &mut streams, STREAMS as u64).await;
+    assert_rate_of_lists(server.counters().options);
+
+    server.emulator().reset_counters();
+    let reconnect = Fault::Signal {
+        message: "reconnect".to_owned(),
+    };
+    assert_eq!(server.interrupt_polls(&reconnect), STREAMS);
+    all_listen(&server, &mut streams, STREAMS as u64).await;
+    let counters = server.counters();
+    assert_rate_of_lists(counters.options);
+    // Each fetches, lists and listens, once.
+    assert_eq!(counters.total.requests, 3 * STREAMS as u64);
+
+    for n in 0..STREAMS {
+        server.append(&account(n), 1);
+    }
+    let mut heard = BTreeSet::new();
+    in_time(async {
+        while heard.len() < STREAMS {
+            let (n, batch) = streams.next().await.unwrap();
+            let batch = batch.unwrap();
+            assert_eq!(
+                batch.events()[0].id(),
+                Some(&*server.event_ids(&account(n))[0])
+            );
+            assert!(heard.insert(n), "{n} came twice");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,234 @@
+//! What a set of streams does with any streams.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use box_longpoll::Streams;
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_core::Stream;
+use futures_lite::future::{block_on, poll_once};
+
+type Item = Result<u32, &'static str>;
+
+/// A stream of what is sent to it, which counts how often it is polled.
+struct Fed {
+    items: UnboundedReceiver<Item>,
+    polls: Rc<RefCell<usize>>,
+}
+
+impl Stream for Fed {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        *self.polls.borrow_mut() += 1;
+        Pin::new(&mut self.items).poll_next(cx)
+    }
+}
+
+/// A set, and what feeds its streams.
+#[derive(Default)]
+struct World {
+    streams: Streams<char, Fed>,
+    feeds: HashMap<char, UnboundedSender<Item>>,
+    polls: Rc<RefCell<usize>>,
+}
+
+impl World {
+    fn of(keys: &str) -> Self {
+        let mut world = Self::default();
+        for key in keys.chars() {
+            world.insert(key);
+        }
+        world
+    }
+
+    fn insert(&mut self, key: char) -> Option<Fed> {
+        let (feed, items) = unbounded();
+        let polls = self.polls.clone();
+        self.feeds.insert(key, feed);
+        self.streams.insert(key, Fed { items, polls })
+    }
+
+    fn feed(&self, key: char, items: impl IntoIterator<Item = Item>) {
+        for item in items {
+            self.feeds[&key].unbounded_send(item).unwrap();
+        }
+    }
+
+    fn end(&mut self, key: char) {
+        self.feeds.remove(&key);
+    }
+
+    fn poll(&mut self) -> Poll<Option<(char, Item)>> {
+        match block_on(poll_once(self.streams.next())) {
+            Some(next) => Poll::Ready(next),
+            None => Poll::Pending,
+        }
+    }
+
+    #[track_caller]
+    fn assert_gives(&mut self, key: char, item: Item) {
+        assert_eq!(self.poll(), Poll::Ready(Some((key, item))));
+    }
+
+    #[track_caller]
+    fn assert_waits(&mut self) {
+        assert_eq!(self.poll(), Poll::Pending);
+    }
+}
+
+#[test]
+fn whoever_is_ready_has_its_turn_one_item_each() {
+    let mut world = World::of("ab");
+    world.feed('a', (0..100).map(Ok));
+    world.feed('b', (0..3).map(Ok));
+    for n in 0..3 {
+        world.assert_gives('a', Ok(n));
+        world.assert_gives('b', Ok(n));
+    }
+    for n in 3..10 {
+        world.assert_gives('a', Ok(n));
+    }
+    world.feed('b', [Ok(3)]);
+    world.assert_gives('a', Ok(10));
+    world.assert_gives('b', Ok(3));
+    world.assert_gives('a', Ok(11));
+}
+
+#[test]
+fn an_error_ends_its_stream_and_no_other() {
+    let mut world = World::of("ab");
+    world.feed('a', [Ok(1), Err("over"), Ok(2)]);
+    world.assert_gives('a', Ok(1));
+    world.assert_gives('a', Err("over"));
+    assert_eq!(world.streams.len(), 1);
+    assert!(!world.streams.contains_key(&'a') && world.streams.get(&'b').is_some());
+    world.feed('b', [Ok(3)]);
+    world.assert_gives('b', Ok(3));
+    // It is followed anew.
+    assert!(world.insert('a').is_none());
+    world.feed('a', [Ok(4)]);
+    world.assert_gives('a', Ok(4));
+    world.assert_waits();
+}
+
+#[test]
+fn a_stream_that_ends_leaves_without_an_item_and_the_last_one_ends_the_set() {
+    let mut world = World::of("ab");
+    world.assert_waits();
+    world.end('a');
+    world.assert_waits();
+    assert_eq!(
+        world
+            .streams
+            .iter()
+            .map(|(key, _)| *key)
+            .collect::<String>(),
+        "b"
+    );
+    world.end('b');
+    assert_eq!(world.poll(), Poll::Ready(None));
+    assert!(world.streams.is_empty());
+    world.insert('c');
+    world.feed('c', [Ok(1)]);
+    world.assert_gives('c', Ok(1));
+}
+
+#[test]
+fn a_stream_that_is_replaced_or_removed_comes_back_with_what_it_had() {
+    let mut world = World::of("ab");
+    world.feed('a', [Ok(1), Ok(2)]);
+    world.assert_gives('a', Ok(1));
+    let mut replaced = world.insert('a').expect("there was one");
+    assert_eq!(
+        block_on(poll_once(next_of(&mut replaced))),
+        Some(Some(Ok(2)))
+    );
+    world.feed('b', [Ok(3)]);
+    let mut removed = world.streams.remove(&'b').expect("it was there");
+    assert!(world.streams.remove(&'b').is_none());
+    assert_eq!(
+        block_on(poll_once(next_of(&mut removed))),
+        Some(Some(Ok(3)))
+    );
+    world.feed('a', [Ok(4)]);
+    world.assert_gives('a', Ok(4));
+    world.assert_waits();
+}
+
+async fn next_of(stream: &mut Fed) -> Option<Item> {
+    std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
+}
+
+#[test]
+fn streams_of_which_there_is_no_news_are_not_polled() {
+    let mut world = World::default();
+    let keys: Vec<char> = ('\u{4e00}'..).take(1_000).collect();
+    for key in &keys {
+        world.insert(*key);
+    }
+    while *world.polls.borrow() < 1_000 {
+        world.assert_waits();
+    }
+    world.assert_waits();
+    for key in &keys[..100] {
+        world.feed(*key, [Ok(7)]);
+        world.assert_gives(*key, Ok(7));
+        world.assert_waits();
+    }
+    // Once for the item, and once to see that there is no other.
+    assert_eq!(*world.polls.borrow(), 1_200);
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn other_tasks_have_their_turn_while_many_streams_are_ready_without_an_item() {
+    let mut world = World::default();
+    for key in ('\u{4e00}'..).take(1_000) {
+        world.insert(key);
+    }
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut waits = 0;
+    while *world.polls.borrow() < 1_000 {
+        assert!(pin!(world.streams.next()).poll(&mut cx).is_pending());
+        let asks_again = woken.0.load(Ordering::SeqCst) > waits;
+        assert_eq!(asks_again, *world.polls.borrow() < 1_000);
+        waits += 1;
+    }
+    assert!(waits > 10, "{waits}");
+}
+
+#[test]
+fn news_and_new_streams_wake_whoever_waits_once() {
+    let mut world = World::of("ab");
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(pin!(world.streams.next()).poll(&mut cx).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    world.feed('a', [Ok(1), Ok(2)]);
+    world.feed('b', [Ok(3)]);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    for _ in 0..3 {
+        assert!(pin!(world.streams.next()).poll(&mut cx).is_ready());
+    }
+    assert!(pin!(world.streams.next()).poll(&mut cx).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    world.insert('c');
+    assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+}

@@ -1,0 +1,114 @@
+//! Clients that share a transport.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenError, TokenSource};
+use rstest::rstest;
+use tokio::task::JoinSet;
+
+use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::world::{account, build, in_time, token};
+
+#[tokio::test]
+async fn siblings_with_tokens_of_their_own_see_their_own_accounts() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server));
+    for n in 0..10 {
+        server.append(&account(n), n + 1);
+    }
+    for n in 0..10 {
+        let sibling = client.with_tokens(token(&account(n)));
+        let page = sibling.fetch(StartAt::Oldest).await.unwrap();
+        let ids: Vec<_> = page.events.iter().filter_map(|event| event.id()).collect();
+        assert_eq!(ids, server.event_ids(&account(n)));
+    }
+    let page = client.fetch(StartAt::Oldest).await.unwrap();
+    assert!(page.events.is_empty(), "the client keeps its own token");
+}
+
+#[tokio::test]
+async fn siblings_as_users_have_one_token_and_see_their_own_events() {
+    let server = fake_box(|_| ());
+    let client = build(builder(&server).as_user("1"));
+    for (n, user) in ["1", "22", "333"].into_iter().enumerate() {
+        server.append(user, n + 1);
+        let sibling = client.as_user(user).unwrap();
+        let page = sibling.fetch(StartAt::Oldest).await.unwrap();
+        assert_eq!(page.events.len(), n + 1);
+        sibling.realtime_servers().await.unwrap();
+    }
+    client.fetch(StartAt::Oldest).await.unwrap();
+    let asked = server.requests();
+    let users: Vec<_> = asked
+        .iter()
+        .filter_map(|call| call.as_user.as_deref())
+        .collect();
+    assert_eq!(users, ["1", "1", "22", "22", "333", "333", "1"]);
+    // A sibling with other tokens acts as the same user.
+    let other = client.as_user("22").unwrap().with_tokens(token("other"));
+    other.fetch(StartAt::Now).await.unwrap();
+    assert!(server.emulator().callers().contains_key("other as 22"));
+}
+
+#[rstest]
+#[case::without_an_id("")]
+#[case::with_a_line_break("1\r\nX-Injected: yes")]
+fn a_user_whom_no_header_can_carry_is_refused(#[case] user: &str) {
+    let client = build(box_longpoll::LongPollClient::builder());
+    assert_eq!(client.as_user(user).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// Tokens that are numbered.
+#[derive(Default)]
+struct Numbered {
+    refreshes: AtomicUsize,
+}
+
+#[async_trait]
+impl TokenSource for Numbered {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        let number = self.refreshes.load(Ordering::SeqCst);
+        Ok(AccessToken::new(format!("token-{number}"))?)
+    }
+
+    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        tokio::task::yield_now().await;
+        self.refreshes.fetch_add(1, Ordering::SeqCst);
+        self.token().await
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_token_is_refreshed_once_for_all_users() {
+    const USERS: usize = 200;
+    let server = fake_box(|_| ());
+    let source = Arc::new(Numbered::default());
+    let client = builder(&server)
+        .build(ReqwestTransport::new().unwrap(), source.clone())
+        .unwrap();
+    server.revoke("token-0");
+    let mut tasks = JoinSet::new();
+    for n in 0..USERS {
+        let user = n.to_string();
+        server.append(&user, 1);
+        let mut events = client.as_user(&user).unwrap().events(StartAt::Oldest);
+        let id = server.event_ids(&user).remove(0);
+        tasks.spawn(async move {
+            let event = events.next().await.unwrap().unwrap();
+            assert_eq!(event.id(), Some(&*id));
+        });
+    }
+    in_time(tasks.join_all()).await;
+    assert_eq!(source.refreshes.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_sibling_shows_no_token_and_is_small() {
+    let client = build(box_longpoll::LongPollClient::builder());
+    let sibling = client.with_tokens(token(TOKEN)).as_user("77").unwrap();
+    assert!(!format!("{sibling:?}").contains(TOKEN));
+    assert_eq!(size_of_val(&sibling), size_of::<usize>());
+}
