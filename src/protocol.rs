@@ -90,7 +90,7 @@ use http::StatusCode;
 pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
 pub(crate) use self::dedup::{MAX_WINDOW, Window};
-use self::drain::{Drain, LATE_CHECKS, Pause};
+use self::drain::{Drain, Pause};
 pub(crate) use self::pace::Bucket;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
@@ -416,7 +416,8 @@ impl LongPoll {
 
     /// Pays for the current step's request, right before it is sent.
     fn pay(&mut self, now: Moment) -> Result<(), Instant> {
-        if mem::take(&mut self.drain.on_credit) {
+        let on_credit = mem::take(&mut self.drain.on_credit);
+        if on_credit && self.bucket.has_credit(now.monotonic) {
             self.bucket.pay_on_credit(now.monotonic);
             Ok(())
         } else {
@@ -441,6 +442,7 @@ impl LongPoll {
                 };
                 let request = self.config.poll_request(server, &self.from, token.as_ref());
                 self.rotation.count_poll();
+                self.bucket.keep_returnable();
                 (request, Asked::Signal { since: now.wall })
             }
         };
@@ -502,7 +504,7 @@ impl LongPoll {
         let mut drain = Drain::default();
         let refusals = mem::take(&mut self.refusals);
         match read_signal(answer) {
-            Ok(Signal::NewChange) => drain.late_checks = LATE_CHECKS,
+            Ok(Signal::NewChange) => drain = Drain::after_a_signal(),
             Ok(Signal::Reconnect | Signal::MaxRetries) => self.rotation.discard(),
             Ok(Signal::Other(_)) => {
                 let error = Error::new(

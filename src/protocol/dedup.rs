@@ -116,10 +116,6 @@ impl Window {
     }
 
     /// The number of buckets is a power of two.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "any bits of a hash will do"
-    )]
     fn bucket(&self, hash: u128) -> usize {
         hash as usize & self.heads.len().saturating_sub(1)
     }

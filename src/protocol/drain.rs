@@ -1,5 +1,6 @@
 //! Fetching until a page brings nothing new.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::answer::{PageError, read_page};
@@ -16,7 +17,7 @@ use crate::transport::Moment;
 const DECODED_UNTIL_DOUBLED: u32 = 8;
 
 /// When to look again after a `new_change` that brought nothing, in seconds since the look before.
-pub(super) const LATE_CHECKS: &[u64] = &[1, 2, 4];
+const LATE_CHECKS: &[u64] = &[1, 2, 4];
 
 /// How far the fetching is.
 #[derive(Debug, Default)]
@@ -26,8 +27,22 @@ pub(super) struct Drain {
     pub(super) followed_at_once: bool,
     /// Whether the next request is not made to wait for the pace.
     pub(super) on_credit: bool,
-    pub(super) late_checks: &'static [u64],
+    late_checks: &'static [u64],
+    /// Whether a poll told of a change that was not seen yet.
+    signalled: bool,
     pub(super) then: Option<Pause>,
+}
+
+impl Drain {
+    /// The drain after `new_change`.
+    pub(super) fn after_a_signal() -> Self {
+        Self {
+            on_credit: true,
+            late_checks: LATE_CHECKS,
+            signalled: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// A wait between a failed poll and the next, which ends with another drain: nobody listened meanwhile.
@@ -128,6 +143,10 @@ impl LongPoll {
         };
         if brought_new {
             self.bucket.refund();
+            if mem::take(&mut self.drain.signalled) {
+                // What the poll told of has come.
+                self.bucket.give_back();
+            }
         }
         if events.is_empty() {
             self.turn_page(turn, now);

@@ -1,5 +1,6 @@
 //! How often a stream may ask in vain.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::config::require;
@@ -8,13 +9,13 @@ use crate::error::Error;
 /// How often a stream may ask for something and get nothing new: a token bucket over all its requests, to the API and
 /// to the realtime servers alike.
 ///
-/// Requests that bring an event for the first time are free, so catching up runs at wire speed. While an account changes
-/// all the time, each round of fetching costs one request in vain, so that events come in batches about twice a second;
-/// raise the pace to have them sooner.
+/// Requests that bring an event for the first time are free, so catching up runs at wire speed; so is the poll that told
+/// of it. What remains is one request in vain a change, the one that shows that there is no more. While an account changes
+/// all the time, events therefore come in batches about twice a second; raise the pace to have them sooner.
 ///
 /// The default allows at most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus
-/// the one request that may follow at once where a page moved the position but had nothing new. The 5 % below the round
-/// numbers are for requests that the network pushes together.
+/// one on credit that may follow at once: after `new_change`, or where a page moved the position but had nothing new. The
+/// 5 % below the round numbers are for requests that the network pushes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pace {
@@ -59,6 +60,9 @@ pub(crate) struct Bucket {
     per_second: f64,
     level: f64,
     filled_at: Instant,
+    /// How much higher the level would be without the request that may be given back: less than one once the bucket has
+    /// been as good as full.
+    returnable: f64,
 }
 
 impl Bucket {
@@ -68,6 +72,7 @@ impl Bucket {
             per_second: f64::from(pace.per_minute) / 60.0,
             level: f64::from(pace.burst),
             filled_at: now,
+            returnable: 0.0,
         }
     }
 
@@ -105,21 +110,43 @@ impl Bucket {
         self.level as usize
     }
 
+    /// Whether one request may go on credit.
+    pub(crate) fn has_credit(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level >= 0.0
+    }
+
     /// Pays for a request that is not made to wait: the next one waits for it.
     pub(crate) fn pay_on_credit(&mut self, now: Instant) {
         self.fill(now);
         self.level -= 1.0;
     }
 
-    /// Gives back what was paid for a request that brought something new.
+    /// Gives back what was paid for the last request, which brought something new.
     pub(crate) fn refund(&mut self) {
-        self.level = (self.level + 1.0).min(self.size);
+        self.raise(1.0);
+    }
+
+    /// The last request may turn out to have been worth its while when others have been paid for.
+    pub(crate) fn keep_returnable(&mut self) {
+        self.returnable = 1.0;
+    }
+
+    /// Gives back what was paid for the request that was kept returnable.
+    pub(crate) fn give_back(&mut self) {
+        let amount = mem::take(&mut self.returnable);
+        self.raise(amount);
     }
 
     fn fill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.filled_at);
         self.filled_at = self.filled_at.max(now);
-        self.level = (self.level + elapsed.as_secs_f64() * self.per_second).min(self.size);
+        self.raise(elapsed.as_secs_f64() * self.per_second);
+    }
+
+    fn raise(&mut self, by: f64) {
+        self.level = (self.level + by).min(self.size);
+        self.returnable = self.returnable.min(self.size - self.level);
     }
 }
 
@@ -127,7 +154,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    /// When requests go out that are made as early as the bucket permits, each third one of them at once.
+    /// When requests go out that are made as early as the bucket permits, on credit where there is some.
     fn greedy(requests: usize) -> Vec<Instant> {
         let mut now = crate::Moment::read_clocks().monotonic;
         let mut bucket = Bucket::full(Pace::default(), now);
@@ -140,7 +167,7 @@ mod tests {
                     continue;
                 }
             }
-            if times.len() % 3 == 0 {
+            if bucket.has_credit(now) {
                 bucket.pay_on_credit(now);
                 times.push(now);
             }
@@ -164,6 +191,23 @@ mod tests {
         let times = greedy(1_000);
         assert_at_most(&times, 5, Duration::from_secs(1));
         assert_at_most(&times, 120, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_the_bucket_has_filled_up_again_is_not_given_back_as_well() {
+        let now = crate::Moment::read_clocks().monotonic;
+        let mut bucket = Bucket::full(Pace::default(), now);
+        assert_eq!(bucket.pay(now), Ok(()));
+        bucket.keep_returnable();
+        let later = now + Duration::from_secs(1);
+        while bucket.pay(later).is_ok() {}
+        bucket.give_back();
+        assert!(bucket.pay(later).is_err());
+        bucket.pay_on_credit(later);
+        bucket.keep_returnable();
+        bucket.give_back();
+        bucket.refund();
+        assert_eq!(bucket.pay(later), Ok(()));
     }
 
     #[test]

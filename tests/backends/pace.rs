@@ -1,19 +1,29 @@
 //! The promise that a stream asks in vain no more than so often.
 
 use box_longpoll::Pace;
-use box_longpoll_testkit::RequestRecord;
+use box_longpoll_testkit::{Endpoint, RequestRecord};
 
 /// No pace to speak of, so that what is seen is not how often a stream may ask.
 pub(crate) fn quick() -> Pace {
     Pace::default().burst(100).per_minute(1_000_000)
 }
 
-/// When a stream's requests came that brought nothing new, in milliseconds.
+/// When a stream's requests came that brought nothing new, in milliseconds. A poll has brought what it told of.
 pub(crate) fn in_vain(requests: &[RequestRecord]) -> impl Iterator<Item = u64> {
     requests
         .iter()
-        .filter(|request| request.new_events == 0)
-        .map(|request| request.at_ms)
+        .enumerate()
+        .filter(|(n, request)| {
+            let told_of = match request.endpoint {
+                Endpoint::Realtime => requests[n + 1..]
+                    .iter()
+                    .take_while(|later| later.endpoint == Endpoint::Events)
+                    .any(|page| page.new_events > 0),
+                _ => false,
+            };
+            request.new_events == 0 && !told_of
+        })
+        .map(|(_, request)| request.at_ms)
 }
 
 /// At most 5 requests in any second, and 120 in any minute, bring nothing new.

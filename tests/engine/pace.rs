@@ -108,6 +108,26 @@ fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
 }
 
 #[test]
+fn three_changes_in_a_row_are_seen_at_once() {
+    let mut script = Script::listening(1);
+    for n in 0..3 {
+        let (from, next) = ((100 + n).to_string(), (101 + n).to_string());
+        script.reply(signal("new_change"));
+        script.expect_fetch(&from);
+        assert_eq!(script.waited(), Duration::ZERO, "change {n}");
+        script.reply(page(&next, &[&next])).expect_batch(&[&next]);
+        script.expect_fetch(&next).reply(page(&next, &[]));
+        if n < 2 {
+            script.expect_any();
+            assert!(script.host().contains("realtime"), "change {n}");
+            assert_eq!(script.waited(), Duration::ZERO, "change {n}");
+        }
+    }
+    // Whoever changes all the time is looked at twice a second.
+    script.expect_fetch("103").assert_waited(0.5, 0.6);
+}
+
+#[test]
 fn where_the_pace_is_used_up_the_stream_looks_once_more_instead_of_listening() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use box_longpoll_testkit::Endpoint;
+
 const LIMITS: [(usize, Duration); 2] =
     [(5, Duration::from_secs(1)), (120, Duration::from_secs(60))];
 
@@ -11,12 +13,19 @@ const LIMITS: [(usize, Duration); 2] =
 pub(crate) struct Budget {
     /// The last request, until it is known whether it brought something new.
     open: Option<Duration>,
+    /// The last poll, until something comes that it may have told of.
+    poll: Option<Duration>,
     in_vain: VecDeque<Duration>,
 }
 
 impl Budget {
     /// A request is sent. The one before it has brought what it brought.
-    pub(crate) fn sent(&mut self, now: Duration) -> Result<(), String> {
+    pub(crate) fn sent(&mut self, endpoint: Endpoint, now: Duration) -> Result<(), String> {
+        match endpoint {
+            Endpoint::Realtime => self.poll = Some(now),
+            Endpoint::Events => {}
+            _ => self.poll = None,
+        }
         if let Some(before) = self.open.replace(now) {
             self.in_vain.push_back(before);
         }
@@ -39,8 +48,11 @@ impl Budget {
         Ok(())
     }
 
-    /// The last request brought something that the stream had not delivered before.
+    /// The last request brought something that the stream had not delivered before, and so did the poll that told of it.
     pub(crate) fn fruitful(&mut self) {
         self.open = None;
+        if let Some(poll) = self.poll.take() {
+            self.in_vain.retain(|sent| *sent != poll);
+        }
     }
 }

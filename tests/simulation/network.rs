@@ -65,7 +65,7 @@ impl Inner {
         }
         let place = self.conduct.sent(&asked, &self.ledger, &self.climate, now);
         let place = self.check(place);
-        let paced = self.budget.sent(now);
+        let paced = self.budget.sent(asked.endpoint, now);
         self.check(paced);
         let longest = self.longest(&asked);
         if request.timeout() != longest {
