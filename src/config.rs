@@ -468,8 +468,20 @@ mod tests {
             assert_refused(builder().realtime_hosts(RealtimeHosts::default().allow(host)));
         }
         assert_refused(builder().pace(Pace::default().burst(0)));
-        assert_refused(builder().retry(RetryPolicy::default().first(Duration::ZERO)));
-        assert_refused(builder().retry(RetryPolicy::default().healthy_after(Duration::ZERO)));
+        let retry = RetryPolicy::default;
+        let over_an_hour = Duration::from_secs(3_601);
+        for policy in [
+            retry().first(Duration::ZERO),
+            retry()
+                .first(Duration::from_secs(2))
+                .longest(Duration::from_secs(1)),
+            retry().longest(over_an_hour),
+            retry().healthy_after(Duration::ZERO),
+            retry().degraded_interval(Duration::ZERO),
+            retry().degraded_interval(over_an_hour),
+        ] {
+            assert_refused(builder().retry(policy));
+        }
     }
 
     #[test]

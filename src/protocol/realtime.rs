@@ -329,6 +329,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_what_would_permit_the_host() {
+        for (url, hint) in [
+            ("https://proxy.example/", "see RealtimeHosts::allow"),
+            ("http://localhost/", "see RealtimeHosts::allow_loopback"),
+            ("https://10.0.0.1/", "is an IP address"),
+        ] {
+            let error = RealtimeHosts::default().permit(url).unwrap_err();
+            assert!(error.to_string().ends_with(hint), "{error}");
+        }
+    }
+
+    #[test]
     fn plain_http_is_upgraded() {
         let url = "http://2.realtime.services.box.net/subscribe?channel=c&stream_type=all";
         let permitted = RealtimeHosts::default().permit(url).unwrap();

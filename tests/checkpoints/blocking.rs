@@ -148,8 +148,11 @@ fn a_gap_is_told_of() {
     let position = server.emulator().newest_position(TOKEN);
     let store = Memory::with(&checkpoint(&server, &position, 22 * DAY));
     let mut updates = subscribe(&server, &store);
-    let first = updates.next().unwrap().unwrap();
-    assert!(matches!(first, Update::PossibleGap(_)), "{first:?}");
+    let first = updates.next_timeout(PATIENCE);
+    assert!(
+        matches!(first, Timed::Item(Ok(Update::PossibleGap(_)))),
+        "{first:?}"
+    );
     server.append(TOKEN, 2);
     assert_eq!(follow(&mut updates, 2), server.event_ids(TOKEN));
 }

@@ -2,7 +2,7 @@
 
 use box_longpoll::LongPollClient;
 
-use crate::script::{Script, page};
+use crate::script::{Script, page, server_list};
 
 #[test]
 fn a_start_at_the_oldest_event_asks_for_position_0() {
@@ -36,4 +36,15 @@ fn requests_name_the_stream_the_limit_and_the_user() {
 fn a_position_is_escaped_in_urls() {
     let mut script = Script::start("a&b=c#d");
     script.expect_fetch("a%26b%3Dc%23d");
+}
+
+#[test]
+fn each_answer_may_be_as_long_as_the_security_page_says() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100");
+    assert_eq!(script.asked().max_body(), 16 << 20);
+    script.reply(page("100", &[])).expect_list();
+    assert_eq!(script.asked().max_body(), 256 << 10);
+    script.reply(server_list(1)).expect_listen("100");
+    assert_eq!(script.asked().max_body(), 64 << 10);
 }

@@ -31,6 +31,19 @@ fn a_retry_after_is_capped_at_an_hour() {
 }
 
 #[test]
+fn a_503_is_a_rate_limit_only_where_it_says_how_long() {
+    let kind = |headers| {
+        let mut script = Script::start("100");
+        script
+            .expect_fetch("100")
+            .reply(status_with(503, headers, ""));
+        script.failure().kind()
+    };
+    assert_eq!(kind(&[]), ErrorKind::Status);
+    assert_eq!(kind(&[("retry-after", "7")]), ErrorKind::RateLimited);
+}
+
+#[test]
 fn a_stop_says_why_and_where() {
     for (code, kind) in [
         (403, ErrorKind::Forbidden),

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::{
-    AccessToken, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, Status, TokenError,
+    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, Status,
+    TokenError,
 };
 use http::{Method, Response};
 
@@ -294,8 +295,19 @@ impl Script {
     /// Until when the engine says that it waits after a failure.
     #[track_caller]
     pub(crate) fn until(&mut self) -> SystemTime {
+        self.retrying().1
+    }
+
+    /// Why the engine says that it waits.
+    #[track_caller]
+    pub(crate) fn failure(&mut self) -> Error {
+        self.retrying().0
+    }
+
+    #[track_caller]
+    fn retrying(&mut self) -> (Error, SystemTime) {
         match self.status() {
-            Status::Retrying { until, .. } => until,
+            Status::Retrying { because, until, .. } => (because, until),
             status => panic!("it does not wait: {status}"),
         }
     }
