@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use http::Response;
 use reqwest::{Client, ClientBuilder, Url};
 
@@ -201,34 +201,21 @@ impl HttpTransport for ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        require_runtime()?;
-        let max_body = request.max_body();
-        let (asked, answer) = self.begin(request)?;
-        let answer = answer.await.map_err(|error| {
-            let kind = kind_before_headers(&error, asked.scheme() == "https");
-            failure(kind, error)
-        })?;
-        if *answer.url() != asked {
-            return Err(TransportError::with_source(
-                TransportErrorKind::InvalidRequest,
-                "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
-            ));
-        }
-        read(answer, max_body).await
+    /// Either a request or its answer to come, never both: each stream holds one of these for most of its life.
+    fn exchange(
+        &self,
+        request: TransportRequest,
+    ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
+        future::lazy(move |_| self.begin(request)).then(answer)
     }
 
-    /// What is asked, and the answer to come. Nothing is sent before that is polled.
     fn begin(
         &self,
         request: TransportRequest,
-    ) -> Result<
-        (
-            Url,
-            impl Future<Output = reqwest::Result<reqwest::Response>>,
-        ),
-        TransportError,
-    > {
+    ) -> Result<Begun<impl Future<Output = reqwest::Result<reqwest::Response>>>, TransportError>
+    {
+        require_runtime()?;
+        let max_body = request.max_body();
         let request = reqwest::Request::try_from(request.into_request())
             .map_err(|error| failure(TransportErrorKind::InvalidRequest, error))?;
         if let Some(missing) = &self.no_tls
@@ -237,9 +224,40 @@ impl ReqwestTransport {
             return Err(missing.clone());
         }
         let asked = request.url().clone();
-        let answer = self.client_for(&asked)?.execute(request);
-        Ok((asked, answer))
+        Ok(Begun {
+            answer: self.client_for(&asked)?.execute(request),
+            asked,
+            max_body,
+        })
     }
+}
+
+/// A request that is sent when its answer is polled.
+struct Begun<A> {
+    answer: A,
+    asked: Url,
+    max_body: usize,
+}
+
+async fn answer(
+    begun: Result<Begun<impl Future<Output = reqwest::Result<reqwest::Response>>>, TransportError>,
+) -> Result<Response<Bytes>, TransportError> {
+    let Begun {
+        answer,
+        asked,
+        max_body,
+    } = begun?;
+    let answer = answer.await.map_err(|error| {
+        let kind = kind_before_headers(&error, asked.scheme() == "https");
+        failure(kind, error)
+    })?;
+    if *answer.url() != asked {
+        return Err(TransportError::with_source(
+            TransportErrorKind::InvalidRequest,
+            "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
+        ));
+    }
+    read(answer, max_body).await
 }
 
 async fn read(

@@ -109,14 +109,16 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Send(request) => {
                 let client = self.client.clone();
-                let call = Call::of(&self.engine.status());
-                Box::pin(async move {
-                    let answer = match call {
-                        Some(call) => client.call(call, request).await,
-                        None => exchange(client.transport(), request).await,
-                    };
-                    Some(Input::Answer(answer))
-                })
+                match Call::of(&self.engine.status()) {
+                    Some(call) => Box::pin(async move {
+                        let answer = client.call(call, request).await;
+                        Some(Input::Answer(answer))
+                    }),
+                    None => Box::pin(async move {
+                        let answer = exchange(client.transport(), request).await;
+                        Some(Input::Answer(answer))
+                    }),
+                }
             }
             Output::WaitUntil(until) => {
                 let client = self.client.clone();
