@@ -231,7 +231,7 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// How many of the latest events are remembered to suppress repeats, 19 bytes each. Default, and least: 2,500; at most
+    /// How many of the latest events are remembered to suppress repeats, 15 bytes each. Default, and least: 2,500; at most
     /// 65,535. A checkpoint carries them too.
     pub fn dedupe_window(mut self, events: usize) -> Self {
         self.config.dedupe_window = events;

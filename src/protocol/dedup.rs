@@ -15,19 +15,37 @@ const LOAD: usize = 3;
 
 /// The ids of the latest events, oldest out first, never cleared.
 ///
-/// Ids are kept as keyed 128-bit hashes: at that width no two of a window collide by chance, and without the key nobody
-/// can make them. The index costs some three bytes an id, since a process may hold ten thousand windows.
+/// Ids are kept as keyed hashes of 96 bits: at that width no two of a window collide by chance, in a billion events once in
+/// 10^16 times, and without the key nobody can make them. With the index an id takes 15 bytes, since a process may hold ten
+/// thousand windows.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     capacity: usize,
     key: (u64, u64),
     /// In the order of arrival, from `oldest` on and round.
-    hashes: Vec<u128>,
+    hashes: Vec<Hash>,
     oldest: usize,
     /// Where the chain of each bucket begins, newest first.
     heads: Vec<u16>,
     /// For each place, the next older one of its chain.
     older: Vec<u16>,
+}
+
+/// Twelve bytes; as a number it would be aligned to sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hash([u32; 3]);
+
+impl From<u128> for Hash {
+    #[expect(clippy::cast_possible_truncation, reason = "the rest is left out")]
+    fn from(hash: u128) -> Self {
+        Self([hash as u32, (hash >> 32) as u32, (hash >> 64) as u32])
+    }
+}
+
+impl From<Hash> for u128 {
+    fn from(Hash([low, middle, high]): Hash) -> Self {
+        Self::from(low) | Self::from(middle) << 32 | Self::from(high) << 64
+    }
 }
 
 impl Window {
@@ -59,7 +77,8 @@ impl Window {
     pub(crate) fn latest(&self, at_most: usize) -> Vec<u128> {
         let (newer, older) = self.hashes.split_at(self.oldest);
         let left_out = self.hashes.len().saturating_sub(at_most);
-        older.iter().chain(newer).skip(left_out).copied().collect()
+        let oldest_first = older.iter().chain(newer).skip(left_out);
+        oldest_first.map(|hash| u128::from(*hash)).collect()
     }
 
     /// Makes room for a page of so many events, so that no page pushes its own beginning out.
@@ -85,6 +104,7 @@ impl Window {
     }
 
     pub(crate) fn insert_hash(&mut self, hash: u128) -> bool {
+        let hash = Hash::from(hash);
         if self.contains(hash) {
             return false;
         }
@@ -102,7 +122,7 @@ impl Window {
         true
     }
 
-    fn contains(&self, hash: u128) -> bool {
+    fn contains(&self, hash: Hash) -> bool {
         let Some(mut place) = self.heads.get(self.bucket(hash)).copied() else {
             return false;
         };
@@ -116,8 +136,8 @@ impl Window {
     }
 
     /// The number of buckets is a power of two.
-    fn bucket(&self, hash: u128) -> usize {
-        hash as usize & self.heads.len().saturating_sub(1)
+    fn bucket(&self, hash: Hash) -> usize {
+        hash.0[0] as usize & self.heads.len().saturating_sub(1)
     }
 
     /// For one more. Never beyond the capacity, which most windows come to fill.
@@ -240,7 +260,7 @@ mod tests {
             assert!(window.insert(&id.to_string()));
         }
         let bytes = size_of_val(&window.hashes[..]) + 2 * (window.heads.len() + window.older.len());
-        assert!(bytes < 2_500 * 19, "{bytes}");
+        assert!(bytes < 2_500 * 15, "{bytes}");
         assert_eq!(window.hashes.capacity(), 2_500);
         assert_eq!(window.older.capacity(), 2_500);
     }
