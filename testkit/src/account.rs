@@ -15,14 +15,15 @@ const STEP: u64 = 17;
 /// An account's events in the order in which they are delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    log: VecDeque<Entry>,
+    /// Shared by the accounts of one log until one of them changes.
+    log: Arc<VecDeque<Entry>>,
     /// How many events are gone from the front of the log.
     dropped: u64,
     /// Polls that wait for a change.
     pub(crate) listeners: BTreeSet<HoldId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     json: Arc<str>,
     appended: Instant,
@@ -96,8 +97,17 @@ impl Start {
 }
 
 impl Account {
+    /// An account with the same log, to which nobody listens. It costs no memory until one of the two changes.
+    pub(crate) fn twin(&self) -> Self {
+        Self {
+            log: Arc::clone(&self.log),
+            dropped: self.dropped,
+            listeners: BTreeSet::new(),
+        }
+    }
+
     pub(crate) fn append(&mut self, json: Arc<str>, now: Instant) {
-        self.log.push_back(Entry {
+        Arc::make_mut(&mut self.log).push_back(Entry {
             json,
             appended: now,
             repeats: false,
@@ -115,7 +125,7 @@ impl Account {
             return;
         };
         let json = entry.json.clone();
-        self.log.push_back(Entry {
+        Arc::make_mut(&mut self.log).push_back(Entry {
             json,
             appended: now,
             repeats: true,
@@ -123,9 +133,10 @@ impl Account {
     }
 
     pub(crate) fn retain(&mut self, last: usize) {
-        while self.log.len() > last {
-            self.log.pop_front();
-            self.dropped += 1;
+        let gone = self.log.len().saturating_sub(last);
+        if gone > 0 {
+            Arc::make_mut(&mut self.log).drain(..gone);
+            self.dropped += gone as u64;
         }
     }
 

@@ -156,6 +156,13 @@ impl Emulator {
         self.changed(account);
     }
 
+    /// Gives an account the log of another in place of its own. The two share its memory until one of them changes.
+    pub fn copy_log(&mut self, from: &str, to: &str) {
+        let twin = self.account(from).twin();
+        let replaced = std::mem::replace(self.account(to), twin);
+        self.ready.extend(replaced.listeners);
+    }
+
     /// Appends what [`Settings::rate`] owes to the accounts since the last time.
     pub fn advance(&mut self, now: Instant) {
         let rate = self.settings.rate;

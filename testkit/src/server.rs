@@ -117,6 +117,11 @@ impl EmulatorServer {
         self.emulator().append_json(account, events, now());
     }
 
+    /// Gives an account the log of another in place of its own. The two share its memory until one of them changes.
+    pub fn copy_log(&self, from: &str, to: &str) {
+        self.emulator().copy_log(from, to);
+    }
+
     /// The ids of an account's retained events, in the order of their first appearance.
     #[must_use]
     pub fn event_ids(&self, account: &str) -> Vec<String> {

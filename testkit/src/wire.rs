@@ -1,5 +1,5 @@
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IoSlice};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -140,13 +140,17 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
 }
 
 async fn write_whole(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
-    let (head, body) = (head(answer, Framing::Length), &answer.body);
-    if body.len() < 64 << 10 {
-        stream.write_all(&[head.as_bytes(), body].concat()).await
-    } else {
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body).await
+    let head = head(answer, Framing::Length);
+    let mut rest = [IoSlice::new(head.as_bytes()), IoSlice::new(&answer.body)];
+    let mut rest = rest.as_mut_slice();
+    while !rest.is_empty() {
+        let written = stream.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
     }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]

@@ -570,6 +570,24 @@ fn events_are_appended_as_they_are() {
 }
 
 #[test]
+fn a_copied_log_is_the_same_until_one_of_the_two_changes() {
+    let mut world = World::with_events(Settings::default(), 3);
+    let poll = world.held_poll();
+    world.emulator.append("other", 700, world.now);
+    world.emulator.copy_log("other", TOKEN);
+    assert_eq!(
+        signal_of(world.emulator.resume(poll, world.now)),
+        "new_change"
+    );
+    let copied = world.emulator.event_ids("other");
+    assert_eq!(world.drain(500), copied);
+    world.append(1);
+    world.emulator.append("other", 2, world.now);
+    assert_eq!(world.emulator.event_ids("other")[..700], copied);
+    assert_eq!(world.drain(500).len(), 701);
+}
+
+#[test]
 fn enterprise_streams_can_be_narrowed_by_type_and_date() {
     let mut world = World::new();
     let event =

@@ -1,0 +1,129 @@
+//! What Box says, in plain owned structs of every documented field.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+pub(super) struct Servers {
+    pub(super) entries: Vec<Server>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Server {
+    pub(super) url: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Signal {
+    pub(super) message: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Page {
+    pub(super) next_stream_position: Box<RawValue>,
+    pub(super) entries: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+pub(crate) struct Event {
+    #[serde(rename = "type")]
+    object_type: Option<String>,
+    pub(super) event_id: Option<String>,
+    pub(super) event_type: Option<String>,
+    pub(super) created_at: Option<String>,
+    recorded_at: Option<String>,
+    created_by: Option<User>,
+    session_id: Option<String>,
+    source: Option<Box<Source>>,
+    additional_details: Option<Box<RawValue>>,
+    action_by: Option<User>,
+    ip_address: Option<String>,
+    accessible_by: Option<User>,
+    /// The emulator's own field, for latency.
+    pub(super) sent_ns: Option<u64>,
+}
+
+/// A file, folder, web link, user or item: whichever fields it has.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct Source {
+    #[serde(rename = "type")]
+    object_type: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    login: Option<String>,
+    description: Option<String>,
+    url: Option<String>,
+    etag: Option<String>,
+    sequence_id: Option<String>,
+    sha1: Option<String>,
+    size: Option<u64>,
+    file_version: Option<FileVersion>,
+    parent: Option<FolderMini>,
+    path_collection: Option<PathCollection>,
+    created_at: Option<String>,
+    modified_at: Option<String>,
+    content_created_at: Option<String>,
+    content_modified_at: Option<String>,
+    trashed_at: Option<String>,
+    purged_at: Option<String>,
+    created_by: Option<User>,
+    modified_by: Option<User>,
+    owned_by: Option<User>,
+    item_status: Option<String>,
+    item_type: Option<String>,
+    item_id: Option<String>,
+    item_name: Option<String>,
+    classification: Option<Classification>,
+    app_item_type: Option<String>,
+    user: Option<User>,
+    group: Option<Group>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct User {
+    #[serde(rename = "type")]
+    object_type: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    login: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct Group {
+    id: Option<String>,
+    name: Option<String>,
+    group_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct FolderMini {
+    id: Option<String>,
+    name: Option<String>,
+    etag: Option<String>,
+    sequence_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct PathCollection {
+    total_count: Option<u64>,
+    entries: Option<Vec<FolderMini>>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct FileVersion {
+    id: Option<String>,
+    sha1: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+struct Classification {
+    name: Option<String>,
+}

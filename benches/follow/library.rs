@@ -1,0 +1,89 @@
+//! The library, over whichever transport.
+
+use std::hint::black_box;
+use std::ops::ControlFlow;
+
+use box_longpoll::{AccessToken, Event, HttpTransport, LongPollClient, RealtimeHosts, StartAt};
+
+use crate::runtime::Runtime;
+use crate::subject::{Pace, Start, Subject, give_up};
+
+/// A transport, and the runtime that an application has beside it.
+pub(crate) trait Backend: HttpTransport + Clone {
+    type Runtime: Runtime;
+
+    fn new() -> Self;
+}
+
+pub(crate) struct Library<T> {
+    client: LongPollClient<T>,
+}
+
+impl<T> Clone for Library<T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+        }
+    }
+}
+
+impl<T: Backend> Subject for Library<T> {
+    type Runtime = T::Runtime;
+    type Event = Event;
+
+    fn new(origin: &str, pace: Pace) -> Self {
+        let pace = match pace {
+            Pace::Default => box_longpoll::Pace::default(),
+            Pace::Raised => box_longpoll::Pace::default().burst(100).per_minute(60_000),
+        };
+        let client = LongPollClient::builder()
+            .api_origin(origin)
+            .realtime_hosts(RealtimeHosts::default().allow_loopback())
+            .page_limit(500)
+            .pace(pace)
+            .build(T::new(), token("nobody"));
+        Self {
+            client: client.expect("the settings are right"),
+        }
+    }
+
+    fn follow(
+        &self,
+        account: String,
+        start: Start,
+        mut each: impl FnMut(&Event) -> ControlFlow<()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let start = match start {
+            Start::Now => StartAt::Now,
+            Start::Oldest => StartAt::Oldest,
+        };
+        let client = self.client.with_tokens(token(&account));
+        async move {
+            let mut events = client.events(start);
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) if each(&event).is_continue() => {}
+                    Ok(_) => return,
+                    Err(error) => give_up(&format!("the library: {error:?}")),
+                }
+            }
+        }
+    }
+
+    fn glance(event: &Event) {
+        black_box((event.id(), event.event_type(), event.created_at()));
+    }
+
+    fn read(event: &Event) {
+        Self::glance(event);
+        black_box(event.details());
+    }
+
+    fn sent_ns(event: &Event) -> Option<u64> {
+        event.field("sent_ns")?.decode().ok()
+    }
+}
+
+fn token(account: &str) -> AccessToken {
+    AccessToken::new(account).expect("an account's name is a token")
+}

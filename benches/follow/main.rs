@@ -1,0 +1,69 @@
+//! Measures how the library follows accounts, over each backend, beside the floor: the least that a client could do.
+//!
+//! `benches/README.md` says how to read what it prints.
+
+mod arguments;
+mod backends;
+mod client;
+mod control;
+mod emulator;
+mod floor;
+#[cfg(any(feature = "reqwest", feature = "isahc", feature = "surf"))]
+mod library;
+mod measure;
+mod plan;
+mod report;
+mod runtime;
+mod scenario;
+mod subject;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use self::arguments::{Arguments, Role};
+use self::plan::Plan;
+use self::report::Report;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match &arguments.role {
+        Some(Role::Emulator) => {
+            raise_descriptor_limit();
+            emulator::run();
+        }
+        Some(Role::Client {
+            name,
+            origin,
+            scenario,
+        }) => {
+            raise_descriptor_limit();
+            client::run(*name, origin, scenario);
+        }
+        None => return measure(&arguments),
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(arguments: &Arguments) -> ExitCode {
+    let plan = Plan::of(arguments);
+    let mut report = Report::default();
+    plan.carry_out(&mut report);
+    report.print();
+    match plan.verdict(&report) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Thousands of connections need as many descriptors as the process may have.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it can't be raised, the figures of many streams say so.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,185 @@
+//! What is measured, in which order, and how often.
+
+use std::time::Duration;
+
+use clap::ValueEnum as _;
+
+use crate::arguments::{Arguments, Part};
+use crate::emulator::{Emulator, Order};
+use crate::report::{Report, Unit};
+use crate::scenario::catch_up::{self, ACCOUNT, Reading};
+use crate::scenario::hold::{self, Connections, Wanted};
+use crate::scenario::latency::{self, Traffic};
+use crate::scenario::serve;
+use crate::subject::Name;
+
+/// A floor below this, in events a second, has been slowed down, and nothing can be measured by it.
+const SLOWEST_FLOOR: f64 = 60_000.0;
+
+/// What is measured, and in which sizes.
+pub(crate) struct Plan {
+    parts: Vec<Part>,
+    subjects: Vec<Name>,
+    rounds: Option<usize>,
+    quick: bool,
+    sizes: &'static Sizes,
+}
+
+struct Sizes {
+    catch_up_rounds: usize,
+    catch_up_events: usize,
+    latency_events: usize,
+    streams: &'static [usize],
+    own_streams: usize,
+    /// More than any subject has: the emulator must not be what limits them.
+    most_streams: usize,
+    warm_events: usize,
+    watched: Duration,
+}
+
+const FULL: Sizes = Sizes {
+    catch_up_rounds: 5,
+    catch_up_events: 100_000,
+    latency_events: 2_000,
+    streams: &[100, 1_000, 10_000],
+    own_streams: 1_000,
+    most_streams: 15_000,
+    warm_events: 2_500,
+    watched: Duration::from_secs(10),
+};
+
+const QUICK: Sizes = Sizes {
+    catch_up_rounds: 3,
+    catch_up_events: 10_000,
+    latency_events: 30,
+    streams: &[100],
+    own_streams: 10,
+    most_streams: 150,
+    warm_events: 500,
+    watched: Duration::from_millis(200),
+};
+
+impl Plan {
+    pub(crate) fn of(arguments: &Arguments) -> Self {
+        let mut subjects = arguments.backends.clone();
+        if subjects.is_empty() {
+            subjects = Name::value_variants().to_vec();
+        }
+        Self {
+            parts: arguments.only.clone(),
+            subjects,
+            rounds: arguments.rounds,
+            quick: arguments.quick,
+            sizes: if arguments.quick { &QUICK } else { &FULL },
+        }
+    }
+
+    pub(crate) fn carry_out(&self, report: &mut Report) {
+        if self.wants(Part::Catchup) {
+            self.catch_up(report);
+        }
+        if self.wants(Part::Latency) {
+            self.latency(report);
+        }
+        if self.wants(Part::Idle) || self.wants(Part::Startup) {
+            self.hold(report);
+        }
+    }
+
+    /// Why the figures are worth nothing, if they are. Those of a quick run never are worth anything.
+    pub(crate) fn verdict(&self, report: &Report) -> Result<(), String> {
+        if self.quick {
+            return Ok(());
+        }
+        let events = crate::measure::as_f64(self.sizes.catch_up_events as u64);
+        let rates = Reading::ALL
+            .iter()
+            .filter_map(|reading| report.floor(&reading.figure("wall")));
+        match rates.map(|wall| events / wall).reduce(f64::min) {
+            Some(rate) if rate < SLOWEST_FLOOR => Err(format!(
+                "the floor catches up with {rate:.0} events a second; below {SLOWEST_FLOOR:.0} it is no measure"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    fn catch_up(&self, report: &mut Report) {
+        let events = self.sizes.catch_up_events;
+        let emulator = match prepared(events) {
+            Ok(emulator) => emulator,
+            Err(error) => return eprintln!("nothing to catch up with: {error}"),
+        };
+        let origin = &emulator.origin;
+        for round in 1..=self.rounds.unwrap_or(self.sizes.catch_up_rounds) {
+            eprintln!("catching up, round {round}");
+            report.record_emulator("serve", Unit::PerSecond, serve::measure(origin, events));
+            for reading in Reading::ALL {
+                for &name in &self.subjects {
+                    catch_up::measure(name, origin, reading, events, report);
+                }
+            }
+        }
+    }
+
+    fn latency(&self, report: &mut Report) {
+        for round in 1..=self.rounds.unwrap_or(1) {
+            for traffic in Traffic::ALL {
+                for &name in &self.subjects {
+                    eprintln!("latency, {traffic:?}, {}, round {round}", name.text());
+                    latency::measure(name, traffic, self.sizes.latency_events, report);
+                }
+            }
+        }
+    }
+
+    fn hold(&self, report: &mut Report) {
+        let largest = self.sizes.streams[self.sizes.streams.len() - 1];
+        let task = |streams, events, connections| hold::Task {
+            streams,
+            events,
+            connections,
+        };
+        let mut tasks = Vec::new();
+        if self.wants(Part::Idle) {
+            for &streams in self.sizes.streams {
+                tasks.push(task(streams, 0, Connections::Shared));
+                tasks.push(task(streams, self.sizes.warm_events, Connections::Shared));
+            }
+            tasks.push(task(self.sizes.own_streams, 0, Connections::Own));
+        } else {
+            tasks.push(task(largest, 0, Connections::Shared));
+        }
+        for round in 1..=self.rounds.unwrap_or(1) {
+            if self.wants(Part::Startup) {
+                let polls = hold::polls(self.sizes.most_streams);
+                report.record_emulator("polls", Unit::Count, polls);
+            }
+            for &task in &tasks {
+                let cold = task.events == 0 && matches!(task.connections, Connections::Shared);
+                let wanted = Wanted {
+                    idle: self.wants(Part::Idle),
+                    startup: self.wants(Part::Startup) && cold && task.streams == largest,
+                };
+                for &name in &self.subjects {
+                    eprintln!("{task}, {}, round {round}", name.text());
+                    hold::measure(name, task, largest, self.sizes.watched, wanted, report);
+                }
+            }
+        }
+    }
+}
+
+/// An emulator with a long log.
+fn prepared(events: usize) -> Result<Emulator, String> {
+    let mut emulator = Emulator::start()?;
+    let order = Order::Prepare {
+        account: ACCOUNT.into(),
+        events,
+    };
+    emulator.carry_out(&order)?;
+    Ok(emulator)
+}

@@ -1,0 +1,199 @@
+//! The figures, gathered over the rounds.
+
+use std::collections::BTreeMap;
+
+use crate::subject::Name;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unit {
+    Seconds,
+    Bytes,
+    Count,
+    PerSecond,
+}
+
+impl Unit {
+    fn readable(self, value: f64) -> String {
+        match self {
+            Self::Seconds if value < 0.1 => format!("{:.3} ms", value * 1e3),
+            Self::Seconds => format!("{value:.3} s"),
+            Self::Bytes if value >= 10_000_000.0 => format!("{:.1} MB", value / 1e6),
+            Self::Bytes => format!("{:.1} KB", value / 1e3),
+            Self::Count => format!("{value:.0}"),
+            Self::PerSecond => format!("{value:.0}/s"),
+        }
+    }
+
+    fn exact(self, value: f64) -> String {
+        match self {
+            Self::Seconds => format!("{value:.6}"),
+            Self::Bytes | Self::Count | Self::PerSecond => format!("{value:.0}"),
+        }
+    }
+}
+
+/// All rounds of one figure.
+#[derive(Debug)]
+struct Figure {
+    name: String,
+    unit: Unit,
+    /// By the name of the subject.
+    subjects: BTreeMap<&'static str, Rounds>,
+}
+
+#[derive(Debug, Default)]
+struct Rounds {
+    values: Vec<f64>,
+    /// Why a round has none.
+    missing: Option<String>,
+}
+
+impl Rounds {
+    fn median(&self) -> Option<f64> {
+        if self.missing.is_some() || self.values.is_empty() {
+            return None;
+        }
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        let (below, above) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Some(f64::midpoint(below, above))
+    }
+
+    fn spread(&self) -> (f64, f64) {
+        let least = self.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.values.iter().copied().fold(0.0, f64::max);
+        (least, most)
+    }
+}
+
+/// The figures in the order in which they were first measured.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    figures: Vec<Figure>,
+}
+
+/// What the emulator's own figure is printed under.
+const EMULATOR: &str = "emulator";
+
+impl Report {
+    pub(crate) fn record(
+        &mut self,
+        name: Name,
+        figure: &str,
+        unit: Unit,
+        value: Result<f64, String>,
+    ) {
+        self.add(name.text(), figure, unit, value);
+    }
+
+    pub(crate) fn record_emulator(&mut self, figure: &str, unit: Unit, value: Result<f64, String>) {
+        self.add(EMULATOR, figure, unit, value);
+    }
+
+    fn add(&mut self, subject: &'static str, figure: &str, unit: Unit, value: Result<f64, String>) {
+        let index = self.figures.iter().position(|known| known.name == figure);
+        let index = index.unwrap_or_else(|| {
+            self.figures.push(Figure {
+                name: figure.into(),
+                unit,
+                subjects: BTreeMap::new(),
+            });
+            self.figures.len() - 1
+        });
+        let rounds = self.figures[index].subjects.entry(subject).or_default();
+        match value {
+            Ok(value) => rounds.values.push(value),
+            Err(reason) => {
+                eprintln!("{subject}/{figure}: {reason}");
+                rounds.missing = Some(reason);
+            }
+        }
+    }
+
+    /// The median of a figure of the floor's.
+    pub(crate) fn floor(&self, figure: &str) -> Option<f64> {
+        let figure = self.figures.iter().find(|known| known.name == figure)?;
+        figure.subjects.get(Name::Floor.text())?.median()
+    }
+
+    /// Prints a table for people, then a line a figure for programs.
+    pub(crate) fn print(&self) {
+        let mut reasons = BTreeMap::new();
+        println!(
+            "{:<26}{:<10}{:>14}{:>32}{:>9}",
+            "figure", "subject", "median", "spread", "ratio"
+        );
+        for line in self.lines() {
+            let median = line
+                .median
+                .map_or("-".into(), |value| line.figure.unit.readable(value));
+            let spread = match line.median {
+                Some(_) if line.rounds.values.len() > 1 => {
+                    let (least, most) = line.rounds.spread();
+                    let readable = |value| line.figure.unit.readable(value);
+                    format!("{} … {}", readable(least), readable(most))
+                }
+                _ => String::new(),
+            };
+            println!(
+                "{:<26}{:<10}{median:>14}{spread:>32}{:>9}",
+                line.figure.name,
+                line.subject,
+                line.ratio()
+            );
+            if let Some(reason) = &line.rounds.missing {
+                reasons.insert((line.subject, &line.figure.name), reason);
+            }
+        }
+        println!();
+        for ((subject, figure), reason) in reasons {
+            println!("# {subject}/{figure}: {reason}");
+        }
+        for line in self.lines() {
+            let value = line
+                .median
+                .map_or("-".into(), |value| line.figure.unit.exact(value));
+            println!(
+                "follow/{}/{} {value} {}",
+                line.subject,
+                line.figure.name,
+                line.ratio()
+            );
+        }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.figures.iter().flat_map(|figure| {
+            let floor = figure
+                .subjects
+                .get(Name::Floor.text())
+                .and_then(Rounds::median);
+            figure.subjects.iter().map(move |(&subject, rounds)| Line {
+                figure,
+                subject,
+                rounds,
+                median: rounds.median(),
+                floor,
+            })
+        })
+    }
+}
+
+/// One figure of one subject.
+struct Line<'a> {
+    figure: &'a Figure,
+    subject: &'static str,
+    rounds: &'a Rounds,
+    median: Option<f64>,
+    floor: Option<f64>,
+}
+
+impl Line<'_> {
+    /// How many times the floor it is.
+    fn ratio(&self) -> String {
+        match (self.median, self.floor) {
+            (Some(value), Some(floor)) if floor > 0.0 => format!("{:.2}", value / floor),
+            _ => "-".into(),
+        }
+    }
+}

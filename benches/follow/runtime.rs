@@ -1,0 +1,49 @@
+//! The runtimes that applications have, with one thread.
+
+use std::future::Future;
+
+/// Where futures run.
+pub(crate) trait Runtime {
+    fn new() -> Self;
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static);
+    fn block_on<R>(&self, work: impl Future<Output = R>) -> R;
+}
+
+/// What reqwest and the floor run on.
+pub(crate) struct Tokio(tokio::runtime::Runtime);
+
+impl Runtime for Tokio {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        Self(runtime.expect("a runtime can be had"))
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(work);
+    }
+
+    fn block_on<R>(&self, work: impl Future<Output = R>) -> R {
+        self.0.block_on(work)
+    }
+}
+
+/// What surf and isahc run on.
+#[cfg(any(feature = "surf", feature = "isahc"))]
+pub(crate) struct Smol(smol::Executor<'static>);
+
+#[cfg(any(feature = "surf", feature = "isahc"))]
+impl Runtime for Smol {
+    fn new() -> Self {
+        Self(smol::Executor::new())
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(work).detach();
+    }
+
+    fn block_on<R>(&self, work: impl Future<Output = R>) -> R {
+        smol::block_on(self.0.run(work))
+    }
+}
