@@ -92,6 +92,7 @@ const REGRESSIONS: &[&str] = &[
     r#"{"climate":{"consumer":"subscription"},"incidents":[{"what":{"append":{"events":7,"odd":false}},"when":{"at":9528}},{"what":"no_token","when":{"token":4}},{"what":"no_token_now","when":{"token":1}},{"what":"write_fails","when":{"write":0}},{"what":{"crash":{"down_ms":8851}},"when":{"step":5}}],"seed":11450}"#,
     r#"{"climate":{"consumer":"subscription","keeps":5},"incidents":[{"what":{"append":{"events":7,"odd":false}},"when":{"at":2660}},{"what":{"answer":{"fault":"forbidden"}},"when":{"request":["events",3]}},{"what":"no_ack","when":{"ack":0}}],"seed":21879}"#,
     r#"{"climate":{"page_limit":2},"incidents":[{"what":{"append":{"events":9,"odd":false}},"when":{"at":1446}},{"what":{"sleeps":{"seconds":20754}},"when":{"at":92}}],"seed":25133}"#,
+    r#"{"climate":{"empty_page_rate":0.28,"foreign_server":true,"servers":2,"visible_after_ms":1795},"incidents":[{"what":{"append":{"events":3,"odd":false}},"when":{"at":3068}},{"what":{"answer":{"fault":"rate_limited_date","seconds":4000}},"when":{"request":["events",6]}},{"what":{"answer":{"fault":"float_position"}},"when":{"request":["events",2]}}],"seed":1313}"#,
 ];
 
 const CONSUMERS: [Consumer; 3] = [
