@@ -21,6 +21,10 @@ const LATE_CHECKS: &[u64] = &[1, 2, 4];
 
 /// How far the fetching is.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them holds or not, whatever the others do"
+)]
 pub(super) struct Drain {
     pub(super) found_events: bool,
     /// Whether a page that only moved the position was already followed at once.
