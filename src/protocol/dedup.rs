@@ -254,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn each_of_96_bits_tells_two_ids_from_each_other() {
+        let mut window = window(100);
+        let hashes: Vec<u128> = (0..96).map(|bit| 1 << bit).collect();
+        for hash in &hashes {
+            assert!(window.insert_hash(*hash), "{hash:x}");
+        }
+        assert_eq!(window.latest(100), hashes);
+    }
+
+    #[test]
     fn a_full_window_has_room_for_its_ids_and_little_else() {
         let mut window = window(2_500);
         for id in 0..10_000 {
