@@ -61,11 +61,14 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     fn over(client: crate::LongPollClient<T>) -> Self {
-        let transport = client.clone();
+        let of_the_thread = client.clone();
         Self {
             client,
             driver: Arc::new(Driver::new(move |work| {
-                transport.transport().block_on(work)
+                of_the_thread.transport().block_on(Box::pin(async {
+                    work.await;
+                    of_the_thread.settle().await;
+                }))
             })),
         }
     }

@@ -98,6 +98,12 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.shared.transport()
     }
 
+    /// Waits until its token source has nothing under way that must not be cut short.
+    #[cfg(feature = "blocking")]
+    pub(crate) async fn settle(&self) {
+        self.shared.tokens.settle().await;
+    }
+
     /// A sibling for another account, which has tokens of its own. The settings are the same, the
     /// [user](LongPollClientBuilder::as_user) to act as included.
     ///

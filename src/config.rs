@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::protocol::{MAX_WINDOW, Pace, RealtimeHosts, RetryPolicy};
 use crate::transport::HttpTransport;
 
+pub(crate) const API_ORIGIN: &str = "https://api.box.com";
+
 /// Box's own largest page.
 const MAX_PAGE_LIMIT: u32 = 500;
 
@@ -137,14 +139,11 @@ pub struct LongPollClientBuilder {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            api_origin: "https://api.box.com".into(),
+            api_origin: API_ORIGIN.into(),
             stream_type: StreamType::All,
             page_limit: MAX_PAGE_LIMIT,
             as_user: None,
-            user_agent: HeaderValue::from_static(concat!(
-                "box-longpoll/",
-                env!("CARGO_PKG_VERSION")
-            )),
+            user_agent: user_agent(),
             api_timeout: Duration::from_secs(60),
             max_hold: MAX_HOLD,
             realtime_hosts: RealtimeHosts::default(),
@@ -354,6 +353,11 @@ pub(crate) fn require(holds: bool, rule: &str) -> Result<(), Error> {
     }
 }
 
+/// This library's name and version.
+pub(crate) fn user_agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("box-longpoll/", env!("CARGO_PKG_VERSION")))
+}
+
 fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(text)
         .ok()
@@ -366,7 +370,7 @@ fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
         })
 }
 
-fn api_origin(text: &str) -> Result<String, Error> {
+pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
     let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query";
     let url = Url::parse(text).map_err(|_| Error::new(ErrorKind::Config, rule))?;
     let secure = match url.scheme() {

@@ -92,12 +92,12 @@ impl Error {
 
     /// The token source has none, for now or for good.
     pub(crate) fn no_token(error: TokenError) -> Self {
-        let (kind, detail) = if error.is_transient() {
-            (ErrorKind::Token, "there is no access token for now")
+        let kind = if error.is_transient() {
+            ErrorKind::Token
         } else {
-            (ErrorKind::Unauthorized, "there is no access token")
+            ErrorKind::Unauthorized
         };
-        Self::new(kind, detail).with_source(error)
+        Self::new(kind, format!("there is {error}")).with_source(error)
     }
 
     /// Of a checkpoint store: what it could not do, and why.
@@ -107,10 +107,12 @@ impl Error {
 
     /// Of a 401: the token source has no other token, or fails to give one.
     pub(crate) fn without_newer_token(self, why: Option<TokenError>) -> Self {
-        let error = self.with_hint("and there is no newer access token");
         match why {
-            Some(why) => error.with_source(why),
-            None => error,
+            Some(why) => {
+                let hint = format!("and there is {why}");
+                self.with_hint(&hint).with_source(why)
+            }
+            None => self.with_hint("and there is no newer access token"),
         }
     }
 
@@ -233,7 +235,12 @@ impl StdError for Error {
 
 /// A server's text, made fit to be shown: control characters escaped, cut to 200 characters.
 pub(crate) fn quote(text: &str) -> String {
-    let cut = text.char_indices().nth(QUOTED).map(|(end, _)| end);
+    quote_up_to(QUOTED, text)
+}
+
+/// As [`quote`], cut to so many characters.
+pub(crate) fn quote_up_to(characters: usize, text: &str) -> String {
+    let cut = text.char_indices().nth(characters).map(|(end, _)| end);
     let escaped = format!("{:?}", &text[..cut.unwrap_or(text.len())]);
     let mut quoted = escaped[1..escaped.len() - 1].to_owned();
     if cut.is_some() {

@@ -5,13 +5,14 @@
     doc = "Follow a Box account's events over the HTTP stack you already use, and never miss one."
 )]
 
-mod auth;
+pub mod auth;
 mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod checkpoint;
 mod client;
 mod config;
+mod durable_file;
 mod error;
 pub mod event;
 mod gate;
@@ -25,6 +26,7 @@ mod status;
 mod stream;
 mod streams;
 mod subscription;
+mod timestamp;
 pub mod transport;
 #[path = "../transports/mod.rs"]
 pub mod transports;

@@ -1,13 +1,12 @@
 //! An hour of many streams, by a clock that the test moves. Alone in its program, so that the memory is its own.
 
+#[path = "clock/mod.rs"]
+mod clock;
+
 use std::alloc::System;
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
@@ -18,6 +17,8 @@ use box_longpoll::{
 use bytes::Bytes;
 use http::{Method, Response};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+use self::clock::Clock;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -35,15 +36,15 @@ fn live() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// A Box that makes everything up, and a clock that stands still while there is something to do.
+/// A Box that makes everything up.
 #[derive(Clone)]
-struct World(Arc<Mutex<Inner>>);
+struct World {
+    clock: Clock,
+    inner: Arc<Mutex<Inner>>,
+}
 
 struct Inner {
-    now: Moment,
     rng: fastrand::Rng,
-    alarms: BTreeMap<(Instant, u64), Waker>,
-    last_alarm: u64,
     /// How many events each user has.
     logs: HashMap<String, u64>,
     seen: Seen,
@@ -60,78 +61,18 @@ struct Seen {
 
 impl World {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Inner {
-            now: Moment::read_clocks(),
-            rng: fastrand::Rng::with_seed(7),
-            alarms: BTreeMap::new(),
-            last_alarm: 0,
-            logs: HashMap::new(),
-            seen: Seen::default(),
-        })))
+        Self {
+            clock: Clock::new(),
+            inner: Arc::new(Mutex::new(Inner {
+                rng: fastrand::Rng::with_seed(7),
+                logs: HashMap::new(),
+                seen: Seen::default(),
+            })),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap()
-    }
-
-    fn wait(&self, duration: Duration) -> Alarm {
-        let at = self.lock().now.monotonic + duration;
-        Alarm {
-            world: self.clone(),
-            at,
-            number: None,
-        }
-    }
-
-    /// Lets time pass until the next alarm, if that is before `end`.
-    fn pass(&self, end: Instant) -> bool {
-        let mut inner = self.lock();
-        let next = inner.alarms.first_key_value().map(|((at, _), _)| *at);
-        let at = next.unwrap_or(end).min(end);
-        let passed = at.saturating_duration_since(inner.now.monotonic);
-        inner.now.monotonic += passed;
-        inner.now.wall += passed;
-        if at == end {
-            return false;
-        }
-        let waker = inner.alarms.pop_first().map(|(_, waker)| waker);
-        drop(inner);
-        waker.into_iter().for_each(Waker::wake);
-        true
-    }
-}
-
-/// A wait by the world's clock.
-struct Alarm {
-    world: World,
-    at: Instant,
-    number: Option<u64>,
-}
-
-impl Future for Alarm {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.at;
-        let world = self.world.clone();
-        let mut inner = world.lock();
-        if inner.now.monotonic >= at {
-            return Poll::Ready(());
-        }
-        let number = *self.number.get_or_insert_with(|| {
-            inner.last_alarm += 1;
-            inner.last_alarm
-        });
-        inner.alarms.insert((at, number), cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.world.lock().alarms.remove(&(self.at, number));
-        }
+        self.inner.lock().unwrap()
     }
 }
 
@@ -206,7 +147,7 @@ impl Inner {
 impl HttpTransport for World {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let (millis, answer) = self.lock().answer(&request);
-        self.wait(Duration::from_millis(millis)).await;
+        self.clock.sleep(Duration::from_millis(millis)).await;
         match answer {
             Some(Ok(body)) => Ok(Response::new(body.into())),
             Some(Err(kind)) => Err(TransportError::new(kind)),
@@ -215,21 +156,12 @@ impl HttpTransport for World {
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        self.wait(duration).await;
+        self.clock.sleep(duration).await;
         Ok(())
     }
 
     fn now(&self) -> Moment {
-        self.lock().now
-    }
-}
-
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
+        self.clock.now()
     }
 }
 
@@ -239,17 +171,9 @@ type Followed = Streams<String, BatchStream<World>>;
 #[track_caller]
 fn follow(world: &World, streams: &mut Followed, time: Duration) {
     let end = world.now().monotonic + time;
-    let woken = Arc::new(Flag::default());
-    let waker = Waker::from(woken.clone());
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        match pin!(streams.next()).poll(&mut cx) {
-            Poll::Ready(Some((_, batch))) => world.lock().seen.events += batch.unwrap().len(),
-            Poll::Ready(None) => panic!("the streams go on"),
-            Poll::Pending if woken.0.swap(false, Ordering::SeqCst) => {}
-            Poll::Pending if world.pass(end) => {}
-            Poll::Pending => return,
-        }
+    while let Some(next) = world.clock.drive(streams.next(), end) {
+        let (_, batch) = next.expect("the streams go on");
+        world.lock().seen.events += batch.unwrap().len();
     }
 }
 

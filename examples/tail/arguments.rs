@@ -1,6 +1,5 @@
 //! What the program is asked to do.
 
-use std::env::{self, VarError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::backend::Backend;
 use crate::batches::Facade;
+use crate::credentials::{Credential, Credentials};
 
 /// Box's own largest page.
 const MAX_PAGE: u32 = 500;
@@ -24,9 +24,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
 
-    /// The access token; better in `BOX_ACCESS_TOKEN`, where other users of this machine can't see it
-    #[arg(long)]
-    token: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
+
+    /// Acts as this user, which the application or its user must have the right to
+    #[arg(long, value_name = "ID")]
+    pub(crate) as_user: Option<String>,
 
     /// Where to start: `now`, `oldest`, or the P of a line `position P`
     #[arg(long, value_name = "POSITION", default_value = "now")]
@@ -72,8 +75,8 @@ pub(crate) enum Stream {
 
 /// Whose events are shown.
 pub(crate) enum Account {
-    /// A real one, by its access token.
-    Real(String),
+    /// A real one.
+    Real(Credential),
     /// One of a fake Box.
     Demo,
 }
@@ -81,21 +84,11 @@ pub(crate) enum Account {
 impl Arguments {
     /// Whose events to show. Ends the program where there is an API but no token for it.
     pub(crate) fn account(&self) -> Account {
-        let token = self
-            .token
-            .clone()
-            .or_else(|| match env::var("BOX_ACCESS_TOKEN") {
-                Ok(token) if !token.is_empty() => Some(token),
-                Ok(_) | Err(VarError::NotPresent) => None,
-                Err(VarError::NotUnicode(_)) => {
-                    usage_error("BOX_ACCESS_TOKEN is not an access token")
-                }
-            });
-        match (token, &self.api) {
-            (Some(token), _) => Account::Real(token),
+        match (self.credentials.credential(), &self.api) {
+            (Some(credential), _) => Account::Real(credential),
             (None, None) => Account::Demo,
             (None, Some(_)) => usage_error(
-                "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any)",
+                "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any), or what gives one",
             ),
         }
     }

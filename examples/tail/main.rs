@@ -3,6 +3,7 @@
 mod arguments;
 mod backend;
 mod batches;
+mod credentials;
 mod follow;
 mod line;
 mod output;
@@ -12,11 +13,12 @@ mod report;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use box_longpoll::{AccessToken, ErrorKind, LongPollClient};
+use box_longpoll::{ErrorKind, LongPollClient, TokenSource};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser as _;
 
 use self::arguments::{Account, Arguments, usage_error};
+use self::credentials::{Credential, Unusable};
 use self::follow::{End, follow};
 use self::line::Line;
 use self::output::{Format, Output};
@@ -48,8 +50,8 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Ok(transport) => transport,
         Err(error) => return failure(&format!("HTTP can't be set up: {error}")),
     };
-    let (token, fake_box) = match arguments.account() {
-        Account::Real(token) => (token, None),
+    let (credential, fake_box) = match arguments.account() {
+        Account::Real(credential) => (credential, None),
         Account::Demo => {
             report::say(
                 "no access token: this is a fake Box inside the program (set BOX_ACCESS_TOKEN to follow the real one)",
@@ -58,7 +60,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
                 rate: DEMO_RATE,
                 ..Settings::default()
             });
-            ("demo".into(), Some(fake_box))
+            (Credential::Token("demo".into()), Some(fake_box))
         }
     };
     let api = match &fake_box {
@@ -72,9 +74,13 @@ async fn tail(arguments: Arguments) -> ExitCode {
     if let Some(api) = api {
         settings = settings.api_origin(api);
     }
-    let token = match AccessToken::new(token) {
-        Ok(token) => token,
-        Err(error) => usage_error(&error.to_string()),
+    if let Some(user) = &arguments.as_user {
+        settings = settings.as_user(user);
+    }
+    let tokens = match credential.tokens(api, transport.clone()) {
+        Ok(tokens) => tokens,
+        Err(Unusable::Argument(error)) => usage_error(&error.to_string()),
+        Err(Unusable::Credential(error)) => return failure(&error.to_string()),
     };
     let facade = match arguments.facade() {
         Ok(facade) => facade,
@@ -82,7 +88,8 @@ async fn tail(arguments: Arguments) -> ExitCode {
     };
     let start = arguments.from.clone();
     let mut report = Report::new(start.clone());
-    let batches = match facade.batches(settings, transport, token, start).await {
+    let batches = facade.batches(settings, transport, tokens.clone(), start);
+    let batches = match batches.await {
         Ok(batches) => batches,
         Err(error) if error.kind() == ErrorKind::Config => usage_error(&error.to_string()),
         Err(error) => return failure(&report.stopped(&error)),
@@ -94,7 +101,9 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Format::Readable(Line::new(in_colour()))
     };
     let mut output = Output::new(format, arguments.count);
-    match follow(batches, &mut output, &mut report).await {
+    let end = follow(batches, &mut output, &mut report).await;
+    settle(&*tokens).await;
+    match end {
         End::Counted | End::ReaderGone => ExitCode::SUCCESS,
         End::Interrupted => {
             report::say(&report.resume());
@@ -105,6 +114,14 @@ async fn tail(arguments: Arguments) -> ExitCode {
             let resume = report.resume();
             failure(&format!("events can't be written: {error}; {resume}"))
         }
+    }
+}
+
+/// A refresh token that is being exchanged is lost where nobody waits for the next one. Ctrl-C says that nobody does.
+async fn settle(tokens: &dyn TokenSource) {
+    tokio::select! {
+        () = tokens.settle() => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
 }
 

@@ -104,9 +104,6 @@ impl Report {
     pub(crate) fn stopped(&self, error: &Error) -> String {
         let resume = self.resume();
         match error.kind() {
-            ErrorKind::Unauthorized => format!(
-                "Box doesn't take the access token (one lives 60 minutes): get a new one and {resume}"
-            ),
             ErrorKind::Forbidden => {
                 format!(
                     "{error}: grant the application and its user the right to read events, and {resume}"

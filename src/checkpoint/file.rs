@@ -2,8 +2,8 @@
 
 mod text;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::{Checkpoint, CheckpointError, CheckpointStore};
+use crate::durable_file::{beside, read, real_path, write};
 use crate::error::quote;
 use crate::own_thread::{self, NoOutcome};
 
@@ -156,7 +157,10 @@ impl CheckpointStore for FileStore {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
         let key = key.to_owned();
         self.alone(move |path, kept| {
-            let found = match read(path)? {
+            let text = read(path, MAX_BYTES).map_err(|error| {
+                CheckpointError::of_file_because(path, "it can't be read", error)
+            })?;
+            let found = match text {
                 Some(text) => Some(
                     text::parse(&text)
                         .map_err(|why| CheckpointError::of_file_because(path, NOT_USABLE, why))?,
@@ -181,7 +185,7 @@ impl CheckpointStore for FileStore {
             }
             let text = text::write(&checkpoint)
                 .map_err(|error| CheckpointError::of_file_because(path, NOT_WRITTEN, error))?;
-            write(path, text.as_bytes())
+            write(path, text.as_bytes(), OpenOptions::new())
                 .map_err(|error| CheckpointError::of_file_because(path, NOT_WRITTEN, error))?;
             kept.save = save;
             Ok(())
@@ -216,86 +220,4 @@ impl Kept {
             }
         }
     }
-}
-
-/// The file's one name, whichever link or relative path leads to it: the lock is found by it, and it stays the same when
-/// the process changes its directory.
-fn real_path(path: &Path) -> io::Result<PathBuf> {
-    if let Ok(real) = fs::canonicalize(path) {
-        return Ok(real);
-    }
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not the name of a file",
-        ));
-    };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
-    Ok(fs::canonicalize(parent)?.join(name))
-}
-
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
-}
-
-/// What is in the file. `None`: it is not there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, CheckpointError> {
-    let failed =
-        |error: io::Error| CheckpointError::of_file_because(path, "it can't be read", error);
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() => {}
-        // To open a pipe would block.
-        Ok(_) => return Err(CheckpointError::of_file(path, "it is not a file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    }
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(CheckpointError::of_file(
-            path,
-            "it is longer than any checkpoint",
-        ));
-    }
-    Ok(Some(text))
-}
-
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = beside(path, "new");
-    // Left behind by a process that was killed.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&new, path)?;
-    sync_directory(path)
-}
-
-/// Without this a crash of the machine may undo the rename.
-#[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-/// Directories can't be opened there; a rename is as durable as the file system makes it.
-#[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -1,14 +1,11 @@
 //! A checkpoint as it is written: names and texts that a person can read.
 
-use std::time::{Duration, SystemTime};
-
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{Checkpoint, MAX_IDS};
 use crate::config::StreamType;
 use crate::position::StartAt;
+use crate::timestamp;
 
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
@@ -37,7 +34,7 @@ impl From<Checkpoint> for Wire {
             stream_type: checkpoint.stream_type.as_str().to_owned(),
             api_origin: checkpoint.api_origin,
             position: checkpoint.resume_at.to_string(),
-            last_success: written(checkpoint.last_success),
+            last_success: timestamp::written(checkpoint.last_success),
             id_key: format!("{:016x}{:016x}", checkpoint.key.0, checkpoint.key.1),
             ids,
         }
@@ -70,7 +67,7 @@ impl TryFrom<Wire> for Checkpoint {
             stream_type,
             api_origin: wire.api_origin,
             resume_at,
-            last_success: read(&wire.last_success)
+            last_success: timestamp::read(&wire.last_success)
                 .ok_or("the checkpoint's time is not one of RFC 3339 since 1970")?,
             key: (half(high), half(low)),
             ids,
@@ -92,22 +89,4 @@ fn half(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0, |half, byte| half << 8 | u64::from(*byte))
-}
-
-fn written(time: SystemTime) -> String {
-    let since_1970 = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i128::try_from(since_1970.as_nanos())
-        .ok()
-        .and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok())
-        .and_then(|time| time.format(&Rfc3339).ok())
-        // Of a clock that is millennia ahead: too old, which asks for a look at what is missing.
-        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
-}
-
-fn read(text: &str) -> Option<SystemTime> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    let nanos = u64::try_from(time.unix_timestamp_nanos()).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
 }

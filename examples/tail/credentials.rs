@@ -1,0 +1,145 @@
+//! What the program has to get access tokens with.
+
+use std::env::{self, VarError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use box_longpoll::auth::{ClientCredentials, CredentialFile, OAuth, Subject};
+use box_longpoll::{AccessToken, Error, HttpTransport, TokenError, TokenSource};
+use clap::Args;
+
+use crate::arguments::usage_error;
+
+/// An access token, or what gives one
+#[derive(Args)]
+pub(crate) struct Credentials {
+    /// The access token; better in `BOX_ACCESS_TOKEN`, where other users of this machine can't see it
+    #[arg(long)]
+    token: Option<String>,
+
+    /// The id of the application, with its secret, and with --subject or --oauth-file
+    #[arg(long, value_name = "ID", conflicts_with = "token")]
+    client_id: Option<String>,
+
+    /// The secret of the application; better in `BOX_CLIENT_SECRET`
+    #[arg(long, value_name = "SECRET", requires = "client_id")]
+    client_secret: Option<String>,
+
+    /// Whom the tokens stand for: `user:ID`, or `enterprise:ID` for the service account
+    #[arg(long, value_name = "KIND:ID", conflicts_with = "token")]
+    subject: Option<Subject>,
+
+    /// A user's refresh token: a file with `{"refresh_token": "…"}`, which is rewritten whenever the token is exchanged
+    #[arg(long, value_name = "FILE", requires = "client_id", conflicts_with_all = ["token", "subject"])]
+    oauth_file: Option<PathBuf>,
+
+    /// The JSON configuration file of an application with a key
+    #[cfg(feature = "jwt")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "client_id", "oauth_file"])]
+    jwt_config: Option<PathBuf>,
+}
+
+/// What tokens come from.
+pub(crate) enum Credential {
+    Token(String),
+    ClientCredentials(Application, Subject),
+    OAuth(Application, PathBuf),
+    #[cfg(feature = "jwt")]
+    Jwt(PathBuf, Option<Subject>),
+}
+
+pub(crate) struct Application {
+    id: String,
+    secret: String,
+}
+
+impl Credentials {
+    /// What there is, if there is anything. Ends the program where a part is missing.
+    pub(crate) fn credential(&self) -> Option<Credential> {
+        #[cfg(feature = "jwt")]
+        if let Some(file) = &self.jwt_config {
+            return Some(Credential::Jwt(file.clone(), self.subject.clone()));
+        }
+        if let Some(application) = self.application() {
+            return Some(match (&self.oauth_file, &self.subject) {
+                (Some(file), _) => Credential::OAuth(application, file.clone()),
+                (None, Some(subject)) => {
+                    Credential::ClientCredentials(application, subject.clone())
+                }
+                (None, None) => usage_error(
+                    "--client-id needs --subject user:ID or enterprise:ID, or --oauth-file FILE",
+                ),
+            });
+        }
+        if self.subject.is_some() {
+            usage_error("--subject needs --client-id, or --jwt-config where that is compiled in");
+        }
+        let token = self.token.clone();
+        token
+            .or_else(|| environment("BOX_ACCESS_TOKEN"))
+            .map(Credential::Token)
+    }
+
+    fn application(&self) -> Option<Application> {
+        let id = self.client_id.clone()?;
+        let secret = self.client_secret.clone();
+        match secret.or_else(|| environment("BOX_CLIENT_SECRET")) {
+            Some(secret) => Some(Application { id, secret }),
+            None => usage_error("--client-id needs a secret: put it into BOX_CLIENT_SECRET"),
+        }
+    }
+}
+
+/// A variable that is there and not empty.
+fn environment(name: &str) -> Option<String> {
+    match env::var(name) {
+        Ok(value) if !value.is_empty() => Some(value),
+        Ok(_) | Err(VarError::NotPresent) => None,
+        Err(VarError::NotUnicode(_)) => usage_error(&format!("{name} is not text")),
+    }
+}
+
+/// Why there is no source of tokens.
+pub(crate) enum Unusable {
+    /// An argument is wrong.
+    Argument(Error),
+    /// The user's credential can't be read.
+    Credential(TokenError),
+}
+
+impl Credential {
+    pub(crate) fn tokens(
+        self,
+        api: Option<&str>,
+        transport: Arc<dyn HttpTransport>,
+    ) -> Result<Arc<dyn TokenSource>, Unusable> {
+        let api = api.unwrap_or("https://api.box.com");
+        Ok(match self {
+            Self::Token(token) => Arc::new(AccessToken::new(token)?),
+            Self::ClientCredentials(Application { id, secret }, subject) => Arc::new(
+                ClientCredentials::new(id, secret, subject)
+                    .api_origin(api)
+                    .tokens(transport)?,
+            ),
+            Self::OAuth(Application { id, secret }, file) => {
+                let file = CredentialFile::open(file).map_err(Unusable::Credential)?;
+                let grant = OAuth::new(id, secret, file).api_origin(api);
+                Arc::new(grant.tokens(transport)?)
+            }
+            #[cfg(feature = "jwt")]
+            Self::Jwt(file, subject) => {
+                let mut app = box_longpoll::auth::JwtApp::from_file(file)?.api_origin(api);
+                if let Some(subject) = subject {
+                    app = app.subject(subject);
+                }
+                Arc::new(app.tokens(transport)?)
+            }
+        })
+    }
+}
+
+impl From<Error> for Unusable {
+    fn from(error: Error) -> Self {
+        Self::Argument(error)
+    }
+}

@@ -1,0 +1,180 @@
+//! A credential in a file.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use super::{Credential, CredentialStore, LockedCredential};
+use crate::auth::{TokenError, lock};
+use crate::durable_file::{beside, private, read, real_path, write};
+use crate::own_thread::{self, NoOutcome};
+
+/// The largest file that is read; a credential has a few hundred bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// Room for a credential, so that the text is not moved while it grows.
+const USUAL_BYTES: usize = 4 * 1024;
+
+/// A [`Credential`] in a file, which nobody but its owner can read (mode 0600, where there are modes).
+///
+/// It is JSON; `{"refresh_token": "…"}` is enough to begin with. It is written beside the file, as `FILE.new`, synced to
+/// the disk, renamed over the one before, and the directory is synced: after a crash at any moment the file is the one
+/// before or the one after. A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine;
+/// over a network file system as far as that has locks. Processes that share it wait for each other.
+///
+/// Each call runs on a thread of its own, so that the executor is not blocked, whichever it is.
+#[derive(Clone, Debug)]
+pub struct CredentialFile {
+    path: PathBuf,
+}
+
+impl CredentialFile {
+    /// The file, which is there already.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or is no credential. The sentence names the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenError> {
+        let path = path.as_ref();
+        let file = Self {
+            path: real_path(path).map_err(|error| failed(path, "can't be opened", &error))?,
+        };
+        load(&file.path)?;
+        Ok(file)
+    }
+
+    /// Makes the file, for a credential that was just authorized.
+    ///
+    /// # Errors
+    ///
+    /// When it is there already: it may hold the one token that works. The sentence names the file.
+    pub fn create(path: impl AsRef<Path>, credential: &Credential) -> Result<Self, TokenError> {
+        let path = path.as_ref();
+        let path = real_path(path).map_err(|error| failed(path, "can't be made", &error))?;
+        let _locked = Locked::wait(&path)?;
+        if path.exists() {
+            let there = io::Error::from(io::ErrorKind::AlreadyExists);
+            return Err(failed(&path, "can't be made", &there));
+        }
+        save(&path, credential)?;
+        Ok(Self { path })
+    }
+
+    /// The file, by its full name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[async_trait]
+impl CredentialStore for CredentialFile {
+    async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
+        let path = self.path.clone();
+        let locked = alone(move || Locked::wait(&path)).await?;
+        Ok(Box::new(LockedFile(Arc::new(Mutex::new(locked)))))
+    }
+}
+
+/// A file that others are kept from. A call that was abandoned keeps them from it until it has ended.
+struct LockedFile(Arc<Mutex<Locked>>);
+
+impl LockedFile {
+    async fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> Result<R, TokenError> + Send + 'static,
+    ) -> Result<R, TokenError> {
+        let locked = self.0.clone();
+        alone(move || work(&lock(&locked).path)).await
+    }
+}
+
+#[async_trait]
+impl LockedCredential for LockedFile {
+    async fn load(&mut self) -> Result<Credential, TokenError> {
+        self.with(load).await
+    }
+
+    async fn save(&mut self, credential: &Credential) -> Result<(), TokenError> {
+        let credential = credential.clone();
+        self.with(move |path| save(path, &credential)).await
+    }
+}
+
+/// The lock of a file, which the operating system gives free when the process ends.
+struct Locked {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Locked {
+    fn wait(path: &Path) -> Result<Self, TokenError> {
+        let locked = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(beside(path, "lock"))
+            .and_then(|lock| lock.lock().map(|()| lock));
+        Ok(Self {
+            lock: locked.map_err(|error| failed(path, "can't be locked", &error))?,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing it is not enough: a process that is being started has it too, until it runs its own program.
+        let _ = self.lock.unlock();
+    }
+}
+
+/// Runs the work on a thread of its own.
+async fn alone<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, TokenError> + Send + 'static,
+) -> Result<R, TokenError> {
+    let outcome = own_thread::run("box-longpoll-credential", work).await;
+    outcome.unwrap_or_else(|why| {
+        Err(TokenError::transient(match why {
+            NoOutcome::NotStarted(error) => {
+                format!("no thread can be started for the credential: {error}")
+            }
+            NoOutcome::Panicked => "a fault in the credential's store".to_owned(),
+        }))
+    })
+}
+
+fn load(path: &Path) -> Result<Credential, TokenError> {
+    let unusable = |why: &str| {
+        let path = path.display();
+        TokenError::permanent(format!(
+            "the credential {path} can't be used, and is left as it is: {why}"
+        ))
+    };
+    let text = read(path, MAX_BYTES).map_err(|error| failed(path, "can't be read", &error))?;
+    let text = Zeroizing::new(text.ok_or_else(|| unusable("there is no such file"))?);
+    serde_json::from_slice(&text).map_err(|error| {
+        // Its own text may quote what is in the file.
+        let (line, column) = (error.line(), error.column());
+        unusable(&format!(
+            "it has to be JSON with a refresh_token, and is not from line {line}, column {column} on"
+        ))
+    })
+}
+
+fn save(path: &Path, credential: &Credential) -> Result<(), TokenError> {
+    let mut text = Zeroizing::new(Vec::with_capacity(USUAL_BYTES));
+    serde_json::to_writer_pretty(&mut *text, credential)
+        .map_err(io::Error::from)
+        .and_then(|()| write(path, &text, private()))
+        .map_err(|error| failed(path, "can't be written", &error))
+}
+
+fn failed(path: &Path, what: &str, error: &io::Error) -> TokenError {
+    let path = path.display();
+    TokenError::transient(format!("the credential {path} {what}: {error}"))
+}

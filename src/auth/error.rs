@@ -1,0 +1,117 @@
+//! Why there is no token.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, quote_up_to};
+
+/// What is shown of a source's text, in characters: what to do, and what Box said.
+const LONGEST_SENTENCE: usize = 600;
+
+/// Why a [`TokenSource`](crate::TokenSource) has no token. Its source is one sentence that says what to do. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct TokenError {
+    kind: TokenErrorKind,
+    source: Arc<dyn StdError + Send + Sync>,
+    retry_after: Option<Duration>,
+}
+
+/// What kind of failure a [`TokenError`] is, and what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenErrorKind {
+    /// It may pass: the network, the token endpoint's 5xx, a full disk. The client asks again, with a growing pause. All other
+    /// kinds stop the stream.
+    Transient,
+    /// Box knows no application of this client id and secret: correct them.
+    InvalidClient,
+    /// The application may not have such a token: an administrator has to authorize it, or it is not set up for the grant.
+    NotAuthorized,
+    /// Box refuses what stands for the application or its user: the subject, the key of a JWT.
+    InvalidGrant,
+    /// The refresh token can't be used any more: the user has to authorize the application anew.
+    AuthorizeAnew,
+    /// This machine's clock is too far from Box's: set it.
+    ClockSkew,
+    /// Something else that does not pass by itself.
+    Permanent,
+}
+
+impl TokenError {
+    /// It may pass: the network, the token endpoint's 5xx. The client asks again, with a growing pause.
+    ///
+    /// The source's text is logged and shown in the status: it must hold no secret, such as a URL with a key in it.
+    pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(TokenErrorKind::Transient, source)
+    }
+
+    /// It will not pass by itself: a revoked grant, a wrong secret. The stream stops.
+    ///
+    /// The source's text is logged and shown in the status: it must hold no secret, such as a URL with a key in it.
+    pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(TokenErrorKind::Permanent, source)
+    }
+
+    pub(super) fn new(
+        kind: TokenErrorKind,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            source: Arc::from(source.into()),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
+    }
+
+    /// How long the token endpoint wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> TokenErrorKind {
+        self.kind
+    }
+
+    /// Whether asking again may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.kind == TokenErrorKind::Transient
+    }
+}
+
+/// A text that is no token: permanent.
+impl From<Error> for TokenError {
+    fn from(error: Error) -> Self {
+        Self::permanent(error)
+    }
+}
+
+/// That there is none, and why.
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = if self.is_transient() {
+            "no access token for now"
+        } else {
+            "no access token"
+        };
+        let why = quote_up_to(LONGEST_SENTENCE, &self.source.to_string());
+        write!(f, "{head}: {why}")
+    }
+}
+
+impl StdError for TokenError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self.source.as_ref() as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,208 @@
+//! The grant of a user who has authorized the application.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use super::credential::{Credential, CredentialStore, LockedCredential};
+use super::endpoint::{Application, Endpoint, Form, Granted, NoTokens, Origin, Refusal};
+use super::renewed::{Grant, Issued, RenewedTokens};
+use super::{AccessToken, TokenError, TokenErrorKind, lock};
+use crate::error::Error;
+use crate::timestamp;
+use crate::transport::{HttpTransport, Moment};
+
+/// The refresh token grant of OAuth 2.0: a user has authorized the application, once.
+///
+/// A refresh token works once: Box gives the next one for it, which is lost if the answer is. Therefore what is about to be
+/// done is durable in the [`CredentialStore`] before the request, and the new token before it is used first. A process that
+/// is killed at any moment leaves a credential that works, or one whose next use fails with
+/// [`TokenErrorKind::AuthorizeAnew`]: where Box had exchanged the token, and the process died before it could keep the new
+/// one. Processes that share the store use the token that any of them got.
+///
+/// Such a token expires after 60 days without use.
+///
+/// See <https://developer.box.com/guides/authentication/oauth2/> and
+/// <https://developer.box.com/guides/authentication/tokens/refresh/>.
+///
+/// ```no_run
+/// use box_longpoll::auth::{Credential, CredentialFile, OAuth};
+/// use box_longpoll::{HttpTransport, LongPollClient};
+///
+/// # fn client<T: HttpTransport + Clone>(transport: T, secret: String, refresh_token: String) -> Result<LongPollClient<T>, Box<dyn std::error::Error>> {
+/// let file = match CredentialFile::open("ada.credential") {
+///     Ok(file) => file,
+///     Err(_) => CredentialFile::create("ada.credential", &Credential::new(refresh_token)?)?,
+/// };
+/// let tokens = OAuth::new("my-client-id", secret, file).tokens(transport.clone())?;
+/// Ok(LongPollClient::new(transport, tokens))
+/// # }
+/// ```
+#[must_use]
+pub struct OAuth {
+    application: Application,
+    origin: Origin,
+    store: Arc<dyn CredentialStore>,
+    /// A credential that Box gave, and that is not durable yet. Nobody else may have the old one meanwhile.
+    unsaved: Mutex<Option<Unsaved>>,
+}
+
+struct Unsaved {
+    credential: Credential,
+    store: Box<dyn LockedCredential>,
+}
+
+impl OAuth {
+    /// Takes the id and the secret as Box's developer console shows them, and where the user's credential is kept. The
+    /// secret is zeroed when it is dropped, and never shown.
+    pub fn new(
+        client_id: impl Into<String>,
+        client_secret: impl Into<String>,
+        store: impl CredentialStore,
+    ) -> Self {
+        Self {
+            application: Application::new(client_id.into(), client_secret.into()),
+            origin: Origin::default(),
+            store: Arc::new(store),
+            unsaved: Mutex::default(),
+        }
+    }
+
+    /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
+    pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Origin::at(origin);
+        self
+    }
+
+    /// The token source. Nothing is sent before the first token is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
+    /// `https` or loopback.
+    pub fn tokens(self, transport: impl HttpTransport) -> Result<RenewedTokens, Error> {
+        self.application.check()?;
+        let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
+        Ok(RenewedTokens::new(endpoint, Arc::new(self)))
+    }
+
+    /// Makes a new credential durable, and only then gives its access token.
+    async fn keep(&self, unsaved: Unsaved, now: Moment) -> Result<Issued, TokenError> {
+        let Unsaved {
+            credential,
+            mut store,
+        } = unsaved;
+        let saved = store.save(&credential).await;
+        match (saved, usable(&credential, None, now)) {
+            (Ok(()), Some(issued)) => Ok(issued),
+            (Ok(()), None) => Err(TokenError::transient(
+                "the new access token is over already",
+            )),
+            (Err(error), _) => {
+                *lock(&self.unsaved) = Some(Unsaved { credential, store });
+                Err(error)
+            }
+        }
+    }
+
+    /// Exchanges the refresh token for the next one.
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        mut store: Box<dyn LockedCredential>,
+        credential: Credential,
+    ) -> Result<Issued, TokenError> {
+        let asked = endpoint.now();
+        let unanswered_since = credential.exchanging_since;
+        let begun = Credential {
+            exchanging_since: unanswered_since.or(Some(asked.wall)),
+            ..credential.clone()
+        };
+        store.save(&begun).await?;
+        let form = Form::new("refresh_token", &self.application)
+            .with_secret("refresh_token", credential.refresh_token());
+        let why = match endpoint.ask(&form).await.outcome {
+            Ok(granted) => match next(granted, asked) {
+                Some(credential) => {
+                    let unsaved = Unsaved { credential, store };
+                    return self.keep(unsaved, asked).await;
+                }
+                None => NoTokens::Unanswered(TokenError::transient(
+                    "Box's token endpoint gives no refresh token with the access token",
+                )),
+            },
+            Err(NoTokens::Refused(refusal)) if is_of_the_token(&refusal) => {
+                return Err(authorize_anew(&refusal, unanswered_since));
+            }
+            Err(why) => why,
+        };
+        if !matches!(why, NoTokens::Unanswered(_)) && unanswered_since.is_none() {
+            // Box has not acted on it: the token is as good as before. If this fails, it is only not known to be.
+            let _ = store.save(&credential).await;
+        }
+        Err(why.into())
+    }
+}
+
+#[async_trait]
+impl Grant for OAuth {
+    async fn obtain(
+        &self,
+        endpoint: &Endpoint,
+        old: Option<&AccessToken>,
+    ) -> Result<Issued, TokenError> {
+        let unsaved = lock(&self.unsaved).take();
+        if let Some(unsaved) = unsaved {
+            return self.keep(unsaved, endpoint.now()).await;
+        }
+        let mut store = self.store.lock().await?;
+        let credential = store.load().await?;
+        match usable(&credential, old, endpoint.now()) {
+            Some(issued) => Ok(issued),
+            None => self.exchange(endpoint, store, credential).await,
+        }
+    }
+}
+
+/// The access token that is kept, if it is still good.
+fn usable(credential: &Credential, old: Option<&AccessToken>, now: Moment) -> Option<Issued> {
+    let (token, until) = credential.access.as_ref()?;
+    let life = until.duration_since(now.wall).ok()?;
+    (!life.is_zero() && Some(token) != old).then(|| Issued::new(token.clone(), now, life))
+}
+
+fn next(granted: Granted, asked: Moment) -> Option<Credential> {
+    Some(Credential {
+        refresh: granted.refresh?,
+        access: asked
+            .wall
+            .checked_add(granted.life)
+            .map(|until| (granted.access, until)),
+        exchanging_since: None,
+    })
+}
+
+fn is_of_the_token(refusal: &Refusal) -> bool {
+    ["invalid_grant", "invalid_credentials"].contains(&&*refusal.code)
+}
+
+fn authorize_anew(refusal: &Refusal, unanswered_since: Option<SystemTime>) -> TokenError {
+    let sentence = match unanswered_since {
+        Some(since) => format!(
+            "the refresh token was exchanged at {}, but the answer with the next one was lost; the user has to authorize the application anew",
+            timestamp::written(since)
+        ),
+        None => "Box does not take the refresh token any more, because it was used elsewhere, revoked, or not used for 60 days; the user has to authorize the application anew".to_owned(),
+    };
+    refusal.says(TokenErrorKind::AuthorizeAnew, &sentence)
+}
+
+impl fmt::Debug for OAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuth")
+            .field("client_id", &self.application.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,311 @@
+//! Tokens that are renewed before they run out.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::{self, Either};
+
+use super::call::{Call, call};
+use super::endpoint::Endpoint;
+use super::{AccessToken, TokenError, TokenSource, lock};
+use crate::protocol::{Backoff, RetryPolicy};
+use crate::transport::Moment;
+
+/// The part of its life after which a token is renewed, and how much later it may be: those of many processes that
+/// started together are not renewed together.
+const RENEWED_AFTER: f64 = 0.85;
+const JITTER: f64 = 0.10;
+
+/// How long a token that is still good is held back while the next one is awaited. Longer than a healthy endpoint takes, and
+/// short enough for a sick one to delay no event by much.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The access tokens of a grant: a [`TokenSource`] that keeps the one it has, and renews it before it runs out. Made by
+/// [`ClientCredentials::tokens`](super::ClientCredentials::tokens) and its like. Clones share the token.
+///
+/// - A token is renewed after 85 to 95 % of its life, when the next API call is due: after 51 to 57 of 60 minutes. A poll
+///   that is held needs none, and is not broken by it.
+/// - One call renews for all who wait. While the old token is good it is used on where the call takes longer than 5 s or fails.
+/// - After a failure the endpoint is left alone for 0.5 s to 60 s, with jitter, and for as long as it says in `Retry-After`.
+///   Who asks meanwhile is told of the failure again.
+/// - A call that has begun comes to its end, whoever is dropped: on a thread of its own, where nobody waits for it any more.
+///   Only the end of the process cuts it short, or that of the runtime it began on: a program that ends in good order awaits
+///   [`settle`](TokenSource::settle) before.
+///
+/// A token's life is counted on both clocks, from the moment in which it was asked for; one that is over on either is over.
+#[derive(Clone)]
+pub struct RenewedTokens {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    endpoint: Endpoint,
+    grant: Arc<dyn Grant>,
+    state: Mutex<State>,
+}
+
+/// What gives the next token.
+#[async_trait]
+pub(super) trait Grant: Send + Sync + 'static {
+    /// Gets a token other than the one that is rejected, or has little of its life left.
+    async fn obtain(
+        &self,
+        endpoint: &Endpoint,
+        old: Option<&AccessToken>,
+    ) -> Result<Issued, TokenError>;
+}
+
+/// A token and its life.
+#[derive(Clone)]
+pub(super) struct Issued {
+    token: AccessToken,
+    since: Moment,
+    life: Duration,
+}
+
+impl Issued {
+    pub(super) fn new(token: AccessToken, since: Moment, life: Duration) -> Self {
+        Self { token, since, life }
+    }
+
+    /// Whether it has had so much of its life.
+    fn is_past(&self, part: f64, now: Moment) -> bool {
+        let part = self.life.mul_f64(part);
+        let monotonic = now
+            .monotonic
+            .saturating_duration_since(self.since.monotonic);
+        let wall = now.wall.duration_since(self.since.wall).unwrap_or_default();
+        monotonic >= part || wall >= part
+    }
+}
+
+struct State {
+    held: Option<Held>,
+    renewal: Option<Arc<Renewal>>,
+    failure: Option<Failure>,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+}
+
+struct Held {
+    issued: Issued,
+    renewed_after: f64,
+}
+
+/// A failure, which is told of again until the endpoint may be asked again.
+struct Failure {
+    error: TokenError,
+    until: Instant,
+}
+
+/// A call that is under way, or has ended and is not taken note of yet.
+struct Renewal {
+    call: Call<Issued>,
+    waiting: AtomicUsize,
+}
+
+impl RenewedTokens {
+    pub(super) fn new(endpoint: Endpoint, grant: Arc<dyn Grant>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                endpoint,
+                grant,
+                state: Mutex::new(State {
+                    held: None,
+                    renewal: None,
+                    failure: None,
+                    backoff: Backoff::default(),
+                    rng: fastrand::Rng::new(),
+                }),
+            }),
+        }
+    }
+
+    async fn other_than(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let token = self.next(rejected).await?;
+        if Some(&token) == rejected {
+            // A call that began before Box rejected it may give that very one.
+            return self.next(rejected).await;
+        }
+        Ok(token)
+    }
+
+    async fn next(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let (good, waiter) = match self.shared.next(rejected) {
+            Next::Now(outcome) => return outcome,
+            Next::AfterRenewal { good, waiter } => (good, waiter),
+        };
+        let outcome = match &good {
+            None => waiter.renewal.call.clone().await,
+            Some(good) => {
+                let patience = self.shared.endpoint.transport.sleep(PATIENCE);
+                match future::select(waiter.renewal.call.clone(), pin!(patience)).await {
+                    Either::Left((outcome, _)) => outcome,
+                    Either::Right(_) => return Ok(good.clone()),
+                }
+            }
+        };
+        self.shared.take_note();
+        match (outcome, good) {
+            (Ok(issued), _) => Ok(issued.token),
+            (Err(_), Some(good)) => Ok(good),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// What a call for a token waits for.
+enum Next {
+    Now(Result<AccessToken, TokenError>),
+    AfterRenewal {
+        /// The one to use where that takes too long.
+        good: Option<AccessToken>,
+        waiter: Waiter,
+    },
+}
+
+impl Shared {
+    fn next(&self, rejected: Option<&AccessToken>) -> Next {
+        let now = self.endpoint.now();
+        let mut state = lock(&self.state);
+        state.take_note(now);
+        let over = state
+            .held
+            .take_if(|held| Some(&held.issued.token) == rejected || held.issued.is_past(1.0, now));
+        let good = match &state.held {
+            Some(held) if !held.issued.is_past(held.renewed_after, now) => {
+                return Next::Now(Ok(held.issued.token.clone()));
+            }
+            held => held.as_ref().map(|held| held.issued.token.clone()),
+        };
+        if let Some(failure) = &state.failure
+            && now.monotonic < failure.until
+        {
+            return Next::Now(good.ok_or_else(|| failure.error.clone()));
+        }
+        if let (Some(good), Some(_)) = (&good, &state.renewal) {
+            return Next::Now(Ok(good.clone()));
+        }
+        let renewal = state.renewal.get_or_insert_with(|| {
+            let over = over.map(|held| held.issued.token);
+            self.renewal(good.clone().or(over).or(rejected.cloned()))
+        });
+        Next::AfterRenewal {
+            good,
+            waiter: Waiter::of(renewal, &self.endpoint),
+        }
+    }
+
+    fn renewal(&self, old: Option<AccessToken>) -> Arc<Renewal> {
+        let (grant, endpoint) = (self.grant.clone(), self.endpoint.clone());
+        Arc::new(Renewal {
+            call: call(async move { grant.obtain(&endpoint, old.as_ref()).await }),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    fn take_note(&self) {
+        lock(&self.state).take_note(self.endpoint.now());
+    }
+}
+
+impl State {
+    /// Takes note of a call that has ended.
+    fn take_note(&mut self, now: Moment) {
+        let Some(outcome) = self
+            .renewal
+            .as_ref()
+            .and_then(|renewal| renewal.call.peek())
+        else {
+            return;
+        };
+        match outcome {
+            Ok(issued) => {
+                self.held = Some(Held {
+                    issued: issued.clone(),
+                    renewed_after: RENEWED_AFTER + JITTER * self.rng.f64(),
+                });
+                self.failure = None;
+                self.backoff = Backoff::default();
+            }
+            Err(error) => {
+                let wait = self.backoff.after_failure(
+                    &RetryPolicy::default(),
+                    error.retry_after().unwrap_or_default(),
+                    &mut self.rng,
+                    now.monotonic,
+                );
+                tracing::warn!(%error, ?wait, "no new access token");
+                self.failure = Some(Failure {
+                    error: error.clone(),
+                    until: now.monotonic + wait,
+                });
+            }
+        }
+        self.renewal = None;
+    }
+}
+
+/// One who waits for a renewal. The last of them who leaves before its end sees to it that it goes on.
+struct Waiter {
+    renewal: Arc<Renewal>,
+    endpoint: Endpoint,
+}
+
+impl Waiter {
+    fn of(renewal: &Arc<Renewal>, endpoint: &Endpoint) -> Self {
+        renewal.waiting.fetch_add(1, Ordering::Relaxed);
+        Self {
+            renewal: renewal.clone(),
+            endpoint: endpoint.clone(),
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let last = self.renewal.waiting.fetch_sub(1, Ordering::Relaxed) == 1;
+        if last && self.renewal.call.peek().is_none() {
+            let (call, transport) = (self.renewal.call.clone(), self.endpoint.transport.clone());
+            let started = thread::Builder::new()
+                .name("box-longpoll-token".to_owned())
+                .spawn(move || {
+                    transport.block_on(Box::pin(async move {
+                        let _ = call.await;
+                    }))
+                });
+            if let Err(error) = started {
+                tracing::warn!(%error, "a renewal waits until somebody needs a token");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl TokenSource for RenewedTokens {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        self.other_than(None).await
+    }
+
+    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        self.other_than(Some(rejected)).await
+    }
+
+    async fn settle(&self) {
+        let under_way = lock(&self.shared.state).renewal.clone();
+        if let Some(renewal) = under_way {
+            let _ = renewal.call.clone().await;
+        }
+    }
+}
+
+impl fmt::Debug for RenewedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RenewedTokens(..)")
+    }
+}

@@ -1,0 +1,90 @@
+//! Whom a token stands for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
+
+/// Whom a token stands for, where the application can have it for several.
+///
+/// It is written `user:ID` or `enterprise:ID`. The ids are those in Box's admin console.
+///
+/// See <https://developer.box.com/reference/post-oauth2-token/>.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    kind: Kind,
+    id: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Enterprise,
+    User,
+}
+
+impl Subject {
+    /// The application's service account in the enterprise of this id.
+    pub fn enterprise(id: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Enterprise,
+            id: id.into(),
+        }
+    }
+
+    /// The user of this id, an app user or a managed one.
+    pub fn user(id: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::User,
+            id: id.into(),
+        }
+    }
+
+    /// What Box calls its kind.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Enterprise => "enterprise",
+            Kind::User => "user",
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.id.is_empty() || !self.id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let rule = format!(
+                "the {}'s id must be visible ASCII, as Box gives it",
+                self.kind()
+            );
+            return Err(Error::new(ErrorKind::Config, rule));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind(), self.id)
+    }
+}
+
+impl FromStr for Subject {
+    type Err = Error;
+
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for what is neither `user:ID` nor `enterprise:ID`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let subject = match text.split_once(':') {
+            Some(("enterprise", id)) => Self::enterprise(id),
+            Some(("user", id)) => Self::user(id),
+            _ => {
+                let rule = "a subject is written user:ID or enterprise:ID";
+                return Err(Error::new(ErrorKind::Config, rule));
+            }
+        };
+        subject.check()?;
+        Ok(subject)
+    }
+}

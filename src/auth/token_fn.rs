@@ -1,0 +1,95 @@
+//! A closure that gets tokens.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::call::UnderWay;
+use super::{AccessToken, TokenError, TokenSource, lock};
+
+/// A [`TokenSource`] out of a closure that gets a token.
+///
+/// The closure is called for the first token, and again when Box rejects the one it gave; in between the token is kept.
+/// Calls never overlap. It gives a new token each time: the rejected one once more counts as none, and stops the stream.
+/// Where somebody else renews the token, answer with [`TokenError::transient`] as long as it is still the old one.
+///
+/// ```
+/// use box_longpoll::{AccessToken, TokenError, token_fn};
+/// # async fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
+///
+/// let source = token_fn(|| async {
+///     let text = ask_for_a_token().await.map_err(TokenError::transient)?;
+///     Ok(AccessToken::new(text)?)
+/// });
+/// ```
+pub fn token_fn<F, Fut>(get: F) -> TokenFn<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
+{
+    TokenFn {
+        get: Arc::new(get),
+        kept: Arc::default(),
+    }
+}
+
+/// A token source made by [`token_fn`].
+pub struct TokenFn<F> {
+    get: Arc<F>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// What a closure gave last, and the call for more that is under way.
+#[derive(Default)]
+struct Kept {
+    token: Option<AccessToken>,
+    under_way: UnderWay,
+}
+
+impl<F> fmt::Debug for TokenFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenFn(..)")
+    }
+}
+
+impl<F, Fut> TokenFn<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
+{
+    /// The token that is kept, unless it is the rejected one; else the outcome of a call.
+    async fn other_than(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let call = {
+            let mut kept = lock(&self.kept);
+            if let Some(token) = &kept.token
+                && Some(token) != rejected
+            {
+                return Ok(token.clone());
+            }
+            let (get, store) = (self.get.clone(), self.kept.clone());
+            kept.under_way.join_or_begin(async move {
+                let token = get().await?;
+                lock(&store).token = Some(token.clone());
+                Ok(token)
+            })
+        };
+        call.await
+    }
+}
+
+#[async_trait]
+impl<F, Fut> TokenSource for TokenFn<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
+{
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        self.other_than(None).await
+    }
+
+    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        self.other_than(Some(rejected)).await
+    }
+}

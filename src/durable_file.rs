@@ -1,0 +1,97 @@
+//! Files that are whole after a crash at any moment: the one before or the one after.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The file's one name, whichever link or relative path leads to it: the lock is found by it, and it stays the same when
+/// the process changes its directory.
+pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
+    if let Ok(real) = fs::canonicalize(path) {
+        return Ok(real);
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not the name of a file",
+        ));
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    Ok(fs::canonicalize(parent)?.join(name))
+}
+
+/// The name of a file that belongs to this one.
+pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// What is in the file. `None`: it is not there.
+pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        // To open a pipe would block.
+        Ok(_) => return Err(io::Error::other("it is not a file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut text = Vec::new();
+    File::open(path)?.take(at_most + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > at_most {
+        return Err(io::Error::other("it is far too long"));
+    }
+    Ok(Some(text))
+}
+
+/// Puts the text in place of what is in the file, by a new file that `options` create. It is durable when this returns.
+pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::Result<()> {
+    let new = beside(path, "new");
+    // Left behind by a process that was killed.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = options.write(true).create_new(true).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&new, path)?;
+    sync_directory(path)
+}
+
+/// Creates files that nobody but their owner can read.
+#[cfg(unix)]
+pub(crate) fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Who can read a file is its directory's matter there.
+#[cfg(not(unix))]
+pub(crate) fn private() -> OpenOptions {
+    OpenOptions::new()
+}
+
+/// Without this a crash of the machine may undo the rename.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Directories can't be opened there; a rename is as durable as the file system makes it.
+#[cfg(not(unix))]
+fn sync_directory(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
