@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use time::{
     OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339, macros::format_description,
@@ -9,6 +9,8 @@ use time::{
 pub(crate) struct Calendar {
     started: Instant,
     started_unix: i64,
+    /// How far into its second the first moment lies.
+    fraction: Duration,
 }
 
 impl Calendar {
@@ -16,7 +18,13 @@ impl Calendar {
         Self {
             started,
             started_unix,
+            fraction: Duration::ZERO,
         }
+    }
+
+    /// The same, with a first moment that lies so far into its second.
+    pub(crate) fn with_fraction(self, fraction: Duration) -> Self {
+        Self { fraction, ..self }
     }
 
     pub(crate) fn milliseconds(&self, now: Instant) -> u64 {
@@ -25,8 +33,8 @@ impl Calendar {
 
     /// Seconds since 1970.
     pub(crate) fn unix(&self, now: Instant) -> i64 {
-        self.started_unix
-            .saturating_add_unsigned(self.milliseconds(now) / 1000)
+        let elapsed = now.saturating_duration_since(self.started) + self.fraction;
+        self.started_unix.saturating_add_unsigned(elapsed.as_secs())
     }
 }
 
@@ -60,6 +68,18 @@ fn date(unix: i64) -> OffsetDateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn the_second_in_which_the_first_moment_lies_is_over_when_its_rest_is() {
+        let started = Instant::now();
+        let calendar = Calendar::new(started, 100).with_fraction(Duration::from_millis(900));
+        let unix = |milliseconds| calendar.unix(started + Duration::from_millis(milliseconds));
+        assert_eq!(
+            [unix(0), unix(99), unix(100), unix(1_100)],
+            [100, 100, 101, 102]
+        );
+    }
 
     #[test]
     fn dates_are_written_as_http_and_box_write_them() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::account::Account;
 use crate::fault::QueuedFault;
-use crate::{Answer, Emulator, Endpoint, Fault, Request};
+use crate::{Answer, Application, Emulator, Endpoint, Fault, Request};
 
 /// What `GET /_emulator/` says.
 const INDEX: &str = include_str!("control.txt");
@@ -48,6 +48,19 @@ fn answer(
             json!([])
         }
         ("POST", "interruptions") => interrupt(emulator, &parse(request)?)?,
+        ("GET", "applications") => applications(emulator),
+        ("POST", "applications") => {
+            emulator.register(parse(request)?);
+            applications(emulator)
+        }
+        ("POST", "refresh_tokens") => {
+            let (client_id, user_id) = authorization(emulator, request)?;
+            json!({"refresh_token": emulator.grant_refresh_token(&client_id, &user_id, now)})
+        }
+        ("POST", "authorization_codes") => {
+            let (client_id, user_id) = authorization(emulator, request)?;
+            json!({"code": emulator.grant_authorization_code(&client_id, &user_id, now)})
+        }
         ("GET", "counters") => json!(emulator.counters()),
         ("DELETE", "counters") => {
             emulator.reset_counters();
@@ -68,8 +81,18 @@ fn answer(
         }
         (
             _,
-            "" | "events" | "accounts" | "settings" | "faults" | "interruptions" | "counters"
-            | "callers" | "requests",
+            ""
+            | "events"
+            | "accounts"
+            | "settings"
+            | "faults"
+            | "interruptions"
+            | "counters"
+            | "callers"
+            | "requests"
+            | "applications"
+            | "refresh_tokens"
+            | "authorization_codes",
         ) => {
             return Err(refusal(
                 405,
@@ -171,6 +194,39 @@ fn interrupt(emulator: &mut Emulator, interruption: &Interruption) -> Result<Val
     }
     let polls = emulator.interrupt_polls(interruption.account.as_deref(), &interruption.fault);
     Ok(json!({"polls": polls}))
+}
+
+/// The applications, without their secrets.
+fn applications(emulator: &Emulator) -> Value {
+    let describe = |application: &Application| {
+        json!({
+            "client_id": application.client_id,
+            "enterprise_id": application.enterprise_id,
+            "public_keys": application.public_keys,
+            "users": application.users,
+            "grants": application.grants,
+            "authorized": application.authorized,
+        })
+    };
+    let applications = emulator.tokens.applications.values();
+    applications.map(describe).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Authorization {
+    client_id: String,
+    user_id: String,
+}
+
+/// Which application a user authorizes.
+fn authorization(emulator: &Emulator, request: &Request) -> Result<(String, String), Answer> {
+    let Authorization { client_id, user_id } = parse(request)?;
+    if emulator.tokens.applications.contains_key(&client_id) {
+        Ok((client_id, user_id))
+    } else {
+        Err(refusal(404, "no application has that client id"))
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, Answer> {

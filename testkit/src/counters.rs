@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -16,6 +16,8 @@ pub struct Counters {
     pub events: RequestCounters,
     /// Polls of the realtime servers.
     pub realtime: RequestCounters,
+    /// `POST /oauth2/token`.
+    pub token: RequestCounters,
     /// Anything else.
     pub other: RequestCounters,
     /// Polls held open at this moment.
@@ -24,6 +26,9 @@ pub struct Counters {
     pub most_open_polls: usize,
     /// Events in all pages sent, repeats included.
     pub events_served: u64,
+    /// How many API calls came with an issued access token that had expired or was revoked, by the token's
+    /// [number](crate::RequestRecord::token).
+    pub expired_calls: BTreeMap<u64, u32>,
 }
 
 /// What was asked of one endpoint, or by one caller.
@@ -125,10 +130,12 @@ pub(crate) struct Traffic {
     options: Meter,
     events: Meter,
     realtime: Meter,
+    token: Meter,
     other: Meter,
     pub(crate) open_polls: usize,
     most_open_polls: usize,
     pub(crate) events_served: u64,
+    expired_calls: BTreeMap<u64, u32>,
 }
 
 impl Traffic {
@@ -138,9 +145,14 @@ impl Traffic {
             Endpoint::Options => &mut self.options,
             Endpoint::Events => &mut self.events,
             Endpoint::Realtime => &mut self.realtime,
+            Endpoint::Token => &mut self.token,
             Endpoint::Other => &mut self.other,
         };
         meter.record(authorization, now);
+    }
+
+    pub(crate) fn record_expired(&mut self, token: u64) {
+        *self.expired_calls.entry(token).or_default() += 1;
     }
 
     pub(crate) fn poll_opened(&mut self) {
@@ -168,10 +180,12 @@ impl Traffic {
             options: self.options.counters(),
             events: self.events.counters(),
             realtime: self.realtime.counters(),
+            token: self.token.counters(),
             other: self.other.counters(),
             open_polls: self.open_polls,
             most_open_polls: self.most_open_polls,
             events_served: self.events_served,
+            expired_calls: self.expired_calls.clone(),
         }
     }
 }

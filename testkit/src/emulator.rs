@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -12,8 +12,9 @@ use crate::fault::{FaultQueue, QueuedFault};
 use crate::journal::Journal;
 use crate::realtime::{Channels, Hold};
 use crate::session::Session;
+use crate::tokens::Tokens;
 use crate::{
-    Answer, Counters, Endpoint, Fault, HoldId, Outcome, Reply, Request, RequestCounters,
+    Answer, Counters, Endpoint, Fault, Grant, HoldId, Outcome, Reply, Request, RequestCounters,
     RequestRecord, Settings,
 };
 use crate::{control, events_api};
@@ -63,6 +64,7 @@ pub struct Emulator {
     pub(crate) rng: Rng,
     pub(crate) accounts: BTreeMap<String, Account>,
     pub(crate) sessions: BTreeMap<String, Session>,
+    pub(crate) tokens: Tokens,
     pub(crate) channels: Channels,
     pub(crate) holds: BTreeMap<HoldId, Hold>,
     pub(crate) next_hold: u64,
@@ -86,6 +88,7 @@ impl Emulator {
             rng: Rng::with_seed(config.seed),
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            tokens: Tokens::default(),
             channels: Channels::default(),
             holds: BTreeMap::new(),
             next_hold: 0,
@@ -107,7 +110,11 @@ impl Emulator {
         self.traffic.record(endpoint, authorization, now);
         let caller = match endpoint {
             Endpoint::Realtime => self.channels.caller(request),
-            _ => self.caller(request),
+            Endpoint::Token => None,
+            Endpoint::Options | Endpoint::Events | Endpoint::Other => {
+                self.note_expired(request, now);
+                self.caller(request, now)
+            }
         };
         if let Some(session) = caller
             .as_ref()
@@ -129,6 +136,7 @@ impl Emulator {
             (None, Endpoint::Options) => Reply::Answer(self.realtime_servers(&call)),
             (None, Endpoint::Events) => Reply::Answer(events_api::page(self, &call, None)),
             (None, Endpoint::Realtime) => self.poll(&call),
+            (None, Endpoint::Token) => Reply::Answer(self.token(&call)),
             (None, Endpoint::Other) => Reply::Answer(not_found(request)),
         };
         self.finished(record, reply, now)
@@ -178,7 +186,7 @@ impl Emulator {
         if owed < 1.0 {
             return;
         }
-        self.produced_until += std::time::Duration::from_secs_f64(owed / rate);
+        self.produced_until += Duration::from_secs_f64(owed / rate);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -272,7 +280,8 @@ impl Emulator {
         self.traffic.counters()
     }
 
-    /// What each caller asked. A caller is a token, or `token as user` where there was an `As-User`.
+    /// What each caller asked. A caller is a made-up token, or `account by client id` for all tokens that an application
+    /// was issued for an account; `… as user` where there was an `As-User`.
     #[must_use]
     pub fn callers(&self) -> BTreeMap<String, RequestCounters> {
         self.sessions
@@ -296,7 +305,7 @@ impl Emulator {
     }
 
     fn new_event(&mut self, now: Instant) -> String {
-        let recorded = self.calendar.unix(now);
+        let recorded = self.unix(now);
         let early = if self.happens(self.settings.reorder_rate) {
             self.rng.i64(1..=3600)
         } else {
@@ -359,6 +368,10 @@ impl Emulator {
     ) -> u64 {
         let query = |name| request.query(name).map(String::from);
         let header = |name| request.header_value(name).map(String::from);
+        let grant = (endpoint == Endpoint::Token)
+            .then(|| request.form("grant_type"))
+            .flatten()
+            .and_then(|grant_type| Grant::of_type(&grant_type));
         self.journal.push(RequestRecord {
             number: 0,
             at_ms: self.calendar.milliseconds(now),
@@ -371,6 +384,12 @@ impl Emulator {
             stream_type: query("stream_type"),
             stream_position: query("stream_position"),
             limit: query("limit"),
+            grant,
+            refusal: None,
+            token: request
+                .bearer_token()
+                .and_then(|token| self.tokens.access_token(token))
+                .map(|issued| issued.number),
             authorization: request.header_value("authorization").is_some(),
             as_user: header("as-user"),
             user_agent: header("user-agent"),
@@ -391,8 +410,23 @@ impl Emulator {
                 record.outcome = Outcome::Answered(answer.status);
             }
         });
-        let date = http_date(self.calendar.unix(now));
+        if self.settings.no_date {
+            return Reply::Answer(answer);
+        }
+        let date = http_date(self.unix(now));
         Reply::Answer(answer.header("date", &date))
+    }
+
+    /// The emulator's clock, in seconds since 1970.
+    pub(crate) fn unix(&self, now: Instant) -> i64 {
+        self.calendar
+            .unix(now)
+            .saturating_add(self.settings.clock_skew_seconds)
+    }
+
+    /// Says how far into its second the emulator's first moment lies.
+    pub(crate) fn start_in_second(&mut self, fraction: Duration) {
+        self.calendar = self.calendar.clone().with_fraction(fraction);
     }
 }
 
@@ -408,7 +442,7 @@ pub(crate) struct Call<'a> {
 }
 
 fn not_found(request: &Request) -> Answer {
-    let known = request.path() == "/2.0/events";
+    let known = matches!(request.path(), "/2.0/events" | "/oauth2/token");
     let (status, code) = if known {
         (405, "method_not_allowed")
     } else {

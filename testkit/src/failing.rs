@@ -15,6 +15,11 @@ impl Emulator {
     pub(crate) fn fail(&mut self, call: &Call<'_>, fault: &Fault) -> Reply {
         let mut answer = match fault {
             Fault::Silence => return self.never_answer(call),
+            Fault::LostAnswer => self.token(call).delivered(Delivery::Reset),
+            Fault::WithheldAnswer => {
+                self.token(call);
+                return self.never_answer(call);
+            }
             Fault::Status {
                 status,
                 headers,
@@ -83,9 +88,7 @@ impl Emulator {
             Fault::NotFound => refusal(404, "not_found", "Not Found"),
             Fault::RateLimited { seconds } => Answer::rate_limited(&seconds.to_string()),
             Fault::RateLimitedDate { seconds } => Answer::rate_limited(&http_date(
-                self.calendar
-                    .unix(call.now)
-                    .saturating_add_unsigned(*seconds),
+                self.unix(call.now).saturating_add_unsigned(*seconds),
             )),
             Fault::ServerError => refusal(500, "internal_server_error", "Internal Server Error"),
             Fault::Unavailable => refusal(503, "unavailable", "Unavailable"),
@@ -105,6 +108,11 @@ impl Emulator {
     /// What the request would be answered, a poll with `new_change` at once.
     fn at_once(&mut self, call: &Call<'_>, fault: &Fault) -> Answer {
         match call.endpoint {
+            // Nobody will see this answer, and the request is to be as if it had never come.
+            Endpoint::Token if matches!(fault, Fault::Reset | Fault::CloseBeforeHeaders) => {
+                Answer::empty(503)
+            }
+            Endpoint::Token => self.token(call),
             Endpoint::Options => self.realtime_servers(call),
             Endpoint::Realtime => self.signal(call.record, 200, "new_change"),
             Endpoint::Events | Endpoint::Other => events_api::page(self, call, Some(fault)),
@@ -119,6 +127,9 @@ impl Emulator {
             (Endpoint::Options, Fault::NoEntries) => r#"{"chunk_size":0}"#,
             (Endpoint::Options, _) => {
                 r#"{"chunk_size":"1","entries":[{"type":7,"url":{},"ttl":[],"max_retries":false}]}"#
+            }
+            (Endpoint::Token, _) => {
+                r#"{"access_token":7,"expires_in":"soon","refresh_token":[],"token_type":{}}"#
             }
             _ => return events_api::page(self, call, Some(fault)),
         };

@@ -6,7 +6,8 @@ use crate::Endpoint;
 
 /// Something that goes wrong with one request.
 ///
-/// A fault on a poll comes at once. In JSON a fault is `{"fault":"rate_limited","seconds":3}`; what is left out has
+/// A fault on a poll comes at once. A token request is carried out where something of its true answer is sent; where
+/// nothing is, only by those faults that say so. In JSON a fault is `{"fault":"rate_limited","seconds":3}`; what is left out has
 /// the default given here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
@@ -129,6 +130,11 @@ pub enum Fault {
     UnknownSignal,
     /// 200 with a body that isn't JSON. `realtime`.
     GarbageSignal,
+    /// The request is carried out, a refresh token is used up and a new one issued, and the connection is reset in
+    /// place of the answer. `token`.
+    LostAnswer,
+    /// The request is carried out, a refresh token is used up and a new one issued, and it is never answered. `token`.
+    WithheldAnswer,
 }
 
 fn default_status() -> u16 {
@@ -219,6 +225,8 @@ impl Fault {
             },
             Self::UnknownSignal,
             Self::GarbageSignal,
+            Self::LostAnswer,
+            Self::WithheldAnswer,
         ]
     }
 
@@ -272,6 +280,8 @@ impl Fault {
             Self::Signal { .. } => "signal",
             Self::UnknownSignal => "unknown_signal",
             Self::GarbageSignal => "garbage_signal",
+            Self::LostAnswer => "lost_answer",
+            Self::WithheldAnswer => "withheld_answer",
         }
     }
 
@@ -293,6 +303,7 @@ impl Fault {
             Self::Signal { .. } | Self::UnknownSignal | Self::GarbageSignal => {
                 endpoint == Endpoint::Realtime
             }
+            Self::LostAnswer | Self::WithheldAnswer => endpoint == Endpoint::Token,
             _ => endpoint != Endpoint::Other,
         }
     }

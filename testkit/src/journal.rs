@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use crate::Endpoint;
+use crate::{Endpoint, Grant};
 
 /// One request, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +25,13 @@ pub struct RequestRecord {
     pub stream_position: Option<String>,
     /// The `limit` of the query.
     pub limit: Option<String>,
+    /// The grant that a token request asked for, where it is one the emulator knows.
+    pub grant: Option<Grant>,
+    /// The `error` that a token request was refused with.
+    pub refusal: Option<&'static str>,
+    /// The number of the access token that a token request was granted, or that came with any other. Tokens that were
+    /// issued are counted from 0; others have no number.
+    pub token: Option<u64>,
     /// Whether there was an `Authorization` header.
     pub authorization: bool,
     /// The `As-User` header.

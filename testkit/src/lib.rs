@@ -10,6 +10,8 @@
 
 mod account;
 mod answer;
+mod application;
+mod assertion;
 mod calendar;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -22,14 +24,22 @@ mod events_api;
 mod failing;
 mod fault;
 mod journal;
+#[cfg(feature = "jwt")]
+mod jws;
+#[cfg(not(feature = "jwt"))]
+#[path = "no_jws.rs"]
+mod jws;
 mod realtime;
 mod request;
 mod server;
 mod session;
 mod settings;
+mod token_api;
+mod tokens;
 mod wire;
 
 pub use answer::{Answer, Delivery, HoldId, Reply};
+pub use application::{Application, Grant};
 pub use counters::{Counters, RequestCounters};
 pub use emulator::{Config, Emulator};
 pub use fault::Fault;

@@ -76,10 +76,7 @@ impl Emulator {
             .get(&caller)
             .map(|session| session.account.clone())
             .unwrap_or_default();
-        let own = format!(
-            "http://{}",
-            call.request.header_value("host").unwrap_or("127.0.0.1")
-        );
+        let own = call.request.own_origin();
         let mut entries = Vec::new();
         for server in 0..self.settings.realtime_servers {
             let origins = &self.settings.realtime_origins;
@@ -124,7 +121,7 @@ impl Emulator {
 
     /// Answers a poll, or holds it.
     pub(crate) fn poll(&mut self, call: &Call<'_>) -> Reply {
-        let authorized = self.caller(call.request);
+        let authorized = self.caller(call.request, call.now);
         let channel = call
             .request
             .query("channel")

@@ -64,9 +64,12 @@ impl Request {
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         let query = self.path_and_query().split_once('?')?.1;
-        form_urlencoded::parse(query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        parameter(query.as_bytes(), name)
+    }
+
+    /// The first parameter of that name in a body that is a form, decoded.
+    pub(crate) fn form(&self, name: &str) -> Option<Cow<'_, str>> {
+        parameter(&self.body, name)
     }
 
     /// The first header of that name, whatever its case.
@@ -88,6 +91,14 @@ impl Request {
             .filter(|token| !token.is_empty())
     }
 
+    /// The emulator's own origin, as the client sees it.
+    pub(crate) fn own_origin(&self) -> String {
+        format!(
+            "http://{}",
+            self.header_value("host").unwrap_or("127.0.0.1")
+        )
+    }
+
     pub(crate) fn body_bytes(&self) -> &[u8] {
         &self.body
     }
@@ -103,7 +114,13 @@ impl Request {
     }
 }
 
-/// Which of Box's three calls a request is.
+fn parameter<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(form)
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
+}
+
+/// Which of Box's calls a request is.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -115,13 +132,15 @@ pub enum Endpoint {
     Events,
     /// `GET /realtime/{n}/subscribe`: a held request for one signal.
     Realtime,
+    /// `POST /oauth2/token`: an access token for a grant.
+    Token,
     /// Anything else that is asked of the emulator, its own control API excepted.
     Other,
 }
 
 impl Endpoint {
-    /// The three endpoints that faults can be queued for.
-    pub const ALL: [Self; 3] = [Self::Options, Self::Events, Self::Realtime];
+    /// The endpoints that faults can be queued for.
+    pub const ALL: [Self; 4] = [Self::Options, Self::Events, Self::Realtime, Self::Token];
 
     /// The endpoint a request is for.
     #[must_use]
@@ -130,6 +149,7 @@ impl Endpoint {
             ("OPTIONS", "/2.0/events") => Self::Options,
             ("GET", "/2.0/events") => Self::Events,
             ("GET", path) if path.ends_with("/subscribe") => Self::Realtime,
+            ("POST", "/oauth2/token") => Self::Token,
             _ => Self::Other,
         }
     }

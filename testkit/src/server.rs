@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::connection;
 use crate::{
-    Answer, Config, Counters, Emulator, Endpoint, Fault, HoldId, Reply, RequestRecord, Settings,
+    Answer, Application, Config, Counters, Emulator, Endpoint, Fault, HoldId, Reply, RequestRecord,
+    Settings,
 };
 
 /// How often `rate` is heeded.
@@ -57,13 +58,21 @@ impl EmulatorServer {
     /// Where the address can't be bound, or no thread can be had.
     pub fn start_on(address: SocketAddr, config: impl Into<Config>) -> io::Result<Self> {
         let mut config = config.into();
-        config.started_unix.get_or_insert_with(unix_now);
+        let since_1970 = config.started_unix.is_none().then(since_1970);
+        if let Some(since_1970) = since_1970 {
+            config.started_unix = i64::try_from(since_1970.as_secs()).ok();
+        }
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = listen(&runtime, address)?;
         let origin = format!("http://{}", listener.local_addr()?);
+        let mut emulator = Emulator::new(config, now());
+        if let Some(since_1970) = since_1970 {
+            // Without it the emulator's clock is late by up to a second, and a JWT's claims are from the future.
+            emulator.start_in_second(Duration::from_nanos(since_1970.subsec_nanos().into()));
+        }
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                emulator: Emulator::new(config, now()),
+                emulator,
                 wakers: HashMap::new(),
             }),
             changed: Condvar::new(),
@@ -159,6 +168,35 @@ impl EmulatorServer {
         self.change_settings(|settings| {
             settings.revoked_tokens.insert(token.into());
         });
+    }
+
+    /// Registers an application at the token endpoint, or replaces it. What was issued to it stays.
+    pub fn register(&self, application: Application) {
+        self.emulator().register(application);
+    }
+
+    /// Changes an application: its keys, say, or whether the admin authorizes it.
+    ///
+    /// # Panics
+    ///
+    /// Where no application has that client id.
+    #[track_caller]
+    pub fn change_application(&self, client_id: &str, change: impl FnOnce(&mut Application)) {
+        self.emulator().change_application(client_id, change);
+    }
+
+    /// A refresh token, as the application has it from a user who authorized it.
+    #[must_use = "nobody else will ever have it"]
+    pub fn grant_refresh_token(&self, client_id: &str, user_id: &str) -> String {
+        self.emulator()
+            .grant_refresh_token(client_id, user_id, now())
+    }
+
+    /// An authorization code, as the application has it from a user who authorized it. It expires in 30 seconds.
+    #[must_use = "nobody else will ever have it"]
+    pub fn grant_authorization_code(&self, client_id: &str, user_id: &str) -> String {
+        self.emulator()
+            .grant_authorization_code(client_id, user_id, now())
     }
 
     /// What was asked so far.
@@ -333,9 +371,8 @@ pub(crate) fn now() -> Instant {
     clippy::disallowed_methods,
     reason = "the server is where the emulator gets its date from"
 )]
-fn unix_now() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_1970.map_or(0, |duration| {
-        i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-    })
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }

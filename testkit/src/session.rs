@@ -1,10 +1,10 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::counters::{Meter, SlidingWindow};
 use crate::emulator::{Call, Emulator};
 use crate::{Answer, Request};
 
-/// What is known of one caller: a token, on behalf of one user.
+/// What is known of one caller: a token, on behalf of one user. Issued tokens that follow each other are one caller.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) account: String,
@@ -31,16 +31,18 @@ impl Session {
 
 impl Emulator {
     /// The key of the caller's session, which is begun if need be. `None` where no accepted token came with the request.
-    pub(crate) fn caller(&mut self, request: &Request) -> Option<String> {
-        let token = request
-            .bearer_token()
-            .filter(|token| self.settings.accepts(token))?;
-        let as_user = request.header_value("as-user");
-        let key = as_user.map_or_else(|| token.to_owned(), |user| format!("{token} as {user}"));
-        let account = as_user
-            .or(self.settings.token_accounts.get(token).map(String::as_str))
-            .unwrap_or(token)
-            .to_owned();
+    pub(crate) fn caller(&mut self, request: &Request, now: Instant) -> Option<String> {
+        let token = request.bearer_token()?;
+        let (mut key, mut account) = match self.tokens.access_token(token) {
+            Some(issued) if self.is_over(token, issued, now) => return None,
+            Some(issued) => (issued.subject.caller(), issued.subject.account.clone()),
+            None if !self.settings.accepts(token) => return None,
+            None => (token.to_owned(), self.settings.account_of(token).to_owned()),
+        };
+        if let Some(user) = request.header_value("as-user") {
+            key = format!("{key} as {user}");
+            user.clone_into(&mut account);
+        }
         self.account(&account);
         let session = self
             .sessions

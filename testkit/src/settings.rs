@@ -3,6 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// A hundred years: what is added to a moment must not be more than a moment can hold.
+const MOST_LIFETIME_MS: u64 = 100 * 366 * 24 * 3_600_000;
+
 /// How an account behaves. Everything can be changed while the emulator runs.
 ///
 /// The same names are used by the control API (`PATCH /_emulator/settings`).
@@ -58,16 +61,27 @@ pub struct Settings {
     /// Whether the realtime servers demand the bearer token, and answer 401 without. Default: no.
     pub realtime_needs_token: bool,
 
-    /// The tokens that are accepted; `null` for any. Default: any.
+    /// The made-up tokens that are accepted; `null` for any. Default: any.
     pub accepted_tokens: Option<BTreeSet<String>>,
     /// Tokens that are refused from now on. Default: none.
     pub revoked_tokens: BTreeSet<String>,
-    /// The account that a token belongs to. A token that isn't here has an account of its own, named by the token.
+    /// The account that a made-up token belongs to. One that isn't here has an account of its own, named by the token.
     pub token_accounts: BTreeMap<String, String>,
+    /// Only tokens that `POST /oauth2/token` issued are accepted, no made-up ones. Default: no.
+    pub issued_tokens_only: bool,
+    /// How long access tokens live that are issued from now on, in milliseconds. Default: 3,600,000.
+    pub token_lifetime_ms: u64,
+    /// How long refresh tokens live that are issued from now on, in milliseconds. Default: 60 days, as Box's.
+    pub refresh_token_lifetime_ms: u64,
     /// Whether a 401 has an empty body. Default: no.
     pub empty_unauthorized: bool,
     /// How many API calls a caller may make in any minute before 429; `null` for no limit. Default: no limit.
     pub calls_per_minute: Option<usize>,
+    /// How far the emulator's clock is ahead of the machine's, in seconds: in the `Date` of all answers, in events, and
+    /// where a JWT's claims are checked. How long tokens live is measured without it. Default: 0.
+    pub clock_skew_seconds: i64,
+    /// Answers have no `Date`. Default: they have one.
+    pub no_date: bool,
 }
 
 /// How a number is spelled in JSON.
@@ -131,8 +145,13 @@ impl Default for Settings {
             accepted_tokens: None,
             revoked_tokens: BTreeSet::new(),
             token_accounts: BTreeMap::new(),
+            issued_tokens_only: false,
+            token_lifetime_ms: 3_600_000,
+            refresh_token_lifetime_ms: 60 * 24 * 3_600_000,
             empty_unauthorized: false,
             calls_per_minute: None,
+            clock_skew_seconds: 0,
+            no_date: false,
         }
     }
 }
@@ -171,18 +190,30 @@ impl Settings {
         if !(0.0..=1e6).contains(&self.rate) {
             return Err("rate is not between 0 and 1,000,000 a second".into());
         }
+        if self.token_lifetime_ms > MOST_LIFETIME_MS
+            || self.refresh_token_lifetime_ms > MOST_LIFETIME_MS
+        {
+            return Err("a token's lifetime is longer than a hundred years".into());
+        }
         if !(200..=599).contains(&self.max_retries_status) {
             return Err("max_retries_status is not between 200 and 599".into());
         }
         Ok(())
     }
 
+    /// Whether a made-up token is accepted.
     pub(crate) fn accepts(&self, token: &str) -> bool {
-        !self.revoked_tokens.contains(token)
+        !self.issued_tokens_only
+            && !self.revoked_tokens.contains(token)
             && self
                 .accepted_tokens
                 .as_ref()
                 .is_none_or(|accepted| accepted.contains(token))
+    }
+
+    /// The account of a made-up token.
+    pub(crate) fn account_of<'a>(&'a self, token: &'a str) -> &'a str {
+        self.token_accounts.get(token).map_or(token, String::as_str)
     }
 
     pub(crate) fn polls_per_url(&self) -> u64 {

@@ -45,7 +45,7 @@ pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
         request = request.header(header.name, &String::from_utf8_lossy(header.value));
     }
     if request.header_value("transfer-encoding").is_some() {
-        // Nothing that is asked of Box's events API has a body, and the control API's clients know its length.
+        // Only forms and what controls the emulator have a body, and their clients know its length.
         return Err(411);
     }
     let body = match request.header_value("content-length") {

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
+use box_longpoll_testkit::{Application, EmulatorServer, Endpoint, Fault, Settings};
 use serde_json::{Value, json};
 
 /// Far more than anything here takes.
@@ -58,6 +58,11 @@ fn ask(server: &EmulatorServer, method: &str, target: &str, body: &str) -> (u16,
     write(&stream, method, target, body);
     let (status, body) = read(&stream);
     (status, serde_json::from_slice(&body).expect("JSON"))
+}
+
+fn control(server: &EmulatorServer, method: &str, resource: &str, body: &Value) -> (u16, Value) {
+    let target = format!("/_emulator/{resource}");
+    ask(server, method, &target, &body.to_string())
 }
 
 /// A poll that is held.
@@ -259,14 +264,8 @@ fn an_endless_body_goes_on_for_as_long_as_it_is_read() {
 #[test]
 fn everything_can_be_controlled_over_http() {
     let server = EmulatorServer::start();
-    let control = |method: &str, resource: &str, body: &Value| {
-        ask(
-            &server,
-            method,
-            &format!("/_emulator/{resource}"),
-            &body.to_string(),
-        )
-    };
+    let control =
+        |method: &str, resource: &str, body: &Value| control(&server, method, resource, body);
     assert_eq!(
         control("POST", "events", &json!({"count": 1})).0,
         409,
@@ -349,4 +348,74 @@ fn everything_can_be_controlled_over_http() {
             .expect("text")
             .contains("PATCH  /_emulator/settings")
     );
+}
+
+#[test]
+fn an_application_is_registered_and_logs_in_over_http() {
+    let server = EmulatorServer::start_with(Settings {
+        issued_tokens_only: true,
+        ..Settings::default()
+    });
+    let control =
+        |method: &str, resource: &str, body: &Value| control(&server, method, resource, body);
+    let application = json!({"client_id": "app", "client_secret": "hush", "enterprise_id": "42"});
+    assert_eq!(control("POST", "applications", &application).0, 200);
+    let (_, applications) = control("GET", "applications", &Value::Null);
+    assert_eq!(applications[0]["client_id"], "app");
+    assert!(!applications.to_string().contains("hush"));
+    let incomplete = json!({"client_id": "app"});
+    assert_eq!(control("POST", "applications", &incomplete).0, 400);
+
+    let user = json!({"client_id": "app", "user_id": "1"});
+    let (_, seeded) = control("POST", "refresh_tokens", &user);
+    let (_, code) = control("POST", "authorization_codes", &user);
+    let stranger = json!({"client_id": "stranger", "user_id": "1"});
+    assert_eq!(control("POST", "refresh_tokens", &stranger).0, 404);
+
+    let log_in = |form: String| {
+        let form = format!("client_id=app&client_secret=hush&{form}");
+        ask(&server, "POST", "/oauth2/token", &form)
+    };
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let token = text(&seeded["refresh_token"]);
+    let (status, issued) = log_in(format!("grant_type=refresh_token&refresh_token={token}"));
+    assert_eq!(status, 200);
+    let code = text(&code["code"]);
+    assert_eq!(
+        log_in(format!("grant_type=authorization_code&code={code}")).0,
+        200
+    );
+
+    let disabled = json!({"client_id": "app", "client_secret": "hush", "enterprise_id": "42", "authorized": false});
+    assert_eq!(control("POST", "applications", &disabled).0, 200);
+    let (status, refusal) = log_in("grant_type=client_credentials".into());
+    assert_eq!(
+        (status, &refusal["error"]),
+        (400, &json!("unauthorized_client"))
+    );
+
+    let stream = connect(&server);
+    let token = text(&issued["access_token"]);
+    let head = "GET /2.0/events HTTP/1.1\r\nhost: emulator\r\nauthorization: Bearer";
+    write!(&stream, "{head} {token}\r\n\r\n").expect("the request is written");
+    assert_eq!(read(&stream).0, 200);
+    assert_eq!(ask(&server, "GET", "/2.0/events", "").0, 401, "made up");
+}
+
+#[test]
+fn a_token_request_is_carried_out_though_its_answer_is_lost() {
+    let server = EmulatorServer::start();
+    server.register(Application::new("app", "hush", "42"));
+    let token = server.grant_refresh_token("app", "1");
+    let form =
+        format!("client_id=app&client_secret=hush&grant_type=refresh_token&refresh_token={token}");
+    server.queue_fault(Endpoint::Token, Fault::LostAnswer, 1);
+    let stream = connect(&server);
+    write(&stream, "POST", "/oauth2/token", &form);
+    assert_eq!(
+        read_to_end(&stream),
+        (Vec::new(), Some(ErrorKind::ConnectionReset))
+    );
+    let (_, refusal) = ask(&server, "POST", "/oauth2/token", &form);
+    assert_eq!(refusal["error_description"], "Invalid refresh token");
 }

@@ -54,7 +54,7 @@ impl Place {
             ],
             Endpoint::Options => &[Self::Listing],
             Endpoint::Realtime => &[Self::FirstPoll, Self::NextPoll],
-            Endpoint::Other => &[],
+            Endpoint::Token | Endpoint::Other => &[],
         }
     }
 }

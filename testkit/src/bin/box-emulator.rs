@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use box_longpoll_testkit::{Config, EmulatorServer, Settings};
+use box_longpoll_testkit::{Application, Config, EmulatorServer, Settings};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 use serde_json::Value;
@@ -26,6 +26,12 @@ struct Arguments {
     /// How many of an account's last events are kept
     #[arg(long)]
     retention: Option<usize>,
+    /// An application that may log in at /oauth2/token; may be repeated
+    #[arg(long, value_name = "CLIENT_ID:SECRET:ENTERPRISE_ID", value_parser = application)]
+    application: Vec<Application>,
+    /// How long issued access tokens live, in milliseconds
+    #[arg(long)]
+    token_lifetime_ms: Option<u64>,
     /// Where all randomness comes from
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -43,6 +49,9 @@ impl Arguments {
         if let Some(rate) = self.rate {
             settings = settings.changed_by(&serde_json::json!({"rate": rate}))?;
         }
+        if let Some(lifetime) = self.token_lifetime_ms {
+            settings = settings.changed_by(&serde_json::json!({"token_lifetime_ms": lifetime}))?;
+        }
         settings.retention = self.retention.or(settings.retention);
         Ok(Config {
             seed: self.seed,
@@ -57,11 +66,24 @@ fn main() -> io::Result<()> {
     let address = SocketAddr::new(arguments.address, arguments.port);
     let server = EmulatorServer::start_on(address, config)
         .unwrap_or_else(|error| refuse(&format!("no server on {address}: {error}")));
+    for application in arguments.application {
+        server.register(application);
+    }
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}", server.origin())?;
     stdout.flush()?;
     server.join();
     Ok(())
+}
+
+fn application(text: &str) -> Result<Application, String> {
+    let mut parts = text.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(client_id), Some(secret), Some(enterprise_id)) => {
+            Ok(Application::new(client_id, secret, enterprise_id))
+        }
+        _ => Err("not of the form CLIENT_ID:SECRET:ENTERPRISE_ID".into()),
+    }
 }
 
 /// Ends the program as clap does when an argument is wrong.

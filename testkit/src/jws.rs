@@ -1,0 +1,68 @@
+use std::collections::BTreeMap;
+
+use aws_lc_rs::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RsaParameters, UnparsedPublicKey,
+};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use serde::Deserialize;
+
+use crate::token_api::Refusal;
+
+const UNKNOWN_KEY: Refusal =
+    Refusal::invalid_grant("\"kid\" invalid, unable to lookup correct key");
+const WRONG_SIGNATURE: Refusal = Refusal::invalid_grant(
+    "Signature verification error. The public key identified by \"kid\" must correspond to the private key used for signing.",
+);
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+}
+
+/// What was signed, if it was signed with one of the keys.
+pub(crate) fn open(token: &str, keys: &BTreeMap<String, String>) -> Result<Vec<u8>, Refusal> {
+    let (signed, signature) = token
+        .rsplit_once('.')
+        .ok_or(Refusal::UNREADABLE_ASSERTION)?;
+    let (header, payload) = signed
+        .split_once('.')
+        .ok_or(Refusal::UNREADABLE_ASSERTION)?;
+    let header: Header =
+        serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::UNREADABLE_ASSERTION)?;
+    let key = header
+        .kid
+        .and_then(|kid| keys.get(&kid))
+        .and_then(|pem| der(pem))
+        .ok_or(UNKNOWN_KEY)?;
+    let algorithm = algorithm(&header.alg).ok_or(WRONG_SIGNATURE)?;
+    UnparsedPublicKey::new(algorithm, key)
+        .verify(signed.as_bytes(), &decode(signature)?)
+        .map_err(|_| WRONG_SIGNATURE)?;
+    decode(payload)
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    BASE64_URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Refusal::UNREADABLE_ASSERTION)
+}
+
+/// Those that Box takes.
+fn algorithm(name: &str) -> Option<&'static RsaParameters> {
+    match name {
+        "RS256" => Some(&RSA_PKCS1_2048_8192_SHA256),
+        "RS384" => Some(&RSA_PKCS1_2048_8192_SHA384),
+        "RS512" => Some(&RSA_PKCS1_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+/// What stands between a PEM's first line and its last.
+fn der(pem: &str) -> Option<Vec<u8>> {
+    let lines = pem.lines().map(str::trim);
+    let base64: String = lines.filter(|line| !line.starts_with('-')).collect();
+    BASE64_STANDARD.decode(base64).ok()
+}

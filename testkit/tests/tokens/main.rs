@@ -1,0 +1,15 @@
+//! The token endpoint without a network: Box's rules for each grant, and what becomes of the tokens.
+
+mod clock;
+mod codes;
+mod credentials;
+mod faults;
+#[cfg(feature = "jwt")]
+mod jwt;
+mod lifetimes;
+#[cfg(not(feature = "jwt"))]
+mod no_jwt;
+mod refresh;
+mod refusals;
+mod sessions;
+mod world;

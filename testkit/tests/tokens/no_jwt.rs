@@ -1,0 +1,12 @@
+use crate::world::{APP, World, assert_refused};
+
+#[test]
+fn without_the_feature_there_is_no_jwt_grant() {
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("assertion", "e30.e30.e30"),
+    ];
+    let outcome = World::new().log_in(APP, &form);
+    let description = "The grant type is not supported";
+    assert_refused(outcome, "unsupported_grant_type", description);
+}
