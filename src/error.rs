@@ -241,12 +241,24 @@ pub(crate) fn quote(text: &str) -> String {
 /// As [`quote`], cut to so many characters.
 pub(crate) fn quote_up_to(characters: usize, text: &str) -> String {
     let cut = text.char_indices().nth(characters).map(|(end, _)| end);
-    let escaped = format!("{:?}", &text[..cut.unwrap_or(text.len())]);
-    let mut quoted = escaped[1..escaped.len() - 1].to_owned();
+    let mut quoted = escaped(&text[..cut.unwrap_or(text.len())]);
     if cut.is_some() {
         quoted.push('…');
     }
     quoted
+}
+
+/// What `Debug` escapes, but for quotes and backslashes: so that what is escaped already stays as it is.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '"' | '\'' | '\\') {
+            escaped.push(c);
+        } else {
+            escaped.extend(c.escape_debug());
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]

@@ -239,14 +239,16 @@ impl Grant for JwtApp {
 /// Which part of the assertion Box does not take, by the claim that it names.
 fn refused(refusal: &Refusal) -> TokenError {
     let said = refusal.description.as_deref().unwrap_or_default();
-    let names = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if names(&["'exp'", "'iat'", "'nbf'", "date/time"]) {
+    // In quotes of one kind or the other.
+    let words: Vec<&str> = said.split([' ', '"', '\'', '.', ',', ':']).collect();
+    let names = |known: &[&str]| known.iter().any(|known| words.contains(known));
+    if names(&["exp", "iat", "nbf", "date/time"]) {
         let sentence = "Box does not take the time of the assertion; this machine's clock is not right: set it";
         return refusal.says(TokenErrorKind::ClockSkew, sentence);
     }
-    let sentence = if names(&["signature", "'kid'", "public key"]) {
+    let sentence = if names(&["signature", "kid", "key"]) {
         "Box does not take the key; it is no longer, or never was, among the application's public keys in the developer console"
-    } else if names(&["'sub'"]) {
+    } else if names(&["sub"]) {
         "Box does not take the subject; it is not the id of the application's enterprise, nor of a user that it may act for"
     } else {
         "Box refuses the assertion; compare the configuration file with the application in the developer console"

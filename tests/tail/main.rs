@@ -4,6 +4,7 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+mod credentials;
 mod echoes;
 mod executable;
 #[cfg(target_os = "linux")]

@@ -38,7 +38,14 @@ pub(crate) struct Ended {
 impl Tail {
     /// Without a token in its environment.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::spawn(&[], arguments).read()
+        Self::start_with(&[], arguments)
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM.as_os_str());
+        command.envs(environment.iter().copied());
+        Self::of_command(command, arguments).read()
     }
 
     /// Against an emulator.
@@ -62,8 +69,13 @@ impl Tail {
 
     fn spawn(runner: &[&OsStr], arguments: &[&str]) -> Self {
         let line = [runner, &[PROGRAM.as_os_str()]].concat();
-        let mut child = Command::new(line[0])
-            .args(&line[1..])
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]);
+        Self::of_command(command, arguments)
+    }
+
+    fn of_command(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(arguments)
             .env_remove("BOX_ACCESS_TOKEN")
             .stdin(Stdio::null())

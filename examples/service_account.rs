@@ -1,0 +1,77 @@
+//! Follows the account of an application's service account, for months: tokens come and go by themselves.
+//!
+//! ```sh
+//! BOX_CLIENT_ID=… BOX_CLIENT_SECRET=… BOX_ENTERPRISE_ID=… cargo run --example service_account
+//! ```
+//!
+//! Without a client id a fake Box inside the program has an application, and lets a token live for two seconds. An application
+//! with a key takes `auth::JwtApp` in place of `auth::ClientCredentials`, one that a user has authorized `auth::OAuth`.
+
+use std::env;
+use std::error::Error;
+use std::io;
+
+use box_longpoll::auth::{ClientCredentials, Subject};
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{EventStream, LongPollClient, RealtimeHosts, StartAt, TokenSource};
+use box_longpoll_testkit::{Application, EmulatorServer, Settings};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Trouble that will pass is no error: it is logged, and shows in the stream's status.
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let Ok(client_id) = env::var("BOX_CLIENT_ID") else {
+        return demonstrate().await;
+    };
+    let secret = env::var("BOX_CLIENT_SECRET")?;
+    let enterprise = Subject::enterprise(env::var("BOX_ENTERPRISE_ID")?);
+    let transport = ReqwestTransport::new()?;
+    let tokens = ClientCredentials::new(client_id, secret, enterprise).tokens(transport.clone())?;
+    let events = LongPollClient::new(transport, tokens.clone()).events(StartAt::Now);
+    let followed = follow(events, usize::MAX).await;
+    // Of no use to this grant: it is what keeps a refresh token from being lost.
+    tokens.settle().await;
+    followed
+}
+
+/// Writes what happens, so many events at most.
+async fn follow(
+    mut events: EventStream<ReqwestTransport>,
+    most: usize,
+) -> Result<(), Box<dyn Error>> {
+    let mut written = 0;
+    while written < most
+        && let Some(event) = events.next().await
+    {
+        // What does not pass, a wrong secret for instance, is one sentence that says what to do.
+        println!("{}", event?.raw());
+        written += 1;
+    }
+    Ok(())
+}
+
+/// Some events, over the lives of several tokens.
+async fn demonstrate() -> Result<(), Box<dyn Error>> {
+    eprintln!("no client id: this is a fake Box (set BOX_CLIENT_ID to follow the real one)");
+    let fake_box = EmulatorServer::start_with(Settings {
+        rate: 4.0,
+        token_lifetime_ms: 2_000,
+        issued_tokens_only: true,
+        ..Settings::default()
+    });
+    fake_box.register(Application::new("demo", "the secret", "801234"));
+    let transport = ReqwestTransport::new()?;
+    let tokens = ClientCredentials::new("demo", "the secret", Subject::enterprise("801234"))
+        .api_origin(fake_box.origin())
+        .tokens(transport.clone())?;
+    let client = LongPollClient::builder()
+        .api_origin(fake_box.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build(transport, tokens)?;
+    follow(client.events(StartAt::Now), 40).await?;
+    eprintln!(
+        "40 events came with {} tokens, one after the other",
+        fake_box.counters().token.requests
+    );
+    Ok(())
+}

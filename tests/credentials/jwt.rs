@@ -1,0 +1,120 @@
+//! The application's key, and its clock.
+
+use std::time::Duration;
+
+use box_longpoll::auth::{JwtApp, Subject};
+use box_longpoll::{ErrorKind, TokenSource as _};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::grants::{DES3, PASSPHRASE, configuration, jwt};
+use crate::world::{ORIGIN, USER, World};
+
+const AES: &str = include_str!("keys/aes-sha256.pem");
+const PKCS8: &str = include_str!("keys/pkcs8.pem");
+const PKCS1: &str = include_str!("keys/pkcs1.pem");
+
+#[rstest]
+#[case::of_boxs_console(DES3)]
+#[case::aes(AES)]
+#[case::not_encrypted(PKCS8)]
+#[case::pkcs1(PKCS1)]
+#[case::on_windows(&DES3.replace('\n', "\r\n"))]
+fn a_key_is_read_in_the_forms_it_comes_in(#[case] key: &str) {
+    let world = World::new();
+    let tokens = jwt(key).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    world.within(Duration::from_secs(1), async {
+        tokens.token().await.unwrap();
+    });
+}
+
+#[test]
+fn a_key_gives_tokens_for_a_user_too() {
+    let world = World::new();
+    let tokens = jwt(DES3)
+        .subject(Subject::user(USER))
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap();
+    let client = world.client(tokens);
+    world.append(USER, 3);
+    let page = world.within(Duration::from_secs(1), async {
+        client.fetch(box_longpoll::StartAt::Oldest).await.unwrap()
+    });
+    assert_eq!(page.events.len(), 3);
+}
+
+#[rstest]
+#[case::behind(600)]
+#[case::ahead(-600)]
+#[case::a_day_off(86_400)]
+fn a_clock_that_is_off_is_corrected_by_the_date_of_an_answer(#[case] seconds: i64) {
+    let world = World::with(|settings| settings.clock_skew_seconds = seconds);
+    let tokens = jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    for requests in [2, 3] {
+        world.within(Duration::from_secs(4_000), async {
+            tokens.token().await.unwrap();
+            assert_eq!(world.token_requests(), requests, "it is remembered");
+            world.clock.sleep(Duration::from_secs(3_500)).await;
+        });
+    }
+}
+
+fn with(path: &str, value: impl Into<Value>) -> Value {
+    let mut configuration = configuration(DES3);
+    *configuration.pointer_mut(path).unwrap() = value.into();
+    configuration
+}
+
+const APP_AUTH: &str = "/boxAppSettings/appAuth";
+
+#[rstest]
+#[case::nothing(json!({}), "line 1")]
+#[case::no_key(with(APP_AUTH, json!({"publicKeyID": "k1"})), "line 1")]
+#[case::no_pem(with("/boxAppSettings/appAuth/privateKey", "canary"), "not PEM")]
+#[case::a_certificate(
+    with(
+        "/boxAppSettings/appAuth/privateKey",
+        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    ),
+    "not of a kind that is known"
+)]
+#[case::a_torn_key(
+    with(
+        "/boxAppSettings/appAuth/privateKey",
+        "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"
+    ),
+    "not one of RSA"
+)]
+#[case::wrong_passphrase(
+    with("/boxAppSettings/appAuth/passphrase", "canary"),
+    "is the passphrase the right one?"
+)]
+#[case::no_passphrase(
+    with("/boxAppSettings/appAuth/passphrase", Value::Null),
+    "there is no passphrase"
+)]
+#[case::numbers(with("/boxAppSettings/clientSecret", 4711), "line 1")]
+fn what_is_no_configuration_is_refused_by_a_sentence_that_shows_nothing_of_it(
+    #[case] configuration: Value,
+    #[case] cause: &str,
+) {
+    let error = JwtApp::from_json(configuration.to_string()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let said = format!("{error} {error:?}");
+    assert!(said.contains(cause), "{said}");
+    for secret in ["canary", "4711", PASSPHRASE] {
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[test]
+fn an_application_without_an_enterprise_needs_a_subject() {
+    for nobody in [json!("0"), Value::Null] {
+        let app = || JwtApp::from_json(with("/enterpriseID", nobody.clone()).to_string()).unwrap();
+        let world = World::new();
+        let error = app().tokens(world.clone()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        app().subject(Subject::user(USER)).tokens(world).unwrap();
+    }
+}

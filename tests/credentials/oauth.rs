@@ -1,0 +1,184 @@
+//! Refresh tokens, which work once.
+
+use std::time::Duration;
+
+use box_longpoll::TokenSource as _;
+use box_longpoll::auth::{RenewedTokens, TokenErrorKind};
+use box_longpoll_testkit::{Endpoint, Fault};
+use rstest::rstest;
+
+use crate::grants::{InMemory, oauth};
+use crate::world::{CLIENT_ID, ORIGIN, USER, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A user who has authorized the application, and what is kept of it.
+fn authorized(world: &World) -> (InMemory, RenewedTokens) {
+    let now = world.clock.now().monotonic;
+    let token = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
+    let store = InMemory::new(token);
+    let tokens = process(world, &store);
+    (store, tokens)
+}
+
+/// The tokens of a process that shares the store.
+fn process(world: &World, store: &InMemory) -> RenewedTokens {
+    oauth(store)
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap()
+}
+
+#[test]
+fn a_process_that_starts_again_goes_on_with_the_access_token_that_is_kept() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    let first = world.within(SECOND, async { tokens.token().await.unwrap() });
+    drop(tokens);
+    let again = process(&world, &store);
+    let second = world.within(SECOND, async { again.token().await.unwrap() });
+    assert!(first == second);
+    assert_eq!(world.token_requests(), 1);
+}
+
+#[test]
+fn processes_that_share_a_store_exchange_a_token_once() {
+    let world = World::new();
+    let (store, _) = authorized(&world);
+    let processes: Vec<_> = (0..10).map(|_| process(&world, &store)).collect();
+    for hour in 1..=24 {
+        world.within(HOUR, async {
+            let tokens = processes.iter().map(|process| process.token());
+            let tokens = futures_util::future::join_all(tokens).await;
+            let first = tokens[0].as_ref().unwrap();
+            assert!(tokens.iter().all(|token| token.as_ref().unwrap() == first));
+            assert_eq!(world.token_requests(), hour);
+            world.clock.sleep(HOUR - SECOND).await;
+        });
+    }
+}
+
+#[test]
+fn a_rejected_token_is_exchanged_though_its_time_is_not_over() {
+    let world = World::new();
+    let (_, tokens) = authorized(&world);
+    world.within(SECOND, async {
+        let first = tokens.token().await.unwrap();
+        let second = tokens.refresh(&first).await.unwrap();
+        assert!(first != second);
+        // Of a stream that met the same 401 later.
+        assert!(tokens.refresh(&first).await.unwrap() == second);
+    });
+    assert_eq!(world.token_requests(), 2);
+}
+
+#[rstest]
+#[case::the_connection_is_reset(Fault::LostAnswer)]
+#[case::nothing_ever_comes(Fault::WithheldAnswer)]
+fn a_lost_answer_is_an_error_that_says_the_user_must_authorize_anew(#[case] fault: Fault) {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    world.emulator().queue_fault(Endpoint::Token, fault, 1);
+    let error = world.within(2 * HOUR, async {
+        let lost = tokens.token().await.unwrap_err();
+        assert_eq!(lost.kind(), TokenErrorKind::Transient);
+        world.clock.sleep(60 * SECOND).await;
+        tokens.token().await.unwrap_err()
+    });
+    assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
+    assert!(
+        error
+            .to_string()
+            .contains("the answer with the next one was lost"),
+        "{error}"
+    );
+    // The next process says the same.
+    let again = process(&world, &store);
+    let error = world.within(SECOND, async { again.token().await.unwrap_err() });
+    assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
+    assert!(error.to_string().contains("was lost"), "{error}");
+}
+
+#[rstest]
+#[case::unavailable(Fault::Unavailable)]
+#[case::reset(Fault::Reset)]
+fn a_request_that_box_did_not_act_on_is_made_again_with_the_same_token(#[case] fault: Fault) {
+    let world = World::new();
+    let (_, tokens) = authorized(&world);
+    world.emulator().queue_fault(Endpoint::Token, fault, 3);
+    world.within(HOUR, async {
+        for _ in 0..3 {
+            let error = tokens.token().await.unwrap_err();
+            assert_eq!(error.kind(), TokenErrorKind::Transient);
+            world.clock.sleep(60 * SECOND).await;
+        }
+        tokens.token().await.unwrap();
+    });
+}
+
+#[test]
+fn a_token_is_not_exchanged_before_the_intent_is_durable() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    store.fail([true, true]);
+    world.within(HOUR, async {
+        for _ in 0..2 {
+            let error = tokens.token().await.unwrap_err();
+            assert!(error.to_string().contains("the disk is full"), "{error}");
+            world.clock.sleep(60 * SECOND).await;
+        }
+        assert_eq!(world.token_requests(), 0);
+        tokens.token().await.unwrap();
+    });
+    assert_eq!(world.token_requests(), 1);
+}
+
+#[test]
+fn a_new_token_is_not_used_before_it_is_durable_and_is_not_lost_meanwhile() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    // The intent is saved, the outcome is not.
+    store.fail([false, true, true]);
+    world.within(HOUR, async {
+        for _ in 0..2 {
+            let error = tokens.token().await.unwrap_err();
+            assert!(error.to_string().contains("the disk is full"), "{error}");
+            assert!(store.json()["access_token"].is_null());
+            world.clock.sleep(60 * SECOND).await;
+        }
+        tokens.token().await.unwrap();
+    });
+    assert!(store.json()["access_token"].is_string());
+    assert_eq!(world.token_requests(), 1, "the one that Box gave is kept");
+}
+
+#[test]
+fn nobody_else_uses_the_old_token_while_the_new_one_cannot_be_saved() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    store.fail([false, true]);
+    let other = process(&world, &store);
+    world.within(HOUR, async {
+        tokens.token().await.unwrap_err();
+        let minute = world.clock.now().monotonic + 60 * SECOND;
+        let mut waiting = std::pin::pin!(other.token());
+        tokio::select! {
+            biased;
+            outcome = &mut waiting => panic!("{outcome:?}"),
+            () = world.clock.sleep(minute - world.clock.now().monotonic) => {}
+        }
+        let token = tokens.token().await.unwrap();
+        assert!(waiting.await.unwrap() == token);
+    });
+    assert_eq!(world.token_requests(), 1);
+}
+
+#[test]
+fn a_credential_is_json_that_begins_with_a_refresh_token_alone() {
+    let world = World::new();
+    let now = world.clock.now().monotonic;
+    let token = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
+    let store = InMemory::new(token.clone());
+    assert_eq!(store.json(), serde_json::json!({"refresh_token": token}));
+}

@@ -1,0 +1,318 @@
+//! Processes that share a user's credential, or die while they exchange it. Each is this program, run again for one test.
+
+use std::env;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::auth::{
+    Credential, CredentialFile, CredentialStore, LockedCredential, OAuth, RenewedTokens,
+    TokenErrorKind,
+};
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{
+    HttpTransport, StartAt, TokenError, TokenSource as _, TransportError, TransportRequest,
+};
+use box_longpoll_testkit::{EmulatorServer, Endpoint};
+use bytes::Bytes;
+use http::Response;
+use rustix::process::{Signal, getpid, kill_process};
+use tempfile::TempDir;
+
+use crate::sockets::{builder, fake_box};
+use crate::world::{CLIENT_ID, SECRET, USER};
+
+const ORIGIN: &str = "CREDENTIALS_TEST_ORIGIN";
+const FILE: &str = "CREDENTIALS_TEST_FILE";
+const DIES_AT: &str = "CREDENTIALS_TEST_DIES_AT";
+
+/// An authorized user, by a file.
+struct World {
+    server: EmulatorServer,
+    directory: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            server: fake_box(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        let token = world.server.grant_refresh_token(CLIENT_ID, USER);
+        CredentialFile::create(world.file(), &Credential::new(token).unwrap()).unwrap();
+        world
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.directory.path().join("credential")
+    }
+
+    /// Another process, which runs one test of this program.
+    fn run(&self, test: &str, dies_at: u32) -> Child {
+        Command::new(env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored", "--nocapture"])
+            .env(ORIGIN, self.server.origin())
+            .env(FILE, self.file())
+            .env(DIES_AT, dies_at.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap()
+    }
+
+    fn exchanges(&self) -> usize {
+        let requests = self.server.requests();
+        let exchanges = requests
+            .iter()
+            .filter(|request| request.endpoint == Endpoint::Token);
+        exchanges.count()
+    }
+}
+
+fn oauth(file: &Path, origin: &str) -> OAuth {
+    let store = CredentialFile::open(file).unwrap();
+    OAuth::new(CLIENT_ID, SECRET, store).api_origin(origin)
+}
+
+/// Where a process dies, counted through all that it does.
+struct Death {
+    at: u32,
+    step: AtomicU32,
+}
+
+impl Death {
+    fn may_come(&self) {
+        if self.step.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            kill_process(getpid(), Signal::KILL).unwrap();
+            // It comes before anything else is done here.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
+
+struct Mortal<T>(T, Arc<Death>);
+
+#[async_trait]
+impl HttpTransport for Mortal<ReqwestTransport> {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.1.may_come();
+        let answer = self.0.send(request).await;
+        self.1.may_come();
+        answer
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.0.sleep(duration).await
+    }
+}
+
+#[async_trait]
+impl CredentialStore for Mortal<CredentialFile> {
+    async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
+        self.1.may_come();
+        let locked = self.0.lock().await?;
+        self.1.may_come();
+        Ok(Box::new(Mortal(locked, self.1.clone())))
+    }
+}
+
+#[async_trait]
+impl LockedCredential for Mortal<Box<dyn LockedCredential>> {
+    async fn load(&mut self) -> Result<Credential, TokenError> {
+        let credential = self.0.load().await;
+        self.1.may_come();
+        credential
+    }
+
+    async fn save(&mut self, credential: &Credential) -> Result<(), TokenError> {
+        self.1.may_come();
+        let saved = self.0.save(credential).await;
+        self.1.may_come();
+        saved
+    }
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).expect("it is run by another test")
+}
+
+#[tokio::test]
+#[ignore = "is run by another test, as a process of its own"]
+async fn a_process_that_exchanges_a_token_and_may_die() {
+    let death = Arc::new(Death {
+        at: variable(DIES_AT).parse().unwrap(),
+        step: AtomicU32::new(0),
+    });
+    let store = CredentialFile::open(variable(FILE)).unwrap();
+    let transport = Mortal(ReqwestTransport::new().unwrap(), death.clone());
+    let tokens = OAuth::new(CLIENT_ID, SECRET, Mortal(store, death.clone()))
+        .api_origin(variable(ORIGIN))
+        .tokens(transport)
+        .unwrap();
+    tokens.token().await.unwrap();
+    death.may_come();
+}
+
+/// What the next process meets.
+#[derive(Debug, PartialEq)]
+enum Left {
+    /// The token was not exchanged, and is now.
+    TheOldToken,
+    /// The token was exchanged, and the new one is there.
+    TheNewToken,
+    /// Box has exchanged it, and nobody heard.
+    AuthorizeAnew,
+}
+
+#[tokio::test]
+async fn a_process_killed_at_any_step_of_an_exchange_leaves_a_credential_or_the_reason_why_none_works()
+ {
+    let mut left = Vec::new();
+    loop {
+        let world = World::new();
+        let dies_at = u32::try_from(left.len()).unwrap() + 1;
+        let child = "processes::a_process_that_exchanges_a_token_and_may_die";
+        let status = world.run(child, dies_at).wait().unwrap();
+        if status.success() {
+            break;
+        }
+        assert_killed(status);
+        let before = world.exchanges();
+        let tokens = oauth(&world.file(), world.server.origin())
+            .tokens(ReqwestTransport::new().unwrap())
+            .unwrap();
+        left.push(match tokens.token().await {
+            Ok(_) if world.exchanges() == before => Left::TheNewToken,
+            Ok(_) => Left::TheOldToken,
+            Err(error) => {
+                assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
+                assert!(error.to_string().contains("was lost"), "{error}");
+                Left::AuthorizeAnew
+            }
+        });
+        if left.last() != Some(&Left::AuthorizeAnew) {
+            assert_works(&world, tokens).await;
+        }
+    }
+    use Left::{AuthorizeAnew, TheNewToken, TheOldToken};
+    let [lock, locked, loaded, saving, saved, sending] = [const { TheOldToken }; 6];
+    let [answered, keeping] = [const { AuthorizeAnew }; 2];
+    let [kept, used] = [const { TheNewToken }; 2];
+    assert_eq!(
+        left,
+        [
+            lock, locked, loaded, saving, saved, sending, answered, keeping, kept, used
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[track_caller]
+fn assert_killed(status: ExitStatus) {
+    use std::os::unix::process::ExitStatusExt as _;
+    assert_eq!(status.signal(), Some(9), "{status}");
+}
+
+/// The credential gives tokens, now and after the next exchange.
+async fn assert_works(world: &World, tokens: RenewedTokens) {
+    let token = tokens.token().await.unwrap();
+    tokens.refresh(&token).await.unwrap();
+    let transport = ReqwestTransport::new().unwrap();
+    let client = builder(&world.server).build(transport, tokens).unwrap();
+    client.fetch(StartAt::Now).await.unwrap();
+}
+
+/// As many calls as it takes for the token to be renewed so often.
+const RENEWALS: usize = 4;
+
+#[tokio::test]
+#[ignore = "is run by another test, as a process of its own"]
+async fn a_process_that_uses_a_shared_credential() {
+    let (file, origin) = (variable(FILE), variable(ORIGIN));
+    let transport = ReqwestTransport::new().unwrap();
+    let tokens = oauth(Path::new(&file), &origin)
+        .tokens(transport.clone())
+        .unwrap();
+    let mut seen = vec![tokens.token().await.unwrap()];
+    while seen.len() <= RENEWALS {
+        transport.sleep(Duration::from_millis(20)).await.unwrap();
+        let token = tokens.token().await.unwrap();
+        if seen.last() != Some(&token) {
+            assert!(!seen.contains(&token));
+            seen.push(token);
+        }
+    }
+}
+
+#[test]
+fn processes_that_share_a_file_do_not_destroy_its_token() {
+    let world = World::new();
+    world
+        .server
+        .change_settings(|settings| settings.token_lifetime_ms = 1_000);
+    let child = "processes::a_process_that_uses_a_shared_credential";
+    let children: Vec<_> = (0..3).map(|_| world.run(child, 0)).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let refused = world.server.requests();
+    let refused = refused.iter().filter(|request| request.refusal.is_some());
+    assert_eq!(refused.count(), 0);
+    // One process more or less may see a renewal after the others have ended.
+    let exchanges = world.exchanges();
+    assert!(
+        (RENEWALS..=RENEWALS + 4).contains(&exchanges),
+        "{exchanges} exchanges"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn the_file_is_its_owners_alone_whoever_wrote_it_before() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let world = World::new();
+    let mode = || world.file().metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    std::fs::set_permissions(world.file(), PermissionsExt::from_mode(0o644)).unwrap();
+    let child = "processes::a_process_that_exchanges_a_token_and_may_die";
+    assert!(world.run(child, 0).wait().unwrap().success());
+    assert_eq!(mode(), 0o600);
+    let names = std::fs::read_dir(world.directory.path()).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["credential", "credential.lock"]);
+}
+
+#[test]
+fn a_file_that_is_no_credential_is_refused_by_a_sentence_that_names_it_and_shows_nothing_of_it() {
+    let world = World::new();
+    for text in [
+        "",
+        "canary",
+        r#"{"refresh_token":7,"x":"canary"}"#,
+        r#"{"refresh_token":""}"#,
+    ] {
+        std::fs::write(world.file(), text).unwrap();
+        let error = CredentialFile::open(world.file()).unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(
+            said.contains("credential") && !said.contains("canary"),
+            "{said}"
+        );
+        assert_eq!(error.kind(), TokenErrorKind::Permanent);
+    }
+    let error = CredentialFile::create(world.file(), &Credential::new("canary").unwrap());
+    let said = format!("{:?}", error.unwrap_err());
+    assert!(
+        said.contains("exists") && !said.contains("canary"),
+        "{said}"
+    );
+    let missing = CredentialFile::open(world.directory.path().join("missing"));
+    assert!(missing.unwrap_err().to_string().contains("missing"));
+}

@@ -1,0 +1,212 @@
+//! Grants over real sockets, with each backend.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::auth::{
+    Credential, CredentialStore, JwtAlgorithm, LockedCredential, OAuth, RenewedTokens,
+};
+use box_longpoll::blocking::Timed;
+use box_longpoll::{
+    HttpTransport, LongPollClient, LongPollClientBuilder, RealtimeHosts, StartAt, TokenError,
+    TokenSource as _,
+};
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, RequestRecord, Settings};
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use rstest::rstest;
+
+use crate::backend::Backend;
+use crate::grants::{Grant, InMemory};
+use crate::world::{CLIENT_ID, SECRET, USER, application};
+
+/// Long enough for the slowest machine; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn fake_box() -> EmulatorServer {
+    let server = EmulatorServer::start_with(Settings {
+        issued_tokens_only: true,
+        ..Settings::default()
+    });
+    server.register(application());
+    server
+}
+
+pub(crate) fn builder(server: &EmulatorServer) -> LongPollClientBuilder {
+    LongPollClient::builder()
+        .api_origin(server.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn each_grant_gives_tokens_that_are_renewed(
+    #[case] backend: Backend,
+    #[values(
+        Grant::ServiceAccount,
+        Grant::User,
+        Grant::OAuth,
+        Grant::Jwt(JwtAlgorithm::Rs256)
+    )]
+    grant: Grant,
+) {
+    let server = fake_box();
+    let authorized = server.grant_refresh_token(CLIENT_ID, USER);
+    backend.runtime().block_on(async {
+        let transport = backend.transport();
+        let tokens = grant.tokens(server.origin(), authorized, transport.clone());
+        let client = builder(&server).build(transport, tokens.clone()).unwrap();
+        for n in 1..=3 {
+            server.append(&grant.account(), 1);
+            let page = client.fetch(StartAt::Oldest).await.unwrap();
+            assert_eq!(page.events.len(), n);
+            let token = tokens.token().await.unwrap();
+            tokens.refresh(&token).await.unwrap();
+        }
+    });
+    assert_eq!(token_requests(&server), 4);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn a_grant_acts_for_a_user_too(#[case] backend: Backend) {
+    let server = fake_box();
+    server.append("4711", 2);
+    backend.runtime().block_on(async {
+        let transport = backend.transport();
+        let tokens =
+            Grant::ServiceAccount.tokens(server.origin(), String::new(), transport.clone());
+        let client = builder(&server).as_user("4711");
+        let client = client.build(transport, tokens).unwrap();
+        let page = client.fetch(StartAt::Oldest).await.unwrap();
+        assert_eq!(page.events.len(), 2);
+    });
+}
+
+/// A store that tells of what it saves.
+struct Telling(InMemory, Sender<Credential>);
+
+struct TellingLocked(Box<dyn LockedCredential>, Sender<Credential>);
+
+#[async_trait]
+impl CredentialStore for Telling {
+    async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
+        let locked = TellingLocked(self.0.lock().await?, self.1.clone());
+        Ok(Box::new(locked))
+    }
+}
+
+#[async_trait]
+impl LockedCredential for TellingLocked {
+    async fn load(&mut self) -> Result<Credential, TokenError> {
+        self.0.load().await
+    }
+
+    async fn save(&mut self, credential: &Credential) -> Result<(), TokenError> {
+        self.0.save(credential).await?;
+        // Nobody listens any more where the test is over.
+        let _ = self.1.send(credential.clone());
+        Ok(())
+    }
+}
+
+/// A user's tokens, whose next exchange is answered slowly, and what is saved of them.
+fn slow_exchange(
+    server: &EmulatorServer,
+    transport: impl HttpTransport,
+) -> (RenewedTokens, Receiver<Credential>) {
+    let slowly = Fault::Drip { interval_ms: 5 };
+    server.queue_fault(Endpoint::Token, slowly, 1);
+    let store = InMemory::new(server.grant_refresh_token(CLIENT_ID, USER));
+    let (sender, saved) = channel();
+    let tokens = OAuth::new(CLIENT_ID, SECRET, Telling(store, sender))
+        .api_origin(server.origin())
+        .tokens(transport)
+        .unwrap();
+    (tokens, saved)
+}
+
+/// The intent, and then the outcome.
+#[track_caller]
+fn assert_finished(server: &EmulatorServer, saved: &Receiver<Credential>) {
+    let written = [(); 2].map(|()| {
+        let credential = saved.recv_timeout(PATIENCE).expect("it is saved");
+        serde_json::to_value(credential).unwrap()
+    });
+    assert!(written[0]["exchanging_since"].is_string(), "{written:?}");
+    assert!(written[1]["access_token"].is_string());
+    assert_eq!(token_requests(server), 1);
+}
+
+/// Resolves when the token endpoint has been asked.
+fn asked(server: &Arc<EmulatorServer>) -> oneshot::Receiver<()> {
+    let (tell, told) = oneshot::channel();
+    let server = server.clone();
+    thread::spawn(move || {
+        assert!(server.wait_until(PATIENCE, |emulator| {
+            emulator
+                .requests()
+                .any(|request| request.endpoint == Endpoint::Token)
+        }));
+        tell.send(())
+    });
+    told
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn an_exchange_is_not_lost_when_the_stream_that_began_it_is_dropped(#[case] backend: Backend) {
+    let server = Arc::new(fake_box());
+    let runtime = backend.runtime();
+    let saved = runtime.block_on(async {
+        let transport = backend.transport();
+        let (tokens, saved) = slow_exchange(&server, transport.clone());
+        let client = builder(&server).build(transport, tokens).unwrap();
+        let mut events = client.events(StartAt::Now);
+        match select(pin!(events.next()), asked(&server)).await {
+            Either::Left((event, _)) => panic!("{event:?}"),
+            Either::Right((told, _)) => told.unwrap(),
+        }
+        saved
+    });
+    assert_finished(&server, &saved);
+    drop(runtime);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn an_exchange_is_not_lost_when_a_blocking_client_is_dropped(#[case] backend: Backend) {
+    let server = Arc::new(fake_box());
+    let transport = backend.transport();
+    let (tokens, saved) = slow_exchange(&server, transport.clone());
+    let client = builder(&server).build_blocking(transport, tokens).unwrap();
+    let mut events = client.events(StartAt::Now);
+    let mut told = asked(&server);
+    while told.try_recv().unwrap().is_none() {
+        let event = events.next_timeout(Duration::from_millis(5));
+        assert!(matches!(event, Timed::Elapsed), "{event:?}");
+    }
+    drop((events, client));
+    assert_finished(&server, &saved);
+}
+
+fn token_requests(server: &EmulatorServer) -> usize {
+    let of_tokens = |request: &RequestRecord| request.endpoint == Endpoint::Token;
+    server
+        .requests()
+        .iter()
+        .filter(|request| of_tokens(request))
+        .count()
+}

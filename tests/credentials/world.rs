@@ -1,0 +1,177 @@
+//! A fake Box in memory, by a clock that the test moves, and an application that it knows.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::{
+    HttpTransport, LongPollClient, Moment, RealtimeHosts, TransportError, TransportErrorKind,
+    TransportRequest,
+};
+use box_longpoll_testkit::{
+    Answer, Application, Config, Delivery, Emulator, Endpoint, Reply, Request, Settings,
+};
+use bytes::Bytes;
+use event_listener::Event;
+use http::Response;
+
+use crate::clock::Clock;
+
+pub(crate) const CLIENT_ID: &str = "the-client-id";
+pub(crate) const SECRET: &str = "the secret & nothing else";
+pub(crate) const ENTERPRISE: &str = "801234";
+pub(crate) const USER: &str = "12345678";
+pub(crate) const ORIGIN: &str = "http://127.0.0.1:1";
+
+/// Each way.
+const LATENCY: Duration = Duration::from_millis(10);
+
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    emulator: Arc<Mutex<Emulator>>,
+    changed: Arc<Event>,
+    /// How long the machine has slept, which the monotonic clock doesn't count.
+    slept: Arc<Mutex<Duration>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let clock = Clock::new();
+        let now = clock.now();
+        let since_1970 = now.wall.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let mut settings = Settings {
+            issued_tokens_only: true,
+            ..Settings::default()
+        };
+        change(&mut settings);
+        let config = Config {
+            settings,
+            started_unix: Some(i64::try_from(since_1970.as_secs()).unwrap()),
+            ..Config::default()
+        };
+        let mut emulator = Emulator::new(config, now.monotonic);
+        emulator.register(application());
+        Self {
+            clock,
+            emulator: Arc::new(Mutex::new(emulator)),
+            changed: Arc::new(Event::new()),
+            slept: Arc::default(),
+        }
+    }
+
+    pub(crate) fn emulator(&self) -> MutexGuard<'_, Emulator> {
+        self.emulator.lock().unwrap()
+    }
+
+    pub(crate) fn append(&self, account: &str, count: usize) {
+        self.emulator()
+            .append(account, count, self.clock.now().monotonic);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn client(&self, tokens: impl box_longpoll::TokenSource) -> LongPollClient<World> {
+        LongPollClient::builder()
+            .api_origin(ORIGIN)
+            .realtime_hosts(RealtimeHosts::default().allow_loopback())
+            .build(self.clone(), tokens)
+            .unwrap()
+    }
+
+    /// Drives the work, while no more time passes than this.
+    #[track_caller]
+    pub(crate) fn within<R>(&self, time: Duration, work: impl Future<Output = R>) -> R {
+        let end = self.clock.now().monotonic + time;
+        self.clock.drive(work, end).expect("it takes longer")
+    }
+
+    pub(crate) fn sleep_machine(&self, time: Duration) {
+        *self.slept.lock().unwrap() += time;
+    }
+
+    /// How often the token endpoint was asked.
+    pub(crate) fn token_requests(&self) -> usize {
+        let emulator = self.emulator();
+        let asked = emulator.requests();
+        asked
+            .filter(|request| request.endpoint == Endpoint::Token)
+            .count()
+    }
+}
+
+pub(crate) fn application() -> Application {
+    Application::new(CLIENT_ID, SECRET, ENTERPRISE)
+        .public_key("k1", include_str!("keys/public.pem"))
+}
+
+fn asked(request: &TransportRequest) -> Request {
+    let request = request.request();
+    let target = request.uri().path_and_query().unwrap().as_str();
+    let mut asked = Request::new(request.method().as_str(), target).header("host", "127.0.0.1:1");
+    for (name, value) in request.headers() {
+        asked = asked.header(name.as_str(), value.to_str().unwrap());
+    }
+    asked.body(request.body().to_vec())
+}
+
+fn answered(answer: Answer) -> Result<Response<Bytes>, TransportError> {
+    if answer.delivery != Delivery::Whole {
+        return Err(TransportError::new(TransportErrorKind::Interrupted));
+    }
+    let mut response = Response::builder().status(answer.status);
+    let headers: BTreeMap<_, _> = answer.headers.into_iter().collect();
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(answer.body.into()).unwrap())
+}
+
+#[async_trait]
+impl HttpTransport for World {
+    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        self.clock.sleep(LATENCY).await;
+        let mut reply = {
+            let now = self.clock.now().monotonic;
+            self.emulator().respond(&asked(&request), now)
+        };
+        let answer = loop {
+            let (id, until) = match reply {
+                Reply::Answer(answer) => break answer,
+                Reply::Hold { id, until } => (id, until),
+            };
+            let mut changed = pin!(self.changed.listen());
+            let now = self.clock.now().monotonic;
+            let rest = until.map_or(Duration::from_secs(10_000), |until| until - now);
+            let mut rest = pin!(self.clock.sleep(rest));
+            reply = poll_fn(|cx| {
+                if changed.as_mut().poll(cx).is_pending() && rest.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let now = self.clock.now().monotonic;
+                Poll::Ready(self.emulator().resume(id, now).expect("it is held"))
+            })
+            .await;
+        };
+        self.clock.sleep(LATENCY).await;
+        answered(answer)
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.clock.sleep(duration).await;
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        let mut now = self.clock.now();
+        now.wall += *self.slept.lock().unwrap();
+        now
+    }
+}
