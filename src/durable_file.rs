@@ -4,6 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Reading asks for more room where less than 32 bytes are left at the end.
+const SPARE: usize = 64;
+
 /// The file's one name, whichever link or relative path leads to it: the lock is found by it, and it stays the same when
 /// the process changes its directory.
 pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
@@ -34,14 +37,16 @@ pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
 
 /// What is in the file. `None`: it is not there.
 pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() => {}
+    let length = match fs::metadata(path) {
+        Ok(found) if found.is_file() => found.len(),
         // To open a pipe would block.
         Ok(_) => return Err(io::Error::other("it is not a file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-    }
-    let mut text = Vec::new();
+    };
+    // Room for all of it: what is moved while it grows leaves a copy behind, and it may be a secret.
+    let room = usize::try_from(length.min(at_most)).unwrap_or_default() + SPARE;
+    let mut text = Vec::with_capacity(room);
     File::open(path)?.take(at_most + 1).read_to_end(&mut text)?;
     if text.len() as u64 > at_most {
         return Err(io::Error::other("it is far too long"));

@@ -171,6 +171,10 @@ impl<'a> Form<'a> {
 pub(super) struct Answered {
     pub(super) outcome: Result<Granted, NoTokens>,
     /// The answer's `Date`.
+    #[cfg_attr(
+        not(feature = "jwt"),
+        expect(dead_code, reason = "assertions alone go by it")
+    )]
     pub(super) server_time: Option<SystemTime>,
 }
 

@@ -8,6 +8,11 @@ use box_longpoll_testkit::{EmulatorServer, Fault};
 pub(crate) const TOKEN: &str = "canary-token-7f3a91bc";
 pub(crate) const CHANNEL: &str = "canary-channel-52d8e6a7";
 
+/// Of an application and its user. The first is written in another way in a form.
+pub(crate) const CLIENT_SECRET: &str = "canary&client secret 6b20fd";
+pub(crate) const CLIENT_SECRET_IN_A_FORM: &str = "canary%26client+secret+6b20fd";
+pub(crate) const REFRESH_TOKEN: &str = "canary-refresh-token-e1d09c";
+
 pub(crate) fn token() -> AccessToken {
     AccessToken::new(TOKEN).unwrap()
 }
@@ -57,7 +62,13 @@ fn url(server: &EmulatorServer) -> String {
 
 #[track_caller]
 pub(crate) fn assert_hidden(place: &str, text: &str) {
-    for canary in [TOKEN, CHANNEL] {
+    for canary in [
+        TOKEN,
+        CHANNEL,
+        CLIENT_SECRET,
+        CLIENT_SECRET_IN_A_FORM,
+        REFRESH_TOKEN,
+    ] {
         if let Some(at) = text.find(canary) {
             let around = &text.as_bytes()[at.saturating_sub(300)..text.len().min(at + 100)];
             panic!("{canary} is in {place}: …{}…", around.escape_ascii());

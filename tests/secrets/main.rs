@@ -3,6 +3,7 @@
 
 #![cfg(all(
     feature = "blocking",
+    feature = "jwt",
     any(feature = "reqwest", feature = "surf", feature = "isahc")
 ))]
 
@@ -15,6 +16,9 @@ mod echoes;
 #[expect(dead_code, reason = "the token here is another")]
 mod fake_box;
 mod files;
+mod grants;
 mod log;
+#[cfg(target_os = "linux")]
+mod memory;
 mod panics;
 mod refusals;

@@ -22,6 +22,20 @@ pub(crate) const CLIENTS: &[&[&str]] = &[
     &["--blocking"],
 ];
 
+/// The features that this test was built with, and what the program's help says where it has them.
+const FEATURES: &[(&str, &str)] = &[
+    #[cfg(feature = "reqwest")]
+    ("reqwest", "reqwest"),
+    #[cfg(feature = "surf")]
+    ("surf", "surf"),
+    #[cfg(feature = "isahc")]
+    ("isahc", "isahc"),
+    #[cfg(feature = "blocking")]
+    ("blocking", "--blocking"),
+    #[cfg(feature = "jwt")]
+    ("jwt", "--jwt-config"),
+];
+
 /// `cargo test` builds the examples beside the tests. `cargo test --test tail` alone does not, so that is done here.
 pub(crate) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().expect("a test is a file");
@@ -46,20 +60,16 @@ fn is_up_to_date(program: &Path) -> bool {
 
 /// Whether the program was built with the features that this test was built with.
 fn has_what_this_test_has(program: &Path) -> bool {
-    let mut names = BACKENDS.iter().chain(CLIENTS.iter().copied().flatten());
     let help = Command::new(program).arg("--help").output();
     help.is_ok_and(|help| {
         let help = String::from_utf8_lossy(&help.stdout);
-        names.all(|name| help.contains(name))
+        FEATURES.iter().all(|(_, said)| help.contains(said))
     })
 }
 
 fn build(profile: &Path) {
     let target = profile.parent().expect("profiles lie in the target folder");
-    let mut features = BACKENDS.to_vec();
-    if CLIENTS.len() > 1 {
-        features.push("blocking");
-    }
+    let features: Vec<&str> = FEATURES.iter().map(|(feature, _)| *feature).collect();
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .args(["build", "--example", "tail", "--no-default-features"])

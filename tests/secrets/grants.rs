@@ -1,0 +1,125 @@
+//! What applications and users have to get tokens with, and a token endpoint that repeats it.
+
+use std::fs;
+
+use box_longpoll::auth::{
+    ClientCredentials, Credential, CredentialFile, JwtApp, OAuth, RenewedTokens, Subject,
+};
+use box_longpoll::{HttpTransport, TokenSource as _};
+use box_longpoll_testkit::{Endpoint, Fault};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::backend::Backend;
+use crate::canary::{
+    CLIENT_SECRET, CLIENT_SECRET_IN_A_FORM, REFRESH_TOKEN, answer, assert_hidden, said,
+};
+use crate::fake_box::fake_box;
+use crate::log;
+
+const PASSPHRASE: &str = "the-passphrase-of-the-test";
+
+#[derive(Clone, Copy, Debug)]
+enum Grant {
+    ClientCredentials,
+    OAuth,
+    Jwt,
+}
+
+/// Its tokens, and all that it shows on the way there.
+fn tokens(
+    grant: Grant,
+    origin: &str,
+    transport: impl HttpTransport,
+    directory: &tempfile::TempDir,
+) -> (RenewedTokens, String) {
+    match grant {
+        Grant::ClientCredentials => {
+            let grant = ClientCredentials::new("id", CLIENT_SECRET, Subject::user("1"));
+            let grant = grant.api_origin(origin);
+            let shown = format!("{grant:?}");
+            (grant.tokens(transport).unwrap(), shown)
+        }
+        Grant::OAuth => {
+            let credential = Credential::new(REFRESH_TOKEN).unwrap();
+            let file = directory.path().join("credential");
+            let file = CredentialFile::create(file, &credential).unwrap();
+            let shown = format!("{credential:?} {file:?}");
+            let grant = OAuth::new("id", CLIENT_SECRET, file).api_origin(origin);
+            let shown = format!("{shown} {grant:?}");
+            (grant.tokens(transport).unwrap(), shown)
+        }
+        Grant::Jwt => {
+            let app = JwtApp::from_json(configuration().to_string()).unwrap();
+            let app = app.api_origin(origin);
+            let shown = format!("{app:?}");
+            (app.tokens(transport).unwrap(), shown)
+        }
+    }
+}
+
+fn configuration() -> serde_json::Value {
+    json!({
+        "boxAppSettings": {
+            "clientID": "id",
+            "clientSecret": CLIENT_SECRET,
+            "appAuth": {
+                "publicKeyID": "k1",
+                "privateKey": include_str!("../credentials/keys/des3-sha1.pem"),
+                "passphrase": PASSPHRASE,
+            },
+        },
+        "enterpriseID": "801234",
+    })
+}
+
+/// Refusals, failures and answers that repeat all that the request had.
+fn echoes(grant: Grant) -> Vec<Fault> {
+    let mut said = format!("{CLIENT_SECRET} {CLIENT_SECRET_IN_A_FORM}");
+    if let Grant::OAuth = grant {
+        said += &format!(" {REFRESH_TOKEN}");
+    }
+    let refusal = json!({"error": "invalid_client", "error_description": said}).to_string();
+    let in_its_code = json!({"error": said}).to_string();
+    let odd = json!({"access_token": 7, "x": said}).to_string();
+    vec![
+        answer(500, refusal.clone()),
+        answer(200, odd),
+        answer(403, said.clone()),
+        answer(302, said),
+        Fault::CloseInBody,
+        answer(400, in_its_code),
+        answer(401, refusal),
+    ]
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn what_a_token_endpoint_repeats_is_neither_shown_nor_logged(
+    #[case] backend: Backend,
+    #[values(Grant::ClientCredentials, Grant::OAuth, Grant::Jwt)] grant: Grant,
+) {
+    log::keep();
+    let server = fake_box(|_| ());
+    for echo in echoes(grant) {
+        let directory = tempfile::tempdir().unwrap();
+        server.queue_fault(Endpoint::Token, echo, 1);
+        backend.runtime().block_on(async {
+            let (tokens, shown) = tokens(grant, server.origin(), backend.transport(), &directory);
+            let error = tokens.token().await.unwrap_err();
+            let shown = format!("{shown} {tokens:?} {}", said(&error));
+            assert_hidden("what is shown", &shown);
+            assert!(!shown.contains(PASSPHRASE), "{shown}");
+        });
+        for file in fs::read_dir(directory.path()).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            assert!(name.starts_with("credential"), "{name}");
+        }
+    }
+    let log = log::text();
+    assert!(log.contains("no new access token"), "renewals are logged");
+    assert_hidden("the log", &log);
+    assert!(!log.contains(PASSPHRASE));
+}

@@ -1,0 +1,174 @@
+//! Secrets that are gone from the process's memory once what had them is dropped.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use box_longpoll::auth::{
+    ClientCredentials, Credential, CredentialFile, JwtApp, OAuth, RenewedTokens, Subject,
+};
+use box_longpoll::{
+    AccessToken, HttpTransport, TokenSource as _, TransportError, TransportRequest,
+};
+use bytes::Bytes;
+use http::Response;
+
+/// How much of the memory is looked at in one go.
+const CHUNK: usize = 1 << 20;
+
+/// A secret that is nowhere in the memory as it is, before it is taken from here.
+#[derive(Clone, Copy)]
+struct Hidden([u8; 24]);
+
+impl Hidden {
+    fn new() -> Self {
+        Self([(); 24].map(|()| 0x80 | fastrand::u8(b'a'..=b'z')))
+    }
+
+    fn text(self) -> String {
+        self.0.map(|byte| char::from(byte & 0x7f)).iter().collect()
+    }
+
+    fn is_at_the_start_of(self, bytes: &[u8]) -> bool {
+        self.0
+            .iter()
+            .zip(bytes)
+            .all(|(hidden, byte)| hidden & 0x7f == *byte)
+    }
+
+    /// Whether it is anywhere in what the process can write.
+    fn is_in_memory(self) -> bool {
+        let mut buffer = vec![0; CHUNK];
+        let own = buffer.as_ptr().addr()..buffer.as_ptr().addr() + CHUNK;
+        let memory = File::open("/proc/self/mem").unwrap();
+        let regions = fs::read_to_string("/proc/self/maps").unwrap();
+        let writable = regions.lines().filter(|line| line.contains(" rw"));
+        for region in writable {
+            let (range, _) = region.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let address = |text| usize::from_str_radix(text, 16).unwrap();
+            let mut at = address(start);
+            let end = address(end);
+            while at < end {
+                let wanted = CHUNK.min(end - at);
+                // A part that is gone meanwhile can't be read.
+                let read = memory
+                    .read_at(&mut buffer[..wanted], at as u64)
+                    .unwrap_or(0);
+                let first = self.0[0] & 0x7f;
+                let mut found = (0..read.saturating_sub(self.0.len() - 1))
+                    .filter(|offset| buffer[*offset] == first && !own.contains(&(at + offset)))
+                    .filter(|offset| self.is_at_the_start_of(&buffer[*offset..]));
+                if found.next().is_some() {
+                    return true;
+                }
+                // What lies across two chunks is in the second.
+                at += if wanted == CHUNK {
+                    CHUNK - self.0.len()
+                } else {
+                    wanted
+                };
+            }
+        }
+        false
+    }
+}
+
+/// A token endpoint, and no HTTP library that keeps what it sent.
+#[derive(Clone)]
+struct Endpoint {
+    access: Hidden,
+    refresh: Hidden,
+}
+
+#[async_trait]
+impl HttpTransport for Endpoint {
+    async fn send(&self, _request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let mut body = Vec::with_capacity(4_096);
+        body.extend_from_slice(br#"{"expires_in":3600,"access_token":""#);
+        body.extend(self.access.0.map(|byte| byte & 0x7f));
+        body.extend_from_slice(br#"","refresh_token":""#);
+        body.extend(self.refresh.0.map(|byte| byte & 0x7f));
+        body.extend_from_slice(br#""}"#);
+        Ok(Response::new(body.into()))
+    }
+
+    async fn sleep(&self, _duration: Duration) -> Result<(), TransportError> {
+        std::future::pending().await
+    }
+}
+
+#[track_caller]
+fn assert_gone(secrets: &[(&str, Hidden)], had: impl FnOnce()) {
+    had();
+    for (name, secret) in secrets {
+        assert!(!secret.is_in_memory(), "{name} is still in the memory");
+    }
+}
+
+fn use_once(tokens: &RenewedTokens) {
+    let token = smol::block_on(tokens.token()).unwrap();
+    smol::block_on(tokens.refresh(&token)).unwrap();
+}
+
+#[test]
+fn a_secret_that_is_held_is_found() {
+    let secret = Hidden::new();
+    assert!(!secret.is_in_memory());
+    let token = AccessToken::new(secret.text()).unwrap();
+    assert!(secret.is_in_memory());
+    drop(token);
+}
+
+#[test]
+fn what_gives_tokens_leaves_no_secret_in_the_memory() {
+    let [secret, refresh, next, access] = [(); 4].map(|()| Hidden::new());
+    let endpoint = Endpoint {
+        access,
+        refresh: next,
+    };
+    let secrets = [
+        ("the client secret", secret),
+        ("the refresh token", refresh),
+        ("the next refresh token", next),
+        ("the access token", access),
+    ];
+    assert_gone(&secrets, || {
+        let grant = ClientCredentials::new("id", secret.text(), Subject::user("1"));
+        use_once(&grant.tokens(endpoint.clone()).unwrap());
+    });
+    assert_gone(&secrets, || {
+        let directory = tempfile::tempdir().unwrap();
+        let credential = Credential::new(refresh.text()).unwrap();
+        let file = CredentialFile::create(directory.path().join("file"), &credential).unwrap();
+        let grant = OAuth::new("id", secret.text(), file);
+        use_once(&grant.tokens(endpoint.clone()).unwrap());
+    });
+}
+
+/// What the JSON parser copies of a text with line breaks, which an encrypted key is, is no secret without the passphrase.
+#[test]
+fn an_application_with_a_key_leaves_neither_secret_nor_passphrase_in_the_memory() {
+    let [secret, access] = [(); 2].map(|()| Hidden::new());
+    let endpoint = Endpoint {
+        access,
+        refresh: access,
+    };
+    let passphrase = Hidden(*b"the-passphrase-of-the-te");
+    assert!(!Hidden::new().is_in_memory() && passphrase.is_in_memory());
+    assert_gone(
+        &[("the client secret", secret), ("the access token", access)],
+        || {
+            let mut json = zeroize::Zeroizing::new(String::with_capacity(8_192));
+            *json += r#"{"boxAppSettings":{"clientID":"id","clientSecret":""#;
+            *json += &*zeroize::Zeroizing::new(secret.text());
+            *json += r#"","appAuth":{"publicKeyID":"k1","passphrase":"the-passphrase-of-the-test","privateKey":"#;
+            let key = include_str!("../credentials/keys/des3-sha1.pem");
+            *json += &serde_json::to_string(key).unwrap();
+            *json += r#"}},"enterpriseID":"1"}"#;
+            let app = JwtApp::from_json(json.as_bytes()).unwrap();
+            use_once(&app.tokens(endpoint).unwrap());
+        },
+    );
+}
