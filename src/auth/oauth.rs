@@ -116,11 +116,13 @@ impl OAuth {
     ) -> Result<Issued, TokenError> {
         let asked = endpoint.now();
         let unanswered_since = credential.exchanging_since;
-        let begun = Credential {
-            exchanging_since: unanswered_since.or(Some(asked.wall)),
-            ..credential.clone()
-        };
-        store.save(&begun).await?;
+        if unanswered_since.is_none() {
+            let begun = Credential {
+                exchanging_since: Some(asked.wall),
+                ..credential.clone()
+            };
+            store.save(&begun).await?;
+        }
         let form = Form::new("refresh_token", &self.application)
             .with_secret("refresh_token", credential.refresh_token());
         let why = match endpoint.ask(&form).await.outcome {

@@ -1,5 +1,4 @@
-//! A program that is killed at each step of a save. `strace` sends the signal at the entry of the system call, so the
-//! moment is chosen and not met by chance, and the program is the one that everybody runs.
+//! A program that is killed at each step of a save.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,6 +10,7 @@ use futures_lite::future::block_on;
 use rstest::rstest;
 use tempfile::TempDir;
 
+use crate::killer::{FREELY, IN_PARTS, Killer};
 use crate::kills::Written;
 use crate::program::{Ended, TOKEN, Tail};
 
@@ -21,12 +21,6 @@ enum Leaves {
     TheOneAfter,
 }
 use Leaves::{TheOneAfter, TheOneBefore};
-
-/// Runs what stands behind it.
-const FREELY: &str = r#"exec "$0" "$@""#;
-
-/// Runs it so that a file longer than 4,096 bytes is written in two parts.
-const IN_PARTS: &str = r#"ulimit -S -f 8; exec "$0" "$@""#;
 
 /// A life's. Their ids take more than those 4,096 bytes.
 const EVENTS: usize = 200;
@@ -137,41 +131,8 @@ impl World {
     /// A life that is killed in its first save, at the so many'th call of that name.
     #[track_caller]
     fn die(&self, call: &str, nth: usize, run: &str) -> Ended {
-        let calls = self.directory.path().with_extension("calls");
         let new = self.file().with_extension("new");
-        let inject = format!("inject={call}:signal=KILL:when={nth}");
-        // Calls are counted for each thread, and a save has a thread of its own. The paths leave out all other calls.
-        let runner = [
-            "sh",
-            "-c",
-            run,
-            "strace",
-            "-f",
-            "-qq",
-            "-s0",
-            "-e",
-            "signal=none",
-            "-e",
-            &inject,
-        ];
-        let mut runner = runner.map(OsStr::new).to_vec();
-        runner.extend([OsStr::new("-o"), calls.as_os_str()]);
-        runner.extend([OsStr::new("-P"), new.as_os_str()]);
-        runner.extend([OsStr::new("-P"), self.directory.path().as_os_str()]);
-        let ended = self.start(&runner).end();
-        let calls = fs::read_to_string(&calls).unwrap();
-        assert_eq!(ended.code, None, "{ended:?} {calls}");
-        // A call that does not return is the one that the program died of.
-        let last = calls.lines().rfind(|line| line.ends_with("= ?"));
-        let last = last.unwrap_or_else(|| panic!("{calls}"));
-        assert!(last.contains(&format!(" {call}(")), "{calls}");
-        ended
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // Beside the directory, so that it is not one of the names in it. It is missing where the test failed early.
-        let _ = fs::remove_file(self.directory.path().with_extension("calls"));
+        let killer = Killer::at(call, nth, &[&new, self.directory.path()]);
+        killer.assert_killed(self.start(&killer.runner(run)))
     }
 }

@@ -9,10 +9,14 @@ mod echoes;
 mod executable;
 #[cfg(target_os = "linux")]
 mod kill_points;
+#[cfg(target_os = "linux")]
+mod killer;
 mod kills;
 mod program;
 #[path = "../../examples/tail/realtime_hosts.rs"]
 mod realtime_hosts;
+#[cfg(target_os = "linux")]
+mod rotation_points;
 #[cfg(target_os = "linux")]
 mod standstill;
 

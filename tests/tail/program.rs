@@ -64,7 +64,13 @@ impl Tail {
     #[cfg(target_os = "linux")]
     pub(crate) fn run_by(runner: &[&OsStr], server: &EmulatorServer, arguments: &[&str]) -> Self {
         let account = ["--api", server.origin(), "--token", TOKEN];
-        Self::spawn(runner, &[&account, arguments].concat()).read()
+        Self::run(runner, &[&account, arguments].concat())
+    }
+
+    /// Run by another program.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run(runner: &[&OsStr], arguments: &[&str]) -> Self {
+        Self::spawn(runner, arguments).read()
     }
 
     fn spawn(runner: &[&OsStr], arguments: &[&str]) -> Self {
