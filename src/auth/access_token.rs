@@ -77,3 +77,22 @@ impl fmt::Debug for AccessToken {
         f.write_str("AccessToken(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_any_kind_is_taken_as_it_stands() {
+        // A usual one, and a downscoped one.
+        for text in [
+            "T9cE5asGnuyYCCqIZFoWjFHvNbvVqHjl",
+            "1!DgsZ6V9kMWZu2StrxwQDF5BudQNen-xUmU2cfcVKArE..._w",
+        ] {
+            let token = AccessToken::new(text).unwrap();
+            assert_eq!(token.text(), text);
+            assert_eq!(token.header(), &format!("Bearer {text}"));
+            assert!(token.header().is_sensitive());
+        }
+    }
+}

@@ -1,10 +1,37 @@
 // Follows the emulator with box-node-sdk 10: its EventStream, pointed at the emulator by `BaseUrls`.
-const { BoxClient, BoxDeveloperTokenAuth } = require('box-node-sdk');
+const {
+  BoxCcgAuth,
+  BoxClient,
+  BoxDeveloperTokenAuth,
+  BoxJwtAuth,
+  BoxOAuth,
+  CcgConfig,
+  JwtConfig,
+  OAuthConfig,
+} = require('box-node-sdk');
+const { InMemoryTokenStorage } = require('box-node-sdk/box');
 const { BaseUrls, NetworkSession } = require('box-node-sdk/networking');
 
-const [origin, token, wanted] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const [origin, wanted, login, ...credentials] = process.argv.slice(2);
+
+const auths = {
+  token: (token) => new BoxDeveloperTokenAuth({ token }),
+  client_credentials: (configuration) => {
+    const { boxAppSettings, enterpriseID } = JSON.parse(configuration);
+    const { clientID: clientId, clientSecret } = boxAppSettings;
+    return new BoxCcgAuth({ config: new CcgConfig({ clientId, clientSecret, enterpriseId: enterpriseID }) });
+  },
+  jwt_bearer: (configuration) => new BoxJwtAuth({ config: JwtConfig.fromConfigJsonString(configuration) }),
+  refresh_token: (configuration, refreshToken) => {
+    const { clientID: clientId, clientSecret } = JSON.parse(configuration).boxAppSettings;
+    // It lacks a good access token, as when a program starts anew with what it stored.
+    const tokenStorage = new InMemoryTokenStorage({ token: { accessToken: 'expired', refreshToken } });
+    return new BoxOAuth({ config: new OAuthConfig({ clientId, clientSecret, tokenStorage }) });
+  },
+};
+
 const client = new BoxClient({
-  auth: new BoxDeveloperTokenAuth({ token }),
+  auth: auths[login](...credentials),
   networkSession: new NetworkSession({ baseUrls: new BaseUrls({ baseUrl: origin }) }),
 });
 const ids = new Set();
@@ -16,7 +43,7 @@ async function main() {
   stream.on('error', (problem) => console.error(String(problem)));
   stream.on('data', (event) => {
     ids.add(event.eventId);
-    if (ids.size === wanted) {
+    if (ids.size === Number(wanted)) {
       console.log([...ids].join('\n'));
       process.exit(0);
     }

@@ -2,7 +2,7 @@
 const http = require('http');
 const BoxSDK = require('box-node-sdk');
 
-const [origin, token, wanted] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const [origin, wanted, , token] = process.argv.slice(2);
 const sdk = new BoxSDK({
   clientID: 'id',
   clientSecret: 'secret',
@@ -18,7 +18,7 @@ sdk.getBasicClient(token).events.getEventStream({ fetchInterval: 100 }, (error, 
   stream.on('error', (problem) => console.error(String(problem)));
   stream.on('data', (event) => {
     ids.add(event.event_id);
-    if (ids.size === wanted) {
+    if (ids.size === Number(wanted)) {
       console.log([...ids].join('\n'));
       process.exit(0);
     }

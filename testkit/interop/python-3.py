@@ -5,7 +5,7 @@ import sys
 from boxsdk import Client, OAuth2
 from boxsdk.config import API
 
-origin, token, wanted = sys.argv[1], sys.argv[2], int(sys.argv[3])
+origin, wanted, _, token = sys.argv[1:]
 API.BASE_API_URL = f"{origin}/2.0"
 
 client = Client(OAuth2(client_id="id", client_secret="secret", access_token=token))
@@ -14,6 +14,6 @@ print("following", flush=True)
 ids = {}
 for event in client.events().generate_events_with_long_polling(stream_position=position):
     ids[event["event_id"]] = None
-    if len(ids) == wanted:
+    if len(ids) == int(wanted):
         break
 print("\n".join(ids))

@@ -32,16 +32,28 @@ pub(crate) fn open(token: &str, keys: &BTreeMap<String, String>) -> Result<Vec<u
         .ok_or(Refusal::UNREADABLE_ASSERTION)?;
     let header: Header =
         serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::UNREADABLE_ASSERTION)?;
-    let key = header
-        .kid
-        .and_then(|kid| keys.get(&kid))
-        .and_then(|pem| der(pem))
-        .ok_or(UNKNOWN_KEY)?;
+    // Box's SDK for Node names no key.
+    let named = |kid: &str| header.kid.as_deref().is_none_or(|name| name == kid);
+    let keys: Vec<_> = keys
+        .iter()
+        .filter(|(kid, _)| named(kid))
+        .filter_map(|(_, pem)| der(pem))
+        .collect();
+    if keys.is_empty() {
+        return Err(UNKNOWN_KEY);
+    }
     let algorithm = algorithm(&header.alg).ok_or(WRONG_SIGNATURE)?;
-    UnparsedPublicKey::new(algorithm, key)
-        .verify(signed.as_bytes(), &decode(signature)?)
-        .map_err(|_| WRONG_SIGNATURE)?;
-    decode(payload)
+    let signature = decode(signature)?;
+    let fits = |key| {
+        UnparsedPublicKey::new(algorithm, key)
+            .verify(signed.as_bytes(), &signature)
+            .is_ok()
+    };
+    if keys.into_iter().any(fits) {
+        decode(payload)
+    } else {
+        Err(WRONG_SIGNATURE)
+    }
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
