@@ -90,8 +90,7 @@ pub trait TokenSource: Send + Sync + 'static {
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError>;
 
     /// Waits until nothing is under way that must not be cut short, such as a refresh token that is being exchanged for the
-    /// next one. A blocking client calls this of its own source, not of its siblings', before its runtime ends. By default
-    /// nothing is.
+    /// next one. A blocking client's thread does not end before. By default nothing is.
     async fn settle(&self) {}
 }
 

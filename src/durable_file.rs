@@ -56,7 +56,7 @@ pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
 
 /// Puts the text in place of what is in the file, by a new file that `options` create. It is durable when this returns.
 pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::Result<()> {
-    let new = beside(path, "new");
+    let new = left_behind(path);
     // Left behind by a process that was killed.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -66,7 +66,17 @@ pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::R
     file.write_all(text)?;
     file.sync_all()?;
     drop(file);
-    fs::rename(&new, path)?;
+    put_in_place(path)
+}
+
+/// What a process that was killed leaves of a new file, whole or in part.
+pub(crate) fn left_behind(path: &Path) -> PathBuf {
+    beside(path, "new")
+}
+
+/// Puts the new file in place of the one before. It is durable when this returns.
+pub(crate) fn put_in_place(path: &Path) -> io::Result<()> {
+    fs::rename(left_behind(path), path)?;
     sync_directory(path)
 }
 

@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::backend::Backend;
 use crate::batches::Facade;
-use crate::credentials::{Credential, Credentials};
+use crate::credentials::{Credentials, Source};
 
 /// Box's own largest page.
 const MAX_PAGE: u32 = 500;
@@ -76,7 +76,7 @@ pub(crate) enum Stream {
 /// Whose events are shown.
 pub(crate) enum Account {
     /// A real one.
-    Real(Credential),
+    Real(Source),
     /// One of a fake Box.
     Demo,
 }
@@ -84,8 +84,8 @@ pub(crate) enum Account {
 impl Arguments {
     /// Whose events to show. Ends the program where there is an API but no token for it.
     pub(crate) fn account(&self) -> Account {
-        match (self.credentials.credential(), &self.api) {
-            (Some(credential), _) => Account::Real(credential),
+        match (self.credentials.source(), &self.api) {
+            (Some(source), _) => Account::Real(source),
             (None, None) => Account::Demo,
             (None, Some(_)) => usage_error(
                 "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any), or what gives one",

@@ -40,7 +40,7 @@ pub(crate) struct Credentials {
 }
 
 /// What tokens come from.
-pub(crate) enum Credential {
+pub(crate) enum Source {
     Token(String),
     ClientCredentials(Application, Subject),
     OAuth(Application, PathBuf),
@@ -55,17 +55,15 @@ pub(crate) struct Application {
 
 impl Credentials {
     /// What there is, if there is anything. Ends the program where a part is missing.
-    pub(crate) fn credential(&self) -> Option<Credential> {
+    pub(crate) fn source(&self) -> Option<Source> {
         #[cfg(feature = "jwt")]
         if let Some(file) = &self.jwt_config {
-            return Some(Credential::Jwt(file.clone(), self.subject.clone()));
+            return Some(Source::Jwt(file.clone(), self.subject.clone()));
         }
         if let Some(application) = self.application() {
             return Some(match (&self.oauth_file, &self.subject) {
-                (Some(file), _) => Credential::OAuth(application, file.clone()),
-                (None, Some(subject)) => {
-                    Credential::ClientCredentials(application, subject.clone())
-                }
+                (Some(file), _) => Source::OAuth(application, file.clone()),
+                (None, Some(subject)) => Source::ClientCredentials(application, subject.clone()),
                 (None, None) => usage_error(
                     "--client-id needs --subject user:ID or enterprise:ID, or --oauth-file FILE",
                 ),
@@ -77,7 +75,7 @@ impl Credentials {
         let token = self.token.clone();
         token
             .or_else(|| environment("BOX_ACCESS_TOKEN"))
-            .map(Credential::Token)
+            .map(Source::Token)
     }
 
     fn application(&self) -> Option<Application> {
@@ -104,10 +102,10 @@ pub(crate) enum Unusable {
     /// An argument is wrong.
     Argument(Error),
     /// The user's credential can't be read.
-    Credential(TokenError),
+    CredentialFile(TokenError),
 }
 
-impl Credential {
+impl Source {
     pub(crate) fn tokens(
         self,
         api: Option<&str>,
@@ -122,7 +120,7 @@ impl Credential {
                     .tokens(transport)?,
             ),
             Self::OAuth(Application { id, secret }, file) => {
-                let file = CredentialFile::open(file).map_err(Unusable::Credential)?;
+                let file = CredentialFile::open(file).map_err(Unusable::CredentialFile)?;
                 let grant = OAuth::new(id, secret, file).api_origin(api);
                 Arc::new(grant.tokens(transport)?)
             }

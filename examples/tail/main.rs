@@ -11,14 +11,17 @@ mod realtime_hosts;
 mod report;
 
 use std::io::{self, IsTerminal as _};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use box_longpoll::{ErrorKind, LongPollClient, TokenSource};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser as _;
+use tokio::time::timeout;
 
 use self::arguments::{Account, Arguments, usage_error};
-use self::credentials::{Credential, Unusable};
+use self::credentials::{Source, Unusable};
 use self::follow::{End, follow};
 use self::line::Line;
 use self::output::{Format, Output};
@@ -50,8 +53,8 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Ok(transport) => transport,
         Err(error) => return failure(&format!("HTTP can't be set up: {error}")),
     };
-    let (credential, fake_box) = match arguments.account() {
-        Account::Real(credential) => (credential, None),
+    let (source, fake_box) = match arguments.account() {
+        Account::Real(source) => (source, None),
         Account::Demo => {
             report::say(
                 "no access token: this is a fake Box inside the program (set BOX_ACCESS_TOKEN to follow the real one)",
@@ -60,7 +63,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
                 rate: DEMO_RATE,
                 ..Settings::default()
             });
-            (Credential::Token("demo".into()), Some(fake_box))
+            (Source::Token("demo".into()), Some(fake_box))
         }
     };
     let api = match &fake_box {
@@ -77,10 +80,10 @@ async fn tail(arguments: Arguments) -> ExitCode {
     if let Some(user) = &arguments.as_user {
         settings = settings.as_user(user);
     }
-    let tokens = match credential.tokens(api, transport.clone()) {
+    let tokens = match source.tokens(api, transport.clone()) {
         Ok(tokens) => tokens,
         Err(Unusable::Argument(error)) => usage_error(&error.to_string()),
-        Err(Unusable::Credential(error)) => return failure(&error.to_string()),
+        Err(Unusable::CredentialFile(error)) => return failure(&error.to_string()),
     };
     let facade = match arguments.facade() {
         Ok(facade) => facade,
@@ -119,9 +122,13 @@ async fn tail(arguments: Arguments) -> ExitCode {
 
 /// A refresh token that is being exchanged is lost where nobody waits for the next one. Ctrl-C says that nobody does.
 async fn settle(tokens: &dyn TokenSource) {
-    tokio::select! {
-        () = tokens.settle() => {}
-        _ = tokio::signal::ctrl_c() => {}
+    let mut settled = pin!(tokens.settle());
+    if timeout(Duration::from_secs(1), &mut settled).await.is_err() {
+        report::say("a refresh token is being exchanged; Ctrl-C would lose it");
+        tokio::select! {
+            () = settled => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
     }
 }
 

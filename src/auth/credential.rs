@@ -24,10 +24,18 @@ use crate::error::{Error, ErrorKind};
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Credential {
     pub(super) refresh: Secret,
-    /// The access token that came with it, and how long it is good.
-    pub(super) access: Option<(AccessToken, SystemTime)>,
+    /// The access token that came with it.
+    pub(super) access: Option<Access>,
     /// Since when the refresh token is being exchanged for the next one. Nobody knows whether it is still good then.
     pub(super) exchanging_since: Option<SystemTime>,
+}
+
+/// An access token, and from when to when it is good.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) token: AccessToken,
+    pub(super) issued: SystemTime,
+    pub(super) until: SystemTime,
 }
 
 impl Credential {
@@ -102,7 +110,7 @@ pub trait LockedCredential: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever leaves it open whether it is durable. It is saved again then.
+    /// Whatever leaves it open whether it is durable.
     async fn save(&mut self, credential: &Credential) -> Result<(), TokenError>;
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, quote_up_to};
 
@@ -16,6 +16,8 @@ pub struct TokenError {
     kind: TokenErrorKind,
     source: Arc<dyn StdError + Send + Sync>,
     retry_after: Option<Duration>,
+    /// When it came, where somebody took note of that.
+    pub(super) since: Option<Instant>,
 }
 
 /// What kind of failure a [`TokenError`] is, and what to do about it.
@@ -31,10 +33,13 @@ pub enum TokenErrorKind {
     NotAuthorized,
     /// Box refuses what stands for the application or its user: the subject, the key of a JWT.
     InvalidGrant,
-    /// The refresh token can't be used any more: the user has to authorize the application anew.
+    /// The refresh token can't be used any more: the user has to authorize the application anew. What comes of that goes to
+    /// [`CredentialFile::replace`](super::CredentialFile::replace).
     AuthorizeAnew,
     /// This machine's clock is too far from Box's: set it.
     ClockSkew,
+    /// The transport was called where its runtime is not running. Another caller may have a token.
+    Runtime,
     /// Something else that does not pass by itself.
     Permanent,
 }
@@ -54,14 +59,20 @@ impl TokenError {
         Self::new(TokenErrorKind::Permanent, source)
     }
 
-    pub(super) fn new(
-        kind: TokenErrorKind,
-        source: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
+    /// Of that kind; what is said of [`transient`](Self::transient) ones' text holds for all.
+    pub fn new(kind: TokenErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind,
             source: Arc::from(source.into()),
             retry_after: None,
+            since: None,
+        }
+    }
+
+    pub(super) fn since(self, since: Instant) -> Self {
+        Self {
+            since: Some(since),
+            ..self
         }
     }
 

@@ -4,7 +4,6 @@ mod assertion;
 mod key;
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -20,16 +19,24 @@ use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, R
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
+use crate::durable_file;
 use crate::error::{Error, ErrorKind};
 use crate::transport::HttpTransport;
 
 /// A clock that is off by more than this is not set right; an answer's `Date` has whole seconds, and comes late.
 const NOTICED: Duration = Duration::from_secs(3);
 
+/// The largest configuration file that is read; one has some 3 KB.
+const MAX_CONFIGURATION: u64 = 64 * 1024;
+
+/// Where Box's token endpoint is to itself, whichever way leads to it.
+const AUDIENCE: &str = "https://api.box.com/oauth2/token";
+
 /// An application with a key: the JWT grant, from the JSON configuration file that Box's developer console gives.
 ///
 /// The key may be encrypted, as Box's own are: PKCS#8 with PBES2, by Triple DES and SHA-1 or by AES and SHA-2. The secret, the
-/// key and its passphrase are zeroed when they are dropped, and never shown.
+/// key and its passphrase are zeroed when they are dropped, and never shown; of a key that is not encrypted the JSON parser leaves
+/// a copy.
 ///
 /// An assertion is good for 30 s by Box's clock. Where this machine's is off, the `Date` of Box's answers corrects it.
 ///
@@ -49,7 +56,7 @@ const NOTICED: Duration = Duration::from_secs(3);
 #[must_use]
 pub struct JwtApp {
     application: Application,
-    key: Arc<SigningKey>,
+    key: SigningKey,
     key_id: String,
     algorithm: JwtAlgorithm,
     /// `None`: the configuration names no enterprise, and nobody named another subject.
@@ -105,8 +112,9 @@ impl JwtApp {
         let refused = |why: &dyn fmt::Display| {
             Error::new(ErrorKind::Config, format!("{}: {why}", path.display()))
         };
-        let json = fs::read(path).map(Zeroizing::new);
-        Self::from_json(&*json.map_err(|error| refused(&error))?).map_err(|error| refused(&error))
+        let json = durable_file::read(path, MAX_CONFIGURATION).map_err(|error| refused(&error))?;
+        let json = json.ok_or_else(|| refused(&"there is no such file"))?;
+        Self::from_json(&*Zeroizing::new(json)).map_err(|error| refused(&error))
     }
 
     /// From the text of that file.
@@ -133,10 +141,7 @@ impl JwtApp {
         } = configuration.box_app_settings;
         let enterprise = configuration.enterprise_id.filter(|id| *id != "0");
         Ok(Self {
-            key: Arc::new(SigningKey::read(
-                &app_auth.private_key,
-                app_auth.passphrase.as_ref(),
-            )?),
+            key: SigningKey::read(&app_auth.private_key, app_auth.passphrase.as_ref())?,
             application: Application {
                 id: client_id,
                 secret: client_secret,
@@ -187,7 +192,7 @@ impl JwtApp {
     async fn ask(&self, endpoint: &Endpoint) -> Result<Answered, TokenError> {
         let now = lock(&self.skew).corrected(endpoint.now().wall);
         let subject = self.subject.as_ref().expect("it was checked");
-        let claims = Claims::new(&self.application.id, subject, endpoint.audience(), now)?;
+        let claims = Claims::new(&self.application.id, subject, AUDIENCE, now)?;
         let assertion = claims.signed(&self.key, &self.key_id, self.algorithm)?;
         let form = Form::new(
             "urn:ietf:params:oauth:grant-type:jwt-bearer",
@@ -197,17 +202,25 @@ impl JwtApp {
         Ok(endpoint.ask(&form).await)
     }
 
-    /// Takes note of the time on an answer. Returns whether it says something new.
-    fn notice(&self, server_time: SystemTime, now: SystemTime) -> bool {
-        let skew = Skew::between(now, server_time);
+    /// What Box's clock says of this one, by the time on the answer to a request.
+    fn notice(&self, server_time: SystemTime, asked: SystemTime, answered: SystemTime) -> Clock {
         let mut known = lock(&self.skew);
-        let news = Skew::between(known.corrected(now), server_time) != Skew::Unnoticed;
-        if news {
-            tracing::warn!("this machine's clock is {skew}; assertions go by Box's");
-            *known = skew;
+        let there = (known.corrected(asked), known.corrected(answered));
+        if Skew::between(there, server_time) == Skew::Unnoticed {
+            return Clock::AsKnown;
         }
-        news
+        *known = Skew::between((asked, answered), server_time);
+        tracing::warn!("this machine's clock is {known}; assertions go by Box's");
+        Clock::News
     }
+}
+
+/// What an answer says of Box's clock.
+#[derive(PartialEq)]
+enum Clock {
+    Unknown,
+    AsKnown,
+    News,
 }
 
 #[async_trait]
@@ -217,38 +230,51 @@ impl Grant for JwtApp {
         endpoint: &Endpoint,
         _old: Option<&AccessToken>,
     ) -> Result<Issued, TokenError> {
-        let mut asked = endpoint.now();
-        let mut answered = self.ask(endpoint).await?;
-        if let Some(time) = answered.server_time
-            && self.notice(time, endpoint.now().wall)
-            && matches!(answered.outcome, Err(NoTokens::Refused(_)))
-        {
-            asked = endpoint.now();
-            answered = self.ask(endpoint).await?;
-        }
-        match answered.outcome {
-            Ok(granted) => Ok(Issued::new(granted.access, asked, granted.life)),
-            Err(NoTokens::Refused(refusal)) if refusal.code == "invalid_grant" => {
-                Err(refused(&refusal))
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let asked = endpoint.now();
+            let answered = self.ask(endpoint).await?;
+            let clock = match answered.server_time {
+                Some(time) => self.notice(time, asked.wall, endpoint.now().wall),
+                None => Clock::Unknown,
+            };
+            let refusal = match answered.outcome {
+                Ok(granted) => return Ok(Issued::new(granted.access, asked, granted.life)),
+                Err(NoTokens::Refused(refusal)) if refusal.code == "invalid_grant" => refusal,
+                Err(why) => return Err(why.into()),
+            };
+            // An assertion may have come too late, or twice, by no fault of its own.
+            if tries == 2 || !(clock == Clock::News || names(&refusal, &TIME_AND_ID)) {
+                return Err(refused(&refusal, &clock));
             }
-            Err(why) => Err(why.into()),
         }
     }
 }
 
-/// Which part of the assertion Box does not take, by the claim that it names.
-fn refused(refusal: &Refusal) -> TokenError {
+const TIME: [&str; 4] = ["exp", "iat", "nbf", "date/time"];
+const TIME_AND_ID: [&str; 5] = ["exp", "iat", "nbf", "date/time", "jti"];
+
+/// Whether Box names one of these, in quotes of one kind or the other.
+fn names(refusal: &Refusal, known: &[&str]) -> bool {
     let said = refusal.description.as_deref().unwrap_or_default();
-    // In quotes of one kind or the other.
-    let words: Vec<&str> = said.split([' ', '"', '\'', '.', ',', ':']).collect();
-    let names = |known: &[&str]| known.iter().any(|known| words.contains(known));
-    if names(&["exp", "iat", "nbf", "date/time"]) {
+    said.split([' ', '"', '\'', '.', ',', ':'])
+        .any(|word| known.contains(&word))
+}
+
+/// Which part of the assertion Box does not take, by the claim that it names.
+fn refused(refusal: &Refusal, clock: &Clock) -> TokenError {
+    if names(refusal, &TIME) && *clock == Clock::AsKnown {
+        let sentence = "the assertion came too late";
+        return refusal.says(TokenErrorKind::Transient, sentence);
+    }
+    if names(refusal, &TIME) {
         let sentence = "Box does not take the time of the assertion; this machine's clock is not right: set it";
         return refusal.says(TokenErrorKind::ClockSkew, sentence);
     }
-    let sentence = if names(&["signature", "kid", "key"]) {
+    let sentence = if names(refusal, &["signature", "kid", "key"]) {
         "Box does not take the key; it is no longer, or never was, among the application's public keys in the developer console"
-    } else if names(&["sub"]) {
+    } else if names(refusal, &["sub"]) {
         "Box does not take the subject; it is not the id of the application's enterprise, nor of a user that it may act for"
     } else {
         "Box refuses the assertion; compare the configuration file with the application in the developer console"
@@ -257,13 +283,16 @@ fn refused(refusal: &Refusal) -> TokenError {
 }
 
 impl Skew {
-    fn between(here: SystemTime, there: SystemTime) -> Self {
-        let (skew, distance) = match there.duration_since(here) {
-            Ok(ahead) => (Self::Ahead(ahead), ahead),
-            Err(behind) => (Self::Behind(behind.duration()), behind.duration()),
-        };
-        if distance > NOTICED {
-            skew
+    /// Of a time that was told between two moments.
+    fn between((asked, answered): (SystemTime, SystemTime), there: SystemTime) -> Self {
+        if let Ok(ahead) = there.duration_since(answered)
+            && ahead > NOTICED
+        {
+            Self::Ahead(ahead)
+        } else if let Ok(behind) = asked.duration_since(there)
+            && behind > NOTICED
+        {
+            Self::Behind(behind)
         } else {
             Self::Unnoticed
         }

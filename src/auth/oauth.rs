@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use super::credential::{Credential, CredentialStore, LockedCredential};
+use super::credential::{Access, Credential, CredentialStore, LockedCredential};
 use super::endpoint::{Application, Endpoint, Form, Granted, NoTokens, Origin, Refusal};
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::{AccessToken, TokenError, TokenErrorKind, lock};
 use crate::error::Error;
 use crate::timestamp;
 use crate::transport::{HttpTransport, Moment};
+
+/// The waits between attempts to save a new credential, in seconds: a minute altogether.
+const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The refresh token grant of OAuth 2.0: a user has authorized the application, once.
 ///
@@ -22,7 +25,8 @@ use crate::transport::{HttpTransport, Moment};
 /// [`TokenErrorKind::AuthorizeAnew`]: where Box had exchanged the token, and the process died before it could keep the new
 /// one. Processes that share the store use the token that any of them got.
 ///
-/// Such a token expires after 60 days without use.
+/// Such a token expires after 60 days without use. A program that ends in good order awaits the client's
+/// [`settle`](crate::LongPollClient::settle) before, so that no exchange is cut short.
 ///
 /// See <https://developer.box.com/guides/authentication/oauth2/> and
 /// <https://developer.box.com/guides/authentication/tokens/refresh/>.
@@ -32,9 +36,11 @@ use crate::transport::{HttpTransport, Moment};
 /// use box_longpoll::{HttpTransport, LongPollClient};
 ///
 /// # fn client<T: HttpTransport + Clone>(transport: T, secret: String, refresh_token: String) -> Result<LongPollClient<T>, Box<dyn std::error::Error>> {
-/// let file = match CredentialFile::open("ada.credential") {
-///     Ok(file) => file,
-///     Err(_) => CredentialFile::create("ada.credential", &Credential::new(refresh_token)?)?,
+/// let path = "ada.credential";
+/// let file = if std::fs::exists(path)? {
+///     CredentialFile::open(path)?
+/// } else {
+///     CredentialFile::create(path, &Credential::new(refresh_token)?)?
 /// };
 /// let tokens = OAuth::new("my-client-id", secret, file).tokens(transport.clone())?;
 /// Ok(LongPollClient::new(transport, tokens))
@@ -88,23 +94,30 @@ impl OAuth {
         Ok(RenewedTokens::new(endpoint, Arc::new(self)))
     }
 
-    /// Makes a new credential durable, and only then gives its access token.
-    async fn keep(&self, unsaved: Unsaved, now: Moment) -> Result<Issued, TokenError> {
+    /// Makes a new credential durable, and only then gives its access token. Nobody else has it: a store that fails is tried
+    /// for a minute before the failure is told, and then by who asks next.
+    async fn keep(&self, endpoint: &Endpoint, unsaved: Unsaved) -> Result<Issued, TokenError> {
         let Unsaved {
             credential,
             mut store,
         } = unsaved;
-        let saved = store.save(&credential).await;
-        match (saved, usable(&credential, None, now)) {
-            (Ok(()), Some(issued)) => Ok(issued),
-            (Ok(()), None) => Err(TokenError::transient(
-                "the new access token is over already",
-            )),
-            (Err(error), _) => {
+        let mut waits = SAVE_AGAIN_AFTER.into_iter();
+        while let Err(error) = store.save(&credential).await {
+            tracing::error!(%error, "a new refresh token is in this process alone");
+            let slept = match waits.next() {
+                Some(seconds) => {
+                    let wait = Duration::from_secs(seconds);
+                    endpoint.transport.sleep(wait).await.is_ok()
+                }
+                None => false,
+            };
+            if !slept {
                 *lock(&self.unsaved) = Some(Unsaved { credential, store });
-                Err(error)
+                return Err(error);
             }
         }
+        let over = || TokenError::transient("the new access token is over already");
+        usable(&credential, None, endpoint.now()).ok_or_else(over)
     }
 
     /// Exchanges the refresh token for the next one.
@@ -126,10 +139,10 @@ impl OAuth {
         let form = Form::new("refresh_token", &self.application)
             .with_secret("refresh_token", credential.refresh_token());
         let why = match endpoint.ask(&form).await.outcome {
-            Ok(granted) => match next(granted, asked) {
+            Ok(granted) => match successor(granted, asked) {
                 Some(credential) => {
                     let unsaved = Unsaved { credential, store };
-                    return self.keep(unsaved, asked).await;
+                    return self.keep(endpoint, unsaved).await;
                 }
                 None => NoTokens::Unanswered(TokenError::transient(
                     "Box's token endpoint gives no refresh token with the access token",
@@ -157,7 +170,7 @@ impl Grant for OAuth {
     ) -> Result<Issued, TokenError> {
         let unsaved = lock(&self.unsaved).take();
         if let Some(unsaved) = unsaved {
-            return self.keep(unsaved, endpoint.now()).await;
+            return self.keep(endpoint, unsaved).await;
         }
         let mut store = self.store.lock().await?;
         let credential = store.load().await?;
@@ -166,22 +179,31 @@ impl Grant for OAuth {
             None => self.exchange(endpoint, store, credential).await,
         }
     }
+
+    async fn settle(&self, endpoint: &Endpoint) {
+        let unsaved = lock(&self.unsaved).take();
+        if let Some(unsaved) = unsaved {
+            // What comes of it is logged.
+            let _ = self.keep(endpoint, unsaved).await;
+        }
+    }
 }
 
-/// The access token that is kept, if it is still good.
+/// The access token that is kept, if it is not to be renewed yet.
 fn usable(credential: &Credential, old: Option<&AccessToken>, now: Moment) -> Option<Issued> {
-    let (token, until) = credential.access.as_ref()?;
-    let life = until.duration_since(now.wall).ok()?;
-    (!life.is_zero() && Some(token) != old).then(|| Issued::new(token.clone(), now, life))
+    let access = credential.access.as_ref()?;
+    let issued = Issued::before(access.token.clone(), access.issued, access.until, now);
+    (Some(&access.token) != old && !issued.is_due(now)).then_some(issued)
 }
 
-fn next(granted: Granted, asked: Moment) -> Option<Credential> {
+fn successor(granted: Granted, asked: Moment) -> Option<Credential> {
     Some(Credential {
         refresh: granted.refresh?,
-        access: asked
-            .wall
-            .checked_add(granted.life)
-            .map(|until| (granted.access, until)),
+        access: asked.wall.checked_add(granted.life).map(|until| Access {
+            token: granted.access,
+            issued: asked.wall,
+            until,
+        }),
         exchanging_since: None,
     })
 }

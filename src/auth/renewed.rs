@@ -1,18 +1,17 @@
 //! Tokens that are renewed before they run out.
 
 use std::fmt;
-use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::future::{self, Either};
 
 use super::call::{Call, call};
 use super::endpoint::Endpoint;
-use super::{AccessToken, TokenError, TokenSource, lock};
+use super::{AccessToken, TokenError, TokenErrorKind, TokenSource, lock};
 use crate::protocol::{Backoff, RetryPolicy};
 use crate::transport::Moment;
 
@@ -25,6 +24,10 @@ const JITTER: f64 = 0.10;
 /// short enough for a sick one to delay no event by much.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a token is waited for where there is none. A renewal takes as long as it takes, but where it began on a runtime
+/// that rests by now, those on other runtimes are not to rest with it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
 /// The access tokens of a grant: a [`TokenSource`] that keeps the one it has, and renews it before it runs out. Made by
 /// [`ClientCredentials::tokens`](super::ClientCredentials::tokens) and its like. Clones share the token.
 ///
@@ -35,7 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///   Who asks meanwhile is told of the failure again.
 /// - A call that has begun comes to its end, whoever is dropped: on a thread of its own, where nobody waits for it any more.
 ///   Only the end of the process cuts it short, or that of the runtime it began on: a program that ends in good order awaits
-///   [`settle`](TokenSource::settle) before.
+///   [`settle`](TokenSource::settle) before, which is also the client's
+///   [`settle`](crate::LongPollClient::settle).
+/// - What does not pass is told once more to those who ask within the pause, and asked for anew after it; while the old token
+///   is good, not before it is over.
 ///
 /// A token's life is counted on both clocks, from the moment in which it was asked for; one that is over on either is over.
 #[derive(Clone)]
@@ -58,6 +64,9 @@ pub(super) trait Grant: Send + Sync + 'static {
         endpoint: &Endpoint,
         old: Option<&AccessToken>,
     ) -> Result<Issued, TokenError>;
+
+    /// Makes durable what is not durable yet.
+    async fn settle(&self, _endpoint: &Endpoint) {}
 }
 
 /// A token and its life.
@@ -71,6 +80,32 @@ pub(super) struct Issued {
 impl Issued {
     pub(super) fn new(token: AccessToken, since: Moment, life: Duration) -> Self {
         Self { token, since, life }
+    }
+
+    /// Of one that was given before, with what is left of its life.
+    pub(super) fn before(
+        token: AccessToken,
+        issued: SystemTime,
+        until: SystemTime,
+        now: Moment,
+    ) -> Self {
+        let age = now.wall.duration_since(issued).unwrap_or_default();
+        let since = Moment {
+            monotonic: now.monotonic.checked_sub(age).unwrap_or(now.monotonic),
+            wall: issued,
+        };
+        let life = until.duration_since(issued).unwrap_or_default();
+        Self::new(token, since, life)
+    }
+
+    /// Whether it has to be renewed, at the latest.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.is_past(RENEWED_AFTER + JITTER, now)
+    }
+
+    /// When it is over, by the monotonic clock.
+    fn until(&self) -> Option<Instant> {
+        self.since.monotonic.checked_add(self.life)
     }
 
     /// Whether it has had so much of its life.
@@ -107,6 +142,8 @@ struct Failure {
 struct Renewal {
     call: Call<Issued>,
     waiting: AtomicUsize,
+    /// Whether a thread of its own drives it.
+    has_a_thread: AtomicBool,
 }
 
 impl RenewedTokens {
@@ -127,50 +164,51 @@ impl RenewedTokens {
     }
 
     async fn other_than(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
-        let token = self.next(rejected).await?;
+        let token = self.ask(rejected).await?;
         if Some(&token) == rejected {
             // A call that began before Box rejected it may give that very one.
-            return self.next(rejected).await;
+            return self.ask(rejected).await;
         }
         Ok(token)
     }
 
-    async fn next(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
-        let (good, waiter) = match self.shared.next(rejected) {
-            Next::Now(outcome) => return outcome,
-            Next::AfterRenewal { good, waiter } => (good, waiter),
+    async fn ask(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let (good, waiter) = match self.shared.step(rejected) {
+            Step::Answer(outcome) => return outcome,
+            Step::Await { good, waiter } => (good, waiter),
         };
-        let outcome = match &good {
-            None => waiter.renewal.call.clone().await,
-            Some(good) => {
-                let patience = self.shared.endpoint.transport.sleep(PATIENCE);
-                match future::select(waiter.renewal.call.clone(), pin!(patience)).await {
-                    Either::Left((outcome, _)) => outcome,
-                    Either::Right(_) => return Ok(good.clone()),
-                }
+        if let Some(good) = good {
+            let outcome = waiter.wait(PATIENCE).await;
+            self.shared.take_note();
+            if let Some(Ok(issued)) = outcome {
+                return Ok(issued.token);
             }
-        };
+            if !good.is_past(1.0, self.shared.endpoint.now()) {
+                return Ok(good.token);
+            }
+        }
+        let outcome = waiter.wait(LONGEST_WAIT).await;
         self.shared.take_note();
-        match (outcome, good) {
-            (Ok(issued), _) => Ok(issued.token),
-            (Err(_), Some(good)) => Ok(good),
-            (Err(error), None) => Err(error),
+        match outcome {
+            Some(outcome) => outcome.map(|issued| issued.token),
+            None => Err(TokenError::transient("a renewal takes too long")),
         }
     }
 }
 
-/// What a call for a token waits for.
-enum Next {
-    Now(Result<AccessToken, TokenError>),
-    AfterRenewal {
-        /// The one to use where that takes too long.
-        good: Option<AccessToken>,
+/// What there is to be done for one who asks.
+enum Step {
+    Answer(Result<AccessToken, TokenError>),
+    /// There is a renewal to wait for.
+    Await {
+        /// The token to use where that takes too long.
+        good: Option<Issued>,
         waiter: Waiter,
     },
 }
 
 impl Shared {
-    fn next(&self, rejected: Option<&AccessToken>) -> Next {
+    fn step(&self, rejected: Option<&AccessToken>) -> Step {
         let now = self.endpoint.now();
         let mut state = lock(&self.state);
         state.take_note(now);
@@ -179,23 +217,27 @@ impl Shared {
             .take_if(|held| Some(&held.issued.token) == rejected || held.issued.is_past(1.0, now));
         let good = match &state.held {
             Some(held) if !held.issued.is_past(held.renewed_after, now) => {
-                return Next::Now(Ok(held.issued.token.clone()));
+                return Step::Answer(Ok(held.issued.token.clone()));
             }
-            held => held.as_ref().map(|held| held.issued.token.clone()),
+            held => held.as_ref().map(|held| held.issued.clone()),
         };
         if let Some(failure) = &state.failure
             && now.monotonic < failure.until
         {
-            return Next::Now(good.ok_or_else(|| failure.error.clone()));
+            return Step::Answer(match good {
+                Some(good) => Ok(good.token),
+                None => Err(failure.error.clone()),
+            });
         }
         if let (Some(good), Some(_)) = (&good, &state.renewal) {
-            return Next::Now(Ok(good.clone()));
+            return Step::Answer(Ok(good.token.clone()));
         }
         let renewal = state.renewal.get_or_insert_with(|| {
-            let over = over.map(|held| held.issued.token);
-            self.renewal(good.clone().or(over).or(rejected.cloned()))
+            let over = over.map(|held| held.issued);
+            let old = good.clone().or(over).map(|issued| issued.token);
+            self.renewal(old.or(rejected.cloned()))
         });
-        Next::AfterRenewal {
+        Step::Await {
             good,
             waiter: Waiter::of(renewal, &self.endpoint),
         }
@@ -204,8 +246,12 @@ impl Shared {
     fn renewal(&self, old: Option<AccessToken>) -> Arc<Renewal> {
         let (grant, endpoint) = (self.grant.clone(), self.endpoint.clone());
         Arc::new(Renewal {
-            call: call(async move { grant.obtain(&endpoint, old.as_ref()).await }),
+            call: call(async move {
+                let outcome = grant.obtain(&endpoint, old.as_ref()).await;
+                outcome.map_err(|error| error.since(endpoint.now().monotonic))
+            }),
             waiting: AtomicUsize::new(0),
+            has_a_thread: AtomicBool::new(false),
         })
     }
 
@@ -233,17 +279,24 @@ impl State {
                 self.failure = None;
                 self.backoff = Backoff::default();
             }
+            // It says something of who called, and nothing of the endpoint.
+            Err(error) if error.kind() == TokenErrorKind::Runtime => {}
             Err(error) => {
+                let since = error.since.unwrap_or(now.monotonic);
                 let wait = self.backoff.after_failure(
                     &RetryPolicy::default(),
                     error.retry_after().unwrap_or_default(),
                     &mut self.rng,
-                    now.monotonic,
+                    since,
                 );
+                let good_until = self.held.as_ref().and_then(|held| held.issued.until());
                 tracing::warn!(%error, ?wait, "no new access token");
                 self.failure = Some(Failure {
                     error: error.clone(),
-                    until: now.monotonic + wait,
+                    until: match good_until {
+                        Some(until) if !error.is_transient() => until,
+                        _ => since + wait,
+                    },
                 });
             }
         }
@@ -267,19 +320,35 @@ impl Waiter {
     }
 }
 
+impl Waiter {
+    /// What came of the renewal, if it is over in time.
+    async fn wait(&self, longest: Duration) -> Option<Result<Issued, TokenError>> {
+        let time = self.endpoint.transport.sleep(longest);
+        match future::select(self.renewal.call.clone(), time).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(_) => None,
+        }
+    }
+}
+
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let last = self.renewal.waiting.fetch_sub(1, Ordering::Relaxed) == 1;
-        if last && self.renewal.call.peek().is_none() {
+        let last = self.renewal.waiting.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last
+            && self.renewal.call.peek().is_none()
+            && !self.renewal.has_a_thread.swap(true, Ordering::AcqRel)
+        {
             let (call, transport) = (self.renewal.call.clone(), self.endpoint.transport.clone());
-            let started = thread::Builder::new()
-                .name("box-longpoll-token".to_owned())
-                .spawn(move || {
-                    transport.block_on(Box::pin(async move {
-                        let _ = call.await;
-                    }))
-                });
-            if let Err(error) = started {
+            let work = move || {
+                let driven = transport.block_on(Box::pin(async move {
+                    let _ = call.await;
+                }));
+                if let Err(error) = driven {
+                    tracing::warn!(%error, "a renewal waits until somebody needs a token");
+                }
+            };
+            let name = "box-longpoll-token".to_owned();
+            if let Err(error) = thread::Builder::new().name(name).spawn(work) {
                 tracing::warn!(%error, "a renewal waits until somebody needs a token");
             }
         }
@@ -301,6 +370,7 @@ impl TokenSource for RenewedTokens {
         if let Some(renewal) = under_way {
             let _ = renewal.call.clone().await;
         }
+        self.shared.grant.settle(&self.shared.endpoint).await;
     }
 }
 

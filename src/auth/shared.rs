@@ -38,13 +38,24 @@ impl SharedTokens {
         }
     }
 
+    /// What came in place of a token that was rejected before.
+    fn newer_than(&self, rejected: &AccessToken) -> Option<AccessToken> {
+        let last = lock(&self.last_refresh);
+        let same = last.rejected.as_ref() == Some(rejected);
+        last.newer.clone().filter(|_| same)
+    }
+
     /// Waits until nothing is under way that must not be cut short.
-    #[cfg(feature = "blocking")]
     pub(crate) async fn settle(&self) {
         self.source.settle().await;
     }
 
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        if let Some(newer) = self.newer_than(rejected) {
+            // Who was away for long is not to have one that is over by now.
+            let current = self.source.token().await?;
+            return Ok(if current == *rejected { newer } else { current });
+        }
         let call = {
             let mut last = lock(&self.last_refresh);
             if last.rejected.as_ref() != Some(rejected) {
@@ -52,9 +63,6 @@ impl SharedTokens {
                     rejected: Some(rejected.clone()),
                     ..Refresh::default()
                 };
-            }
-            if let Some(newer) = &last.newer {
-                return Ok(newer.clone());
             }
             let (source, store) = (self.source.clone(), self.last_refresh.clone());
             let rejected = rejected.clone();
@@ -68,5 +76,50 @@ impl SharedTokens {
             })
         };
         call.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures_lite::future::block_on;
+
+    use super::*;
+
+    /// A source that renews by itself too.
+    struct Numbered(Arc<Mutex<u32>>);
+
+    impl Numbered {
+        fn current(&self) -> AccessToken {
+            token(*lock(&self.0))
+        }
+    }
+
+    fn token(number: u32) -> AccessToken {
+        AccessToken::new(format!("token-{number}")).unwrap()
+    }
+
+    #[async_trait]
+    impl TokenSource for Numbered {
+        async fn token(&self) -> Result<AccessToken, TokenError> {
+            Ok(self.current())
+        }
+
+        async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+            *lock(&self.0) += 1;
+            Ok(self.current())
+        }
+    }
+
+    #[test]
+    fn who_was_away_for_long_gets_the_token_of_now_and_not_the_one_that_came_first() {
+        let number = Arc::new(Mutex::new(0));
+        let tokens = SharedTokens::new(Arc::new(Numbered(number.clone())));
+        let refreshed = |rejected| block_on(tokens.token(Some(&token(rejected)))).unwrap();
+        assert!(refreshed(0) == token(1));
+        assert!(refreshed(0) == token(1), "once for all");
+        *lock(&number) = 7;
+        assert!(refreshed(0) == token(7));
+        assert!(refreshed(7) == token(8));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use box_longpoll::auth::{JwtApp, Subject};
+use box_longpoll::auth::{JwtApp, Subject, TokenErrorKind};
 use box_longpoll::{ErrorKind, TokenSource as _};
+use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -55,9 +56,49 @@ fn a_clock_that_is_off_is_corrected_by_the_date_of_an_answer(#[case] seconds: i6
         world.within(Duration::from_secs(4_000), async {
             tokens.token().await.unwrap();
             assert_eq!(world.token_requests(), requests, "it is remembered");
-            world.clock.sleep(Duration::from_secs(3_500)).await;
+            world.clock.wait(Duration::from_secs(3_500)).await;
         });
     }
+}
+
+/// What Box says of an assertion that came too late, and of one that came twice.
+fn refusal(claim: &str) -> Fault {
+    let said = format!("Please check the '{claim}' claim.");
+    Fault::Status {
+        status: 400,
+        headers: [].into(),
+        body: json!({"error": "invalid_grant", "error_description": said}).to_string(),
+    }
+}
+
+#[rstest]
+#[case::too_late("exp")]
+#[case::twice("jti")]
+fn an_assertion_that_came_too_late_or_twice_is_made_anew(#[case] claim: &str) {
+    let world = World::new();
+    let tokens = jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    let refuse = |times| {
+        let mut emulator = world.emulator();
+        emulator.queue_fault(Endpoint::Token, refusal(claim), times);
+    };
+    refuse(1);
+    world.within(Duration::from_secs(1), async {
+        tokens.token().await.unwrap()
+    });
+    assert_eq!(world.token_requests(), 2);
+}
+
+#[test]
+fn a_clock_that_agrees_with_boxs_is_not_blamed() {
+    let world = World::new();
+    let tokens = jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    let mut emulator = world.emulator();
+    emulator.queue_fault(Endpoint::Token, refusal("exp"), 2);
+    drop(emulator);
+    let error = world.within(Duration::from_secs(1), async {
+        tokens.token().await.unwrap_err()
+    });
+    assert_eq!(error.kind(), TokenErrorKind::Transient);
 }
 
 fn with(path: &str, value: impl Into<Value>) -> Value {

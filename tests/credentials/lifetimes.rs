@@ -36,12 +36,12 @@ fn a_stream_loses_and_repeats_nothing_over_200_lifetimes_of_its_token(#[case] gr
     while next < end {
         world.append(&grant.account(), 1);
         next += Duration::from_millis(rng.u64(0..2 * MEAN_GAP_MS));
-        while let Some(event) = world.clock.drive(events.next(), next) {
+        while let Some(event) = world.drive(events.next(), next) {
             seen.push(id(&event.unwrap().unwrap()));
         }
     }
     let patience = world.clock.now().monotonic + LIFETIME;
-    while let Some(event) = world.clock.drive(events.next(), patience) {
+    while let Some(event) = world.drive(events.next(), patience) {
         seen.push(id(&event.unwrap().unwrap()));
     }
     assert!(seen == world.emulator().event_ids(&grant.account()));

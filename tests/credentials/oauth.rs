@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::TokenSource as _;
-use box_longpoll::auth::{RenewedTokens, TokenErrorKind};
+use box_longpoll::auth::{CredentialStore as _, RenewedTokens, TokenErrorKind};
 use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 
@@ -54,7 +54,7 @@ fn processes_that_share_a_store_exchange_a_token_once() {
             let first = tokens[0].as_ref().unwrap();
             assert!(tokens.iter().all(|token| token.as_ref().unwrap() == first));
             assert_eq!(world.token_requests(), hour);
-            world.clock.sleep(HOUR - SECOND).await;
+            world.clock.wait(HOUR - SECOND).await;
         });
     }
 }
@@ -83,7 +83,7 @@ fn a_lost_answer_is_an_error_that_says_the_user_must_authorize_anew(#[case] faul
     let error = world.within(2 * HOUR, async {
         let lost = tokens.token().await.unwrap_err();
         assert_eq!(lost.kind(), TokenErrorKind::Transient);
-        world.clock.sleep(60 * SECOND).await;
+        world.clock.wait(60 * SECOND).await;
         tokens.token().await.unwrap_err()
     });
     assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
@@ -111,7 +111,7 @@ fn a_request_that_box_did_not_act_on_is_made_again_with_the_same_token(#[case] f
         for _ in 0..3 {
             let error = tokens.token().await.unwrap_err();
             assert_eq!(error.kind(), TokenErrorKind::Transient);
-            world.clock.sleep(60 * SECOND).await;
+            world.clock.wait(60 * SECOND).await;
         }
         tokens.token().await.unwrap();
     });
@@ -126,7 +126,7 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
         for _ in 0..2 {
             let error = tokens.token().await.unwrap_err();
             assert!(error.to_string().contains("the disk is full"), "{error}");
-            world.clock.sleep(60 * SECOND).await;
+            world.clock.wait(60 * SECOND).await;
         }
         assert_eq!(world.token_requests(), 0);
         tokens.token().await.unwrap();
@@ -134,44 +134,103 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
     assert_eq!(world.token_requests(), 1);
 }
 
+/// The intent is saved, and the outcome is not for so many times: more than are tried on end.
+fn failing(outcomes: usize) -> impl Iterator<Item = bool> {
+    std::iter::once(false).chain(std::iter::repeat_n(true, outcomes))
+}
+
+const GIVES_UP: usize = 7;
+
 #[test]
-fn a_new_token_is_not_used_before_it_is_durable_and_is_not_lost_meanwhile() {
+fn a_new_token_is_not_used_before_it_is_durable() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
-    // The intent is saved, the outcome is not.
-    store.fail([false, true, true]);
+    store.fail(failing(GIVES_UP - 1));
     world.within(HOUR, async {
-        for _ in 0..2 {
-            let error = tokens.token().await.unwrap_err();
-            assert!(error.to_string().contains("the disk is full"), "{error}");
-            assert!(store.json()["access_token"].is_null());
-            world.clock.sleep(60 * SECOND).await;
-        }
+        let asked = world.clock.now().monotonic;
         tokens.token().await.unwrap();
+        assert!(world.clock.now().monotonic - asked > 60 * SECOND);
     });
     assert!(store.json()["access_token"].is_string());
     assert_eq!(world.token_requests(), 1, "the one that Box gave is kept");
 }
 
 #[test]
+fn a_new_token_that_cannot_be_saved_is_not_lost() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    store.fail(failing(GIVES_UP));
+    world.within(HOUR, async {
+        let error = tokens.token().await.unwrap_err();
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        assert!(store.json()["access_token"].is_null());
+        world.clock.wait(60 * SECOND).await;
+        tokens.token().await.unwrap();
+    });
+    assert!(store.json()["access_token"].is_string());
+    assert_eq!(world.token_requests(), 1);
+}
+
+#[test]
+fn a_program_that_ends_in_good_order_saves_what_could_not_be_saved() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    store.fail(failing(GIVES_UP + 3));
+    world.within(HOUR, async {
+        tokens.token().await.unwrap_err();
+        tokens.settle().await;
+    });
+    assert!(store.json()["access_token"].is_string());
+}
+
+#[test]
 fn nobody_else_uses_the_old_token_while_the_new_one_cannot_be_saved() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
-    store.fail([false, true]);
+    store.fail(failing(GIVES_UP));
     let other = process(&world, &store);
     world.within(HOUR, async {
         tokens.token().await.unwrap_err();
-        let minute = world.clock.now().monotonic + 60 * SECOND;
         let mut waiting = std::pin::pin!(other.token());
         tokio::select! {
             biased;
             outcome = &mut waiting => panic!("{outcome:?}"),
-            () = world.clock.sleep(minute - world.clock.now().monotonic) => {}
+            () = world.clock.wait(60 * SECOND) => {}
         }
         let token = tokens.token().await.unwrap();
         assert!(waiting.await.unwrap() == token);
     });
     assert_eq!(world.token_requests(), 1);
+}
+
+#[test]
+fn who_waits_for_a_credential_that_nobody_lets_go_of_is_told_so() {
+    let world = World::new();
+    let (store, _) = authorized(&world);
+    let tokens = process(&world, &store);
+    world.within(HOUR, async {
+        let _locked = store.lock().await.unwrap();
+        let error = tokens.token().await.unwrap_err();
+        assert_eq!(error.kind(), TokenErrorKind::Transient);
+    });
+    world.within(HOUR, async { tokens.token().await.unwrap() });
+}
+
+#[test]
+fn a_token_that_was_picked_up_late_is_renewed_by_its_own_age() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    world.within(HOUR, async {
+        let first = tokens.token().await.unwrap();
+        world.clock.wait(50 * 60 * SECOND).await;
+        let late = process(&world, &store);
+        assert!(late.token().await.unwrap() == first);
+        world.clock.wait(8 * 60 * SECOND).await;
+        assert!(
+            late.token().await.unwrap() != first,
+            "it is two minutes from its end"
+        );
+    });
 }
 
 #[test]

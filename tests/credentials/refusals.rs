@@ -141,11 +141,13 @@ fn what_does_not_pass_stops_a_stream_by_one_sentence_that_names_the_cause(
     for secret in [SECRET, PASSPHRASE, "another secret", "PRIVATE KEY"] {
         assert!(!sentence.contains(secret), "{sentence}");
     }
-    assert_eq!(
-        world.token_requests() - before,
-        1,
-        "asking again is no help"
-    );
+    // An assertion that is refused for its time is made once more, in case it came late.
+    let times = if kind == TokenErrorKind::ClockSkew {
+        2
+    } else {
+        1
+    };
+    assert_eq!(world.token_requests() - before, times);
 }
 
 #[track_caller]
@@ -171,12 +173,7 @@ fn a_refusal_is_told_to_all_who_ask_in_the_next_moment() {
             application.client_secret = "another secret".into();
         });
     let later = world.clock.now().monotonic + Duration::from_secs(60);
-    assert!(
-        world
-            .clock
-            .drive(std::future::pending::<()>(), later)
-            .is_none()
-    );
+    assert!(world.drive(std::future::pending::<()>(), later).is_none());
     world.append(&Grant::ServiceAccount.account(), 1);
     let mut events = client.events(StartAt::Oldest);
     let event = world.within(Duration::from_secs(1), events.next());

@@ -25,7 +25,7 @@ fn token_after(
     time: Duration,
 ) -> (Result<AccessToken, TokenError>, Duration) {
     world.within(time + MINUTE + SECOND, async {
-        world.clock.sleep(time).await;
+        world.clock.wait(time).await;
         let asked = world.clock.now().monotonic;
         let outcome = tokens.token().await;
         (outcome, world.clock.now().monotonic - asked)
@@ -150,7 +150,7 @@ fn a_stream_that_waits_for_the_endpoint_says_why_and_goes_on() {
     world.append(&Grant::ServiceAccount.account(), 1);
     let mut events = client.events(StartAt::Oldest);
     let soon = world.clock.now().monotonic + SECOND / 4;
-    assert!(world.clock.drive(events.next(), soon).is_none());
+    assert!(world.drive(events.next(), soon).is_none());
     let status = events.status().to_string();
     assert!(status.contains("token endpoint answered 503"), "{status}");
     let event = world.within(MINUTE, events.next());

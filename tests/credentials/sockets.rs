@@ -12,8 +12,8 @@ use box_longpoll::auth::{
 };
 use box_longpoll::blocking::Timed;
 use box_longpoll::{
-    HttpTransport, LongPollClient, LongPollClientBuilder, RealtimeHosts, StartAt, TokenError,
-    TokenSource as _,
+    AccessToken, HttpTransport, LongPollClient, LongPollClientBuilder, RealtimeHosts, StartAt,
+    TokenError, TokenSource as _,
 };
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, RequestRecord, Settings};
 use futures_channel::oneshot;
@@ -187,11 +187,20 @@ fn an_exchange_is_not_lost_when_the_stream_that_began_it_is_dropped(#[case] back
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn an_exchange_is_not_lost_when_a_blocking_client_is_dropped(#[case] backend: Backend) {
+fn an_exchange_is_not_lost_when_a_blocking_client_is_dropped(
+    #[case] backend: Backend,
+    #[values(false, true)] sibling: bool,
+) {
     let server = Arc::new(fake_box());
     let transport = backend.transport();
     let (tokens, saved) = slow_exchange(&server, transport.clone());
-    let client = builder(&server).build_blocking(transport, tokens).unwrap();
+    let client = if sibling {
+        let nobodys = AccessToken::new("nobody's").unwrap();
+        let first = builder(&server).build_blocking(transport, nobodys).unwrap();
+        first.with_tokens(tokens)
+    } else {
+        builder(&server).build_blocking(transport, tokens).unwrap()
+    };
     let mut events = client.events(StartAt::Now);
     let mut told = asked(&server);
     while told.try_recv().unwrap().is_none() {

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use box_longpoll::{
@@ -86,11 +86,16 @@ impl World {
             .unwrap()
     }
 
+    /// What comes of the work before a moment.
+    pub(crate) fn drive<R>(&self, work: impl Future<Output = R>, end: Instant) -> Option<R> {
+        let time = end.saturating_duration_since(self.clock.now().monotonic);
+        self.clock.run(time, work)
+    }
+
     /// Drives the work, while no more time passes than this.
     #[track_caller]
     pub(crate) fn within<R>(&self, time: Duration, work: impl Future<Output = R>) -> R {
-        let end = self.clock.now().monotonic + time;
-        self.clock.drive(work, end).expect("it takes longer")
+        self.clock.run(time, work).expect("it takes longer")
     }
 
     pub(crate) fn sleep_machine(&self, time: Duration) {
@@ -137,7 +142,7 @@ fn answered(answer: Answer) -> Result<Response<Bytes>, TransportError> {
 #[async_trait]
 impl HttpTransport for World {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        self.clock.sleep(LATENCY).await;
+        self.clock.wait(LATENCY).await;
         let mut reply = {
             let now = self.clock.now().monotonic;
             self.emulator().respond(&asked(&request), now)
@@ -150,7 +155,7 @@ impl HttpTransport for World {
             let mut changed = pin!(self.changed.listen());
             let now = self.clock.now().monotonic;
             let rest = until.map_or(Duration::from_secs(10_000), |until| until - now);
-            let mut rest = pin!(self.clock.sleep(rest));
+            let mut rest = pin!(self.clock.wait(rest));
             reply = poll_fn(|cx| {
                 if changed.as_mut().poll(cx).is_pending() && rest.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
@@ -160,12 +165,12 @@ impl HttpTransport for World {
             })
             .await;
         };
-        self.clock.sleep(LATENCY).await;
+        self.clock.wait(LATENCY).await;
         answered(answer)
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        self.clock.sleep(duration).await;
+        self.clock.wait(duration).await;
         Ok(())
     }
 

@@ -27,9 +27,9 @@ enum Save {
 #[case::before_a_leftover_is_removed("unlink", 1, false)]
 #[case::before_the_new_file_is_created("openat", 1, false)]
 #[case::the_new_file_is_empty("write", 1, false)]
-#[case::the_new_file_is_written("fsync", 1, false)]
-#[case::the_new_file_is_synced("close", 1, false)]
-#[case::before_the_rename("rename", 1, false)]
+#[case::the_new_file_is_written("fsync", 1, true)]
+#[case::the_new_file_is_synced("close", 1, true)]
+#[case::before_the_rename("rename", 1, true)]
 #[case::after_the_rename("openat", 2, true)]
 #[case::before_the_directory_is_synced("fsync", 2, true)]
 #[case::the_directory_is_synced("close", 2, true)]
@@ -37,14 +37,14 @@ enum Save {
 fn x01_killed_at_each_step_of_keeping_a_refresh_token_it_goes_on_or_says_why_it_cannot(
     #[case] call: &str,
     #[case] nth: usize,
-    #[case] is_in_place: bool,
+    #[case] is_whole: bool,
     #[values(Save::Intent, Save::Outcome)] save: Save,
 ) {
     let world = World::new();
     world.begin(save);
     world.die(call, nth);
     let ended = world.live();
-    if save == Save::Outcome && !is_in_place {
+    if save == Save::Outcome && !is_whole {
         assert_eq!(ended.code, Some(1), "{ended:?}");
         let last = ended.reports.last().unwrap();
         assert!(
@@ -56,7 +56,7 @@ fn x01_killed_at_each_step_of_keeping_a_refresh_token_it_goes_on_or_says_why_it_
         assert_eq!(ended.ids(), world.server.event_ids(USER));
     }
     let exchanges = world.server.counters().token.requests;
-    let expected = match (save, is_in_place) {
+    let expected = match (save, is_whole) {
         (Save::Intent, _) | (Save::Outcome, true) => 1,
         (Save::Outcome, false) => 2,
     };

@@ -1,20 +1,26 @@
 //! A credential in a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::{Credential, CredentialStore, LockedCredential};
-use crate::auth::{TokenError, lock};
-use crate::durable_file::{beside, private, read, real_path, write};
+use crate::auth::{TokenError, TokenErrorKind, lock};
+use crate::durable_file::{beside, left_behind, private, put_in_place, read, real_path, write};
 use crate::own_thread::{self, NoOutcome};
 
 /// The largest file that is read; a credential has a few hundred bytes.
 const MAX_BYTES: u64 = 64 * 1024;
+
+/// How often to look whether the file is free, and how many times: 90 s, longer than an exchange takes.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
+const LOCK_TRIES: u32 = 4_500;
 
 /// Room for a credential, so that the text is not moved while it grows.
 const USUAL_BYTES: usize = 4 * 1024;
@@ -23,7 +29,7 @@ const USUAL_BYTES: usize = 4 * 1024;
 ///
 /// It is JSON; `{"refresh_token": "…"}` is enough to begin with. It is written beside the file, as `FILE.new`, synced to
 /// the disk, renamed over the one before, and the directory is synced: after a crash at any moment the file is the one
-/// before or the one after. A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine;
+/// before or the one after. A new token that was written, and not put in its place, is found by who uses the file next. A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine;
 /// over a network file system as far as that has locks. Processes that share it wait for each other.
 ///
 /// Each call runs on a thread of its own, so that the executor is not blocked, whichever it is.
@@ -55,13 +61,31 @@ impl CredentialFile {
     pub fn create(path: impl AsRef<Path>, credential: &Credential) -> Result<Self, TokenError> {
         let path = path.as_ref();
         let path = real_path(path).map_err(|error| failed(path, "can't be made", &error))?;
-        let _locked = Locked::wait(&path)?;
-        if path.exists() {
-            let there = io::Error::from(io::ErrorKind::AlreadyExists);
-            return Err(failed(&path, "can't be made", &there));
-        }
-        save(&path, credential)?;
+        let is_new = || {
+            if path.exists() {
+                let there = io::ErrorKind::AlreadyExists.into();
+                return Err(failed(&path, "can't be made", &there));
+            }
+            Ok(())
+        };
+        is_new()?;
+        let locked = Locked::wait(&path, &never())?;
+        is_new()?;
+        save(&locked.path, credential)?;
         Ok(Self { path })
+    }
+
+    /// Puts another credential in place of the one in the file: a user has authorized the application anew. Clients that use
+    /// the file use it from their next renewal on.
+    ///
+    /// It blocks, for at most 90 s, while somebody exchanges the token.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be written, or is not free within that time. The sentence names the file.
+    pub fn replace(&self, credential: &Credential) -> Result<(), TokenError> {
+        let locked = Locked::wait(&self.path, &never())?;
+        save(&locked.path, credential)
     }
 
     /// The file, by its full name.
@@ -75,7 +99,9 @@ impl CredentialFile {
 impl CredentialStore for CredentialFile {
     async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
         let path = self.path.clone();
-        let locked = alone(move || Locked::wait(&path)).await?;
+        // Dropped with this future, which says that nobody waits any more.
+        let (_here, gone) = channel();
+        let locked = alone(move || Locked::wait(&path, &gone)).await?;
         Ok(Box::new(LockedFile(Arc::new(Mutex::new(locked)))))
     }
 }
@@ -96,7 +122,7 @@ impl LockedFile {
 #[async_trait]
 impl LockedCredential for LockedFile {
     async fn load(&mut self) -> Result<Credential, TokenError> {
-        self.with(load).await
+        self.with(load_newest).await
     }
 
     async fn save(&mut self, credential: &Credential) -> Result<(), TokenError> {
@@ -112,17 +138,33 @@ struct Locked {
 }
 
 impl Locked {
-    fn wait(path: &Path) -> Result<Self, TokenError> {
-        let locked = OpenOptions::new()
+    /// Waits until nobody has the file, for so long, and while somebody wants it. No wait of the operating system's own ends
+    /// in time.
+    fn wait(path: &Path, gone: &Receiver<()>) -> Result<Self, TokenError> {
+        let failed = |error: &io::Error| failed(path, "can't be locked", error);
+        let lock = private()
             .write(true)
             .create(true)
             .truncate(false)
             .open(beside(path, "lock"))
-            .and_then(|lock| lock.lock().map(|()| lock));
-        Ok(Self {
-            lock: locked.map_err(|error| failed(path, "can't be locked", &error))?,
-            path: path.to_owned(),
-        })
+            .map_err(|error| failed(&error))?;
+        for _ in 0..LOCK_TRIES {
+            match lock.try_lock() {
+                Ok(()) => {
+                    let path = path.to_owned();
+                    return Ok(Self { path, lock });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if let Err(RecvTimeoutError::Disconnected) = gone.recv_timeout(LOCK_INTERVAL) {
+                break;
+            }
+        }
+        let path = path.display();
+        Err(TokenError::transient(format!(
+            "the credential {path} is in use by another process, which has not let go of it for 90 s"
+        )))
     }
 }
 
@@ -131,6 +173,14 @@ impl Drop for Locked {
         // Closing it is not enough: a process that is being started has it too, until it runs its own program.
         let _ = self.lock.unlock();
     }
+}
+
+/// Somebody who goes on wanting the file: that is said by time alone.
+fn never() -> Receiver<()> {
+    let (here, gone) = channel();
+    // It is never dropped.
+    std::mem::forget(here);
+    gone
 }
 
 /// Runs the work on a thread of its own.
@@ -166,6 +216,21 @@ fn load(path: &Path) -> Result<Credential, TokenError> {
     })
 }
 
+/// The credential of a file that is locked: also where a process was killed when it had written the outcome of an exchange
+/// and not put it in its place yet.
+fn load_newest(path: &Path) -> Result<Credential, TokenError> {
+    let kept = load(path)?;
+    if kept.exchanging_since.is_some()
+        && let Ok(left) = load(&left_behind(path))
+        && left.access.is_some()
+        && left.exchanging_since.is_none()
+    {
+        put_in_place(path).map_err(|error| failed(path, "can't be written", &error))?;
+        return Ok(left);
+    }
+    Ok(kept)
+}
+
 fn save(path: &Path, credential: &Credential) -> Result<(), TokenError> {
     let mut text = Zeroizing::new(Vec::with_capacity(USUAL_BYTES));
     serde_json::to_writer_pretty(&mut *text, credential)
@@ -175,6 +240,10 @@ fn save(path: &Path, credential: &Credential) -> Result<(), TokenError> {
 }
 
 fn failed(path: &Path, what: &str, error: &io::Error) -> TokenError {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => TokenErrorKind::Permanent,
+        _ => TokenErrorKind::Transient,
+    };
     let path = path.display();
-    TokenError::transient(format!("the credential {path} {what}: {error}"))
+    TokenError::new(kind, format!("the credential {path} {what}: {error}"))
 }

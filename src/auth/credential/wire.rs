@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Credential, Secret};
+use super::{Access, Credential, Secret};
 use crate::auth::AccessToken;
 use crate::timestamp;
 
@@ -12,6 +12,8 @@ pub(super) struct Wire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     access_token: Option<Secret>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    access_token_issued_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     access_token_expires_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exchanging_since: Option<String>,
@@ -19,14 +21,12 @@ pub(super) struct Wire {
 
 impl From<Credential> for Wire {
     fn from(credential: Credential) -> Self {
-        let (access_token, expires_at) = credential
-            .access
-            .map(|(token, until)| (Secret::new(token.text().to_owned()), until))
-            .unzip();
+        let access = credential.access.as_ref();
         Self {
             refresh_token: credential.refresh,
-            access_token,
-            access_token_expires_at: expires_at.map(timestamp::written),
+            access_token: access.map(|access| Secret::new(access.token.text().to_owned())),
+            access_token_issued_at: access.map(|access| timestamp::written(access.issued)),
+            access_token_expires_at: access.map(|access| timestamp::written(access.until)),
             exchanging_since: credential.exchanging_since.map(timestamp::written),
         }
     }
@@ -40,14 +40,18 @@ impl TryFrom<Wire> for Credential {
         if wire.refresh_token.text().is_empty() {
             return Err("its refresh token is empty");
         }
-        let access = wire
-            .access_token
-            .and_then(|token| AccessToken::new(token.text()).ok());
-        let until = wire.access_token_expires_at;
+        let time = |text: &Option<String>| text.as_deref().and_then(timestamp::read);
+        let access = || {
+            Some(Access {
+                token: AccessToken::new(wire.access_token.as_ref()?.text()).ok()?,
+                issued: time(&wire.access_token_issued_at)?,
+                until: time(&wire.access_token_expires_at)?,
+            })
+        };
         Ok(Self {
+            access: access(),
+            exchanging_since: time(&wire.exchanging_since),
             refresh: wire.refresh_token,
-            access: access.zip(until.as_deref().and_then(timestamp::read)),
-            exchanging_since: wire.exchanging_since.as_deref().and_then(timestamp::read),
         })
     }
 }

@@ -1,0 +1,56 @@
+//! What the token endpoint is asked.
+
+use bytes::Bytes;
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+use super::Application;
+use crate::auth::secret::without_secret;
+use crate::error::quote;
+
+/// The fields of a request.
+pub(in crate::auth) struct Form<'a> {
+    fields: Vec<(&'static str, &'a str)>,
+    secrets: Vec<&'a str>,
+}
+
+impl<'a> Form<'a> {
+    pub(in crate::auth) fn new(grant_type: &'a str, application: &'a Application) -> Self {
+        Self {
+            fields: vec![("grant_type", grant_type), ("client_id", &application.id)],
+            secrets: Vec::new(),
+        }
+        .with_secret("client_secret", application.secret.text())
+    }
+
+    pub(in crate::auth) fn with(mut self, name: &'static str, value: &'a str) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    pub(in crate::auth) fn with_secret(mut self, name: &'static str, value: &'a str) -> Self {
+        self.secrets.push(value);
+        self.with(name, value)
+    }
+
+    /// Zeroed when its last copy is dropped. There is room for all of it from the start: what grows leaves copies behind.
+    pub(super) fn body(&self) -> Bytes {
+        let room = |(name, value): &(&str, &str)| name.len() + 3 * value.len() + 2;
+        let text = String::with_capacity(self.fields.iter().map(room).sum());
+        let mut text = form_urlencoded::Serializer::new(text);
+        text.extend_pairs(&self.fields);
+        Bytes::from_owner(Zeroizing::new(text.finish().into_bytes()))
+    }
+
+    /// A server's text, fit to be shown: it may repeat what it was sent, as it stands or as it was sent.
+    pub(super) fn shown(&self, text: &str) -> String {
+        let scrub = |text: Zeroizing<String>, secret: &&str| {
+            let mut encoded = Zeroizing::new(String::with_capacity(3 * secret.len()));
+            encoded.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
+            let text = Zeroizing::new(without_secret(&text, &encoded, "[secret]"));
+            Zeroizing::new(without_secret(&text, secret, "[secret]"))
+        };
+        let text = Zeroizing::new(text.to_owned());
+        quote(&self.secrets.iter().fold(text, scrub))
+    }
+}
