@@ -33,11 +33,13 @@ use crate::protocol::{Page, RealtimeServer, Signal};
 use crate::transport::HttpTransport;
 
 mod driver;
+mod enterprise;
 mod iter;
 mod subscription;
 mod turns;
 
 use self::driver::Driver;
+pub use self::enterprise::{AdminLogsQuery, EnterpriseClient};
 pub use self::iter::{BatchIter, EventIter};
 pub use self::subscription::{Delivery, Subscription};
 pub use self::turns::Timed;
@@ -61,16 +63,24 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     fn over(client: crate::LongPollClient<T>) -> Self {
-        let of_the_thread = client.clone();
+        let transport = client.clone();
         Self {
             client,
             driver: Arc::new(Driver::new(move |work| {
-                of_the_thread.transport().block_on(Box::pin(async {
-                    work.await;
-                    of_the_thread.settle().await;
-                }))
+                transport.transport().block_on(work)
             })),
         }
+    }
+
+    /// Waits until its token source has nothing under way that must not be cut short; see [`crate::LongPollClient::settle`]. The
+    /// client's thread does not end before that, but the program may.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn settle(&self) -> Result<(), Error> {
+        let client = self.client.clone();
+        self.driver.run(async move { client.settle().await })
     }
 
     /// A sibling for another account, on the same thread; see [`crate::LongPollClient::with_tokens`].

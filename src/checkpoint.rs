@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 pub use self::error::CheckpointError;
 pub use self::file::FileStore;
 use self::wire::Wire;
-use crate::config::{Config, StreamType};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, quote};
+use crate::feed::FeedName;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::Window;
 
@@ -31,7 +32,7 @@ const MAX_IDS: usize = 100_000;
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Checkpoint {
     account: String,
-    stream_type: StreamType,
+    stream_type: FeedName,
     api_origin: String,
     resume_at: StartAt,
     last_success: SystemTime,
@@ -50,7 +51,7 @@ impl Checkpoint {
     ) -> Self {
         Self {
             account: account.to_owned(),
-            stream_type: config.stream_type,
+            stream_type: config.feed.name(),
             api_origin: config.api_origin.to_string(),
             resume_at,
             last_success: whole_seconds(last_success),
@@ -65,10 +66,11 @@ impl Checkpoint {
         &self.account
     }
 
-    /// Which events of the account these are.
+    /// Which events of the account these are, by Box's name: that of a [`StreamType`](crate::StreamType), or
+    /// `admin_logs_streaming`.
     #[must_use]
-    pub fn stream_type(&self) -> StreamType {
-        self.stream_type
+    pub fn stream_type(&self) -> &'static str {
+        self.stream_type.as_str()
     }
 
     /// Where Box's API was.
@@ -121,11 +123,11 @@ impl Checkpoint {
         };
         if self.account != account {
             differs("account", &self.account, account)
-        } else if self.stream_type != config.stream_type {
+        } else if self.stream_type != config.feed.name() {
             differs(
                 "stream type",
                 self.stream_type.as_str(),
-                config.stream_type.as_str(),
+                config.feed.name().as_str(),
             )
         } else if *self.api_origin != *config.api_origin {
             differs("API origin", &self.api_origin, &config.api_origin)
@@ -147,7 +149,7 @@ impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checkpoint")
             .field("account", &self.account)
-            .field("stream_type", &self.stream_type)
+            .field("stream_type", &self.stream_type())
             .field("api_origin", &self.api_origin)
             .field("resume_at", &self.resume_at)
             .field("last_success", &self.last_success)

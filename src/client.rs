@@ -22,7 +22,8 @@ use crate::transport::{HttpTransport, TransportRequest, exchange};
 /// To follow many accounts, make one client, and a sibling of it for each of the others:
 /// [`with_tokens`](Self::with_tokens) where they have tokens of their own, [`as_user`](Self::as_user) where one token acts
 /// for many users. Siblings share the transport, and so its connections, and the limits of what is asked of Box at once.
-/// [`Streams`](crate::Streams) follows all of them in one loop.
+/// [`Streams`](crate::Streams) follows all of them in one loop. The events of a whole enterprise come by
+/// [`enterprise`](Self::enterprise) and [`admin_logs`](Self::admin_logs).
 pub struct LongPollClient<T> {
     shared: Arc<Shared<T>>,
 }
@@ -98,9 +99,14 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.shared.transport()
     }
 
-    /// Waits until its token source has nothing under way that must not be cut short.
-    #[cfg(feature = "blocking")]
-    pub(crate) async fn settle(&self) {
+    /// Waits until its token source has nothing under way that must not be cut short: a program that ends in good order awaits
+    /// this last, where [`auth::OAuth`](crate::auth::OAuth) gives the tokens. As a rule it returns at once; the exchange of a
+    /// refresh token takes a fraction of a second, and a minute where the network is bad.
+    ///
+    /// # Cancellation
+    ///
+    /// What is under way goes on when the future is dropped.
+    pub async fn settle(&self) {
         self.shared.tokens.settle().await;
     }
 
@@ -128,12 +134,21 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// [`ErrorKind::Config`] for an id that no header can carry.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
-        let config = Config::clone(&self.shared.config).acting_as(user_id.as_ref())?;
-        Ok(Self::of(Shared {
+        Ok(self.with_settings(self.config().acting_as(user_id.as_ref())?))
+    }
+
+    /// A copy of the settings, to be changed.
+    pub(crate) fn config(&self) -> Config {
+        Config::clone(&self.shared.config)
+    }
+
+    /// A sibling for the same account.
+    pub(crate) fn with_settings(&self, config: Config) -> Self {
+        Self::of(Shared {
             tokens: self.shared.tokens.clone(),
             config: Arc::new(config),
             family: self.shared.family.clone(),
-        }))
+        })
     }
 
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.

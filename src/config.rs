@@ -10,6 +10,7 @@ use url::{Host, Url};
 use crate::auth::TokenSource;
 use crate::client::LongPollClient;
 use crate::error::{Error, ErrorKind};
+use crate::feed::Feed;
 use crate::protocol::{MAX_WINDOW, Pace, RealtimeHosts, RetryPolicy};
 use crate::transport::HttpTransport;
 
@@ -37,7 +38,8 @@ const MIN_HOLD: Duration = Duration::from_secs(1);
 /// The longest `retry_timeout` that is heeded, twice Box's own, and 5 s.
 const MAX_HOLD: Duration = Duration::from_secs(1_205);
 
-/// Which events of the account to follow.
+/// Which of a user's events to follow. For those of a whole enterprise there is
+/// [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
 ///
 /// See <https://developer.box.com/guides/events/user-events/>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,35 +52,10 @@ pub enum StreamType {
     Changes,
     /// As `Changes`, for synced folders only.
     Sync,
-    /// An enterprise's events of the last year. Box has no long poll for them: a client refuses to be built.
-    AdminLogs,
-    /// An enterprise's events as they happen. Box has no long poll for them: a client refuses to be built.
-    AdminLogsStreaming,
 }
 
 impl StreamType {
-    /// How long Box keeps a user's events.
-    ///
-    /// See <https://developer.box.com/guides/events/user-events/>.
-    pub(crate) fn kept_for(self) -> Duration {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        match self {
-            StreamType::Sync => 31 * DAY,
-            _ => 21 * DAY,
-        }
-    }
-
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        [
-            StreamType::All,
-            StreamType::Changes,
-            StreamType::Sync,
-            StreamType::AdminLogs,
-            StreamType::AdminLogsStreaming,
-        ]
-        .into_iter()
-        .find(|known| known.as_str() == name)
-    }
+    pub(crate) const ALL: [Self; 3] = [Self::All, Self::Changes, Self::Sync];
 
     /// Box's name for it.
     #[must_use]
@@ -87,8 +64,6 @@ impl StreamType {
             StreamType::All => "all",
             StreamType::Changes => "changes",
             StreamType::Sync => "sync",
-            StreamType::AdminLogs => "admin_logs",
-            StreamType::AdminLogsStreaming => "admin_logs_streaming",
         }
     }
 }
@@ -98,7 +73,7 @@ impl StreamType {
 pub struct Config {
     /// Without a slash at its end.
     pub(crate) api_origin: Arc<str>,
-    pub(crate) stream_type: StreamType,
+    pub(crate) feed: Feed,
     pub(crate) page_limit: u32,
     pub(crate) as_user: Option<HeaderValue>,
     pub(crate) user_agent: HeaderValue,
@@ -140,7 +115,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             api_origin: API_ORIGIN.into(),
-            stream_type: StreamType::All,
+            feed: Feed::User(StreamType::All),
             page_limit: MAX_PAGE_LIMIT,
             as_user: None,
             user_agent: user_agent(),
@@ -168,7 +143,7 @@ impl LongPollClientBuilder {
 
     /// Which events to follow. Default: [`StreamType::All`].
     pub fn stream_type(mut self, stream_type: StreamType) -> Self {
-        self.config.stream_type = stream_type;
+        self.config.feed = Feed::User(stream_type);
         self
     }
 
@@ -224,7 +199,8 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// How often a stream may ask in vain.
+    /// How often a stream of a user's events may ask in vain. For those of an enterprise there is
+    /// [`calls_per_minute`](crate::AdminLogsStreaming::calls_per_minute).
     pub fn pace(mut self, pace: Pace) -> Self {
         self.config.pace = pace;
         self
@@ -313,13 +289,6 @@ impl LongPollClientBuilder {
         require(
             (MIN_HOLD..=MAX_HOLD).contains(&config.max_hold),
             "the longest hold must be 1 s to 1,205 s",
-        )?;
-        require(
-            !matches!(
-                config.stream_type,
-                StreamType::AdminLogs | StreamType::AdminLogsStreaming
-            ),
-            "Box has long polling for user events only, not for admin_logs and admin_logs_streaming",
         )?;
         config.realtime_hosts.check()?;
         config.retry.check()?;
@@ -486,13 +455,5 @@ mod tests {
         ] {
             assert_refused(builder().retry(policy));
         }
-    }
-
-    #[test]
-    fn a_long_poll_of_enterprise_events_is_refused_when_it_is_built() {
-        assert_refused(LongPollClientBuilder::default().stream_type(StreamType::AdminLogs));
-        assert_refused(
-            LongPollClientBuilder::default().stream_type(StreamType::AdminLogsStreaming),
-        );
     }
 }

@@ -90,7 +90,8 @@ impl<'de> Deserialize<'de> for StreamPosition {
 pub enum StartAt {
     /// With what happens from now on. The client asks Box for the position of `now` first and goes on from there.
     Now,
-    /// With the oldest event that Box still has: 21 days back for `all` and `changes`, 31 for `sync`.
+    /// With the oldest event that Box still has: 21 days back for `all` and `changes`, 31 for `sync`, 14 for
+    /// `admin_logs_streaming`.
     Oldest,
     /// After a position that an earlier stream gave.
     At(StreamPosition),

@@ -6,7 +6,7 @@
 //! 1. Call [`LongPoll::poll_output`] and do what it says.
 //! 2. Tell [`LongPoll::handle_input`] what came of it.
 //! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed.
-//! 4. Go on for ever; [`Output::Stop`] is the end.
+//! 4. Go on for ever; [`Output::Stop`] is the end, and [`Output::Finish`] that of a query.
 //!
 //! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
 //!
@@ -35,6 +35,7 @@
 //!                 Input::BatchHandled
 //!             }
 //!             Output::Stop(error) => return Err(error),
+//!             Output::Finish => return Ok(()), // only of a query
 //!             Output::Idle => unreachable!("every output was answered"),
 //!         };
 //!         engine.handle_input(input, Moment::read_clocks());
@@ -61,6 +62,22 @@
 //!   └──────────────────────────── Listen: GET {realtime url}
 //! ```
 //!
+//! An enterprise's events have no realtime servers, so the engine neither lists nor listens. Fetch and Deliver are the same;
+//! what follows a page with nothing new is another, for events that [happen](crate::AdminLogsStreaming) and for those of the
+//! [past](crate::AdminLogs):
+//!
+//! ```text
+//!          start
+//!            │
+//!            ▼           nothing new, of what happens
+//!          Fetch ────────────────────────────────────▶ Pause: by the interval
+//!            │  ▲                                        │
+//!            │  └────────────────────────────────────────┘
+//!            │ nothing new, of the past
+//!            ▼
+//!         Finish
+//! ```
+//!
 //! Each request goes through the same phases: *due* at a time, *authorized* by a token where it goes to Box's API, *sent*
 //! when the [`Pace`] permits, and answered. After a failed API request the engine fetches, later; a stop can come of any.
 //!
@@ -72,6 +89,7 @@
 mod answer;
 mod dedup;
 mod drain;
+mod mode;
 mod pace;
 mod page;
 mod realtime;
@@ -91,6 +109,7 @@ pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
 pub(crate) use self::dedup::{MAX_WINDOW, Window};
 use self::drain::{Drain, Pause};
+use self::mode::Mode;
 pub(crate) use self::pace::Bucket;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
@@ -146,6 +165,8 @@ pub enum Output {
     Deliver(Batch),
     /// The stream has ended; nothing comes after it. [`LongPoll::position`] says where to resume.
     Stop(Error),
+    /// A [query](crate::AdminLogs) is at its end; nothing comes after it. A stream that follows events has none.
+    Finish,
     /// The input that the last output asked for is still awaited, or the stream has ended.
     Idle,
 }
@@ -191,6 +212,7 @@ pub struct LongPoll {
     phase: Phase,
     /// When the engine was last told something, or asked for something.
     awake_at: Moment,
+    mode: Mode,
     /// The drain that is under way, or the last one.
     drain: Drain,
     window: Window,
@@ -224,9 +246,10 @@ impl LongPoll {
             step: Step::Fetch,
             phase: Phase::Due(Due::now(now)),
             awake_at: now,
+            mode: Mode::of(&config.feed),
             drain: Drain::default(),
             window: Window::new(config.dedupe_window, &mut rng),
-            bucket: Bucket::full(config.pace, now.monotonic),
+            bucket: Bucket::full(config.feed.pace(config.pace), now.monotonic),
             rotation: Rotation::empty(now.monotonic),
             api_backoff: Backoff::default(),
             realtime_backoff: Backoff::default(),
@@ -283,7 +306,7 @@ impl LongPoll {
     pub fn status(&self) -> Status {
         match &self.phase {
             Phase::Due(due) => match due.because.clone() {
-                Because::ItsTurn => Status::Waiting { until: due.at_wall },
+                Because::ItsTurn | Because::NextLook => Status::Waiting { until: due.at_wall },
                 Because::Failed(because) => Status::Retrying {
                     because,
                     until: due.at_wall,
@@ -302,8 +325,8 @@ impl LongPoll {
             Phase::AwaitAnswer(Asked::Servers(_)) => Status::Listing,
             Phase::AwaitAnswer(Asked::Signal { since }) => Status::Listening { since: *since },
             Phase::Arrived(_) | Phase::AwaitHandled(_) | Phase::Changing => Status::Delivering,
-            Phase::Stop(error) | Phase::Stopped(error) => Status::Stopped {
-                because: Some(error.clone()),
+            Phase::Stop(because) | Phase::Stopped(because) => Status::Stopped {
+                because: because.clone(),
             },
         }
     }
@@ -341,9 +364,9 @@ impl LongPoll {
                         return Output::Deliver(batch);
                     }
                 }
-                Phase::Stop(error) => {
-                    self.enter(Phase::Stopped(error.clone()));
-                    return Output::Stop(error);
+                Phase::Stop(because) => {
+                    self.enter(Phase::Stopped(because.clone()));
+                    return because.map_or(Output::Finish, Output::Stop);
                 }
                 awaiting @ (Phase::AwaitToken
                 | Phase::AwaitAnswer(_)
@@ -393,7 +416,7 @@ impl LongPoll {
     }
 
     fn stop(&mut self, error: Error) {
-        self.enter(Phase::Stop(error));
+        self.enter(Phase::Stop(Some(error)));
     }
 
     /// Gets the token that the current step's request needs.

@@ -25,8 +25,8 @@ pub enum Status {
     },
     /// A batch was handed out; the stream goes on when the next one is asked for.
     Delivering,
-    /// Its next request is due at a time: now, a little later where it asked in vain lately, or to look for an event that was
-    /// signalled and does not show yet.
+    /// Its next request is due at a time: now, a little later where it asked in vain lately, to look for an event that was
+    /// signalled and does not show yet, or for the events of an enterprise, of which nobody tells.
     #[non_exhaustive]
     Waiting {
         /// When it goes on.
@@ -70,7 +70,7 @@ pub enum Status {
     /// It has ended.
     #[non_exhaustive]
     Stopped {
-        /// The error that it returned. `None`: its handle stopped it, or it was dropped.
+        /// The error that it returned. `None`: its handle stopped it, it was dropped, or it was a query and is at its end.
         because: Option<Error>,
     },
 }

@@ -12,6 +12,8 @@ use std::vec;
 use futures_core::Stream;
 
 pub(crate) use self::driver::{Driver, Step};
+#[cfg(feature = "blocking")]
+use crate::auth::SharedTokens;
 use crate::batch::Batch;
 use crate::client::Shared;
 use crate::error::Error;
@@ -22,14 +24,15 @@ use crate::protocol::LongPoll;
 use crate::status::Status;
 use crate::transport::HttpTransport;
 
-/// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events).
+/// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events),
+/// by [`EnterpriseClient`](crate::EnterpriseClient) and, up to their end, by [`AdminLogsQuery`](crate::AdminLogsQuery).
 ///
 /// An event counts as handled when the next one is asked for; [`position`](EventStream::position) is the end of the last
 /// page whose events are all handled. Combinators that poll ahead (`buffered`, `ready_chunks`, a channel in between)
 /// therefore acknowledge events before your code has seen them: handle each before asking for the next where that
 /// matters.
 ///
-/// Ends after an error, and when its [`handle`](EventStream::handle) stops it.
+/// Ends after an error, when its [`handle`](EventStream::handle) stops it, and where a query does.
 ///
 /// # Cancellation
 ///
@@ -106,7 +109,8 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     }
 }
 
-/// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches).
+/// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches), by
+/// [`EnterpriseClient`](crate::EnterpriseClient) and, up to their end, by [`AdminLogsQuery`](crate::AdminLogsQuery).
 ///
 /// Asking for the next batch says that the one before is handled. Store [`Batch::resume_at`] once you have handled a
 /// batch, before you ask for the next. Combinators that poll ahead acknowledge before your code has seen the batch.
@@ -139,7 +143,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 /// # }
 /// ```
 ///
-/// Ends after an error, and when its [`handle`](BatchStream::handle) stops it.
+/// Ends after an error, when its [`handle`](BatchStream::handle) stops it, and where a query does.
 ///
 /// # Cancellation
 ///
@@ -189,6 +193,13 @@ impl<T: HttpTransport> BatchStream<T> {
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.driver.handle()
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl<T: HttpTransport> BatchStream<T> {
+    pub(crate) fn tokens(&self) -> Arc<SharedTokens> {
+        self.driver.client.tokens.clone()
     }
 }
 

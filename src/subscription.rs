@@ -18,6 +18,8 @@ use futures_core::Stream;
 pub use self::delivery::{Delivery, PossibleGap, Update};
 use self::ledger::{Ledger, not_saved};
 use self::saver::Saver;
+#[cfg(feature = "blocking")]
+use crate::auth::SharedTokens;
 use crate::batch::Batch;
 use crate::checkpoint::{CheckpointError, CheckpointStore};
 use crate::client::Shared;
@@ -215,7 +217,7 @@ impl<T: HttpTransport> Subscription<T> {
     fn gap(&mut self) -> Option<PossibleGap> {
         let since = self.driver.engine.caught_up_at()?;
         let client = &self.driver.client;
-        let kept_for = client.config.stream_type.kept_for();
+        let kept_for = client.config.feed.kept_for();
         let away = client.transport().now().wall.duration_since(since).ok()?;
         if away <= kept_for || self.told == Some(since) {
             return None;
@@ -237,6 +239,13 @@ impl<T: HttpTransport> Subscription<T> {
             None => self.driver.engine.status(),
         };
         self.driver.board.show(status);
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl<T: HttpTransport> Subscription<T> {
+    pub(crate) fn tokens(&self) -> Arc<SharedTokens> {
+        self.driver.client.tokens.clone()
     }
 }
 

@@ -1,6 +1,5 @@
 //! An hour of many streams, by a clock that the test moves. Alone in its program, so that the memory is its own.
 
-#[path = "clock/mod.rs"]
 mod clock;
 
 use std::alloc::System;
@@ -15,10 +14,9 @@ use box_longpoll::{
     TransportRequest,
 };
 use bytes::Bytes;
+use clock::Clock;
 use http::{Method, Response};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-
-use self::clock::Clock;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -61,13 +59,14 @@ struct Seen {
 
 impl World {
     fn new() -> Self {
+        let inner = Inner {
+            rng: fastrand::Rng::with_seed(7),
+            logs: HashMap::new(),
+            seen: Seen::default(),
+        };
         Self {
             clock: Clock::new(),
-            inner: Arc::new(Mutex::new(Inner {
-                rng: fastrand::Rng::with_seed(7),
-                logs: HashMap::new(),
-                seen: Seen::default(),
-            })),
+            inner: Arc::new(Mutex::new(inner)),
         }
     }
 
@@ -147,7 +146,7 @@ impl Inner {
 impl HttpTransport for World {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let (millis, answer) = self.lock().answer(&request);
-        self.clock.sleep(Duration::from_millis(millis)).await;
+        self.clock.wait(Duration::from_millis(millis)).await;
         match answer {
             Some(Ok(body)) => Ok(Response::new(body.into())),
             Some(Err(kind)) => Err(TransportError::new(kind)),
@@ -156,7 +155,7 @@ impl HttpTransport for World {
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        self.clock.sleep(duration).await;
+        self.clock.wait(duration).await;
         Ok(())
     }
 
@@ -170,11 +169,12 @@ type Followed = Streams<String, BatchStream<World>>;
 /// Follows the streams for so long.
 #[track_caller]
 fn follow(world: &World, streams: &mut Followed, time: Duration) {
-    let end = world.now().monotonic + time;
-    while let Some(next) = world.clock.drive(streams.next(), end) {
-        let (_, batch) = next.expect("the streams go on");
-        world.lock().seen.events += batch.unwrap().len();
-    }
+    let ended = world.clock.run(time, async {
+        while let Some((_, batch)) = streams.next().await {
+            world.lock().seen.events += batch.unwrap().len();
+        }
+    });
+    assert!(ended.is_none(), "the streams go on");
 }
 
 /// An account that is followed for a minute.

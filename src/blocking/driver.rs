@@ -66,6 +66,16 @@ impl Driver {
         Ok(Call { outcome, abort })
     }
 
+    /// Has the thread, if it runs, drive the work to its end before it ends.
+    pub(crate) fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = &*queue {
+            // A thread that has ended has nothing under way.
+            let _ =
+                queue.unbounded_send(Box::pin(AssertUnwindSafe(work).catch_unwind().map(|_| ())));
+        }
+    }
+
     fn queue(&self) -> Result<UnboundedSender<Work<'static>>, Error> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match &*queue {
@@ -101,7 +111,7 @@ fn start(block_on: Arc<BlockOn>) -> Result<UnboundedSender<Work<'static>>, Trans
     Ok(sender)
 }
 
-/// Drives whatever comes, until nobody is left to send more.
+/// Drives whatever comes, until nobody is left to send more and all is done: what nobody waits for any more was ended.
 async fn serve(mut queue: UnboundedReceiver<Work<'static>>) {
     let mut running = FuturesUnordered::new();
     poll_fn(|cx| {
@@ -110,8 +120,8 @@ async fn serve(mut queue: UnboundedReceiver<Work<'static>>) {
             // Last, because work that blocks may swallow the call that announces more.
             match queue.poll_next_unpin(cx) {
                 Poll::Ready(Some(work)) => running.push(work),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) if running.is_empty() => return Poll::Ready(()),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
     })

@@ -18,7 +18,9 @@ use crate::stream::BatchStream;
 use crate::transport::HttpTransport;
 
 /// The events of an account, one at a time, for ever. Made by
-/// [`LongPollClient::events`](crate::blocking::LongPollClient::events).
+/// [`LongPollClient::events`](crate::blocking::LongPollClient::events), by
+/// [`EnterpriseClient`](crate::blocking::EnterpriseClient) and, up to their end, by
+/// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery).
 ///
 /// An event counts as handled when the next one is asked for; [`position`](EventIter::position) is the end of the last
 /// page whose events are all handled. What asks ahead (`peekable`, a channel in between) therefore acknowledges events
@@ -100,7 +102,9 @@ impl<T: HttpTransport> Iterator for EventIter<T> {
 impl<T: HttpTransport> FusedIterator for EventIter<T> {}
 
 /// The events of an account by page, for ever. Made by
-/// [`LongPollClient::batches`](crate::blocking::LongPollClient::batches).
+/// [`LongPollClient::batches`](crate::blocking::LongPollClient::batches), by
+/// [`EnterpriseClient`](crate::blocking::EnterpriseClient) and, up to their end, by
+/// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery).
 ///
 /// Asking for the next batch says that the one before is handled; what asks ahead acknowledges batches before your code has
 /// seen them. Store [`Batch::resume_at`] once you have handled a
@@ -115,7 +119,7 @@ impl<T: HttpTransport> BatchIter<T> {
     pub(crate) fn new(driver: Arc<Driver>, stream: BatchStream<T>) -> Self {
         let handle = stream.handle();
         Self {
-            turns: Turns::new(driver, handle, stream),
+            turns: Turns::new(driver, handle, stream.tokens(), stream),
         }
     }
 

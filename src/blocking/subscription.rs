@@ -38,7 +38,7 @@ impl<T: HttpTransport> Subscription<T> {
     pub(crate) fn new(driver: Arc<Driver>, stream: subscription::Subscription<T>) -> Self {
         let handle = stream.handle();
         Self {
-            turns: Turns::new(driver, handle, stream),
+            turns: Turns::new(driver, handle, stream.tokens(), stream),
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::auth::SharedTokens;
 use crate::blocking::driver::{Call, Driver};
 use crate::error::Error;
 use crate::handle::StreamHandle;
@@ -37,6 +38,7 @@ impl<I> Timed<I> {
 pub(crate) struct Turns<S: Stream> {
     driver: Arc<Driver>,
     handle: StreamHandle,
+    tokens: Arc<SharedTokens>,
     turn: Turn<S>,
 }
 
@@ -57,10 +59,16 @@ where
     S: Stream<Item = Result<I, Error>> + Unpin + Send + 'static,
     I: Send + 'static,
 {
-    pub(crate) fn new(driver: Arc<Driver>, handle: StreamHandle, stream: S) -> Self {
+    pub(crate) fn new(
+        driver: Arc<Driver>,
+        handle: StreamHandle,
+        tokens: Arc<SharedTokens>,
+        stream: S,
+    ) -> Self {
         Self {
             driver,
             handle,
+            tokens,
             turn: Turn::Ours(Box::new(stream)),
         }
     }
@@ -111,5 +119,13 @@ where
             Some(Ok((_, None))) => Timed::Ended,
             Some(Err(error)) => Timed::Item(Err(error)),
         }
+    }
+}
+
+/// What its token source has under way goes on, on the client's thread.
+impl<S: Stream> Drop for Turns<S> {
+    fn drop(&mut self) {
+        let tokens = self.tokens.clone();
+        self.driver.finish(async move { tokens.settle().await });
     }
 }

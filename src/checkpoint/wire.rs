@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, MAX_IDS};
-use crate::config::StreamType;
+use crate::feed::FeedName;
 use crate::position::StartAt;
 use crate::timestamp;
 
@@ -45,7 +45,7 @@ impl TryFrom<Wire> for Checkpoint {
     type Error = String;
 
     fn try_from(wire: Wire) -> Result<Self, String> {
-        let stream_type = StreamType::named(&wire.stream_type)
+        let stream_type = FeedName::of_a_checkpoint(&wire.stream_type)
             .ok_or("the checkpoint's stream type is not one that is known")?;
         let resume_at = match wire.position.parse() {
             Ok(StartAt::Now) => return Err("a checkpoint is never at now".to_owned()),

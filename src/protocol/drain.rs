@@ -4,6 +4,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::answer::{PageError, read_page};
+use super::mode::Mode;
 use super::state::{Because, Due, Phase, Step};
 use super::{Answer, LongPoll, Page};
 use crate::auth::AccessToken;
@@ -145,7 +146,7 @@ impl LongPoll {
             moved,
             brought_new,
         };
-        if brought_new {
+        if brought_new && self.mode.refunds() {
             self.bucket.refund();
             if mem::take(&mut self.drain.signalled) {
                 // What the poll told of has come.
@@ -164,22 +165,48 @@ impl LongPoll {
     pub(super) fn turn_page(&mut self, turn: Turn, now: Moment) {
         let anchored = self.from == StartAt::Now;
         self.from = turn.to;
-        let drain = &mut self.drain;
         if turn.brought_new {
-            drain.found_events = true;
-            drain.followed_at_once = false;
-        } else if turn.moved && !anchored {
-            drain.on_credit = !drain.followed_at_once;
-            drain.followed_at_once = true;
-        } else {
-            return self.end_drain(now);
+            self.drain.found_events = true;
+            self.drain.followed_at_once = false;
         }
-        self.enter(Phase::Due(Due::now(now)));
+        let only_moved = turn.moved && !turn.brought_new && !anchored;
+        let goes_on = match &mut self.mode {
+            Mode::Looking(interval) if only_moved => interval.follows_empty_page(),
+            Mode::Looking(interval) => {
+                interval.empty_pages_end();
+                turn.brought_new
+            }
+            Mode::Listening if only_moved => {
+                self.drain.on_credit = !self.drain.followed_at_once;
+                self.drain.followed_at_once = true;
+                true
+            }
+            Mode::Listening | Mode::Querying => turn.brought_new || only_moved,
+        };
+        if goes_on {
+            self.enter(Phase::Due(Due::now(now)));
+        } else {
+            self.end_drain(now);
+        }
     }
 
-    /// A page brought nothing new: look again later, pause, list or listen.
+    /// A page brought nothing new: wait for the next look, or go on as the mode says.
     fn end_drain(&mut self, now: Moment) {
         self.caught_up_at = Some(now.wall);
+        match &mut self.mode {
+            Mode::Listening => self.resume_listening(now),
+            Mode::Looking(interval) => {
+                let wait = interval.after_look(self.drain.found_events, &mut self.rng);
+                self.limit = self.config.page_limit;
+                let at = now.monotonic + wait;
+                self.fetch(Drain::default(), Due::at(at, Because::NextLook, now));
+            }
+            Mode::Querying => self.enter(Phase::Stop(None)),
+        }
+    }
+
+    /// Looks again later, pauses, lists or listens.
+    fn resume_listening(&mut self, now: Moment) {
         let drain = &mut self.drain;
         if let [seconds, later @ ..] = drain.late_checks
             && !drain.found_events

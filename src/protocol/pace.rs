@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::config::require;
 use crate::error::Error;
 
-/// How often a stream may ask for something and get nothing new: a token bucket over all its requests, to the API and
-/// to the realtime servers alike.
+/// How often a stream of a user's events may ask for something and get nothing new: a token bucket over all its requests,
+/// to the API and to the realtime servers alike. An enterprise's events have [a limit of their
+/// own](crate::AdminLogsStreaming::calls_per_minute).
 ///
 /// Requests that bring an event for the first time are free, so catching up runs at wire speed; so is the poll that told
 /// of it. What remains is one request in vain a change, the one that shows that there is no more. While an account changes

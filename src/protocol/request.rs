@@ -40,11 +40,13 @@ impl Config {
         limit: u32,
         token: &AccessToken,
     ) -> TransportRequest {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("stream_type", self.stream_type.as_str())
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("stream_type", self.feed.name().as_str())
             .append_pair("stream_position", from.as_parameter())
-            .append_pair("limit", &limit.to_string())
-            .finish();
+            .append_pair("limit", &limit.to_string());
+        self.feed.narrow(&mut query);
+        let query = query.finish();
         let url = format!("{}/2.0/events?{query}", self.api_origin);
         self.api_request(Method::GET, &url, token, MAX_PAGE)
     }

@@ -30,8 +30,9 @@ pub(super) enum Phase {
     AwaitAnswer(Asked),
     Arrived(Page),
     AwaitHandled(Turn),
-    Stop(Error),
-    Stopped(Error),
+    /// With an error, or because there is no more.
+    Stop(Option<Error>),
+    Stopped(Option<Error>),
     /// Only while one phase gives way to the next.
     Changing,
 }
@@ -65,6 +66,8 @@ pub(super) struct Due {
 pub(super) enum Because {
     /// It is its turn, or a late check makes it wait.
     ItsTurn,
+    /// It looks for events at an interval.
+    NextLook,
     Failed(Error),
     NoServer(Error),
 }

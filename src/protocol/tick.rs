@@ -19,7 +19,7 @@ impl Moment {
 
 impl LongPoll {
     /// Drops what a sleep has cut off: a poll gives way to a fetch and a new list of servers, a call is made again, and the
-    /// pause after a failure ends.
+    /// pause after a failure or between two looks ends.
     pub(super) fn tick(&mut self, since: Moment, now: Moment) {
         if !now.has_slept_since(since) {
             return;
@@ -43,10 +43,11 @@ impl LongPoll {
 }
 
 impl Because {
-    /// Whether it was the network of before the sleep. A server that asked to be left alone is.
+    /// Whether it was of before the sleep: its network, or its interval. A server that asked to be left alone is.
     fn may_have_passed(&self) -> bool {
         match self {
             Self::ItsTurn => false,
+            Self::NextLook => true,
             Self::Failed(error) | Self::NoServer(error) => error.retry_after().is_none(),
         }
     }

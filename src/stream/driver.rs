@@ -130,6 +130,12 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Deliver(batch) => return Poll::Ready(Step::Deliver(batch)),
             Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
+            Output::Finish => {
+                // Whoever polls hears of it, as of a handle's stop.
+                self.let_go();
+                self.board.stop(None);
+                return Poll::Ready(Step::Idle);
+            }
             Output::Idle if self.in_flight.is_some() => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

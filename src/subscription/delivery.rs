@@ -40,9 +40,10 @@ impl PossibleGap {
         self.since
     }
 
-    /// How long Box keeps events of this stream type: 21 days, 31 for `sync`.
+    /// How long Box keeps events of this stream type: 21 days, 31 for `sync`, 14 for `admin_logs_streaming`.
     ///
-    /// See <https://developer.box.com/guides/events/user-events/>.
+    /// See <https://developer.box.com/guides/events/user-events/> and
+    /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
     #[must_use]
     pub fn kept_for(&self) -> Duration {
         self.kept_for

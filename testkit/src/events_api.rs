@@ -78,7 +78,15 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
         record.events = page.events.len();
         record.new_events = new_events;
     });
-    let position = emulator.settings.position_spelling.spell(page.next);
+    let says_zero = emulator.settings.zero_position_at_the_end
+        && asked.stream != Stream::User
+        && asked.start != Start::Now;
+    let position = if says_zero && page.events.is_empty() && !more {
+        0
+    } else {
+        page.next
+    };
+    let position = emulator.settings.position_spelling.spell(position);
     Answer::json(200, render(&page, fault, position))
 }
 
@@ -149,8 +157,19 @@ fn render(page: &Page, fault: Option<&Fault>, position: String) -> Vec<u8> {
     body.into_bytes()
 }
 
+/// Whose events a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    User,
+    /// An enterprise's, as they happen.
+    Streaming,
+    /// An enterprise's, of a time.
+    History,
+}
+
 /// What a request for a page asks for.
 struct Asked {
+    stream: Stream,
     start: Start,
     limit: usize,
     filter: Filter,
@@ -159,9 +178,10 @@ struct Asked {
 impl Asked {
     /// The error is the name of the parameter that can't be read.
     fn read(request: &Request) -> Result<Self, &'static str> {
-        let enterprise = match request.query("stream_type").as_deref() {
-            None | Some("" | "all" | "changes" | "sync") => false,
-            Some("admin_logs" | "admin_logs_streaming") => true,
+        let stream = match request.query("stream_type").as_deref() {
+            None | Some("" | "all" | "changes" | "sync") => Stream::User,
+            Some("admin_logs_streaming") => Stream::Streaming,
+            Some("admin_logs") => Stream::History,
             Some(_) => return Err("stream_type"),
         };
         let start =
@@ -175,20 +195,16 @@ impl Asked {
                 Ok(limit) => usize::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
             },
         };
-        let filter = if enterprise {
-            Filter::read(request)?
-        } else {
-            Filter::default()
-        };
         Ok(Self {
+            stream,
             start,
             limit,
-            filter,
+            filter: Filter::read(stream, request)?,
         })
     }
 }
 
-/// What the enterprise streams can be narrowed to. The user streams ignore it.
+/// What the enterprise streams can be narrowed to. The user streams ignore it, and only `admin_logs` heeds the dates.
 #[derive(Default, PartialEq)]
 struct Filter {
     event_types: Vec<String>,
@@ -197,13 +213,18 @@ struct Filter {
 }
 
 impl Filter {
-    fn read(request: &Request) -> Result<Self, &'static str> {
+    fn read(stream: Stream, request: &Request) -> Result<Self, &'static str> {
         let date = |name| match request.query(name) {
-            Some(text) if !text.is_empty() => parse_rfc3339(&text).map(Some).ok_or(name),
+            Some(text) if stream == Stream::History && !text.is_empty() => {
+                parse_rfc3339(&text).map(Some).ok_or(name)
+            }
             _ => Ok(None),
         };
+        if stream == Stream::User {
+            return Ok(Self::default());
+        }
         let event_types = request.query("event_type").unwrap_or_default();
-        Ok(Self {
+        let read = Self {
             event_types: event_types
                 .split(',')
                 .map(str::trim)
@@ -212,7 +233,11 @@ impl Filter {
                 .collect(),
             created_after: date("created_after")?,
             created_before: date("created_before")?,
-        })
+        };
+        match (read.created_after, read.created_before) {
+            (Some(after), Some(before)) if after > before => Err("created_before"),
+            _ => Ok(read),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -264,10 +289,15 @@ mod tests {
             Err("created_after")
         );
         assert_eq!(
-            asked("stream_type=all&created_after=yesterday"),
-            Ok(100),
-            "the user streams ignore it"
+            asked(
+                "stream_type=admin_logs&created_after=2026-01-02T00:00:00Z&created_before=2026-01-01T00:00:00Z"
+            ),
+            Err("created_before")
         );
+        for ignores_it in ["all", "admin_logs_streaming"] {
+            let query = format!("stream_type={ignores_it}&created_after=yesterday");
+            assert_eq!(asked(&query), Ok(100), "{ignores_it}");
+        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Settings {
     /// How `next_stream_position` is spelled. Box does both. Default: a string, because Box's SDKs for Node read a number as
     /// a float and lose their place.
     pub position_spelling: Spelling,
+    /// Whether a page of an enterprise's events (`admin_logs` and `admin_logs_streaming`) carries position `0` where it has no
+    /// event and none follows, as Box's may; unless `now` was asked for. Default: no.
+    pub zero_position_at_the_end: bool,
 
     /// How many realtime servers the list has. Default: 1.
     pub realtime_servers: usize,
@@ -128,6 +131,7 @@ impl Default for Settings {
             retention: None,
             visible_after_ms: 0,
             position_spelling: Spelling::String,
+            zero_position_at_the_end: false,
             realtime_servers: 1,
             realtime_origins: Vec::new(),
             list_types: true,

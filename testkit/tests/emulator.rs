@@ -606,14 +606,97 @@ fn enterprise_streams_can_be_narrowed_by_type_and_date() {
         count(&mut world, "stream_type=admin_logs&event_type=LOGIN,COPY"),
         2
     );
-    assert_eq!(
-        count(
-            &mut world,
-            "stream_type=admin_logs_streaming&created_after=2026-01-15T00:00:00Z"
+    let since = "created_after=2026-01-15T00:00:00Z";
+    for (query, expected) in [
+        (format!("stream_type=admin_logs&{since}"), 2),
+        (
+            format!("stream_type=admin_logs&{since}&event_type=LOGIN"),
+            1,
         ),
-        2
-    );
-    assert_eq!(count(&mut world, "stream_type=all&event_type=LOGIN"), 3);
+        (
+            "stream_type=admin_logs&created_before=2026-01-15T00:00:00Z".into(),
+            1,
+        ),
+        (
+            "stream_type=admin_logs_streaming&event_type=EDIT%2CCOPY".into(),
+            1,
+        ),
+        (format!("stream_type=admin_logs_streaming&{since}"), 3),
+        ("stream_type=all&event_type=LOGIN".into(), 3),
+    ] {
+        assert_eq!(count(&mut world, &query), expected, "{query}");
+    }
+}
+
+#[test]
+fn what_an_enterprise_stream_does_not_permit_gets_400() {
+    let mut world = World::with_events(Settings::default(), 1);
+    for (query, parameter) in [
+        ("stream_type=admin_logs_of_all", "stream_type"),
+        (
+            "stream_type=admin_logs&created_after=yesterday",
+            "created_after",
+        ),
+        ("stream_type=admin_logs_streaming&limit=0", "limit"),
+        (
+            "stream_type=admin_logs_streaming&stream_position=then",
+            "stream_position",
+        ),
+    ] {
+        let answer = world.send(Request::get(&format!("/2.0/events?{query}")));
+        assert_eq!(answer.status, 400, "{query}");
+        let error = &body(&answer)["context_info"]["errors"][0];
+        assert_eq!(error["name"], parameter, "{query}");
+    }
+}
+
+#[test]
+fn a_page_of_enterprise_events_that_is_empty_at_the_end_may_carry_position_0() {
+    let settings = Settings {
+        zero_position_at_the_end: true,
+        empty_page_rate: 0.5,
+        ..Settings::default()
+    };
+    let mut world = World::with_events(settings, 20);
+    for stream in ["admin_logs", "admin_logs_streaming"] {
+        let (mut position, mut came, mut zeros) = ("0".to_owned(), 0, 0);
+        for _ in 0..100 {
+            let query = format!("stream_type={stream}&stream_position={position}&limit=7");
+            let page = world.page(&query);
+            came += ids_of(&page).len();
+            match position_of(&page) {
+                zero if zero == "0" => zeros += 1,
+                next => position = next,
+            }
+        }
+        assert_eq!(came, 20, "{stream}");
+        assert!(zeros > 80, "{stream}: {zeros}");
+        let now = world.page(&format!("stream_type={stream}&stream_position=now"));
+        assert_eq!(position_of(&now), position, "{stream}");
+    }
+    let page = world.page("stream_type=all&stream_position=now");
+    let query = format!("stream_position={}", position_of(&page));
+    assert_eq!(position_of(&world.page(&query)), position_of(&page));
+}
+
+#[test]
+fn enterprise_streams_repeat_events_and_date_them_out_of_order() {
+    let settings = Settings {
+        repeat_rate: 0.3,
+        reorder_rate: 0.3,
+        ..Settings::default()
+    };
+    let mut world = World::with_events(settings, 200);
+    for stream in ["admin_logs", "admin_logs_streaming"] {
+        let page = world.page(&format!("stream_type={stream}&limit=500"));
+        let ids = ids_of(&page);
+        let distinct: BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(distinct.len(), 200);
+        assert!(ids.len() > 220, "{stream}: {}", ids.len());
+        let entries = page["entries"].as_array().expect("entries");
+        let dates = entries.iter().map(|event| event["created_at"].as_str());
+        assert!(!dates.is_sorted(), "{stream}");
+    }
 }
 
 #[test]

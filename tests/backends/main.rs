@@ -13,6 +13,7 @@ mod dead_network;
 mod driving;
 mod dropped_futures;
 mod dropping;
+mod enterprise;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
 mod faults;

@@ -122,7 +122,7 @@ async fn a_checkpoint_says_what_it_is_and_holds_no_token() {
     in_time(batch.ack()).await.unwrap();
     let kept = store.kept().unwrap();
     assert_eq!(kept.account(), ACCOUNT);
-    assert_eq!(kept.stream_type(), box_longpoll::StreamType::All);
+    assert_eq!(kept.stream_type(), "all");
     assert_eq!(kept.api_origin(), server.origin());
     assert_eq!(kept.position(), end.as_ref());
     assert_eq!(*kept.resume_at(), StartAt::At(end.unwrap()));

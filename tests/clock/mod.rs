@@ -1,4 +1,4 @@
-//! A clock that stands still while there is something to do.
+//! A clock that stands still while there is something to do, for tests of hours and days.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use box_longpoll::Moment;
 
+/// Clones show the same time.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Mutex<Inner>>);
 
@@ -28,34 +29,31 @@ impl Clock {
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap()
-    }
-
     pub(crate) fn now(&self) -> Moment {
         self.lock().now
     }
 
-    pub(crate) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn wait(&self, duration: Duration) -> Alarm {
         Alarm {
-            at: self.now().monotonic + duration,
             clock: self.clone(),
+            at: self.now().monotonic + duration,
             number: None,
         }
     }
 
-    /// Drives the work until it is done, or nothing but time could bring it on before `end`. Time passes meanwhile.
-    pub(crate) fn drive<R>(&self, work: impl Future<Output = R>, end: Instant) -> Option<R> {
+    /// What comes of a future within so long. Time passes when it waits.
+    pub(crate) fn run<R>(&self, time: Duration, future: impl Future<Output = R>) -> Option<R> {
+        let end = self.now().monotonic + time;
         let woken = Arc::new(Flag::default());
         let waker = Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut work = pin!(work);
+        let mut future = pin!(future);
         loop {
-            match work.as_mut().poll(&mut cx) {
-                Poll::Ready(outcome) => return Some(outcome),
-                Poll::Pending if woken.0.swap(false, Ordering::SeqCst) => {}
-                Poll::Pending if self.pass(end) => {}
-                Poll::Pending => return None,
+            if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
+                return Some(outcome);
+            }
+            if !woken.0.swap(false, Ordering::SeqCst) && !self.pass(end) {
+                return None;
             }
         }
     }
@@ -76,10 +74,14 @@ impl Clock {
         waker.into_iter().for_each(Waker::wake);
         true
     }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
 }
 
 /// A wait by the clock.
-struct Alarm {
+pub(crate) struct Alarm {
     clock: Clock,
     at: Instant,
     number: Option<u64>,

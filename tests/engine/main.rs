@@ -1,8 +1,10 @@
 //! The engine, by conversation: what it asks and does for everything that can come back.
 
+mod enterprise;
 mod failures;
 mod pace;
 mod pages;
+mod queries;
 mod requests;
 mod retries;
 mod script;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::protocol::{Answer, Config, Input, LongPoll, Output};
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::{
-    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, Status,
-    TokenError,
+    AccessToken, AdminLogs, AdminLogsStreaming, Error, ErrorKind, LongPollClient,
+    LongPollClientBuilder, StartAt, Status, TokenError,
 };
 use http::{Method, Response};
 
@@ -29,10 +29,32 @@ impl Script {
 
     /// An engine with some settings.
     pub(crate) fn with(builder: LongPollClientBuilder, at: &str) -> Self {
+        Self::of(builder.config().unwrap(), at.parse().expect("a start"), 7)
+    }
+
+    /// An engine of an enterprise's events as they happen.
+    pub(crate) fn streaming(streaming: AdminLogsStreaming, at: &str) -> Self {
+        Self::streaming_by(7, streaming, at)
+    }
+
+    /// The same by another chance.
+    pub(crate) fn streaming_by(seed: u64, streaming: AdminLogsStreaming, at: &str) -> Self {
+        let config = LongPollClient::builder().config().unwrap();
+        let config = config.enterprise(streaming).unwrap();
+        Self::of(config, at.parse().expect("a start"), seed)
+    }
+
+    /// An engine of an enterprise's past.
+    pub(crate) fn query(query: AdminLogs) -> Self {
+        let start = query.starts_at().clone();
+        let config = LongPollClient::builder().config().unwrap();
+        Self::of(config.admin_logs(query).unwrap(), start, 7)
+    }
+
+    fn of(config: Config, start: StartAt, seed: u64) -> Self {
         let now = Moment::read_clocks();
-        let start: StartAt = at.parse().expect("a start");
         Self {
-            engine: LongPoll::new(Arc::new(builder.config().unwrap()), start, 7, now),
+            engine: LongPoll::new(Arc::new(config), start, seed, now),
             now,
             waited: Duration::ZERO,
             token: "token-1",
@@ -177,6 +199,21 @@ impl Script {
         self
     }
 
+    /// Anything is asked, once what is handed out before is handled.
+    #[track_caller]
+    pub(crate) fn expect_any_after_batches(&mut self) -> &mut Self {
+        loop {
+            match self.next() {
+                Output::Deliver(_) => self.handled(),
+                Output::Send(request) => {
+                    self.asked = Some(request);
+                    return self;
+                }
+                output => panic!("expected a request, got {output:?}"),
+            };
+        }
+    }
+
     #[track_caller]
     pub(crate) fn assert_limit(&self, limit: u32) -> &Self {
         let query = self.asked().request().uri().query().unwrap_or_default();
@@ -273,6 +310,16 @@ impl Script {
             panic!("expected a stop, got {output:?}");
         };
         assert_eq!(error.kind(), kind, "{error}");
+        assert!(matches!(self.next(), Output::Idle));
+        self
+    }
+
+    /// The query is at its end.
+    #[track_caller]
+    pub(crate) fn expect_finish(&mut self) -> &mut Self {
+        let output = self.next();
+        assert!(matches!(output, Output::Finish), "{output:?}");
+        assert_eq!(self.engine.status().to_string(), "stopped");
         assert!(matches!(self.next(), Output::Idle));
         self
     }

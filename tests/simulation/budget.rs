@@ -1,16 +1,23 @@
-//! How often a stream may ask in vain: at most 5 times in any second and 120 times in any minute.
+//! How often a stream may ask in vain: at most 5 times in any second and 120 times in any minute. Of an enterprise, how often
+//! it may ask at all.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use box_longpoll_testkit::Endpoint;
 
-const LIMITS: [(usize, Duration); 2] =
-    [(5, Duration::from_secs(1)), (120, Duration::from_secs(60))];
+use crate::climate::Climate;
+use crate::program::CALLS_PER_MINUTE;
+
+const LIMITS: [(usize, Duration); 2] = [(5, Duration::from_secs(1)), (120, MINUTE)];
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The requests of one stream.
 #[derive(Default)]
 pub(crate) struct Budget {
+    /// The calls of the last minute, where there is a limit to those, fruitful or not.
+    calls: Option<VecDeque<Duration>>,
     /// The last request, until it is known whether it brought something new.
     open: Option<Duration>,
     /// The last poll, until something comes that it may have told of.
@@ -19,8 +26,24 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    pub(crate) fn of(climate: &Climate) -> Self {
+        Self {
+            calls: climate.enterprise.then(VecDeque::new),
+            ..Self::default()
+        }
+    }
+
     /// A request is sent. The one before it has brought what it brought.
     pub(crate) fn sent(&mut self, endpoint: Endpoint, now: Duration) -> Result<(), String> {
+        if let Some(calls) = &mut self.calls {
+            calls.push_back(now);
+            calls.retain(|sent| now.saturating_sub(*sent) <= MINUTE);
+            return if calls.len() <= CALLS_PER_MINUTE as usize {
+                Ok(())
+            } else {
+                Err(format!("{} calls within a minute", calls.len()))
+            };
+        }
         match endpoint {
             Endpoint::Realtime => self.poll = Some(now),
             Endpoint::Events => {}

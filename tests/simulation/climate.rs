@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 )]
 pub(crate) struct Climate {
     pub(crate) consumer: Consumer,
+    /// Whether the account is an enterprise, which is followed without realtime servers. Not by every consumer.
+    pub(crate) enterprise: bool,
     pub(crate) start: Start,
     pub(crate) page_limit: u32,
     /// How long a batch is worked on, in milliseconds.
@@ -65,6 +67,7 @@ impl Default for Climate {
     fn default() -> Self {
         Self {
             consumer: Consumer::Batches,
+            enterprise: false,
             start: Start::Oldest,
             page_limit: 500,
             handling_ms: 0,
@@ -176,6 +179,7 @@ pub(crate) fn settings(climate: &Climate) -> Settings {
         poll_position: climate.poll_position,
         drop_signals: climate.drop_signals,
         hold_ms: climate.hold_ms,
+        zero_position_at_the_end: climate.enterprise,
         ..Settings::default()
     }
 }

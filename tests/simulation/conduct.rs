@@ -82,6 +82,9 @@ impl Conduct {
         if let Some(kind) = self.must_stop {
             return Err(format!("it went on after {kind:?}"));
         }
+        if climate.enterprise && asked.endpoint != Endpoint::Events {
+            return Err("a realtime server was asked for, or asked, for an enterprise".into());
+        }
         if asked.endpoint != Endpoint::Options {
             self.check_position(asked, ledger, climate)?;
         }

@@ -60,6 +60,8 @@ impl Scenario {
                 incidents.push(incident);
             }
         }
+        let can_follow = matches!(climate.consumer, Consumer::Batches | Consumer::Events);
+        climate.enterprise = can_follow && rng.u32(..5) == 0;
         Self {
             seed,
             climate,
@@ -103,6 +105,7 @@ fn climate(rng: &mut Rng) -> Climate {
             Consumer::Subscription,
             Consumer::Subscription,
         ][rng.usize(..8)],
+        enterprise: fair.enterprise,
         start: if rng.bool() {
             Start::Oldest
         } else {

@@ -15,11 +15,14 @@
 //! - it tells of a gap once where one may be, and never else (`gaps`);
 //! - a request goes to a permitted host with what it must carry, not too early and not to a URL that is used up, and a
 //!   stream stops only where it must (`conduct`);
-//! - at most 5 requests in any second and 120 in any minute bring nothing new (`budget`);
+//! - at most 5 requests in any second and 120 in any minute bring nothing new, and an enterprise is asked no more often than
+//!   is set, whether or not that brings something (`budget`);
 //! - there is one request at a time, one page in memory, and nothing left of a stream that was dropped (`network`,
 //!   `program`);
 //! - after the faults end, everything is delivered within a bounded time, the stream listens again, and a new event
 //!   arrives promptly (`run`).
+//!
+//! In some seeds the account is an enterprise, which has no realtime servers.
 //!
 //! # Replaying
 //!

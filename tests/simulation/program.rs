@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use box_longpoll::{
-    BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, LongPollClientBuilder,
-    StartAt, StreamHandle, StreamPosition,
+    AdminLogsStreaming, BatchStream, EnterpriseClient, Error, Event, EventStream, HttpTransport,
+    LongPollClient, LongPollClientBuilder, StartAt, StreamHandle, StreamPosition,
 };
 
 use crate::blocking;
@@ -17,6 +17,12 @@ use crate::climate::{Climate, Consumer, Start};
 use crate::store::{Record, Written};
 use crate::subscriber;
 use crate::world::{ACCOUNT, Step, World};
+
+/// How long an enterprise's events may go without a look.
+pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Enough for a small page limit and a long log.
+pub(crate) const CALLS_PER_MINUTE: u32 = 240;
 
 /// How the program came to its end by itself: with the stream's error, or without.
 pub(crate) type Ended = Option<Error>;
@@ -43,8 +49,13 @@ pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> P
         Consumer::Batches => batches(world, builder, start),
         Consumer::BlockingBatches => blocking::start(world, builder, start),
         Consumer::Events => {
+            let client = build(world, builder);
             let source = Events {
-                stream: build(world, builder).events(start),
+                stream: if climate.enterprise {
+                    enterprise(&client).events(start)
+                } else {
+                    client.events(start)
+                },
                 stored: stored.map(str::to_owned),
             };
             Box::pin(follow(world.clone(), source, Manner::of(climate)))
@@ -59,17 +70,32 @@ pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> P
 
 /// The program that stores a position after each batch.
 pub(crate) fn batches(world: &World, builder: LongPollClientBuilder, start: StartAt) -> Program {
+    let climate = world.lock().climate.clone();
+    let client = build(world, builder);
     let source = Batches {
-        stream: build(world, builder).batches(start),
+        stream: if climate.enterprise {
+            enterprise(&client).batches(start)
+        } else {
+            client.batches(start)
+        },
         end: None,
     };
-    let manner = Manner::of(&world.lock().climate);
+    let manner = Manner::of(&climate);
     Box::pin(follow(world.clone(), source, manner))
 }
 
 fn build(world: &World, builder: LongPollClientBuilder) -> LongPollClient<World> {
     builder
         .build(world.clone(), world.clone())
+        .expect("the settings are in range")
+}
+
+fn enterprise(client: &LongPollClient<World>) -> EnterpriseClient<World> {
+    let streaming = AdminLogsStreaming::default()
+        .longest_interval(LONGEST_INTERVAL)
+        .calls_per_minute(CALLS_PER_MINUTE);
+    client
+        .enterprise(streaming)
         .expect("the settings are in range")
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use box_longpoll::Status;
 use box_longpoll_testkit::PollPosition;
 
 use crate::climate::Consumer;
 use crate::network::Pending;
+use crate::program::LONGEST_INTERVAL;
 use crate::world::Inner;
 
 /// After the last fault and the poll that it may have silenced, the longest that a stream may be busy: an API call ends
@@ -78,8 +80,11 @@ impl Inner {
         }
     }
 
-    /// Whether a poll is held that will tell of the next event.
+    /// Whether a poll is held that will tell of the next event, or a look for it is due.
     fn is_listened_to(&self) -> bool {
+        if self.climate.enterprise {
+            return matches!(self.status(), Some(Status::Waiting { .. }));
+        }
         let listens = |pending: &Pending| {
             let is_poll = pending.asked.channel.is_some() && pending.met.is_none();
             pending.listens || (self.climate.never_holds() && is_poll)
@@ -94,7 +99,9 @@ impl Inner {
         // fetch that follows may come before the event shows.
         let may_lose_it =
             climate.poll_position == PollPosition::Ignored && climate.visible_after_ms > 0;
-        let hears_after = if climate.drop_signals || may_lose_it {
+        let hears_after = if climate.enterprise {
+            LONGEST_INTERVAL
+        } else if climate.drop_signals || may_lose_it {
             Duration::from_millis(climate.hold_ms).min(climate.longest_poll())
         } else {
             Duration::ZERO

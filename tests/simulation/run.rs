@@ -130,7 +130,7 @@ impl Run {
             let stored = inner.store.read().map(str::to_owned);
             let climate = inner.climate.clone();
             inner.conduct = Conduct::of_new_stream(stored.as_deref(), &climate);
-            inner.budget = Budget::default();
+            inner.budget = Budget::of(&climate);
             inner.new_token();
             inner.step(Step::Starts(stored.clone()));
             (climate, stored)

@@ -17,11 +17,18 @@ use super::shown;
 /// Enough for a dozen polls; more of them say the same, and slow the fuzzer down.
 const MOST_STEPS: usize = 500;
 
-/// Each byte is a step, or what a step needs. The engine never panics, never loses its position, moves it only to what a
-/// page said whose events are handled, and once stopped does nothing more.
+/// Each byte is a step, or what a step needs; an odd number of them is for an enterprise's engine. The engine never panics,
+/// never loses its position, moves it only to what a page said whose events are handled, and once stopped does nothing more.
 pub(crate) fn holds(data: &[u8]) {
+    // So that the tapes that there are stay what they are.
+    let of_an_enterprise = data.len() % 2 == 1;
     let mut talk = Talk {
-        engine: Engine::start(LongPollClient::builder()),
+        engine: if of_an_enterprise {
+            Engine::of_an_enterprise()
+        } else {
+            Engine::start(LongPollClient::builder())
+        },
+        asks_for_pages_alone: of_an_enterprise,
         tape: data,
         awaited: None,
         offered: None,
@@ -37,6 +44,7 @@ pub(crate) fn holds(data: &[u8]) {
 
 struct Talk<'a> {
     engine: Engine,
+    asks_for_pages_alone: bool,
     tape: &'a [u8],
     awaited: Option<Request>,
     /// The position of the page that came last.
@@ -107,6 +115,7 @@ impl Talk<'_> {
             }
             Output::Send(request) => {
                 let asked = Request::of(&request);
+                assert!(asked == Request::Page || !self.asks_for_pages_alone);
                 if asked == Request::Page {
                     let query = request.request().uri().query().unwrap_or_default();
                     let from = form_urlencoded::parse(query.as_bytes())
@@ -116,6 +125,7 @@ impl Talk<'_> {
                 self.awaited = Some(asked);
             }
             Output::Deliver(batch) => assert_ne!(batch.len(), 0),
+            Output::Finish => panic!("what is followed has no end"),
         }
     }
 

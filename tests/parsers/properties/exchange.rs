@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::protocol::{Answer, Config, Input, LongPoll, Output};
 use box_longpoll::transport::{HttpTransport, Moment, TransportError, TransportRequest};
 use box_longpoll::{
-    AccessToken, LongPollClient, LongPollClientBuilder, StartAt, StreamPosition, TokenError,
+    AccessToken, AdminLogsStreaming, LongPollClient, LongPollClientBuilder, StartAt,
+    StreamPosition, TokenError,
 };
 use bytes::Bytes;
 use http::Response;
@@ -75,11 +76,21 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start(builder: LongPollClientBuilder) -> Self {
-        let config = Arc::new(builder.config().expect("settings in their range"));
+        Self::of(builder.config().expect("settings in their range"))
+    }
+
+    /// An engine of an enterprise's events.
+    pub(crate) fn of_an_enterprise() -> Self {
+        let config = LongPollClient::builder().config();
+        let config = config.and_then(|config| config.enterprise(AdminLogsStreaming::default()));
+        Self::of(config.expect("settings in their range"))
+    }
+
+    fn of(config: Config) -> Self {
         let start: StartAt = POSITION.parse().expect("a position");
         let now = Moment::read_clocks();
         Self {
-            engine: LongPoll::new(config, start, 7, now),
+            engine: LongPoll::new(Arc::new(config), start, 7, now),
             now,
         }
     }

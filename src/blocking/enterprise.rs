@@ -1,0 +1,133 @@
+//! The blocking facade of an enterprise's events.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::blocking::driver::Driver;
+use crate::blocking::{BatchIter, EventIter, LongPollClient, Subscription};
+use crate::checkpoint::CheckpointStore;
+use crate::enterprise::{self, AdminLogs, AdminLogsStreaming};
+use crate::error::Error;
+use crate::position::StartAt;
+use crate::protocol::Page;
+use crate::transport::HttpTransport;
+
+/// Follows an enterprise's events as they happen, by looking for them at an interval. Made by
+/// [`LongPollClient::enterprise`]. Cloning is cheap.
+///
+/// It is [`crate::EnterpriseClient`] without async, on the thread of the client that made it.
+pub struct EnterpriseClient<T> {
+    client: LongPollClient<T>,
+}
+
+impl<T: HttpTransport> EnterpriseClient<T> {
+    /// As [`LongPollClient::events`], of the enterprise.
+    pub fn events(&self, start: impl Into<StartAt>) -> EventIter<T> {
+        self.client.events(start)
+    }
+
+    /// As [`LongPollClient::batches`], of the enterprise.
+    pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
+        self.client.batches(start)
+    }
+
+    /// As [`LongPollClient::subscribe`], of the enterprise; see [`crate::EnterpriseClient::subscribe`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn subscribe(
+        &self,
+        store: impl CheckpointStore,
+        key: impl Into<String>,
+        start: impl Into<StartAt>,
+    ) -> Result<Subscription<T>, Error> {
+        self.client.subscribe(store, key, start)
+    }
+
+    /// As [`LongPollClient::fetch`], of the enterprise; see [`crate::EnterpriseClient::fetch`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    pub fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
+        self.client.fetch(from)
+    }
+}
+
+/// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
+///
+/// It is [`crate::AdminLogsQuery`] without async, on the thread of the client that made it.
+pub struct AdminLogsQuery<T> {
+    query: enterprise::AdminLogsQuery<T>,
+    driver: Arc<Driver>,
+}
+
+impl<T: HttpTransport> AdminLogsQuery<T> {
+    /// The events, one at a time, until the range is exhausted. Nothing is sent before the first is asked for.
+    pub fn events(&self) -> EventIter<T> {
+        EventIter::new(self.batches())
+    }
+
+    /// The events by page, until the range is exhausted. Nothing is sent before the first is asked for.
+    pub fn batches(&self) -> BatchIter<T> {
+        BatchIter::new(self.driver.clone(), self.query.batches())
+    }
+}
+
+impl<T: HttpTransport> LongPollClient<T> {
+    /// A sibling that follows an enterprise's events, on the same thread; see [`crate::LongPollClient::enterprise`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn enterprise(&self, streaming: AdminLogsStreaming) -> Result<EnterpriseClient<T>, Error> {
+        let client = self.client.enterprise(streaming)?.into_client();
+        Ok(EnterpriseClient {
+            client: self.sibling(client),
+        })
+    }
+
+    /// A query of an enterprise's past events, on the same thread; see [`crate::LongPollClient::admin_logs`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
+        Ok(AdminLogsQuery {
+            query: self.client.admin_logs(query)?,
+            driver: self.driver.clone(),
+        })
+    }
+}
+
+impl<T> Clone for EnterpriseClient<T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+        }
+    }
+}
+
+impl<T> Clone for AdminLogsQuery<T> {
+    fn clone(&self) -> Self {
+        Self {
+            query: self.query.clone(),
+            driver: self.driver.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for EnterpriseClient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnterpriseClient")
+            .field("client", &self.client)
+            .finish()
+    }
+}
+
+impl<T> fmt::Debug for AdminLogsQuery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.query.fmt(f)
+    }
+}

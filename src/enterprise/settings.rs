@@ -1,0 +1,320 @@
+//! What of an enterprise's events is asked for, and how often.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use url::form_urlencoded::Serializer;
+
+use crate::config::require;
+use crate::error::Error;
+use crate::event::EventType;
+use crate::position::StartAt;
+use crate::protocol::Pace;
+
+/// What Box lets a user have, of all applications together.
+const MAX_CALLS_PER_MINUTE: u32 = 1_000;
+
+/// One that may be on its way, one at once, and one a minute.
+const MIN_CALLS_PER_MINUTE: u32 = 3;
+
+/// Longer, and nobody would call it following; it leaves two weeks of events room for a long outage too.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// An enterprise's events as they happen, which Box calls `admin_logs_streaming`. Taken by
+/// [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
+///
+/// Box has no long poll for them, so they are looked for at an interval: the shortest one while looks find something, which
+/// each look in vain doubles, up to the longest one. A wait is up to a fifth shorter, by chance, so that many streams don't
+/// look at the same moment; never shorter than the shortest interval. A look is as many calls as there are pages, and one
+/// that shows that there are no more.
+///
+/// Box keeps these events for 14 days. They may come repeatedly and out of order.
+///
+/// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct AdminLogsStreaming {
+    pub(crate) event_types: EventTypes,
+    pub(crate) shortest_interval: Duration,
+    pub(crate) longest_interval: Duration,
+    pub(crate) calls: CallsPerMinute,
+}
+
+impl Default for AdminLogsStreaming {
+    fn default() -> Self {
+        Self {
+            event_types: EventTypes::default(),
+            shortest_interval: Duration::from_secs(1),
+            longest_interval: Duration::from_secs(60),
+            calls: CallsPerMinute(60),
+        }
+    }
+}
+
+impl AdminLogsStreaming {
+    /// Only events of these types, which Box picks. None: all. Default: all.
+    ///
+    /// A checkpoint and a position are of the enterprise's stream, not of the types: who comes back with other types gets
+    /// those from there on, and none of what lies before.
+    pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
+        self.event_types = EventTypes::of(types);
+        self
+    }
+
+    /// How long after a look that found something the next one comes. Longer than nothing; default: 1 s.
+    pub fn shortest_interval(mut self, interval: Duration) -> Self {
+        self.shortest_interval = interval;
+        self
+    }
+
+    /// How long it may take until the next look where nothing happens. From the shortest to an hour; default: 60 s.
+    pub fn longest_interval(mut self, interval: Duration) -> Self {
+        self.longest_interval = interval;
+        self
+    }
+
+    /// How many calls one stream makes in any minute, at most, whether or not they bring something: retries, and calls that
+    /// Box refuses, are counted too. A twentieth of them may follow each other at once, so a large backlog comes in at the
+    /// rest, of up to 500 events each. 3 to 1,000, which is all that Box lets a user have; default: 60.
+    pub fn calls_per_minute(mut self, calls: u32) -> Self {
+        self.calls = CallsPerMinute(calls);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.event_types.check()?;
+        self.calls.check()?;
+        let in_order =
+            !self.shortest_interval.is_zero() && self.shortest_interval <= self.longest_interval;
+        require(
+            in_order && self.longest_interval <= LONGEST_INTERVAL,
+            "the intervals between looks must be longer than zero and at most an hour, the shortest no longer than the longest",
+        )
+    }
+}
+
+/// A query of an enterprise's events of the last 365 days, which Box calls `admin_logs`. Taken by
+/// [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs).
+///
+/// Events may come repeatedly and out of order, and show here later than in [`AdminLogsStreaming`].
+///
+/// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct AdminLogs {
+    pub(crate) event_types: EventTypes,
+    pub(crate) range: Range,
+    pub(crate) calls: CallsPerMinute,
+    start: StartAt,
+}
+
+impl Default for AdminLogs {
+    fn default() -> Self {
+        Self {
+            event_types: EventTypes::default(),
+            range: Range::default(),
+            calls: CallsPerMinute(300),
+            start: StartAt::Oldest,
+        }
+    }
+}
+
+impl AdminLogs {
+    /// All that Box has.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only events of these types, which Box picks. None: all. Default: all.
+    pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
+        self.event_types = EventTypes::of(types);
+        self
+    }
+
+    /// Only events from then on. Default: as far back as Box has them, 365 days.
+    pub fn created_after(mut self, time: OffsetDateTime) -> Self {
+        self.range.after = Some(time);
+        self
+    }
+
+    /// Only events up to then. Default: up to the moment when the query comes to its end.
+    pub fn created_before(mut self, time: OffsetDateTime) -> Self {
+        self.range.before = Some(time);
+        self
+    }
+
+    /// Goes on where an earlier query for the same was: at its stream's position, or at the
+    /// [end of a batch](crate::Batch::resume_at). Default: at the beginning.
+    pub fn resume_at(mut self, position: impl Into<StartAt>) -> Self {
+        self.start = position.into();
+        self
+    }
+
+    /// How many calls one stream of the query makes in any minute, at most, retries and refused ones included. A twentieth
+    /// of them may follow each other at once. 3 to 1,000, which is all that Box lets a user have; default: 300, so up to
+    /// some 140,000 events.
+    pub fn calls_per_minute(mut self, calls: u32) -> Self {
+        self.calls = CallsPerMinute(calls);
+        self
+    }
+
+    /// Where its streams start.
+    #[must_use]
+    pub fn starts_at(&self) -> &StartAt {
+        &self.start
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.event_types.check()?;
+        self.calls.check()?;
+        self.range.check()?;
+        require(
+            self.start != StartAt::Now,
+            "a query of the past can't start now",
+        )
+    }
+}
+
+/// The types of events to ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventTypes(Vec<EventType>);
+
+impl EventTypes {
+    fn of<E: Into<EventType>>(types: impl IntoIterator<Item = E>) -> Self {
+        Self(types.into_iter().map(Into::into).collect())
+    }
+
+    /// Box takes their names with commas in between.
+    fn check(&self) -> Result<(), Error> {
+        let is_name = |name: &str| !name.is_empty() && !name.contains(',');
+        require(
+            self.0.iter().all(|kind| is_name(kind.as_str())),
+            "an event type to ask for must have a name, without a comma in it",
+        )
+    }
+
+    pub(crate) fn narrow(&self, query: &mut Serializer<'_, String>) {
+        if !self.0.is_empty() {
+            let names: Vec<&str> = self.0.iter().map(EventType::as_str).collect();
+            query.append_pair("event_type", &names.join(","));
+        }
+    }
+}
+
+/// When the events were created that are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Range {
+    after: Option<OffsetDateTime>,
+    before: Option<OffsetDateTime>,
+}
+
+impl Range {
+    fn check(self) -> Result<(), Error> {
+        let mut ends = self.after.iter().chain(&self.before);
+        require(
+            ends.all(|time| time.format(&Rfc3339).is_ok()),
+            "a time to ask for must be one that RFC 3339 can write",
+        )?;
+        let in_order = |after| self.before.is_none_or(|before| after < before);
+        require(
+            self.after.is_none_or(in_order),
+            "created_after must be earlier than created_before",
+        )
+    }
+
+    pub(crate) fn narrow(self, query: &mut Serializer<'_, String>) {
+        let ends = [
+            ("created_after", self.after),
+            ("created_before", self.before),
+        ];
+        for (name, end) in ends {
+            if let Some(text) = end.and_then(|time| time.format(&Rfc3339).ok()) {
+                query.append_pair(name, &text);
+            }
+        }
+    }
+}
+
+/// The most calls in any minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallsPerMinute(u32);
+
+impl CallsPerMinute {
+    fn check(self) -> Result<(), Error> {
+        require(
+            (MIN_CALLS_PER_MINUTE..=MAX_CALLS_PER_MINUTE).contains(&self.0),
+            "the calls in a minute must be 3 to 1,000",
+        )
+    }
+
+    /// What is left in the bucket and what comes into it within a minute are one call less than permitted together: that
+    /// one may have been paid for earlier, and have waited for its turn since.
+    pub(crate) fn pace(self) -> Pace {
+        let at_once = (self.0 / 20).max(1);
+        Pace::default()
+            .burst(at_once)
+            .per_minute(self.0 - at_once - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[track_caller]
+    fn assert_refused(checked: Result<(), Error>, word: &str) {
+        let error = checked.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let streaming = AdminLogsStreaming::default;
+        let seconds = Duration::from_secs;
+        assert!(streaming().check().is_ok());
+        for refused in [
+            streaming().shortest_interval(Duration::ZERO),
+            streaming().longest_interval(Duration::from_millis(999)),
+            streaming().shortest_interval(seconds(61)),
+            streaming().longest_interval(seconds(3_601)),
+        ] {
+            assert_refused(refused.check(), "interval");
+        }
+        for calls in [0, 2, 1_001] {
+            assert_refused(streaming().calls_per_minute(calls).check(), "calls");
+            assert_refused(AdminLogs::new().calls_per_minute(calls).check(), "calls");
+        }
+        for name in ["", "LOGIN,UPLOAD"] {
+            assert_refused(streaming().event_types([name]).check(), "event type");
+            assert_refused(AdminLogs::new().event_types([name]).check(), "event type");
+        }
+    }
+
+    #[test]
+    fn a_range_has_a_beginning_before_its_end_and_times_that_can_be_written() {
+        let time = |text| OffsetDateTime::parse(text, &Rfc3339).unwrap();
+        let (early, late) = (time("2026-01-01T00:00:00Z"), time("2026-01-01T00:00:01Z"));
+        let range = |after, before| AdminLogs::new().created_after(after).created_before(before);
+        assert!(range(early, late).check().is_ok());
+        assert_refused(range(late, early).check(), "earlier");
+        assert_refused(range(early, early).check(), "earlier");
+        let before_christ = time::Date::MIN.midnight().assume_utc();
+        assert_refused(range(before_christ, late).check(), "RFC 3339");
+        assert_refused(AdminLogs::new().resume_at(StartAt::Now).check(), "now");
+    }
+
+    #[test]
+    fn the_bucket_and_what_comes_into_it_leave_room_for_one_call_on_its_way() {
+        for (calls, pace) in [
+            (3, Pace::default().burst(1).per_minute(1)),
+            (60, Pace::default().burst(3).per_minute(56)),
+            (1_000, Pace::default().burst(50).per_minute(949)),
+        ] {
+            assert_eq!(CallsPerMinute(calls).pace(), pace);
+            assert!(pace.check().is_ok());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! An enterprise's events over each backend, by both facades.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use box_longpoll::{
+    AccessToken, AdminLogs, AdminLogsStreaming, FileStore, HttpTransport, LongPollClient, StartAt,
+    Status, Update, blocking,
+};
+use box_longpoll_testkit::{EmulatorServer, Settings};
+use rstest::rstest;
+
+use crate::backend::Backend;
+use crate::fake_box::{TOKEN, builder, fake_box};
+
+type Transport = Arc<dyn HttpTransport>;
+
+fn client(server: &EmulatorServer, backend: Backend) -> LongPollClient<Transport> {
+    let token = AccessToken::new(TOKEN).unwrap();
+    let builder = builder(server).page_limit(100);
+    builder.build(backend.transport(), token).unwrap()
+}
+
+fn blocking_client(
+    server: &EmulatorServer,
+    backend: Backend,
+) -> blocking::LongPollClient<Transport> {
+    let token = AccessToken::new(TOKEN).unwrap();
+    let builder = builder(server).page_limit(100);
+    builder.build_blocking(backend.transport(), token).unwrap()
+}
+
+/// As often as Box permits.
+fn eager() -> AdminLogsStreaming {
+    AdminLogsStreaming::default()
+        .shortest_interval(Duration::from_millis(50))
+        .longest_interval(Duration::from_millis(200))
+        .calls_per_minute(1_000)
+}
+
+fn a_busy_box(settings: &mut Settings) {
+    settings.repeat_rate = 0.2;
+    settings.reorder_rate = 0.2;
+    settings.zero_position_at_the_end = true;
+}
+
+/// Nothing but pages was asked for.
+#[track_caller]
+fn assert_only_pages(server: &EmulatorServer) {
+    let counters = server.counters();
+    assert_eq!(counters.total.requests, counters.events.requests);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn an_enterprise_is_followed(#[case] backend: Backend) {
+    let server = fake_box(a_busy_box);
+    server.append(TOKEN, 500);
+    let came: Vec<String> = backend.runtime().block_on(async {
+        let enterprise = client(&server, backend).enterprise(eager()).unwrap();
+        let mut events = enterprise.events(StartAt::Oldest);
+        let mut came = Vec::new();
+        while came.len() < 1_000 {
+            let event = events.next().await.unwrap().unwrap();
+            came.push(event.id().unwrap().to_owned());
+            if came.len() % 500 == 0 && came.len() < 1_000 {
+                server.append(TOKEN, 500);
+            }
+        }
+        came
+    });
+    assert_eq!(came, server.event_ids(TOKEN));
+    assert_only_pages(&server);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn a_query_ends(#[case] backend: Backend) {
+    let server = fake_box(a_busy_box);
+    server.append(TOKEN, 1_000);
+    let came: Vec<String> = backend.runtime().block_on(async {
+        let query = client(&server, backend)
+            .admin_logs(AdminLogs::new())
+            .unwrap();
+        let mut batches = query.batches();
+        let mut came = Vec::new();
+        while let Some(batch) = batches.next().await {
+            let batch = batch.unwrap();
+            came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+        }
+        came
+    });
+    assert_eq!(came, server.event_ids(TOKEN));
+    assert_only_pages(&server);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn without_async_an_enterprise_is_followed_from_a_checkpoint(#[case] backend: Backend) {
+    let server = fake_box(a_busy_box);
+    server.append(TOKEN, 300);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    let mut came = Vec::new();
+    for life in 1..=3 {
+        let enterprise = blocking_client(&server, backend)
+            .enterprise(eager())
+            .unwrap();
+        let store = FileStore::open(&file).unwrap();
+        let mut subscription = enterprise
+            .subscribe(store, "acme", StartAt::Oldest)
+            .unwrap();
+        while came.len() < life * 300 {
+            let Some(Ok(Update::Batch(batch))) = subscription.next() else {
+                panic!("{}", subscription.status());
+            };
+            came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+            batch.ack().unwrap();
+        }
+        server.append(TOKEN, 300);
+        // The thread of a client lets go of the store when it ends.
+        drop((subscription, enterprise));
+    }
+    assert_eq!(came, server.event_ids(TOKEN)[..900]);
+    assert_only_pages(&server);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn without_async_a_query_ends_and_a_wait_for_the_next_look_can_be_stopped(
+    #[case] backend: Backend,
+) {
+    let server = fake_box(a_busy_box);
+    server.append(TOKEN, 250);
+    let client = blocking_client(&server, backend);
+    let query = client.admin_logs(AdminLogs::new()).unwrap();
+    let mut events = query.events();
+    let came: Vec<String> = events
+        .by_ref()
+        .map(|event| event.unwrap().id().unwrap().to_owned())
+        .collect();
+    assert_eq!(came, server.event_ids(TOKEN));
+    assert!(matches!(
+        events.status(),
+        Status::Stopped { because: None, .. }
+    ));
+    let events: usize = query.batches().map(|batch| batch.unwrap().len()).sum();
+    assert_eq!(events, 250);
+
+    let enterprise = client.enterprise(AdminLogsStreaming::default()).unwrap();
+    let mut events = enterprise.events(StartAt::Now);
+    let mut handle = events.handle();
+    let stopper = std::thread::spawn(move || {
+        loop {
+            let status = handle.changed_blocking().expect("it goes on");
+            // It also waits for its first request, and has no position by then.
+            if matches!(status, Status::Waiting { .. }) && handle.position().is_some() {
+                break;
+            }
+        }
+        handle.stop();
+    });
+    assert!(events.next().is_none());
+    stopper.join().unwrap();
+    assert_only_pages(&server);
+}

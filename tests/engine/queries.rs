@@ -1,0 +1,107 @@
+//! How the engine goes through an enterprise's past.
+
+use std::time::Duration;
+
+use box_longpoll::transport::TransportErrorKind;
+use box_longpoll::{AdminLogs, ErrorKind, EventType, StartAt};
+use time::macros::datetime;
+
+use crate::script::{Script, body, failed, page, status};
+
+#[test]
+fn a_page_with_neither_an_event_nor_a_new_position_is_the_end() {
+    for end in ["200", "0", "\"0\"", "null", "\"\""] {
+        let mut script = Script::query(AdminLogs::new());
+        script.expect_fetch("0").reply(page("200", &["a", "b"]));
+        script.expect_batch(&["a", "b"]);
+        script.expect_fetch("200").reply(page(end, &[]));
+        script.expect_finish().assert_position("200");
+    }
+}
+
+#[test]
+fn a_range_without_events_ends_with_its_first_page() {
+    let mut script = Script::query(AdminLogs::new());
+    script
+        .expect_fetch("0")
+        .reply(page("0", &[]))
+        .expect_finish();
+}
+
+#[test]
+fn empty_pages_short_ones_and_repeats_are_not_the_end_where_the_position_moves() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("100", &["a"]));
+    script.expect_batch(&["a"]);
+    let mut position = 100;
+    for n in 0..300 {
+        script.expect_fetch(&position.to_string());
+        position += 1;
+        let repeats: &[&str] = if n % 2 == 0 { &[] } else { &["a", "a"] };
+        script.reply(page(&position.to_string(), repeats));
+    }
+    script.expect_fetch("400").reply(page("401", &["b"]));
+    script.expect_batch(&["b"]);
+    script.expect_fetch("401").reply(page("401", &["a", "b"]));
+    script.expect_finish();
+}
+
+#[test]
+fn the_end_comes_when_the_last_batch_is_handled() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("0", &["a"]));
+    script.expect_unhandled_batch(&["a"]).expect_idle();
+    script.handled().expect_fetch("0").reply(page("0", &[]));
+    script.expect_finish();
+}
+
+#[test]
+fn the_range_and_the_types_go_along_escaped() {
+    let query = AdminLogs::new()
+        .created_after(datetime!(2026-01-01 00:00 +01:00))
+        .created_before(datetime!(2026-02-01 00:00:30 UTC))
+        .event_types([EventType::Download, EventType::Upload])
+        .resume_at(StartAt::At("1152922976252290886".parse().unwrap()));
+    let mut script = Script::query(query);
+    script.expect_fetch("1152922976252290886");
+    assert_eq!(
+        script.asked().request().uri(),
+        "https://api.box.com/2.0/events?stream_type=admin_logs&stream_position=1152922976252290886&limit=500&event_type=DOWNLOAD%2CUPLOAD&created_after=2026-01-01T00%3A00%3A00%2B01%3A00&created_before=2026-02-01T00%3A00%3A30Z"
+    );
+}
+
+#[test]
+fn a_failure_is_not_the_end() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+    for answer in [
+        failed(TransportErrorKind::Interrupted),
+        status(502),
+        body(""),
+    ] {
+        script.expect_fetch("200").reply(answer);
+    }
+    script.expect_fetch("200").reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("200").reply(page("300", &["b"]));
+    script.expect_batch(&["b"]);
+    script.expect_fetch("300").reply(status(403));
+    script
+        .expect_stop(ErrorKind::Forbidden)
+        .assert_position("300");
+}
+
+#[test]
+fn a_query_is_as_quick_as_its_calls_in_a_minute_permit() {
+    let mut script = Script::query(AdminLogs::new().calls_per_minute(20));
+    let mut waited = Duration::ZERO;
+    for n in 0..100 {
+        script.expect_fetch(&n.to_string());
+        waited += script.waited();
+        let next = (n + 1).to_string();
+        script.reply(page(&next, &[&next])).expect_batch(&[&next]);
+    }
+    let minutes = waited.as_secs_f64() / 60.0;
+    assert!((5.0..5.6).contains(&minutes), "{minutes}");
+}

@@ -1,0 +1,150 @@
+//! Events of a time, which come to an end.
+
+use std::time::Duration;
+
+use box_longpoll::{AdminLogs, AdminLogsQuery, ErrorKind, EventType, StartAt, Status};
+use box_longpoll_testkit::{Endpoint, Fault};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
+
+use crate::world::World;
+
+/// When the n-th event was created: one an hour.
+fn hour(n: i64) -> OffsetDateTime {
+    datetime!(2026-01-01 00:00 UTC) + time::Duration::hours(n)
+}
+
+/// A year's first so many hours, with an event each, of two types in turn.
+fn hours(count: i64, change: impl FnOnce(&mut box_longpoll_testkit::Settings)) -> World {
+    let world = World::with_events(0, change);
+    world.append_json((0..count).map(|n| {
+        let kind = if n % 2 == 0 { "LOGIN" } else { "UPLOAD" };
+        let created = hour(n).format(&Rfc3339).unwrap();
+        format!(r#"{{"event_id":"{n}","event_type":"{kind}","created_at":"{created}"}}"#)
+    }));
+    world
+}
+
+fn query(world: &World, query: AdminLogs) -> AdminLogsQuery<World> {
+    world.client().admin_logs(query).unwrap()
+}
+
+fn ids(hours: impl Iterator<Item = i64>) -> Vec<String> {
+    hours.map(|n| n.to_string()).collect()
+}
+
+#[test]
+fn a_query_gives_exactly_its_range_and_ends() {
+    let world = hours(5_000, |settings| {
+        settings.repeat_rate = 0.1;
+        settings.short_page_rate = 0.3;
+        settings.empty_page_rate = 0.1;
+    });
+    // Box's own bounds: after the one, and not after the other.
+    let range = AdminLogs::new()
+        .created_after(hour(999))
+        .created_before(hour(3_999));
+    let mut events = query(&world, range.clone()).events();
+    assert_eq!(world.ids_to_the_end(&mut events), ids(1_000..4_000));
+    assert!(matches!(
+        events.status(),
+        Status::Stopped { because: None, .. }
+    ));
+    assert!(world.run(events.next()).is_none(), "it stays at its end");
+    world.assert_calls_a_minute(300);
+
+    let logins = range.event_types([EventType::Login]);
+    let came = world.ids_to_the_end(&mut query(&world, logins).events());
+    assert_eq!(came, ids((1_000..4_000).step_by(2)));
+}
+
+#[test]
+fn all_there_is_comes_without_a_range_and_nothing_of_an_empty_one() {
+    let world = hours(1_200, |settings| settings.zero_position_at_the_end = true);
+    let came = world.ids_to_the_end(&mut query(&world, AdminLogs::new()).events());
+    assert_eq!(came, ids(0..1_200));
+    let later = AdminLogs::new().created_after(hour(1_200));
+    let none = world.ids_to_the_end(&mut query(&world, later).events());
+    assert!(none.is_empty(), "{none:?}");
+}
+
+#[test]
+fn a_query_resumes_at_a_position_in_its_middle() {
+    let world = hours(3_000, |settings| settings.short_page_rate = 0.5);
+    let range = AdminLogs::new().created_before(hour(2_499));
+    let mut batches = query(&world, range.clone()).batches();
+    let mut came = 0;
+    let mut places = vec![(StartAt::Oldest, came)];
+    while let Some(batch) = world.run(batches.next()) {
+        let batch = batch.unwrap();
+        came += i64::try_from(batch.len()).unwrap();
+        places.push((batch.resume_at().clone(), came));
+    }
+    assert_eq!(came, 2_500);
+    assert!(places.len() > 6, "{}", places.len());
+    for (place, before) in places {
+        let rest = query(&world, range.clone().resume_at(place)).events();
+        let mut rest = rest;
+        assert_eq!(world.ids_to_the_end(&mut rest), ids(before..2_500));
+    }
+
+    let mut events = query(&world, range.clone()).events();
+    let first = world.next_ids(&mut events, 1_234);
+    assert_eq!(first, ids(0..1_234));
+    let handled = events.position().unwrap().clone();
+    let rest = world.ids_to_the_end(&mut query(&world, range.resume_at(handled)).events());
+    let again = rest.len() + 1_234 - 2_500;
+    assert!(again < 500, "{again} came again, more than a page");
+    assert_eq!(rest, ids(i64::try_from(1_234 - again).unwrap()..2_500));
+}
+
+#[test]
+fn a_query_goes_on_through_failures_and_a_token_that_runs_out() {
+    let world = hours(2_000, |_| ());
+    let mut batches = query(&world, AdminLogs::new()).batches();
+    let mut came = Vec::new();
+    for fault in [Fault::Reset, Fault::RateLimited { seconds: 7 }, Fault::Html] {
+        let batch = world.run(batches.next()).unwrap().unwrap();
+        came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+        world.emulator(|emulator| emulator.queue_fault(Endpoint::Events, fault, 2));
+        world.revoke_token();
+    }
+    while let Some(batch) = world.run(batches.next()) {
+        let batch = batch.unwrap();
+        came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+    }
+    assert_eq!(came, ids(0..2_000));
+    assert_eq!(world.tokens(), 4);
+}
+
+#[test]
+fn a_query_keeps_to_the_calls_of_a_minute() {
+    let world = hours(20_000, |_| ());
+    let slow = AdminLogs::new().calls_per_minute(10);
+    let came = world.ids_to_the_end(&mut query(&world, slow).events());
+    assert_eq!(came.len(), 20_000);
+    world.assert_calls_a_minute(10);
+    let minutes = world.gaps(0).iter().sum::<f64>() / 60.0;
+    assert!((4.0..5.5).contains(&minutes), "{minutes}");
+}
+
+#[test]
+fn what_can_not_be_asked_is_refused_before_anything_is_sent() {
+    let world = hours(1, |_| ());
+    for refused in [
+        AdminLogs::new().resume_at(StartAt::Now),
+        AdminLogs::new()
+            .created_after(hour(2))
+            .created_before(hour(1)),
+        AdminLogs::new().event_types(["A,B"]),
+        AdminLogs::new().calls_per_minute(0),
+    ] {
+        let error = world.client().admin_logs(refused).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+    let refused = box_longpoll::AdminLogsStreaming::default().shortest_interval(Duration::ZERO);
+    let error = world.client().enterprise(refused).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(world.calls(), 0);
+}

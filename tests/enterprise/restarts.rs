@@ -1,0 +1,162 @@
+//! Subscriptions to an enterprise's events, and programs that are killed.
+
+use std::time::Duration;
+
+use box_longpoll::{
+    AdminLogsStreaming, EnterpriseClient, ErrorKind, StartAt, Subscription, Update,
+};
+use fastrand::Rng;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::world::{Store, World};
+
+const KEY: &str = "acme";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn enterprise(world: &World) -> EnterpriseClient<World> {
+    let streaming = AdminLogsStreaming::default();
+    world.client().enterprise(streaming).unwrap()
+}
+
+/// Acknowledges most of what comes, some batches late, and notes what is durable.
+async fn follow(subscription: &mut Subscription<World>, rng: &mut Rng, durable: &mut Vec<String>) {
+    let mut kept = Vec::new();
+    loop {
+        match subscription.next().await.unwrap().unwrap() {
+            Update::Batch(batch) => kept.push(batch),
+            Update::PossibleGap(gap) => panic!("{gap}"),
+        }
+        if rng.u32(..3) > 0 {
+            for batch in kept.drain(..) {
+                let ids: Vec<String> = batch
+                    .iter()
+                    .map(|event| event.id().unwrap().to_owned())
+                    .collect();
+                batch.ack().await.unwrap();
+                durable.extend(ids);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_again_and_again_loses_nothing_and_gets_nothing_acknowledged_again() {
+    let world = World::with_events(2_000, |settings| {
+        settings.repeat_rate = 0.1;
+        settings.short_page_rate = 0.5;
+        settings.rate = 2.0;
+        settings.zero_position_at_the_end = true;
+    });
+    let store = Store::default();
+    let mut rng = Rng::with_seed(7);
+    let mut durable = Vec::new();
+    for _ in 0..40 {
+        let enterprise = enterprise(&world);
+        let seconds = Duration::from_secs(rng.u64(1..30));
+        let life = async {
+            let subscribed = enterprise.subscribe(store.clone(), KEY, StartAt::Oldest);
+            follow(&mut subscribed.await.unwrap(), &mut rng, &mut durable).await;
+        };
+        assert!(world.run_for(seconds, life).is_none());
+    }
+    assert!(durable.len() > 2_200, "{}", durable.len());
+    assert_eq!(durable, world.event_ids()[..durable.len()]);
+    assert_eq!(store.kept().unwrap().stream_type(), "admin_logs_streaming");
+}
+
+#[test]
+fn what_happens_between_two_lives_comes_in_the_second() {
+    let world = World::with_events(10, |_| ());
+    let store = Store::default();
+    let subscribe = || world.run(enterprise(&world).subscribe(store.clone(), KEY, StartAt::Now));
+    drop(subscribe().unwrap());
+    world.append(3);
+    let mut subscription = subscribe().unwrap();
+    let update = world.run(subscription.next()).unwrap().unwrap();
+    let Update::Batch(batch) = update else {
+        panic!("{update:?}");
+    };
+    let ids: Vec<&str> = batch.iter().filter_map(|event| event.id()).collect();
+    assert_eq!(ids, world.event_ids()[10..]);
+    world.run(batch.ack()).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_one_kind_is_refused_for_the_other() {
+    let world = World::with_events(10, |_| ());
+    let (of_enterprise, of_user) = (Store::default(), Store::default());
+    let (enterprise, user) = (enterprise(&world), world.client());
+    let subscribed = enterprise.subscribe(of_enterprise.clone(), KEY, StartAt::Now);
+    drop(world.run(subscribed).unwrap());
+    let subscribed = user.subscribe(of_user.clone(), KEY, StartAt::Now);
+    drop(world.run(subscribed).unwrap());
+    let calls = world.calls();
+    for refused in [
+        world.run(user.subscribe(of_enterprise, KEY, StartAt::Now)),
+        world.run(enterprise.subscribe(of_user, KEY, StartAt::Now)),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint);
+        for word in ["stream type", "\"admin_logs_streaming\"", "\"all\""] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+    assert_eq!(world.calls(), calls);
+}
+
+#[test]
+fn a_checkpoint_is_of_no_event_types_in_particular() {
+    let world = World::with_events(0, |_| ());
+    let store = Store::default();
+    let subscribe = |kind: &str| {
+        let streaming = AdminLogsStreaming::default().event_types([kind]);
+        let enterprise = world.client().enterprise(streaming).unwrap();
+        world.run(enterprise.subscribe(store.clone(), KEY, StartAt::Now))
+    };
+    let event = |id: &str, kind: &str| format!(r#"{{"event_id":"{id}","event_type":"{kind}"}}"#);
+    drop(subscribe("LOGIN").unwrap());
+    world.append_json([event("a", "LOGIN"), event("b", "UPLOAD")]);
+    let mut subscription = subscribe("UPLOAD").unwrap();
+    let update = world.run(subscription.next()).unwrap().unwrap();
+    let Update::Batch(batch) = update else {
+        panic!("{update:?}");
+    };
+    assert_eq!(batch.events()[0].id(), Some("b"));
+    world.run(batch.ack()).unwrap();
+}
+
+#[test]
+fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
+    let world = World::with_events(10, |_| ());
+    for (days, is_told) in [(13, false), (15, true)] {
+        let store = Store::default();
+        let last_success =
+            OffsetDateTime::from(box_longpoll::HttpTransport::now(&world).wall - days * DAY);
+        let checkpoint = json!({
+            "account": KEY,
+            "stream_type": "admin_logs_streaming",
+            "api_origin": "https://api.box.com",
+            "position": "oldest",
+            "last_success": last_success.format(&Rfc3339).unwrap(),
+            "id_key": "0".repeat(32),
+            "ids": "",
+        });
+        store.keep(checkpoint.to_string());
+        let enterprise = enterprise(&world);
+        let subscribed = enterprise.subscribe(store, KEY, StartAt::Oldest);
+        let mut subscription = world.run(subscribed).unwrap();
+        match world.run(subscription.next()).unwrap().unwrap() {
+            Update::PossibleGap(gap) => {
+                assert!(is_told, "{days}");
+                assert_eq!(gap.kept_for(), 14 * DAY);
+            }
+            Update::Batch(batch) => {
+                assert!(!is_told, "{days}");
+                world.run(batch.ack()).unwrap();
+            }
+        }
+    }
+}
