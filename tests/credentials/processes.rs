@@ -159,7 +159,7 @@ async fn a_process_that_exchanges_a_token_and_may_die() {
 }
 
 /// What the next process meets.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Left {
     /// The token was not exchanged, and is now.
     TheOldToken,
@@ -168,6 +168,7 @@ enum Left {
     /// Box has exchanged it, and nobody heard.
     AuthorizeAnew,
 }
+use Left::{AuthorizeAnew, TheNewToken, TheOldToken};
 
 #[tokio::test]
 async fn a_process_killed_at_any_step_of_an_exchange_leaves_a_credential_or_the_reason_why_none_works()
@@ -187,22 +188,21 @@ async fn a_process_killed_at_any_step_of_an_exchange_leaves_a_credential_or_the_
             .tokens(ReqwestTransport::new().unwrap())
             .unwrap();
         left.push(match tokens.token().await {
-            Ok(_) if world.exchanges() == before => Left::TheNewToken,
-            Ok(_) => Left::TheOldToken,
+            Ok(_) if world.exchanges() == before => TheNewToken,
+            Ok(_) => TheOldToken,
             Err(error) => {
                 assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
                 assert!(error.to_string().contains("was lost"), "{error}");
-                Left::AuthorizeAnew
+                AuthorizeAnew
             }
         });
-        if left.last() != Some(&Left::AuthorizeAnew) {
+        if left.last() != Some(&AuthorizeAnew) {
             assert_works(&world, tokens).await;
         }
     }
-    use Left::{AuthorizeAnew, TheNewToken, TheOldToken};
-    let [lock, locked, loaded, saving, saved, sending] = [const { TheOldToken }; 6];
-    let [answered, keeping] = [const { AuthorizeAnew }; 2];
-    let [kept, used] = [const { TheNewToken }; 2];
+    let [lock, locked, loaded, saving, saved, sending] = [TheOldToken; 6];
+    let [answered, keeping] = [AuthorizeAnew; 2];
+    let [kept, used] = [TheNewToken; 2];
     assert_eq!(
         left,
         [
