@@ -1,5 +1,8 @@
 //! Which events were handed out already.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -188,90 +191,5 @@ impl Window {
             }
             place = older;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use super::*;
-
-    fn window(capacity: usize) -> Window {
-        Window::new(capacity, &mut fastrand::Rng::with_seed(1))
-    }
-
-    #[test]
-    fn the_oldest_id_leaves_first_and_only_when_the_window_is_full() {
-        let mut window = window(3);
-        for id in ["a", "b", "c"] {
-            assert!(window.insert(id));
-        }
-        assert!(!window.insert("a"), "still inside");
-        assert!(window.insert("d"), "pushes a out");
-        assert!(!window.insert("b"));
-        assert!(window.insert("a"), "outside by now");
-        assert_eq!(window.latest(9).len(), 3);
-    }
-
-    #[test]
-    fn a_restored_window_knows_what_the_one_before_it_knew() {
-        let mut window = window(3);
-        for id in ["a", "b", "c"] {
-            window.insert(id);
-        }
-        let mut restored = Window::restored(3, window.key(), &window.latest(2));
-        assert!(!restored.insert("b"));
-        assert!(!restored.insert("c"));
-        assert!(restored.insert("a"), "the oldest was left out");
-    }
-
-    #[test]
-    fn a_window_knows_what_a_plain_list_knows() {
-        let mut rng = fastrand::Rng::with_seed(7);
-        for capacity in [1, 2, 3, 50, 2_500, MAX_WINDOW] {
-            let mut capacity = capacity;
-            let mut window = window(capacity);
-            let mut list = VecDeque::new();
-            let different = rng.u32(1..3) * u32::try_from(capacity).unwrap().min(4_000);
-            for _ in 0..20_000 {
-                if rng.u32(..2_000) == 0 {
-                    capacity = (capacity + rng.usize(..20)).min(MAX_WINDOW);
-                    window.hold_at_least(capacity);
-                }
-                let hash = u128::from(rng.u32(..different)) << rng.u32(..2);
-                let first_seen = !list.contains(&hash);
-                if first_seen {
-                    list.push_back(hash);
-                    if list.len() > capacity {
-                        list.pop_front();
-                    }
-                }
-                assert_eq!(window.insert_hash(hash), first_seen);
-            }
-            assert_eq!(window.latest(usize::MAX), Vec::from(list));
-        }
-    }
-
-    #[test]
-    fn each_of_96_bits_tells_two_ids_from_each_other() {
-        let mut window = window(100);
-        let hashes: Vec<u128> = (0..96).map(|bit| 1 << bit).collect();
-        for hash in &hashes {
-            assert!(window.insert_hash(*hash), "{hash:x}");
-        }
-        assert_eq!(window.latest(100), hashes);
-    }
-
-    #[test]
-    fn a_full_window_has_room_for_its_ids_and_little_else() {
-        let mut window = window(2_500);
-        for id in 0..10_000 {
-            assert!(window.insert(&id.to_string()));
-        }
-        let bytes = size_of_val(&window.hashes[..]) + 2 * (window.heads.len() + window.older.len());
-        assert!(bytes < 2_500 * 15, "{bytes}");
-        assert_eq!(window.hashes.capacity(), 2_500);
-        assert_eq!(window.older.capacity(), 2_500);
     }
 }

@@ -404,6 +404,10 @@ mod tests {
             assert_eq!(server.max_retries(), taken, "{given}");
         }
         assert_eq!(server("").ttl(), None);
+        for (given, taken) in [("0", None), ("-1", None), ("0.1", Some(seconds(60)))] {
+            let server = server(&format!(r#","ttl":{given}"#));
+            assert_eq!(server.ttl(), taken, "{given}");
+        }
         assert!(server(r#","ttl":1e300"#).ttl().is_some());
     }
 

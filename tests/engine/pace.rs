@@ -178,6 +178,19 @@ fn a_slow_token_does_not_let_requests_gather() {
 }
 
 #[test]
+fn a_request_on_credit_is_not_followed_by_another() {
+    let pace = Pace::default().burst(1);
+    let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_any().reply(signal("new_change"));
+    script.expect_fetch("100").assert_waited(0.0, 0.0);
+    // The position moved, which is followed at once only while nothing is owed.
+    script.reply(page("101", &[]));
+    script.expect_fetch("101").assert_waited(1.0, 1.1);
+}
+
+#[test]
 fn the_pace_is_the_callers_to_set() {
     let pace = Pace::default().burst(100).per_minute(6_000);
     let mut script = Script::with(LongPollClient::builder().pace(pace), "0");
