@@ -2,11 +2,12 @@
 
 mod assertion;
 mod key;
+mod skew;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 use self::assertion::Claims;
 pub use self::assertion::JwtAlgorithm;
 use self::key::SigningKey;
+use self::skew::Skew;
 use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, Refusal};
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::secret::Secret;
@@ -22,9 +24,6 @@ use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
 use crate::durable_file;
 use crate::error::{Error, ErrorKind};
 use crate::transport::HttpTransport;
-
-/// A clock that is off by more than this is not set right; an answer's `Date` has whole seconds, and comes late.
-const NOTICED: Duration = Duration::from_secs(3);
 
 /// The largest configuration file that is read; one has some 3 KB.
 const MAX_CONFIGURATION: u64 = 64 * 1024;
@@ -64,15 +63,6 @@ pub struct JwtApp {
     origin: Origin,
     /// How far Box's clock is from this machine's.
     skew: Mutex<Skew>,
-}
-
-/// Box's clock, seen from this machine's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Skew {
-    #[default]
-    Unnoticed,
-    Ahead(Duration),
-    Behind(Duration),
 }
 
 #[derive(Deserialize)]
@@ -280,43 +270,6 @@ fn refused(refusal: &Refusal, clock: &Clock) -> TokenError {
         "Box refuses the assertion; compare the configuration file with the application in the developer console"
     };
     refusal.says(TokenErrorKind::InvalidGrant, sentence)
-}
-
-impl Skew {
-    /// Of a time that was told between two moments.
-    fn between((asked, answered): (SystemTime, SystemTime), there: SystemTime) -> Self {
-        if let Ok(ahead) = there.duration_since(answered)
-            && ahead > NOTICED
-        {
-            Self::Ahead(ahead)
-        } else if let Ok(behind) = asked.duration_since(there)
-            && behind > NOTICED
-        {
-            Self::Behind(behind)
-        } else {
-            Self::Unnoticed
-        }
-    }
-
-    fn corrected(self, here: SystemTime) -> SystemTime {
-        let there = match self {
-            Self::Unnoticed => Some(here),
-            Self::Ahead(by) => here.checked_add(by),
-            Self::Behind(by) => here.checked_sub(by),
-        };
-        there.unwrap_or(here)
-    }
-}
-
-/// Of this machine's clock.
-impl fmt::Display for Skew {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unnoticed => f.write_str("right"),
-            Self::Ahead(by) => write!(f, "{} s behind Box's", by.as_secs()),
-            Self::Behind(by) => write!(f, "{} s ahead of Box's", by.as_secs()),
-        }
-    }
 }
 
 impl fmt::Debug for JwtApp {

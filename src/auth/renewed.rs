@@ -1,24 +1,22 @@
 //! Tokens that are renewed before they run out.
 
+mod issued;
+mod renewal;
+
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::future::{self, Either};
 
-use super::call::{Call, call};
+pub(super) use self::issued::Issued;
+use self::issued::{JITTER, RENEWED_AFTER};
+use self::renewal::{Renewal, Waiter};
+use super::call::call;
 use super::endpoint::Endpoint;
 use super::{AccessToken, TokenError, TokenErrorKind, TokenSource, lock};
 use crate::protocol::{Backoff, RetryPolicy};
 use crate::transport::Moment;
-
-/// The part of its life after which a token is renewed, and how much later it may be: those of many processes that
-/// started together are not renewed together.
-const RENEWED_AFTER: f64 = 0.85;
-const JITTER: f64 = 0.10;
 
 /// How long a token that is still good is held back while the next one is awaited. Longer than a healthy endpoint takes, and
 /// short enough for a sick one to delay no event by much.
@@ -69,56 +67,6 @@ pub(super) trait Grant: Send + Sync + 'static {
     async fn settle(&self, _endpoint: &Endpoint) {}
 }
 
-/// A token and its life.
-#[derive(Clone)]
-pub(super) struct Issued {
-    token: AccessToken,
-    since: Moment,
-    life: Duration,
-}
-
-impl Issued {
-    pub(super) fn new(token: AccessToken, since: Moment, life: Duration) -> Self {
-        Self { token, since, life }
-    }
-
-    /// Of one that was given before, with what is left of its life.
-    pub(super) fn before(
-        token: AccessToken,
-        issued: SystemTime,
-        until: SystemTime,
-        now: Moment,
-    ) -> Self {
-        let age = now.wall.duration_since(issued).unwrap_or_default();
-        let since = Moment {
-            monotonic: now.monotonic.checked_sub(age).unwrap_or(now.monotonic),
-            wall: issued,
-        };
-        let life = until.duration_since(issued).unwrap_or_default();
-        Self::new(token, since, life)
-    }
-
-    /// Whether it has to be renewed, at the latest.
-    pub(super) fn is_due(&self, now: Moment) -> bool {
-        self.is_past(RENEWED_AFTER + JITTER, now)
-    }
-
-    /// When it is over, by the monotonic clock.
-    fn until(&self) -> Option<Instant> {
-        self.since.monotonic.checked_add(self.life)
-    }
-
-    /// Whether it has had so much of its life.
-    fn is_past(&self, part: f64, now: Moment) -> bool {
-        let part = self.life.mul_f64(part);
-        let monotonic = now
-            .monotonic
-            .saturating_duration_since(self.since.monotonic);
-        let wall = now.wall.duration_since(self.since.wall).unwrap_or_default();
-        monotonic >= part || wall >= part
-    }
-}
-
 struct State {
     held: Option<Held>,
     renewal: Option<Arc<Renewal>>,
@@ -136,14 +84,6 @@ struct Held {
 struct Failure {
     error: TokenError,
     until: Instant,
-}
-
-/// A call that is under way, or has ended and is not taken note of yet.
-struct Renewal {
-    call: Call<Issued>,
-    waiting: AtomicUsize,
-    /// Whether a thread of its own drives it.
-    has_a_thread: AtomicBool,
 }
 
 impl RenewedTokens {
@@ -245,14 +185,10 @@ impl Shared {
 
     fn renewal(&self, old: Option<AccessToken>) -> Arc<Renewal> {
         let (grant, endpoint) = (self.grant.clone(), self.endpoint.clone());
-        Arc::new(Renewal {
-            call: call(async move {
-                let outcome = grant.obtain(&endpoint, old.as_ref()).await;
-                outcome.map_err(|error| error.since(endpoint.now().monotonic))
-            }),
-            waiting: AtomicUsize::new(0),
-            has_a_thread: AtomicBool::new(false),
-        })
+        Arc::new(Renewal::new(call(async move {
+            let outcome = grant.obtain(&endpoint, old.as_ref()).await;
+            outcome.map_err(|error| error.since(endpoint.now().monotonic))
+        })))
     }
 
     fn take_note(&self) {
@@ -301,57 +237,6 @@ impl State {
             }
         }
         self.renewal = None;
-    }
-}
-
-/// One who waits for a renewal. The last of them who leaves before its end sees to it that it goes on.
-struct Waiter {
-    renewal: Arc<Renewal>,
-    endpoint: Endpoint,
-}
-
-impl Waiter {
-    fn of(renewal: &Arc<Renewal>, endpoint: &Endpoint) -> Self {
-        renewal.waiting.fetch_add(1, Ordering::Relaxed);
-        Self {
-            renewal: renewal.clone(),
-            endpoint: endpoint.clone(),
-        }
-    }
-}
-
-impl Waiter {
-    /// What came of the renewal, if it is over in time.
-    async fn wait(&self, longest: Duration) -> Option<Result<Issued, TokenError>> {
-        let time = self.endpoint.transport.sleep(longest);
-        match future::select(self.renewal.call.clone(), time).await {
-            Either::Left((outcome, _)) => Some(outcome),
-            Either::Right(_) => None,
-        }
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        let last = self.renewal.waiting.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last
-            && self.renewal.call.peek().is_none()
-            && !self.renewal.has_a_thread.swap(true, Ordering::AcqRel)
-        {
-            let (call, transport) = (self.renewal.call.clone(), self.endpoint.transport.clone());
-            let work = move || {
-                let driven = transport.block_on(Box::pin(async move {
-                    let _ = call.await;
-                }));
-                if let Err(error) = driven {
-                    tracing::warn!(%error, "a renewal waits until somebody needs a token");
-                }
-            };
-            let name = "box-longpoll-token".to_owned();
-            if let Err(error) = thread::Builder::new().name(name).spawn(work) {
-                tracing::warn!(%error, "a renewal waits until somebody needs a token");
-            }
-        }
     }
 }
 
