@@ -178,6 +178,16 @@ fn a_slow_token_does_not_let_requests_gather() {
 }
 
 #[test]
+fn a_page_that_only_moved_the_position_is_followed_at_once_though_the_pace_is_used_up() {
+    let pace = Pace::default().burst(1);
+    let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
+    script.expect_fetch("100").reply(page("101", &[]));
+    script.expect_fetch("101").assert_waited(0.0, 0.0);
+    script.reply(page("102", &[]));
+    script.expect_fetch("102").assert_waited(1.0, 1.1);
+}
+
+#[test]
 fn a_request_on_credit_is_not_followed_by_another() {
     let pace = Pace::default().burst(1);
     let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
