@@ -129,13 +129,12 @@ impl OAuth {
     ) -> Result<Issued, TokenError> {
         let asked = endpoint.now();
         let unanswered_since = credential.exchanging_since;
-        if unanswered_since.is_none() {
-            let begun = Credential {
-                exchanging_since: Some(asked.wall),
-                ..credential.clone()
-            };
-            store.save(&begun).await?;
-        }
+        // Also where it says so already: a save that failed, or whose process was killed, may not be durable.
+        let begun = Credential {
+            exchanging_since: unanswered_since.or(Some(asked.wall)),
+            ..credential.clone()
+        };
+        store.save(&begun).await?;
         let form = Form::new("refresh_token", &self.application)
             .with_secret("refresh_token", credential.refresh_token());
         let why = match endpoint.ask(&form).await.outcome {

@@ -134,6 +134,23 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
     assert_eq!(world.token_requests(), 1);
 }
 
+#[test]
+fn an_intent_that_may_not_be_durable_is_saved_again_before_the_next_request() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    let mut emulator = world.emulator();
+    emulator.queue_fault(Endpoint::Token, Fault::Unavailable, 1);
+    drop(emulator);
+    world.within(HOUR, async {
+        tokens.token().await.unwrap_err();
+        assert!(store.json()["exchanging_since"].is_string());
+        store.fail([true]);
+        world.clock.wait(60 * SECOND).await;
+        tokens.token().await.unwrap_err();
+    });
+    assert_eq!(world.token_requests(), 1, "none without the intent");
+}
+
 /// The intent is saved, and the outcome is not for so many times: more than are tried on end.
 fn failing(outcomes: usize) -> impl Iterator<Item = bool> {
     std::iter::once(false).chain(std::iter::repeat_n(true, outcomes))

@@ -227,6 +227,38 @@ async fn assert_works(world: &World, tokens: RenewedTokens) {
     client.fetch(StartAt::Now).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_outcome_that_was_written_and_not_put_in_place_is_found_where_it_is_whole() {
+    let world = World::new();
+    let new = world.directory.path().join("credential.new");
+    let token = || async {
+        let tokens = oauth(&world.file(), world.server.origin());
+        let tokens = tokens.tokens(ReqwestTransport::new().unwrap()).unwrap();
+        tokens.token().await
+    };
+    let mut exchanging: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(world.file()).unwrap()).unwrap();
+    exchanging["exchanging_since"] = "2026-01-01T00:00:00Z".into();
+    token().await.unwrap();
+    let outcome = std::fs::read(world.file()).unwrap();
+    for length in (0..outcome.len()).step_by(7) {
+        std::fs::write(world.file(), exchanging.to_string()).unwrap();
+        std::fs::write(&new, &outcome[..length]).unwrap();
+        let error = token().await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            TokenErrorKind::AuthorizeAnew,
+            "{length} bytes"
+        );
+    }
+    std::fs::write(world.file(), exchanging.to_string()).unwrap();
+    std::fs::write(&new, &outcome).unwrap();
+    let asked = world.exchanges();
+    token().await.unwrap();
+    assert_eq!(world.exchanges(), asked);
+    assert!(std::fs::read(world.file()).unwrap() == outcome);
+}
+
 /// As many calls as it takes for the token to be renewed so often.
 const RENEWALS: usize = 4;
 
