@@ -63,6 +63,8 @@ pub(super) struct Turn {
     pub(super) to: StartAt,
     pub(super) moved: bool,
     pub(super) brought_new: bool,
+    /// It has events, and no position to go on from: how much lies behind them, it doesn't tell.
+    pub(super) may_hide_more: bool,
 }
 
 impl LongPoll {
@@ -127,6 +129,7 @@ impl LongPoll {
             .next_position
             .as_ref()
             .is_some_and(|next| self.from.position() != Some(next));
+        let may_hide_more = page.next_position.is_none() && !page.events.is_empty();
         let mut brought_new = false;
         let mut events = page.events;
         self.window.hold_at_least(events.len());
@@ -145,6 +148,7 @@ impl LongPoll {
                 .map_or_else(|| self.from.clone(), StartAt::At),
             moved,
             brought_new,
+            may_hide_more,
         };
         if brought_new && self.mode.refunds() {
             self.bucket.refund();
@@ -186,13 +190,15 @@ impl LongPoll {
         if goes_on {
             self.enter(Phase::Due(Due::now(now)));
         } else {
+            if !turn.may_hide_more {
+                self.caught_up_at = Some(now.wall);
+            }
             self.end_drain(now);
         }
     }
 
     /// A page brought nothing new: wait for the next look, or go on as the mode says.
     fn end_drain(&mut self, now: Moment) {
-        self.caught_up_at = Some(now.wall);
         match &mut self.mode {
             Mode::Listening => self.resume_listening(now),
             Mode::Looking(interval) => {

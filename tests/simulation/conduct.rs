@@ -49,6 +49,15 @@ pub(crate) struct Conduct {
     page_may_end_it: Option<bool>,
 }
 
+/// What a page with an event was worth. One without an id counts as new where the position moved.
+pub(crate) enum Brought {
+    New,
+    /// Nothing new, and nothing lies behind it.
+    TheLast,
+    /// Nothing new, and more may lie behind it.
+    NothingSure,
+}
+
 /// A realtime URL that was listed.
 struct Channel {
     list: u32,
@@ -248,11 +257,13 @@ impl Conduct {
                     .ok()
                     .and_then(|answer| position_text(&answer.body));
                 self.page_moved = given.is_some() && given != asked.position;
+                let is_empty = page["entries"].as_array().is_none_or(Vec::is_empty);
                 let from_now = asked.position.as_deref() == Some("now");
                 self.page_may_end_it = if from_now {
                     given.is_some().then_some(true)
                 } else {
-                    Some(!self.page_moved)
+                    // Events without a position say nothing of what lies behind them.
+                    Some(!self.page_moved && (given.is_some() || is_empty))
                 };
                 let resolved = given.clone().filter(|_| from_now);
                 self.positions.extend(given);
@@ -346,15 +357,17 @@ impl Conduct {
         }
     }
 
-    /// The page that came last had an event for the first time. Whether it counts as new: an event without an id does
-    /// where the position moved.
-    pub(crate) fn brought(&mut self, events_with_ids: bool) -> bool {
-        self.page_may_end_it = None;
-        let new = events_with_ids || self.page_moved;
-        if new {
+    /// The page that came last had an event for the first time.
+    pub(crate) fn brought(&mut self, events_with_ids: bool) -> Brought {
+        let may_end_it = self.page_may_end_it.take() == Some(true);
+        if events_with_ids || self.page_moved {
             self.before = Some(Place::CatchingUp);
+            Brought::New
+        } else if may_end_it {
+            Brought::TheLast
+        } else {
+            Brought::NothingSure
         }
-        new
     }
 
     /// Whether a page has just come after which there was nothing more, while nobody looked.

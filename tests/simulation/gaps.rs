@@ -15,8 +15,8 @@ pub(crate) struct Gaps {
     told: Option<SystemTime>,
     /// The seconds in which it had caught up, or that it goes by for another reason, with how many events lay before.
     moments: HashMap<SystemTime, usize>,
-    /// Whether a moment may be missing of those.
-    is_unsure: bool,
+    /// How many events lay before the moments that may be missing of those, at least.
+    unsure: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -47,9 +47,9 @@ impl Gaps {
     }
 
     /// A page is about to end the search that brought it, once more is asked for.
-    pub(crate) fn may_catch_up(&mut self) {
+    pub(crate) fn may_catch_up(&mut self, reach: usize) {
         self.since = Since::Unsure;
-        self.is_unsure = true;
+        self.unsure = Some(self.unsure.map_or(reach, |least| least.min(reach)));
     }
 
     /// A batch comes. What there is to say is said by then.
@@ -89,10 +89,10 @@ impl Gaps {
         let date = checkpoint.last_success();
         match self.moments.get(&date) {
             Some(before) if *before <= acknowledged => Ok(()),
+            _ if self.unsure.is_some_and(|before| before <= acknowledged) => Ok(()),
             Some(_) => Err(format!(
                 "the checkpoint is of {date:?}, when there was more than is acknowledged"
             )),
-            None if self.is_unsure => Ok(()),
             None => Err(format!(
                 "the checkpoint is of {date:?}, when it had not caught up"
             )),

@@ -11,7 +11,7 @@ use box_longpoll_testkit::{Config, Emulator, Endpoint, HoldId};
 
 use crate::budget::Budget;
 use crate::climate::{Climate, settings};
-use crate::conduct::Conduct;
+use crate::conduct::{Brought, Conduct};
 use crate::coverage::{Coverage, state};
 use crate::exchange::Place;
 use crate::gaps::Gaps;
@@ -211,10 +211,13 @@ impl World {
         let delivered = inner.ledger.delivered(events);
         let ranks = inner.check(delivered).unwrap_or_default();
         let with_ids = events.iter().any(|event| has_id(event));
-        if inner.conduct.brought(with_ids) {
-            inner.budget.fruitful();
-        } else {
-            inner.gaps.may_catch_up();
+        match inner.conduct.brought(with_ids) {
+            Brought::New => inner.budget.fruitful(),
+            Brought::TheLast => {
+                let reach = inner.ledger.reach();
+                inner.gaps.may_catch_up(reach);
+            }
+            Brought::NothingSure => {}
         }
         inner.hands.take(ranks)
     }
