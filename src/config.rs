@@ -440,7 +440,8 @@ mod tests {
         ] {
             assert_refused(builder().realtime_hosts(RealtimeHosts::default().allow(host)));
         }
-        assert_refused(builder().pace(Pace::default().burst(0)));
+        assert_refused(builder().pace(Pace::default().per_second(1)));
+        assert_refused(builder().pace(Pace::default().per_minute(9)));
         let retry = RetryPolicy::default;
         let over_an_hour = Duration::from_secs(3_601);
         for policy in [

@@ -1,13 +1,13 @@
 //! What a stream is a stream of, and what that means for how it is asked for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use url::form_urlencoded::Serializer;
 
 use crate::config::{Config, StreamType};
 use crate::enterprise::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
-use crate::protocol::Pace;
+use crate::protocol::{Allowance, Pace};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -47,12 +47,12 @@ impl Feed {
         }
     }
 
-    /// How often it is asked for: `pace` is that of a user's events.
-    pub(crate) fn pace(&self, pace: Pace) -> Pace {
+    /// How often it may be asked for: `pace` is that of a user's events.
+    pub(crate) fn allowance(&self, pace: Pace, now: Instant) -> Allowance {
         match self {
-            Feed::User(_) => pace,
-            Feed::Streaming(streaming) => streaming.calls.pace(),
-            Feed::History(query) => query.calls.pace(),
+            Feed::User(_) => pace.allowance(now),
+            Feed::Streaming(streaming) => streaming.calls.allowance(now),
+            Feed::History(query) => query.calls.allowance(now),
         }
     }
 

@@ -4,8 +4,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -13,7 +12,7 @@ use std::time::Instant;
 use self::line::{Line, Turn};
 use crate::config::Config;
 use crate::status::Status;
-use crate::transport::{HttpTransport, TransportError};
+use crate::transport::{HttpTransport, Sleep, TransportError};
 
 /// A call to Box's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +73,6 @@ impl Gate {
         outcome
     }
 }
-
-type Sleep<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'a>>;
 
 /// A call that waits for its turn.
 struct Caller<'a, T: HttpTransport> {

@@ -86,7 +86,9 @@
 //! brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box may show an event later than it
 //! signals it.
 
+mod allowance;
 mod answer;
+mod bucket;
 mod dedup;
 mod drain;
 mod mode;
@@ -105,12 +107,13 @@ use std::{fmt, mem};
 
 use http::StatusCode;
 
+pub(crate) use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
+pub(crate) use self::bucket::Bucket;
 pub(crate) use self::dedup::{MAX_WINDOW, Window};
 use self::drain::{Drain, Pause};
 use self::mode::Mode;
-pub(crate) use self::pace::Bucket;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
 pub use self::page::Page;
@@ -216,7 +219,7 @@ pub struct LongPoll {
     /// The drain that is under way, or the last one.
     drain: Drain,
     window: Window,
-    bucket: Bucket,
+    allowance: Allowance,
     rotation: Rotation,
     api_backoff: Backoff,
     realtime_backoff: Backoff,
@@ -249,7 +252,7 @@ impl LongPoll {
             mode: Mode::of(&config.feed),
             drain: Drain::default(),
             window: Window::new(config.dedupe_window, &mut rng),
-            bucket: Bucket::full(config.feed.pace(config.pace), now.monotonic),
+            allowance: config.feed.allowance(config.pace, now.monotonic),
             rotation: Rotation::empty(now.monotonic),
             api_backoff: Backoff::default(),
             realtime_backoff: Backoff::default(),
@@ -439,12 +442,10 @@ impl LongPoll {
 
     /// Pays for the current step's request, right before it is sent.
     fn pay(&mut self, now: Moment) -> Result<(), Instant> {
-        let on_credit = mem::take(&mut self.drain.on_credit);
-        if on_credit && self.bucket.has_credit(now.monotonic) {
-            self.bucket.pay_on_credit(now.monotonic);
-            Ok(())
+        if mem::take(&mut self.drain.on_credit) {
+            self.allowance.pay_on_credit(now.monotonic)
         } else {
-            self.bucket.pay(now.monotonic)
+            self.allowance.pay(now.monotonic)
         }
     }
 
@@ -459,13 +460,13 @@ impl LongPoll {
             (Step::List, Some(token)) => (self.config.list_request(&token), Asked::Servers(token)),
             (_, token) => {
                 let Some(server) = self.rotation.pick(now.monotonic) else {
-                    self.bucket.refund();
+                    self.allowance.refund();
                     self.fetch(Drain::default(), Due::now(now));
                     return None;
                 };
                 let request = self.config.poll_request(server, &self.from, token.as_ref());
                 self.rotation.count_poll();
-                self.bucket.keep_returnable();
+                self.allowance.keep_returnable();
                 (request, Asked::Signal { since: now.wall })
             }
         };

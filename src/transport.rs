@@ -133,14 +133,29 @@ pub trait HttpTransport: Send + Sync + 'static {
     }
 }
 
-#[async_trait]
+/// What [`HttpTransport::send`] gives.
+pub(crate) type Exchange<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<Bytes>, TransportError>> + Send + 'a>>;
+
+/// What [`HttpTransport::sleep`] gives.
+pub(crate) type Sleep<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'a>>;
+
 impl<T: HttpTransport + ?Sized> HttpTransport for Arc<T> {
-    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        (**self).send(request).await
+    // No async functions: those would put each future into another one, on the heap as well.
+    fn send<'a, 'b>(&'a self, request: TransportRequest) -> Exchange<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        (**self).send(request)
     }
 
-    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        (**self).sleep(duration).await
+    fn sleep<'a, 'b>(&'a self, duration: Duration) -> Sleep<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        (**self).sleep(duration)
     }
 
     fn now(&self) -> Moment {
@@ -189,7 +204,8 @@ impl Moment {
 #[derive(Clone)]
 #[must_use]
 pub struct TransportRequest {
-    request: Request<Bytes>,
+    /// On the heap, since a future keeps room for what it was given, and a poll's is held for minutes.
+    request: Box<Request<Bytes>>,
     timeout: Duration,
     max_body: usize,
 }
@@ -198,7 +214,7 @@ impl TransportRequest {
     /// A request whose answer is awaited for `timeout` and has a body of at most `max_body` bytes.
     pub fn new(request: Request<Bytes>, timeout: Duration, max_body: usize) -> Self {
         Self {
-            request,
+            request: Box::new(request),
             timeout,
             max_body,
         }
@@ -218,7 +234,7 @@ impl TransportRequest {
     /// The request, to be sent.
     #[must_use]
     pub fn into_request(self) -> Request<Bytes> {
-        self.request
+        *self.request
     }
 
     /// How long the client waits before it drops the future of [`send`](HttpTransport::send).

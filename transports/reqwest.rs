@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, future};
+use futures_util::{FutureExt, TryFutureExt, future};
 use http::Response;
 use reqwest::{Client, ClientBuilder, Url};
 
 use super::certificates::NoCertificates;
 use crate::config::is_loopback;
-use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
+use crate::transport::{
+    Exchange, HttpTransport, TransportError, TransportErrorKind, TransportRequest,
+};
 
 /// Long enough for a distant host and a slow handshake; the next server is tried after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,8 +174,13 @@ fn build(
 
 #[async_trait]
 impl HttpTransport for ReqwestTransport {
-    async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        in_runtime(self.exchange(request)).await
+    /// Not an async function: that would hold the request for as long as its answer takes, and most streams wait for one.
+    fn send<'a, 'b>(&'a self, request: TransportRequest) -> Exchange<'b>
+    where
+        'a: 'b,
+    {
+        let begun = future::lazy(move |_| self.begin(request));
+        Box::pin(in_runtime(begun.try_flatten()))
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
@@ -201,69 +208,42 @@ impl HttpTransport for ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    /// Either a request or its answer to come, never both: each stream holds one of these for most of its life.
-    fn exchange(
-        &self,
-        request: TransportRequest,
-    ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
-        future::lazy(move |_| self.begin(request)).then(answer)
-    }
-
+    /// The request is sent when what this gives is polled.
     fn begin(
         &self,
         request: TransportRequest,
-    ) -> Result<Begun<impl Future<Output = reqwest::Result<reqwest::Response>>>, TransportError>
+    ) -> Result<impl Future<Output = Result<Response<Bytes>, TransportError>> + use<>, TransportError>
     {
         require_runtime()?;
         let max_body = request.max_body();
         let request = reqwest::Request::try_from(request.into_request())
             .map_err(|error| failure(TransportErrorKind::InvalidRequest, error))?;
-        if let Some(missing) = &self.no_tls
-            && request.url().scheme() == "https"
-        {
+        let https = request.url().scheme() == "https";
+        if let (true, Some(missing)) = (https, &self.no_tls) {
             return Err(missing.clone());
         }
-        let asked = request.url().clone();
-        Ok(Begun {
-            answer: self.client_for(&asked)?.execute(request),
-            asked,
-            max_body,
-        })
+        let asked: Box<str> = request.url().as_str().into();
+        let answer = self.client_for(request.url())?.execute(request);
+        Ok(answer.then(move |answer| Box::pin(read(answer, asked, https, max_body))))
     }
 }
 
-/// A request that is sent when its answer is polled.
-struct Begun<A> {
-    answer: A,
-    asked: Url,
+async fn read(
+    answer: reqwest::Result<reqwest::Response>,
+    asked: Box<str>,
+    https: bool,
     max_body: usize,
-}
-
-async fn answer(
-    begun: Result<Begun<impl Future<Output = reqwest::Result<reqwest::Response>>>, TransportError>,
 ) -> Result<Response<Bytes>, TransportError> {
-    let Begun {
-        answer,
-        asked,
-        max_body,
-    } = begun?;
-    let answer = answer.await.map_err(|error| {
-        let kind = kind_before_headers(&error, asked.scheme() == "https");
+    let mut answer = answer.map_err(|error| {
+        let kind = kind_before_headers(&error, https);
         failure(kind, error)
     })?;
-    if *answer.url() != asked {
+    if answer.url().as_str() != &*asked {
         return Err(TransportError::with_source(
             TransportErrorKind::InvalidRequest,
             "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
         ));
     }
-    read(answer, max_body).await
-}
-
-async fn read(
-    mut answer: reqwest::Response,
-    max_body: usize,
-) -> Result<Response<Bytes>, TransportError> {
     let too_large = || TransportError::new(TransportErrorKind::BodyTooLarge);
     let announced = answer.content_length().unwrap_or(0);
     if announced > max_body as u64 {

@@ -34,7 +34,9 @@ impl<T: Backend> Subject for Library<T> {
     fn new(origin: &str, pace: Pace) -> Self {
         let pace = match pace {
             Pace::Default => box_longpoll::Pace::default(),
-            Pace::Raised => box_longpoll::Pace::default().burst(100).per_minute(60_000),
+            Pace::Raised => box_longpoll::Pace::default()
+                .per_second(1_000)
+                .per_minute(60_000),
         };
         let client = LongPollClient::builder()
             .api_origin(origin)

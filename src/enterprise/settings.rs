@@ -1,6 +1,6 @@
 //! What of an enterprise's events is asked for, and how often.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -10,7 +10,7 @@ use crate::config::require;
 use crate::error::Error;
 use crate::event::EventType;
 use crate::position::StartAt;
-use crate::protocol::Pace;
+use crate::protocol::{Allowance, Bucket};
 
 /// What Box lets a user have, of all applications together.
 const MAX_CALLS_PER_MINUTE: u32 = 1_000;
@@ -248,13 +248,16 @@ impl CallsPerMinute {
         )
     }
 
+    /// It counts calls by the minute alone, and none is free.
+    pub(crate) fn allowance(self, now: Instant) -> Allowance {
+        Allowance::new(self.bucket(now), u32::MAX)
+    }
+
     /// What is left in the bucket and what comes into it within a minute are one call less than permitted together: that
     /// one may have been paid for earlier, and have waited for its turn since.
-    pub(crate) fn pace(self) -> Pace {
+    fn bucket(self, now: Instant) -> Bucket {
         let at_once = (self.0 / 20).max(1);
-        Pace::default()
-            .burst(at_once)
-            .per_minute(self.0 - at_once - 1)
+        Bucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
     }
 }
 
@@ -308,13 +311,10 @@ mod tests {
 
     #[test]
     fn the_bucket_and_what_comes_into_it_leave_room_for_one_call_on_its_way() {
-        for (calls, pace) in [
-            (3, Pace::default().burst(1).per_minute(1)),
-            (60, Pace::default().burst(3).per_minute(56)),
-            (1_000, Pace::default().burst(50).per_minute(949)),
-        ] {
-            assert_eq!(CallsPerMinute(calls).pace(), pace);
-            assert!(pace.check().is_ok());
+        let now = crate::Moment::read_clocks().monotonic;
+        for (calls, at_once, evenly) in [(3, 1.0, 1.0), (60, 3.0, 56.0), (1_000, 50.0, 949.0)] {
+            let bucket = Bucket::full(at_once, evenly, now);
+            assert_eq!(CallsPerMinute(calls).bucket(now), bucket);
         }
     }
 }

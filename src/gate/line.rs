@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Call;
 use crate::config::Config;
-use crate::protocol::{Bucket, Pace};
+use crate::protocol::Bucket;
 
 /// How often those who wait look up though nobody calls them: who was called may be one that nobody polls.
 const LOOK_UP: Duration = Duration::from_secs(1);
@@ -58,13 +58,12 @@ impl Line {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
         // A twentieth at once, and the rest one by one: together never more than that in any second.
         let a_second = config.max_server_lists_per_second;
-        let lists = Pace::default()
-            .burst((a_second / 20).max(1))
-            .per_minute(a_second.saturating_mul(57));
+        let at_once = (a_second / 20).max(1);
+        let lists = Bucket::full(at_once.into(), f64::from(a_second) * 57.0, now);
         Self {
             places: config.max_api_calls,
             timeout: config.api_timeout,
-            lists: Bucket::full(lists, now),
+            lists,
             under_way: BTreeMap::new(),
             waiting_to_list: BTreeMap::new(),
             waiting_for_a_page: BTreeMap::new(),

@@ -151,10 +151,10 @@ impl LongPoll {
             may_hide_more,
         };
         if brought_new && self.mode.refunds() {
-            self.bucket.refund();
+            self.allowance.refund();
             if mem::take(&mut self.drain.signalled) {
                 // What the poll told of has come.
-                self.bucket.give_back();
+                self.allowance.give_back();
             }
         }
         if events.is_empty() {
@@ -222,7 +222,7 @@ impl LongPoll {
             return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
         }
         // A poll would have to wait for the pace, and so would the fetch after it: one of the two does as well, and sooner.
-        if drain.found_events && !self.bucket.can_pay(now.monotonic) {
+        if drain.found_events && !self.allowance.can_pay(now.monotonic) {
             *drain = Drain {
                 then: drain.then.take(),
                 ..Drain::default()

@@ -1,46 +1,54 @@
 //! How often a stream may ask in vain.
 
-use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::allowance::Allowance;
+use super::bucket::Bucket;
 use crate::config::require;
 use crate::error::Error;
 
-/// How often a stream of a user's events may ask for something and get nothing new: a token bucket over all its requests,
-/// to the API and to the realtime servers alike. An enterprise's events have [a limit of their
+/// Less than is permitted, by 5 %: the network may push requests together.
+const MARGIN: f64 = 0.95;
+
+/// Which part of a minute's requests may follow each other without a pause, as far as each second allows.
+const AT_ONCE: f64 = 1.0 / 15.0;
+
+/// How often a stream of a user's events may ask for something and get nothing new, over all its requests, to the API and to
+/// the realtime servers alike. An enterprise's events have [a limit of their
 /// own](crate::AdminLogsStreaming::calls_per_minute).
 ///
 /// Requests that bring an event for the first time are free, so catching up runs at wire speed; so is the poll that told
-/// of it. What remains is one request in vain a change, the one that shows that there is no more. While an account changes
-/// all the time, events therefore come in batches about twice a second; raise the pace to have them sooner.
-///
-/// The default allows at most 5 requests in a second and 120 in a minute: a bucket of 3, refilled 114 times a minute, plus
-/// one on credit that may follow at once: after `new_change`, or where a page moved the position but had nothing new. The
-/// 5 % below the round numbers are for requests that the network pushes together.
+/// of it. What remains is one request in vain a change, the one that shows that there is no more. At the default pace four
+/// changes in a second are told of at once. While an account changes all the time, events come in batches about twice a
+/// second; raise the pace to have them sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pace {
-    burst: u32,
+    per_second: u32,
     per_minute: u32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            burst: 3,
-            per_minute: 114,
+            per_second: 5,
+            per_minute: 120,
         }
     }
 }
 
 impl Pace {
-    /// The size of the bucket: how many requests may follow each other at once. At least 1; default: 3.
-    pub fn burst(mut self, requests: u32) -> Self {
-        self.burst = requests;
+    /// The most requests in any second. At least 2; default: 5.
+    ///
+    /// The last of them is kept for the one that follows `new_change`, or a page that moved the position.
+    pub fn per_second(mut self, requests: u32) -> Self {
+        self.per_second = requests;
         self
     }
 
-    /// How many requests a minute may follow for ever. At least 1; default: 114.
+    /// The most requests in any minute. At least 10; default: 120.
+    ///
+    /// A fifteenth of them may be made without a pause, the others come evenly.
     pub fn per_minute(mut self, requests: u32) -> Self {
         self.per_minute = requests;
         self
@@ -48,177 +56,67 @@ impl Pace {
 
     pub(crate) fn check(self) -> Result<(), Error> {
         require(
-            self.burst >= 1 && self.per_minute >= 1,
-            "the pace must allow at least one request",
+            self.per_second >= 2 && self.per_minute >= 10,
+            "the pace must allow at least 2 requests in a second and 10 in a minute",
         )
     }
-}
 
-/// A token bucket: that of one stream, or of the lists of servers that a client asks for.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    size: f64,
-    per_second: f64,
-    level: f64,
-    filled_at: Instant,
-    /// How much higher the level would be without the request that may be given back: less than one once the bucket has
-    /// been as good as full.
-    returnable: f64,
-}
-
-impl Bucket {
-    pub(crate) fn full(pace: Pace, now: Instant) -> Self {
-        Self {
-            size: f64::from(pace.burst),
-            per_second: f64::from(pace.per_minute) / 60.0,
-            level: f64::from(pace.burst),
-            filled_at: now,
-            returnable: 0.0,
-        }
-    }
-
-    /// Pays for a request, or says when it can be paid.
-    pub(crate) fn pay(&mut self, now: Instant) -> Result<(), Instant> {
-        if self.can_pay(now) {
-            self.level -= 1.0;
-            Ok(())
-        } else {
-            Err(self.payable_at(now))
-        }
-    }
-
-    /// When the next request can be paid for, if nothing is paid before.
-    pub(crate) fn payable_at(&self, now: Instant) -> Instant {
-        // The millisecond keeps rounding from asking for the same wait again.
-        let missing = ((1.0 - self.level) / self.per_second).max(0.0);
-        now + Duration::from_secs_f64(missing) + Duration::from_millis(1)
-    }
-
-    /// Whether a request could be paid for now.
-    pub(crate) fn can_pay(&mut self, now: Instant) -> bool {
-        self.fill(now);
-        self.level >= 1.0
-    }
-
-    /// How many requests could be paid for now.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a part of one is none, and a debt is none"
-    )]
-    pub(crate) fn affords(&mut self, now: Instant) -> usize {
-        self.fill(now);
-        self.level as usize
-    }
-
-    /// Whether one request may go on credit.
-    pub(crate) fn has_credit(&mut self, now: Instant) -> bool {
-        self.fill(now);
-        self.level >= 0.0
-    }
-
-    /// Pays for a request that is not made to wait: the next one waits for it.
-    pub(crate) fn pay_on_credit(&mut self, now: Instant) {
-        self.fill(now);
-        self.level -= 1.0;
-    }
-
-    /// Gives back what was paid for the last request, which brought something new.
-    pub(crate) fn refund(&mut self) {
-        self.raise(1.0);
-    }
-
-    /// The last request may turn out to have been worth its while when others have been paid for.
-    pub(crate) fn keep_returnable(&mut self) {
-        self.returnable = 1.0;
-    }
-
-    /// Gives back what was paid for the request that was kept returnable.
-    pub(crate) fn give_back(&mut self) {
-        let amount = mem::take(&mut self.returnable);
-        self.raise(amount);
-    }
-
-    fn fill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled_at);
-        self.filled_at = self.filled_at.max(now);
-        self.raise(elapsed.as_secs_f64() * self.per_second);
-    }
-
-    fn raise(&mut self, by: f64) {
-        self.level = (self.level + by).min(self.size);
-        self.returnable = self.returnable.min(self.size - self.level);
+    pub(crate) fn allowance(self, now: Instant) -> Allowance {
+        let in_a_minute = f64::from(self.per_minute) * MARGIN;
+        let at_once = (in_a_minute * AT_ONCE).max(1.0);
+        let on_credit = 1.0;
+        let evenly = in_a_minute - at_once - on_credit;
+        Allowance::new(Bucket::full(at_once, evenly, now), self.per_second)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    /// When requests go out that are made as early as the bucket permits, on credit where there is some.
-    fn greedy(requests: usize) -> Vec<Instant> {
+    /// When requests go out that are made as early as the pace permits, on credit where there is some.
+    fn greedy(pace: Pace, requests: usize) -> Vec<Instant> {
         let mut now = crate::Moment::read_clocks().monotonic;
-        let mut bucket = Bucket::full(Pace::default(), now);
+        let mut allowance = pace.allowance(now);
         let mut times = Vec::new();
         while times.len() < requests {
-            match bucket.pay(now) {
-                Ok(()) => times.push(now),
-                Err(at) => {
-                    now = at;
-                    continue;
-                }
+            if let Err(at) = allowance.pay(now) {
+                now = at;
+                continue;
             }
-            if bucket.has_credit(now) {
-                bucket.pay_on_credit(now);
+            times.push(now);
+            if allowance.pay_on_credit(now).is_ok() {
                 times.push(now);
             }
         }
         times
     }
 
-    #[track_caller]
-    fn assert_at_most(times: &[Instant], most: usize, window: Duration) {
-        for (first, start) in times.iter().enumerate() {
-            let within = times[first..]
-                .iter()
-                .take_while(|time| **time - *start <= window)
-                .count();
-            assert!(within <= most, "{within} requests in {window:?}");
-        }
+    fn most_within(times: &[Instant], window: Duration) -> usize {
+        let within = |first: usize| {
+            let recent = times[first..].iter();
+            recent.take_while(move |time| **time - times[first] <= window)
+        };
+        let counts = (0..times.len()).map(|first| within(first).count());
+        counts.max().unwrap_or_default()
     }
 
     #[test]
-    fn the_default_pace_holds_in_every_second_and_every_minute() {
-        let times = greedy(1_000);
-        assert_at_most(&times, 5, Duration::from_secs(1));
-        assert_at_most(&times, 120, Duration::from_secs(60));
-    }
-
-    #[test]
-    fn what_the_bucket_has_filled_up_again_is_not_given_back_as_well() {
-        let now = crate::Moment::read_clocks().monotonic;
-        let mut bucket = Bucket::full(Pace::default(), now);
-        assert_eq!(bucket.pay(now), Ok(()));
-        bucket.keep_returnable();
-        let later = now + Duration::from_secs(1);
-        while bucket.pay(later).is_ok() {}
-        bucket.give_back();
-        assert!(bucket.pay(later).is_err());
-        bucket.pay_on_credit(later);
-        bucket.keep_returnable();
-        bucket.give_back();
-        bucket.refund();
-        assert_eq!(bucket.pay(later), Ok(()));
-    }
-
-    #[test]
-    fn a_refund_lets_the_next_request_go_at_once() {
-        let now = crate::Moment::read_clocks().monotonic;
-        let mut bucket = Bucket::full(Pace::default(), now);
-        while bucket.pay(now).is_ok() {}
-        for _ in 0..1_000 {
-            bucket.refund();
-            assert_eq!(bucket.pay(now), Ok(()));
+    fn a_pace_holds_in_every_second_and_every_minute_and_is_used() {
+        for (per_second, per_minute) in [(5, 120), (2, 10), (2, 1_000), (10, 40), (100, 6_000)] {
+            let pace = Pace::default()
+                .per_second(per_second)
+                .per_minute(per_minute);
+            assert!(pace.check().is_ok());
+            let times = greedy(pace, 20 * per_minute as usize);
+            let in_a_second = most_within(&times, Duration::from_secs(1));
+            assert!(in_a_second <= per_second as usize, "{pace:?}");
+            let in_a_minute = most_within(&times, Duration::from_secs(60));
+            let possible = per_minute.min(58 * per_second) as usize;
+            assert!(in_a_minute <= possible, "{in_a_minute}: {pace:?}");
+            assert!(in_a_minute * 10 >= possible * 8, "{in_a_minute}: {pace:?}");
         }
     }
 }

@@ -210,6 +210,7 @@ impl ServerList {
                 Err(error) => list.refused = Some(error),
             }
         }
+        list.servers.shrink_to_fit();
         Ok(list)
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::request::Builder;
 use http::{HeaderName, Method, Request};
 use url::form_urlencoded;
 
@@ -29,8 +28,7 @@ const HOLD_GRACE: Duration = Duration::from_secs(5);
 impl Config {
     /// `OPTIONS /events`.
     pub(crate) fn list_request(&self, token: &AccessToken) -> TransportRequest {
-        let url = format!("{}/2.0/events", self.api_origin);
-        self.api_request(Method::OPTIONS, &url, token, MAX_SERVER_LIST)
+        self.api_request(Method::OPTIONS, &self.events_url(), token, MAX_SERVER_LIST)
     }
 
     /// `GET /events`.
@@ -40,15 +38,19 @@ impl Config {
         limit: u32,
         token: &AccessToken,
     ) -> TransportRequest {
-        let mut query = form_urlencoded::Serializer::new(String::new());
+        let url = self.events_url() + "?";
+        let query_at = url.len();
+        let mut query = form_urlencoded::Serializer::for_suffix(url, query_at);
         query
             .append_pair("stream_type", self.feed.name().as_str())
             .append_pair("stream_position", from.as_parameter())
             .append_pair("limit", &limit.to_string());
         self.feed.narrow(&mut query);
-        let query = query.finish();
-        let url = format!("{}/2.0/events?{query}", self.api_origin);
-        self.api_request(Method::GET, &url, token, MAX_PAGE)
+        self.api_request(Method::GET, &query.finish(), token, MAX_PAGE)
+    }
+
+    fn events_url(&self) -> String {
+        format!("{}/2.0/events", self.api_origin)
     }
 
     /// `GET` to a realtime server. The token goes along only where the caller chose so.
@@ -61,10 +63,7 @@ impl Config {
         let mut url = server.url.clone();
         url.query_pairs_mut()
             .append_pair("stream_position", from.as_parameter());
-        let request = self
-            .request(Method::GET, url.as_str(), token)
-            .body(Bytes::new())
-            .expect("the realtime URL was checked");
+        let request = self.request(Method::GET, url.as_str(), token);
         let hold = (server.retry_timeout() + HOLD_GRACE).min(self.max_hold);
         TransportRequest::new(request, hold, MAX_SIGNAL)
     }
@@ -83,22 +82,24 @@ impl Config {
     ) -> TransportRequest {
         let mut request = self.request(method, url, Some(token));
         if let Some(user) = &self.as_user {
-            request = request.header(AS_USER, user);
+            request.headers_mut().insert(AS_USER, user.clone());
         }
-        let request = request
-            .body(Bytes::new())
-            .expect("the API origin was checked");
         TransportRequest::new(request, self.api_timeout, max_body)
     }
 
-    fn request(&self, method: Method, url: &str, token: Option<&AccessToken>) -> Builder {
-        let request = Request::builder()
-            .method(method)
-            .uri(url)
-            .header(USER_AGENT, &self.user_agent);
-        match token {
-            Some(token) => request.header(AUTHORIZATION, token.header()),
-            None => request,
+    fn request(&self, method: Method, url: &str, token: Option<&AccessToken>) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = url
+            .parse()
+            .expect("the API origin and the realtime URL were checked");
+        // A poll is held with those that it has and two that the HTTP library adds.
+        let headers = request.headers_mut();
+        headers.reserve(3);
+        headers.insert(USER_AGENT, self.user_agent.clone());
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, token.header().clone());
         }
+        request
     }
 }

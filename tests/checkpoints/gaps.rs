@@ -130,7 +130,7 @@ fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
     };
     let token = AccessToken::new(TOKEN).unwrap();
     // Nobody waits for the pace.
-    let pace = Pace::default().burst(1_000).per_minute(100_000);
+    let pace = Pace::default().per_second(1_000).per_minute(100_000);
     let client = builder(server).pace(pace).build(transport, token);
     (client.unwrap(), hours)
 }
