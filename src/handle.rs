@@ -1,9 +1,10 @@
 //! Watching and stopping a stream from outside it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use event_listener::{Event, EventListener, Listener};
+use event_listener::{Event, Listener};
+use futures_util::task::AtomicWaker;
 
 use crate::error::Error;
 use crate::position::StreamPosition;
@@ -96,7 +97,8 @@ impl StreamHandle {
 pub(crate) struct Board {
     posted: Mutex<Posted>,
     changed: Event,
-    stop: Event,
+    /// Who polls the stream.
+    stream: AtomicWaker,
 }
 
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Board {
                 version: 1,
             }),
             changed: Event::new(),
-            stop: Event::new(),
+            stream: AtomicWaker::new(),
         }
     }
 
@@ -133,8 +135,10 @@ impl Board {
         self.posted().is_stopped()
     }
 
-    pub(crate) fn listen_for_stop(&self) -> EventListener {
-        self.stop.listen()
+    /// Whether the stream is stopped. Where it isn't yet, its task is woken when it is.
+    pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
+        self.stream.register(cx.waker());
+        self.is_stopped()
     }
 
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
@@ -167,7 +171,10 @@ impl Board {
     fn told(&self, mut posted: MutexGuard<'_, Posted>) {
         posted.version += 1;
         drop(posted);
-        self.changed.notify(usize::MAX);
+        // To notify nobody takes memory as well. Whoever listens from now on sees the new version.
+        if self.changed.total_listeners() > 0 {
+            self.changed.notify(usize::MAX);
+        }
     }
 
     pub(crate) fn stop(&self, because: Option<Error>) {
@@ -176,10 +183,8 @@ impl Board {
             return;
         }
         posted.status = Status::Stopped { because };
-        posted.version += 1;
-        drop(posted);
-        self.stop.notify(usize::MAX);
-        self.changed.notify(usize::MAX);
+        self.told(posted);
+        self.stream.wake();
     }
 
     fn posted(&self) -> MutexGuard<'_, Posted> {

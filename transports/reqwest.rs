@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, TryFutureExt, future};
 use http::Response;
@@ -17,7 +16,7 @@ use reqwest::{Client, ClientBuilder, Url};
 use super::certificates::NoCertificates;
 use crate::config::is_loopback;
 use crate::transport::{
-    Exchange, HttpTransport, TransportError, TransportErrorKind, TransportRequest,
+    Exchange, HttpTransport, Sleep, TransportError, TransportErrorKind, TransportRequest,
 };
 
 /// Long enough for a distant host and a slow handshake; the next server is tried after it.
@@ -172,9 +171,8 @@ fn build(
     }
 }
 
-#[async_trait]
 impl HttpTransport for ReqwestTransport {
-    /// Not an async function: that would hold the request for as long as its answer takes, and most streams wait for one.
+    // No async functions: those would keep what they were given beside what came of it, and a stream mostly waits.
     fn send<'a, 'b>(&'a self, request: TransportRequest) -> Exchange<'b>
     where
         'a: 'b,
@@ -183,13 +181,15 @@ impl HttpTransport for ReqwestTransport {
         Box::pin(in_runtime(begun.try_flatten()))
     }
 
-    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        in_runtime(async move {
+    fn sleep<'a, 'b>(&'a self, duration: Duration) -> Sleep<'b>
+    where
+        'a: 'b,
+    {
+        let begun = future::lazy(move |_| {
             require_runtime()?;
-            tokio::time::sleep(duration).await;
-            Ok(())
-        })
-        .await
+            Ok(tokio::time::sleep(duration).map(Ok))
+        });
+        Box::pin(in_runtime(begun.try_flatten()))
     }
 
     fn block_on(
@@ -222,7 +222,9 @@ impl ReqwestTransport {
         if let (true, Some(missing)) = (https, &self.no_tls) {
             return Err(missing.clone());
         }
-        let asked: Box<str> = request.url().as_str().into();
+        // The clients that are made here follow no redirects.
+        let is_ours = self.direct.is_some();
+        let asked: Option<Box<str>> = (!is_ours).then(|| request.url().as_str().into());
         let answer = self.client_for(request.url())?.execute(request);
         Ok(answer.then(move |answer| Box::pin(read(answer, asked, https, max_body))))
     }
@@ -230,7 +232,7 @@ impl ReqwestTransport {
 
 async fn read(
     answer: reqwest::Result<reqwest::Response>,
-    asked: Box<str>,
+    asked: Option<Box<str>>,
     https: bool,
     max_body: usize,
 ) -> Result<Response<Bytes>, TransportError> {
@@ -238,7 +240,7 @@ async fn read(
         let kind = kind_before_headers(&error, https);
         failure(kind, error)
     })?;
-    if answer.url().as_str() != &*asked {
+    if asked.is_some_and(|asked| *asked != *answer.url().as_str()) {
         return Err(TransportError::with_source(
             TransportErrorKind::InvalidRequest,
             "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",

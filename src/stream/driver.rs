@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use event_listener::EventListener;
-
 use crate::batch::Batch;
 use crate::client::Shared;
 use crate::error::Error;
@@ -22,7 +20,6 @@ pub(crate) struct Driver<T: HttpTransport> {
     in_flight: Option<InFlight>,
     tick: Option<Tick>,
     pub(crate) board: Arc<Board>,
-    stop_requested: EventListener,
 }
 
 /// What the engine waits for. `None` comes of a wait that is over.
@@ -44,7 +41,6 @@ impl<T: HttpTransport> Driver<T> {
     pub(crate) fn new(client: Arc<Shared<T>>, engine: LongPoll) -> Self {
         let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
         Self {
-            stop_requested: board.listen_for_stop(),
             client,
             engine,
             in_flight: None,
@@ -67,8 +63,7 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Whether the stream has ended. A request that is under way ends with it.
     pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
-        let stopped =
-            self.board.is_stopped() || Pin::new(&mut self.stop_requested).poll(cx).is_ready();
+        let stopped = self.board.poll_stopped(cx);
         if stopped {
             self.let_go();
         }
