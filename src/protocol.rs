@@ -148,10 +148,6 @@ const FRESH: Duration = Duration::from_secs(30 * 60);
 
 /// What is to be done next. Whoever drives the engine does each of these, so a new one would be a breaking change.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is moved once, where a box would be allocated for every request"
-)]
 pub enum Output {
     /// An API request needs a token: the current one ([`TokenSource::token`](crate::TokenSource::token)), or a newer one than
     /// `rejected` ([`TokenSource::refresh`](crate::TokenSource::refresh)). Answer with [`Input::Token`].
