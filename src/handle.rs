@@ -138,7 +138,12 @@ impl Board {
     /// Whether the stream is stopped. Where it isn't yet, its task is woken when it is.
     pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
         self.stream.register(cx.waker());
-        self.is_stopped()
+        let stopped = self.is_stopped();
+        if stopped {
+            // Nobody is woken any more, and a handle may be kept for long.
+            self.stream.take();
+        }
+        stopped
     }
 
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {

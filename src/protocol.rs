@@ -385,8 +385,14 @@ impl LongPoll {
         match (mem::replace(&mut self.phase, Phase::Changing), input) {
             (Phase::AwaitToken, Input::Token(outcome)) => self.take_token(outcome, now),
             (Phase::AwaitAnswer(asked), Input::Answer(answer)) => match asked {
-                Asked::Page(token) => self.take_page(answer, token, now),
-                Asked::Servers(token) => self.take_servers(answer, token, now),
+                Asked::Page(token) => {
+                    self.allowance.was_sent_by(now.monotonic);
+                    self.take_page(answer, token, now);
+                }
+                Asked::Servers(token) => {
+                    self.allowance.was_sent_by(now.monotonic);
+                    self.take_servers(answer, token, now);
+                }
                 Asked::Signal { .. } => self.take_signal(answer, now),
             },
             (Phase::AwaitHandled(turn), Input::BatchHandled) => self.turn_page(turn, now),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::bucket::Bucket;
 
 /// A second, and some more: the network may push requests together.
-const SECOND: Duration = Duration::from_millis(1_050);
+const SECOND_AND_MARGIN: Duration = Duration::from_millis(1_050);
 
 /// A token bucket that keeps to a limit for every minute, and the last second's payments, which have a limit of their own.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// At most `per_second` requests in any second, the last of them on credit alone.
+    /// At most `per_second` requests in any second, which is two at least: the last of them goes on credit alone.
     pub(crate) fn new(bucket: Bucket, per_second: u32) -> Self {
         Self {
             bucket,
@@ -41,7 +41,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// Pays for a request that is not made to wait, unless something is owed: the next one waits for it.
+    /// Pays for a request with what the next one waits for then, unless something is owed or the second has too many.
     pub(super) fn pay_on_credit(&mut self, now: Instant) -> Result<(), Instant> {
         if self.room_at(now, self.per_second) > now || !self.bucket.has_credit(now) {
             return self.pay(now);
@@ -54,6 +54,13 @@ impl Allowance {
     /// Whether a request could be paid for now.
     pub(super) fn can_pay(&mut self, now: Instant) -> bool {
         self.room_at(now, self.per_second - 1) <= now && self.bucket.can_pay(now)
+    }
+
+    /// The last request may have waited for its turn since it was paid for. By now it has been sent.
+    pub(super) fn was_sent_by(&mut self, now: Instant) {
+        if let Some(last) = self.recent.back_mut() {
+            *last = now.max(*last);
+        }
     }
 
     /// Gives back what was paid for the last request, which brought something new.
@@ -82,9 +89,12 @@ impl Allowance {
 
     /// When the last second has fewer requests than that.
     fn room_at(&mut self, now: Instant, places: usize) -> Instant {
-        self.recent.retain(|paid_at| now < *paid_at + SECOND);
+        let is_over = |paid_at: &Instant| *paid_at + SECOND_AND_MARGIN <= now;
+        while self.recent.front().is_some_and(is_over) {
+            self.recent.pop_front();
+        }
         let first_too_many = self.recent.len().checked_sub(places);
-        first_too_many.map_or(now, |first| self.recent[first] + SECOND)
+        first_too_many.map_or(now, |first| self.recent[first] + SECOND_AND_MARGIN)
     }
 }
 
@@ -105,13 +115,34 @@ mod tests {
         allowance.keep_returnable();
         assert_eq!(allowance.pay(after(100)), Ok(()));
         assert_eq!(allowance.pay(after(200)), Ok(()));
-        assert_eq!(allowance.pay(after(300)), Err(start + SECOND));
+        assert_eq!(allowance.pay(after(300)), Err(start + SECOND_AND_MARGIN));
         allowance.give_back();
         assert_eq!(allowance.pay(after(300)), Ok(()));
-        assert_eq!(allowance.pay(after(300)), Err(after(100) + SECOND));
+        assert_eq!(
+            allowance.pay(after(300)),
+            Err(after(100) + SECOND_AND_MARGIN)
+        );
         // It is given back once.
         allowance.give_back();
-        assert_eq!(allowance.pay(after(300)), Err(after(100) + SECOND));
+        assert_eq!(
+            allowance.pay(after(300)),
+            Err(after(100) + SECOND_AND_MARGIN)
+        );
+    }
+
+    #[test]
+    fn a_request_that_waited_for_its_turn_counts_from_when_it_was_sent() {
+        let start = crate::Moment::read_clocks().monotonic;
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut allowance = allowance(start);
+        for number in 0..3 {
+            assert_eq!(allowance.pay(after(2_000 * number)), Ok(()));
+            allowance.was_sent_by(after(2_000 * number + 1_900));
+        }
+        assert_eq!(allowance.pay(after(5_900)), Ok(()));
+        assert_eq!(allowance.pay(after(6_000)), Ok(()));
+        let first_over = after(5_900) + SECOND_AND_MARGIN;
+        assert_eq!(allowance.pay(after(6_100)), Err(first_over));
     }
 
     #[test]
@@ -122,7 +153,7 @@ mod tests {
         assert_eq!(allowance.pay_on_credit(now), Ok(()));
         assert!(allowance.pay_on_credit(now).is_err());
         assert!(!allowance.can_pay(now));
-        assert!(allowance.can_pay(now + SECOND));
+        assert!(allowance.can_pay(now + SECOND_AND_MARGIN));
     }
 
     #[test]

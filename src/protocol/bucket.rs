@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Bucket {
     size: f64,
-    per_second: f64,
+    refill_per_second: f64,
     level: f64,
     filled_at: Instant,
     /// How much higher the level would be without the request that may be given back: less than one once the bucket has
@@ -19,7 +19,7 @@ impl Bucket {
     pub(crate) fn full(size: f64, per_minute: f64, now: Instant) -> Self {
         Self {
             size,
-            per_second: per_minute / 60.0,
+            refill_per_second: per_minute / 60.0,
             level: size,
             filled_at: now,
             returnable: 0.0,
@@ -38,11 +38,8 @@ impl Bucket {
 
     /// When the next request can be paid for, if nothing is paid before.
     pub(crate) fn payable_at(&self, now: Instant) -> Instant {
-        if self.level >= 1.0 {
-            return now;
-        }
         // The millisecond keeps rounding from asking for the same wait again.
-        let missing = (1.0 - self.level) / self.per_second;
+        let missing = ((1.0 - self.level) / self.refill_per_second).max(0.0);
         now + Duration::from_secs_f64(missing) + Duration::from_millis(1)
     }
 
@@ -94,7 +91,7 @@ impl Bucket {
     fn fill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.filled_at);
         self.filled_at = self.filled_at.max(now);
-        self.raise(elapsed.as_secs_f64() * self.per_second);
+        self.raise(elapsed.as_secs_f64() * self.refill_per_second);
     }
 
     fn raise(&mut self, by: f64) {

@@ -11,7 +11,7 @@ use crate::error::Error;
 const MARGIN: f64 = 0.95;
 
 /// Which part of a minute's requests may follow each other without a pause, as far as each second allows.
-const AT_ONCE: f64 = 1.0 / 15.0;
+const SHARE_AT_ONCE: f64 = 1.0 / 15.0;
 
 /// How often a stream of a user's events may ask for something and get nothing new, over all its requests, to the API and to
 /// the realtime servers alike. An enterprise's events have [a limit of their
@@ -63,7 +63,7 @@ impl Pace {
 
     pub(crate) fn allowance(self, now: Instant) -> Allowance {
         let in_a_minute = f64::from(self.per_minute) * MARGIN;
-        let at_once = (in_a_minute * AT_ONCE).max(1.0);
+        let at_once = (in_a_minute * SHARE_AT_ONCE).max(1.0);
         let on_credit = 1.0;
         let evenly = in_a_minute - at_once - on_credit;
         Allowance::new(Bucket::full(at_once, evenly, now), self.per_second)
@@ -95,11 +95,10 @@ mod tests {
     }
 
     fn most_within(times: &[Instant], window: Duration) -> usize {
-        let within = |first: usize| {
-            let recent = times[first..].iter();
-            recent.take_while(move |time| **time - times[first] <= window)
-        };
-        let counts = (0..times.len()).map(|first| within(first).count());
+        let counts = (0..times.len()).map(|first| {
+            let since = &times[first..];
+            since.partition_point(|time| *time - times[first] <= window)
+        });
         counts.max().unwrap_or_default()
     }
 
@@ -110,7 +109,7 @@ mod tests {
                 .per_second(per_second)
                 .per_minute(per_minute);
             assert!(pace.check().is_ok());
-            let times = greedy(pace, 20 * per_minute as usize);
+            let times = greedy(pace, 3 * per_minute as usize);
             let in_a_second = most_within(&times, Duration::from_secs(1));
             assert!(in_a_second <= per_second as usize, "{pace:?}");
             let in_a_minute = most_within(&times, Duration::from_secs(60));

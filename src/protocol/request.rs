@@ -93,9 +93,9 @@ impl Config {
         *request.uri_mut() = url
             .parse()
             .expect("the API origin and the realtime URL were checked");
-        // A poll is held with those that it has and two that the HTTP library adds.
+        // Two more are the HTTP library's. A poll is held with its headers, and should have no room to spare.
         let headers = request.headers_mut();
-        headers.reserve(3);
+        headers.reserve(if token.is_some() { 5 } else { 3 });
         headers.insert(USER_AGENT, self.user_agent.clone());
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, token.header().clone());

@@ -15,8 +15,8 @@ pub(crate) struct Gaps {
     told: Option<SystemTime>,
     /// The seconds in which it had caught up, or that it goes by for another reason, with how many events lay before.
     moments: HashMap<SystemTime, usize>,
-    /// How many events lay before the moments that may be missing of those, at least.
-    unsure: Option<usize>,
+    /// Since when one may be missing of those, and how many events lay before it.
+    unsure: Option<(SystemTime, usize)>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -47,9 +47,9 @@ impl Gaps {
     }
 
     /// A page is about to end the search that brought it, once more is asked for.
-    pub(crate) fn may_catch_up(&mut self, reach: usize) {
+    pub(crate) fn may_catch_up(&mut self, now: SystemTime, reach: usize) {
         self.since = Since::Unsure;
-        self.unsure = Some(self.unsure.map_or(reach, |least| least.min(reach)));
+        self.unsure.get_or_insert((whole_seconds(now), reach));
     }
 
     /// A batch comes. What there is to say is said by then.
@@ -87,9 +87,12 @@ impl Gaps {
         acknowledged: usize,
     ) -> Result<(), String> {
         let date = checkpoint.last_success();
+        let may_be_unknown = self
+            .unsure
+            .is_some_and(|(since, before)| since <= date && before <= acknowledged);
         match self.moments.get(&date) {
             Some(before) if *before <= acknowledged => Ok(()),
-            _ if self.unsure.is_some_and(|before| before <= acknowledged) => Ok(()),
+            _ if may_be_unknown => Ok(()),
             Some(_) => Err(format!(
                 "the checkpoint is of {date:?}, when there was more than is acknowledged"
             )),

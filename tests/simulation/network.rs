@@ -49,11 +49,10 @@ impl Inner {
                 "{bodies} pages are kept while it asks for more"
             )));
         }
-        // One may be the program's own, one is for the next look at the clocks. A subscription may write, and wait until
-        // it may write again.
+        // One may be the program's own. A subscription may write, and wait until it may write again.
         let most = match self.climate.consumer {
-            Consumer::Subscription => 4,
-            Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 2,
+            Consumer::Subscription => 3,
+            Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 1,
         };
         if self.sleepers.len() > most {
             let sleeps = self.sleepers.len();

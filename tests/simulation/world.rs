@@ -214,8 +214,8 @@ impl World {
         match inner.conduct.brought(with_ids) {
             Brought::New => inner.budget.fruitful(),
             Brought::TheLast => {
-                let reach = inner.ledger.reach();
-                inner.gaps.may_catch_up(reach);
+                let (now, reach) = (inner.moment().wall, inner.ledger.reach());
+                inner.gaps.may_catch_up(now, reach);
             }
             Brought::NothingSure => {}
         }
