@@ -128,6 +128,26 @@ fn four_changes_in_a_row_are_seen_at_once() {
 }
 
 #[test]
+fn a_change_a_second_is_seen_at_once_for_ever() {
+    let mut script = Script::listening(1);
+    for n in 0..120 {
+        let (from, next) = ((100 + n).to_string(), (101 + n).to_string());
+        script.pass(Duration::from_secs(1));
+        script.reply(signal("new_change"));
+        script.expect_fetch(&from);
+        assert_eq!(script.waited(), Duration::ZERO, "change {n}");
+        script.reply(page(&next, &[&next])).expect_batch(&[&next]);
+        script.expect_fetch(&next).reply(page(&next, &[]));
+        script.expect_any();
+        if script.asked().request().method() == "OPTIONS" {
+            script.reply(server_list(1)).expect_any();
+        }
+        assert!(script.host().contains("realtime"), "change {n}");
+        assert_eq!(script.waited(), Duration::ZERO, "change {n}");
+    }
+}
+
+#[test]
 fn an_account_that_changes_all_the_time_is_looked_at_twice_a_second() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
