@@ -33,7 +33,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// [`reqwest`](https://docs.rs/reqwest) on tokio: the default. Needs a tokio runtime with time and I/O enabled.
 ///
-/// Choose it where the application runs on tokio. A held stream takes some 29 KB, its connection included, and no thread.
+/// Choose it where the application runs on tokio. A held stream takes some 26 KB, its connection included, and no thread.
 ///
 /// - TLS is rustls, with the operating system's certificates. On a machine without any, `http` works and `https` fails
 ///   with [`TransportErrorKind::Tls`] and a source that says what is missing.
