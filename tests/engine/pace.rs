@@ -225,6 +225,19 @@ fn a_slow_token_does_not_let_requests_gather() {
 }
 
 #[test]
+fn a_call_that_may_have_waited_for_its_turn_counts_from_its_answer() {
+    let mut script = Script::start("0");
+    script.expect_fetch("0").pass(Duration::from_secs(2));
+    script.reply(page("1", &[]));
+    for n in 1..4 {
+        script.expect_fetch(&n.to_string());
+        assert_eq!(script.waited(), Duration::ZERO, "page {n}");
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+    script.expect_fetch("4").assert_waited(1.0, 1.1);
+}
+
+#[test]
 fn a_page_that_only_moved_the_position_is_followed_at_once_though_the_pace_is_used_up() {
     let pace = Pace::default().per_second(2);
     let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
