@@ -196,3 +196,29 @@ impl Board {
         self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_handle_that_is_kept_does_not_keep_the_task_of_a_stopped_stream() {
+        let board = Arc::new(Board::new(Status::Fetching, None));
+        let (handle, task) = (StreamHandle::new(board.clone()), Arc::new(Task));
+        let waker = Waker::from(task.clone());
+        assert!(!board.poll_stopped(&Context::from_waker(&waker)));
+        assert!(Arc::strong_count(&task) > 2);
+        handle.stop();
+        assert!(board.poll_stopped(&Context::from_waker(&waker)));
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
+}
