@@ -4,21 +4,23 @@
 //!
 //! - **A status is an answer.** 3xx, 4xx and 5xx, known ones and others, come back as `Ok`, with their headers: each as
 //!   often as it was there, in order, byte for byte. Redirects are never followed.
-//! - **The request goes out as given, once.** Path and query are sent byte for byte, the fragment is not. Besides `Host`,
-//!   `Connection`, `Accept`, `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added: no `Referer`, no
-//!   cookies, nothing of an earlier answer. A request's own headers replace the library's. Nothing that may have reached
-//!   the server is sent again: not after a status, and not when a pooled connection ends.
+//! - **The request goes out as given, once.** Path and query are sent byte for byte, the fragment is not; a URL that the
+//!   library would write another way is [`TransportErrorKind::InvalidRequest`]. Besides `Host`, `Connection`, `Accept`,
+//!   `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added: no `Referer`, no cookies, nothing of an earlier
+//!   answer. A request's own headers replace the library's. Nothing that may have reached the server is sent again: not
+//!   after a status, and not when a pooled connection ends.
 //! - **A body is whole or it is an error.** It ends with its `Content-Length`, its last chunk or, without either, with the
 //!   connection; a good transport then insists on the end of TLS, where there is TLS. 204 and 304 have none, and HTTP/1.0 is
 //!   understood. A body cut short is [`TransportErrorKind::Body`]. Where framing contradicts itself there is an error, never
 //!   a wrong body. Bytes after an answer belong to no answer.
 //! - **A body is no longer than it may be.** Over [`TransportRequest::max_body`] it is
 //!   [`TransportErrorKind::BodyTooLarge`], counted after decompression and while it streams in, so that a hostile server
-//!   can't fill the memory. A transport that asks for compression undoes it.
+//!   can't fill the memory. A transport that asks for compression undoes it. Headers that don't end are an error as well.
 //! - **No time limit of its own** on an answer: a held poll takes minutes, before its headers or after them. The client
 //!   races [`send`](HttpTransport::send) against [`sleep`](HttpTransport::sleep) and drops what is late, so a silent server
-//!   must not stop the timer. A connect timeout belongs to the transport. Hundreds of requests are held at once, and cost
-//!   no CPU.
+//!   must not stop the timer. Hundreds of requests are held at once, and cost no CPU.
+//! - **A connect timeout**, of a minute at most, belongs to the transport. So does TCP keep-alive, by which a good one
+//!   notices a dead network.
 //! - **Dropping the future of `send` ends the request.** No later request gets its answer. The connection is closed at
 //!   once or, where the library does not allow that, when [`TransportRequest::timeout`] has passed.
 //! - **Who is not trusted is told nothing.** A certificate of an unknown authority, of another name, or out of date is

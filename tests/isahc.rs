@@ -5,7 +5,7 @@
 mod scripted;
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
@@ -13,8 +13,9 @@ use box_longpoll::transports::IsahcTransport;
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{Method, Response};
+use isahc::config::{Configurable, RedirectPolicy};
 use rstest::rstest;
-use scripted::{answering, in_environment, read_head, request, serve, texts};
+use scripted::{answering, in_environment, read_head, request, request_of, serve, texts};
 
 const HI: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -110,6 +111,32 @@ fn headers_cut_short_are_no_empty_answer(
     let server = answering(answer);
     let error = get(&format!("http://{server}/")).unwrap_err();
     assert_eq!(error.kind(), kind, "{error:?}");
+}
+
+#[test]
+fn a_client_that_follows_redirects_follows_none() {
+    let elsewhere = answering(HI);
+    let server = answering(format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
+    ));
+    let builder = IsahcTransport::client_builder().redirect_policy(RedirectPolicy::Follow);
+    let transport = IsahcTransport::with_client(builder.build().unwrap());
+    let asked = request(Method::GET, &format!("http://{server}/"));
+    assert_eq!(block_on(transport.send(asked)).unwrap().status(), 302);
+}
+
+#[test]
+fn a_body_is_called_no_form() {
+    let (tell, head) = mpsc::channel();
+    let server = serve(move |mut connection| {
+        tell.send(read_head(&mut connection)).unwrap();
+        connection.write_all(HI.as_bytes()).unwrap();
+    });
+    let transport = IsahcTransport::new().unwrap();
+    let asked = request_of(Method::POST, &format!("http://{server}/"), "a=b");
+    block_on(transport.send(asked)).unwrap();
+    let head = head.recv().unwrap().to_lowercase();
+    assert!(!head.contains("form"), "{head}");
 }
 
 #[rstest]

@@ -46,6 +46,12 @@ pub(crate) fn request(method: Method, url: &str) -> TransportRequest {
     request_within(method, url, Duration::from_secs(60))
 }
 
+pub(crate) fn request_of(method: Method, url: &str, body: &'static str) -> TransportRequest {
+    let mut request = request(method, url).into_request();
+    *request.body_mut() = body.into();
+    TransportRequest::new(request, Duration::from_secs(60), 1_000)
+}
+
 pub(crate) fn request_within(method: Method, url: &str, timeout: Duration) -> TransportRequest {
     let request = Request::builder()
         .method(method)

@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -130,6 +131,31 @@ impl Connection {
         // A socket closed with bytes unread resets the connection, and what was written may be lost.
         self.set_read_timeout(Duration::from_secs(1));
         let _ = io::copy(&mut self.stream, &mut io::sink());
+    }
+
+    /// Whether the client's kernel, which is this one, is to probe the connection within this time if it stays silent.
+    pub(super) fn client_will_probe(&self, within: Duration) -> bool {
+        const KEEP_ALIVE: &str = "02";
+        let ports = self.stream.get_ref().socket().and_then(|socket| {
+            Some([socket.peer_addr().ok()?, socket.local_addr().ok()?].map(|end| end.port()))
+        });
+        let Some(ports) = ports else {
+            return false;
+        };
+        let ends = ports.map(|port| format!("0100007F:{port:04X}"));
+        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        table.lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let [_, from, to, _, _, timer, ..] = fields[..] else {
+                return false;
+            };
+            let timer = timer.split_once(':');
+            let centiseconds = timer
+                .filter(|(kind, _)| *kind == KEEP_ALIVE)
+                .and_then(|(_, due)| u64::from_str_radix(due, 16).ok());
+            [from, to] == ends
+                && centiseconds.is_some_and(|due| u128::from(due) * 10 <= within.as_millis())
+        })
     }
 
     fn set_read_timeout(&self, limit: Duration) {

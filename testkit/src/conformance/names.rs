@@ -4,6 +4,7 @@
 macro_rules! __conformance_cases {
     ($case:ident) => {
         $case!(required_a_refused_connection_is_an_error_of_connecting);
+        $case!(required_a_connection_that_nobody_answers_is_given_up);
         $case!(required_an_end_before_the_answer_is_an_interruption);
         $case!(required_an_end_inside_the_headers_is_an_interruption);
         $case!(required_an_end_inside_the_body_is_an_error);
@@ -13,6 +14,7 @@ macro_rules! __conformance_cases {
         $case!(required_a_stale_connection_is_replaced);
         $case!(required_a_server_may_close_after_each_answer);
         $case!(optional_reuses_connections);
+        $case!(optional_a_silent_connection_is_probed);
         $case!(required_two_hundred_requests_are_held_at_once);
         $case!(required_a_body_with_a_length_is_whole);
         $case!(required_a_body_shorter_than_its_length_is_an_error);
@@ -32,6 +34,7 @@ macro_rules! __conformance_cases {
         $case!(required_the_cap_holds_for_a_length);
         $case!(required_the_cap_holds_for_chunks);
         $case!(required_the_cap_holds_for_a_body_without_a_length);
+        $case!(required_headers_without_end_are_an_error);
         $case!(required_the_cap_is_that_of_the_request);
         $case!(required_the_cap_counts_after_decompression);
         $case!(required_a_compression_that_was_asked_for_is_undone);
@@ -45,6 +48,7 @@ macro_rules! __conformance_cases {
         $case!(required_a_request_tells_nothing_of_the_one_before);
         $case!(required_the_query_is_sent_byte_for_byte);
         $case!(required_the_path_is_sent_byte_for_byte);
+        $case!(required_an_unusual_target_is_sent_as_given_or_refused);
         $case!(required_a_fragment_is_never_sent);
         $case!(required_never_follows_redirects);
         $case!(required_a_status_is_an_answer);

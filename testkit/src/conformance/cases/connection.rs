@@ -1,6 +1,6 @@
 //! Connections that fail, that are shared, and that are given up.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -13,16 +13,41 @@ use crate::conformance::connection::Connection;
 use crate::conformance::server::{Note, Server};
 use crate::conformance::subject::{Subject, failure, request, text};
 
+const MOST_TO_CONNECT: Duration = Duration::from_secs(60);
+
 /// A refused connection is [`TransportErrorKind::Connect`].
 pub fn required_a_refused_connection_is_an_error_of_connecting(subject: &Subject) {
     // Bound, and not listening: nobody else can get the port.
+    let (_socket, address) = bound();
+    let kind = subject.failure(&format!("http://{address}/canary?canary"));
+    assert_eq!(kind, TransportErrorKind::Connect);
+}
+
+/// A connection that nobody answers is [`TransportErrorKind::Connect`] within a minute, however long the request may take.
+///
+/// Only Linux lets a listener be full in this way.
+pub fn required_a_connection_that_nobody_answers_is_given_up(subject: &Subject) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let (socket, address) = bound();
+    socket.listen(0).expect("a listener");
+    let soon = Duration::from_millis(50);
+    let connect = || TcpStream::connect_timeout(&address, soon).ok();
+    let waiting: Vec<_> = std::iter::from_fn(connect).take(100).collect();
+    assert!(waiting.len() < 100, "it takes any number");
+    subject.may_take(MOST_TO_CONNECT);
+    let kind = subject.failure(&format!("http://{address}/canary?canary"));
+    assert_eq!(kind, TransportErrorKind::Connect);
+}
+
+/// A socket with an address of its own.
+fn bound() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     socket.bind(&any.into()).expect("a free port");
     let address = socket.local_addr().expect("the address");
-    let address = address.as_socket().expect("an address of IP");
-    let kind = subject.failure(&format!("http://{address}/canary?canary"));
-    assert_eq!(kind, TransportErrorKind::Connect);
+    (socket, address.as_socket().expect("an address of IP"))
 }
 
 /// A connection that ends before the answer, in good order or by a reset, is [`TransportErrorKind::Interrupted`].

@@ -70,15 +70,42 @@ pub fn required_the_cap_holds_for_a_body_without_a_length(subject: &Subject) {
 
 #[track_caller]
 fn is_refused_early(subject: &Subject, flood: fn(&mut Connection) -> usize) {
+    let (kind, written) = flooded(subject, flood);
+    assert_eq!(kind, TransportErrorKind::BodyTooLarge);
+    assert!(written < FEW, "{written} bytes of a body over {MAX_BODY}");
+}
+
+/// What kind of failure such an answer is, and how many bytes of it were written.
+#[track_caller]
+fn flooded(
+    subject: &Subject,
+    flood: impl Fn(&mut Connection) -> usize + Send + Sync + 'static,
+) -> (TransportErrorKind, usize) {
     let (sent, written) = std::sync::mpsc::channel();
     let server = Server::start(move |connection| {
         connection.read_request();
         let _ = sent.send(flood(connection));
     });
     let kind = subject.failure(&server.url("/canary?canary"));
-    assert_eq!(kind, TransportErrorKind::BodyTooLarge);
-    let written = written.recv().expect("the server runs");
-    assert!(written < FEW, "{written} bytes of a body over {MAX_BODY}");
+    (kind, written.recv().expect("the server runs"))
+}
+
+/// Headers without an end are given up: what is taken of them is not stored for as long as a server likes to send.
+pub fn required_headers_without_end_are_an_error(subject: &Subject) {
+    let begun = [
+        "HTTP/1.1 200 ",
+        "HTTP/1.1 200 OK\r\nX-Canary: ",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Canary: ",
+    ];
+    for begun in begun {
+        let (kind, written) = flooded(subject, move |connection| {
+            connection.write(begun);
+            connection.flood(&[b'x'; 16 * 1024], ENDLESS)
+        });
+        let kinds = [TransportErrorKind::Interrupted, TransportErrorKind::Body];
+        assert!(kinds.contains(&kind), "{kind:?} after {begun:?}");
+        assert!(written < FEW, "{written} bytes after {begun:?}");
+    }
 }
 
 /// The cap of a request is its own, one byte or many.

@@ -1,12 +1,12 @@
 //! What goes out, and what an answer is.
 
-use box_longpoll::TransportRequest;
+use box_longpoll::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::conformance::received::Received;
 use crate::conformance::server::Server;
-use crate::conformance::subject::{Client, Subject, request, text};
+use crate::conformance::subject::{Client, Subject, failure, request, text};
 
 /// What a transport may add to a request.
 const ADDED: [&str; 6] = [
@@ -158,6 +158,37 @@ pub fn required_the_query_is_sent_byte_for_byte(subject: &Subject) {
 pub fn required_the_path_is_sent_byte_for_byte(subject: &Subject) {
     const TARGETS: [&str; 2] = ["/2.0/events", "/a%2Fb/%e2%82%ac;x=1,2/~-._!$&()*+,=:@//"];
     targets_are_sent(subject, &TARGETS);
+}
+
+/// What a library might write another way goes out byte for byte as well, or is refused as
+/// [`TransportErrorKind::InvalidRequest`].
+pub fn required_an_unusual_target_is_sent_as_given_or_refused(subject: &Subject) {
+    const TARGETS: [&str; 8] = [
+        "/a/../b",
+        "/a/./b",
+        "/%2e%2E/b",
+        "/%c3%a9",
+        "/{a}|b",
+        "/?a='b'",
+        "/?a=[b]",
+        "/?a={b}|^`",
+    ];
+    let mut server = echo();
+    for target in TARGETS {
+        let answer = subject.get(&server.url(target));
+        let sent = server.requests_so_far();
+        let sent: Vec<_> = sent.iter().map(Received::target).collect();
+        if answer.is_ok() {
+            assert_eq!(sent, [target]);
+        } else {
+            assert_eq!(
+                failure(answer),
+                TransportErrorKind::InvalidRequest,
+                "{target}"
+            );
+            assert!(sent.is_empty(), "refused, and yet sent: {sent:?}");
+        }
+    }
 }
 
 #[track_caller]

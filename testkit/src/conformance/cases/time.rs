@@ -87,6 +87,26 @@ pub fn required_silence_does_not_stop_the_timer(subject: &Subject) {
     }
 }
 
+/// TCP asks after a minute of silence, or earlier, whether the other end is there: a dead network is noticed while an
+/// answer is awaited.
+///
+/// Only Linux tells.
+pub fn optional_a_silent_connection_is_probed(subject: &Subject) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let server = Server::start(|connection| {
+        connection.read_request();
+        let probed = (0..100).any(|_| {
+            pause(Duration::from_millis(20));
+            connection.client_will_probe(Duration::from_secs(60))
+        });
+        connection.answer(if probed { "probed" } else { "not probed" });
+    });
+    let answer = subject.get(&server.url("/")).expect("an answer");
+    assert_eq!(text(&answer), "probed");
+}
+
 /// A request that was given up is over when its [`timeout`](box_longpoll::TransportRequest::timeout) has passed, at the
 /// latest: its connection is closed.
 pub fn required_a_dropped_request_ends_with_its_timeout(subject: &Subject) {
