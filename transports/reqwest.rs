@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, TryFutureExt, future};
 use http::Response;
+use http::uri::PathAndQuery;
 use reqwest::{Client, ClientBuilder, Url};
 
 use super::certificates::NoCertificates;
@@ -38,8 +39,15 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// - TLS is rustls, with the operating system's certificates. On a machine without any, `http` works and `https` fails
 ///   with [`TransportErrorKind::Tls`] and a source that says what is missing.
 /// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but never for loopback.
+/// - HTTP/1.1, also where another crate switches on reqwest's `http2`: over HTTP/2 all polls would share a connection, and
+///   its limit of streams, and stand still with it.
 /// - No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s; TCP keep-alive.
 /// - One transport belongs to one runtime: its pooled connections end with the runtime that made them.
+///
+/// # Exceptions to the contract
+///
+/// - In a runtime whose one thread the caller blocks, a request hangs, as does whatever else lives in that runtime.
+/// - A URL that the `url` crate would write another way is refused as [`TransportErrorKind::InvalidRequest`].
 ///
 /// Cloning is cheap, and clones share connections.
 #[derive(Clone)]
@@ -69,6 +77,9 @@ impl ReqwestTransport {
 
     /// A transport of its own, with the platform's TLS library: Schannel, Secure Transport, or OpenSSL.
     ///
+    /// With OpenSSL a body that ends with its connection is taken for whole, though TLS was not ended: the
+    /// [contract](crate::transport) calls noticing it good, and doesn't ask for it.
+    ///
     /// # Errors
     ///
     /// When the library can't be set up.
@@ -96,6 +107,7 @@ impl ReqwestTransport {
     pub fn client_builder() -> ClientBuilder {
         Client::builder()
             .tls_backend_rustls()
+            .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
@@ -216,8 +228,16 @@ impl ReqwestTransport {
     {
         require_runtime()?;
         let max_body = request.max_body();
-        let request = reqwest::Request::try_from(request.into_request())
+        let request = request.into_request();
+        let target = request.uri().path_and_query().cloned();
+        let request = reqwest::Request::try_from(request)
             .map_err(|error| failure(TransportErrorKind::InvalidRequest, error))?;
+        if target.is_none_or(|target| !is_same(&target, request.url())) {
+            return Err(TransportError::with_source(
+                TransportErrorKind::InvalidRequest,
+                "reqwest would change the URL",
+            ));
+        }
         let https = request.url().scheme() == "https";
         if let (true, Some(missing)) = (https, &self.no_tls) {
             return Err(missing.clone());
@@ -228,6 +248,10 @@ impl ReqwestTransport {
         let answer = self.client_for(request.url())?.execute(request);
         Ok(answer.then(move |answer| Box::pin(read(answer, asked, https, max_body))))
     }
+}
+
+fn is_same(target: &PathAndQuery, url: &Url) -> bool {
+    target.path() == url.path() && target.query() == url.query()
 }
 
 async fn read(
