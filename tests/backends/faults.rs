@@ -60,9 +60,13 @@ fn follow_through_every_fault(
     let mut met = 0;
     let mut in_vain = 0;
     let share = events / faults.len();
-    while met < faults.len() || known.len() < events {
+    loop {
         // The next fault comes when the one before it has been met.
-        if server.emulator().queued_faults() == 0 && met < faults.len() {
+        let all_met = server.emulator().queued_faults() == 0;
+        if all_met && met == faults.len() && known.len() == events {
+            break;
+        }
+        if all_met && met < faults.len() {
             server.queue_fault(endpoint, faults[met].clone(), 1);
             met += 1;
             in_vain = 0;
