@@ -41,12 +41,23 @@ fn a_root_that_is_no_certificate_is_refused() {
 #[case::close_delimited("HTTP/1.1 200 OK\r\n\r\nhi")]
 #[case::other_encoding("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nhi")]
 #[case::interim("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")]
+#[case::unknown_status("HTTP/1.1 529 Overloaded\r\nContent-Length: 2\r\n\r\nhi")]
+#[case::http_1_0("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi")]
+#[case::long_headers(format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nhi", "x".repeat(8 * 1024)))]
 #[case::panicking("HTTP/1.1 200 OK\r\nX: \u{e9}\r\nContent-Length: 2\r\n\r\nhi")]
-fn an_answer_that_surf_cannot_read_is_an_interruption(#[case] answer: &'static str) {
+fn an_answer_that_surf_cannot_read_is_an_interruption(#[case] answer: impl Into<String>) {
     let server = answering(answer);
     let error = get(&format!("http://{server}/canary")).unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
     assert!(!texts(&error).contains("canary"), "{error:?}");
+}
+
+#[test]
+fn chunks_with_extensions_are_an_error_of_the_body() {
+    let server =
+        answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n");
+    let error = get(&format!("http://{server}/")).unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Body, "{error:?}");
 }
 
 #[test]

@@ -71,6 +71,7 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 ///   large is [`TransportErrorKind::Body`].
 /// - Where a server ends TCP right behind its answer, and does not end TLS, curl may lose the answer:
 ///   [`TransportErrorKind::Interrupted`].
+/// - It doesn't build where some crate of the program switches on isahc's `native-tls`: isahc has one TLS library at a time.
 /// - Dropping the last clone waits for curl's thread, and so for a name that is being looked up.
 ///
 /// # Logs

@@ -1,25 +1,31 @@
 //! `surf` over async-h1, on any executor.
 
 use std::convert::Infallible;
+#[cfg(feature = "surf-native-tls")]
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+#[cfg(feature = "surf-native-tls")]
+use std::iter;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_io::AsyncRead;
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_client::{Config, h1::H1Client};
 use smol::Timer;
+use smol::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+use surf::http::url::Host;
 use surf::http::{Body, Request as Outgoing, Response as Incoming, headers};
-use surf::{Client, Url};
+use surf::{Client, HttpClient, Url};
 
 use super::body;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
@@ -27,7 +33,15 @@ use crate::transport::{HttpTransport, TransportError, TransportErrorKind, Transp
 /// Long enough for a distant host and a slow handshake; the next server is tried after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// [`surf`](https://docs.rs/surf) over its own HTTP/1.1 client, on any executor.
+/// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// async-h1 takes no more than 8 KB of headers, and looks at their length after each line.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// [`surf`](https://docs.rs/surf) with async-h1, its HTTP/1.1, on any executor.
 ///
 /// Choose it where surf is already in use. surf, and the async-std that it stands on, are no longer maintained
 /// (RUSTSEC-2025-0036, RUSTSEC-2026-0169, RUSTSEC-2025-0052, and RUSTSEC-2026-0174 for http-types): those who start fresh
@@ -35,11 +49,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// and timers, and names are looked up on a pool of threads.
 ///
 /// `https` needs the feature `surf-native-tls`, which takes the platform's TLS library; on Linux that is OpenSSL, and
-/// needs its headers. It doesn't build beside surf's own `h1-client-rustls`. Without it `https` is
+/// needs its headers. Without it `https` is
 /// [`TransportErrorKind::InvalidRequest`].
 ///
 /// No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s for all the addresses of a host
-/// together.
+/// together, TLS included; TCP keep-alive.
 ///
 /// # Exceptions to the contract
 ///
@@ -50,17 +64,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 ///   beyond ASCII, or with an interim answer (103) before it. All are [`TransportErrorKind::Interrupted`]. Chunks with
 ///   extensions are [`TransportErrorKind::Body`].
 /// - A request with a header value beyond ASCII, or a URL that the `url` crate would write another way, is refused as
-///   [`TransportErrorKind::InvalidRequest`]. `Connection` is always `keep-alive`.
+///   [`TransportErrorKind::InvalidRequest`].
 ///
 /// An empty line for a chunk's size is taken for the body's end.
 ///
 /// And these are left out:
 ///
 /// - Proxies are not used.
-/// - TCP keep-alive stays off: a dead network is noticed when the poll's time is over.
 /// - An answer's `Content-Type: application/octet-stream` is dropped: surf adds one where there is none.
-/// - No connection is used twice. surf gives the connection of a dropped request to the next one, answer and all,
-///   so each request has a client, and a connection, of its own.
+/// - No connection is used twice. surf's own pool gives the connection of a dropped request to the next one, answer and
+///   all, so each request has a connection of its own, made here.
+/// - A header value beyond ASCII makes http-types panic. That is caught, and so not where the program is built with
+///   `panic = "abort"`.
 ///
 /// # Logs
 ///
@@ -70,7 +85,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Cloning is cheap.
 #[derive(Clone)]
 pub struct SurfTransport {
-    config: Config,
+    #[cfg(feature = "surf-native-tls")]
+    roots: Vec<async_native_tls::Certificate>,
 }
 
 impl SurfTransport {
@@ -80,8 +96,10 @@ impl SurfTransport {
     ///
     /// None today.
     pub fn new() -> Result<Self, TransportError> {
-        let config = Config::new().set_timeout(None).set_tcp_no_delay(true);
-        Ok(Self { config })
+        Ok(Self {
+            #[cfg(feature = "surf-native-tls")]
+            roots: Vec::new(),
+        })
     }
 
     /// A transport that also trusts these certificate authorities, each a certificate in PEM.
@@ -93,18 +111,12 @@ impl SurfTransport {
     pub fn with_root_certificates<'a>(
         certificates: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, TransportError> {
-        use async_native_tls::{Certificate, TlsConnector};
-
-        let mut tls = TlsConnector::new();
-        for pem in certificates {
-            let root = Certificate::from_pem(pem)
-                .map_err(|error| TransportError::with_source(TransportErrorKind::Tls, error))?;
-            tls = tls.add_root_certificate(root);
-        }
-        let Self { config } = Self::new()?;
-        Ok(Self {
-            config: config.set_tls_config(Some(Arc::new(tls))),
-        })
+        let certificates = certificates.into_iter();
+        let roots = certificates.map(async_native_tls::Certificate::from_pem);
+        let roots = roots
+            .collect::<Result<_, _>>()
+            .map_err(|error| TransportError::with_source(TransportErrorKind::Tls, error))?;
+        Ok(Self { roots })
     }
 }
 
@@ -130,25 +142,171 @@ impl SurfTransport {
         let request = request.into_request();
         let url = same_url(request.uri())?;
         let head = *request.method() == Method::HEAD;
-        let (request, unsent) = convert(request, url.clone())?;
-        let client = self.client()?;
-        let sending = Box::pin(async move { client.send(request).await });
-        let answer = select(Box::pin(begin(sending, url)), Timer::after(CONNECT_TIMEOUT));
-        let answer = match answer.await {
-            Either::Left((answer, _)) => answer?,
-            Either::Right((_, answer)) if unsent.strong_count() == 0 => answer.await?,
+        let request = convert(request, url.clone())?;
+        let connecting = Box::pin(self.connect(&url));
+        let connection = match select(connecting, Timer::after(CONNECT_TIMEOUT)).await {
+            Either::Left((connection, _)) => connection?,
             Either::Right(_) => return Err(TransportError::new(TransportErrorKind::Connect)),
         };
+        let answer = client(connection).send(request).await;
+        let answer = answer.map_err(|error| failure(TransportErrorKind::Interrupted, error))?;
         read(answer.into(), head, max_body).await
     }
 
-    /// surf's HTTP/1.1 client, whichever others are built in. One a request: the pool ends with it, so that no connection
-    /// gets a second request, and yet, other than without keep-alive, all addresses of a host are tried.
-    fn client(&self) -> Result<Client, TransportError> {
-        let h1: Result<_, Infallible> = H1Client::try_from(self.config.clone());
-        let Ok(h1) = h1;
-        Client::try_from(surf::Config::new().set_http_client(h1))
-            .map_err(|error| TransportError::with_source(TransportErrorKind::Other, error))
+    async fn connect(&self, url: &Url) -> Result<Connection, TransportError> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let connected = match url.host() {
+            Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
+            Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
+            Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
+            None => return Err(invalid("no host")),
+        };
+        let failed = |error| TransportError::with_source(TransportErrorKind::Connect, error);
+        let socket = connected.map_err(failed)?;
+        socket.set_nodelay(true).map_err(failed)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        let keepalive = keepalive
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_PROBES);
+        SockRef::from(&socket)
+            .set_tcp_keepalive(&keepalive)
+            .map_err(failed)?;
+        let stream: Box<dyn Stream> = match url.scheme() {
+            #[cfg(feature = "surf-native-tls")]
+            "https" => Box::new(self.encrypted(url, socket).await?),
+            _ => Box::new(socket),
+        };
+        Ok(Connection {
+            stream,
+            head: Some(Head::default()),
+        })
+    }
+
+    #[cfg(feature = "surf-native-tls")]
+    async fn encrypted(
+        &self,
+        url: &Url,
+        socket: TcpStream,
+    ) -> Result<async_native_tls::TlsStream<TcpStream>, TransportError> {
+        let connector = async_native_tls::TlsConnector::new();
+        let roots = self.roots.iter().cloned();
+        let connector = roots.fold(
+            connector,
+            async_native_tls::TlsConnector::add_root_certificate,
+        );
+        let encrypted = connector.connect(url.clone(), socket).await;
+        encrypted.map_err(|error| {
+            let mut causes =
+                iter::successors(Some(&error as &dyn StdError), |&error| error.source());
+            let of_the_network = causes.any(|cause| {
+                let cause = cause.downcast_ref::<io::Error>();
+                cause.is_some_and(|error| error.raw_os_error().is_some())
+            });
+            let kind = if of_the_network {
+                TransportErrorKind::Connect
+            } else {
+                TransportErrorKind::Tls
+            };
+            TransportError::with_source(kind, error)
+        })
+    }
+}
+
+/// surf's client for one request. It has no other connection, so that no request gets another's answer.
+fn client(connection: Connection) -> Client {
+    let client = OneRequest(Mutex::new(Some(connection)));
+    let client: Result<_, Infallible> =
+        Client::try_from(surf::Config::new().set_http_client(client));
+    let Ok(client) = client;
+    client
+}
+
+#[derive(Debug)]
+struct OneRequest(Mutex<Option<Connection>>);
+
+#[async_trait]
+impl HttpClient for OneRequest {
+    async fn send(&self, request: Outgoing) -> surf::Result<Incoming> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = connection.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        async_h1::connect(connection, request).await
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+
+/// A connection that ends with an error where the headers of an answer have no end.
+struct Connection {
+    stream: Box<dyn Stream>,
+    /// What was read of the answer's headers. `None` after them.
+    head: Option<Head>,
+}
+
+#[derive(Default)]
+struct Head {
+    length: usize,
+    line: usize,
+}
+
+impl Connection {
+    fn count(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            let Some(head) = &mut self.head else {
+                break;
+            };
+            head.length += 1;
+            match byte {
+                b'\n' if head.line == 0 => self.head = None,
+                b'\n' => head.line = 0,
+                b'\r' => {}
+                _ => head.line += 1,
+            }
+        }
+        match &self.head {
+            Some(head) if head.length > MAX_HEAD => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the answer's headers are too long",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        chunk: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let length = ready!(Pin::new(&mut self.stream).poll_read(cx, chunk))?;
+        self.count(&chunk[..length])?;
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
     }
 }
 
@@ -167,16 +325,12 @@ fn same_url(uri: &Uri) -> Result<Url, TransportError> {
     Ok(url)
 }
 
-/// The request in surf's types, and its body, which is let go of once it is sent.
-fn convert(request: Request<Bytes>, url: Url) -> Result<(Outgoing, Weak<[u8]>), TransportError> {
+/// The request in surf's types.
+fn convert(request: Request<Bytes>, url: Url) -> Result<Outgoing, TransportError> {
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str().parse();
     let mut request = Outgoing::new(method.map_err(|_| invalid("an unknown method"))?, url);
-    let length = body.len();
-    let body: Arc<[u8]> = Arc::from(&*body);
-    let unsent = Arc::downgrade(&body);
-    let body = smol::io::Cursor::new(body);
-    request.set_body(Body::from_reader(body, Some(length)));
+    request.set_body(&*body);
     // The body brought one along.
     request.remove_header(headers::CONTENT_TYPE);
     for (name, value) in &parts.headers {
@@ -184,37 +338,7 @@ fn convert(request: Request<Bytes>, url: Url) -> Result<(Outgoing, Weak<[u8]>), 
             .map_err(|_| invalid("surf sends header values of ASCII only"))?;
         request.append_header(name.as_str(), value);
     }
-    Ok((request, unsent))
-}
-
-type Sending = Pin<Box<dyn Future<Output = surf::Result<surf::Response>> + Send>>;
-
-/// Sends the request. A name is looked up within the first poll, which blocks.
-async fn begin(mut sending: Sending, url: Url) -> Result<surf::Response, TransportError> {
-    if url.domain().is_some() {
-        let begun = smol::unblock(move || ((&mut sending).now_or_never(), sending));
-        let (answer, rest) = begun.await;
-        if let Some(answer) = answer {
-            return answer.map_err(|error| failure(TransportErrorKind::Connect, error));
-        }
-        sending = rest;
-    }
-    sending.await.map_err(|error| {
-        let kind = kind_before_headers(&error, url.scheme() == "https");
-        failure(kind, error)
-    })
-}
-
-/// What an error means that came before the answer's headers. What http-client says itself is about connecting, and is
-/// a text.
-fn kind_before_headers(error: &surf::Error, https: bool) -> TransportErrorKind {
-    if error.status() != surf::StatusCode::BadRequest {
-        TransportErrorKind::Interrupted
-    } else if https && !error.to_string().contains("(os error") {
-        TransportErrorKind::Tls
-    } else {
-        TransportErrorKind::Connect
-    }
+    Ok(request)
 }
 
 async fn read(
@@ -298,20 +422,8 @@ impl AsyncRead for AskedTwice {
 fn failure(kind: TransportErrorKind, error: surf::Error) -> TransportError {
     match error.downcast::<io::Error>() {
         Ok(error) => TransportError::with_source(kind, error),
-        Err(error) => {
-            let text = error.to_string();
-            match system_error(&text) {
-                Some(error) => TransportError::with_source(kind, error),
-                None => TransportError::with_source(kind, text),
-            }
-        }
+        Err(error) => TransportError::with_source(kind, error.to_string()),
     }
-}
-
-/// The system's error that the text of another one ends with.
-fn system_error(text: &str) -> Option<io::Error> {
-    let (_, code) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
-    Some(io::Error::from_raw_os_error(code.parse().ok()?))
 }
 
 fn invalid(why: impl Into<String>) -> TransportError {

@@ -49,9 +49,8 @@ impl Drop for DeadNetwork {
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, 75))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf, 75))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, 125))]
-// It has no keep-alive: the poll's time has to end.
-#[cfg_attr(feature = "surf", case::surf(Backend::Surf, 180))]
 #[ignore = "it takes a network namespace, and minutes: `.ci/dead-network`"]
 fn x11_a_dead_network_is_noticed(#[case] backend: Backend, #[case] most: u64) {
     let server = fake_box(|settings| settings.hold_ms = 3_600_000);
