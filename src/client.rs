@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::auth::{AccessToken, SharedTokens, TokenSource};
 use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::gate::{Call, Gate};
+use crate::looks::Looks;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{
-    Answer, Page, PageError, RealtimeServer, Signal, TICK, read_page, read_servers, read_signal,
+    Answer, Page, PageError, RealtimeServer, Signal, read_page, read_servers, read_signal,
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
@@ -39,7 +39,7 @@ pub(crate) struct Shared<T> {
 struct Family<T> {
     transport: T,
     gate: Gate,
-    ticking_since: Instant,
+    looks: Looks,
 }
 
 impl<T: HttpTransport> Shared<T> {
@@ -53,11 +53,8 @@ impl<T: HttpTransport> Shared<T> {
         exchange(self.transport(), request).await
     }
 
-    /// How long until all streams of the family look at the clocks, at the same moment, so that they wake the machine once.
-    pub(crate) fn until_tick(&self) -> Duration {
-        let ticking = self.transport().now().monotonic - self.family.ticking_since;
-        let past = ticking.as_secs_f64() % TICK.as_secs_f64();
-        TICK.saturating_sub(Duration::from_secs_f64(past))
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.family.looks
     }
 }
 
@@ -76,13 +73,13 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
-        let now = transport.now().monotonic;
+        let now = transport.now();
         Self::of(Shared {
             tokens: Arc::new(SharedTokens::new(tokens)),
             family: Arc::new(Family {
                 transport,
-                gate: Gate::new(&config, now),
-                ticking_since: now,
+                gate: Gate::new(&config, now.monotonic),
+                looks: Looks::new(now),
             }),
             config: Arc::new(config),
         })

@@ -1,5 +1,6 @@
 //! Watching and stopping a stream from outside it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -99,6 +100,7 @@ pub(crate) struct Board {
     changed: Event,
     /// Who polls the stream.
     stream: AtomicWaker,
+    told_to_look: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl Board {
             }),
             changed: Event::new(),
             stream: AtomicWaker::new(),
+            told_to_look: AtomicBool::new(false),
         }
     }
 
@@ -144,6 +147,17 @@ impl Board {
             self.stream.take();
         }
         stopped
+    }
+
+    /// Has the stream look at the clocks as soon as it is polled, and wakes its task.
+    pub(crate) fn tell_to_look(&self) {
+        self.told_to_look.store(true, Ordering::Release);
+        self.stream.wake();
+    }
+
+    /// Whether the stream is to look at the clocks. It is asked once.
+    pub(crate) fn is_told_to_look(&self) -> bool {
+        self.told_to_look.swap(false, Ordering::Acquire)
     }
 
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {

@@ -7,7 +7,7 @@ use crate::transport::Moment;
 
 impl Moment {
     /// Whether the wall clock went another way than the monotonic one, which stands still while the machine sleeps.
-    fn has_slept_since(self, since: Moment) -> bool {
+    pub(crate) fn has_slept_since(self, since: Moment) -> bool {
         let awake = self.monotonic.saturating_duration_since(since.monotonic);
         let apart = match self.wall.duration_since(since.wall) {
             Ok(passed) => passed.abs_diff(awake),

@@ -40,6 +40,7 @@ pub(crate) enum Step {
 impl<T: HttpTransport> Driver<T> {
     pub(crate) fn new(client: Arc<Shared<T>>, engine: LongPoll) -> Self {
         let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
+        client.looks().join(&board);
         Self {
             client,
             engine,
@@ -89,6 +90,7 @@ impl<T: HttpTransport> Driver<T> {
                     self.let_go();
                     input
                 }
+                Poll::Pending if self.board.is_told_to_look() => Some(Input::Tick),
                 Poll::Pending => Some(ready!(self.poll_tick(cx))),
             };
             if let Some(input) = input {
@@ -146,7 +148,10 @@ impl<T: HttpTransport> Driver<T> {
         let tick = self.tick.get_or_insert_with(|| {
             let client = self.client.clone();
             Box::pin(async move {
-                let slept = client.transport().sleep(client.until_tick()).await;
+                let transport = client.transport();
+                let wait = client.looks().until_next(transport.now().monotonic);
+                let slept = transport.sleep(wait).await;
+                client.looks().look(transport.now());
                 slept.err().map_or(Input::Tick, Input::WaitFailed)
             })
         });
