@@ -89,6 +89,8 @@ pub(crate) fn run(name: Name, origin: &str, scenario: &Scenario) {
     match name {
         Name::Floor => scenario.run::<Floor>(origin, begin),
         #[cfg(feature = "reqwest")]
+        Name::ReqwestAlone => scenario.run::<crate::floor::ReqwestAlone>(origin, begin),
+        #[cfg(feature = "reqwest")]
         Name::Reqwest => {
             scenario.run::<Library<box_longpoll::transports::ReqwestTransport>>(origin, begin);
         }

@@ -13,6 +13,8 @@ use crate::runtime::Runtime;
 pub(crate) enum Name {
     Floor,
     #[cfg(feature = "reqwest")]
+    ReqwestAlone,
+    #[cfg(feature = "reqwest")]
     Reqwest,
     #[cfg(feature = "isahc")]
     Isahc,
@@ -24,6 +26,8 @@ impl Name {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            #[cfg(feature = "reqwest")]
+            Self::ReqwestAlone => "reqwest-alone",
             #[cfg(feature = "reqwest")]
             Self::Reqwest => "reqwest",
             #[cfg(feature = "isahc")]

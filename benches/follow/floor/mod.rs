@@ -1,20 +1,18 @@
-//! The floor: the least that a client could do, over hyper. It never retries and knows no repeats.
+//! The floor: the least that a client could do. It never retries and knows no repeats.
 //!
-//! It must never be made slower: all else is measured by it.
+//! Over hyper it must never be made slower: all else is measured by it.
 
 mod event;
+mod hyper;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{Method, Request};
-use http_body_util::{BodyExt as _, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::Method;
 use tokio::sync::Semaphore;
 
 use self::event::{Page, Servers, Signal};
@@ -26,23 +24,40 @@ pub(crate) use self::event::Event;
 /// Enough to keep a connection's other end busy; without it thousands of streams would open thousands of connections.
 const MOST_API_CALLS: usize = 64;
 
+/// What sends the requests.
+pub(crate) trait Http: Clone + Send + Sync + 'static {
+    fn new() -> Self;
+
+    fn send(
+        &self,
+        method: Method,
+        url: &str,
+        bearer: Option<&str>,
+    ) -> impl Future<Output = Bytes> + Send;
+}
+
+/// The floor.
+pub(crate) type Floor = Loop<self::hyper::Hyper>;
+
+/// The same over reqwest: what that costs by itself.
+#[cfg(feature = "reqwest")]
+pub(crate) type ReqwestAlone = Loop<self::reqwest::Reqwest>;
+
 #[derive(Clone)]
-pub(crate) struct Floor {
-    client: Client<HttpConnector, Empty<Bytes>>,
+pub(crate) struct Loop<H> {
+    http: H,
     origin: Arc<str>,
     calls: Arc<Semaphore>,
 }
 
-impl Subject for Floor {
+impl<H: Http> Subject for Loop<H> {
     type Runtime = Tokio;
     type Event = Event;
 
     /// It asks as fast as it can, whatever the pace.
     fn new(origin: &str, _: Pace) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
         Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            http: H::new(),
             origin: origin.into(),
             calls: Arc::new(Semaphore::new(MOST_API_CALLS)),
         }
@@ -90,12 +105,12 @@ impl Subject for Floor {
     }
 }
 
-struct Account {
-    floor: Floor,
+struct Account<H> {
+    floor: Loop<H>,
     bearer: String,
 }
 
-impl Account {
+impl<H: Http> Account<H> {
     /// Fetches pages until one is empty.
     async fn drain(
         &self,
@@ -135,28 +150,14 @@ impl Account {
 
     async fn listen(&self, server: &str, position: &str) -> String {
         let url = format!("{server}&stream_position={position}");
-        let request = Request::get(url).body(Empty::new());
-        let body = self.send(request).await;
+        let body = self.floor.http.send(Method::GET, &url, None).await;
         parsed::<Signal>(&body).message
     }
 
     async fn call(&self, method: Method, url: &str) -> Bytes {
         let _permit = self.floor.calls.acquire().await;
-        let request = Request::builder().method(method).uri(url);
-        let request = request.header(AUTHORIZATION, &self.bearer);
-        self.send(request.body(Empty::new())).await
-    }
-
-    async fn send(&self, request: http::Result<Request<Empty<Bytes>>>) -> Bytes {
-        let request = request.unwrap_or_else(|error| give_up(&format!("floor: {error}")));
-        let answer = match self.floor.client.request(request).await {
-            Ok(answer) => answer,
-            Err(error) => give_up(&format!("floor: {error:?}")),
-        };
-        match answer.into_body().collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => give_up(&format!("floor: {error:?}")),
-        }
+        let http = &self.floor.http;
+        http.send(method, url, Some(&self.bearer)).await
     }
 }
 

@@ -1,0 +1,38 @@
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::Http;
+use crate::subject::give_up;
+
+#[derive(Clone)]
+pub(crate) struct Hyper(Client<HttpConnector, Empty<Bytes>>);
+
+impl Http for Hyper {
+    fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self(Client::builder(TokioExecutor::new()).build(connector))
+    }
+
+    async fn send(&self, method: Method, url: &str, bearer: Option<&str>) -> Bytes {
+        let mut request = Request::builder().method(method).uri(url);
+        if let Some(bearer) = bearer {
+            request = request.header(AUTHORIZATION, bearer);
+        }
+        let request = request.body(Empty::new());
+        let request = request.unwrap_or_else(|error| give_up(&format!("floor: {error}")));
+        let answer = match self.0.request(request).await {
+            Ok(answer) => answer,
+            Err(error) => give_up(&format!("floor: {error:?}")),
+        };
+        match answer.into_body().collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => give_up(&format!("floor: {error:?}")),
+        }
+    }
+}
