@@ -125,3 +125,10 @@ async fn without_certificates_http_works_and_https_says_what_is_missing() {
     assert_eq!(error.kind(), TransportErrorKind::Tls);
     assert!(texts(&error).contains("ca-certificates"), "{error:?}");
 }
+
+/// Over HTTP/2 all polls would share a connection. Whether reqwest can speak it is up to other crates of the program.
+#[test]
+fn another_version_of_http_is_never_offered() {
+    let builder = format!("{:?}", ReqwestTransport::client_builder());
+    assert!(builder.contains("http1_only: true"), "{builder}");
+}

@@ -1,0 +1,95 @@
+#!/bin/sh
+# Takes each guard out of a copy of the adapters, one at a time, and shows that the test that is named for it fails. Fails
+# where a guard isn't found any more, or nobody misses it.
+#
+#   tests/guards.sh [WORD]      those whose line has the word: an adapter, or a test
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+word=${1:-}
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+tar -C "$root" --exclude ./target --exclude ./.git -cf - . | tar -C "$copy" -xf -
+cd "$copy"
+# Of its own: Cargo takes two copies of a workspace for the same, and what is built here is broken on purpose.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/guards" RUST_BACKTRACE=0
+
+verdict=0
+
+# guard FILE PERL BINARY TEST: what the expression changes is a guard, and the test misses it.
+guard() {
+    case "$1 $4" in *"$word"*) ;; *) return 0 ;; esac
+    file=transports/$1
+    cp "$file" whole
+    perl -0pi -e "$2" "$file"
+    if cmp -s whole "$file"; then
+        outcome='NOT FOUND' verdict=1
+    elif ! cargo test --quiet --locked --features full --test "$3" --no-run >log 2>&1; then
+        outcome='DOES NOT COMPILE' verdict=1
+        tail -n 20 log >&2
+    elif cargo test --quiet --locked --features full --test "$3" -- --exact "$4" >log 2>&1; then
+        outcome='NOT MISSED' verdict=1
+    elif grep -q 'running 1 test' log; then
+        outcome=missed
+    else
+        outcome='NO SUCH TEST' verdict=1
+    fi
+    mv whole "$file"
+    printf '%-12s %-16s %s\n' "$1" "$outcome" "$4"
+}
+
+reqwest=reqwest::rustls
+guard reqwest.rs 's/\s*\.redirect\(reqwest::redirect::Policy::none\(\)\)//' \
+    conformance $reqwest::required_never_follows_redirects
+guard reqwest.rs 's/asked\.is_some_and\(.*?\)\) \{/false {/' \
+    reqwest a_client_that_follows_redirects_is_found_out
+guard reqwest.rs 's/announced > max_body as u64/false/' \
+    conformance $reqwest::required_the_cap_holds_for_a_length
+guard reqwest.rs 's/if body\.len\(\) \+ chunk\.len\(\) > max_body/if false/' \
+    conformance $reqwest::required_the_cap_holds_for_chunks
+guard reqwest.rs 's/tcp_keepalive\(KEEPALIVE\)/tcp_keepalive(None)/' \
+    conformance $reqwest::optional_a_silent_connection_is_probed
+guard reqwest.rs 's/\s*\.connect_timeout\(CONNECT_TIMEOUT\)//' \
+    conformance $reqwest::required_a_connection_that_nobody_answers_is_given_up
+guard reqwest.rs 's/\s*\.http1_only\(\)//' \
+    reqwest another_version_of_http_is_never_offered
+guard reqwest.rs 's/!is_same\(&target, request\.url\(\)\)/false/' \
+    conformance $reqwest::required_an_unusual_target_is_sent_as_given_or_refused
+
+guard body.rs 's/length > max_body - body\.len\(\)/false/' \
+    conformance surf::required_the_cap_holds_for_chunks
+guard body.rs 's/length > max_body - body\.len\(\)/false/' \
+    conformance isahc::required_the_cap_holds_for_chunks
+guard body.rs 's/length != body\.len\(\) as u64/false/' \
+    conformance surf::required_a_body_shorter_than_its_length_is_an_error
+
+guard surf.rs 's/Timer::after\(CONNECT_TIMEOUT\)/Timer::never()/' \
+    conformance surf::required_a_connection_that_nobody_answers_is_given_up
+guard surf.rs 's/\.with_time\(KEEPALIVE\)//' \
+    conformance surf::optional_a_silent_connection_is_probed
+guard surf.rs 's/head\.length > MAX_HEAD/false/' \
+    conformance surf::required_headers_without_end_are_an_error
+guard surf.rs 's/url\.path\(\) != uri\.path\(\) \|\| url\.query\(\) != uri\.query\(\)/false/' \
+    conformance surf::required_an_unusual_target_is_sent_as_given_or_refused
+guard surf.rs 's/Poll::Pending => Pin::new\(&mut self\.0\)\.poll_read\(cx, chunk\)/Poll::Pending => Poll::Pending/' \
+    surf a_chunked_body_may_end_in_two_pieces
+guard surf.rs 's/length\.is_none\(\) && !chunked/false/' \
+    surf an_answer_that_surf_cannot_read_is_an_interruption::case_1_close_delimited
+
+guard isahc.rs 's/\s*\.redirect_policy\(RedirectPolicy::None\)//' \
+    isahc a_client_that_follows_redirects_follows_none
+guard isahc.rs 's/\s*\.timeout\(timeout\)//' \
+    conformance isahc::required_a_dropped_request_ends_with_its_timeout
+guard isahc.rs 's/\s*\.connect_timeout\(CONNECT_TIMEOUT\)//' \
+    conformance isahc::required_a_connection_that_nobody_answers_is_given_up
+guard isahc.rs 's/\s*\.tcp_keepalive\(KEEPALIVE_INTERVAL\)//' \
+    conformance isahc::optional_a_silent_connection_is_probed
+guard isahc.rs 's/AsyncBody::from_reader_sized\(Once\(body\), length as u64\)/{ let _ = length; AsyncBody::from(body.to_vec()) }/' \
+    conformance isahc::required_a_post_is_never_sent_twice
+guard isahc.rs 's/if would_change\(parts\.uri\.path\(\)\)/if false/' \
+    conformance isahc::required_an_unusual_target_is_sent_as_given_or_refused
+guard isahc.rs 's/if !head && may_be_cut\(&answer\)/if false \&\& !head \&\& may_be_cut(\&answer)/' \
+    conformance isahc::required_an_end_inside_the_headers_is_an_interruption
+guard isahc.rs 's/request\.method\(\) == Method::POST && /false \&\& request.method() == Method::POST \&\& /' \
+    isahc a_body_is_called_no_form
+exit $verdict
