@@ -5,7 +5,9 @@
 mod scripted;
 
 use std::io::Write;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
@@ -71,30 +73,28 @@ fn no_header_is_made_up() {
 /// async-h1 alone waits here until the client's patience ends.
 #[test]
 fn a_chunked_body_may_end_in_two_pieces() {
-    let (go_on, next) = mpsc::channel();
+    let (_silent, never) = mpsc::channel::<()>();
+    let never = Mutex::new(never);
     let server = serve(move |mut connection| {
         connection.set_nodelay(true).unwrap();
         read_head(&mut connection);
         let body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r";
         connection.write_all(body.as_bytes()).unwrap();
-        next.recv().unwrap();
+        // Nothing tells when the first piece has been read; were the pause too short, the test would merely see less.
+        let pause = never
+            .lock()
+            .unwrap()
+            .recv_timeout(Duration::from_millis(100));
+        assert!(pause.is_err());
         connection.write_all(b"\n").unwrap();
         // The connection stays open: its end would wake the reader too.
         read_head(&mut connection);
     });
-    let transport = SurfTransport::new().unwrap();
-    let url = format!("http://{server}/");
-    let answer = block_on(async {
-        let asked = async { transport.send(request(Method::GET, &url)).await };
-        // Nothing tells when the first piece has been read; were the pause too short, the test would merely see less.
-        let pause = async {
-            let pause = std::time::Duration::from_millis(100);
-            transport.sleep(pause).await.unwrap();
-            go_on.send(()).unwrap();
-        };
-        futures_lite::future::zip(asked, pause).await.0
-    });
-    assert_eq!(answer.unwrap().body(), "hi");
+    // With a timer on a thread of its own: in the request's task it would wake the reader as well.
+    let (tell, answer) = mpsc::channel();
+    thread::spawn(move || tell.send(get(&format!("http://{server}/"))));
+    let answer = answer.recv_timeout(Duration::from_secs(10));
+    assert_eq!(answer.expect("the body ends").unwrap().body(), "hi");
 }
 
 #[rstest]
