@@ -12,6 +12,8 @@ use std::time::Duration;
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::transports::SurfTransport;
+#[cfg(not(feature = "surf-native-tls"))]
+use box_longpoll::{AccessToken, ErrorKind, LongPollClient, StartAt};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{Method, Response};
@@ -30,6 +32,18 @@ fn https_without_its_feature_names_the_feature() {
     assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
     assert!(texts(&error).contains("surf-native-tls"), "{error:?}");
     assert!(!texts(&error).contains("canary"), "{error:?}");
+}
+
+#[cfg(not(feature = "surf-native-tls"))]
+#[test]
+fn a_stream_that_needs_https_stops_and_names_the_feature() {
+    let token = AccessToken::new("canary").unwrap();
+    let client = LongPollClient::new(SurfTransport::new().unwrap(), token);
+    let mut events = client.events(StartAt::Now);
+    let error = block_on(events.next()).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(error.to_string().contains("surf-native-tls"), "{error}");
+    assert!(block_on(events.next()).is_none());
 }
 
 #[cfg(feature = "surf-native-tls")]
@@ -92,7 +106,9 @@ fn a_chunked_body_may_end_in_two_pieces() {
     });
     // With a timer on a thread of its own: in the request's task it would wake the reader as well.
     let (tell, answer) = mpsc::channel();
-    thread::spawn(move || tell.send(get(&format!("http://{server}/"))));
+    thread::spawn(move || {
+        let _ = tell.send(get(&format!("http://{server}/")));
+    });
     let answer = answer.recv_timeout(Duration::from_secs(10));
     assert_eq!(answer.expect("the body ends").unwrap().body(), "hi");
 }

@@ -247,7 +247,8 @@ struct Connection {
 #[derive(Default)]
 struct Head {
     length: usize,
-    line: usize,
+    /// The last bytes of it. What ends it for async-h1 ends it here, and nothing else.
+    end: [u8; 4],
 }
 
 impl Connection {
@@ -257,11 +258,10 @@ impl Connection {
                 break;
             };
             head.length += 1;
-            match byte {
-                b'\n' if head.line == 0 => self.head = None,
-                b'\n' => head.line = 0,
-                b'\r' => {}
-                _ => head.line += 1,
+            head.end.rotate_left(1);
+            head.end[3] = *byte;
+            if head.end == *b"\r\n\r\n" || head.end.ends_with(b"\n\n") {
+                self.head = None;
             }
         }
         match &self.head {

@@ -33,6 +33,7 @@ use crate::transport::HttpTransport;
 /// # Cancellation
 ///
 /// Dropping the iterator ends the request that an elapsed [`next_timeout`](EventIter::next_timeout) has left under way.
+/// With isahc the request's connection stays open until the poll would have ended.
 #[must_use = "an iterator does nothing until an item is asked for"]
 pub struct EventIter<T: HttpTransport> {
     batches: BatchIter<T>,

@@ -1,5 +1,7 @@
 //! What an answer means before its body is read: which statuses are failures, and of what kind.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -98,7 +100,8 @@ fn no_signal(error: TransportError) -> Error {
         TransportErrorKind::Runtime => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
     };
-    Error::new(kind, format!("no signal from the realtime server: {error}")).with_source(error)
+    let why = in_full(&error);
+    Error::new(kind, format!("no signal from the realtime server: {why}")).with_source(error)
 }
 
 /// The caller chooses the API's origin: a transport that can't send there never will.
@@ -107,7 +110,17 @@ fn no_answer(error: TransportError) -> Error {
         TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
     };
-    Error::new(kind, format!("no answer from Box: {error}")).with_source(error)
+    Error::new(kind, format!("no answer from Box: {}", in_full(&error))).with_source(error)
+}
+
+/// The error, with its cause where that tells what to change: a stream stops with these.
+fn in_full(error: &TransportError) -> String {
+    match (error.kind(), error.source()) {
+        (TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest, Some(cause)) => {
+            format!("{error}: {cause}")
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// The body of an API answer with a good status.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use box_longpoll::blocking::{LongPollClient, Timed};
-use box_longpoll::{AccessToken, HttpTransport, Signal, StartAt, Status};
+use box_longpoll::{AccessToken, HttpTransport, Moment, Signal, StartAt, Status};
 use box_longpoll_testkit::EmulatorServer;
 use rstest::rstest;
 
@@ -93,15 +93,18 @@ fn a_handle_stops_a_waiting_iterator_from_another_thread(#[case] backend: Backen
             Status::Listening { .. }
         ) {}
         handle.stop();
+        Moment::read_clocks().monotonic
     });
     assert!(events.next().is_none());
+    let ended = Moment::read_clocks().monotonic;
     assert!(events.next().is_none(), "it stays ended");
     assert!(matches!(
         events.status(),
         Status::Stopped { because: None, .. }
     ));
     assert!(events.position().is_some());
-    stopper.join().unwrap();
+    let took = ended.saturating_duration_since(stopper.join().unwrap());
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[rstest]
