@@ -138,6 +138,11 @@ impl Board {
         self.posted().is_stopped()
     }
 
+    /// Has the stream's task woken when it is stopped, or told to look at the clocks.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.stream.register(cx.waker());
+    }
+
     /// Whether the stream is stopped. Where it isn't yet, its task is woken when it is.
     pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
         self.stream.register(cx.waker());

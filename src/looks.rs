@@ -1,17 +1,17 @@
 //! The looks at the clocks, by which a machine that slept is noticed: the streams of a client share them out.
 
-use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::handle::Board;
 use crate::protocol::TICK;
 use crate::transport::Moment;
 
-/// So many streams look at a moment, on average. They are drawn, and one of them is enough: it tells the others.
+/// So many streams look at a moment, or some more. They are drawn, and one of them is enough: it tells the others.
 const AT_ONCE: usize = 32;
 
-/// Among however many streams, each looks once in so many moments, on average: those that tell may not be polled.
+/// Among however many streams, each looks once in so many moments: those that would tell it may not be polled.
 const SELDOM: usize = 40;
 
 /// When the streams of a family look at the clocks. All moments are multiples of [`TICK`] apart, so that they wake the
@@ -23,7 +23,10 @@ pub(crate) struct Looks {
 
 struct State {
     last: Moment,
-    streams: Vec<Weak<Board>>,
+    streams: HashMap<u64, Arc<Board>>,
+    joined: u64,
+    /// The most streams among which one was drawn.
+    drawn_among: usize,
 }
 
 impl Looks {
@@ -32,44 +35,87 @@ impl Looks {
             since: now.monotonic,
             state: Mutex::new(State {
                 last: now,
-                streams: Vec::new(),
+                streams: HashMap::new(),
+                joined: 0,
+                drawn_among: 0,
             }),
         }
     }
 
-    /// Lets a stream share in the looks, until it has ended.
-    pub(crate) fn join(&self, board: &Arc<Board>) {
-        let streams = &mut self.state().streams;
-        if streams.len() == streams.capacity() {
-            streams.retain(|stream| stream.upgrade().is_some_and(|board| !board.is_stopped()));
-            // Room for as many again: each that joins would else look through all of them.
-            streams.reserve(streams.len() + 1);
+    /// Lets a stream share in the looks, as long as the place is kept.
+    pub(crate) fn join(&self, board: Arc<Board>) -> Place<'_> {
+        let mut state = self.state();
+        state.joined += 1;
+        let number = state.joined;
+        state.streams.insert(number, board);
+        Place {
+            looks: self,
+            number,
         }
-        streams.push(Arc::downgrade(board));
-    }
-
-    /// How long until a stream has to look, if nothing comes before.
-    pub(crate) fn until_next(&self, now: Instant) -> Duration {
-        let ticking = now.saturating_duration_since(self.since);
-        let past = ticking.as_secs_f64() % TICK.as_secs_f64();
-        let moments = (self.state().streams.len() / AT_ONCE).clamp(1, SELDOM);
-        let passed_over = u32::try_from(fastrand::usize(..moments)).unwrap_or(0);
-        TICK.saturating_sub(Duration::from_secs_f64(past)) + TICK * passed_over
     }
 
     /// A stream looks: where the machine has slept since somebody looked, all have to.
     pub(crate) fn look(&self, now: Moment) {
-        let last = mem::replace(&mut self.state().last, now);
-        if now.has_slept_since(last) {
-            let streams = self.state().streams.clone();
-            for board in streams.iter().filter_map(Weak::upgrade) {
-                board.tell_to_look();
-            }
-        }
+        let mut state = self.state();
+        let slept = now.has_slept_since(state.last);
+        state.last = now;
+        let streams = if slept { state.all() } else { Vec::new() };
+        drop(state);
+        tell(&streams);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn all(&self) -> Vec<Arc<Board>> {
+        self.streams.values().cloned().collect()
+    }
+}
+
+/// Without the lock: who is woken may ask for it.
+fn tell(streams: &[Arc<Board>]) {
+    for board in streams {
+        board.tell_to_look();
+    }
+}
+
+/// A stream's share in the looks.
+pub(crate) struct Place<'a> {
+    looks: &'a Looks,
+    number: u64,
+}
+
+impl Place<'_> {
+    /// How long until the stream has to look.
+    pub(crate) fn draw(&self, now: Instant) -> Duration {
+        let ticking = now.saturating_duration_since(self.looks.since);
+        let past = ticking.as_secs_f64() % TICK.as_secs_f64();
+        let mut state = self.looks.state();
+        let streams = state.streams.len();
+        state.drawn_among = state.drawn_among.max(streams);
+        drop(state);
+        let moments = (streams / AT_ONCE).clamp(1, SELDOM);
+        let passed_over = u32::try_from(fastrand::usize(..moments)).unwrap_or(0);
+        TICK.saturating_sub(Duration::from_secs_f64(past)) + TICK * passed_over
+    }
+}
+
+/// Where half of the streams have gone, the others draw anew: they had drawn among too many.
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.looks.state();
+        let _board = state.streams.remove(&self.number);
+        let left = state.streams.len();
+        if state.drawn_among <= AT_ONCE || left * 2 > state.drawn_among {
+            return;
+        }
+        state.drawn_among = left;
+        let streams = state.all();
+        drop(state);
+        tell(&streams);
     }
 }
 
@@ -78,25 +124,30 @@ mod tests {
     use super::*;
     use crate::status::Status;
 
-    fn with_streams(count: usize) -> (Moment, Looks, Vec<Arc<Board>>) {
-        let now = Moment::read_clocks();
-        let looks = Looks::new(now);
-        let boards: Vec<_> = (0..count)
-            .map(|_| Arc::new(Board::new(Status::Fetching, None)))
-            .collect();
-        for board in &boards {
-            looks.join(board);
-        }
-        (now, looks, boards)
+    fn boards(count: usize) -> Vec<Arc<Board>> {
+        let board = || Arc::new(Board::new(Status::Fetching, None));
+        std::iter::repeat_with(board).take(count).collect()
+    }
+
+    fn told(boards: &[Arc<Board>]) -> usize {
+        boards
+            .iter()
+            .filter(|board| board.is_told_to_look())
+            .count()
     }
 
     /// How many of so many streams look at the first moment, and the last moment at which one does.
     fn drawn(count: usize) -> (usize, u64) {
-        let (now, looks, boards) = with_streams(count);
+        let now = Moment::read_clocks();
+        let looks = Looks::new(now);
+        let places: Vec<_> = boards(count)
+            .into_iter()
+            .map(|board| looks.join(board))
+            .collect();
         let mut at_the_first = 0;
         let mut last = 0;
-        for _ in &boards {
-            let until = looks.until_next(now.monotonic + TICK / 5) + TICK / 5;
+        for place in &places {
+            let until = place.draw(now.monotonic + TICK / 5) + TICK / 5;
             let moment = (until.as_secs_f64() / TICK.as_secs_f64()).round();
             assert!(until.abs_diff(TICK.mul_f64(moment)) < Duration::from_millis(1));
             at_the_first += usize::from(until < TICK + TICK / 2);
@@ -119,15 +170,18 @@ mod tests {
 
     #[test]
     fn all_are_told_of_a_sleep_and_nobody_of_time_that_passes() {
-        let (mut now, looks, boards) = with_streams(100);
+        let mut now = Moment::read_clocks();
+        let looks = Looks::new(now);
+        let boards = boards(100);
+        let _places: Vec<_> = boards
+            .iter()
+            .map(|board| looks.join(board.clone()))
+            .collect();
         let mut pass = |awake, asleep| {
             now.monotonic += awake;
             now.wall += awake + asleep;
             looks.look(now);
-            boards
-                .iter()
-                .filter(|board| board.is_told_to_look())
-                .count()
+            told(&boards)
         };
         assert_eq!(pass(TICK, Duration::ZERO), 0);
         assert_eq!(pass(TICK, Duration::from_secs(60)), 100);
@@ -135,17 +189,23 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_have_ended_are_forgotten() {
-        let (_, looks, mut boards) = with_streams(100);
-        let handles = boards.split_off(50);
-        for stopped in &handles {
-            stopped.stop(None);
+    fn those_who_stay_when_half_have_gone_draw_anew() {
+        let now = Moment::read_clocks();
+        let looks = Looks::new(now);
+        let boards = boards(1_000);
+        let mut places: Vec<_> = boards
+            .iter()
+            .map(|board| looks.join(board.clone()))
+            .collect();
+        for place in &places {
+            place.draw(now.monotonic);
         }
-        boards.truncate(10);
-        for _ in 0..10_000 {
-            looks.join(&Arc::new(Board::new(Status::Fetching, None)));
-        }
-        let streams = looks.state().streams.len();
-        assert!((10..=200).contains(&streams), "{streams}");
+        places.truncate(501);
+        assert_eq!(told(&boards), 0);
+        places.truncate(500);
+        assert_eq!(told(&boards[..500]), 500);
+        places.truncate(1);
+        assert_eq!(told(&boards[..1]), 1);
+        assert!(places[0].draw(now.monotonic) <= TICK);
     }
 }

@@ -327,7 +327,8 @@ pub enum TransportErrorKind {
     /// The TLS handshake failed, the server speaks no TLS, or its certificate is not trusted. Nothing of the request was
     /// sent. A connection lost during the handshake may be [`Connect`](Self::Connect) as well.
     Tls,
-    /// The transport can't send such a request, ever: another scheme, a URL without a host.
+    /// The transport can't send such a request, ever: another scheme, a URL without a host, or one that its library would
+    /// write another way.
     InvalidRequest,
     /// Called where the transport's runtime is not. A retry can't help: the client's streams stop.
     Runtime,

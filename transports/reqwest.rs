@@ -91,7 +91,8 @@ impl ReqwestTransport {
     /// A transport over a client of yours.
     ///
     /// Make it from [`client_builder`](Self::client_builder), or keep what that sets: a client that follows redirects, has
-    /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport). An answer that came by
+    /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport); with HTTP/2 all polls share
+    /// a connection. An answer that came by
     /// a redirect is turned into an error, so that at least it is noticed. Its proxies are used for loopback too: have
     /// none where the API is a fake on this machine.
     #[must_use]

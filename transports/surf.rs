@@ -1,6 +1,5 @@
 //! `surf` over async-h1, on any executor.
 
-use std::convert::Infallible;
 #[cfg(feature = "surf-native-tls")]
 use std::error::Error as StdError;
 use std::fmt;
@@ -35,7 +34,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+#[cfg(any(target_os = "linux", target_vendor = "apple", windows))]
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+#[cfg(any(target_os = "linux", target_vendor = "apple", windows))]
 const KEEPALIVE_PROBES: u32 = 3;
 
 /// async-h1 takes no more than 8 KB of headers, and looks at their length after each line.
@@ -45,12 +46,12 @@ const MAX_HEAD: usize = 16 * 1024;
 ///
 /// Choose it where surf is already in use. surf, and the async-std that it stands on, are no longer maintained
 /// (RUSTSEC-2025-0036, RUSTSEC-2026-0169, RUSTSEC-2025-0052, and RUSTSEC-2026-0174 for http-types): those who start fresh
-/// take smol with `IsahcTransport`. A held poll costs some 30 KB; all of them share two threads, which wait for sockets
-/// and timers, and names are looked up on a pool of threads.
+/// take smol with `IsahcTransport`. A held poll costs some 30 KB without TLS; with OpenSSL it has a copy of the certificate
+/// authorities besides, of most of a megabyte. All share a thread that waits for sockets and timers, and names are looked
+/// up on a pool of threads.
 ///
 /// `https` needs the feature `surf-native-tls`, which takes the platform's TLS library; on Linux that is OpenSSL, and
-/// needs its headers. Without it `https` is
-/// [`TransportErrorKind::InvalidRequest`].
+/// needs its headers. Without it `https` is [`TransportErrorKind::InvalidRequest`].
 ///
 /// No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s for all the addresses of a host
 /// together, TLS included; TCP keep-alive.
@@ -148,7 +149,7 @@ impl SurfTransport {
             Either::Left((connection, _)) => connection?,
             Either::Right(_) => return Err(TransportError::new(TransportErrorKind::Connect)),
         };
-        let answer = client(connection).send(request).await;
+        let answer = client(connection)?.send(request).await;
         let answer = answer.map_err(|error| failure(TransportErrorKind::Interrupted, error))?;
         read(answer.into(), head, max_body).await
     }
@@ -163,14 +164,7 @@ impl SurfTransport {
         };
         let failed = |error| TransportError::with_source(TransportErrorKind::Connect, error);
         let socket = connected.map_err(failed)?;
-        socket.set_nodelay(true).map_err(failed)?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-        let keepalive = keepalive
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(KEEPALIVE_PROBES);
-        SockRef::from(&socket)
-            .set_tcp_keepalive(&keepalive)
-            .map_err(failed)?;
+        prepare(&socket);
         let stream: Box<dyn Stream> = match url.scheme() {
             #[cfg(feature = "surf-native-tls")]
             "https" => Box::new(self.encrypted(url, socket).await?),
@@ -212,13 +206,24 @@ impl SurfTransport {
     }
 }
 
+/// A system that lacks an option serves all the same.
+fn prepare(socket: &TcpStream) {
+    let _ = socket.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    let _ = SockRef::from(socket).set_tcp_keepalive(&keepalive);
+    #[cfg(any(target_os = "linux", target_vendor = "apple", windows))]
+    let _ = SockRef::from(socket).set_tcp_keepalive(
+        &keepalive
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_PROBES),
+    );
+}
+
 /// surf's client for one request. It has no other connection, so that no request gets another's answer.
-fn client(connection: Connection) -> Client {
+fn client(connection: Connection) -> Result<Client, TransportError> {
     let client = OneRequest(Mutex::new(Some(connection)));
-    let client: Result<_, Infallible> =
-        Client::try_from(surf::Config::new().set_http_client(client));
-    let Ok(client) = client;
-    client
+    Client::try_from(surf::Config::new().set_http_client(client))
+        .map_err(|error| TransportError::with_source(TransportErrorKind::Other, error))
 }
 
 #[derive(Debug)]

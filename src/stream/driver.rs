@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::gate::Call;
 use crate::handle::{Board, StreamHandle};
 use crate::protocol::{Input, LongPoll, Output};
-use crate::transport::{HttpTransport, exchange};
+use crate::transport::{HttpTransport, TransportError, exchange};
 
 /// Carries out what the engine says.
 pub(crate) struct Driver<T: HttpTransport> {
@@ -26,7 +26,7 @@ pub(crate) struct Driver<T: HttpTransport> {
 type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
 
 /// The next look at the clocks while something is in flight.
-type Tick = Pin<Box<dyn Future<Output = Input> + Send>>;
+type Tick = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>;
 
 /// What came of one of the engine's outputs.
 pub(crate) enum Step {
@@ -40,7 +40,6 @@ pub(crate) enum Step {
 impl<T: HttpTransport> Driver<T> {
     pub(crate) fn new(client: Arc<Shared<T>>, engine: LongPoll) -> Self {
         let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
-        client.looks().join(&board);
         Self {
             client,
             engine,
@@ -84,13 +83,13 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Waits for what is under way, and begins what the engine says then.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.board.register(cx);
         if let Some(in_flight) = &mut self.in_flight {
             let input = match in_flight.as_mut().poll(cx) {
                 Poll::Ready(input) => {
                     self.let_go();
                     input
                 }
-                Poll::Pending if self.board.is_told_to_look() => Some(Input::Tick),
                 Poll::Pending => Some(ready!(self.poll_tick(cx))),
             };
             if let Some(input) = input {
@@ -144,20 +143,31 @@ impl<T: HttpTransport> Driver<T> {
         Poll::Ready(Step::Begun)
     }
 
+    /// Looks at the clocks when it is time to, until a look of this stream or of another says that the machine has slept.
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        let tick = self.tick.get_or_insert_with(|| {
-            let client = self.client.clone();
-            Box::pin(async move {
-                let transport = client.transport();
-                let wait = client.looks().until_next(transport.now().monotonic);
-                let slept = transport.sleep(wait).await;
-                client.looks().look(transport.now());
-                slept.err().map_or(Input::Tick, Input::WaitFailed)
-            })
-        });
-        let input = ready!(tick.as_mut().poll(cx));
-        self.tick = None;
-        Poll::Ready(input)
+        loop {
+            if self.board.is_told_to_look() {
+                self.tick = None;
+                return Poll::Ready(Input::Tick);
+            }
+            let tick = self.tick.get_or_insert_with(|| {
+                let (client, board) = (self.client.clone(), self.board.clone());
+                Box::pin(async move {
+                    let (transport, looks) = (client.transport(), client.looks());
+                    let place = looks.join(board);
+                    transport
+                        .sleep(place.draw(transport.now().monotonic))
+                        .await?;
+                    looks.look(transport.now());
+                    Ok(())
+                })
+            });
+            let looked = ready!(tick.as_mut().poll(cx));
+            self.tick = None;
+            if let Err(error) = looked {
+                return Poll::Ready(Input::WaitFailed(error));
+            }
+        }
     }
 
     /// Goes on to the next batch, where each counts as handled when the next is asked for.

@@ -72,7 +72,7 @@ fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> Str
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, "hyper_util"))]
-#[cfg_attr(feature = "surf", case::surf(Backend::Surf, "http_client"))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf, "async_io"))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, "isahc::agent"))]
 fn what_a_server_repeats_is_neither_shown_nor_logged(
     #[case] backend: Backend,

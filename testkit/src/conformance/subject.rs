@@ -29,10 +29,18 @@ pub struct Subject {
     pub(super) limit: mpsc::Sender<Duration>,
 }
 
+/// Why a machine doesn't show what a case is about.
+pub(super) struct NotShown(pub(super) &'static str);
+
 impl Subject {
     /// The transport, made for this call.
     pub(super) fn transport(&self) -> Arc<dyn HttpTransport> {
         (self.make)(&self.setup)
+    }
+
+    /// Ends the case, which neither passes nor fails.
+    pub(super) fn is_not_shown(why: &'static str) -> ! {
+        std::panic::resume_unwind(Box::new(NotShown(why)))
     }
 
     /// Lets the case take this long from now on.
