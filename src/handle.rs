@@ -145,7 +145,7 @@ impl Board {
 
     /// Whether the stream is stopped. Where it isn't yet, its task is woken when it is.
     pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
-        self.stream.register(cx.waker());
+        self.register(cx);
         let stopped = self.is_stopped();
         if stopped {
             // Nobody is woken any more, and a handle may be kept for long.

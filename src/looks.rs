@@ -11,7 +11,7 @@ use crate::transport::Moment;
 /// So many streams look at a moment, or some more. They are drawn, and one of them is enough: it tells the others.
 const AT_ONCE: usize = 32;
 
-/// Among however many streams, each looks once in so many moments: those that would tell it may not be polled.
+/// Among however many streams, each looks once in so many moments at the least: those that would tell it may not be polled.
 const SELDOM: usize = 40;
 
 /// When the streams of a family look at the clocks. All moments are multiples of [`TICK`] apart, so that they wake the
@@ -109,7 +109,8 @@ impl Drop for Place<'_> {
         let mut state = self.looks.state();
         let _board = state.streams.remove(&self.number);
         let left = state.streams.len();
-        if state.drawn_among <= AT_ONCE || left * 2 > state.drawn_among {
+        // Among fewer than twice as many all look at every moment, as they would if they drew anew.
+        if state.drawn_among < 2 * AT_ONCE || left * 2 > state.drawn_among {
             return;
         }
         state.drawn_among = left;

@@ -115,6 +115,7 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn poll_anchor(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.board.register(cx);
         loop {
             match ready!(self.driver.poll_step(cx)) {
                 Step::Begun => {}

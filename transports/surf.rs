@@ -67,7 +67,8 @@ const MAX_HEAD: usize = 16 * 1024;
 /// - A request with a header value beyond ASCII, or a URL that the `url` crate would write another way, is refused as
 ///   [`TransportErrorKind::InvalidRequest`].
 ///
-/// An empty line for a chunk's size is taken for the body's end.
+/// An empty line for a chunk's size is taken for the body's end. An answer's header value beyond ASCII makes http-types
+/// panic, which is caught: it ends the program where that is built with `panic = "abort"`.
 ///
 /// And these are left out:
 ///
@@ -75,8 +76,6 @@ const MAX_HEAD: usize = 16 * 1024;
 /// - An answer's `Content-Type: application/octet-stream` is dropped: surf adds one where there is none.
 /// - No connection is used twice. surf's own pool gives the connection of a dropped request to the next one, answer and
 ///   all, so each request has a connection of its own, made here.
-/// - A header value beyond ASCII makes http-types panic. That is caught, and so not where the program is built with
-///   `panic = "abort"`.
 ///
 /// # Logs
 ///

@@ -83,7 +83,6 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Waits for what is under way, and begins what the engine says then.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        self.board.register(cx);
         if let Some(in_flight) = &mut self.in_flight {
             let input = match in_flight.as_mut().poll(cx) {
                 Poll::Ready(input) => {
