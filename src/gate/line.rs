@@ -151,6 +151,9 @@ impl Line {
     /// Calls those who can go now, and one to watch the clock where a list has to wait for its time. Those who were called
     /// before and are late keep nobody waiting.
     fn call_up(&mut self, asks: Option<u64>, now: Instant) -> (Next, Vec<Waker>) {
+        if self.waiting_to_list.is_empty() && self.waiting_for_a_page.is_empty() {
+            return (Next::Waits, Vec::new());
+        }
         let mut places = self.free_places(now);
         let mut lists = self.lists.affords(now);
         let mut next = Next::Waits;

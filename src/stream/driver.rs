@@ -86,7 +86,7 @@ impl<T: HttpTransport> Driver<T> {
         if let Some(in_flight) = &mut self.in_flight {
             let input = match in_flight.as_mut().poll(cx) {
                 Poll::Ready(input) => {
-                    self.let_go();
+                    self.in_flight = None;
                     input
                 }
                 Poll::Pending => Some(ready!(self.poll_tick(cx))),
@@ -123,7 +123,10 @@ impl<T: HttpTransport> Driver<T> {
                     slept.err().map(Input::WaitFailed)
                 })
             }
-            Output::Deliver(batch) => return Poll::Ready(Step::Deliver(batch)),
+            Output::Deliver(batch) => {
+                self.let_go();
+                return Poll::Ready(Step::Deliver(batch));
+            }
             Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
             Output::Finish => {
                 // Whoever polls hears of it, as of a handle's stop.
@@ -137,7 +140,6 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Idle => return Poll::Ready(Step::Idle),
         };
-        self.let_go();
         self.in_flight = Some(begun);
         Poll::Ready(Step::Begun)
     }

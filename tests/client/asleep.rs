@@ -137,6 +137,22 @@ async fn all_streams_of_a_client_look_at_the_clocks_at_the_same_moments() {
 }
 
 #[tokio::test]
+async fn requests_that_follow_each_other_share_a_look() {
+    let server = fake_box(|_| {});
+    let machine = Machine::new();
+    let mut events = machine.client(&server).events(StartAt::Now);
+    let held = |emulator: &Emulator| emulator.counters().open_polls == 1;
+    tokio::select! {
+        event = events.next() => panic!("this came: {event:?}"),
+        () = in_time(holds(&server, held)) => {}
+    }
+
+    let looks = machine.ticks.lock().unwrap().len();
+    let requests = server.requests().len();
+    assert!(looks < requests, "{looks} looks at {requests} requests");
+}
+
+#[tokio::test]
 async fn a_few_of_many_streams_look_and_tell_the_others_that_the_machine_slept() {
     const STREAMS: usize = 256;
     let account = |number: usize| format!("account-{number}");

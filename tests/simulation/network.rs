@@ -49,10 +49,11 @@ impl Inner {
                 "{bodies} pages are kept while it asks for more"
             )));
         }
-        // One may be the program's own. A subscription may write, and wait until it may write again.
+        // One may be the program's own, and one is the look at the clocks. A subscription may write, and wait until it may
+        // write again.
         let most = match self.climate.consumer {
-            Consumer::Subscription => 3,
-            Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 1,
+            Consumer::Subscription => 4,
+            Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 2,
         };
         if self.sleepers.len() > most {
             let sleeps = self.sleepers.len();
