@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::auth::TokenError;
 use crate::checkpoint::CheckpointError;
+use crate::transport::TransportError;
 
 /// The most of a server's text that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -129,6 +130,11 @@ impl Error {
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         self.change(|inner| inner.retry_after = retry_after)
+    }
+
+    /// A transport's timers fail.
+    pub(crate) fn no_timer(error: TransportError) -> Self {
+        Self::new(ErrorKind::Runtime, error.in_full()).with_source(error)
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -264,6 +270,15 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::TransportErrorKind;
+
+    #[test]
+    fn timers_that_fail_say_why() {
+        let error = TransportError::with_source(TransportErrorKind::Runtime, "no timers here");
+        let error = Error::no_timer(error);
+        assert_eq!(error.kind(), ErrorKind::Runtime);
+        assert!(error.to_string().ends_with(": no timers here"), "{error}");
+    }
 
     #[test]
     fn quoted_text_is_escaped_and_cut() {

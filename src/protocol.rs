@@ -404,7 +404,7 @@ impl LongPoll {
                 Phase::Due(_) | Phase::Send { .. } | Phase::AwaitToken | Phase::AwaitAnswer(_),
                 Input::WaitFailed(error),
             ) => {
-                self.stop(Error::new(ErrorKind::Runtime, error.to_string()).with_source(error));
+                self.stop(Error::no_timer(error));
             }
             (phase, _) => self.phase = phase,
         }

@@ -1,7 +1,5 @@
 //! What an answer means before its body is read: which statuses are failures, and of what kind.
 
-use std::error::Error as _;
-
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -100,7 +98,7 @@ fn no_signal(error: TransportError) -> Error {
         TransportErrorKind::Runtime => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
     };
-    let why = in_full(&error);
+    let why = error.in_full();
     Error::new(kind, format!("no signal from the realtime server: {why}")).with_source(error)
 }
 
@@ -110,17 +108,7 @@ fn no_answer(error: TransportError) -> Error {
         TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
     };
-    Error::new(kind, format!("no answer from Box: {}", in_full(&error))).with_source(error)
-}
-
-/// The error, with its cause where that tells what to change: a stream stops with these.
-fn in_full(error: &TransportError) -> String {
-    match (error.kind(), error.source()) {
-        (TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest, Some(cause)) => {
-            format!("{error}: {cause}")
-        }
-        _ => error.to_string(),
-    }
+    Error::new(kind, format!("no answer from Box: {}", error.in_full())).with_source(error)
 }
 
 /// The body of an API answer with a good status.

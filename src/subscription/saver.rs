@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ledger::{Ledger, Write, not_saved};
 use crate::client::Shared;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::protocol::Backoff;
 use crate::transport::{HttpTransport, TransportError};
 
@@ -91,8 +91,7 @@ impl Saver {
                     Poll::Ready(Ok(())) => self.doing = Doing::Nothing,
                     Poll::Ready(Err(error)) => {
                         self.doing = Doing::Nothing;
-                        let text = error.to_string();
-                        return Err(Error::new(ErrorKind::Runtime, text).with_source(error));
+                        return Err(Error::no_timer(error));
                     }
                 },
             }

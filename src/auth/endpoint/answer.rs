@@ -186,7 +186,7 @@ fn wipe(body: Bytes) {
 
 pub(super) fn unanswered(error: TransportError) -> NoTokens {
     let kind = error.kind();
-    let detail = format!("no answer from Box's token endpoint: {error}");
+    let detail = format!("no answer from Box's token endpoint: {}", error.in_full());
     let error = Error::new(ErrorKind::Transport, detail).with_source(error);
     match kind {
         TransportErrorKind::Connect | TransportErrorKind::Tls => {
@@ -202,4 +202,21 @@ pub(super) fn unanswered(error: TransportError) -> NoTokens {
 
 pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transport_that_cannot_send_says_why() {
+        for kind in [
+            TransportErrorKind::Runtime,
+            TransportErrorKind::InvalidRequest,
+        ] {
+            let error = TransportError::with_source(kind, "no proxy for this scheme");
+            let text = TokenError::from(unanswered(error)).to_string();
+            assert!(text.ends_with(": no proxy for this scheme"), "{text}");
+        }
+    }
 }
