@@ -46,7 +46,7 @@ const MAX_HEAD: usize = 16 * 1024;
 ///
 /// Choose it where surf is already in use. surf, and the async-std that it stands on, are no longer maintained
 /// (RUSTSEC-2025-0036, RUSTSEC-2026-0169, RUSTSEC-2025-0052, and RUSTSEC-2026-0174 for http-types): those who start fresh
-/// take smol with `IsahcTransport`. A held poll costs some 30 KB without TLS; with OpenSSL it has a copy of the certificate
+/// take smol with `IsahcTransport`. A held stream costs some 22 KB without TLS; with OpenSSL it has a copy of the certificate
 /// authorities besides, of most of a megabyte. All share a thread that waits for sockets and timers, and names are looked
 /// up on a pool of threads.
 ///
