@@ -92,9 +92,8 @@ impl ReqwestTransport {
     ///
     /// Make it from [`client_builder`](Self::client_builder), or keep what that sets: a client that follows redirects, has
     /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport); with HTTP/2 all polls share
-    /// a connection. An answer that came by
-    /// a redirect is turned into an error, so that at least it is noticed. Its proxies are used for loopback too: have
-    /// none where the API is a fake on this machine.
+    /// a connection. An answer that came by a redirect is turned into an error, so that at least it is noticed. Its proxies
+    /// are used for loopback too: have none where the API is a fake on this machine.
     #[must_use]
     pub fn with_client(client: Client) -> Self {
         Self {
