@@ -89,13 +89,13 @@ impl Run {
             if over || failed {
                 return;
             }
+            if self.world.lock().crashed.is_some() {
+                self.bury();
+                continue;
+            }
             if self.wakeup.0.swap(false, Ordering::Relaxed) {
                 self.poll();
                 self.check();
-                continue;
-            }
-            if self.world.lock().crashed.is_some() {
-                self.bury();
                 continue;
             }
             if std::mem::take(&mut self.world.lock().stop_wanted) {
