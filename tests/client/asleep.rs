@@ -148,8 +148,10 @@ async fn requests_that_follow_each_other_share_a_look() {
     }
 
     let looks = machine.ticks.lock().unwrap().len();
-    let requests = server.requests().len();
-    assert!(looks < requests, "{looks} looks at {requests} requests");
+    assert!(server.requests().len() >= 3);
+    // The first, and one after each moment to look that has passed on a busy machine.
+    let passed = (machine.now().monotonic - machine.started.monotonic).as_secs() / TICK.as_secs();
+    assert!(looks as u64 <= 2 + passed, "{looks} looks");
 }
 
 #[tokio::test]
