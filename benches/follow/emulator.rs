@@ -16,6 +16,9 @@ use crate::measure::now_ns;
 /// How long a client may make no progress: its backoff, and no more.
 const STALLED: Duration = Duration::from_secs(30);
 
+/// Whoever had a turn before has its last event after this.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// How long an order may take, that of following a long log included.
 const AT_MOST: Duration = Duration::from_secs(300);
 
@@ -31,6 +34,8 @@ pub(crate) enum Order {
         accounts: usize,
         events: usize,
         gaps: Gaps,
+        /// Of the accounts and the gaps, which are drawn.
+        seed: u64,
     },
     /// Waits until as many polls are held.
     AwaitPolls { polls: usize },
@@ -158,7 +163,8 @@ fn carry_out(server: &EmulatorServer, timer: &Runtime, order: &Order) {
             accounts,
             events,
             gaps,
-        } => timer.block_on(emit(server, accounts, events, gaps)),
+            seed,
+        } => timer.block_on(emit(server, accounts, events, gaps, seed)),
         Order::AwaitPolls { polls } => timer.block_on(await_polls(server, polls)),
     }
 }
@@ -185,13 +191,14 @@ async fn await_polls(server: &EmulatorServer, polls: usize) {
     }
 }
 
-async fn emit(server: &EmulatorServer, accounts: usize, events: usize, gaps: Gaps) {
+async fn emit(server: &EmulatorServer, accounts: usize, events: usize, gaps: Gaps, seed: u64) {
     const TEMPLATES: &str = "templates";
     server.append(TEMPLATES, events);
     let templates = server.emulator().events(TEMPLATES);
-    let mut rng = Rng::with_seed(1);
-    let mut due = tokio::time::Instant::from_std(now());
-    for template in templates {
+    let new = &templates[templates.len() - events..];
+    let mut rng = Rng::with_seed(seed);
+    let mut due = tokio::time::Instant::from_std(now()) + QUIET;
+    for template in new {
         due += gaps.next(&mut rng);
         tokio::time::sleep_until(due).await;
         let account = account(rng.usize(..accounts));

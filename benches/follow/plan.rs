@@ -9,7 +9,7 @@ use crate::emulator::{Emulator, Order};
 use crate::report::{Report, Unit};
 use crate::scenario::catch_up::{self, ACCOUNT, Reading};
 use crate::scenario::hold::{self, Connections, Wanted};
-use crate::scenario::latency::{self, Traffic};
+use crate::scenario::latency::{self, Traffic, Turns};
 use crate::scenario::serve;
 use crate::subject::Name;
 
@@ -28,7 +28,7 @@ pub(crate) struct Plan {
 struct Sizes {
     catch_up_rounds: usize,
     catch_up_events: usize,
-    latency_events: usize,
+    latency: Turns,
     streams: &'static [usize],
     own_streams: usize,
     /// More than any subject has: the emulator must not be what limits them.
@@ -40,7 +40,12 @@ struct Sizes {
 const FULL: Sizes = Sizes {
     catch_up_rounds: 5,
     catch_up_events: 100_000,
-    latency_events: 2_000,
+    latency: Turns {
+        programs: 5,
+        warm_up: 2,
+        counted: 4,
+        events: 100,
+    },
     streams: &[100, 1_000, 10_000],
     own_streams: 1_000,
     most_streams: 15_000,
@@ -51,7 +56,12 @@ const FULL: Sizes = Sizes {
 const QUICK: Sizes = Sizes {
     catch_up_rounds: 3,
     catch_up_events: 10_000,
-    latency_events: 30,
+    latency: Turns {
+        programs: 1,
+        warm_up: 1,
+        counted: 1,
+        events: 20,
+    },
     streams: &[100],
     own_streams: 10,
     most_streams: 150,
@@ -128,7 +138,7 @@ impl Plan {
     fn latency(&self, report: &mut Report) {
         for _ in 0..self.rounds.unwrap_or(1) {
             for traffic in Traffic::ALL {
-                latency::measure(&self.subjects, traffic, self.sizes.latency_events, report);
+                latency::measure(&self.subjects, traffic, self.sizes.latency, report);
             }
         }
     }

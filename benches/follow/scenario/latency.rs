@@ -19,13 +19,25 @@ use crate::subject::{Name, Pace, Start, Subject, give_up};
 /// Beginning uses up a stream's pace, which is whole again after this.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// So often each subject has its turn.
-const TURNS: usize = 5;
+/// The turns of each subject. They are short, so that what else the machine does meets all subjects.
+#[derive(Clone, Copy)]
+pub(crate) struct Turns {
+    /// In so many programs, one after the other: where one lies in memory makes it faster or slower as long as it runs.
+    pub(crate) programs: u64,
+    /// So many of a program's turns come first and don't count: what it does only once is behind it then.
+    pub(crate) warm_up: usize,
+    /// So many do.
+    pub(crate) counted: usize,
+    /// How many events each has.
+    pub(crate) events: usize,
+}
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Task {
     accounts: usize,
-    events: usize,
+    /// So many events come first and don't count.
+    warm_up: usize,
+    counted: usize,
     pace: Pace,
 }
 
@@ -41,14 +53,15 @@ pub(crate) enum Traffic {
 impl Traffic {
     pub(crate) const ALL: [Self; 2] = [Self::Many, Self::One];
 
-    fn task(self, events: usize) -> Task {
+    fn task(self, turns: Turns) -> Task {
         let (accounts, pace) = match self {
             Self::Many => (100, Pace::Default),
             Self::One => (1, Pace::Raised),
         };
         Task {
             accounts,
-            events,
+            warm_up: turns.warm_up * turns.events,
+            counted: turns.counted * turns.events,
             pace,
         }
     }
@@ -79,7 +92,8 @@ impl Task {
         let (all_taken, wait) = oneshot::channel();
         let all_taken = Arc::new(Mutex::new(Some(all_taken)));
         for number in 0..self.accounts {
-            let (taken, all_taken, events) = (taken.clone(), all_taken.clone(), self.events);
+            let (taken, all_taken) = (taken.clone(), all_taken.clone());
+            let all = self.warm_up + self.counted;
             runtime.spawn(subject.follow(account(number), Start::Now, move |event| {
                 S::glance(event);
                 let now = now_ns();
@@ -88,7 +102,7 @@ impl Task {
                 };
                 let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
                 taken.push(now.saturating_sub(sent));
-                if taken.len() == events {
+                if taken.len() == all {
                     let mut all_taken = all_taken.lock().unwrap_or_else(PoisonError::into_inner);
                     // Whoever waits for it waits as long as the process lives.
                     let _ = all_taken.take().map(|all_taken| all_taken.send(()));
@@ -100,28 +114,71 @@ impl Task {
             give_up("the streams ended");
         }
         let taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        control::reply(&*taken);
+        let counted = &taken[self.warm_up..];
+        control::reply(&counted);
     }
 }
 
-/// Lets the subjects follow the traffic, in turns: what else the machine does meets all of them. Reports the latencies below
-/// which a part of all events lies.
-pub(crate) fn measure(subjects: &[Name], traffic: Traffic, events: usize, report: &mut Report) {
+/// A subject that follows an emulator of its own.
+struct Follower {
+    emulator: Emulator,
+    client: Client,
+    traffic: Traffic,
+    accounts: usize,
+}
+
+impl Follower {
+    fn start(name: Name, traffic: Traffic, turns: Turns) -> Result<Self, String> {
+        let task = traffic.task(turns);
+        let accounts = task.accounts;
+        let mut emulator = Emulator::start()?;
+        let mut client = Client::start(name, &emulator.origin, &Scenario::Latency(task))?;
+        client.go()?;
+        emulator.await_polls(accounts)?;
+        client.leave_alone(SETTLED)?;
+        Ok(Self {
+            emulator,
+            client,
+            traffic,
+            accounts,
+        })
+    }
+
+    /// Lets it follow some events. They come the same for every subject.
+    fn take_turn(mut self, events: usize, seed: u64) -> Result<Self, String> {
+        let order = Order::Emit {
+            accounts: self.accounts,
+            events,
+            gaps: self.traffic.gaps(),
+            seed,
+        };
+        self.emulator.carry_out(&order)?;
+        Ok(self)
+    }
+
+    /// The latencies that count, in nanoseconds.
+    fn latencies(mut self) -> Result<Vec<u64>, String> {
+        self.client.result(Duration::from_secs(20))
+    }
+}
+
+/// Lets the subjects follow the traffic, in turns. Reports the latencies below which a part of all events lies.
+pub(crate) fn measure(subjects: &[Name], traffic: Traffic, turns: Turns, report: &mut Report) {
     let mut taken = vec![Ok(Vec::new()); subjects.len()];
-    for turn in 1..=TURNS {
-        for (name, taken) in subjects.iter().zip(&mut taken) {
-            let Ok(before) = taken else {
-                continue;
-            };
-            eprintln!("latency, {traffic:?}, {}, turn {turn}", name.text());
-            match once(*name, traffic, events / TURNS) {
-                Ok(more) => before.extend(more),
-                Err(error) => *taken = Err(error),
+    for program in 1..=turns.programs {
+        eprintln!("latency, {traffic:?}, program {program} of each subject");
+        let more = by_turns(subjects, traffic, turns, program);
+        for (taken, more) in taken.iter_mut().zip(more) {
+            if let Ok(before) = taken {
+                match more {
+                    Ok(more) => before.extend(more),
+                    Err(error) => *taken = Err(error),
+                }
             }
         }
     }
-    for (name, taken) in subjects.iter().zip(taken) {
-        let sorted = taken.map(|mut taken| {
+    for (&name, taken) in subjects.iter().zip(taken) {
+        let sorted = taken.map(|mut taken: Vec<u64>| {
             taken.sort_unstable();
             taken
         });
@@ -129,25 +186,31 @@ pub(crate) fn measure(subjects: &[Name], traffic: Traffic, events: usize, report
             let below = |sorted: &Vec<u64>| sorted[(sorted.len() - 1) * per_mille / 1000];
             let value = sorted.as_ref().map(below).map_err(String::clone);
             let figure = traffic.figure(what);
-            report.record(*name, &figure, Unit::Seconds, value.map(seconds));
+            report.record(name, &figure, Unit::Seconds, value.map(seconds));
         }
     }
 }
 
-/// The latencies in nanoseconds.
-fn once(name: Name, traffic: Traffic, events: usize) -> Result<Vec<u64>, String> {
-    let task = traffic.task(events);
-    let accounts = task.accounts;
-    let mut emulator = Emulator::start()?;
-    let mut client = Client::start(name, &emulator.origin, &Scenario::Latency(task))?;
-    client.go()?;
-    emulator.await_polls(accounts)?;
-    client.leave_alone(SETTLED)?;
-    let order = Order::Emit {
-        accounts,
-        events,
-        gaps: traffic.gaps(),
-    };
-    emulator.carry_out(&order)?;
-    client.result(Duration::from_secs(20))
+/// The latencies of a program of each subject.
+fn by_turns(
+    subjects: &[Name],
+    traffic: Traffic,
+    turns: Turns,
+    program: u64,
+) -> Vec<Result<Vec<u64>, String>> {
+    let started = subjects
+        .iter()
+        .map(|&name| Follower::start(name, traffic, turns));
+    let mut followers: Vec<Result<_, _>> = started.collect();
+    for turn in (0..).take(turns.warm_up + turns.counted) {
+        let seed = (program << 32) + turn;
+        let taken = followers
+            .into_iter()
+            .map(|follower| follower.and_then(|follower| follower.take_turn(turns.events, seed)));
+        followers = taken.collect();
+    }
+    let latencies = followers
+        .into_iter()
+        .map(|follower| follower.and_then(Follower::latencies));
+    latencies.collect()
 }
