@@ -79,7 +79,8 @@ fn a_token_is_used_on_while_the_endpoint_fails_and_the_endpoint_is_left_alone_lo
         assert!(waited < SECOND, "{waited:?}");
     }
     let requests = world.token_requests();
-    assert!((5..=25).contains(&requests), "{requests} requests");
+    // The waits are drawn: there are 7 requests or more, some 16 as a rule, and more than 60 once in a million runs.
+    assert!((5..=60).contains(&requests), "{requests} requests");
     // Then it is over.
     let (none, _) = token_after(&world, &tokens, 2 * MINUTE);
     assert_eq!(none.unwrap_err().kind(), TokenErrorKind::Transient);
