@@ -1,7 +1,9 @@
 //! The client: the three calls, and the ways into a stream.
 
-use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
+use std::{fmt, mem};
 
 use crate::auth::{AccessToken, SharedTokens, TokenSource};
 use crate::checkpoint::CheckpointStore;
@@ -15,7 +17,7 @@ use crate::protocol::{
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
-use crate::transport::{HttpTransport, TransportRequest, exchange};
+use crate::transport::{HttpTransport, Prepared, TransportRequest, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
 ///
@@ -51,6 +53,22 @@ impl<T: HttpTransport> Shared<T> {
     pub(crate) async fn call(&self, call: Call, request: TransportRequest) -> Answer {
         let _place = self.family.gate.enter(call, self.transport()).await?;
         exchange(self.transport(), request).await
+    }
+
+    /// The same, but the first poll only has the transport make the request, and wakes nobody. Poll it again to send it.
+    pub(crate) async fn prepared_call(&self, call: Call, request: TransportRequest) -> Answer {
+        let prepared = Prepared::new(self.transport(), request);
+        let mut first = true;
+        poll_fn(|_| {
+            if mem::take(&mut first) {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+        let _place = self.family.gate.enter(call, self.transport()).await?;
+        prepared.exchange().await
     }
 
     pub(crate) fn looks(&self) -> &Looks {

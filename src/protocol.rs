@@ -5,7 +5,8 @@
 //!
 //! 1. Call [`LongPoll::poll_output`] and do what it says.
 //! 2. Tell [`LongPoll::handle_input`] what came of it.
-//! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed.
+//! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed, and ask
+//!    [`LongPoll::prepare`] what comes after a poll, if that is to go out sooner.
 //! 4. Go on for ever; [`Output::Stop`] is the end, and [`Output::Finish`] that of a query.
 //!
 //! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
@@ -36,6 +37,7 @@
 //!             }
 //!             Output::Stop(error) => return Err(error),
 //!             Output::Finish => return Ok(()), // only of a query
+//!             Output::SendPrepared => unreachable!("nothing was prepared"),
 //!             Output::Idle => unreachable!("every output was answered"),
 //!         };
 //!         engine.handle_input(input, Moment::read_clocks());
@@ -158,6 +160,9 @@ pub enum Output {
     /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Answer with [`Input::Answer`]; after the
     /// timeout with a [`TransportErrorKind::Timeout`].
     Send(TransportRequest),
+    /// Send the request that [`LongPoll::prepare`] gave. It comes only where that was called; all else is as with
+    /// [`Output::Send`].
+    SendPrepared,
     /// Nothing is due before this. Call [`LongPoll::poll_output`] again then.
     WaitUntil(Instant),
     /// Hand these events to the consumer. Say [`Input::BatchHandled`] once it has handled them, or asks for more.
@@ -175,7 +180,7 @@ pub enum Output {
 pub enum Input {
     /// The token source's answer to [`Output::GetToken`].
     Token(Result<AccessToken, TokenError>),
-    /// The server's answer to [`Output::Send`], or why there is none.
+    /// The server's answer to [`Output::Send`] or [`Output::SendPrepared`], or why there is none.
     Answer(Answer),
     /// Time can't be waited for, for an [`Output::WaitUntil`] or an [`Input::Tick`]. The engine stops.
     WaitFailed(TransportError),
@@ -227,6 +232,10 @@ pub struct LongPoll {
     undecodable: u32,
     /// Pages of that limit that could, in a row.
     decoded: u32,
+    /// The token to prepare the next page with, where there were events before the poll.
+    page_token: Option<AccessToken>,
+    /// Whether the next page is prepared, with that token.
+    prepared: bool,
     /// The token that Box rejected, and how, until there is a newer one.
     rejected: Option<(AccessToken, Error)>,
     /// The token that a refresh gave, and when, until Box has taken it once.
@@ -256,6 +265,8 @@ impl LongPoll {
             limit: config.page_limit,
             undecodable: 0,
             decoded: 0,
+            page_token: None,
+            prepared: false,
             rejected: None,
             renewed: None,
             caught_up_at: None,
@@ -348,8 +359,8 @@ impl LongPoll {
                 }
                 Phase::Send { token, .. } => match self.pay(now) {
                     Ok(()) => {
-                        if let Some(request) = self.request(token, now) {
-                            return Output::Send(request);
+                        if let Some(output) = self.send(token, now) {
+                            return output;
                         }
                     }
                     Err(at) => {
@@ -421,6 +432,7 @@ impl LongPoll {
     }
 
     fn stop(&mut self, error: Error) {
+        self.page_token = None;
         self.enter(Phase::Stop(Some(error)));
     }
 
@@ -451,15 +463,42 @@ impl LongPoll {
         }
     }
 
-    /// The current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after every
-    /// poll.
-    fn request(&mut self, token: Option<AccessToken>, now: Moment) -> Option<TransportRequest> {
-        let (request, asked) = match (self.step, token) {
+    /// The request for the page that is fetched after the poll under way, whatever ends that, a machine's sleep included. Who has
+    /// it ready by then sends it sooner.
+    ///
+    /// Keep it until the next output that sends: at [`Output::SendPrepared`] send it; at [`Output::Send`], where the token has
+    /// changed, drop it. The stream may stop before.
+    ///
+    /// `None` where no poll is under way, where it was given already, and where no event came since the poll before: on a
+    /// stream on which nothing happens it would only take memory.
+    #[must_use = "the engine may say to send it"]
+    pub fn prepare(&mut self) -> Option<TransportRequest> {
+        let polls = matches!(self.phase, Phase::AwaitAnswer(Asked::Signal { .. }));
+        let token = self
+            .page_token
+            .as_ref()
+            .filter(|_| polls && !self.prepared)?;
+        self.prepared = true;
+        Some(self.config.page_request(&self.from, self.limit, token))
+    }
+
+    /// Sends the current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after
+    /// every poll.
+    fn send(&mut self, token: Option<AccessToken>, now: Moment) -> Option<Output> {
+        let (output, asked) = match (self.step, token) {
             (Step::Fetch, Some(token)) => {
-                let request = self.config.page_request(&self.from, self.limit, &token);
-                (request, Asked::Page(token))
+                let prepared = mem::take(&mut self.prepared);
+                let output = if prepared && self.page_token.as_ref() == Some(&token) {
+                    Output::SendPrepared
+                } else {
+                    Output::Send(self.config.page_request(&self.from, self.limit, &token))
+                };
+                (output, Asked::Page(token))
             }
-            (Step::List, Some(token)) => (self.config.list_request(&token), Asked::Servers(token)),
+            (Step::List, Some(token)) => {
+                let request = self.config.list_request(&token);
+                (Output::Send(request), Asked::Servers(token))
+            }
             (_, token) => {
                 let Some(server) = self.rotation.pick(now.monotonic) else {
                     self.allowance.refund();
@@ -469,12 +508,12 @@ impl LongPoll {
                 let request = self.config.poll_request(server, &self.from, token.as_ref());
                 self.rotation.count_poll();
                 self.allowance.keep_returnable();
-                (request, Asked::Signal { since: now.wall })
+                (Output::Send(request), Asked::Signal { since: now.wall })
             }
         };
         self.awake_at = now;
         self.enter(Phase::AwaitAnswer(asked));
-        Some(request)
+        Some(output)
     }
 
     fn take_token(&mut self, outcome: Result<AccessToken, TokenError>, now: Moment) {

@@ -57,6 +57,39 @@ impl HttpTransport for Broken {
     }
 }
 
+/// A transport that sends before it is awaited.
+struct Hasty(ReqwestTransport);
+
+#[async_trait]
+impl HttpTransport for Hasty {
+    fn send<'a, 'b>(
+        &'a self,
+        request: TransportRequest,
+    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'b>>
+    where
+        'a: 'b,
+    {
+        let transport = self.0.clone();
+        let sent = tokio::spawn(async move { transport.send(request).await });
+        Box::pin(async move { sent.await.unwrap() })
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.0.sleep(duration).await
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        self.0.block_on(work)
+    }
+}
+
+fn sends_at_once(setup: &Setup) -> Arc<dyn HttpTransport> {
+    Arc::new(Hasty(reqwest(setup, false)))
+}
+
 fn reqwest(setup: &Setup, accept_anybody: bool) -> ReqwestTransport {
     let root = Certificate::from_pem(setup.ca_pem().as_bytes()).unwrap();
     let builder = ReqwestTransport::client_builder().tls_certs_merge([root]);
@@ -213,6 +246,10 @@ fn spins(setup: &Setup) -> Arc<dyn HttpTransport> {
 }
 
 #[rstest]
+#[case::haste(
+    cases::required_a_request_is_sent_when_it_is_first_polled,
+    sends_at_once
+)]
 #[case::redirects(cases::required_never_follows_redirects, follows_redirects)]
 #[case::retries(cases::required_a_post_is_never_sent_twice, tries_again)]
 #[case::chunks(cases::required_the_cap_holds_for_chunks, takes_everything)]

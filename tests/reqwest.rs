@@ -7,13 +7,16 @@ mod scripted;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::transports::ReqwestTransport;
+use box_longpoll_testkit::conformance::{Subject, cases, run};
 use bytes::Bytes;
 use http::{Method, Response};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rstest::rstest;
 use scripted::{answering, in_environment, read_head, request, serve, texts};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -35,6 +38,38 @@ async fn a_client_that_follows_redirects_is_found_out() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
+}
+
+/// The client that is made here makes its requests when it is asked to, others when they are sent: the latter are under the whole
+/// suite, in `conformance.rs`.
+#[rstest]
+#[case::when_polled(cases::required_a_request_is_sent_when_it_is_first_polled)]
+#[case::anywhere(cases::required_works_anywhere_or_says_where_not)]
+#[case::target(cases::required_an_unusual_target_is_sent_as_given_or_refused)]
+#[case::cancelled(cases::required_a_cancelled_request_never_answers_the_next)]
+fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: fn(&Subject)) {
+    let test = "a_client_that_is_made_here_keeps_the_contract_too";
+    run(case, test, |_| Arc::new(ReqwestTransport::new().unwrap())).unwrap();
+}
+
+#[test]
+fn a_request_may_be_made_without_a_runtime_and_long_before_it_is_sent() {
+    const TOTAL_TIMEOUT: Duration = Duration::from_millis(500);
+    let address = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let url = format!("http://{address}/");
+    let hasty = ReqwestTransport::client_builder().timeout(TOTAL_TIMEOUT);
+    let hasty = ReqwestTransport::with_client(hasty.no_proxy().build().unwrap());
+    for transport in [ReqwestTransport::new().unwrap(), hasty] {
+        let answer = transport.send(request(Method::GET, &url));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let answer = runtime.unwrap().block_on(async {
+            tokio::time::sleep(TOTAL_TIMEOUT * 2).await;
+            answer.await
+        });
+        assert_eq!(answer.unwrap().body(), "hi");
+    }
 }
 
 /// A TLS server for `localhost` that nobody trusts. It tells what it is sent.

@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, TryFutureExt, future};
+use futures_util::future::{self, Either};
+use futures_util::{FutureExt, TryFutureExt};
 use http::Response;
 use http::uri::PathAndQuery;
 use reqwest::{Client, ClientBuilder, Url};
@@ -189,7 +190,11 @@ impl HttpTransport for ReqwestTransport {
     where
         'a: 'b,
     {
-        let begun = future::lazy(move |_| self.begin(request));
+        let prepared = self.prepare(request);
+        let begun = future::lazy(|_| {
+            require_runtime()?;
+            prepared
+        });
         Box::pin(in_runtime(begun.try_flatten()))
     }
 
@@ -220,13 +225,13 @@ impl HttpTransport for ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    /// The request is sent when what this gives is polled.
-    fn begin(
+    /// The request is sent when what this gives is polled. As much as can be is done before: a poll may be under way now, and
+    /// that one wait for its end.
+    fn prepare(
         &self,
         request: TransportRequest,
     ) -> Result<impl Future<Output = Result<Response<Bytes>, TransportError>> + use<>, TransportError>
     {
-        require_runtime()?;
         let max_body = request.max_body();
         let request = request.into_request();
         let target = request.uri().path_and_query().cloned();
@@ -245,7 +250,14 @@ impl ReqwestTransport {
         // The clients that are made here follow no redirects.
         let is_ours = self.direct.is_some();
         let asked: Option<Box<str>> = (!is_ours).then(|| request.url().as_str().into());
-        let answer = self.client_for(request.url())?.execute(request);
+        let client = self.client_for(request.url())?;
+        let answer = if is_ours {
+            Either::Left(client.execute(request))
+        } else {
+            // It may have a total timeout, which would need the runtime now, and begin to run.
+            let client = client.clone();
+            Either::Right(Box::pin(async move { client.execute(request).await }))
+        };
         Ok(answer.then(move |answer| Box::pin(read(answer, asked, https, max_body))))
     }
 }

@@ -87,6 +87,10 @@ impl LongPoll {
                 );
             }
             Ok(page) => {
+                // The last page of a drain finds none, and a poll follows.
+                let a_poll_follows_events =
+                    self.drain.found_events && matches!(self.mode, Mode::Listening);
+                self.page_token = a_poll_follows_events.then_some(token);
                 self.renewed = None;
                 self.undecodable = 0;
                 self.decoded += 1;

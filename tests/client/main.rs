@@ -6,6 +6,7 @@ mod asleep;
 mod calls;
 mod fake_box;
 mod modes;
+mod prepared;
 mod secrets;
 mod streams;
 mod tokens;

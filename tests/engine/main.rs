@@ -4,6 +4,7 @@ mod enterprise;
 mod failures;
 mod pace;
 mod pages;
+mod prepared;
 mod queries;
 mod requests;
 mod retries;

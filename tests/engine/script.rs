@@ -19,6 +19,8 @@ pub(crate) struct Script {
     token: &'static str,
     token_takes: Duration,
     asked: Option<TransportRequest>,
+    /// What comes after the poll that is held.
+    prepared: Option<TransportRequest>,
 }
 
 impl Script {
@@ -60,6 +62,7 @@ impl Script {
             token: "token-1",
             token_takes: Duration::ZERO,
             asked: None,
+            prepared: None,
         }
     }
 
@@ -140,9 +143,10 @@ impl Script {
 
     #[track_caller]
     fn expect_request(&mut self, method: &Method, path: &str) -> String {
-        let output = self.next();
-        let Output::Send(request) = output else {
-            panic!("expected {method} {path}, got {output:?}");
+        let request = match self.next() {
+            Output::Send(request) => request,
+            Output::SendPrepared => self.prepared.take().expect("it was prepared"),
+            output => panic!("expected {method} {path}, got {output:?}"),
         };
         let uri = request.request().uri().clone();
         assert_eq!(request.request().method(), method, "{uri}");
@@ -178,6 +182,37 @@ impl Script {
         self.pass(Duration::from_secs(10))
     }
 
+    /// What comes after the poll that is held is prepared.
+    #[track_caller]
+    pub(crate) fn prepare(&mut self) -> &mut Self {
+        self.prepared = self.engine.prepare();
+        assert!(self.prepared.is_some(), "nothing to prepare");
+        self
+    }
+
+    /// Nothing is prepared.
+    #[track_caller]
+    pub(crate) fn expect_nothing_to_prepare(&mut self) -> &mut Self {
+        assert!(self.engine.prepare().is_none());
+        self
+    }
+
+    /// What was prepared is sent as it is: a page is asked for, from that position.
+    #[track_caller]
+    pub(crate) fn expect_prepared_fetch(&mut self, from: &str) -> &mut Self {
+        self.expect_fetch(from);
+        assert!(self.prepared.is_none(), "another request was sent");
+        self
+    }
+
+    /// What was prepared is of no use.
+    #[track_caller]
+    pub(crate) fn expect_another_fetch(&mut self, from: &str) -> &mut Self {
+        self.expect_fetch(from);
+        assert!(self.prepared.take().is_some(), "what was prepared was sent");
+        self
+    }
+
     /// A poll is held, after the servers were listed anew or not.
     #[track_caller]
     pub(crate) fn expect_list_or_listen(&mut self) -> &mut Self {
@@ -191,9 +226,10 @@ impl Script {
     /// Anything is asked.
     #[track_caller]
     pub(crate) fn expect_any(&mut self) -> &mut Self {
-        let output = self.next();
-        let Output::Send(request) = output else {
-            panic!("expected a request, got {output:?}");
+        let request = match self.next() {
+            Output::Send(request) => request,
+            Output::SendPrepared => self.prepared.take().expect("it was prepared"),
+            output => panic!("expected a request, got {output:?}"),
         };
         self.asked = Some(request);
         self
@@ -291,10 +327,24 @@ impl Script {
         self
     }
 
+    /// The token source has another token from now on.
+    pub(crate) fn use_token(&mut self, token: &'static str) -> &mut Self {
+        self.token = token;
+        self
+    }
+
     pub(crate) fn give_newer_token(&mut self, token: &'static str) -> &mut Self {
         self.token = token;
         self.give_token();
         self
+    }
+
+    /// The token that is asked for next can't be had.
+    #[track_caller]
+    pub(crate) fn fail_next_token(&mut self, error: TokenError) -> &mut Self {
+        let output = self.engine.poll_output(self.now);
+        assert!(matches!(output, Output::GetToken { .. }), "{output:?}");
+        self.fail_token(error)
     }
 
     pub(crate) fn fail_token(&mut self, error: TokenError) -> &mut Self {

@@ -1,12 +1,14 @@
 //! What goes out, and what an answer is.
 
+use std::time::Duration;
+
 use box_longpoll::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::conformance::received::Received;
 use crate::conformance::server::Server;
-use crate::conformance::subject::{Client, Subject, failure, request, text};
+use crate::conformance::subject::{Client, MAX_BODY, Subject, failure, limited, request, text};
 
 /// What a transport may add to a request.
 const ADDED: [&str; 6] = [
@@ -35,6 +37,24 @@ fn echo() -> Server {
             connection.answer("hi");
         }
     })
+}
+
+/// A request is sent when its future is first polled, which may be after more than its time, and not before.
+pub fn required_a_request_is_sent_when_it_is_first_polled(subject: &Subject) {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let mut server = echo();
+    let asks = |path| limited(Method::GET, &server.url(path), "", TIMEOUT, MAX_BODY);
+    let [dropped, later, sooner] = ["/dropped", "/later", "/sooner"].map(asks);
+    subject.drive(|Client(transport)| async move {
+        drop(transport.send(dropped));
+        let later = transport.send(later);
+        transport.sleep(TIMEOUT * 3 / 2).await.expect("a sleep");
+        transport.send(sooner).await.expect("an answer");
+        assert_eq!(server.request().await.target(), "/sooner");
+        later.await.expect("an answer");
+        assert_eq!(server.request().await.target(), "/later");
+        assert!(server.requests_so_far().is_empty());
+    });
 }
 
 /// `OPTIONS` is sent like any other method.
