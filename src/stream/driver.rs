@@ -203,18 +203,20 @@ impl<T: HttpTransport> Driver<T> {
             self.publish();
             return Poll::Ready(None);
         }
-        loop {
-            let step = ready!(self.poll_step(cx));
-            self.publish();
-            match step {
-                Step::Begun => {}
-                Step::Deliver(batch) => return Poll::Ready(Some(Ok(batch))),
-                Step::Stop(error) => {
-                    self.stop(&error);
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Step::Idle => return Poll::Pending,
+        let step = loop {
+            match self.poll_step(cx) {
+                Poll::Ready(Step::Begun) => {}
+                step => break step,
             }
+        };
+        self.publish();
+        match ready!(step) {
+            Step::Deliver(batch) => Poll::Ready(Some(Ok(batch))),
+            Step::Stop(error) => {
+                self.stop(&error);
+                Poll::Ready(Some(Err(error)))
+            }
+            Step::Begun | Step::Idle => Poll::Pending,
         }
     }
 
