@@ -232,7 +232,7 @@ pub struct LongPoll {
     undecodable: u32,
     /// Pages of that limit that could, in a row.
     decoded: u32,
-    /// The token to prepare the next page with, where there were events before the poll.
+    /// The token to prepare the next page with, where the last poll told of events.
     page_token: Option<AccessToken>,
     /// Whether the next page is prepared, with that token.
     prepared: bool,
@@ -469,8 +469,8 @@ impl LongPoll {
     /// Keep it until the next output that sends: at [`Output::SendPrepared`] send it; at [`Output::Send`], where the token has
     /// changed, drop it. The stream may stop before.
     ///
-    /// `None` where no poll is under way, where it was given already, and where no event came since the poll before: on a
-    /// stream on which nothing happens it would only take memory.
+    /// `None` where no poll is under way, where it was given already, and where the poll before told of no event: on a stream
+    /// on which nothing happens it would only take memory.
     #[must_use = "the engine may say to send it"]
     pub fn prepare(&mut self) -> Option<TransportRequest> {
         let polls = matches!(self.phase, Phase::AwaitAnswer(Asked::Signal { .. }));

@@ -35,6 +35,8 @@ pub(super) struct Drain {
     late_checks: &'static [u64],
     /// Whether a poll told of a change that was not seen yet.
     signalled: bool,
+    /// Whether what a poll told of has come.
+    signal_came: bool,
     pub(super) then: Option<Pause>,
 }
 
@@ -87,10 +89,7 @@ impl LongPoll {
                 );
             }
             Ok(page) => {
-                // The last page of a drain finds none, and a poll follows.
-                let a_poll_follows_events =
-                    self.drain.found_events && matches!(self.mode, Mode::Listening);
-                self.page_token = a_poll_follows_events.then_some(token);
+                self.page_token = self.drain.signal_came.then_some(token);
                 self.renewed = None;
                 self.undecodable = 0;
                 self.decoded += 1;
@@ -157,7 +156,7 @@ impl LongPoll {
         if brought_new && self.mode.refunds() {
             self.allowance.refund();
             if mem::take(&mut self.drain.signalled) {
-                // What the poll told of has come.
+                self.drain.signal_came = true;
                 self.allowance.give_back();
             }
         }

@@ -10,7 +10,7 @@ use rstest::rstest;
 
 use crate::script::{Script, failed, page, server_list, signal, status};
 
-/// An engine that is listening at position 101, since an event came.
+/// An engine that is listening at position 101, since its last poll told of an event.
 fn listening_after_an_event() -> Script {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
@@ -104,6 +104,16 @@ fn it_is_sent_once() {
     script.prepare().reply(signal("new_change"));
     script.expect_prepared_fetch("101").reply(status(503));
     script.expect_fetch("101").reply(page("101", &[]));
+}
+
+#[test]
+fn what_was_there_at_the_start_is_nothing_that_happens() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(page("101", &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch("101").reply(page("101", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("101").expect_nothing_to_prepare();
 }
 
 #[test]
