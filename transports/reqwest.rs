@@ -225,8 +225,7 @@ impl HttpTransport for ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    /// The request is sent when what this gives is polled. As much as can be is done before: a poll may be under way now, and
-    /// that one wait for its end.
+    /// The request is sent when what this gives is polled. What can be done before that is done here.
     fn prepare(
         &self,
         request: TransportRequest,

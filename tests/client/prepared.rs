@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, EventStream, HttpTransport, Pace, StartAt, TokenError, TokenSource,
-    TransportError, TransportRequest,
+    AccessToken, EventStream, HttpTransport, LongPollClient, Pace, StartAt, TokenError,
+    TokenSource, TransportError, TransportRequest,
 };
-use box_longpoll_testkit::{EmulatorServer, Settings};
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Response};
 
-use crate::world::{builder, fake_box, holds, next_event, transport};
+use crate::world::{builder, fake_box, holds, in_time, next_event, transport};
 
 /// reqwest, which notes the pages it is to get, each with the number of its token.
 #[derive(Clone)]
@@ -65,8 +65,19 @@ impl HttpTransport for Noting {
         })
     }
 
-    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        self.transport.sleep(duration).await
+    /// The time runs from the call on, and not from the first poll.
+    fn sleep<'a, 'b>(
+        &'a self,
+        duration: Duration,
+    ) -> Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'b>>
+    where
+        'a: 'b,
+    {
+        let slept = tokio::time::sleep(duration);
+        Box::pin(async move {
+            slept.await;
+            Ok(())
+        })
     }
 }
 
@@ -93,10 +104,14 @@ impl TokenSource for Numbered {
     }
 }
 
+/// Long enough for a busy machine, and for a test to wait.
+const API_TIMEOUT: Duration = Duration::from_secs(3);
+
 struct World {
     server: Arc<EmulatorServer>,
     transport: Noting,
     tokens: Numbered,
+    client: LongPollClient<Noting>,
     events: EventStream<Noting>,
 }
 
@@ -110,13 +125,17 @@ impl World {
         };
         // So high that it is never in the way.
         let pace = Pace::default().per_second(1_000).per_minute(60_000);
-        let builder = builder(&server).pace(pace);
-        let client = builder.build(transport.clone(), tokens.clone());
+        let builder = builder(&server)
+            .pace(pace)
+            .api_timeout(API_TIMEOUT)
+            .max_api_calls(1);
+        let client = builder.build(transport.clone(), tokens.clone()).unwrap();
         Self {
-            events: client.unwrap().events(StartAt::Now),
+            events: client.events(StartAt::Now),
             server,
             transport,
             tokens,
+            client,
         }
     }
 
@@ -155,12 +174,57 @@ async fn the_page_after_a_poll_is_prepared_while_the_poll_is_held() {
 
 #[tokio::test]
 async fn a_page_prepared_with_a_token_of_before_is_not_sent() {
+    let mut world = prepared().await;
+    world.tokens.0.store(1, Ordering::SeqCst);
+    world.event().await;
+    assert_eq!(world.transport.take(), [Note::Given(1), Note::Sent(1)]);
+}
+
+/// Follows an event, and holds the poll after it.
+async fn prepared() -> World {
     let mut world = World::new();
     world.listen().await;
     world.event().await;
     world.listen().await;
     assert_eq!(world.transport.take().last(), Some(&Note::Given(0)));
-    world.tokens.0.store(1, Ordering::SeqCst);
+    world
+}
+
+#[tokio::test]
+async fn its_time_runs_from_when_it_is_sent() {
+    let mut world = prepared().await;
+    let held = tokio::time::timeout(API_TIMEOUT * 3 / 2, world.events.next()).await;
+    assert!(held.is_err(), "{held:?}");
     world.event().await;
-    assert_eq!(world.transport.take(), [Note::Given(1), Note::Sent(1)]);
+    assert_eq!(world.transport.take(), [Note::Sent(0)]);
+}
+
+#[tokio::test]
+async fn it_waits_for_its_turn_when_it_is_due() {
+    let mut world = prepared().await;
+    world
+        .server
+        .queue_fault(Endpoint::Events, Fault::Silence, 1);
+    let client = world.client.clone();
+    let before = world.server.counters().events.requests;
+    let silent = tokio::spawn(async move { client.fetch(StartAt::Now).await });
+    let asked = holds(&world.server, move |emulator| {
+        emulator.counters().events.requests > before
+    });
+    asked.await;
+    world.event().await;
+    assert!(in_time(silent).await.unwrap().is_err());
+    let other = [Note::Given(0), Note::Sent(0)];
+    assert_eq!(
+        world.transport.take(),
+        [&other[..], &[Note::Sent(0)]].concat()
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_stopped_never_sends_it() {
+    let mut world = prepared().await;
+    world.events.handle().stop();
+    assert!(in_time(world.events.next()).await.is_none());
+    assert_eq!(world.transport.take(), []);
 }
