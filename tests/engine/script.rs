@@ -143,15 +143,10 @@ impl Script {
 
     #[track_caller]
     fn expect_request(&mut self, method: &Method, path: &str) -> String {
-        let request = match self.next() {
-            Output::Send(request) => request,
-            Output::SendPrepared => self.prepared.take().expect("it was prepared"),
-            output => panic!("expected {method} {path}, got {output:?}"),
-        };
-        let uri = request.request().uri().clone();
-        assert_eq!(request.request().method(), method, "{uri}");
+        let request = self.expect_any().asked().request();
+        let uri = request.uri().clone();
+        assert_eq!(request.method(), method, "{uri}");
         assert_eq!(uri.path(), path, "{uri}");
-        self.asked = Some(request);
         uri.query().unwrap_or_default().to_owned()
     }
 
