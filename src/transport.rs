@@ -214,6 +214,7 @@ pub struct TransportRequest {
     request: Box<Request<Bytes>>,
     timeout: Duration,
     max_body: usize,
+    fresh_connection: bool,
 }
 
 impl TransportRequest {
@@ -223,7 +224,14 @@ impl TransportRequest {
             request: Box::new(request),
             timeout,
             max_body,
+            fresh_connection: false,
         }
+    }
+
+    /// Asks the transport to open a connection for this request instead of reusing one.
+    pub fn with_fresh_connection(mut self) -> Self {
+        self.fresh_connection = true;
+        self
     }
 
     /// The request.
@@ -257,6 +265,17 @@ impl TransportRequest {
     pub fn max_body(&self) -> usize {
         self.max_body
     }
+
+    /// Returns `true` if the request should go out on a connection of its own, because a kept connection has just died
+    /// under it.
+    ///
+    /// The client sets this when it resends a `GET` or `OPTIONS` after
+    /// [`Interrupted`](TransportErrorKind::Interrupted). A transport whose library can't choose may ignore it: the resent
+    /// request then fails only if another dead connection is picked.
+    #[must_use]
+    pub fn fresh_connection(&self) -> bool {
+        self.fresh_connection
+    }
 }
 
 /// Shows the method and the host. The path and query of a realtime URL, and the headers, are secrets.
@@ -267,6 +286,7 @@ impl fmt::Debug for TransportRequest {
             .field("host", &self.request.uri().host())
             .field("timeout", &self.timeout)
             .field("max_body", &self.max_body)
+            .field("fresh_connection", &self.fresh_connection)
             .finish_non_exhaustive()
     }
 }
@@ -334,6 +354,7 @@ pub struct TransportError {
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// What the source says of a limit of open files.
     limit: Option<&'static str>,
+    reused: Option<bool>,
 }
 
 /// What kind of failure a [`TransportError`] is, and what that means for a retry.
@@ -373,6 +394,7 @@ impl TransportError {
             kind,
             source: None,
             limit: None,
+            reused: None,
         }
     }
 
@@ -387,7 +409,24 @@ impl TransportError {
             kind,
             limit: open_files::limit_reached(&*source),
             source: Some(Arc::from(source)),
+            reused: None,
         }
+    }
+
+    /// Records whether the request went out on a connection that had carried another one before.
+    #[must_use]
+    pub fn with_connection_reused(mut self, reused: bool) -> Self {
+        self.reused = Some(reused);
+        self
+    }
+
+    /// Returns whether the request went out on a kept connection, or `None` if the transport can't tell.
+    ///
+    /// A server may close a kept connection at the moment a request goes out on it. The client therefore resends a `GET` or
+    /// `OPTIONS` once after [`Interrupted`](TransportErrorKind::Interrupted), unless this is `Some(false)`.
+    #[must_use]
+    pub fn connection_was_reused(&self) -> Option<bool> {
+        self.reused
     }
 
     /// What kind of failure this is.
