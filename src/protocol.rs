@@ -90,9 +90,11 @@
 
 mod allowance;
 mod answer;
+mod authorize;
 mod bucket;
 mod dedup;
 mod drain;
+mod listen;
 mod mode;
 mod pace;
 mod page;
@@ -107,14 +109,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, mem};
 
-use http::StatusCode;
-
 pub(crate) use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
 pub(crate) use self::bucket::Bucket;
 pub(crate) use self::dedup::{MAX_WINDOW, Window};
-use self::drain::{Drain, Pause};
+use self::drain::Drain;
 use self::mode::Mode;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
@@ -129,13 +129,10 @@ use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 pub use crate::config::Config;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::position::{StartAt, StreamPosition};
 use crate::status::Status;
-use crate::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
-
-/// After so many refusals in a row by the realtime servers a quick retry is no help.
-const REFUSALS_UNTIL_DEGRADED: u32 = 3;
+use crate::transport::{Moment, TransportError, TransportRequest};
 
 /// How often to say [`Input::Tick`] while something is awaited, 25 s: a machine that wakes from sleep is noticed within this,
 /// and an idle stream is not woken more often.
@@ -144,9 +141,6 @@ pub const TICK: Duration = Duration::from_secs(25);
 /// Clocks that went so far apart mean that the machine has slept. Less than that no connection dies of, and a clock that
 /// is being set right stays below it.
 const SLEPT: Duration = Duration::from_secs(10);
-
-/// Half of a token's life: one that is rejected in its first half was never any good.
-const FRESH: Duration = Duration::from_secs(30 * 60);
 
 /// What is to be done next. Whoever drives the engine does each of these, so a new one would be a breaking change.
 #[derive(Debug)]
@@ -158,7 +152,7 @@ pub enum Output {
         rejected: Option<AccessToken>,
     },
     /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Answer with [`Input::Answer`]; after the
-    /// timeout with a [`TransportErrorKind::Timeout`].
+    /// timeout with a [`TransportErrorKind::Timeout`](crate::transport::TransportErrorKind::Timeout).
     Send(TransportRequest),
     /// Send the request that [`LongPoll::prepare`] gave. It comes only where that was called; all else is as with
     /// [`Output::Send`].
@@ -515,164 +509,4 @@ impl LongPoll {
         self.enter(Phase::AwaitAnswer(asked));
         Some(output)
     }
-
-    fn take_token(&mut self, outcome: Result<AccessToken, TokenError>, now: Moment) {
-        match (outcome, self.rejected.take()) {
-            (Ok(token), None) => self.enter(Phase::send(Some(token))),
-            (Ok(token), Some((rejected, error))) if token == rejected => {
-                self.stop(error.without_newer_token(None));
-            }
-            (Ok(token), Some(_)) => {
-                self.renewed = Some((token.clone(), now));
-                self.enter(Phase::send(Some(token)));
-            }
-            (Err(why), rejected) if why.is_transient() => {
-                self.rejected = rejected;
-                self.retry(Error::no_token(why), now);
-            }
-            (Err(why), Some((_, error))) => self.stop(error.without_newer_token(Some(why))),
-            (Err(why), None) => self.stop(Error::no_token(why)),
-        }
-    }
-
-    fn take_servers(&mut self, answer: Answer, token: AccessToken, now: Moment) {
-        let list = match read_servers(answer, &token, &self.config.realtime_hosts) {
-            Ok(list) => list,
-            Err(error) => return self.api_failed(error, token, now),
-        };
-        self.renewed = None;
-        self.rotation
-            .replace(list.servers, &mut self.rng, now.monotonic);
-        if self.rotation.pick(now.monotonic).is_some() {
-            self.step = Step::Listen;
-            return self.enter(Phase::Due(Due::now(now)));
-        }
-        let because = list.refused.unwrap_or_else(|| {
-            Error::new(
-                ErrorKind::UnexpectedAnswer,
-                "Box lists no realtime server that can be asked now",
-            )
-        });
-        let mut at = now.monotonic + self.config.retry.degraded_wait(&mut self.rng);
-        if let Some(released) = self.rotation.released_at() {
-            at = at.min(released);
-        }
-        self.fetch(
-            Drain::default(),
-            Due::at(at, Because::NoServer(because), now),
-        );
-    }
-
-    /// Whatever ended the poll, what follows is a drain; this decides what follows that.
-    fn take_signal(&mut self, answer: Answer, now: Moment) {
-        let silent = matches!(&answer, Err(error) if error.kind() == TransportErrorKind::Timeout);
-        let mut drain = Drain::default();
-        let refusals = mem::take(&mut self.refusals);
-        match read_signal(answer) {
-            Ok(Signal::NewChange) => drain = Drain::after_a_signal(),
-            Ok(Signal::Reconnect | Signal::MaxRetries) => self.rotation.discard(),
-            Ok(Signal::Other(_)) => {
-                let error = Error::new(
-                    ErrorKind::UnexpectedAnswer,
-                    "the realtime server sent an unknown signal",
-                );
-                drain.then = Some(self.pause_after(error, now));
-            }
-            Err(error) if error.kind() == ErrorKind::Runtime => return self.stop(error),
-            Err(_) if silent => self.rotation.give_up_current(),
-            Err(error) => {
-                if error.status().is_some_and(refuses) {
-                    self.refusals = refusals + 1;
-                }
-                drain.then = Some(self.pause_after(error, now));
-            }
-        }
-        self.fetch(drain, Due::now(now));
-    }
-
-    /// The pause after a poll that failed, and the server for the one after it.
-    fn pause_after(&mut self, error: Error, now: Moment) -> Pause {
-        if let Some(wait) = error.retry_after() {
-            self.rotation.block_current(now.monotonic + wait);
-        }
-        match error.status() {
-            Some(status) if refuses(status) => self.rotation.discard(),
-            None if error.kind() == ErrorKind::UnexpectedAnswer => {}
-            _ => self.rotation.give_up_current(),
-        }
-        if self.refusals >= REFUSALS_UNTIL_DEGRADED {
-            let error = match error.status() {
-                Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => error.with_hint(
-                    "again and again; it may want the access token, see RealtimeToken::Send",
-                ),
-                _ => error,
-            };
-            let wait = self.config.retry.degraded_wait(&mut self.rng);
-            return Pause {
-                until: now.monotonic + wait,
-                because: Because::NoServer(error),
-            };
-        }
-        let wait = self.realtime_backoff.after_failure(
-            &self.config.retry,
-            Duration::ZERO,
-            &mut self.rng,
-            now.monotonic,
-        );
-        Pause {
-            until: now.monotonic + wait,
-            because: Because::Failed(error),
-        }
-    }
-
-    fn api_failed(&mut self, error: Error, token: AccessToken, now: Moment) {
-        match error.kind() {
-            ErrorKind::Unauthorized if self.is_fresh(&token, now) => {
-                self.stop(error.without_newer_token(None));
-            }
-            ErrorKind::Unauthorized => {
-                self.rejected = Some((token, error));
-                self.enter(Phase::Due(Due::now(now)));
-            }
-            ErrorKind::Forbidden | ErrorKind::PositionRejected | ErrorKind::Runtime => {
-                self.stop(error);
-            }
-            _ => self.retry(error, now),
-        }
-    }
-
-    /// Whether a refresh gave this token, too lately for it to have run out.
-    fn is_fresh(&self, token: &AccessToken, now: Moment) -> bool {
-        self.renewed.as_ref().is_some_and(|(renewed, at)| {
-            let awake = now.monotonic.saturating_duration_since(at.monotonic);
-            // Tokens also run out while the machine sleeps.
-            let passed = now.wall.duration_since(at.wall);
-            renewed == token && awake < FRESH && passed.is_ok_and(|passed| passed < FRESH)
-        })
-    }
-
-    /// Tries again later. Events are fetched in any case, also while Box lists no servers.
-    fn retry(&mut self, error: Error, now: Moment) {
-        let at = self.after_api_backoff(&error, now);
-        let due = Due::at(at, Because::Failed(error), now);
-        match self.step {
-            Step::Fetch => self.enter(Phase::Due(due)),
-            Step::List | Step::Listen => self.fetch(Drain::default(), due),
-        }
-    }
-
-    fn after_api_backoff(&mut self, error: &Error, now: Moment) -> Instant {
-        let wait = self.api_backoff.after_failure(
-            &self.config.retry,
-            error.retry_after().unwrap_or_default(),
-            &mut self.rng,
-            now.monotonic,
-        );
-        now.monotonic + wait
-    }
-}
-
-/// Whether a realtime server's status says that its URL is of no use: a new list is wanted.
-fn refuses(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_redirection()
 }
