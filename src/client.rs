@@ -2,18 +2,21 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::{fmt, mem};
+
+use http::StatusCode;
 
 use crate::auth::{AccessToken, SharedTokens, TokenSource};
 use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::gate::{Call, Gate};
 use crate::looks::Looks;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{
-    Answer, Page, PageError, RealtimeServer, Signal, read_page, read_servers, read_signal,
+    Answer, LongPoll, Page, RealtimeServer, Signal, read_page, read_servers, read_signal,
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
@@ -42,11 +45,23 @@ struct Family<T> {
     transport: T,
     gate: Gate,
     looks: Looks,
+    /// Whether a realtime server has shown that it honors the position of a poll.
+    positions_are_honored: AtomicBool,
 }
 
 impl<T: HttpTransport> Shared<T> {
     pub(crate) fn transport(&self) -> &T {
         &self.family.transport
+    }
+
+    /// Sends a call to Box's API, and once more if a kept connection dies under it.
+    async fn call_or_resend(&self, call: Call, request: TransportRequest) -> Answer {
+        match self.call(call, request.clone()).await {
+            Err(error) if error.may_be_resent() => {
+                self.call(call, request.with_fresh_connection()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Sends a call to Box's API, when its turn has come.
@@ -69,6 +84,19 @@ impl<T: HttpTransport> Shared<T> {
         .await;
         let _place = self.family.gate.enter(call, self.transport()).await?;
         prepared.exchange().await
+    }
+
+    /// Tells a stream what another one has found out of the realtime servers, and the other way round.
+    pub(crate) fn share_what_is_known(&self, engine: &mut LongPoll) {
+        let known = &self.family.positions_are_honored;
+        match (
+            known.load(Ordering::Relaxed),
+            engine.positions_are_honored(),
+        ) {
+            (true, false) => engine.assume_positions_are_honored(),
+            (false, true) => known.store(true, Ordering::Relaxed),
+            _ => {}
+        }
     }
 
     pub(crate) fn looks(&self) -> &Looks {
@@ -98,6 +126,7 @@ impl<T: HttpTransport> LongPollClient<T> {
                 transport,
                 gate: Gate::new(&config, now.monotonic),
                 looks: Looks::new(now),
+                positions_are_honored: AtomicBool::new(false),
             }),
             config: Arc::new(config),
         })
@@ -147,7 +176,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for an id that no header can carry.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id that no header can carry.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         Ok(self.with_settings(self.config().acting_as(user_id.as_ref())?))
     }
@@ -186,8 +215,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`] where the store fails, or its checkpoint is of another key, stream type or API origin: that
-    /// is never taken for a new start. [`ErrorKind::Config`] for an empty key. While `now` is resolved, what may pass is
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails, or its checkpoint is of another key, stream type or API origin: that
+    /// is never taken for a new start. [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key. While `now` is resolved, what may pass is
     /// retried and logged; what streams stop with is returned.
     ///
     /// # Cancellation
@@ -216,7 +245,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// Nothing is retried, apart from one token refresh after a 401. [`ErrorKind::RealtimeRefused`] where servers came
+    /// Nothing is retried, apart from one token refresh after a 401 and one request whose kept connection has died.
+    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused) where servers came
     /// and all were refused.
     ///
     /// # Cancellation
@@ -224,13 +254,18 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Dropping the future ends the request.
     pub async fn realtime_servers(&self) -> Result<Vec<RealtimeServer>, Error> {
         let config = &self.shared.config;
-        let list = self
-            .authorized(
+        let list = |by_type| {
+            self.authorized(
                 Call::List,
-                |token| config.list_request(token),
+                move |token| config.list_request(token, by_type),
                 |answer, token| read_servers(answer, token, &config.realtime_hosts),
             )
-            .await?;
+        };
+        let list = match list(true).await {
+            // It does not know the parameter.
+            Err(error) if error.is_a_bad_request() => list(false).await?,
+            listed => listed?,
+        };
         match list.refused {
             Some(refused) if list.servers.is_empty() => Err(refused),
             _ => Ok(list.servers),
@@ -247,7 +282,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// # Errors
     ///
     /// Nothing is retried. A server that the client's [policy](crate::RealtimeHosts) does not permit is not asked:
-    /// [`ErrorKind::RealtimeRefused`]. A silent one gives [`ErrorKind::Transport`], whose source is of the kind
+    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused). A silent one gives [`ErrorKind::Transport`](crate::ErrorKind::Transport), whose source is of the kind
     /// [`Timeout`](crate::transport::TransportErrorKind::Timeout).
     ///
     /// # Cancellation
@@ -266,7 +301,8 @@ impl<T: HttpTransport> LongPollClient<T> {
             None
         };
         let from = StartAt::from(position);
-        let request = config.poll_request(server, &from, token.as_ref());
+        let hold = config.hold(server);
+        let request = config.poll_request(server, &from, token.as_ref(), hold);
         read_signal(exchange(self.shared.transport(), request).await)
     }
 
@@ -277,7 +313,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// Nothing is retried, apart from one token refresh after a 401.
+    /// Nothing is retried, apart from one token refresh after a 401 and one request whose kept connection has died.
     ///
     /// # Cancellation
     ///
@@ -287,14 +323,11 @@ impl<T: HttpTransport> LongPollClient<T> {
         let config = &self.shared.config;
         self.authorized(
             Call::Page,
-            |token| config.page_request(&from, config.page_limit, token),
-            |answer, token| {
-                read_page(answer, token).map_err(|error| match error {
-                    PageError::Call(error)
-                    | PageError::TooLarge(error)
-                    | PageError::Undecodable(error) => error,
-                })
+            |token| {
+                let now = self.shared.transport().now();
+                config.page_request(&from, config.page_limit, token, now.wall)
             },
+            |answer, token| Ok(read_page(answer, token, &from)?.page),
         )
         .await
     }
@@ -307,12 +340,18 @@ impl<T: HttpTransport> LongPollClient<T> {
         read: impl Fn(Answer, &AccessToken) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let token = self.token().await?;
-        let outcome = read(self.shared.call(call, request(&token)).await, &token);
+        let outcome = read(
+            self.shared.call_or_resend(call, request(&token)).await,
+            &token,
+        );
         match outcome {
-            Err(error) if error.kind() == ErrorKind::Unauthorized => {
+            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
                 match self.shared.tokens.token(Some(&token)).await {
                     Ok(newer) if newer == token => Err(error.without_newer_token(None)),
-                    Ok(newer) => read(self.shared.call(call, request(&newer)).await, &newer),
+                    Ok(newer) => {
+                        let answer = self.shared.call_or_resend(call, request(&newer)).await;
+                        read(answer, &newer)
+                    }
                     Err(why) if why.is_transient() => Err(Error::no_token(why)),
                     Err(why) => Err(error.without_newer_token(Some(why))),
                 }

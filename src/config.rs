@@ -442,6 +442,7 @@ mod tests {
         }
         assert_refused(builder().pace(Pace::default().per_second(1)));
         assert_refused(builder().pace(Pace::default().per_minute(9)));
+        assert_refused(builder().pace(Pace::default().small_pages_per_minute(14)));
         let retry = RetryPolicy::default;
         let over_an_hour = Duration::from_secs(3_601);
         for policy in [
@@ -450,7 +451,6 @@ mod tests {
                 .first(Duration::from_secs(2))
                 .longest(Duration::from_secs(1)),
             retry().longest(over_an_hour),
-            retry().healthy_after(Duration::ZERO),
             retry().degraded_interval(Duration::ZERO),
             retry().degraded_interval(over_an_hour),
         ] {

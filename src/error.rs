@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use crate::auth::TokenError;
 use crate::checkpoint::CheckpointError;
-use crate::transport::TransportError;
+use crate::transport::{TransportError, TransportErrorKind};
 
 /// The most of a server's text that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -28,6 +28,9 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<String>,
     request_id: Option<String>,
+    parameter: Option<&'static str>,
+    /// Whether a response in Box's own form says so.
+    from_box: bool,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -52,17 +55,26 @@ pub enum ErrorKind {
     Token,
     /// Box rejects the token and there is no newer one, or the token source failed for good. Streams stop: get a new token
     /// and start at the stream's [`position`](crate::EventStream::position).
+    ///
+    /// A 401 that is not Box's, such as a captive portal's, is [`Status`](Self::Status), and streams retry it.
     Unauthorized,
-    /// Box answered 403: the account or application may not read these events. Streams stop: grant the right.
+    /// Box responded 403: the account or application may not read these events. Streams stop: grant the right.
     Forbidden,
-    /// Box answered 400 to a request for events: it does not take the position, most likely because it is too old.
-    /// Streams stop: decide where to start anew, and expect a gap.
+    /// Box responded 400 and rejects the position, most likely because it is too old. Streams stop: decide where to start
+    /// anew, and expect a gap.
     PositionRejected,
-    /// One event can't be read, even alone on its page. Streams stop, at the position before it.
+    /// Box responded 400 and rejects something else than the position; [`Error::parameter`] names it if Box does. Streams
+    /// stop, and their position is as good as before: correct the setting and resume there.
+    ParameterRejected,
+    /// A complete page of one event could not be read for an hour and in ten tries. Streams stop, at the position before it.
     PageUndecodable,
-    /// Box answered 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait that long.
+    /// The position of a [query](crate::AdminLogs) keeps moving and brings no event: for an hour, or in circles. The query
+    /// stops at a position that the text names: resume there later, or take what came for all.
+    QueryUnfinished,
+    /// The response was 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait that long.
     RateLimited,
-    /// Box, or something on the way, answered with another status. Streams retry.
+    /// Box, or something between here and Box, responded with another status. An error that is not in Box's own form is
+    /// taken for one of something on the way, whatever its status. Streams retry.
     Status,
     /// The answer has a good status and is not what Box's documentation says. Streams retry.
     UnexpectedAnswer,
@@ -86,6 +98,8 @@ impl Error {
             status: None,
             code: None,
             request_id: None,
+            parameter: None,
+            from_box: false,
             retry_after: None,
             source: None,
         }))
@@ -126,6 +140,52 @@ impl Error {
             inner.code = code;
             inner.request_id = request_id;
         })
+    }
+
+    pub(crate) fn with_parameter(self, parameter: Option<&'static str>) -> Self {
+        self.change(|inner| inner.parameter = parameter)
+    }
+
+    pub(crate) fn from_box(self, from_box: bool) -> Self {
+        self.change(|inner| inner.from_box = from_box)
+    }
+
+    fn transport_kind(&self) -> Option<TransportErrorKind> {
+        let source = self.source()?.downcast_ref::<TransportError>();
+        source.map(TransportError::kind)
+    }
+
+    /// Whether a request took too long.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.transport_kind() == Some(TransportErrorKind::Timeout)
+    }
+
+    /// Whether there was no connection.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        let kind = self.transport_kind();
+        matches!(
+            kind,
+            Some(TransportErrorKind::Connect | TransportErrorKind::Tls)
+        )
+    }
+
+    /// Whether a connection ended before its response did.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let kind = self.transport_kind();
+        matches!(
+            kind,
+            Some(TransportErrorKind::Interrupted | TransportErrorKind::Body)
+        )
+    }
+
+    /// Whether Box itself said so. Other responses came from something on the way.
+    pub(crate) fn is_from_box(&self) -> bool {
+        self.0.from_box
+    }
+
+    /// Whether Box itself rejects something of the request.
+    pub(crate) fn is_a_bad_request(&self) -> bool {
+        self.is_from_box() && self.status() == Some(StatusCode::BAD_REQUEST)
     }
 
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
@@ -190,6 +250,12 @@ impl Error {
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
+    }
+
+    /// The parameter of the request that Box rejects, such as `created_after`, if its error names one.
+    #[must_use]
+    pub fn parameter(&self) -> Option<&str> {
+        self.0.parameter
     }
 
     /// How long Box asks to wait, at most an hour.
@@ -270,7 +336,6 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::TransportErrorKind;
 
     #[test]
     fn timers_that_fail_say_why() {

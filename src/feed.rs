@@ -1,6 +1,6 @@
 //! What a stream is a stream of, and what that means for how it is asked for.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use url::form_urlencoded::Serializer;
 
@@ -34,15 +34,14 @@ impl Feed {
         })
     }
 
-    /// How long Box keeps the events.
+    /// How long Box is sure to keep the events. For a user's its pages name 21 days, 31 for `sync`, and elsewhere two weeks
+    /// to two months: the least counts.
     ///
     /// See <https://developer.box.com/guides/events/user-events/> and
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
     pub(crate) fn kept_for(&self) -> Duration {
         match self {
-            Feed::User(StreamType::Sync) => 31 * DAY,
-            Feed::User(_) => 21 * DAY,
-            Feed::Streaming(_) => 14 * DAY,
+            Feed::User(_) | Feed::Streaming(_) => 14 * DAY,
             Feed::History(_) => 365 * DAY,
         }
     }
@@ -57,13 +56,13 @@ impl Feed {
     }
 
     /// Adds what narrows it down to the query of `GET /events`.
-    pub(crate) fn narrow(&self, query: &mut Serializer<'_, String>) {
+    pub(crate) fn narrow(&self, query: &mut Serializer<'_, String>, now: SystemTime) {
         match self {
             Feed::User(_) => {}
             Feed::Streaming(streaming) => streaming.event_types.narrow(query),
             Feed::History(history) => {
                 history.event_types.narrow(query);
-                history.range.narrow(query);
+                history.range.narrow(query, now);
             }
         }
     }

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind};
-
-/// The longest position that is taken from anywhere. Box's have up to 19 digits; the cap keeps a hostile one out of URLs.
-const MAX_LENGTH: usize = 512;
 
 /// How a start at the oldest event is written, in checkpoints too. A server that gave it as a position would have its
 /// follower start anew.
@@ -25,10 +23,22 @@ const OLDEST: &str = "oldest";
 pub struct StreamPosition(Arc<str>);
 
 impl StreamPosition {
+    /// The longest position that is taken from anywhere, in bytes: 16 KiB. Box's have up to 19 digits; percent-encoded, a
+    /// position of this length still fits into a URL, which may have 64 KiB.
+    pub(crate) const MAX_LENGTH: usize = 16 * 1024;
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The time in a position of an enterprise's events, which Box makes of 2^60 and the milliseconds since 1970. `None` if
+    /// this is not such a position.
+    pub(crate) fn time(&self) -> Option<SystemTime> {
+        let number: u64 = self.0.parse().ok()?;
+        let millis = number.checked_sub(1 << 60)?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
     }
 }
 
@@ -37,8 +47,8 @@ impl FromStr for StreamPosition {
 
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for an empty text, one with white space or control characters, one over 512 bytes, and for
-    /// `now`, `0` and `oldest`, which are places to start at: use [`StartAt`].
+    /// [`ErrorKind::Config`] for an empty text, one over 16 KiB, and for `now`, `0` and `oldest`, which are places to start
+    /// at: use [`StartAt`]. Any other text is a position, white space included.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refused = |why: &str| {
             Err(Error::new(
@@ -48,10 +58,8 @@ impl FromStr for StreamPosition {
         };
         if text.is_empty() {
             refused("it is empty")
-        } else if text.len() > MAX_LENGTH {
-            refused("it is longer than 512 bytes")
-        } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            refused("it has white space or control characters")
+        } else if text.len() > Self::MAX_LENGTH {
+            refused("it is longer than 16 KiB")
         } else if text.eq_ignore_ascii_case("now") || is_zero(text) || text == OLDEST {
             refused("`now`, `0` and `oldest` are places to start at")
         } else {

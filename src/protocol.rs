@@ -94,10 +94,12 @@ mod authorize;
 mod bucket;
 mod dedup;
 mod drain;
+mod late;
 mod listen;
 mod mode;
 mod pace;
 mod page;
+mod page_limit;
 mod realtime;
 mod request;
 mod retry;
@@ -111,19 +113,22 @@ use std::{fmt, mem};
 
 pub(crate) use self::allowance::Allowance;
 pub use self::answer::Answer;
-pub(crate) use self::answer::{PageError, read_page, read_servers, read_signal};
+pub(crate) use self::answer::{read_page, read_servers, read_signal};
+use self::authorize::Tokens;
 pub(crate) use self::bucket::Bucket;
 pub(crate) use self::dedup::{MAX_WINDOW, Window};
 use self::drain::Drain;
+use self::late::Positions;
+use self::listen::Listener;
 use self::mode::Mode;
 pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
 pub use self::page::Page;
+use self::page_limit::PageLimit;
 pub(crate) use self::realtime::ServerList;
 pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
 pub use self::retry::RetryPolicy;
 pub(crate) use self::retry::{Backoff, retry_after};
-use self::rotation::Rotation;
 use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
@@ -215,25 +220,20 @@ pub struct LongPoll {
     drain: Drain,
     window: Window,
     allowance: Allowance,
-    rotation: Rotation,
+    /// Pages of a user's stream that may bring little.
+    small_pages: Bucket,
+    listener: Listener,
     api_backoff: Backoff,
-    realtime_backoff: Backoff,
-    /// Polls that the realtime servers refused in a row.
-    refusals: u32,
-    /// How many events to ask for at once.
-    limit: u32,
-    /// Pages that could not be decoded, in a row.
-    undecodable: u32,
-    /// Pages of that limit that could, in a row.
-    decoded: u32,
+    limit: PageLimit,
+    tokens: Tokens,
     /// The token to prepare the next page with, where the last poll told of events.
     page_token: Option<AccessToken>,
     /// Whether the next page is prepared, with that token.
     prepared: bool,
-    /// The token that Box rejected, and how, until there is a newer one.
-    rejected: Option<(AccessToken, Error)>,
-    /// The token that a refresh gave, and when, until Box has taken it once.
-    renewed: Option<(AccessToken, Moment)>,
+    /// Whether the request of the current step is sent once more, since a kept connection died under it.
+    resends: bool,
+    /// When a page came last.
+    page_came_at: Option<SystemTime>,
     /// When Box last had nothing after the position.
     caught_up_at: Option<SystemTime>,
 }
@@ -252,17 +252,15 @@ impl LongPoll {
             drain: Drain::default(),
             window: Window::new(config.dedupe_window, &mut rng),
             allowance: config.feed.allowance(config.pace, now.monotonic),
-            rotation: Rotation::empty(now.monotonic),
+            small_pages: config.pace.small_pages(now.monotonic),
+            listener: Listener::new(now.monotonic),
             api_backoff: Backoff::default(),
-            realtime_backoff: Backoff::default(),
-            refusals: 0,
-            limit: config.page_limit,
-            undecodable: 0,
-            decoded: 0,
+            limit: PageLimit::new(config.page_limit),
+            tokens: Tokens::default(),
             page_token: None,
             prepared: false,
-            rejected: None,
-            renewed: None,
+            resends: false,
+            page_came_at: None,
             caught_up_at: None,
             rng,
             config,
@@ -294,9 +292,29 @@ impl LongPoll {
         &self.from
     }
 
-    /// When Box last had nothing after the position. `None`: not since the start.
+    /// When Box last had nothing after the position, or next to nothing. `None`: not since the start.
     pub(crate) fn caught_up_at(&self) -> Option<SystemTime> {
         self.caught_up_at
+    }
+
+    /// When a page came last. `None`: none has come since the start.
+    pub(crate) fn page_came_at(&self) -> Option<SystemTime> {
+        self.page_came_at
+    }
+
+    /// Returns `true` if a realtime server has shown that it honors the position of a poll.
+    ///
+    /// Until then the engine fetches several times after a signal, up to 64 s later, and polls once with a position that has
+    /// events behind it, to find out.
+    #[must_use]
+    pub fn positions_are_honored(&self) -> bool {
+        self.listener.late.positions == Positions::Honored
+    }
+
+    /// Tells the engine that the realtime servers honor the position of a poll, as another engine has
+    /// [found out](Self::positions_are_honored).
+    pub fn assume_positions_are_honored(&mut self) {
+        self.listener.late.positions = Positions::Honored;
     }
 
     /// The end of what the consumer has handled: where to resume. `None` until `now` has been resolved.
@@ -315,7 +333,7 @@ impl LongPoll {
                     because,
                     until: due.at_wall,
                 },
-                Because::NoServer(because) => Status::Degraded {
+                Because::Degraded(because) => Status::Degraded {
                     because,
                     until: due.at_wall,
                 },
@@ -327,7 +345,12 @@ impl LongPoll {
             Phase::Authorize | Phase::AwaitToken | Phase::Send { .. } => Status::Authorizing,
             Phase::AwaitAnswer(Asked::Page(_)) => Status::Fetching,
             Phase::AwaitAnswer(Asked::Servers(_)) => Status::Listing,
-            Phase::AwaitAnswer(Asked::Signal { since }) => Status::Listening { since: *since },
+            Phase::AwaitAnswer(Asked::Signal(poll)) if poll.connecting => Status::Connecting {
+                since: poll.sent.wall,
+            },
+            Phase::AwaitAnswer(Asked::Signal(poll)) => Status::Listening {
+                since: poll.sent.wall,
+            },
             Phase::Arrived(_) | Phase::AwaitHandled(_) | Phase::Changing => Status::Delivering,
             Phase::Stop(because) | Phase::Stopped(because) => Status::Stopped {
                 because: because.clone(),
@@ -348,7 +371,11 @@ impl LongPoll {
                 Phase::Authorize => {
                     self.enter(Phase::AwaitToken);
                     return Output::GetToken {
-                        rejected: self.rejected.as_ref().map(|(token, _)| token.clone()),
+                        rejected: self
+                            .tokens
+                            .rejected
+                            .as_ref()
+                            .map(|(token, _)| token.clone()),
                     };
                 }
                 Phase::Send { token, .. } => match self.pay(now) {
@@ -389,17 +416,9 @@ impl LongPoll {
         let since = mem::replace(&mut self.awake_at, now);
         match (mem::replace(&mut self.phase, Phase::Changing), input) {
             (Phase::AwaitToken, Input::Token(outcome)) => self.take_token(outcome, now),
-            (Phase::AwaitAnswer(asked), Input::Answer(answer)) => match asked {
-                Asked::Page(token) => {
-                    self.allowance.was_sent_by(now.monotonic);
-                    self.take_page(answer, token, now);
-                }
-                Asked::Servers(token) => {
-                    self.allowance.was_sent_by(now.monotonic);
-                    self.take_servers(answer, token, now);
-                }
-                Asked::Signal { .. } => self.take_signal(answer, now),
-            },
+            (Phase::AwaitAnswer(asked), Input::Answer(answer)) => {
+                self.take_answer(asked, answer, now);
+            }
             (Phase::AwaitHandled(turn), Input::BatchHandled) => self.turn_page(turn, now),
             (phase, Input::Tick) => {
                 self.phase = phase;
@@ -412,6 +431,22 @@ impl LongPoll {
                 self.stop(Error::no_timer(error));
             }
             (phase, _) => self.phase = phase,
+        }
+    }
+
+    fn take_answer(&mut self, asked: Asked, answer: Answer, now: Moment) {
+        if !matches!(asked, Asked::Signal(_)) {
+            self.allowance.was_sent_by(now.monotonic);
+        }
+        let is_resent = mem::take(&mut self.resends);
+        if !is_resent && matches!(&answer, Err(error) if asked.may_be_resent(error, now)) {
+            self.resends = true;
+            return self.enter(Phase::send(asked.into_token()));
+        }
+        match asked {
+            Asked::Page(token) => self.take_page(answer, token, now),
+            Asked::Servers(token) => self.take_servers(answer, token, now),
+            Asked::Signal(poll) => self.take_signal(answer, &poll, now),
         }
     }
 
@@ -433,7 +468,7 @@ impl LongPoll {
     /// Gets the token that the current step's request needs.
     fn authorize(&mut self, now: Moment) {
         if let Step::Listen = self.step
-            && self.rotation.pick(now.monotonic).is_none()
+            && self.listener.rotation.pick(now.monotonic).is_none()
         {
             self.step = Step::List;
         }
@@ -450,11 +485,21 @@ impl LongPoll {
 
     /// Pays for the current step's request, right before it is sent.
     fn pay(&mut self, now: Moment) -> Result<(), Instant> {
-        if mem::take(&mut self.drain.on_credit) {
-            self.allowance.pay_on_credit(now.monotonic)
-        } else {
-            self.allowance.pay(now.monotonic)
+        let now = now.monotonic;
+        // An enterprise's calls are all counted by the allowance.
+        let may_be_small = matches!((self.step, &self.mode), (Step::Fetch, Mode::Listening(_)));
+        if may_be_small && !self.small_pages.can_pay(now) {
+            return Err(self.small_pages.payable_at(now));
         }
+        if mem::take(&mut self.drain.on_credit) {
+            self.allowance.pay_on_credit(now)?;
+        } else {
+            self.allowance.pay(now)?;
+        }
+        if may_be_small {
+            self.small_pages.pay(now)?;
+        }
+        Ok(())
     }
 
     /// The request for the page that is fetched after the poll under way, whatever ends that, a machine's sleep included. Who has
@@ -467,43 +512,49 @@ impl LongPoll {
     /// on which nothing happens it would only take memory.
     #[must_use = "the engine may say to send it"]
     pub fn prepare(&mut self) -> Option<TransportRequest> {
-        let polls = matches!(self.phase, Phase::AwaitAnswer(Asked::Signal { .. }));
+        let polls = matches!(self.phase, Phase::AwaitAnswer(Asked::Signal(_)));
         let token = self
             .page_token
             .as_ref()
             .filter(|_| polls && !self.prepared)?;
         self.prepared = true;
-        Some(self.config.page_request(&self.from, self.limit, token))
+        Some(self.page_request(token, self.awake_at))
+    }
+
+    fn page_request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
+        let limit = self.limit.current();
+        self.config.page_request(&self.from, limit, token, now.wall)
     }
 
     /// Sends the current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after
     /// every poll.
     fn send(&mut self, token: Option<AccessToken>, now: Moment) -> Option<Output> {
-        let (output, asked) = match (self.step, token) {
+        let (request, asked) = match (self.step, token) {
             (Step::Fetch, Some(token)) => {
                 let prepared = mem::take(&mut self.prepared);
-                let output = if prepared && self.page_token.as_ref() == Some(&token) {
-                    Output::SendPrepared
-                } else {
-                    Output::Send(self.config.page_request(&self.from, self.limit, &token))
-                };
-                (output, Asked::Page(token))
+                let is_prepared = prepared && self.page_token.as_ref() == Some(&token);
+                let request = (!is_prepared).then(|| self.page_request(&token, now));
+                (request, Asked::Page(token))
             }
             (Step::List, Some(token)) => {
-                let request = self.config.list_request(&token);
-                (Output::Send(request), Asked::Servers(token))
+                let by_type = self.listener.lists_by_type;
+                let request = self.config.list_request(&token, by_type);
+                (Some(request), Asked::Servers(token))
             }
             (_, token) => {
-                let Some(server) = self.rotation.pick(now.monotonic) else {
+                let Some((request, poll)) = self.poll_request(token, now) else {
                     self.allowance.refund();
                     self.fetch(Drain::default(), Due::now(now));
                     return None;
                 };
-                let request = self.config.poll_request(server, &self.from, token.as_ref());
-                self.rotation.count_poll();
                 self.allowance.keep_returnable();
-                (Output::Send(request), Asked::Signal { since: now.wall })
+                (Some(request), Asked::Signal(poll))
             }
+        };
+        let output = match request {
+            None => Output::SendPrepared,
+            Some(request) if self.resends => Output::Send(request.with_fresh_connection()),
+            Some(request) => Output::Send(request),
         };
         self.awake_at = now;
         self.enter(Phase::AwaitAnswer(asked));

@@ -17,6 +17,14 @@ pub enum Status {
     /// It is asking Box for its realtime servers, or waits until it may: see
     /// [`max_server_lists_per_second`](crate::LongPollClientBuilder::max_server_lists_per_second).
     Listing,
+    /// It opens a poll at a realtime server whose host could not be reached the last time. It is
+    /// [`Listening`](Self::Listening) once the poll has outlived the attempt to connect, at most a minute later, or once the
+    /// host has responded.
+    #[non_exhaustive]
+    Connecting {
+        /// Since when it tries.
+        since: SystemTime,
+    },
     /// It is holding a poll and hears of changes at once. The usual state.
     #[non_exhaustive]
     Listening {
@@ -40,10 +48,12 @@ pub enum Status {
         /// When it tries again.
         until: SystemTime,
     },
-    /// No realtime server can be used: it fetches at an interval instead, and hears of changes later than usual.
+    /// It fetches at an interval and hears of changes later than usual: no realtime server can be used, three polls in a row
+    /// were refused or found no connection, the servers could not be listed three times in a row, or something on the way
+    /// has responded with 401 to every call for 10 minutes.
     #[non_exhaustive]
     Degraded {
-        /// Why no server can be used.
+        /// What stands in the way.
         because: Error,
         /// When it fetches next.
         until: SystemTime,
@@ -82,6 +92,7 @@ impl fmt::Display for Status {
             Status::Authorizing => f.write_str("getting an access token"),
             Status::Fetching => f.write_str("fetching events"),
             Status::Listing => f.write_str("asking for realtime servers"),
+            Status::Connecting { .. } => f.write_str("connecting to a realtime server"),
             Status::Listening { .. } => f.write_str("listening"),
             Status::Delivering => f.write_str("delivering"),
             Status::Waiting { .. } => f.write_str("waiting"),

@@ -214,9 +214,13 @@ impl<T: HttpTransport> Subscription<T> {
         self.ledger.reach(engine.resume_at(), engine.caught_up_at());
     }
 
-    /// What may have been lost while nobody asked, told once.
+    /// What may have been lost while nobody asked. It is told once, and again where pages came since and then none for as
+    /// long.
     fn gap(&mut self) -> Option<PossibleGap> {
-        let since = self.driver.engine.caught_up_at()?;
+        let engine = &self.driver.engine;
+        let caught_up_at = engine.caught_up_at()?;
+        let page_came_at = engine.page_came_at().filter(|_| self.told.is_some());
+        let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
         let client = &self.driver.client;
         let kept_for = client.config.feed.kept_for();
         let away = client.transport().now().wall.duration_since(since).ok()?;

@@ -213,7 +213,7 @@ impl State {
                     renewed_after: RENEWED_AFTER + JITTER * self.rng.f64(),
                 });
                 self.failure = None;
-                self.backoff = Backoff::default();
+                self.backoff.succeeded();
             }
             // It says something of who called, and nothing of the endpoint.
             Err(error) if error.kind() == TokenErrorKind::Runtime => {}
@@ -223,7 +223,6 @@ impl State {
                     &RetryPolicy::default(),
                     error.retry_after().unwrap_or_default(),
                     &mut self.rng,
-                    since,
                 );
                 let good_until = self.held.as_ref().and_then(|held| held.issued.until());
                 tracing::warn!(%error, ?wait, "no new access token");

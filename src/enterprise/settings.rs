@@ -1,6 +1,6 @@
 //! What of an enterprise's events is asked for, and how often.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -132,13 +132,17 @@ impl AdminLogs {
         self
     }
 
-    /// Only events from then on. Default: as far back as Box has them, 365 days.
+    /// Only events from then on, in whole seconds, rounded down. Default: as far back as Box has them, 365 days.
+    ///
+    /// Box refuses an earlier time, and the query stops with
+    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). One that was within the 365 days when the query began is
+    /// moved along, for as long as a day.
     pub fn created_after(mut self, time: OffsetDateTime) -> Self {
         self.range.after = Some(time);
         self
     }
 
-    /// Only events up to then. Default: up to the moment when the query comes to its end.
+    /// Only events up to then, in whole seconds, rounded up. Default: up to the moment when the query comes to its end.
     pub fn created_before(mut self, time: OffsetDateTime) -> Self {
         self.range.before = Some(time);
         self
@@ -209,12 +213,23 @@ pub(crate) struct Range {
     before: Option<OffsetDateTime>,
 }
 
+/// How far back Box keeps these events. A time before that is refused.
+const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// "The last 365 days" is a little longer ago when the request arrives: so much later is asked for.
+const MARGIN_AT_THE_EDGE: Duration = Duration::from_secs(60);
+
+/// A query may take as long, with a beginning that was within the 365 days when it was made.
+const LONGEST_QUERY: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Range {
     fn check(self) -> Result<(), Error> {
         let mut ends = self.after.iter().chain(&self.before);
         require(
-            ends.all(|time| time.format(&Rfc3339).is_ok()),
-            "a time to ask for must be one that RFC 3339 can write",
+            ends.all(|time| {
+                *time >= OffsetDateTime::UNIX_EPOCH && up(*time).format(&Rfc3339).is_ok()
+            }),
+            "a time to ask for must lie between the years 1970 and 9999",
         )?;
         let in_order = |after| self.before.is_none_or(|before| after < before);
         require(
@@ -223,16 +238,52 @@ impl Range {
         )
     }
 
-    pub(crate) fn narrow(self, query: &mut Serializer<'_, String>) {
+    /// The last moment that is asked for.
+    pub(crate) fn end(self) -> Option<SystemTime> {
+        self.before.map(|before| up(before).into())
+    }
+
+    /// In whole seconds, as Box's documentation has them, so that nothing is left out.
+    pub(crate) fn narrow(self, query: &mut Serializer<'_, String>, now: SystemTime) {
         let ends = [
-            ("created_after", self.after),
-            ("created_before", self.before),
+            (
+                "created_after",
+                self.after.map(|after| down(within(after, now))),
+            ),
+            ("created_before", self.before.map(up)),
         ];
         for (name, end) in ends {
             if let Some(text) = end.and_then(|time| time.format(&Rfc3339).ok()) {
                 query.append_pair(name, &text);
             }
         }
+    }
+}
+
+/// A beginning that has just fallen over the edge of what Box keeps, moved back inside. One that lies further back is sent
+/// as it is, and Box says so.
+fn within(after: OffsetDateTime, now: SystemTime) -> OffsetDateTime {
+    let edge = OffsetDateTime::from(now) - KEPT;
+    let earliest = edge + MARGIN_AT_THE_EDGE;
+    if edge - LONGEST_QUERY <= after && after < earliest {
+        up(earliest)
+    } else {
+        after
+    }
+}
+
+/// The whole second before a time, or at it.
+fn down(time: OffsetDateTime) -> OffsetDateTime {
+    time - Duration::from_nanos(time.nanosecond().into())
+}
+
+/// The whole second after a time, or at it.
+fn up(time: OffsetDateTime) -> OffsetDateTime {
+    let whole = down(time);
+    if whole == time {
+        whole
+    } else {
+        whole.saturating_add(time::Duration::SECOND)
     }
 }
 
@@ -305,7 +356,9 @@ mod tests {
         assert_refused(range(late, early).check(), "earlier");
         assert_refused(range(early, early).check(), "earlier");
         let before_christ = time::Date::MIN.midnight().assume_utc();
-        assert_refused(range(before_christ, late).check(), "RFC 3339");
+        assert_refused(range(before_christ, late).check(), "1970");
+        assert_refused(range(time("1969-12-31T23:59:59Z"), late).check(), "1970");
+        assert!(range(OffsetDateTime::UNIX_EPOCH, late).check().is_ok());
         assert_refused(AdminLogs::new().resume_at(StartAt::Now).check(), "now");
     }
 

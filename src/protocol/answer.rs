@@ -1,13 +1,17 @@
 //! What an answer means before its body is read: which statuses are failures, and of what kind.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::header::{DATE, WWW_AUTHENTICATE};
+use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
 
 use super::retry::retry_after;
 use super::{NotAPage, Page, RealtimeHosts, ServerList, Signal};
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind, quote};
+use crate::position::StartAt;
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// Error bodies are small; a larger one is not Box's and is not read.
@@ -16,48 +20,75 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 /// An answer or the lack of one, as a transport gives it.
 pub type Answer = Result<Response<Bytes>, TransportError>;
 
+/// A page, and when Box says that it sent it.
+pub(crate) struct PageResponse {
+    pub(crate) page: Page,
+    pub(crate) date: Option<SystemTime>,
+}
+
 /// Why a page could not be had.
 pub(crate) enum PageError {
     /// The call failed, whatever was asked for.
     Call(Error),
+    /// The page did not come in time, or not to its end: fewer events at once may help.
+    Slow(Error),
     /// The page has more bytes than are taken: fewer events at once help.
     TooLarge(Error),
-    /// The page is not readable: if it stays so, one of its events is to blame.
+    /// The page is complete and not readable: if it stays so, one of its events is to blame.
     Undecodable(Error),
 }
 
-/// Reads the answer to `OPTIONS /events`.
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Call(error)
+            | PageError::Slow(error)
+            | PageError::TooLarge(error)
+            | PageError::Undecodable(error) => error,
+        }
+    }
+}
+
+/// Reads the response to `OPTIONS /events`.
 pub(crate) fn read_servers(
     answer: Answer,
     token: &AccessToken,
     hosts: &RealtimeHosts,
 ) -> Result<ServerList, Error> {
-    ServerList::decode(&api_body(answer, token)?, hosts)
+    let response = api_response(answer, token)?;
+    ServerList::decode(response.body(), hosts)
+        .map_err(|error| error.with_retry_after(retry_after(response.headers())))
 }
 
-/// Reads the answer to `GET /events`.
-pub(crate) fn read_page(answer: Answer, token: &AccessToken) -> Result<Page, PageError> {
-    if let Err(error) = &answer
-        && error.kind() == TransportErrorKind::BodyTooLarge
-    {
-        let detail = "a page of events is larger than 16 MiB";
-        let error = Error::new(ErrorKind::PageUndecodable, detail).with_source(error.clone());
-        return Err(PageError::TooLarge(error));
-    }
-    let body = api_body(answer, token).map_err(|error| {
-        PageError::Call(match error.status() {
-            Some(StatusCode::BAD_REQUEST) => error.of_kind(ErrorKind::PositionRejected),
-            _ => error,
-        })
+/// Reads the response to `GET /events`, which was sent with that position.
+pub(crate) fn read_page(
+    answer: Answer,
+    token: &AccessToken,
+    from: &StartAt,
+) -> Result<PageResponse, PageError> {
+    let response = answer.map_err(no_page)?;
+    let response = api_response(Ok(response), token).map_err(|error| match error.status() {
+        _ if error.is_a_bad_request() => PageError::Call(rejected(error, from)),
+        Some(StatusCode::GATEWAY_TIMEOUT) => PageError::Slow(error),
+        _ => PageError::Call(error),
     })?;
-    Page::decode(&body).map_err(|error| match error {
-        NotAPage::Foreign => PageError::Call(Error::new(
-            ErrorKind::UnexpectedAnswer,
-            format!(
-                "the answer is not a page of events: {}",
-                shown(&String::from_utf8_lossy(&body), token)
-            ),
+    let body = response.body();
+    let quoted = || shown(&String::from_utf8_lossy(body), token);
+    let unexpected = |detail: String| {
+        Error::new(ErrorKind::UnexpectedAnswer, detail)
+            .with_retry_after(retry_after(response.headers()))
+    };
+    let page = Page::decode(body).map_err(|error| match error {
+        NotAPage::Foreign => PageError::Call(unexpected(format!(
+            "the response is not a page of events: {}",
+            quoted()
+        ))),
+        NotAPage::Cut => PageError::Slow(unexpected(
+            "a page of events ends too early: something cut it off".into(),
         )),
+        NotAPage::PositionTooLong { bytes } => PageError::Call(unexpected(format!(
+            "the next stream position has {bytes} bytes, and the most that is kept is 16 KiB"
+        ))),
         NotAPage::TooManyEvents => PageError::TooLarge(Error::new(
             ErrorKind::PageUndecodable,
             "a page has far more events than were asked for",
@@ -66,10 +97,36 @@ pub(crate) fn read_page(answer: Answer, token: &AccessToken) -> Result<Page, Pag
             ErrorKind::PageUndecodable,
             format!(
                 "a page of events cannot be read from line {line}, column {column} on: {}",
-                shown(&String::from_utf8_lossy(&body), token)
+                quoted()
             ),
         )),
+    })?;
+    let date = response.headers().get(DATE);
+    Ok(PageResponse {
+        page,
+        date: date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok()),
     })
+}
+
+/// A page that did not come may have been too large to come.
+fn no_page(error: TransportError) -> PageError {
+    match error.kind() {
+        TransportErrorKind::BodyTooLarge => {
+            let detail = "a page of events is larger than 16 MiB";
+            PageError::TooLarge(Error::new(ErrorKind::PageUndecodable, detail).with_source(error))
+        }
+        TransportErrorKind::Timeout | TransportErrorKind::Body => PageError::Slow(no_answer(error)),
+        _ => PageError::Call(no_answer(error)),
+    }
+}
+
+/// Says of a 400 whether Box refuses the position that was sent, or something else.
+fn rejected(error: Error, from: &StartAt) -> Error {
+    let kind = match (error.parameter(), from.position()) {
+        (None | Some("stream_position"), Some(_)) => ErrorKind::PositionRejected,
+        _ => ErrorKind::ParameterRejected,
+    };
+    error.of_kind(kind)
 }
 
 /// Reads the answer of a realtime server. A signal that is known counts whatever the status.
@@ -111,58 +168,145 @@ fn no_answer(error: TransportError) -> Error {
     Error::new(kind, format!("no answer from Box: {}", error.in_full())).with_source(error)
 }
 
-/// The body of an API answer with a good status.
-fn api_body(answer: Answer, token: &AccessToken) -> Result<Bytes, Error> {
+/// An API response with a good status.
+///
+/// Only an error in Box's own form is Box's word. Anything else came from something on the way, such as a proxy or a captive
+/// portal, and passes.
+fn api_response(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>, Error> {
     let response = answer.map_err(no_answer)?;
     let status = response.status();
     if status.is_success() {
-        return Ok(response.into_body());
+        return Ok(response);
     }
-    let retry_after = retry_after(response.headers());
+    let headers = response.headers();
+    let said = BoxError::read(response.body(), token);
+    let from_box =
+        said.is_some() || (status == StatusCode::UNAUTHORIZED && asks_for_bearer(headers));
+    let retry_after = retry_after(headers);
     let kind = match status {
-        StatusCode::UNAUTHORIZED => ErrorKind::Unauthorized,
-        StatusCode::FORBIDDEN => ErrorKind::Forbidden,
+        StatusCode::UNAUTHORIZED if from_box => ErrorKind::Unauthorized,
+        StatusCode::FORBIDDEN if from_box => ErrorKind::Forbidden,
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
         StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => ErrorKind::RateLimited,
         _ => ErrorKind::Status,
     };
-    let said = BoxError::read(response.body(), token);
-    let mut detail = format!("Box answered {}", status.as_u16());
-    if let Some(code) = &said.code {
-        detail += &format!(" ({code})");
-    }
-    if let Some(message) = &said.message {
-        detail += &format!(": {message}");
-    }
+    let detail = match &said {
+        Some(said) => said.describe(status),
+        None if from_box => format!("Box responded {}", status.as_u16()),
+        None => format!(
+            "unexpected response {}: it does not look like Box's, so something on the way may have sent it",
+            status.as_u16()
+        ),
+    };
+    let said = said.unwrap_or_default();
     Err(Error::new(kind, detail)
         .with_status(status)
         .with_code(said.code, said.request_id)
+        .with_parameter(said.parameter)
+        .from_box(from_box)
         .with_retry_after(retry_after))
 }
 
-/// What Box says in the body of an error, fit to be shown.
+/// Box's own 401 may have no body, and this header alone.
+fn asks_for_bearer(headers: &HeaderMap) -> bool {
+    headers.get_all(WWW_AUTHENTICATE).iter().any(|value| {
+        let scheme = value.as_bytes().get(..6);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+    })
+}
+
+/// The codes of Box's errors, without those that only a success has.
+///
+/// See <https://developer.box.com/reference/resources/client-error/>.
+const BOX_CODES: &[&str] = &[
+    "bad_request",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "method_not_allowed",
+    "conflict",
+    "precondition_failed",
+    "too_many_requests",
+    "rate_limit_exceeded",
+    "internal_server_error",
+    "unavailable",
+    "insufficient_scope",
+    "access_denied_insufficient_permissions",
+    "invalid_parameter",
+];
+
+/// The parameters of `GET /events`.
+const PARAMETERS: [&str; 6] = [
+    "stream_position",
+    "stream_type",
+    "limit",
+    "event_type",
+    "created_after",
+    "created_before",
+];
+
+/// An error in Box's own form, fit to be shown.
 #[derive(Default)]
 struct BoxError {
     code: Option<String>,
     message: Option<String>,
     request_id: Option<String>,
+    /// The parameter that the error names.
+    parameter: Option<&'static str>,
 }
 
 impl BoxError {
-    fn read(body: &[u8], token: &AccessToken) -> Self {
-        let Some(value) = (body.len() <= MAX_ERROR_BODY)
-            .then(|| serde_json::from_slice::<Value>(body).ok())
-            .flatten()
-        else {
-            return Self::default();
-        };
-        let text = |name| Some(shown(value.get(name)?.as_str()?, token));
-        Self {
-            code: text("code"),
-            message: text("message"),
-            request_id: text("request_id"),
+    /// `None` if the body is not in Box's form: a JSON object of the type `error`, or with one of Box's codes.
+    fn read(body: &[u8], token: &AccessToken) -> Option<Self> {
+        if body.len() > MAX_ERROR_BODY {
+            return None;
         }
+        let value: Value = serde_json::from_slice(body).ok()?;
+        let text = |name| value.get(name)?.as_str();
+        let known = text("code").is_some_and(|code| BOX_CODES.contains(&code));
+        if text("type") != Some("error") && !known {
+            return None;
+        }
+        let shown = |name| Some(shown(text(name)?, token));
+        Some(Self {
+            code: shown("code"),
+            message: shown("message"),
+            request_id: shown("request_id"),
+            parameter: parameter(&value),
+        })
     }
+
+    fn describe(&self, status: StatusCode) -> String {
+        let mut detail = format!("Box responded {}", status.as_u16());
+        if let Some(code) = &self.code {
+            detail += &format!(" ({code})");
+        }
+        if let Some(message) = &self.message {
+            detail += &format!(": {message}");
+        }
+        detail
+    }
+}
+
+/// The parameter that an error is about: Box names it beside the message, or in it.
+fn parameter(error: &Value) -> Option<&'static str> {
+    let known = |name: &str| PARAMETERS.into_iter().find(|known| *known == name);
+    let listed = error
+        .pointer("/context_info/errors")
+        .and_then(Value::as_array);
+    let named = listed
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.get("name")?.as_str())
+        .find_map(known);
+    named.or_else(|| {
+        let message = error.get("message")?.as_str()?.to_ascii_lowercase();
+        let words = message.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        let words = format!("_{words}_");
+        PARAMETERS
+            .into_iter()
+            .find(|name| words.contains(&format!("_{name}_")))
+    })
 }
 
 /// The beginning of a server's text, fit to be shown. The secrets are taken out of the whole, lest a part of one be left by

@@ -1,24 +1,29 @@
 //! Fetching until a page brings nothing new.
 
+use std::collections::VecDeque;
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::{PageError, read_page};
-use super::mode::Mode;
-use super::state::{Because, Due, Phase, Step};
-use super::{Answer, LongPoll, Page};
+use super::answer::{PageError, PageResponse, read_page};
+use super::mode::{Mode, QueryStep};
+use super::state::{Arrived, Because, Due, Phase, Step};
+use super::{Answer, LongPoll};
 use crate::auth::AccessToken;
 use crate::batch::Batch;
 use crate::error::{Error, ErrorKind};
-use crate::position::StartAt;
+use crate::event::Event;
+use crate::position::{StartAt, StreamPosition};
 use crate::transport::Moment;
 
-/// Where pages had to be made smaller, so many that can be read come before a larger one is tried: what made one too large
-/// is likely to be in its neighbours too.
-const DECODED_UNTIL_DOUBLED: u32 = 8;
+/// So many positions of a drain are remembered, to notice that pages lead in a circle.
+const POSITIONS_REMEMBERED: usize = 64;
 
-/// When to look again after a `new_change` that brought nothing, in seconds since the look before.
-const LATE_CHECKS: &[u64] = &[1, 2, 4];
+/// A full page is the end of the backlog if its newest event is no older than this: Box shows events late, and its stream is
+/// not in the order of time.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// So many of a page's last events are asked for their time, which takes reading each.
+const EVENTS_DATED: usize = 16;
 
 /// How far the fetching is.
 #[derive(Debug, Default)]
@@ -32,12 +37,17 @@ pub(super) struct Drain {
     pub(super) followed_at_once: bool,
     /// Whether the next request is not made to wait for the pace.
     pub(super) on_credit: bool,
-    late_checks: &'static [u64],
     /// Whether a poll told of a change that was not seen yet.
     signalled: bool,
     /// Whether what a poll told of has come.
     signal_came: bool,
     pub(super) then: Option<Pause>,
+    /// How long the poll before it was held, where it was ended early and may have been dead by then.
+    pub(super) after_limit: Option<Duration>,
+    /// Whether the poll before it showed that the server honors positions, unless there are new events.
+    pub(super) after_probe: bool,
+    /// Where pages without a new id led, as hashes, oldest first.
+    visited: VecDeque<u128>,
 }
 
 impl Drain {
@@ -45,10 +55,17 @@ impl Drain {
     pub(super) fn after_a_signal() -> Self {
         Self {
             on_credit: true,
-            late_checks: LATE_CHECKS,
             signalled: true,
             ..Self::default()
         }
+    }
+
+    /// Looks once more. What follows stays the same.
+    pub(super) fn restart(&mut self) {
+        *self = Self {
+            then: self.then.take(),
+            ..Self::default()
+        };
     }
 }
 
@@ -65,21 +82,26 @@ pub(super) struct Turn {
     pub(super) to: StartAt,
     pub(super) moved: bool,
     pub(super) brought_new: bool,
-    /// It has events, and no position to go on from: how much lies behind them, it doesn't tell.
-    pub(super) may_hide_more: bool,
+    /// The pages lead in a circle.
+    pub(super) circles: bool,
+    /// When the page came, if it proves that there was nothing more, or next to nothing.
+    pub(super) caught_up_at: Option<SystemTime>,
 }
 
 impl LongPoll {
     /// Starts a drain, when its first page is due.
     pub(super) fn fetch(&mut self, drain: Drain, due: Due) {
+        self.resends = false;
         self.step = Step::Fetch;
         self.drain = drain;
         self.enter(Phase::Due(due));
     }
 
     pub(super) fn take_page(&mut self, answer: Answer, token: AccessToken, now: Moment) {
-        match read_page(answer, &token) {
-            Ok(page) if self.from == StartAt::Now && page.next_position.is_none() => {
+        match read_page(answer, &token, &self.from) {
+            Ok(PageResponse { page, .. })
+                if self.from == StartAt::Now && page.next_position.is_none() =>
+            {
                 self.retry(
                     Error::new(
                         ErrorKind::UnexpectedAnswer,
@@ -88,70 +110,90 @@ impl LongPoll {
                     now,
                 );
             }
-            Ok(page) => {
+            Ok(response) => {
                 self.page_token = self.drain.signal_came.then_some(token);
-                self.renewed = None;
-                self.undecodable = 0;
-                self.decoded += 1;
-                if self.decoded >= DECODED_UNTIL_DOUBLED {
-                    self.limit = (self.limit * 2).min(self.config.page_limit);
-                    self.decoded = 0;
+                self.token_was_good();
+                self.api_backoff.succeeded();
+                self.page_came_at = Some(now.wall);
+                if self.limit.is_half_full(response.page.events.len()) {
+                    self.small_pages.refund();
                 }
-                self.enter(Phase::Arrived(page));
+                let caught_up = self.is_the_end_of_a_backlog(&response);
+                self.limit.page_came();
+                self.enter(Phase::Arrived(Arrived {
+                    page: response.page,
+                    caught_up_at: caught_up.then_some(now.wall),
+                }));
             }
             Err(PageError::Call(error)) => self.api_failed(error, token, now),
-            Err(PageError::TooLarge(error)) => {
-                let at = self.after_api_backoff(&error, now);
-                self.halve_page(error, at, now);
+            Err(PageError::Slow(error)) => {
+                self.limit.page_failed();
+                self.api_failed(error, token, now);
             }
-            Err(PageError::Undecodable(error)) => {
-                self.undecodable += 1;
-                let at = self.after_api_backoff(&error, now);
-                if self.undecodable < 2 && self.limit == self.config.page_limit {
-                    self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
-                } else {
-                    self.halve_page(error, at, now);
+            Err(error @ (PageError::TooLarge(_) | PageError::Undecodable(_))) => {
+                let too_large = matches!(error, PageError::TooLarge(_));
+                let error = Error::from(error);
+                if self.limit.is_unreadable(now.monotonic) {
+                    return self.stop(error);
                 }
+                if too_large {
+                    self.limit.page_too_large();
+                } else {
+                    self.limit.page_failed();
+                }
+                self.retry(error, now);
             }
         }
     }
 
-    /// Asks for fewer events, so that the one at fault comes alone in the end.
-    fn halve_page(&mut self, error: Error, at: Instant, now: Moment) {
-        if self.limit == 1 {
-            return self.stop(error);
+    /// Whether a page proves that there was nothing more, or nothing but what has just happened.
+    fn is_the_end_of_a_backlog(&self, response: &PageResponse) -> bool {
+        let page = &response.page;
+        if page.next_position.is_none() && !page.events.is_empty() {
+            // How much lies behind its events, it doesn't tell.
+            return false;
         }
-        self.limit /= 2;
-        self.decoded = 0;
-        self.enter(Phase::Due(Due::at(at, Because::Failed(error), now)));
+        if !self.limit.is_full(page.events.len()) {
+            return true;
+        }
+        let Some(date) = response.date else {
+            return false;
+        };
+        let last = page.events.iter().rev().take(EVENTS_DATED);
+        let newest = last.filter_map(Event::recorded_at).max();
+        newest.is_some_and(|newest| SystemTime::from(newest) + CAUGHT_UP_WITHIN >= date)
     }
 
     /// Takes the repeats out of a page. What is left is handed out; a page without any is turned at once.
-    pub(super) fn sift(&mut self, page: Page, now: Moment) -> Option<Batch> {
+    pub(super) fn sift(&mut self, arrived: Arrived, now: Moment) -> Option<Batch> {
+        let Arrived { page, caught_up_at } = arrived;
         let moved = page
             .next_position
             .as_ref()
             .is_some_and(|next| self.from.position() != Some(next));
-        let may_hide_more = page.next_position.is_none() && !page.events.is_empty();
-        let mut brought_new = false;
+        let mut new_ids = false;
+        let mut without_id = false;
         let mut events = page.events;
         self.window.hold_at_least(events.len());
         events.retain(|event| {
             let Some(id) = event.id() else {
-                brought_new |= moved;
+                without_id = true;
                 return true;
             };
             let first_seen = self.window.insert(id);
-            brought_new |= first_seen;
+            new_ids |= first_seen;
             first_seen
         });
+        let circles = moved && !new_ids && self.was_visited(page.next_position.as_ref());
+        let brought_new = new_ids || (without_id && moved && !circles);
         let turn = Turn {
             to: page
                 .next_position
                 .map_or_else(|| self.from.clone(), StartAt::At),
             moved,
             brought_new,
-            may_hide_more,
+            circles,
+            caught_up_at,
         };
         if brought_new && self.mode.refunds() {
             self.allowance.refund();
@@ -169,79 +211,97 @@ impl LongPoll {
         Some(batch)
     }
 
+    /// Whether this drain was led to that position before by a page without a new id.
+    fn was_visited(&mut self, position: Option<&StreamPosition>) -> bool {
+        let Some(position) = position else {
+            return false;
+        };
+        let hash = self.window.hash(position.as_str());
+        let visited = &mut self.drain.visited;
+        if visited.contains(&hash) {
+            return true;
+        }
+        if visited.len() == POSITIONS_REMEMBERED {
+            visited.pop_front();
+        }
+        visited.push_back(hash);
+        false
+    }
+
     pub(super) fn turn_page(&mut self, turn: Turn, now: Moment) {
         let anchored = self.from == StartAt::Now;
-        self.from = turn.to;
+        self.caught_up_at = turn.caught_up_at.or(self.caught_up_at);
+        let from = mem::replace(&mut self.from, turn.to);
         if turn.brought_new {
             self.drain.found_events = true;
             self.drain.followed_at_once = false;
+            self.listener.late.page_read(&from);
         }
         let only_moved = turn.moved && !turn.brought_new && !anchored;
         let goes_on = match &mut self.mode {
-            Mode::Looking(interval) if only_moved => interval.follows_empty_page(),
+            Mode::Querying(_) if turn.circles => {
+                return self.stop(self.unfinished("goes in circles"));
+            }
+            _ if turn.circles => false,
+            Mode::Looking(interval) if only_moved => interval.empty_pages.follow(),
             Mode::Looking(interval) => {
-                interval.empty_pages_end();
+                interval.empty_pages.end();
                 turn.brought_new
             }
-            Mode::Listening if only_moved => {
+            Mode::Listening(empty_pages) if only_moved => {
                 self.drain.on_credit = !self.drain.followed_at_once;
                 self.drain.followed_at_once = true;
-                true
+                empty_pages.follow()
             }
-            Mode::Listening | Mode::Querying => turn.brought_new || only_moved,
+            Mode::Listening(empty_pages) => {
+                empty_pages.end();
+                turn.brought_new
+            }
+            Mode::Querying(query) if only_moved => {
+                return match query.after_empty_page(self.from.position(), now) {
+                    QueryStep::GoOn(wait) => {
+                        let at = now.monotonic + wait;
+                        self.enter(Phase::Due(Due::at(at, Because::NextLook, now)));
+                    }
+                    QueryStep::Finish => self.enter(Phase::Stop(None)),
+                    QueryStep::GiveUp => {
+                        self.stop(self.unfinished("has moved for an hour without an event"));
+                    }
+                };
+            }
+            Mode::Querying(query) => {
+                query.quiet_ends();
+                turn.brought_new
+            }
         };
         if goes_on {
             self.enter(Phase::Due(Due::now(now)));
         } else {
-            if !turn.may_hide_more {
-                self.caught_up_at = Some(now.wall);
-            }
             self.end_drain(now);
         }
+    }
+
+    fn unfinished(&self, why: &str) -> Error {
+        Error::new(
+            ErrorKind::QueryUnfinished,
+            format!(
+                "the query comes to no end: its position {why}; it is at {}",
+                self.from
+            ),
+        )
     }
 
     /// A page brought nothing new: wait for the next look, or go on as the mode says.
     fn end_drain(&mut self, now: Moment) {
         match &mut self.mode {
-            Mode::Listening => self.resume_listening(now),
+            Mode::Listening(_) => self.resume_listening(now),
             Mode::Looking(interval) => {
                 let wait = interval.after_look(self.drain.found_events, &mut self.rng);
-                self.limit = self.config.page_limit;
+                self.limit.reset();
                 let at = now.monotonic + wait;
                 self.fetch(Drain::default(), Due::at(at, Because::NextLook, now));
             }
-            Mode::Querying => self.enter(Phase::Stop(None)),
+            Mode::Querying(_) => self.enter(Phase::Stop(None)),
         }
-    }
-
-    /// Looks again later, pauses, lists or listens.
-    fn resume_listening(&mut self, now: Moment) {
-        let drain = &mut self.drain;
-        if let [seconds, later @ ..] = drain.late_checks
-            && !drain.found_events
-        {
-            drain.late_checks = later;
-            let at = now.monotonic + Duration::from_secs(*seconds);
-            return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
-        }
-        // A poll would have to wait for the pace, and so would the fetch after it: one of the two does as well, and sooner.
-        if drain.found_events && !self.allowance.can_pay(now.monotonic) {
-            *drain = Drain {
-                then: drain.then.take(),
-                ..Drain::default()
-            };
-            return self.enter(Phase::Due(Due::now(now)));
-        }
-        self.limit = self.config.page_limit;
-        if let Some(pause) = drain.then.take()
-            && pause.until > now.monotonic
-        {
-            return self.fetch(Drain::default(), Due::at(pause.until, pause.because, now));
-        }
-        self.step = match self.rotation.pick(now.monotonic) {
-            Some(_) => Step::Listen,
-            None => Step::List,
-        };
-        self.enter(Phase::Due(Due::now(now)));
     }
 }

@@ -31,6 +31,10 @@ pub(crate) enum NotAPage {
     Foreign,
     /// It is a page, and not readable. If it stays so, one of its events is to blame.
     Undecodable { line: usize, column: usize },
+    /// It is a page that ends before its JSON does: something on the way cut it off. Asking again helps.
+    Cut,
+    /// Its next position is longer than any that is kept.
+    PositionTooLong { bytes: usize },
     /// It has more events than are taken.
     TooManyEvents,
 }
@@ -40,13 +44,15 @@ impl Page {
     pub(crate) fn decode(body: &Bytes) -> Result<Self, NotAPage> {
         let wire: Wire = serde_json::from_slice(body).map_err(|error| {
             let names_events = body.windows(ENTRIES.len()).any(|name| name == ENTRIES);
-            if body.trim_ascii_start().starts_with(b"{") && names_events {
+            if !body.trim_ascii_start().starts_with(b"{") || !names_events {
+                NotAPage::Foreign
+            } else if error.is_eof() {
+                NotAPage::Cut
+            } else {
                 NotAPage::Undecodable {
                     line: error.line(),
                     column: error.column(),
                 }
-            } else {
-                NotAPage::Foreign
             }
         })?;
         if wire.entries.is_none() && wire.next_stream_position.is_none() {
@@ -61,7 +67,10 @@ impl Page {
                 .into_iter()
                 .map(|raw| Event::on_page(body, raw.get()))
                 .collect(),
-            next_position: wire.next_stream_position.and_then(next_position),
+            next_position: match wire.next_stream_position {
+                Some(raw) => next_position(raw)?,
+                None => None,
+            },
         })
     }
 }
@@ -138,12 +147,18 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 
 /// A number's text is the position, as it stands: it has more digits than a float holds. `0` and `now` are none: the one
 /// starts anew, the other skips what lies between.
-fn next_position(raw: &RawValue) -> Option<StreamPosition> {
-    let text = raw.get();
-    match text.as_bytes().first()? {
-        b'"' => serde_json::from_str::<String>(text).ok()?.parse().ok(),
-        b'0'..=b'9' | b'-' => text.parse().ok(),
+fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, NotAPage> {
+    let json = raw.get();
+    let text = match json.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(json).ok(),
+        Some(b'0'..=b'9' | b'-') => Some(json.to_owned()),
         _ => None,
+    };
+    match text {
+        Some(text) if text.len() > StreamPosition::MAX_LENGTH => {
+            Err(NotAPage::PositionTooLong { bytes: text.len() })
+        }
+        text => Ok(text.and_then(|text| text.parse().ok())),
     }
 }
 
@@ -175,20 +190,21 @@ mod tests {
     #[test]
     fn what_is_no_position_to_go_to_is_none() {
         for json in [
-            "null",
-            r#""""#,
-            r#""now""#,
-            "0",
-            r#""0""#,
-            "true",
-            "{}",
-            "[1]",
-            r#""a b""#,
-            r#""a\nb""#,
+            "null", r#""""#, r#""now""#, "0", r#""0""#, "true", "{}", "[1]",
         ] {
             assert_next_position(json, None);
         }
-        assert_next_position(&format!("\"{}\"", "9".repeat(1_000)), None);
+    }
+
+    #[test]
+    fn a_position_is_opaque_and_has_up_to_16_kib() {
+        assert_next_position(r#""a b""#, Some("a b"));
+        assert_next_position(r#"" \n""#, Some(" \n"));
+        let longest = "9".repeat(16 * 1024);
+        assert_next_position(&format!("\"{longest}\""), Some(&longest));
+        let body = format!(r#"{{"entries":[],"next_stream_position":"{longest}9"}}"#);
+        let error = Page::decode(&body.into()).unwrap_err();
+        assert!(matches!(error, NotAPage::PositionTooLong { bytes: 16_385 }));
     }
 
     #[test]
@@ -229,9 +245,13 @@ mod tests {
             let error = Page::decode(&Bytes::from(foreign)).unwrap_err();
             assert!(matches!(error, NotAPage::Foreign), "{foreign}");
         }
-        for broken in [r#"{"entries":[{"a":"#, r#"{"entries":"x"}"#] {
+        for broken in [r#"{"entries":[{"a":]}"#, r#"{"entries":"x"}"#] {
             let error = Page::decode(&Bytes::from(broken)).unwrap_err();
             assert!(matches!(error, NotAPage::Undecodable { .. }), "{broken}");
+        }
+        for cut in [r#"{"entries":[{"a":"#, r#"{"entries":[],"next_stream_posi"#] {
+            let error = Page::decode(&Bytes::from(cut)).unwrap_err();
+            assert!(matches!(error, NotAPage::Cut), "{cut}");
         }
     }
 

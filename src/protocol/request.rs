@@ -1,6 +1,6 @@
 //! The three requests.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -25,10 +25,19 @@ const MAX_SIGNAL: usize = 64 * 1024;
 /// How much later than its `retry_timeout` a server's answer may come: the server's clock started later than ours.
 const HOLD_GRACE: Duration = Duration::from_secs(5);
 
+/// A list that is swallowed keeps the stream from fetching for no longer than this. It has a few hundred bytes.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Config {
-    /// `OPTIONS /events`.
-    pub(crate) fn list_request(&self, token: &AccessToken) -> TransportRequest {
-        self.api_request(Method::OPTIONS, &self.events_url(), token, MAX_SERVER_LIST)
+    /// `OPTIONS /events`. With the stream type the servers tell of nothing else.
+    pub(crate) fn list_request(&self, token: &AccessToken, with_type: bool) -> TransportRequest {
+        let mut url = self.events_url();
+        if with_type {
+            url += "?stream_type=";
+            url += self.feed.name().as_str();
+        }
+        let timeout = self.api_timeout.min(LIST_TIMEOUT);
+        self.api_request(Method::OPTIONS, &url, token, MAX_SERVER_LIST, timeout)
     }
 
     /// `GET /events`.
@@ -37,6 +46,7 @@ impl Config {
         from: &StartAt,
         limit: u32,
         token: &AccessToken,
+        now: SystemTime,
     ) -> TransportRequest {
         let url = self.events_url() + "?";
         let query_at = url.len();
@@ -45,12 +55,18 @@ impl Config {
             .append_pair("stream_type", self.feed.name().as_str())
             .append_pair("stream_position", from.as_parameter())
             .append_pair("limit", &limit.to_string());
-        self.feed.narrow(&mut query);
-        self.api_request(Method::GET, &query.finish(), token, MAX_PAGE)
+        self.feed.narrow(&mut query, now);
+        let url = query.finish();
+        self.api_request(Method::GET, &url, token, MAX_PAGE, self.api_timeout)
     }
 
     fn events_url(&self) -> String {
         format!("{}/2.0/events", self.api_origin)
+    }
+
+    /// How long a poll at this server is held at most.
+    pub(crate) fn hold(&self, server: &RealtimeServer) -> Duration {
+        (server.retry_timeout() + HOLD_GRACE).min(self.max_hold)
     }
 
     /// `GET` to a realtime server. The token goes along only where the caller chose so.
@@ -59,12 +75,12 @@ impl Config {
         server: &RealtimeServer,
         from: &StartAt,
         token: Option<&AccessToken>,
+        hold: Duration,
     ) -> TransportRequest {
         let mut url = server.url.clone();
         url.query_pairs_mut()
             .append_pair("stream_position", from.as_parameter());
         let request = self.request(Method::GET, url.as_str(), token);
-        let hold = (server.retry_timeout() + HOLD_GRACE).min(self.max_hold);
         TransportRequest::new(request, hold, MAX_SIGNAL)
     }
 
@@ -79,12 +95,13 @@ impl Config {
         url: &str,
         token: &AccessToken,
         max_body: usize,
+        timeout: Duration,
     ) -> TransportRequest {
         let mut request = self.request(method, url, Some(token));
         if let Some(user) = &self.as_user {
             request.headers_mut().insert(AS_USER, user.clone());
         }
-        TransportRequest::new(request, self.api_timeout, max_body)
+        TransportRequest::new(request, timeout, max_body)
     }
 
     fn request(&self, method: Method, url: &str, token: Option<&AccessToken>) -> Request<Bytes> {

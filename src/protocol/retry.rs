@@ -1,6 +1,6 @@
 //! How long to wait after a failure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
@@ -11,14 +11,17 @@ use crate::error::Error;
 /// The longest that a server's `Retry-After` is obeyed: more is a mistake, and would silence a stream for a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// How long a stream waits between failures: decorrelated jitter, so that streams that failed together don't come back
-/// together.
+/// How long a stream waits between failures.
+///
+/// The first failure after a success is retried after a tenth to a half of [`first`](Self::first), since most pass at once.
+/// From the second in a row on the waits have decorrelated jitter, so that streams that failed together don't come back
+/// together: each is random, from `first` to three times the one before. A success halves the wait that the next row of
+/// failures goes on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct RetryPolicy {
     pub(crate) first: Duration,
     pub(crate) longest: Duration,
-    pub(crate) healthy_after: Duration,
     pub(crate) degraded_interval: Duration,
 }
 
@@ -27,14 +30,14 @@ impl Default for RetryPolicy {
         Self {
             first: Duration::from_millis(500),
             longest: Duration::from_secs(60),
-            healthy_after: Duration::from_secs(120),
             degraded_interval: Duration::from_secs(30),
         }
     }
 }
 
 impl RetryPolicy {
-    /// The shortest wait, and the base of the first. Longer than nothing; default: 0.5 s.
+    /// The shortest wait after the second failure in a row. Longer than nothing; default: 0.5 s, so the first failure is
+    /// retried after 50 to 250 ms.
     pub fn first(mut self, wait: Duration) -> Self {
         self.first = wait;
         self
@@ -46,13 +49,7 @@ impl RetryPolicy {
         self
     }
 
-    /// After this long without a failure the waits start from the first again. Longer than nothing; default: 120 s.
-    pub fn healthy_after(mut self, health: Duration) -> Self {
-        self.healthy_after = health;
-        self
-    }
-
-    /// Where no realtime server can be used, events are fetched at this interval, or up to twice as long. At most an hour;
+    /// If no realtime server can be used, events are fetched at this interval, or up to twice as long. At most an hour;
     /// default: 30 s, so 30 to 60 s.
     pub fn degraded_interval(mut self, interval: Duration) -> Self {
         self.degraded_interval = interval;
@@ -62,7 +59,7 @@ impl RetryPolicy {
     pub(crate) fn check(self) -> Result<(), Error> {
         let in_order = !self.first.is_zero() && self.first <= self.longest;
         require(
-            in_order && self.longest <= MAX_RETRY_AFTER && !self.healthy_after.is_zero(),
+            in_order && self.longest <= MAX_RETRY_AFTER,
             "the waits between failures must be longer than zero and at most an hour, the first no longer than the longest",
         )?;
         require(
@@ -80,31 +77,36 @@ impl RetryPolicy {
 /// The waits of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
-    previous: Option<Duration>,
-    waited_until: Option<Instant>,
+    /// Failures since the last success.
+    in_a_row: u32,
+    previous: Duration,
 }
 
 impl Backoff {
-    /// The wait after a failure at `now`: at least `at_least`, which is what the server asked for.
+    /// The wait after a failure: at least `at_least`, which is what the server asked for.
     pub(crate) fn after_failure(
         &mut self,
         policy: &RetryPolicy,
         at_least: Duration,
         rng: &mut fastrand::Rng,
-        now: Instant,
     ) -> Duration {
-        if self
-            .waited_until
-            .is_some_and(|end| now.saturating_duration_since(end) >= policy.healthy_after)
-        {
-            self.previous = None;
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.in_a_row == 1 {
+            return policy.first.mul_f64(0.1 + 0.4 * rng.f64()).max(at_least);
         }
-        let bound = (self.previous.unwrap_or(policy.first) * 3).min(policy.longest);
-        let jittered = policy.first + bound.saturating_sub(policy.first).mul_f64(rng.f64());
-        self.previous = Some(jittered);
-        let wait = jittered.max(at_least);
-        self.waited_until = now.checked_add(wait);
-        wait
+        let bound = (self.previous.max(policy.first) * 3).min(policy.longest);
+        self.previous = policy.first + bound.saturating_sub(policy.first).mul_f64(rng.f64());
+        self.previous.max(at_least)
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.in_a_row = 0;
+        self.previous /= 2;
+    }
+
+    /// Failures since the last success.
+    pub(crate) fn in_a_row(&self) -> u32 {
+        self.in_a_row
     }
 }
 
@@ -163,32 +165,46 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_with_jitter_up_to_the_longest_and_start_anew_after_health() {
+    fn waits_grow_with_each_failure_in_a_row_up_to_the_longest() {
         let policy = RetryPolicy::default();
         let mut rng = fastrand::Rng::with_seed(1);
         let mut backoff = Backoff::default();
-        let mut now = crate::Moment::read_clocks().monotonic;
+        let first = backoff.after_failure(&policy, Duration::ZERO, &mut rng);
+        assert!(policy.first / 10 <= first && first <= policy.first / 2);
         let mut waits = Vec::new();
         for _ in 0..100 {
-            let wait = backoff.after_failure(&policy, Duration::ZERO, &mut rng, now);
+            let wait = backoff.after_failure(&policy, Duration::ZERO, &mut rng);
             assert!(policy.first <= wait && wait <= policy.longest);
             waits.push(wait);
-            now += wait;
         }
         assert!(waits[0] <= policy.first * 3);
         assert!(waits.iter().any(|wait| *wait > Duration::from_secs(30)));
-        now += policy.healthy_after;
-        let wait = backoff.after_failure(&policy, Duration::ZERO, &mut rng, now);
-        assert!(wait <= policy.first * 3);
+    }
+
+    #[test]
+    fn each_success_brings_the_waits_down() {
+        let policy = RetryPolicy::default();
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut backoff = Backoff {
+            in_a_row: 20,
+            previous: policy.longest,
+        };
+        for most in [30.0, 15.0, 7.5] {
+            backoff.succeeded();
+            let wait = backoff.after_failure(&policy, Duration::ZERO, &mut rng);
+            assert!(wait <= policy.first / 2);
+            assert_eq!(backoff.previous.as_secs_f64(), most);
+        }
     }
 
     #[test]
     fn the_servers_wish_is_the_least_wait() {
         let mut backoff = Backoff::default();
-        let now = crate::Moment::read_clocks().monotonic;
         let asked = Duration::from_secs(30);
         let mut rng = fastrand::Rng::with_seed(1);
-        let wait = backoff.after_failure(&RetryPolicy::default(), asked, &mut rng, now);
-        assert_eq!(wait, asked);
+        for _ in 0..2 {
+            let wait = backoff.after_failure(&RetryPolicy::default(), asked, &mut rng);
+            assert_eq!(wait, asked);
+        }
     }
 }

@@ -71,6 +71,11 @@ impl Rotation {
             .min()
     }
 
+    /// The host of the server that is polled, or was last.
+    pub(crate) fn current_host(&self) -> Option<&str> {
+        self.servers.get(self.current).map(RealtimeServer::host)
+    }
+
     pub(crate) fn count_poll(&mut self) {
         self.polls = self.polls.saturating_add(1);
     }

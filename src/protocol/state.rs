@@ -1,12 +1,13 @@
 //! The states of the engine, as the diagram in its documentation draws them.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Page;
 use super::drain::Turn;
+use super::listen::HELD;
 use crate::auth::AccessToken;
 use crate::error::Error;
-use crate::transport::Moment;
+use crate::transport::{Moment, TransportError};
 
 /// Which of the three requests is next.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ pub(super) enum Phase {
         paced_until: Option<SystemTime>,
     },
     AwaitAnswer(Asked),
-    Arrived(Page),
+    Arrived(Arrived),
     AwaitHandled(Turn),
     /// With an error, or because there is no more.
     Stop(Option<Error>),
@@ -51,7 +52,62 @@ impl Phase {
 pub(super) enum Asked {
     Page(AccessToken),
     Servers(AccessToken),
-    Signal { since: SystemTime },
+    Signal(Poll),
+}
+
+impl Asked {
+    /// Whether the request may have met a connection that the other side had given up already. A poll that was held was
+    /// cut by something else.
+    pub(super) fn may_be_resent(&self, error: &TransportError, now: Moment) -> bool {
+        let was_held = match self {
+            Asked::Signal(poll) => {
+                now.monotonic.saturating_duration_since(poll.sent.monotonic) >= HELD
+            }
+            Asked::Page(_) | Asked::Servers(_) => false,
+        };
+        error.may_be_resent() && !was_held
+    }
+
+    pub(super) fn into_token(self) -> Option<AccessToken> {
+        match self {
+            Asked::Page(token) | Asked::Servers(token) => Some(token),
+            Asked::Signal(poll) => poll.token,
+        }
+    }
+}
+
+/// A poll that is held.
+#[derive(Debug)]
+pub(super) struct Poll {
+    /// The token that went along, where the settings want one.
+    pub(super) token: Option<AccessToken>,
+    pub(super) sent: Moment,
+    /// How long it is held at most.
+    pub(super) hold: Duration,
+    pub(super) ends_by: PollEnd,
+    /// Whether its host could not be reached the last time, and has not shown yet that it can be now.
+    pub(super) connecting: bool,
+}
+
+/// What it means if nothing comes in the time of a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PollEnd {
+    /// The server was to say `reconnect` by then: something may have swallowed it.
+    Silence,
+    /// The poll was kept shorter, since a longer one was swallowed or the settings say so.
+    Limit,
+    /// A late check is due.
+    LateCheck,
+    /// The server did not respond at once to a position with events behind it.
+    Probe,
+}
+
+/// A page that has come, and what it proves.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) page: Page,
+    /// When it came, if there was nothing more behind it, or next to nothing.
+    pub(super) caught_up_at: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -69,7 +125,8 @@ pub(super) enum Because {
     /// It looks for events at an interval.
     NextLook,
     Failed(Error),
-    NoServer(Error),
+    /// No realtime server can be used, or something on the way refuses all calls.
+    Degraded(Error),
 }
 
 impl Due {

@@ -21,13 +21,18 @@ impl LongPoll {
     /// Drops what a sleep has cut off: a poll gives way to a fetch and a new list of servers, a call is made again, and the
     /// pause after a failure or between two looks ends.
     pub(super) fn tick(&mut self, since: Moment, now: Moment) {
+        if let Phase::AwaitAnswer(Asked::Signal(poll)) = &mut self.phase {
+            self.listener.is_connected_by_now(poll, now);
+        }
         if !now.has_slept_since(since) {
             return;
         }
+        // The machine may be in another network by now.
+        self.listener.hold_limit = None;
         match &mut self.phase {
             Phase::AwaitAnswer(asked) => {
-                if let Asked::Signal { .. } = asked {
-                    self.rotation.discard();
+                if let Asked::Signal(_) = asked {
+                    self.listener.rotation.discard();
                 }
                 self.fetch(Drain::default(), Due::now(now));
             }
@@ -48,7 +53,7 @@ impl Because {
         match self {
             Self::ItsTurn => false,
             Self::NextLook => true,
-            Self::Failed(error) | Self::NoServer(error) => error.retry_after().is_none(),
+            Self::Failed(error) | Self::Degraded(error) => error.retry_after().is_none(),
         }
     }
 }

@@ -103,6 +103,7 @@ impl<T: HttpTransport> Driver<T> {
                     .handle_input(input, self.client.transport().now());
             }
         }
+        self.client.share_what_is_known(&mut self.engine);
         let now = self.client.transport().now();
         let begun: InFlight = match self.engine.poll_output(now) {
             Output::GetToken { rejected } => {

@@ -40,7 +40,9 @@ impl PossibleGap {
         self.since
     }
 
-    /// How long Box keeps events of this stream type: 21 days, 31 for `sync`, 14 for `admin_logs_streaming`.
+    /// How long Box is sure to keep these events: 14 days.
+    ///
+    /// For a user's events its pages name 21 days, 31 for `sync`, and elsewhere two weeks to two months.
     ///
     /// See <https://developer.box.com/guides/events/user-events/> and
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.

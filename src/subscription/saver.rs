@@ -65,7 +65,7 @@ impl Saver {
             match (ledger.failure(), &self.trouble) {
                 (None, Some(_)) => {
                     self.trouble = None;
-                    self.backoff = Backoff::default();
+                    self.backoff.succeeded();
                     self.doing = Doing::Nothing;
                 }
                 (Some(error), None) => self.doing = self.wait(not_saved(error), client),
@@ -100,12 +100,9 @@ impl Saver {
 
     fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Shared<T>>) -> Doing {
         let now = client.transport().now();
-        let wait = self.backoff.after_failure(
-            &client.config.retry,
-            Duration::ZERO,
-            &mut self.rng,
-            now.monotonic,
-        );
+        let wait = self
+            .backoff
+            .after_failure(&client.config.retry, Duration::ZERO, &mut self.rng);
         self.trouble = Some(Trouble {
             because,
             until: now.wall_at(now.monotonic + wait),

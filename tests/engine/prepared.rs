@@ -38,7 +38,7 @@ fn what_follows_a_poll_is_what_was_prepared() {
 #[case::reconnect(signal("reconnect"))]
 #[case::unknown(signal("unheard_of"))]
 #[case::silence(failed(TransportErrorKind::Timeout))]
-#[case::failure(failed(TransportErrorKind::Interrupted))]
+#[case::failure(failed(TransportErrorKind::Connect))]
 #[case::refusal(status(403))]
 fn whatever_ends_the_poll(#[case] answer: Answer) {
     let mut script = listening_after_an_event();

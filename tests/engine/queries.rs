@@ -34,15 +34,15 @@ fn empty_pages_short_ones_and_repeats_are_not_the_end_where_the_position_moves()
     script.expect_fetch("0").reply(page("100", &["a"]));
     script.expect_batch(&["a"]);
     let mut position = 100;
-    for n in 0..300 {
+    for n in 0..130 {
         script.expect_fetch(&position.to_string());
         position += 1;
         let repeats: &[&str] = if n % 2 == 0 { &[] } else { &["a", "a"] };
         script.reply(page(&position.to_string(), repeats));
     }
-    script.expect_fetch("400").reply(page("401", &["b"]));
+    script.expect_fetch("230").reply(page("231", &["b"]));
     script.expect_batch(&["b"]);
-    script.expect_fetch("401").reply(page("401", &["a", "b"]));
+    script.expect_fetch("231").reply(page("231", &["a", "b"]));
     script.expect_finish();
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Script {
     token: &'static str,
     token_takes: Duration,
     asked: Option<TransportRequest>,
+    /// What was looked at ahead of its turn.
+    output: Option<Output>,
     /// What comes after the poll that is held.
     prepared: Option<TransportRequest>,
 }
@@ -53,15 +55,27 @@ impl Script {
         Self::of(config.admin_logs(query).unwrap(), start, 7)
     }
 
+    /// An engine that does not know whether the realtime servers honor positions. The others know it.
+    pub(crate) fn knowing_nothing(at: &str) -> Self {
+        let mut script = Self::start(at);
+        let config = LongPollClient::builder().config().unwrap();
+        let start = at.parse().expect("a start");
+        script.engine = LongPoll::new(Arc::new(config), start, 7, script.now);
+        script
+    }
+
     fn of(config: Config, start: StartAt, seed: u64) -> Self {
         let now = Moment::read_clocks();
+        let mut engine = LongPoll::new(Arc::new(config), start, seed, now);
+        engine.assume_positions_are_honored();
         Self {
-            engine: LongPoll::new(Arc::new(config), start, seed, now),
+            engine,
             now,
             waited: Duration::ZERO,
             token: "token-1",
             token_takes: Duration::ZERO,
             asked: None,
+            output: None,
             prepared: None,
         }
     }
@@ -81,6 +95,9 @@ impl Script {
 
     /// The next thing that the engine wants apart from tokens and time.
     fn next(&mut self) -> Output {
+        if let Some(output) = self.output.take() {
+            return output;
+        }
         loop {
             match self.engine.poll_output(self.now) {
                 Output::WaitUntil(at) => {
@@ -166,7 +183,7 @@ impl Script {
         self
     }
 
-    /// A poll is held, at that position, for ten seconds so far.
+    /// A poll is held, at that position, for nine seconds so far.
     #[track_caller]
     pub(crate) fn expect_listen(&mut self, at: &str) -> &mut Self {
         let query = self.expect_request(&Method::GET, "/subscribe");
@@ -174,7 +191,7 @@ impl Script {
             query,
             format!("channel=c&stream_type=all&stream_position={at}")
         );
-        self.pass(Duration::from_secs(10))
+        self.pass(Duration::from_secs(9))
     }
 
     /// What comes after the poll that is held is prepared.
@@ -404,6 +421,51 @@ impl Script {
         }
     }
 
+    /// What the engine is doing with the request that was asked last.
+    pub(crate) fn doing(&self) -> Status {
+        self.engine.status()
+    }
+
+    /// Looks at what comes next, which comes all the same.
+    fn peek(&mut self) -> &Output {
+        let output = self.next();
+        self.output.insert(output)
+    }
+
+    /// Whether a newer token is wanted.
+    pub(crate) fn is_refresh_due(&mut self) -> bool {
+        matches!(self.peek(), Output::GetToken { rejected: Some(_) })
+    }
+
+    /// Whether the engine stops now.
+    pub(crate) fn stops(&mut self) -> bool {
+        matches!(self.peek(), Output::Stop(_))
+    }
+
+    pub(crate) fn positions_are_honored(&self) -> bool {
+        self.engine.positions_are_honored()
+    }
+
+    /// The request that was asked last is a poll at that position.
+    #[track_caller]
+    pub(crate) fn assert_polls_at(&self, position: &str) -> &Self {
+        let uri = self.asked().request().uri();
+        assert_eq!(uri.path(), "/subscribe");
+        let query = uri.query().unwrap_or_default();
+        let wanted = format!("stream_position={position}");
+        assert!(query.split('&').any(|pair| pair == wanted), "{query}");
+        self
+    }
+
+    /// The error that the engine stops with.
+    #[track_caller]
+    pub(crate) fn stopped(&mut self) -> Error {
+        match self.next() {
+            Output::Stop(error) => error,
+            output => panic!("expected a stop, got {output:?}"),
+        }
+    }
+
     /// What the engine is doing while it waits.
     #[track_caller]
     pub(crate) fn status(&mut self) -> Status {
@@ -462,8 +524,13 @@ pub(crate) fn body(text: &str) -> Answer {
     response(200, &[], text.to_owned())
 }
 
+/// A status, and an error in Box's form if it is one.
 pub(crate) fn status(status: u16) -> Answer {
-    response(status, &[], "")
+    let body = match status {
+        400.. => format!(r#"{{"type":"error","status":{status}}}"#),
+        _ => String::new(),
+    };
+    response(status, &[], body)
 }
 
 pub(crate) fn status_with(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {

@@ -67,7 +67,7 @@ fn a_token_source_that_fails_for_now_is_asked_again_and_one_that_fails_for_good_
         .expect_refresh()
         .fail_token(TokenError::transient("later"));
     assert!(matches!(script.status(), Status::Retrying { .. }));
-    script.expect_refresh().assert_waited(0.5, 1.5);
+    script.expect_refresh().assert_waited(0.05, 0.25);
     script.fail_token(TokenError::permanent("never"));
     script.expect_stop(ErrorKind::Unauthorized);
 }

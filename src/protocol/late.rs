@@ -1,0 +1,91 @@
+//! Events that come after their signal.
+//!
+//! A realtime server that honors a poll's `stream_position` responds at once if events lie behind it, so no signal can get
+//! lost between two polls. Nobody has published that Box's servers do. Until one has shown that it does, a stream fetches a
+//! few times more after each signal. The type to start from is [`LateChecks`].
+
+use std::time::{Duration, Instant};
+
+use crate::position::StartAt;
+
+/// When to fetch again after a signal, in seconds.
+const SCHEDULE: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
+
+/// The checks up to this come before the next poll. Later ones end a poll.
+const BEFORE_POLL: Duration = Duration::from_secs(4);
+
+/// Whether the realtime servers honor the position of a poll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Positions {
+    #[default]
+    Unknown,
+    Honored,
+    Ignored,
+}
+
+/// The checks after the latest signal.
+#[derive(Debug, Default)]
+pub(super) struct LateChecks {
+    pub(super) positions: Positions,
+    signalled_at: Option<Instant>,
+    /// Whether what was signalled has come.
+    found: bool,
+    /// The position before a page that was just read, to find out with.
+    probe: Option<StartAt>,
+}
+
+impl LateChecks {
+    /// A server that honors positions responds to one with events behind it within this.
+    pub(super) const PROBE: Duration = Duration::from_secs(5);
+
+    pub(super) fn signalled(&mut self, now: Instant) {
+        self.signalled_at = Some(now);
+        self.found = false;
+    }
+
+    /// A page with new events was read, from that position.
+    pub(super) fn page_read(&mut self, from: &StartAt) {
+        self.found = true;
+        if self.positions == Positions::Unknown && from.position().is_some() {
+            self.probe = Some(from.clone());
+        }
+    }
+
+    /// The server responded at once to a position with events behind it, and that signal told of nothing new.
+    pub(super) fn positions_are_honored(&mut self) {
+        self.positions = Positions::Honored;
+        self.signalled_at = None;
+    }
+
+    /// A position with events behind it for the next poll, if that is to find out whether the server honors it.
+    pub(super) fn take_probe(&mut self) -> Option<StartAt> {
+        let probe = self.probe.take();
+        probe.filter(|_| self.positions == Positions::Unknown)
+    }
+
+    /// When to fetch again before a poll is opened.
+    pub(super) fn before_next_poll(&self, now: Instant) -> Option<Instant> {
+        if self.probe.is_some() && self.positions == Positions::Unknown {
+            return None;
+        }
+        let last = self.signalled_at? + BEFORE_POLL;
+        self.next_after(now).filter(|at| *at <= last)
+    }
+
+    /// When to fetch again. A server that honors positions tells of what is late as soon as it is polled; without checks
+    /// it would tell again and again of an event that does not show yet.
+    pub(super) fn next_after(&self, now: Instant) -> Option<Instant> {
+        let signalled_at = self.signalled_at?;
+        let last = match self.positions {
+            Positions::Honored if self.found => return None,
+            Positions::Honored => BEFORE_POLL,
+            Positions::Unknown | Positions::Ignored => Duration::MAX,
+        };
+        SCHEDULE
+            .into_iter()
+            .map(Duration::from_secs)
+            .filter(|after| *after <= last)
+            .map(|after| signalled_at + after)
+            .find(|at| *at > now)
+    }
+}

@@ -1,0 +1,176 @@
+//! How many events to ask for at once.
+//!
+//! A page that cannot be read, is too large or does not come in time is asked for again with half as many events, down to
+//! one; pages that come well let the size grow back. The type to start from is [`PageLimit`].
+
+use std::time::{Duration, Instant};
+
+/// So many pages that can be read come before a larger one is tried: what made one too large is likely to be in its
+/// neighbors too.
+const GOOD_UNTIL_DOUBLED: u32 = 8;
+
+/// The most of these, where larger pages have failed again and again. On a link on which they never come, a failed try
+/// costs the API timeout.
+const MOST_GOOD_UNTIL_DOUBLED: u32 = 512;
+
+/// A page of one event is given up as unreadable after this long and so many tries. A proxy that garbles pages passes by
+/// then.
+const UNREADABLE_FOR: Duration = Duration::from_secs(3_600);
+const UNREADABLE_TRIES: u32 = 10;
+
+/// The size of pages, and what it was learned from.
+#[derive(Debug)]
+pub(super) struct PageLimit {
+    configured: u32,
+    current: u32,
+    /// Pages of the current size that came well, in a row.
+    good: u32,
+    /// So many of them are needed before a larger size is tried.
+    needed: u32,
+    /// Whether the current size was reached by growing.
+    grown: bool,
+    /// Pages that failed, in a row.
+    failed: u32,
+    /// Since when one event alone cannot be read, and how often that was tried.
+    unreadable: Option<(Instant, u32)>,
+}
+
+impl PageLimit {
+    pub(super) fn new(configured: u32) -> Self {
+        Self {
+            configured,
+            current: configured,
+            good: 0,
+            needed: GOOD_UNTIL_DOUBLED,
+            grown: false,
+            failed: 0,
+            unreadable: None,
+        }
+    }
+
+    pub(super) fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// Returns `true` if a page with so many events is taken for a part of a backlog.
+    pub(super) fn is_half_full(&self, events: usize) -> bool {
+        events * 2 >= self.current as usize
+    }
+
+    /// Returns `true` if a page with so many events may have more of them behind it.
+    pub(super) fn is_full(&self, events: usize) -> bool {
+        events >= self.current as usize
+    }
+
+    /// A page came well.
+    pub(super) fn page_came(&mut self) {
+        self.failed = 0;
+        self.unreadable = None;
+        self.good += 1;
+        if self.good >= self.needed && self.current < self.configured {
+            self.current = (self.current * 2).min(self.configured);
+            self.good = 0;
+            self.grown = true;
+        }
+    }
+
+    /// A page did not come to its end, or cannot be read. The first time a page of the configured size is asked for again
+    /// as it was: such a failure often passes.
+    pub(super) fn page_failed(&mut self) {
+        self.failed += 1;
+        if self.failed >= 2 || self.current < self.configured {
+            self.halve();
+        }
+    }
+
+    /// A page is larger than any that is taken.
+    pub(super) fn page_too_large(&mut self) {
+        self.failed += 1;
+        self.halve();
+    }
+
+    /// Notes that a complete page cannot be read. Returns `true` if its one event is to be given up.
+    pub(super) fn is_unreadable(&mut self, now: Instant) -> bool {
+        if self.current > 1 {
+            return false;
+        }
+        let (since, tries) = self.unreadable.get_or_insert((now, 0));
+        *tries += 1;
+        *tries >= UNREADABLE_TRIES && now.saturating_duration_since(*since) >= UNREADABLE_FOR
+    }
+
+    /// The backlog is over: the next one begins with full pages.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.configured);
+    }
+
+    fn halve(&mut self) {
+        if self.grown {
+            self.needed = (self.needed * 2).min(MOST_GOOD_UNTIL_DOUBLED);
+        }
+        self.grown = false;
+        self.current = (self.current / 2).max(1);
+        self.good = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn pages_until_doubled(limit: &mut PageLimit) -> u32 {
+        let before = limit.current();
+        (1..)
+            .find(|_| {
+                limit.page_came();
+                limit.current() > before
+            })
+            .expect("it grows")
+    }
+
+    #[test]
+    fn a_size_that_failed_again_is_tried_less_and_less_often() {
+        let mut limit = PageLimit::new(500);
+        limit.page_too_large();
+        for needed in [8, 16, 32, 64, 128, 256, 512, 512] {
+            assert_eq!(pages_until_doubled(&mut limit), needed);
+            assert_eq!(limit.current(), 500);
+            limit.page_too_large();
+            assert_eq!(limit.current(), 250);
+        }
+        limit.reset();
+        limit.page_too_large();
+        assert_eq!(pages_until_doubled(&mut limit), 8);
+    }
+
+    #[test]
+    fn sizes_that_fail_one_after_the_other_do_not_slow_the_growth() {
+        let mut limit = PageLimit::new(500);
+        for _ in 0..4 {
+            limit.page_too_large();
+        }
+        for size in [62, 124, 248, 496, 500] {
+            assert_eq!(pages_until_doubled(&mut limit), 8);
+            assert_eq!(limit.current(), size);
+        }
+    }
+
+    #[test]
+    fn one_event_is_given_up_after_an_hour_and_ten_tries() {
+        let start = crate::Moment::read_clocks().monotonic;
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut limit = PageLimit::new(1);
+        for _ in 0..100 {
+            assert!(!limit.is_unreadable(after(3_599)));
+        }
+        let mut limit = PageLimit::new(1);
+        assert!(!limit.is_unreadable(start));
+        for _ in 0..8 {
+            assert!(!limit.is_unreadable(after(3_600)));
+        }
+        assert!(limit.is_unreadable(after(3_600)));
+        limit.page_came();
+        assert!(!limit.is_unreadable(after(7_200)));
+    }
+}

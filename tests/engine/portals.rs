@@ -1,0 +1,241 @@
+//! Responses of something on the way: a web filter, a load balancer, a captive portal. They pass.
+
+use std::time::Duration;
+
+use box_longpoll::protocol::Answer;
+use box_longpoll::{AdminLogs, ErrorKind, Status, TokenError};
+use rstest::rstest;
+use time::OffsetDateTime;
+
+use crate::script::{Script, page, server_list, signal, status, status_with};
+
+const HTML: &[(&str, &str)] = &[("content-type", "text/html")];
+
+fn portal() -> Answer {
+    status_with(401, HTML, "<html>Please log in to the network</html>")
+}
+
+#[rstest]
+#[case(status_with(403, HTML, "<html>Request blocked</html>"))]
+#[case(status_with(403, &[], r#"{"message":"Forbidden"}"#))]
+#[case(status_with(400, &[], ""))]
+#[case(status_with(400, &[], "<html><center>nginx</center></html>"))]
+fn a_refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Answer) {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(refusal);
+    let error = script.failure();
+    assert_eq!(error.kind(), ErrorKind::Status);
+    assert!(
+        error.to_string().contains("does not look like Box"),
+        "{error}"
+    );
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+}
+
+#[test]
+fn a_portal_that_refuses_a_list_is_left_alone_as_it_asks() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(status_with(
+        403,
+        &[("retry-after", "7")],
+        "<html>Blocked by policy</html>",
+    ));
+    script.expect_fetch("100").assert_waited(7.0, 7.0);
+}
+
+#[test]
+fn a_success_that_is_no_page_is_left_alone_as_it_asks() {
+    for code in [200, 202, 203] {
+        let mut script = Script::start("100");
+        let answer = status_with(code, &[("retry-after", "7")], "");
+        script.expect_fetch("100").reply(answer);
+        script.expect_fetch("100").assert_waited(7.0, 7.0);
+        script.reply(page("100", &[]));
+        let answer = status_with(code, &[("retry-after", "8")], "");
+        script.expect_list().reply(answer);
+        script.expect_fetch("100").assert_waited(8.0, 8.0);
+    }
+}
+
+#[test]
+fn a_portals_401_asks_for_a_newer_token_and_goes_on_with_the_old_one() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(portal());
+    script
+        .expect_refresh()
+        .fail_token(TokenError::permanent("a fixed token"));
+    assert!(matches!(script.status(), Status::Retrying { .. }));
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+}
+
+#[test]
+fn a_portals_401s_ask_for_a_newer_token_every_five_minutes() {
+    let mut script = Script::start("100");
+    let (mut refreshes, mut passed) = (0, Duration::ZERO);
+    while passed < Duration::from_secs(1_800) {
+        script.expect_fetch("100");
+        passed += script.waited();
+        script.reply(portal());
+        if script.is_refresh_due() {
+            script.expect_refresh().give_newer_token("token-1");
+            refreshes += 1;
+        }
+    }
+    assert!((6..=7).contains(&refreshes), "{refreshes}");
+    script.expect_fetch("100").reply(portal());
+    let Status::Degraded { because, .. } = script.status() else {
+        panic!("{:?}", script.status());
+    };
+    assert!(because.to_string().contains("does not look like Box"));
+    // One call that gets through, and all is well.
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(portal());
+    assert!(matches!(script.status(), Status::Retrying { .. }));
+}
+
+#[test]
+fn a_second_401_of_boxs_own_stops_the_stream_whatever_came_before() {
+    for boxs_own in [
+        status(401),
+        status_with(401, &[("www-authenticate", "Bearer realm=\"Service\"")], ""),
+    ] {
+        let mut script = Script::start("100");
+        script.expect_fetch("100").reply(portal());
+        script.expect_refresh().give_newer_token("token-1");
+        script.expect_fetch("100").reply(boxs_own);
+        script.expect_stop(ErrorKind::Unauthorized);
+    }
+}
+
+#[test]
+fn a_token_that_runs_out_after_a_portal_is_renewed_as_ever() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(portal());
+    script.expect_refresh().give_newer_token("token-1");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("100").reply(signal("new_change"));
+    script.expect_fetch("100");
+}
+
+#[test]
+fn a_newer_token_that_a_portal_refuses_stops_nothing() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("100").reply(portal());
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list();
+}
+
+/// What Box says of a parameter, and the kind that it becomes.
+#[rstest]
+#[case("created_after is beyond one year in the past", Some("created_after"))]
+#[case(
+    "created_after is invalid since it is in the future",
+    Some("created_after")
+)]
+#[case("Invalid value 'X' for event_type", Some("event_type"))]
+#[case("Invalid limit: 501", Some("limit"))]
+#[case("Invalid stream type", Some("stream_type"))]
+fn a_rejected_parameter_is_named_and_not_the_position(
+    #[case] message: &str,
+    #[case] named: Option<&str>,
+) {
+    let mut script = Script::query(AdminLogs::new().resume_at(position("1152922976252290886")));
+    script.expect_any().reply(bad_request(message));
+    let error = script.stopped();
+    assert_eq!(error.kind(), ErrorKind::ParameterRejected, "{error}");
+    assert_eq!(error.parameter(), named);
+    assert!(error.to_string().contains(message), "{error}");
+}
+
+#[rstest]
+#[case("Invalid stream position")]
+#[case("stream_position abc is invalid")]
+#[case("Bad request")]
+fn a_rejected_position_is_one(#[case] message: &str) {
+    let mut script = Script::start("abc");
+    script.expect_fetch("abc").reply(bad_request(message));
+    assert_eq!(script.stopped().kind(), ErrorKind::PositionRejected);
+    // Where none was sent none can be rejected.
+    for start in ["now", "oldest"] {
+        let mut script = Script::start(start);
+        script.expect_any().reply(bad_request(message));
+        assert_eq!(script.stopped().kind(), ErrorKind::ParameterRejected);
+    }
+}
+
+#[test]
+fn a_parameter_beside_the_message_is_named() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status_with(
+        400,
+        &[],
+        r#"{"type":"error","code":"bad_request","context_info":{"errors":[{"reason":"invalid_parameter","name":"limit","message":"stream_position"}]}}"#,
+    ));
+    assert_eq!(script.stopped().parameter(), Some("limit"));
+}
+
+fn position(text: &str) -> box_longpoll::StartAt {
+    text.parse().expect("a position")
+}
+
+fn bad_request(message: &str) -> Answer {
+    let body = format!(r#"{{"type":"error","code":"bad_request","message":"{message}"}}"#);
+    status_with(400, &[], &body)
+}
+
+#[test]
+fn times_are_asked_for_in_whole_seconds_that_leave_nothing_out() {
+    let time = |nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).expect("a time");
+    let query = AdminLogs::new()
+        .created_after(time(1_700_000_000_999_999_999))
+        .created_before(time(1_700_000_100_000_000_001));
+    let mut script = Script::query(query);
+    let sent = script.expect_any().asked().request().uri().to_string();
+    assert!(
+        sent.contains("created_after=2023-11-14T22%3A13%3A20Z"),
+        "{sent}"
+    );
+    assert!(
+        sent.contains("created_before=2023-11-14T22%3A15%3A01Z"),
+        "{sent}"
+    );
+}
+
+#[test]
+fn the_last_365_days_do_not_fall_over_the_edge_on_the_way() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let asked_after = |ago: Duration, script_runs: Duration| {
+        let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+        let mut script = Script::query(AdminLogs::new().created_after(now - ago));
+        script.pass(script_runs).expect_any();
+        let uri = script.asked().request().uri().to_string();
+        let url = url::Url::parse(&uri).expect("a URL");
+        let mut pairs = url.query_pairs();
+        let (_, sent) = pairs
+            .find(|(name, _)| name == "created_after")
+            .expect("a time");
+        let format = &time::format_description::well_known::Rfc3339;
+        let sent = OffsetDateTime::parse(&sent, format).expect("a time");
+        (now + script_runs) - sent
+    };
+    for runs in [
+        Duration::ZERO,
+        Duration::from_secs(3_600),
+        23 * 3_600 * Duration::from_secs(1),
+    ] {
+        let ago = asked_after(365 * DAY, runs);
+        assert!(ago <= 365 * DAY - Duration::from_secs(50), "{ago}");
+    }
+    // What lies inside, and what lies far outside, goes along as it is.
+    assert!(asked_after(364 * DAY, Duration::ZERO) >= 364 * DAY);
+    assert!(asked_after(400 * DAY, Duration::ZERO) >= 400 * DAY);
+}

@@ -1,0 +1,227 @@
+//! Accounts that come to no rest: positions that move by themselves or in circles, an event in every moment.
+
+use std::time::Duration;
+
+use box_longpoll::{AdminLogs, AdminLogsStreaming, ErrorKind, LongPollClient, Pace, Status};
+use http::Method;
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use crate::script::{Script, page, server_list, signal};
+
+/// A position that holds a time.
+fn position_of(time: OffsetDateTime) -> String {
+    let millis = time.unix_timestamp_nanos() / 1_000_000;
+    ((1_i128 << 60) + millis).to_string()
+}
+
+#[test]
+fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
+    let mut script = Script::start("1000");
+    for n in 1_000..1_100 {
+        script.expect_fetch(&n.to_string());
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+    script.expect_fetch("1100").reply(page("1101", &[]));
+    script.expect_list().reply(server_list(1));
+    // From now on each drain has one page.
+    for n in 1_101..1_110 {
+        script
+            .expect_listen(&n.to_string())
+            .reply(signal("reconnect"));
+        script.expect_fetch(&n.to_string());
+        script.reply(page(&(n + 1).to_string(), &[]));
+        script.expect_list().reply(server_list(1));
+    }
+    // A page that has something is followed as ever.
+    script.expect_listen("1110").reply(signal("new_change"));
+    script.expect_fetch("1110").reply(page("1111", &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch("1111").reply(page("1112", &[]));
+    script.expect_fetch("1112");
+}
+
+#[test]
+fn a_query_whose_position_only_moves_goes_on_more_and_more_slowly() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("1000", &["a"]));
+    script.expect_batch(&["a"]);
+    for n in 1_000..1_100 {
+        script.expect_fetch(&n.to_string());
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+    script.expect_fetch("1100").reply(page("1101", &[]));
+    for (n, seconds) in (1_101..).zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]) {
+        assert!(matches!(script.status(), Status::Waiting { .. }));
+        script
+            .expect_fetch(&n.to_string())
+            .assert_waited(seconds, seconds);
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+    // An event, and it is as at the beginning.
+    script.expect_fetch("1109").reply(page("1110", &["b"]));
+    script.expect_batch(&["b"]);
+    script.expect_fetch("1110").reply(page("1111", &[]));
+    script.expect_fetch("1111").assert_waited(0.0, 0.2);
+}
+
+#[test]
+fn a_query_whose_position_moves_for_an_hour_stops_with_its_position() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("1000", &["a"]));
+    script.expect_batch(&["a"]);
+    let (mut passed, mut pages) = (Duration::ZERO, 0);
+    for n in 1_000.. {
+        if script.stops() {
+            break;
+        }
+        script.expect_any();
+        passed += script.waited();
+        pages += 1;
+        script.reply(page(&(n + 1).to_string(), &[]));
+    }
+    assert!((3_600..3_700).contains(&passed.as_secs()), "{passed:?}");
+    assert!((150..200).contains(&pages), "{pages}");
+    let error = script.stopped();
+    assert_eq!(error.kind(), ErrorKind::QueryUnfinished);
+    let position = (1_000 + pages).to_string();
+    assert!(error.to_string().contains(&position), "{error}");
+}
+
+#[test]
+fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
+    let before = datetime!(2026-02-01 00:00 UTC);
+    let mut script = Script::query(AdminLogs::new().created_before(before));
+    let last = position_of(before);
+    script.expect_fetch("0").reply(page(&last, &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch(&last);
+    let passed = position_of(before + Duration::from_millis(1));
+    script.reply(page(&passed, &[])).expect_finish();
+}
+
+#[test]
+fn a_query_without_an_end_ends_at_the_present() {
+    let mut script = Script::query(AdminLogs::new());
+    let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+    let lately = position_of(now - Duration::from_secs(60));
+    script.expect_fetch("0").reply(page(&lately, &[]));
+    script.expect_fetch(&lately);
+    let ahead = position_of(now + Duration::from_secs(60));
+    script.reply(page(&ahead, &[])).expect_finish();
+}
+
+#[test]
+fn pages_without_ids_that_lead_in_a_circle_end_the_drain() {
+    let mut script = Script::start("1");
+    script.expect_fetch("1").reply(page("2", &["-"]));
+    script.expect_batch(&["-"]);
+    script.expect_fetch("2").reply(page("1", &["-"]));
+    script.expect_batch(&["-"]);
+    script.expect_fetch("1").reply(page("2", &["-"]));
+    script.expect_batch(&["-"]);
+    script.expect_list();
+}
+
+#[test]
+fn repeats_that_lead_in_a_circle_end_the_drain() {
+    let mut script = Script::start("1");
+    script.expect_fetch("1").reply(page("2", &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch("2").reply(page("1", &["a"]));
+    script.expect_fetch("1").reply(page("2", &["a"]));
+    script.expect_fetch("2").reply(page("1", &["a"]));
+    script.expect_list();
+}
+
+/// Whether a circle of so many pages without ids ends the drain.
+fn is_noticed(length: u32) -> bool {
+    let pace = Pace::default()
+        .per_minute(6_000)
+        .small_pages_per_minute(6_000);
+    let mut script = Script::with(LongPollClient::builder().pace(pace), "1");
+    for n in 0..3 * length {
+        if script.expect_any().asked().request().method() == Method::OPTIONS {
+            return true;
+        }
+        let next = (n + 1) % length + 1;
+        script.reply(page(&next.to_string(), &["-"]));
+        script.expect_batch(&["-"]);
+    }
+    false
+}
+
+#[test]
+fn a_circle_of_64_pages_is_noticed_and_no_longer_one() {
+    assert!(is_noticed(1));
+    assert!(is_noticed(64));
+    assert!(!is_noticed(65));
+}
+
+#[test]
+fn a_query_that_goes_in_a_circle_stops_with_its_position() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("1", &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch("1").reply(page("2", &["a"]));
+    script.expect_fetch("2").reply(page("1", &["a"]));
+    script.expect_fetch("1").reply(page("2", &["a"]));
+    let error = script.stopped();
+    assert_eq!(error.kind(), ErrorKind::QueryUnfinished);
+    assert!(error.to_string().contains("circles"), "{error}");
+}
+
+#[test]
+fn an_enterprise_that_goes_in_a_circle_waits_for_its_interval() {
+    let mut script = Script::streaming(AdminLogsStreaming::default(), "1");
+    script.expect_fetch("1").reply(page("2", &[]));
+    script.expect_fetch("2").reply(page("1", &[]));
+    script.expect_fetch("1").reply(page("2", &[]));
+    script.expect_fetch("2").assert_waited(1.0, 60.0);
+}
+
+/// How many pages of one event each are fetched in three minutes, and the most of them within any minute.
+fn pages_of_a_busy_account(builder: box_longpoll::LongPollClientBuilder) -> (usize, usize) {
+    let mut script = Script::with(builder, "100");
+    let (mut at, mut times) = (Duration::ZERO, Vec::new());
+    for n in 100.. {
+        script.expect_any();
+        at += script.waited() + Duration::from_millis(20);
+        script.pass(Duration::from_millis(20));
+        if at > Duration::from_secs(180) {
+            break;
+        }
+        times.push(at);
+        script.reply(page(&(n + 1).to_string(), &[&n.to_string()]));
+        script.expect_batch(&[&n.to_string()]);
+    }
+    let minute = |from: usize| {
+        let until = times[from] + Duration::from_secs(60);
+        times[from..].partition_point(|time| *time <= until)
+    };
+    let most = (0..times.len()).map(minute).max().unwrap_or_default();
+    (times.len(), most)
+}
+
+#[test]
+fn a_busy_account_is_asked_as_often_as_the_pace_says() {
+    let (_, most) = pages_of_a_busy_account(LongPollClient::builder());
+    assert!((220..=240).contains(&most), "{most}");
+    let pace = Pace::default().small_pages_per_minute(30);
+    let (_, most) = pages_of_a_busy_account(LongPollClient::builder().pace(pace));
+    assert!((25..=30).contains(&most), "{most}");
+    // Half of a page is a backlog.
+    let (pages, _) = pages_of_a_busy_account(LongPollClient::builder().page_limit(2));
+    assert!(pages > 8_000, "{pages}");
+}
+
+#[test]
+fn sixteen_small_pages_may_follow_each_other_at_once() {
+    let mut script = Script::start("100");
+    for n in 100..116 {
+        script.expect_any().assert_waited(0.0, 0.0);
+        script.reply(page(&(n + 1).to_string(), &[&n.to_string()]));
+        script.expect_batch(&[&n.to_string()]);
+    }
+    script.expect_any().assert_waited(0.2, 0.3);
+}
