@@ -439,7 +439,18 @@ impl LongPoll {
             self.allowance.was_sent_by(now.monotonic);
         }
         let is_resent = mem::take(&mut self.resends);
-        if !is_resent && matches!(&answer, Err(error) if asked.may_be_resent(error, now)) {
+        let may_be_resent = match (&answer, &asked) {
+            (Ok(_), _) => false,
+            (Err(error), Asked::Page(_) | Asked::Servers(_)) => error.may_be_resent(),
+            // One that was held was cut by something else, and its URL may be used up.
+            (Err(error), Asked::Signal(poll)) => {
+                let rotation = &mut self.listener.rotation;
+                error.may_be_resent()
+                    && !poll.was_held(now)
+                    && rotation.pick(now.monotonic).is_some()
+            }
+        };
+        if may_be_resent && !is_resent {
             self.resends = true;
             return self.enter(Phase::send(asked.into_token()));
         }
@@ -529,9 +540,9 @@ impl LongPoll {
     /// Sends the current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after
     /// every poll.
     fn send(&mut self, token: Option<AccessToken>, now: Moment) -> Option<Output> {
+        let prepared = mem::take(&mut self.prepared);
         let (request, asked) = match (self.step, token) {
             (Step::Fetch, Some(token)) => {
-                let prepared = mem::take(&mut self.prepared);
                 let is_prepared = prepared && self.page_token.as_ref() == Some(&token);
                 let request = (!is_prepared).then(|| self.page_request(&token, now));
                 (request, Asked::Page(token))

@@ -26,10 +26,6 @@ use crate::transport::{Moment, TransportErrorKind, TransportRequest};
 /// help.
 const FAILURES_UNTIL_DEGRADED: u32 = 3;
 
-/// A poll that was held for so long was a good one: whatever ended its connection, a proxy's timeout as a rule, the next one
-/// is as good.
-pub(super) const HELD: Duration = Duration::from_secs(10);
-
 /// No library is given longer to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -251,7 +247,6 @@ impl LongPoll {
 
     /// Whatever ended the poll, what follows is a drain; this decides what follows that.
     pub(super) fn take_signal(&mut self, answer: Answer, poll: &Poll, now: Moment) {
-        let held = now.monotonic.saturating_duration_since(poll.sent.monotonic);
         let mut drain = Drain::default();
         let listener = &mut self.listener;
         if answer.is_ok() {
@@ -271,7 +266,7 @@ impl LongPoll {
             }
             Err(error) if error.kind() == ErrorKind::Runtime => return self.stop(error),
             Err(_) if ran_out => self.poll_ran_out(poll, &mut drain),
-            signal if held >= HELD && was_cut(&signal) => listener.poll_was_good(),
+            signal if poll.was_held(now) && was_cut(&signal) => listener.poll_was_good(),
             Ok(Signal::Other(_)) => {
                 let error = Error::new(
                     ErrorKind::UnexpectedAnswer,

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Page;
 use super::drain::Turn;
-use super::listen::HELD;
 use crate::auth::AccessToken;
 use crate::error::Error;
-use crate::transport::{Moment, TransportError};
+use crate::transport::Moment;
 
 /// Which of the three requests is next.
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +55,6 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// Whether the request may have met a connection that the other side had given up already. A poll that was held was
-    /// cut by something else.
-    pub(super) fn may_be_resent(&self, error: &TransportError, now: Moment) -> bool {
-        let was_held = match self {
-            Asked::Signal(poll) => {
-                now.monotonic.saturating_duration_since(poll.sent.monotonic) >= HELD
-            }
-            Asked::Page(_) | Asked::Servers(_) => false,
-        };
-        error.may_be_resent() && !was_held
-    }
-
     pub(super) fn into_token(self) -> Option<AccessToken> {
         match self {
             Asked::Page(token) | Asked::Servers(token) => Some(token),
@@ -87,6 +74,16 @@ pub(super) struct Poll {
     pub(super) ends_by: PollEnd,
     /// Whether its host could not be reached the last time, and has not shown yet that it can be now.
     pub(super) connecting: bool,
+}
+
+/// A poll that was held for so long was a good one: whatever ended its connection, a proxy's timeout as a rule, the next one
+/// is as good.
+const HELD: Duration = Duration::from_secs(10);
+
+impl Poll {
+    pub(super) fn was_held(&self, now: Moment) -> bool {
+        now.monotonic.saturating_duration_since(self.sent.monotonic) >= HELD
+    }
 }
 
 /// What it means if nothing comes in the time of a poll.

@@ -52,6 +52,18 @@ fn a_poll_that_is_interrupted_at_once_is_resent() {
 }
 
 #[test]
+fn a_poll_whose_url_is_used_up_is_not_resent() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(body(
+        r#"{"entries":[{"url":"http://1.realtime.services.box.net/subscribe?channel=c&stream_type=all","max_retries":1}]}"#,
+    ));
+    script.expect_listen("100").reply(interrupted());
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").assert_waited(0.05, 0.25);
+}
+
+#[test]
 fn a_request_is_resent_once_and_then_backed_off_from() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(interrupted());

@@ -47,6 +47,17 @@ fn whatever_ends_the_poll(#[case] answer: Answer) {
 }
 
 #[test]
+fn a_poll_that_is_resent_makes_another_one() {
+    let mut script = listening_after_an_event();
+    script
+        .prepare()
+        .reply(failed(TransportErrorKind::Interrupted));
+    script.expect_listen("101").prepare();
+    script.reply(signal("new_change"));
+    script.expect_prepared_fetch("101");
+}
+
+#[test]
 fn also_where_the_machine_has_slept() {
     let mut script = listening_after_an_event();
     script.prepare().sleep(Duration::from_secs(3_600));

@@ -5,16 +5,22 @@ use std::time::Duration;
 
 use box_longpoll::ErrorKind;
 use box_longpoll::protocol::TICK;
+use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::Endpoint;
 use serde_json::Value;
 
 use crate::climate::{Climate, Consumer, Start};
-use crate::exchange::{Asked, Outcome, Place, channel_of, is_page, position_text, retry_after};
+use crate::exchange::{
+    Asked, Outcome, Place, channel_of, is_from_box, is_page, position_text, retry_after,
+};
 use crate::ledger::Ledger;
 use crate::scenario::What;
 
 /// The shortest pause after a failure.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A poll that was held for so long and then cut is followed at once.
+const HELD: Duration = Duration::from_secs(10);
 
 /// What is known of the running stream from what it asked and was told.
 #[derive(Default)]
@@ -29,7 +35,8 @@ pub(crate) struct Conduct {
     must_stop: Option<ErrorKind>,
     /// What else it had to stop with when a batch was dropped: either will do.
     was_to_stop: Option<ErrorKind>,
-    unreadable_alone: bool,
+    /// The endpoint at which a kept connection may have died under the last request.
+    may_be_resent: Option<Endpoint>,
     last_rejected: Option<String>,
     lists: u32,
     oldest_list: u32,
@@ -45,17 +52,8 @@ pub(crate) struct Conduct {
     page_moved: bool,
     /// When the wall clock went another way than the monotonic one.
     clocks_jumped: Option<Duration>,
-    /// Whether the page that has just come ends the search where it brings nothing.
-    page_may_end_it: Option<bool>,
-}
-
-/// What a page with an event was worth. One without an id counts as new where the position moved.
-pub(crate) enum Brought {
-    New,
-    /// Nothing new, and nothing lies behind it.
-    TheLast,
-    /// Nothing new, and more may lie behind it.
-    NothingSure,
+    /// Whether the page that has just come proves that there was nothing more.
+    page_proves: Option<bool>,
 }
 
 /// A realtime URL that was listed.
@@ -96,6 +94,14 @@ impl Conduct {
         }
         if asked.endpoint != Endpoint::Options {
             self.check_position(asked, ledger, climate)?;
+        }
+        let may_be_resent = self.may_be_resent.take() == Some(asked.endpoint);
+        if asked.fresh && !may_be_resent {
+            return Err("it wanted a connection of its own for nothing".into());
+        }
+        if asked.fresh {
+            self.call_not_before = Duration::ZERO;
+            self.poll_not_before = Duration::ZERO;
         }
         if asked.endpoint == Endpoint::Realtime {
             self.check_poll(asked, climate, now)
@@ -213,9 +219,11 @@ impl Conduct {
         asked: &Asked,
         outcome: &Outcome,
         met: Option<&What>,
+        held: Duration,
         now: Duration,
     ) -> Option<String> {
-        self.unreadable_alone = false;
+        let interrupted = matches!(outcome, Err(TransportErrorKind::Interrupted));
+        self.may_be_resent = (interrupted && !asked.fresh).then_some(asked.endpoint);
         let status = outcome.as_ref().map_or(0, |answer| answer.status);
         let body: Option<Value> = outcome
             .as_ref()
@@ -234,18 +242,22 @@ impl Conduct {
             }
         }
         if asked.endpoint == Endpoint::Realtime {
-            self.polled(asked, outcome.is_ok().then_some(status), body.as_ref(), now);
+            self.polled(asked, outcome, body.as_ref(), held, now);
             return None;
         }
+        let from_box = outcome.as_ref().is_ok_and(is_from_box);
         match status {
-            401 => {
+            401 if from_box => {
                 self.last_rejected.clone_from(&asked.token);
                 self.rejected_tokens.extend(asked.token.clone());
                 return None;
             }
-            403 => self.must_stop = Some(ErrorKind::Forbidden),
-            400 if asked.endpoint == Endpoint::Events => {
-                self.must_stop = Some(ErrorKind::PositionRejected);
+            403 if from_box => self.must_stop = Some(ErrorKind::Forbidden),
+            400 if from_box && asked.endpoint == Endpoint::Events => {
+                self.must_stop = Some(match asked.position.as_deref() {
+                    Some("0" | "now") => ErrorKind::ParameterRejected,
+                    _ => ErrorKind::PositionRejected,
+                });
             }
             _ => {}
         }
@@ -257,13 +269,14 @@ impl Conduct {
                     .ok()
                     .and_then(|answer| position_text(&answer.body));
                 self.page_moved = given.is_some() && given != asked.position;
-                let is_empty = page["entries"].as_array().is_none_or(Vec::is_empty);
+                let events = page["entries"].as_array().map_or(0, Vec::len);
                 let from_now = asked.position.as_deref() == Some("now");
-                self.page_may_end_it = if from_now {
-                    given.is_some().then_some(true)
+                self.page_proves = if from_now && given.is_none() {
+                    None
                 } else {
                     // Events without a position say nothing of what lies behind them.
-                    Some(!self.page_moved && (given.is_some() || is_empty))
+                    let is_short = asked.limit.is_some_and(|limit| events < limit as usize);
+                    Some(is_short && (given.is_some() || events == 0))
                 };
                 let resolved = given.clone().filter(|_| from_now);
                 self.positions.extend(given);
@@ -280,7 +293,6 @@ impl Conduct {
                     Endpoint::Options => Place::WithoutServer,
                     _ => Place::AfterFailedFetch,
                 });
-                self.unreadable_alone = asked.limit == Some(1);
                 self.call_not_before = now + SHORTEST_PAUSE;
             }
         }
@@ -303,7 +315,15 @@ impl Conduct {
         }
     }
 
-    fn polled(&mut self, asked: &Asked, status: Option<u16>, body: Option<&Value>, now: Duration) {
+    fn polled(
+        &mut self,
+        asked: &Asked,
+        outcome: &Outcome,
+        body: Option<&Value>,
+        held: Duration,
+        now: Duration,
+    ) {
+        let status = outcome.as_ref().ok().map(|answer| answer.status);
         match body.and_then(|body| body["message"].as_str()) {
             Some("new_change") => self.before = Some(Place::AfterSignal),
             Some("reconnect" | "max_retries") => {
@@ -312,25 +332,31 @@ impl Conduct {
             }
             _ => {
                 self.before = Some(Place::AfterFailedPoll);
+                if held >= HELD && was_cut(outcome) {
+                    return;
+                }
                 self.poll_not_before = now + SHORTEST_PAUSE;
                 match status {
                     Some(300..500) => self.oldest_list = self.lists + 1,
-                    None | Some(500..) => self.give_up(asked),
-                    Some(_) => {}
+                    None | Some(500..) if self.may_be_resent.is_none() => self.give_up(asked),
+                    _ => {}
                 }
             }
         }
     }
 
     /// The poll was given up as silent.
-    pub(crate) fn fell_silent(&mut self, asked: &Asked, now: Duration) {
+    pub(crate) fn fell_silent(&mut self, asked: &Asked, is_silence: bool, now: Duration) {
+        self.may_be_resent = None;
         self.before = Some(match asked.endpoint {
             Endpoint::Realtime => Place::AfterSilence,
             Endpoint::Options => Place::WithoutServer,
             _ => Place::AfterFailedFetch,
         });
         if asked.endpoint == Endpoint::Realtime {
-            self.give_up(asked);
+            if is_silence {
+                self.give_up(asked);
+            }
         } else if !self.may_know_of_a_sleep(now) {
             self.call_not_before = now + SHORTEST_PAUSE;
         }
@@ -357,22 +383,23 @@ impl Conduct {
         }
     }
 
-    /// The page that came last had an event for the first time.
-    pub(crate) fn brought(&mut self, events_with_ids: bool) -> Brought {
-        let may_end_it = self.page_may_end_it.take() == Some(true);
-        if events_with_ids || self.page_moved {
+    /// The page that came last had an event. Whether that counts as new: one without an id does where the position moved.
+    pub(crate) fn brought_new(&mut self, events_with_ids: bool) -> bool {
+        let brought_new = events_with_ids || self.page_moved;
+        if brought_new {
             self.before = Some(Place::CatchingUp);
-            Brought::New
-        } else if may_end_it {
-            Brought::TheLast
-        } else {
-            Brought::NothingSure
         }
+        brought_new
     }
 
-    /// Whether a page has just come after which there was nothing more, while nobody looked.
+    /// Whether a page has just come.
+    pub(crate) fn has_a_page(&self) -> bool {
+        self.page_proves.is_some()
+    }
+
+    /// Whether a page has just come after which there was nothing more. It is asked once.
     pub(crate) fn has_caught_up(&mut self) -> bool {
-        self.page_may_end_it.take() == Some(true)
+        self.page_proves.take() == Some(true)
     }
 
     /// A batch was dropped without an acknowledgement.
@@ -413,7 +440,8 @@ impl Conduct {
             .is_some_and(|token| self.refreshed_tokens.contains(token));
         let rightly = match kind {
             ErrorKind::Unauthorized => self.no_newer_token || twice_rejected,
-            ErrorKind::PageUndecodable => self.unreadable_alone,
+            // No fault lasts for an hour.
+            ErrorKind::PageUndecodable => false,
             kind => [self.must_stop, self.was_to_stop].contains(&Some(kind)),
         };
         if rightly {
@@ -427,5 +455,26 @@ impl Conduct {
     pub(crate) fn silenced_until(&self) -> Duration {
         let hosts = self.hosts_not_before.values().copied();
         hosts.max().unwrap_or_default().max(self.api_not_before)
+    }
+}
+
+/// Whether something on the way ended a poll: the server neither refused it nor said anything.
+fn was_cut(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(answer) => {
+            let asks_for_rest = answer
+                .headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+            match answer.status {
+                200..300 => true,
+                408 | 500.. => !asks_for_rest,
+                _ => false,
+            }
+        }
+        Err(kind) => matches!(
+            kind,
+            TransportErrorKind::Interrupted | TransportErrorKind::Body
+        ),
     }
 }

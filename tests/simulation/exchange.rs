@@ -1,5 +1,7 @@
 //! One request and what came of it, as far as a stream's conduct goes.
 
+use std::time::Duration;
+
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::{Answer, Endpoint, Fault};
 use serde_json::Value;
@@ -17,6 +19,9 @@ pub(crate) struct Asked {
     pub(crate) channel: Option<String>,
     pub(crate) limit: Option<u32>,
     pub(crate) token: Option<String>,
+    /// Whether it goes out on a connection of its own.
+    pub(crate) fresh: bool,
+    pub(crate) timeout: Duration,
 }
 
 /// What came of it.
@@ -70,6 +75,16 @@ pub(crate) fn retry_after(fault: &Fault) -> u64 {
         _ => 0,
     };
     seconds.min(LONGEST_RETRY_AFTER)
+}
+
+/// Whether an error is in Box's own form.
+pub(crate) fn is_from_box(answer: &Answer) -> bool {
+    let bearer = answer
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    bearer || body.is_some_and(|body| body["type"] == "error")
 }
 
 pub(crate) fn is_page(body: &Value) -> bool {

@@ -93,7 +93,7 @@ pub(crate) fn all_singles() -> Vec<Incident> {
         add(&mut all, STEPS, When::Step, &What::Crash { down_ms });
     }
     add(&mut all, STEPS, When::Step, &What::Stop);
-    add(&mut all, STEPS, When::Step, &What::Away { days: 22 });
+    add(&mut all, STEPS, When::Step, &What::Away { days: 15 });
     for what in [What::WriteFails, What::WriteLost, What::WriteUnsaid] {
         add(&mut all, 5, When::Write, &what);
     }
@@ -188,7 +188,7 @@ pub(crate) fn singles_to_combine_with_acks() -> Vec<Incident> {
     ] {
         add(&mut all, 4, |n| When::Request(Endpoint::Events, n), what);
     }
-    for what in [&What::Crash { down_ms: 0 }, &What::Away { days: 22 }] {
+    for what in [&What::Crash { down_ms: 0 }, &What::Away { days: 15 }] {
         add(&mut all, STEPS / 4, |n| When::Step(4 * n), what);
     }
     for what in [What::WriteFails, What::WriteLost, What::WriteUnsaid] {

@@ -5,18 +5,17 @@ use std::time::{Duration, SystemTime};
 
 use box_longpoll::{Checkpoint, PossibleGap};
 
-/// As long as Box keeps events.
-const KEPT: Duration = Duration::from_secs(21 * 24 * 60 * 60);
+/// As long as Box is sure to keep events.
+const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What a subscription knows of when nothing was missing.
 #[derive(Default)]
 pub(crate) struct Gaps {
     since: Since,
     told: Option<SystemTime>,
+    page_came_at: Option<SystemTime>,
     /// The seconds in which it had caught up, or that it goes by for another reason, with how many events lay before.
     moments: HashMap<SystemTime, usize>,
-    /// Since when one may be missing of those, and how many events lay before it.
-    unsure: Option<(SystemTime, usize)>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -39,6 +38,11 @@ impl Gaps {
         gaps
     }
 
+    /// A page has come, whatever it proves.
+    pub(crate) fn page_came(&mut self, now: SystemTime) {
+        self.page_came_at = Some(now);
+    }
+
     /// There is nothing after what was delivered, which is so many.
     pub(crate) fn caught_up(&mut self, now: SystemTime, reach: usize) {
         self.since = Since::At(now);
@@ -46,10 +50,19 @@ impl Gaps {
         *least = reach.min(*least);
     }
 
-    /// A page is about to end the search that brought it, once more is asked for.
-    pub(crate) fn may_catch_up(&mut self, now: SystemTime, reach: usize) {
+    /// There is nothing after a batch, and that counts once more is asked for.
+    pub(crate) fn will_have_caught_up(&mut self, now: SystemTime, reach: usize) {
+        self.caught_up(now, reach);
         self.since = Since::Unsure;
-        self.unsure.get_or_insert((whole_seconds(now), reach));
+    }
+
+    /// Since when events may be missing. What was told of counts again only from the latest page on.
+    fn since(&self) -> Option<SystemTime> {
+        let Since::At(since) = self.since else {
+            return None;
+        };
+        let page_came_at = self.page_came_at.filter(|_| self.told.is_some());
+        Some(page_came_at.map_or(since, |page_came_at| page_came_at.max(since)))
     }
 
     /// A batch comes. What there is to say is said by then.
@@ -58,8 +71,8 @@ impl Gaps {
             // The first checkpoint is dated from the start.
             self.moments.insert(whole_seconds(now), 0);
         }
-        match self.since {
-            Since::At(since) if is_long_ago(since, now) && self.told != Some(since) => {
+        match self.since() {
+            Some(since) if is_long_ago(since, now) && self.told != Some(since) => {
                 Err("a batch came, and not that there may be a gap before it".into())
             }
             _ => Ok(()),
@@ -68,7 +81,7 @@ impl Gaps {
 
     pub(crate) fn check_told(&mut self, gap: &PossibleGap, now: SystemTime) -> Result<(), String> {
         let since = gap.since();
-        if self.since != Since::Unsure && self.since != Since::At(since) {
+        if self.since != Since::Unsure && self.since() != Some(since) {
             return Err(format!("it tells of a gap since {since:?}"));
         }
         if !is_long_ago(since, now) {
@@ -87,12 +100,8 @@ impl Gaps {
         acknowledged: usize,
     ) -> Result<(), String> {
         let date = checkpoint.last_success();
-        let may_be_unknown = self
-            .unsure
-            .is_some_and(|(since, before)| since <= date && before <= acknowledged);
         match self.moments.get(&date) {
             Some(before) if *before <= acknowledged => Ok(()),
-            _ if may_be_unknown => Ok(()),
             Some(_) => Err(format!(
                 "the checkpoint is of {date:?}, when there was more than is acknowledged"
             )),

@@ -60,6 +60,19 @@ impl Scenario {
                 incidents.push(incident);
             }
         }
+        if rng.u32(..8) == 0 {
+            // Without a server it fetches at an interval, and that may fail as well.
+            for list in 0..2 {
+                incidents.push(Incident {
+                    when: When::Request(Endpoint::Options, list),
+                    what: What::Answer(Fault::EmptyList),
+                });
+            }
+            incidents.push(Incident {
+                when: When::Request(Endpoint::Events, nth(&mut rng, 8)),
+                what: with_a_request(&mut rng, Endpoint::Events),
+            });
+        }
         let can_follow = matches!(climate.consumer, Consumer::Batches | Consumer::Events);
         climate.enterprise = can_follow && rng.u32(..5) == 0;
         Self {
@@ -218,7 +231,7 @@ fn incident(rng: &mut Rng, climate: &Climate) -> Incident {
 /// For about as long as Box keeps events.
 fn away(rng: &mut Rng) -> What {
     What::Away {
-        days: rng.u32(20..24),
+        days: rng.u32(13..17),
     }
 }
 

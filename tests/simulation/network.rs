@@ -12,8 +12,11 @@ use crate::exchange::{Asked, Outcome, channel_of};
 use crate::scenario::{What, When};
 use crate::world::{ACCOUNT, Due, Inner, Step};
 
-/// What an API call may take.
-const API_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a page may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a list may take.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How soon after waking a stream asks again.
 pub(crate) const NOTICES_A_SLEEP: Duration = Duration::from_secs(30);
@@ -69,10 +72,12 @@ impl Inner {
         let paced = self.budget.sent(asked.endpoint, now);
         self.check(paced);
         let longest = self.longest(&asked);
-        if request.timeout() != longest {
+        // A poll may be kept shorter for what was learned, or for a check.
+        let is_shorter = asked.endpoint == Endpoint::Realtime && asked.timeout < longest;
+        if asked.timeout != longest && !is_shorter {
             self.check::<()>(Err(format!(
                 "a request has a timeout of {:?} in place of {longest:?}",
-                request.timeout()
+                asked.timeout
             )));
         }
 
@@ -121,7 +126,8 @@ impl Inner {
     pub(crate) fn longest(&self, asked: &Asked) -> Duration {
         match asked.endpoint {
             Endpoint::Realtime => self.climate.longest_poll(),
-            _ => API_TIMEOUT,
+            Endpoint::Options => LIST_TIMEOUT,
+            _ => PAGE_TIMEOUT,
         }
     }
 
@@ -281,9 +287,14 @@ impl Inner {
             return None;
         }
         let now = self.now;
-        let resolved = self
-            .conduct
-            .answered(&pending.asked, &outcome, pending.met.as_ref(), now);
+        let held = now.saturating_sub(pending.sent);
+        let resolved =
+            self.conduct
+                .answered(&pending.asked, &outcome, pending.met.as_ref(), held, now);
+        if self.conduct.has_a_page() {
+            let wall = self.moment().wall;
+            self.gaps.page_came(wall);
+        }
         if let Some(place) = resolved.and_then(|position| self.ledger.place(&position)) {
             self.ledger.starts_at(place);
         }
@@ -303,14 +314,13 @@ impl Inner {
         if self.crashed.is_some() || self.stopping || drops {
             return;
         }
-        let (waited, longest) = (
-            self.now.saturating_sub(pending.sent),
-            self.longest(&pending.asked),
-        );
-        if waited < longest && !self.conduct.may_know_of_a_sleep(self.now) {
+        let waited = self.now.saturating_sub(pending.sent);
+        if waited < pending.asked.timeout && !self.conduct.may_know_of_a_sleep(self.now) {
             self.check::<()>(Err(format!("it gave a request up after {waited:?}")));
         }
-        self.conduct.fell_silent(&pending.asked, self.now);
+        let is_silence = pending.asked.timeout == self.longest(&pending.asked);
+        self.conduct
+            .fell_silent(&pending.asked, is_silence, self.now);
     }
 
     /// No request is waited for longer than it may be.
@@ -319,7 +329,7 @@ impl Inner {
         let busy = self.climate.handling_ms + self.climate.longest_commit_ms();
         let busy = Duration::from_millis(busy) + Duration::from_secs(5);
         let late = self.pending.values().find(|pending| {
-            !pending.has_come && self.now > pending.sent + self.longest(&pending.asked) + busy
+            !pending.has_come && self.now > pending.sent + pending.asked.timeout + busy
         });
         if let Some(late) = late {
             let why = format!("it waits for {:?} without end", late.asked.endpoint);
@@ -369,6 +379,8 @@ fn facts(request: &TransportRequest) -> Asked {
         position: query("stream_position"),
         channel: query("channel"),
         limit: query("limit").and_then(|limit| limit.parse().ok()),
+        fresh: request.fresh_connection(),
+        timeout: request.timeout(),
         token: header.and_then(|value| {
             let value = value.to_str().ok()?;
             value.strip_prefix("Bearer ").map(str::to_owned)

@@ -11,7 +11,7 @@ use box_longpoll_testkit::{Config, Emulator, Endpoint, HoldId};
 
 use crate::budget::Budget;
 use crate::climate::{Climate, settings};
-use crate::conduct::{Brought, Conduct};
+use crate::conduct::Conduct;
 use crate::coverage::{Coverage, state};
 use crate::exchange::Place;
 use crate::gaps::Gaps;
@@ -211,13 +211,12 @@ impl World {
         let delivered = inner.ledger.delivered(events);
         let ranks = inner.check(delivered).unwrap_or_default();
         let with_ids = events.iter().any(|event| has_id(event));
-        match inner.conduct.brought(with_ids) {
-            Brought::New => inner.budget.fruitful(),
-            Brought::TheLast => {
-                let (now, reach) = (inner.moment().wall, inner.ledger.reach());
-                inner.gaps.may_catch_up(now, reach);
-            }
-            Brought::NothingSure => {}
+        if inner.conduct.has_caught_up() {
+            let (now, reach) = (inner.moment().wall, inner.ledger.reach());
+            inner.gaps.will_have_caught_up(now, reach);
+        }
+        if inner.conduct.brought_new(with_ids) {
+            inner.budget.fruitful();
         }
         inner.hands.take(ranks)
     }
