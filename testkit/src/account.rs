@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::HoldId;
+use crate::stream_type::UserStream;
 
 /// Above 2^53, as Box's own: whoever reads it as a float gets another position.
 const FIRST_POSITION: u64 = 1_152_922_976_252_290_886;
@@ -49,12 +50,15 @@ pub(crate) struct Page {
     pub(crate) end: u64,
 }
 
+/// Returns `true` for the JSON of an event that a page may hold.
+pub(crate) type Keeps<'a> = &'a dyn Fn(&str) -> bool;
+
 /// Which events a page may hold, and how many.
 pub(crate) struct Selection<'a> {
     pub(crate) limit: usize,
     /// The page ends before the first event that isn't visible yet.
     pub(crate) visible: u64,
-    pub(crate) filter: Option<&'a dyn Fn(&EventHead) -> bool>,
+    pub(crate) filter: Option<Keeps<'a>>,
 }
 
 /// What the emulator itself reads of an event.
@@ -67,7 +71,7 @@ pub(crate) struct EventHead {
 }
 
 impl EventHead {
-    fn of(json: &str) -> Self {
+    pub(crate) fn of(json: &str) -> Self {
         serde_json::from_str(json).unwrap_or_default()
     }
 }
@@ -145,6 +149,17 @@ impl Account {
         self.dropped + self.log.len() as u64
     }
 
+    /// Returns `true` if a stream has an event behind the first `since`. `All` counts; the others read events until one is
+    /// theirs.
+    pub(crate) fn has_behind(&self, since: u64, stream: UserStream) -> bool {
+        match stream {
+            UserStream::All => self.end() > since,
+            _ => self
+                .between(since, self.end())
+                .any(|entry| stream.shows(&entry.json)),
+        }
+    }
+
     /// How many of them `GET /2.0/events` shows.
     pub(crate) fn visible(&self, lag: Duration, now: Instant) -> u64 {
         if lag.is_zero() {
@@ -199,10 +214,7 @@ impl Account {
                 break;
             }
             page.end += 1;
-            if selection
-                .filter
-                .is_none_or(|keeps| keeps(&EventHead::of(&entry.json)))
-            {
+            if selection.filter.is_none_or(|keeps| keeps(&entry.json)) {
                 page.events.push(entry.json.clone());
             }
         }
@@ -213,10 +225,12 @@ impl Account {
     }
 
     /// The page between two ends, as far as its events are still there.
-    pub(crate) fn page_between(&self, first: u64, end: u64) -> Page {
+    pub(crate) fn page_between(&self, first: u64, end: u64, filter: Option<Keeps<'_>>) -> Page {
         let events = self
             .between(first, end)
-            .map(|entry| entry.json.clone())
+            .map(|entry| &entry.json)
+            .filter(|json| filter.is_none_or(|keeps| keeps(json)))
+            .cloned()
             .collect();
         Page {
             from: Self::position(first),

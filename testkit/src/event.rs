@@ -114,7 +114,7 @@ impl Subject {
 
     fn folder(rng: &mut Rng, dates: &Dates<'_>) -> Self {
         let source = format!(
-            r#","source":{{"type":"folder","id":"{id}","sequence_id":"{sequence}","etag":"{sequence}","name":"{name} {number}","description":"Everything that has to do with it","size":{size},{common},"shared_link":{{"url":"https://app.box.com/s/{link}","download_url":null,"vanity_url":null,"vanity_name":null,"effective_access":"company","effective_permission":"can_download","is_password_enabled":false,"unshared_at":null,"download_count":{downloads},"preview_count":0,"access":"collaborators","permissions":{{"can_download":true,"can_preview":true,"can_edit":false}}}},"folder_upload_email":null,"item_status":"active","synced":false}}"#,
+            r#","source":{{"type":"folder","id":"{id}","sequence_id":"{sequence}","etag":"{sequence}","name":"{name} {number}","description":"Everything that has to do with it","size":{size},{common},"shared_link":{{"url":"https://app.box.com/s/{link}","download_url":null,"vanity_url":null,"vanity_name":null,"effective_access":"company","effective_permission":"can_download","is_password_enabled":false,"unshared_at":null,"download_count":{downloads},"preview_count":0,"access":"collaborators","permissions":{{"can_download":true,"can_preview":true,"can_edit":false}}}},"folder_upload_email":null,"item_status":"active""#,
             id = rng.u64(1_000_000_000..20_000_000_000),
             sequence = rng.u8(..),
             name = pick(rng, &PREFIXES),
@@ -124,9 +124,11 @@ impl Subject {
             link = hex40(rng),
             downloads = rng.u8(..),
         );
+        let event_type = pick(rng, &FOLDER_EVENTS);
+        let synced = event_type == "ITEM_SYNC";
         Self {
-            event_type: pick(rng, &FOLDER_EVENTS),
-            source,
+            event_type,
+            source: format!(r#"{source},"synced":{synced}}}"#),
             details: "{}".into(),
         }
     }

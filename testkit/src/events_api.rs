@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::account::{EventHead, Page, Selection, Start};
 use crate::calendar::parse_rfc3339;
 use crate::emulator::{Call, Emulator};
+use crate::stream_type::UserStream;
 use crate::{Answer, Fault, Request};
 
 /// Box's default, and its maximum.
@@ -34,18 +35,20 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
     let Some(account) = emulator.accounts.get(&session.account) else {
         return Answer::unauthorized(true);
     };
-    let keeps = |head: &EventHead| asked.filter.keeps(head);
+    let keeps = |json: &str| asked.keeps(json);
     let selection = Selection {
         limit: limit.unwrap_or(0),
         visible: account.visible(lag, call.now),
-        filter: if asked.filter.is_empty() {
+        filter: if asked.keeps_all() {
             None
         } else {
             Some(&keeps)
         },
     };
     let mut page = match (fault, session.previous_page) {
-        (Some(Fault::StalePage), Some((first, end))) => account.page_between(first, end),
+        (Some(Fault::StalePage), Some((first, end))) => {
+            account.page_between(first, end, selection.filter)
+        }
         _ => account.page(asked.start, &selection),
     };
     let more = page.end < selection.visible;
@@ -79,7 +82,7 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
         record.new_events = new_events;
     });
     let says_zero = emulator.settings.zero_position_at_the_end
-        && asked.stream != Stream::User
+        && !matches!(asked.stream, Stream::User(_))
         && asked.start != Start::Now;
     let position = if says_zero && page.events.is_empty() && !more {
         0
@@ -160,7 +163,7 @@ fn render(page: &Page, fault: Option<&Fault>, position: String) -> Vec<u8> {
 /// Whose events a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
-    User,
+    User(UserStream),
     /// An enterprise's, as they happen.
     Streaming,
     /// An enterprise's, of a time.
@@ -179,10 +182,9 @@ impl Asked {
     /// The error is the name of the parameter that can't be read.
     fn read(request: &Request) -> Result<Self, &'static str> {
         let stream = match request.query("stream_type").as_deref() {
-            None | Some("" | "all" | "changes" | "sync") => Stream::User,
             Some("admin_logs_streaming") => Stream::Streaming,
             Some("admin_logs") => Stream::History,
-            Some(_) => return Err("stream_type"),
+            text => Stream::User(UserStream::parse(text).ok_or("stream_type")?),
         };
         let start =
             Start::parse(request.query("stream_position").as_deref()).ok_or("stream_position")?;
@@ -202,6 +204,21 @@ impl Asked {
             filter: Filter::read(stream, request)?,
         })
     }
+
+    /// Returns `true` if no event is left out, so that none need be read.
+    fn keeps_all(&self) -> bool {
+        match self.stream {
+            Stream::User(stream) => stream == UserStream::All,
+            Stream::Streaming | Stream::History => self.filter.is_empty(),
+        }
+    }
+
+    fn keeps(&self, json: &str) -> bool {
+        match self.stream {
+            Stream::User(stream) => stream.shows(json),
+            Stream::Streaming | Stream::History => self.filter.keeps(&EventHead::of(json)),
+        }
+    }
 }
 
 /// What the enterprise streams can be narrowed to. The user streams ignore it, and only `admin_logs` heeds the dates.
@@ -220,7 +237,7 @@ impl Filter {
             }
             _ => Ok(None),
         };
-        if stream == Stream::User {
+        if let Stream::User(_) = stream {
             return Ok(Self::default());
         }
         let event_types = request.query("event_type").unwrap_or_default();

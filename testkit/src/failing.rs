@@ -142,14 +142,16 @@ fn custom<'a>(
     headers: impl IntoIterator<Item = (&'a String, &'a String)>,
     body: &str,
 ) -> Answer {
-    let answer = if body.is_empty() {
-        Answer::empty(status)
+    let mut answer = Answer::empty(status);
+    answer.body = body.into();
+    for (name, value) in headers {
+        answer = answer.header(&name.to_lowercase(), value);
+    }
+    if body.is_empty() || answer.header_value("content-type").is_some() {
+        answer
     } else {
-        Answer::json(status, body)
-    };
-    headers.into_iter().fold(answer, |answer, (name, value)| {
-        answer.header(&name.to_lowercase(), value)
-    })
+        answer.header("content-type", "application/json")
+    }
 }
 
 /// So many spaces and then the body. gzip's files may have several parts, so that the padding need be compressed once only.

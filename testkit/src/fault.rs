@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::Endpoint;
+use crate::{Answer, Endpoint};
 
 /// Something that goes wrong with one request.
 ///
@@ -17,7 +18,7 @@ pub enum Fault {
         /// Default: 500.
         #[serde(default = "default_status")]
         status: u16,
-        /// Default: none.
+        /// A body without a `content-type` among them is `application/json`. Default: none.
         #[serde(default)]
         headers: BTreeMap<String, String>,
         /// Default: empty.
@@ -228,6 +229,27 @@ impl Fault {
             Self::LostAnswer,
             Self::WithheldAnswer,
         ]
+    }
+
+    /// Returns an error in Box's form: [`Fault::Status`] with its JSON.
+    #[must_use]
+    pub fn box_error(status: u16, code: &str, message: &str) -> Self {
+        let error = Answer::box_error(status, code, message, &Value::Null);
+        Self::Status {
+            status,
+            headers: error.headers.into_iter().collect(),
+            body: String::from_utf8_lossy(&error.body).into_owned(),
+        }
+    }
+
+    /// Returns a page of HTML, as something between a client and Box sends: [`Fault::Status`] with its `content-type`.
+    #[must_use]
+    pub fn html(status: u16, page: &str) -> Self {
+        Self::Status {
+            status,
+            headers: BTreeMap::from([("content-type".into(), "text/html".into())]),
+            body: page.into(),
+        }
     }
 
     /// The fault of that name, with its defaults.

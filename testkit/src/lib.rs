@@ -34,6 +34,7 @@ mod request;
 mod server;
 mod session;
 mod settings;
+mod stream_type;
 mod token_api;
 mod tokens;
 mod wire;

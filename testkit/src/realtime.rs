@@ -3,9 +3,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::account::{Account, Start};
+use crate::account::Start;
 use crate::emulator::{Call, Emulator};
 use crate::event::hex40;
+use crate::stream_type::UserStream;
 use crate::{Answer, Endpoint, Fault, HoldId, Outcome, PollPosition, Reply, Request};
 
 /// Room for several lists for each of 15,000 callers.
@@ -22,6 +23,8 @@ pub(crate) struct Channels {
 struct Channel {
     caller: String,
     account: String,
+    /// What the channel signals.
+    stream: UserStream,
     polls: u64,
 }
 
@@ -60,7 +63,8 @@ pub(crate) struct Hold {
 #[derive(Clone, Debug)]
 struct Listening {
     account: String,
-    /// More events than these are a change.
+    /// An event of this stream is a change if it comes after the first `since` events.
+    stream: UserStream,
     since: u64,
 }
 
@@ -69,6 +73,10 @@ impl Emulator {
     pub(crate) fn realtime_servers(&mut self, call: &Call<'_>) -> Answer {
         let caller = match self.admit(call) {
             Ok(caller) => caller.to_owned(),
+            Err(refusal) => return refusal,
+        };
+        let stream = match self.listed_stream(call.request) {
+            Ok(stream) => stream,
             Err(refusal) => return refusal,
         };
         let account = self
@@ -86,10 +94,13 @@ impl Emulator {
                 &origins[server % origins.len()]
             };
             let id = &hex40(&mut self.rng)[..20];
-            let url = format!("{origin}/realtime/{server}/subscribe?channel={id}&stream_type=all");
+            let name = stream.name();
+            let url =
+                format!("{origin}/realtime/{server}/subscribe?channel={id}&stream_type={name}");
             let channel = Channel {
                 caller: caller.clone(),
                 account: account.clone(),
+                stream,
                 polls: 0,
             };
             self.channels.open(id.into(), channel);
@@ -99,6 +110,25 @@ impl Emulator {
             200,
             json!({"chunk_size": entries.len(), "entries": entries}).to_string(),
         )
+    }
+
+    /// Which stream the listed servers are to signal.
+    fn listed_stream(&self, request: &Request) -> Result<UserStream, Answer> {
+        let stream_type = request.query("stream_type");
+        if stream_type.is_some() && self.settings.options_rejects_stream_type {
+            let context =
+                json!({"errors": [{"reason": "invalid_parameter", "name": "stream_type"}]});
+            return Err(Answer::box_error(
+                400,
+                "bad_request",
+                "Bad Request",
+                &context,
+            ));
+        }
+        let stream_type = stream_type.as_deref();
+        UserStream::parse(stream_type).ok_or_else(|| {
+            Answer::invalid_parameter("stream_type", stream_type.unwrap_or_default())
+        })
     }
 
     fn list_entry(&self, url: String) -> Value {
@@ -141,7 +171,7 @@ impl Emulator {
             let status = self.settings.max_retries_status;
             return Reply::Answer(self.signal(call.record, status, "max_retries"));
         }
-        let account = channel.account.clone();
+        let (account, stream) = (channel.account.clone(), channel.stream);
         let since = match self.settings.poll_position {
             PollPosition::Honoured => self
                 .account(&account)
@@ -151,7 +181,11 @@ impl Emulator {
                 return Reply::Answer(self.signal(call.record, 200, "new_change"));
             }
         };
-        let listening = Listening { account, since };
+        let listening = Listening {
+            account,
+            stream,
+            since,
+        };
         if self.has_changed(&listening) {
             return Reply::Answer(self.signal(call.record, 200, "new_change"));
         }
@@ -192,11 +226,9 @@ impl Emulator {
     }
 
     fn has_changed(&self, listening: &Listening) -> bool {
-        let end = self
-            .accounts
-            .get(&listening.account)
-            .map_or(0, Account::end);
-        end > listening.since && !self.settings.drop_signals
+        let account = self.accounts.get(&listening.account);
+        !self.settings.drop_signals
+            && account.is_some_and(|account| account.has_behind(listening.since, listening.stream))
     }
 
     /// What has become of a held request. `None` if it isn't held any more.
@@ -208,16 +240,7 @@ impl Emulator {
             .is_some_and(|listening| self.has_changed(listening));
         let timed_out = hold.until.is_some_and(|until| until <= now);
         if !changed && !timed_out && hold.ending.is_none() {
-            let until = hold.until;
-            if let Some(account) = hold
-                .listening
-                .as_ref()
-                .map(|listening| listening.account.clone())
-            {
-                // The account forgot its listeners when it changed.
-                self.account(&account).listeners.insert(id);
-            }
-            return Some(Reply::Hold { id, until });
+            return self.hold_on(id);
         }
         let hold = self.release(id)?;
         let reply = match hold.ending {
@@ -249,6 +272,24 @@ impl Emulator {
             )),
         };
         Some(self.finished(hold.record, reply, now))
+    }
+
+    /// Holds a request for longer that nothing has happened to.
+    fn hold_on(&mut self, id: HoldId) -> Option<Reply> {
+        let hold = self.holds.get_mut(&id)?;
+        if let Some(listening) = &mut hold.listening {
+            let account = self.accounts.entry(listening.account.clone()).or_default();
+            // The account forgot its listeners when it changed.
+            account.listeners.insert(id);
+            if !self.settings.drop_signals {
+                // None of these events was one of the stream. None of them need be read again.
+                listening.since = listening.since.max(account.end());
+            }
+        }
+        Some(Reply::Hold {
+            id,
+            until: hold.until,
+        })
     }
 
     /// Forgets a held request whose client has gone away.

@@ -42,6 +42,9 @@ pub struct Settings {
     pub realtime_origins: Vec<String>,
     /// Whether the list's entries have a `type`. Default: yes.
     pub list_types: bool,
+    /// Whether `OPTIONS /2.0/events` rejects a `stream_type`, which Box does not document there, with a 400 in Box's form.
+    /// Default: no.
+    pub options_rejects_stream_type: bool,
     /// The list's `ttl`, in minutes, sent as it is; `null` leaves it out. Default: `"10"`, a string as in Box's reference.
     pub ttl: Value,
     /// The list's `max_retries`, sent as it is; `null` leaves it out. Default: `"10"`, a string as in Box's reference.
@@ -135,6 +138,7 @@ impl Default for Settings {
             realtime_servers: 1,
             realtime_origins: Vec::new(),
             list_types: true,
+            options_rejects_stream_type: false,
             ttl: json!("10"),
             max_retries: json!("10"),
             retry_timeout: json!(610),

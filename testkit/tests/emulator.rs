@@ -66,7 +66,13 @@ impl World {
     /// The URL of the first realtime server.
     #[track_caller]
     fn realtime_url(&mut self) -> String {
-        let list = body(&self.send(Request::new("OPTIONS", "/2.0/events")));
+        self.listed_url("")
+    }
+
+    /// The same, by a request with a query.
+    #[track_caller]
+    fn listed_url(&mut self, query: &str) -> String {
+        let list = body(&self.send(Request::new("OPTIONS", &format!("/2.0/events{query}"))));
         list["entries"][0]["url"]
             .as_str()
             .expect("a url")
@@ -696,6 +702,304 @@ fn enterprise_streams_repeat_events_and_date_them_out_of_order() {
         let entries = page["entries"].as_array().expect("entries");
         let dates = entries.iter().map(|event| event["created_at"].as_str());
         assert!(!dates.is_sorted(), "{stream}");
+    }
+}
+
+/// Appends an event of this type, of an item in a synced folder or in another.
+fn append_typed(world: &mut World, event_type: &str, synced: bool) -> String {
+    let id = format!("{event_type} {synced}");
+    let source = json!({"type": "folder", "id": "7", "synced": synced});
+    let event = json!({"event_id": id, "event_type": event_type, "source": source});
+    world
+        .emulator
+        .append_json(TOKEN, [event.to_string()], world.now);
+    id
+}
+
+fn is_held(reply: Option<&Reply>) -> bool {
+    matches!(reply, Some(Reply::Hold { .. }))
+}
+
+#[test]
+fn pages_of_changes_leave_out_events_and_move_past_them() {
+    let mut world = World::new();
+    append_typed(&mut world, "ITEM_PREVIEW", true);
+    let upload = append_typed(&mut world, "ITEM_UPLOAD", false);
+    let synced = append_typed(&mut world, "COLLAB_ROLE_CHANGE", true);
+    append_typed(&mut world, "LOGIN", true);
+    for (stream_type, ids) in [
+        ("changes", &[&*upload, &*synced][..]),
+        ("sync", &[&*synced]),
+    ] {
+        let page = world.page(&format!("stream_type={stream_type}&stream_position=0"));
+        assert_eq!(ids_of(&page), ids, "{stream_type}");
+        assert_eq!(position_of(&page), world.emulator.newest_position(TOKEN));
+    }
+    assert_eq!(
+        world.page("stream_type=all&stream_position=0")["chunk_size"],
+        4
+    );
+
+    append_typed(&mut world, "ITEM_DOWNLOAD", true);
+    let newest = world.emulator.newest_position(TOKEN);
+    let page = world.page("stream_type=changes&stream_position=0&limit=2");
+    assert_ne!(
+        position_of(&page),
+        newest,
+        "the page is full before the end"
+    );
+    let query = format!("stream_type=changes&stream_position={}", position_of(&page));
+    let rest = world.page(&query);
+    assert_eq!((ids_of(&rest).len(), position_of(&rest)), (0, newest));
+}
+
+#[test]
+fn a_stale_page_of_changes_leaves_out_the_same_events() {
+    let mut world = World::new();
+    append_typed(&mut world, "LOGIN", false);
+    append_typed(&mut world, "ITEM_MOVE", false);
+    let page = world.page("stream_type=changes");
+    let stale = Fault::StalePage;
+    world.emulator.queue_fault(Endpoint::Events, stale, 1);
+    assert_eq!(world.page("stream_type=changes"), page);
+}
+
+#[test]
+fn listed_servers_carry_the_stream_type_of_the_request() {
+    let mut world = World::new();
+    for (query, name) in [
+        ("", "all"),
+        ("?stream_type=", "all"),
+        ("?stream_type=all", "all"),
+        ("?stream_type=changes", "changes"),
+        ("?stream_type=sync", "sync"),
+    ] {
+        let url = world.listed_url(query);
+        assert!(url.ends_with(&format!("&stream_type={name}")), "{url}");
+    }
+}
+
+#[test]
+fn options_refuses_a_stream_type_without_long_polling() {
+    let mut world = World::new();
+    for unknown in ["everything", "admin_logs", "admin_logs_streaming"] {
+        let target = format!("/2.0/events?stream_type={unknown}");
+        let answer = world.send(Request::new("OPTIONS", &target));
+        assert_eq!(answer.status, 400, "{unknown}");
+        let error = &body(&answer)["context_info"]["errors"][0];
+        assert_eq!(error["name"], "stream_type", "{unknown}");
+    }
+}
+
+#[test]
+fn options_rejects_the_parameter_if_the_settings_say_so() {
+    let mut world = World::with(Settings {
+        options_rejects_stream_type: true,
+        ..Settings::default()
+    });
+    for stream_type in ["all", "changes", "everything"] {
+        let target = format!("/2.0/events?stream_type={stream_type}");
+        let answer = world.send(Request::new("OPTIONS", &target));
+        assert_eq!(answer.status, 400);
+        let error = body(&answer);
+        assert_eq!(
+            (&error["type"], &error["status"]),
+            (&json!("error"), &json!(400))
+        );
+        assert_eq!(error["code"], "bad_request");
+    }
+    assert!(world.realtime_url().ends_with("&stream_type=all"));
+    world.page("stream_type=changes");
+}
+
+#[test]
+fn a_channel_signals_events_of_its_type_alone() {
+    for (stream_type, others, own) in [
+        ("all", &[][..], ("LOGIN", false)),
+        (
+            "changes",
+            &[("ITEM_PREVIEW", true), ("LOGIN", true)][..],
+            ("ITEM_TRASH", false),
+        ),
+        (
+            "sync",
+            &[("ITEM_PREVIEW", true), ("ITEM_MOVE", false)],
+            ("ITEM_MOVE", true),
+        ),
+    ] {
+        let mut world = World::new();
+        let url = world.listed_url(&format!("?stream_type={stream_type}"));
+        let Reply::Hold { id, .. } = world.poll(&url, "now") else {
+            panic!("{stream_type}: the poll was not held")
+        };
+        for &(event_type, synced) in others {
+            append_typed(&mut world, event_type, synced);
+            // Each event wakes the poll, which goes on listening.
+            assert_eq!(world.emulator.take_ready(), [id], "{stream_type}");
+            assert!(
+                is_held(world.emulator.resume(id, world.now).as_ref()),
+                "{stream_type}"
+            );
+        }
+        append_typed(&mut world, own.0, own.1);
+        assert_eq!(world.emulator.take_ready(), [id], "{stream_type}");
+        let signal = signal_of(world.emulator.resume(id, world.now));
+        assert_eq!(signal, "new_change", "{stream_type}");
+    }
+}
+
+#[test]
+fn a_poll_behind_its_position_is_held_unless_a_change_lies_there() {
+    let mut world = World::new();
+    let upload_ends = {
+        append_typed(&mut world, "ITEM_UPLOAD", false);
+        world.emulator.newest_position(TOKEN)
+    };
+    append_typed(&mut world, "LOGIN", false);
+    let changes = world.listed_url("?stream_type=changes");
+    let all = world.listed_url("");
+    assert_eq!(signal_of(Some(world.poll(&changes, "0"))), "new_change");
+    assert!(is_held(Some(&world.poll(&changes, &upload_ends))));
+    assert_eq!(
+        signal_of(Some(world.poll(&all, &upload_ends))),
+        "new_change"
+    );
+}
+
+#[test]
+fn a_channel_of_changes_forgets_no_signal_that_was_dropped() {
+    let mut world = World::with(Settings {
+        drop_signals: true,
+        ..Settings::default()
+    });
+    let url = world.listed_url("?stream_type=changes");
+    let Reply::Hold { id, .. } = world.poll(&url, "now") else {
+        panic!("the poll was not held")
+    };
+    append_typed(&mut world, "ITEM_UPLOAD", false);
+    assert!(is_held(world.emulator.resume(id, world.now).as_ref()));
+    world
+        .emulator
+        .change_settings(|settings| settings.drop_signals = false);
+    append_typed(&mut world, "LOGIN", false);
+    assert_eq!(
+        signal_of(world.emulator.resume(id, world.now)),
+        "new_change"
+    );
+}
+
+#[test]
+fn realistic_events_are_in_each_stream() {
+    let mut world = World::with_events(Settings::default(), 500);
+    let mut size = |stream_type: &str| {
+        let page = world.page(&format!("stream_type={stream_type}&limit=500"));
+        ids_of(&page).len()
+    };
+    let (all, changes, sync) = (size("all"), size("changes"), size("sync"));
+    assert!(
+        all == 500 && changes < all && sync < changes && sync > 0,
+        "{changes}, {sync}"
+    );
+}
+
+#[test]
+fn refusals_are_sent_as_they_were_queued() {
+    const HTML: Option<&str> = Some("text/html");
+    const JSON: Option<&str> = Some("application/json");
+    let status = |status, headers: &[(&str, &str)], body: &str| Fault::Status {
+        status,
+        headers: headers
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: body.to_owned(),
+    };
+    let html = [("Content-Type", "text/html"), ("Retry-After", "1")];
+    let too_old = "created_after is beyond one year in the past";
+    let stale = "Invalid stream position";
+    // A fault, and the status, `content-type`, `retry-after` and text of its response.
+    for (fault, code, content_type, retry_after, says) in [
+        (
+            Fault::html(403, "<html>blocked</html>"),
+            403,
+            HTML,
+            None,
+            "blocked",
+        ),
+        (
+            Fault::html(401, "<html>log in</html>"),
+            401,
+            HTML,
+            None,
+            "log in",
+        ),
+        (
+            Fault::html(400, "<html>nginx</html>"),
+            400,
+            HTML,
+            None,
+            "nginx",
+        ),
+        (status(400, &[], ""), 400, None, None, ""),
+        (
+            status(403, &html, "<html>later"),
+            403,
+            HTML,
+            Some("1"),
+            "later",
+        ),
+        (
+            status(202, &[("Retry-After", "2")], ""),
+            202,
+            None,
+            Some("2"),
+            "",
+        ),
+        (
+            Fault::box_error(400, "bad_request", too_old),
+            400,
+            JSON,
+            None,
+            too_old,
+        ),
+        (
+            Fault::box_error(400, "bad_request", stale),
+            400,
+            JSON,
+            None,
+            stale,
+        ),
+    ] {
+        let mut world = World::new();
+        world
+            .emulator
+            .queue_fault(Endpoint::Events, fault.clone(), 1);
+        let answer = world.send(Request::get("/2.0/events"));
+        let headers = |name: &str| {
+            let named = answer.headers.iter().filter(|(key, _)| key == name);
+            named.map(|(_, value)| &**value).collect::<Vec<_>>()
+        };
+        assert_eq!(answer.status, code, "{fault:?}");
+        assert_eq!(
+            headers("content-type"),
+            Vec::from_iter(content_type),
+            "{fault:?}"
+        );
+        assert_eq!(
+            headers("retry-after"),
+            Vec::from_iter(retry_after),
+            "{fault:?}"
+        );
+        let text = String::from_utf8(answer.body.clone()).expect("text");
+        assert!(
+            text.contains(says) && text.is_empty() == says.is_empty(),
+            "{text}"
+        );
+        if content_type == JSON {
+            let error = body(&answer);
+            let form = (&error["type"], &error["status"], &error["message"]);
+            assert_eq!(form, (&json!("error"), &json!(code), &json!(says)));
+        }
     }
 }
 

@@ -69,7 +69,11 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
 async fn how_long_is_too_long_depends_on_the_stream_type() {
     let server = fake_box(|_| ());
     let position = server.emulator().newest_position(TOKEN);
-    server.append(TOKEN, 2);
+    // An event that every stream type shows.
+    server.append_json(
+        TOKEN,
+        [r#"{"event_id":"1","event_type":"ITEM_UPLOAD","source":{"synced":true}}"#],
+    );
     for (stream_type, days, is_gap) in [
         (StreamType::All, 20, false),
         (StreamType::All, 22, true),
