@@ -8,6 +8,8 @@
 mod backend;
 mod blocking;
 mod clocks;
+#[cfg(target_os = "linux")]
+mod cutting_proxy;
 mod dead_network;
 #[cfg(feature = "reqwest")]
 mod driving;
