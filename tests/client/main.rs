@@ -4,8 +4,11 @@
 
 mod asleep;
 mod calls;
+#[path = "../clock/mod.rs"]
+mod clock;
 mod fake_box;
 mod modes;
+mod portals;
 mod prepared;
 mod secrets;
 mod streams;
