@@ -23,7 +23,7 @@ pub(crate) struct Channels {
 struct Channel {
     caller: String,
     account: String,
-    /// What the channel signals.
+    /// The channel signals the events of this stream.
     stream: UserStream,
     polls: u64,
 }
@@ -112,7 +112,7 @@ impl Emulator {
         )
     }
 
-    /// Which stream the listed servers are to signal.
+    /// Returns the stream that the listed servers are to signal.
     fn listed_stream(&self, request: &Request) -> Result<UserStream, Answer> {
         let stream_type = request.query("stream_type");
         if stream_type.is_some() && self.settings.options_rejects_stream_type {

@@ -42,8 +42,8 @@ pub struct Settings {
     pub realtime_origins: Vec<String>,
     /// Whether the list's entries have a `type`. Default: yes.
     pub list_types: bool,
-    /// Whether `OPTIONS /2.0/events` rejects a `stream_type`, which Box does not document there, with a 400 in Box's form.
-    /// Default: no.
+    /// `OPTIONS /2.0/events` rejects a `stream_type`, which Box does not document there, with a 400 in Box's form. Default:
+    /// no.
     pub options_rejects_stream_type: bool,
     /// The list's `ttl`, in minutes, sent as it is; `null` leaves it out. Default: `"10"`, a string as in Box's reference.
     pub ttl: Value,

@@ -1,4 +1,4 @@
-//! Which of an account's events a user's stream shows.
+//! The streams of a user, and the events that each of them shows.
 
 use serde::Deserialize;
 

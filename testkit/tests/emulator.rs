@@ -849,7 +849,7 @@ fn a_channel_signals_events_of_its_type_alone() {
 }
 
 #[test]
-fn a_poll_behind_its_position_is_held_unless_a_change_lies_there() {
+fn a_poll_is_held_unless_a_change_lies_behind_its_position() {
     let mut world = World::new();
     let upload_ends = {
         append_typed(&mut world, "ITEM_UPLOAD", false);

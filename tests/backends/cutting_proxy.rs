@@ -104,14 +104,19 @@ fn follow_all(
             }
         }
     }
-    side_by_side(combinations.into_iter().map(|(combination, streams)| {
-        let (reports, proxies, script) = (&reports, &proxies, &script);
-        let follow = move || {
-            let report = combination.follow(streams, proxies, script);
-            reports.lock().unwrap().push(report);
-        };
-        (combination.to_string(), follow)
-    }));
+    side_by_side(
+        combinations
+            .into_iter()
+            .zip(0..)
+            .map(|((combination, streams), number)| {
+                let (reports, proxies, script) = (&reports, &proxies, &script);
+                let follow = move || {
+                    let report = combination.follow(streams, 10 * number, proxies, script);
+                    reports.lock().unwrap().push(report);
+                };
+                (combination.to_string(), follow)
+            }),
+    );
     let mut reports = reports.into_inner().unwrap();
     reports.sort_by_key(|report| report.combination.to_string());
     reports
@@ -139,20 +144,21 @@ impl Combination {
     fn follow(
         self,
         streams: usize,
+        first_seed: u64,
         proxies: &Runtime,
         script: &impl AsyncFn(&Stream, Rng),
     ) -> Report {
         let log = Log::default();
-        // Of this thread alone, which drives the streams.
+        // This thread drives the streams, and its subscriber sees nobody else's events.
         let streams = with_default(log.subscriber(), || {
             let transport = self.backend.transport();
             let streams: Vec<Stream> = (0..streams)
                 .map(|_| Stream::new(self, proxies, transport.clone()))
                 .collect();
-            let followed = streams.iter().zip(1..).map(|(stream, seed)| {
-                let rng = Rng::with_seed(seed + self.after.as_secs());
-                stream.follow(script, rng)
-            });
+            let followed = streams
+                .iter()
+                .zip(first_seed..)
+                .map(|(stream, seed)| stream.follow(script, Rng::with_seed(seed)));
             self.backend.runtime().block_on(join_all(followed));
             streams
         });

@@ -172,24 +172,24 @@ impl World {
 
     fn respond(&self, request: &TransportRequest) -> Reply {
         let request = request.request();
-        let mut asked = Request::new(request.method().as_str(), &request.uri().to_string());
+        let mut sent = Request::new(request.method().as_str(), &request.uri().to_string());
         for (name, value) in request.headers() {
-            asked = asked.header(name.as_str(), value.to_str().unwrap());
+            sent = sent.header(name.as_str(), value.to_str().unwrap());
         }
         let now = self.now().monotonic;
         let halves_until = *self.halves_until.lock().unwrap();
         let mut emulator = self.emulator();
-        if Endpoint::of(&asked) == Endpoint::Events && halves_until.is_some_and(|end| now < end) {
+        if Endpoint::of(&sent) == Endpoint::Events && halves_until.is_some_and(|end| now < end) {
             emulator.queue_fault(Endpoint::Events, Fault::TruncatedJson, 1);
         }
-        emulator.respond(&asked, now)
+        emulator.respond(&sent, now)
     }
 
-    /// Waits for a held poll.
-    async fn answer(&self, mut reply: Reply) -> Answer {
+    /// Waits for the response to a poll that is held.
+    async fn response(&self, mut reply: Reply) -> Answer {
         loop {
             match reply {
-                Reply::Answer(answer) => return answer,
+                Reply::Answer(response) => return response,
                 Reply::Hold { id, .. } => {
                     self.clock.wait(HELD).await;
                     let now = self.now().monotonic;
@@ -208,16 +208,16 @@ impl HttpTransport for World {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         self.clock.wait(LATENCY).await;
         let reply = self.respond(&request);
-        let answer = self.answer(reply).await;
-        assert_eq!(answer.delivery, Delivery::Whole);
-        if answer.body.len() > request.max_body() {
+        let received = self.response(reply).await;
+        assert_eq!(received.delivery, Delivery::Whole);
+        if received.body.len() > request.max_body() {
             return Err(TransportError::new(TransportErrorKind::BodyTooLarge));
         }
-        let mut response = Response::builder().status(answer.status);
-        for (name, value) in answer.headers {
+        let mut response = Response::builder().status(received.status);
+        for (name, value) in received.headers {
             response = response.header(name, value);
         }
-        Ok(response.body(answer.body.into()).unwrap())
+        Ok(response.body(received.body.into()).unwrap())
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {

@@ -53,7 +53,7 @@ pub(super) struct Poll {
     pub(super) opened: Instant,
     /// `None` while it is open.
     pub(super) ended: Option<Instant>,
-    /// Whether the proxy ended it.
+    /// `true` if the proxy ended it.
     pub(super) cut: bool,
 }
 
