@@ -6,12 +6,13 @@
 //! cargo test --features full --test backends -- --ignored --nocapture cut_for_minutes
 //! ```
 
+mod log;
 mod relay;
+mod report;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use box_longpoll::{AccessToken, HttpTransport, LongPollClient, Moment, RealtimeHosts, StartAt};
@@ -20,10 +21,11 @@ use fastrand::Rng;
 use futures_lite::future::or;
 use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
-use tracing::Level;
 use tracing::subscriber::with_default;
 
+use self::log::Log;
 use self::relay::{CUTS, Cut, Relay};
+use self::report::Report;
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, fake_box};
 use crate::memory::BACKENDS;
@@ -286,163 +288,6 @@ impl Stream {
     }
 }
 
-/// What came of a combination.
-struct Report {
-    combination: Combination,
-    streams: usize,
-    polls: usize,
-    cuts: usize,
-    /// The smallest part of its time that a stream had a poll open.
-    share: f64,
-    longest_gap: Duration,
-    most_polls_before_an_event: usize,
-    most_requests_between_polls: usize,
-    /// How long after it was appended each event came, in order.
-    late: Vec<Duration>,
-    warnings: Vec<String>,
-}
-
-impl Report {
-    fn of(combination: Combination, streams: &[Stream], warnings: Vec<String>) -> Self {
-        let end = now();
-        let polls = || streams.iter().map(|stream| &stream.relay.polls);
-        let mut late: Vec<Duration> = Vec::new();
-        for stream in streams {
-            let events = stream.events.borrow();
-            late.extend(
-                events
-                    .iter()
-                    .map(|event| event.received.unwrap() - event.at),
-            );
-        }
-        late.sort();
-        let most = |count: fn(&Stream) -> usize| streams.iter().map(count).max().unwrap_or(0);
-        Self {
-            combination,
-            streams: streams.len(),
-            polls: polls().map(|polls| polls.list().len()).sum(),
-            cuts: polls().map(relay::Polls::cuts).sum(),
-            share: polls()
-                .map(|polls| polls.share_open(end))
-                .fold(1.0, f64::min),
-            longest_gap: polls()
-                .map(relay::Polls::longest_gap)
-                .max()
-                .unwrap_or_default(),
-            most_polls_before_an_event: most(Stream::most_polls_before_an_event),
-            most_requests_between_polls: most(Stream::most_requests_between_polls),
-            late,
-            warnings,
-        }
-    }
-
-    fn percentile(&self, percent: usize) -> Duration {
-        self.late[(self.late.len() - 1) * percent / 100]
-    }
-
-    /// Names the promises that were broken, by what can be counted. The share leaves a slow machine a second for each cut.
-    fn broken_by_count(&self) -> Option<String> {
-        self.broken([
-            (self.share < 0.9, "a poll is open too seldom"),
-            (
-                self.most_polls_before_an_event > 1,
-                "an event comes later than by the next poll",
-            ),
-            (
-                self.most_requests_between_polls > 2,
-                "too many requests come before the next poll",
-            ),
-            (!self.warnings.is_empty(), "something is logged"),
-        ])
-    }
-
-    /// The same by what is promised for hours.
-    fn broken_by_time(&self) -> Option<String> {
-        // Fewer than one hour's.
-        assert!(MINUTES.as_secs() * self.streams as u64 <= 3_600);
-        self.broken([
-            (self.share < 0.98, "a poll is open too seldom"),
-            (
-                self.percentile(100) > Duration::from_secs(5),
-                "an event is late",
-            ),
-            (
-                self.most_polls_before_an_event > 1,
-                "an event comes later than by the next poll",
-            ),
-            (self.warnings.len() > 1, "more is logged than once an hour"),
-        ])
-    }
-
-    fn broken(&self, promises: [(bool, &str); 4]) -> Option<String> {
-        let broken = promises.into_iter().filter(|(broken, _)| *broken);
-        let what: Vec<&str> = broken.map(|(_, what)| what).collect();
-        let logged = self.warnings.first();
-        (!what.is_empty()).then(|| format!("{}: {what:?} {logged:?}", self.combination))
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:29} {:3} polls, {:2} cut, open {:6.2} %, longest gap {:7.1} ms; {:2} events, \
-             late p50 {:6.1} ms, p99 {:7.1} ms, max {:7.1} ms; {} warnings",
-            self.combination.to_string(),
-            self.polls,
-            self.cuts,
-            100.0 * self.share,
-            ms(self.longest_gap),
-            self.late.len(),
-            ms(self.percentile(50)),
-            ms(self.percentile(99)),
-            ms(self.percentile(100)),
-            self.warnings.len(),
-        )
-    }
-}
-
-/// The warnings and errors that one thread logs.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
-        let log = self.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(Level::WARN)
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish()
-    }
-
-    /// Returns those of the library.
-    fn warnings(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(&bytes);
-        let own = text.lines().filter(|line| line.contains(" box_longpoll"));
-        own.map(String::from).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn now() -> Instant {
     Moment::read_clocks().monotonic
-}
-
-fn ms(time: Duration) -> f64 {
-    1_000.0 * time.as_secs_f64()
 }
