@@ -111,7 +111,9 @@ impl LongPoll {
                 );
             }
             Ok(response) => {
-                self.page_token = self.drain.signal_came.then_some(token);
+                if !self.drain.after_probe {
+                    self.page_token = self.drain.signal_came.then_some(token);
+                }
                 self.token_was_good();
                 self.api_backoff.succeeded();
                 self.page_came_at = Some(now.wall);

@@ -54,10 +54,9 @@ async fn an_error_has_boxs_own_words() {
     assert_eq!(error.code(), Some("rate_limit_exceeded"));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     assert!(error.request_id().is_some());
-    assert_eq!(
-        fetch_error(Fault::BadPosition).await.kind(),
-        ErrorKind::PositionRejected
-    );
+    let error = fetch_error(Fault::BadPosition).await;
+    assert_eq!(error.kind(), ErrorKind::ParameterRejected);
+    assert_eq!(error.parameter(), Some("stream_position"));
     assert_eq!(
         fetch_error(Fault::Forbidden).await.kind(),
         ErrorKind::Forbidden
@@ -82,7 +81,7 @@ async fn a_servers_text_is_escaped_and_cut_in_errors() {
         status: 500,
         headers: [].into(),
         body: format!(
-            r#"{{"code":"\u001b[2J","message":"{}"}}"#,
+            r#"{{"type":"error","code":"\u001b[2J","message":"{}"}}"#,
             "x".repeat(10_000)
         ),
     })
@@ -154,10 +153,12 @@ fn positions_are_text_that_can_be_stored_and_checked() {
         serde_json::from_str::<StreamPosition>(&json).unwrap(),
         position
     );
-    let long = "9".repeat(513);
-    for refused in [
-        "", "0", "now", "NOW", "oldest", "1 2", "1\n2", "\u{7f}", &long,
-    ] {
+    let longest = "9".repeat(16 * 1024);
+    for taken in ["1 2", "1\n2", "\u{7f}", &longest] {
+        assert_eq!(taken.parse::<StreamPosition>().unwrap().as_str(), taken);
+    }
+    let longer = format!("{longest}9");
+    for refused in ["", "0", "now", "NOW", "oldest", &longer] {
         let error = refused.parse::<StreamPosition>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{refused:?}");
         assert!(serde_json::from_value::<StreamPosition>(refused.into()).is_err());

@@ -60,7 +60,7 @@ impl Scenario {
                 incidents.push(incident);
             }
         }
-        if rng.u32(..8) == 0 {
+        if rng.u32(..5) == 0 {
             // Without a server it fetches at an interval, and that may fail as well.
             for list in 0..2 {
                 incidents.push(Incident {
@@ -69,7 +69,7 @@ impl Scenario {
                 });
             }
             incidents.push(Incident {
-                when: When::Request(Endpoint::Events, nth(&mut rng, 8)),
+                when: When::Request(Endpoint::Events, rng.u32(1..6)),
                 what: with_a_request(&mut rng, Endpoint::Events),
             });
         }
