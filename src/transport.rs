@@ -9,6 +9,11 @@
 //!   `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added: no `Referer`, no cookies, nothing of an earlier
 //!   answer. A request's own headers replace the library's. Nothing that may have reached the server is sent again: not
 //!   after a status, and not when a pooled connection ends.
+//! - **A kept connection may die under a request.** If it ends before the response, the error is
+//!   [`TransportErrorKind::Interrupted`]. The client resends a `GET` or `OPTIONS` once, at once, and sets
+//!   [`TransportRequest::fresh_connection`]; it never resends a `POST`. A good transport opens a connection for such a
+//!   request. If it knows whether a failed request went out on a reused connection, it says so by
+//!   [`TransportError::with_connection_reused`]; if it doesn't know, it says nothing.
 //! - **It goes out when its future is first polled**, which may be minutes after [`send`](HttpTransport::send) was called, or
 //!   never: while a poll is held the client has the next request ready, and drops it where it wants another. Nothing is sent,
 //!   no time runs and nothing is counted before. With an `async fn` that is so; one that makes its request in the call itself, and

@@ -52,6 +52,21 @@ fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: fn(&Subject))
     run(case, test, |_| Arc::new(ReqwestTransport::new().unwrap())).unwrap();
 }
 
+#[tokio::test]
+async fn only_a_fresh_connection_is_known_not_to_be_reused() {
+    let address = answering("");
+    let transport = ReqwestTransport::new().unwrap();
+    let get = request(Method::GET, &format!("http://{address}/"));
+    for (get, reused) in [
+        (get.clone(), None),
+        (get.with_fresh_connection(), Some(false)),
+    ] {
+        let error = transport.send(get).await.unwrap_err();
+        assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
+        assert_eq!(error.connection_was_reused(), reused);
+    }
+}
+
 #[test]
 fn a_request_may_be_made_without_a_runtime_and_long_before_it_is_sent() {
     const TOTAL_TIMEOUT: Duration = Duration::from_millis(500);

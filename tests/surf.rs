@@ -69,6 +69,14 @@ fn an_answer_that_surf_cannot_read_is_an_interruption(#[case] answer: impl Into<
 }
 
 #[test]
+fn an_error_says_that_no_connection_is_reused() {
+    let server = answering("");
+    let error = get(&format!("http://{server}/")).unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
+    assert_eq!(error.connection_was_reused(), Some(false));
+}
+
+#[test]
 fn chunks_with_extensions_are_an_error_of_the_body() {
     let server =
         answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n");

@@ -61,6 +61,9 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 ///   twice as many sockets for some minutes.
 /// - A request without a body that meets a kept connection which the server has just closed is sent again, by curl
 ///   itself. One with a body is sent once: [`TransportErrorKind::Interrupted`].
+/// - curl chooses the connection: [`fresh_connection`](TransportRequest::fresh_connection) is ignored, and isahc doesn't tell
+///   [whether a connection was reused](TransportError::connection_was_reused). Since curl resends by itself, a dead kept
+///   connection hardly ever shows.
 /// - A header value with other than visible ASCII, and a path with dot segments, with characters beyond ASCII or with small
 ///   letters in its percent-encoding, which curl would change, are refused as [`TransportErrorKind::InvalidRequest`].
 /// - A POST with a body but no `Content-Type` gets an empty one: curl would else call it a form.

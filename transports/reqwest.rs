@@ -44,6 +44,9 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 ///   its limit of streams, and stand still with it.
 /// - No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s; TCP keep-alive.
 /// - One transport belongs to one runtime: its pooled connections end with the runtime that made them.
+/// - A request with [`fresh_connection`](TransportRequest::fresh_connection) goes out through a second client that keeps no
+///   connection. If it fails, [`connection_was_reused`](TransportError::connection_was_reused) is `Some(false)`; reqwest
+///   doesn't say it of other requests, so there it is `None`.
 ///
 /// # Exceptions to the contract
 ///
@@ -54,16 +57,20 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct ReqwestTransport {
     client: Client,
-    /// For loopback, without proxies. `None`: the user's own client, for everything.
-    direct: Option<Arc<Direct>>,
+    /// `None`: the user's own client is used for everything.
+    spares: Option<Arc<Spares>>,
     /// Why `https` can't be used.
     no_tls: Option<TransportError>,
 }
 
-/// Made when loopback is first asked, which outside tests is never.
-struct Direct {
+/// The clients that most programs never need. Each is built for the first request that needs it.
+struct Spares {
     builder: fn() -> ClientBuilder,
-    client: OnceLock<Client>,
+    /// For loopback: uses no proxy.
+    direct: OnceLock<Client>,
+    /// For requests that want a connection of their own: keeps none.
+    fresh: OnceLock<Client>,
+    fresh_direct: OnceLock<Client>,
 }
 
 impl ReqwestTransport {
@@ -95,11 +102,16 @@ impl ReqwestTransport {
     /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport); with HTTP/2 all polls share
     /// a connection. An answer that came by a redirect is turned into an error, so that at least it is noticed. Its proxies
     /// are used for loopback too: have none where the API is a fake on this machine.
+    ///
+    /// The transport can't open a second client like yours, so it ignores
+    /// [`fresh_connection`](TransportRequest::fresh_connection): if several kept connections have died unnoticed, a resent
+    /// request may meet the next dead one. If your network does that often, set `pool_max_idle_per_host(0)`; each request
+    /// then opens a connection.
     #[must_use]
     pub fn with_client(client: Client) -> Self {
         Self {
             client,
-            direct: None,
+            spares: None,
             no_tls: None,
         }
     }
@@ -127,19 +139,23 @@ impl ReqwestTransport {
         let (client, no_certificates) = build(builder)?;
         Ok(Self {
             client,
-            direct: Some(Arc::new(Direct {
+            spares: Some(Arc::new(Spares {
                 builder,
-                client: OnceLock::new(),
+                direct: OnceLock::new(),
+                fresh: OnceLock::new(),
+                fresh_direct: OnceLock::new(),
             })),
             no_tls: no_certificates
                 .map(|error| TransportError::with_source(TransportErrorKind::Tls, error)),
         })
     }
 
-    fn client_for(&self, url: &Url) -> Result<&Client, TransportError> {
-        match &self.direct {
-            Some(direct) if is_loopback(url) => direct.client(),
-            _ => Ok(&self.client),
+    fn client_for(&self, url: &Url, fresh: bool) -> Result<&Client, TransportError> {
+        match (&self.spares, is_loopback(url), fresh) {
+            (None, _, _) | (_, false, false) => Ok(&self.client),
+            (Some(spares), true, false) => spares.direct(),
+            (Some(spares), false, true) => spares.fresh(),
+            (Some(spares), true, true) => spares.fresh_direct(),
         }
     }
 }
@@ -161,14 +177,31 @@ impl UserTimeout for ClientBuilder {
     }
 }
 
-impl Direct {
-    fn client(&self) -> Result<&Client, TransportError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let (client, _) = build(|| (self.builder)().no_proxy())?;
-        Ok(self.client.get_or_init(|| client))
+impl Spares {
+    fn direct(&self) -> Result<&Client, TransportError> {
+        get_or_build(&self.direct, || (self.builder)().no_proxy())
     }
+
+    fn fresh(&self) -> Result<&Client, TransportError> {
+        get_or_build(&self.fresh, || (self.builder)().pool_max_idle_per_host(0))
+    }
+
+    fn fresh_direct(&self) -> Result<&Client, TransportError> {
+        get_or_build(&self.fresh_direct, || {
+            (self.builder)().no_proxy().pool_max_idle_per_host(0)
+        })
+    }
+}
+
+fn get_or_build(
+    client: &OnceLock<Client>,
+    builder: impl Fn() -> ClientBuilder,
+) -> Result<&Client, TransportError> {
+    if let Some(client) = client.get() {
+        return Ok(client);
+    }
+    let (built, _) = build(builder)?;
+    Ok(client.get_or_init(|| built))
 }
 
 /// A client; on a machine without certificates one that trusts nobody, and so is good for plain `http` alone.
@@ -231,6 +264,9 @@ impl ReqwestTransport {
         request: TransportRequest,
     ) -> Result<impl Future<Output = Result<Response<Bytes>, TransportError>> + use<>, TransportError>
     {
+        // The clients that are built here follow no redirects.
+        let is_ours = self.spares.is_some();
+        let fresh = is_ours && request.fresh_connection();
         let max_body = request.max_body();
         let request = request.into_request();
         let target = request.uri().path_and_query().cloned();
@@ -246,10 +282,8 @@ impl ReqwestTransport {
         if let (true, Some(missing)) = (https, &self.no_tls) {
             return Err(missing.clone());
         }
-        // The clients that are made here follow no redirects.
-        let is_ours = self.direct.is_some();
         let asked: Option<Box<str>> = (!is_ours).then(|| request.url().as_str().into());
-        let client = self.client_for(request.url())?;
+        let client = self.client_for(request.url(), fresh)?;
         let answer = if is_ours {
             Either::Left(client.execute(request))
         } else {
@@ -257,7 +291,11 @@ impl ReqwestTransport {
             let client = client.clone();
             Either::Right(Box::pin(async move { client.execute(request).await }))
         };
-        Ok(answer.then(move |answer| Box::pin(read(answer, asked, https, max_body))))
+        let answer = answer.then(move |answer| Box::pin(read(answer, asked, https, max_body)));
+        Ok(answer.map_err(move |error| match fresh {
+            true => error.with_connection_reused(false),
+            false => error,
+        }))
     }
 }
 

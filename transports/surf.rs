@@ -75,7 +75,8 @@ const MAX_HEAD: usize = 16 * 1024;
 /// - Proxies are not used.
 /// - An answer's `Content-Type: application/octet-stream` is dropped: surf adds one where there is none.
 /// - No connection is used twice. surf's own pool gives the connection of a dropped request to the next one, answer and
-///   all, so each request has a connection of its own, made here.
+///   all, so each request has a connection of its own, made here. So
+///   [`connection_was_reused`](TransportError::connection_was_reused) is always `Some(false)`.
 ///
 /// # Logs
 ///
@@ -128,6 +129,7 @@ impl HttpTransport for SurfTransport {
         exchange
             .await
             .unwrap_or_else(|_| Err(interrupted("surf panicked at this answer")))
+            .map_err(|error| error.with_connection_reused(false))
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {

@@ -44,6 +44,8 @@ type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, 
 /// hyper-util on tokio, with rustls. HTTP/1.1, no proxy.
 pub(crate) struct HyperTransport {
     client: Client<Connector, Full<Bytes>>,
+    /// Keeps no connection: for requests that want one of their own.
+    fresh: Client<Connector, Full<Bytes>>,
 }
 
 impl HyperTransport {
@@ -73,21 +75,31 @@ impl HyperTransport {
             .enable_http1()
             .wrap_connector(tcp);
         let connector = Connector::new(Timeout::new(connector, CONNECT_TIMEOUT));
+        let fresh = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(connector.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client, fresh })
     }
 
     /// This client knows of no redirects, and to it any status is an answer.
     async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let max_body = request.max_body();
+        let fresh = request.fresh_connection();
         let request = request.into_request();
         if !matches!(request.uri().scheme_str(), Some("http" | "https")) {
             return Err(TransportError::new(TransportErrorKind::InvalidRequest));
         }
-        let answer = self.client.request(request.map(Full::new)).await;
-        read(answer.map_err(before_the_answer)?, max_body).await
+        let client = if fresh { &self.fresh } else { &self.client };
+        let answer = client.request(request.map(Full::new)).await;
+        // hyper-util doesn't tell whether a kept connection was reused, except where none is kept.
+        let answer = answer.map_err(|error| match before_the_answer(error) {
+            error if fresh => error.with_connection_reused(false),
+            error => error,
+        });
+        read(answer?, max_body).await
     }
 }
 
