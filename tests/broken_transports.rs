@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +34,17 @@ struct Inner {
     transport: ReqwestTransport,
     /// An answer that nobody waits for any more.
     late: Mutex<Option<JoinHandle<Answer>>>,
+    sent: AtomicUsize,
+}
+
+impl Inner {
+    fn new(setup: &Setup) -> Self {
+        Self {
+            transport: reqwest(setup, false),
+            late: Mutex::new(None),
+            sent: AtomicUsize::new(0),
+        }
+    }
 }
 
 #[async_trait]
@@ -98,9 +110,7 @@ fn reqwest(setup: &Setup, accept_anybody: bool) -> ReqwestTransport {
 }
 
 fn broken(setup: &Setup, send: Sending) -> Arc<dyn HttpTransport> {
-    let late = Mutex::new(None);
-    let transport = reqwest(setup, false);
-    let inner = Arc::new(Inner { transport, late });
+    let inner = Arc::new(Inner::new(setup));
     let sleep = |duration| duration;
     Arc::new(Broken { inner, send, sleep })
 }
@@ -110,9 +120,8 @@ fn endless(request: &TransportRequest) -> TransportRequest {
 }
 
 fn wakes_early(setup: &Setup) -> Arc<dyn HttpTransport> {
-    let (transport, late) = (reqwest(setup, false), Mutex::new(None));
     Arc::new(Broken {
-        inner: Arc::new(Inner { transport, late }),
+        inner: Arc::new(Inner::new(setup)),
         send: |inner, request| Box::pin(async move { inner.transport.send(request).await }),
         sleep: |duration| duration / 2,
     })
@@ -149,6 +158,50 @@ fn tries_again(setup: &Setup) -> Arc<dyn HttpTransport> {
             }
         })
     })
+}
+
+/// Every request but the first one fails on a connection that has died.
+fn keeps_a_dead_connection(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move {
+            match inner.sent.fetch_add(1, Ordering::Relaxed) {
+                0 => inner.transport.send(request).await,
+                _ => Err(TransportError::new(TransportErrorKind::Interrupted)),
+            }
+        })
+    })
+}
+
+fn calls_an_interruption_a_failure_to_connect(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move {
+            let response = inner.transport.send(request).await;
+            response
+                .map_err(|error| TransportError::with_source(TransportErrorKind::Connect, error))
+        })
+    })
+}
+
+fn calls_every_connection_fresh(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move {
+            let response = inner.transport.send(request).await;
+            response.map_err(|error| error.with_connection_reused(false))
+        })
+    })
+}
+
+fn calls_every_connection_reused(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move {
+            let response = inner.transport.send(request).await;
+            response.map_err(|error| error.with_connection_reused(true))
+        })
+    })
+}
+
+fn takes_any_connection(setup: &Setup) -> Arc<dyn HttpTransport> {
+    Arc::new(reqwest(setup, false))
 }
 
 fn takes_everything(setup: &Setup) -> Arc<dyn HttpTransport> {
@@ -252,6 +305,27 @@ fn spins(setup: &Setup) -> Arc<dyn HttpTransport> {
 )]
 #[case::redirects(cases::required_never_follows_redirects, follows_redirects)]
 #[case::retries(cases::required_a_post_is_never_sent_twice, tries_again)]
+#[case::dead_connection(
+    cases::required_a_kept_connection_that_closes_is_replaced,
+    keeps_a_dead_connection
+)]
+#[case::wrong_kind(
+    cases::required_a_kept_connection_that_resets_is_replaced,
+    calls_an_interruption_a_failure_to_connect
+)]
+#[case::called_fresh(
+    cases::required_a_reused_connection_is_never_called_fresh,
+    calls_every_connection_fresh
+)]
+#[case::called_reused(
+    cases::required_a_reused_connection_is_never_called_fresh,
+    calls_every_connection_reused
+)]
+#[case::get_retries(cases::optional_a_get_is_never_sent_twice, tries_again)]
+#[case::any_connection(
+    cases::optional_a_fresh_connection_is_opened_when_requested,
+    takes_any_connection
+)]
 #[case::chunks(cases::required_the_cap_holds_for_chunks, takes_everything)]
 #[case::length(cases::required_the_cap_holds_for_a_length, cuts_bodies)]
 #[case::referer(cases::required_nothing_else_is_sent, tells_the_referer)]

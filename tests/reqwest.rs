@@ -47,6 +47,10 @@ async fn a_client_that_follows_redirects_is_found_out() {
 #[case::anywhere(cases::required_works_anywhere_or_says_where_not)]
 #[case::target(cases::required_an_unusual_target_is_sent_as_given_or_refused)]
 #[case::cancelled(cases::required_a_cancelled_request_never_answers_the_next)]
+#[case::closed(cases::required_a_kept_connection_that_closes_is_replaced)]
+#[case::reset(cases::required_a_kept_connection_that_resets_is_replaced)]
+#[case::reused(cases::required_a_reused_connection_is_never_called_fresh)]
+#[case::fresh(cases::optional_a_fresh_connection_is_opened_when_requested)]
 fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: fn(&Subject)) {
     let test = "a_client_that_is_made_here_keeps_the_contract_too";
     run(case, test, |_| Arc::new(ReqwestTransport::new().unwrap())).unwrap();

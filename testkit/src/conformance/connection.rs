@@ -23,7 +23,7 @@ pub(super) struct Connection {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-    /// The script has reset the connection.
+    /// The script has closed or reset the connection.
     Gone,
 }
 
@@ -111,6 +111,11 @@ impl Connection {
         if let Some(socket) = self.stream.get_ref().socket() {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+        self.close();
+    }
+
+    /// Closes the connection. The kernel refuses what the client sends from now on, or has sent unread.
+    pub(super) fn close(&mut self) {
         *self.stream.get_mut() = Stream::Gone;
     }
 

@@ -13,6 +13,11 @@ macro_rules! __conformance_cases {
         $case!(required_a_post_is_never_sent_twice);
         $case!(required_a_stale_connection_is_replaced);
         $case!(required_a_server_may_close_after_each_answer);
+        $case!(required_a_kept_connection_that_closes_is_replaced);
+        $case!(required_a_kept_connection_that_resets_is_replaced);
+        $case!(required_a_reused_connection_is_never_called_fresh);
+        $case!(optional_a_get_is_never_sent_twice);
+        $case!(optional_a_fresh_connection_is_opened_when_requested);
         $case!(optional_reuses_connections);
         $case!(optional_a_silent_connection_is_probed);
         $case!(required_two_hundred_requests_are_held_at_once);
@@ -96,8 +101,9 @@ macro_rules! __conformance_cases {
 mod tests {
     use std::collections::BTreeSet;
 
-    const SOURCES: [&str; 8] = [
+    const SOURCES: [&str; 9] = [
         include_str!("cases/connection.rs"),
+        include_str!("cases/kept_connections.rs"),
         include_str!("cases/framing.rs"),
         include_str!("cases/limits.rs"),
         include_str!("cases/semantics.rs"),

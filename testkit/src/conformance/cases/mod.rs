@@ -7,6 +7,7 @@
 mod connection;
 mod errors;
 mod framing;
+mod kept_connections;
 mod limits;
 mod runtime;
 mod semantics;
@@ -16,6 +17,7 @@ mod tls;
 pub use connection::*;
 pub use errors::*;
 pub use framing::*;
+pub use kept_connections::*;
 pub use limits::*;
 pub use runtime::*;
 pub use semantics::*;

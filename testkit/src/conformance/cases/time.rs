@@ -57,7 +57,7 @@ pub fn required_a_slow_answer_is_whole(subject: &Subject) {
 
 /// The pace of a server is what these cases are about.
 #[expect(clippy::disallowed_methods, reason = "a script takes its time")]
-fn pause(duration: Duration) {
+pub(super) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 

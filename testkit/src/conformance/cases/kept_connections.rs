@@ -1,0 +1,161 @@
+//! Kept connections that the server ends without saying so.
+
+use std::time::Duration;
+
+use box_longpoll::{TransportError, TransportErrorKind};
+use http::Method;
+
+use crate::conformance::server::{Note, Server};
+use crate::conformance::subject::{Client, Subject, assert_no_secret, request, text};
+
+use super::time::pause;
+
+/// How soon after its response a server closes a connection.
+const SOON: Duration = Duration::from_millis(20);
+
+/// A transport may return a connection to its pool a moment too late, and open one instead. Over so many requests it reuses
+/// some.
+const ROUNDS: usize = 10;
+
+/// A transport that can't choose a connection may keep two that are about to die, and resend on the second one. It doesn't
+/// keep more: one request is in flight at a time.
+const RESENDS: usize = 2;
+
+/// The requests that the client resends: they change nothing.
+const METHODS: [Method; 2] = [Method::OPTIONS, Method::GET];
+
+/// A server closes each connection 20 ms after its response and doesn't announce it. A request gets a response, or it is
+/// [`TransportErrorKind::Interrupted`] and gets one when the client resends it, whether it goes out before or after the
+/// connection is closed.
+pub fn required_a_kept_connection_that_closes_is_replaced(subject: &Subject) {
+    let mut server = Server::start(|connection| {
+        if connection.read_request().is_some() {
+            connection.answer("hi");
+            pause(SOON);
+            connection.close();
+            connection.note(Note::Done);
+        }
+    });
+    let url = server.url("/");
+    subject.drive(|client| async move {
+        for _ in 0..ROUNDS {
+            // The second one finds a connection that is about to close, the first one a connection that has just closed.
+            for method in METHODS {
+                resent_if_interrupted(&client, method, &url).await;
+            }
+            for _ in METHODS {
+                server.note().await;
+            }
+        }
+    });
+}
+
+/// A server resets a connection when a second request comes in on it. That request gets a response on another connection,
+/// or it is [`TransportErrorKind::Interrupted`] and gets one when the client resends it.
+pub fn required_a_kept_connection_that_resets_is_replaced(subject: &Subject) {
+    let server = resetting_at_the_second_request();
+    interruptions(subject, &server);
+}
+
+/// A server resets a connection when a second request comes in on it, and the error of that request doesn't claim that the
+/// connection was fresh: the client would not resend the request. Nor is a fresh connection claimed to have been reused.
+pub fn required_a_reused_connection_is_never_called_fresh(subject: &Subject) {
+    let server = resetting_at_the_second_request();
+    for error in interruptions(subject, &server) {
+        assert_ne!(error.connection_was_reused(), Some(false), "{error:?}");
+    }
+    let server = Server::start(|connection| {
+        connection.read_request();
+        connection.reset();
+    });
+    let url = server.url("/");
+    subject.drive(|client| async move {
+        let get = request(Method::GET, &url, "");
+        for request in [get.clone(), get.with_fresh_connection()] {
+            let error = client.send(request).await.expect_err("no response");
+            assert_ne!(error.connection_was_reused(), Some(true), "{error:?}");
+        }
+    });
+}
+
+/// A server resets a connection when a second request comes in on it, and the transport leaves it to the client to resend
+/// that request.
+pub fn optional_a_get_is_never_sent_twice(subject: &Subject) {
+    let mut server = resetting_at_the_second_request();
+    let url = server.url("/");
+    subject.drive(|client| async move {
+        for _ in 0..ROUNDS {
+            for method in METHODS {
+                // The server counts, however the request ends.
+                let _ = client.send(request(method, &url, "")).await;
+            }
+        }
+    });
+    let received = server.requests_so_far().len();
+    assert_eq!(received, ROUNDS * METHODS.len(), "some went out twice");
+}
+
+/// A request with [`fresh_connection`](box_longpoll::TransportRequest::fresh_connection) is the first one of its connection.
+pub fn optional_a_fresh_connection_is_opened_when_requested(subject: &Subject) {
+    let server = Server::start(|connection| {
+        let mut requests = 0;
+        while connection.read_request().is_some() {
+            requests += 1;
+            connection.answer(&format!("request {requests}"));
+        }
+    });
+    let url = server.url("/");
+    subject.drive(|client| async move {
+        for _ in 0..ROUNDS {
+            client.text(&url).await;
+            let fresh = request(Method::GET, &url, "").with_fresh_connection();
+            let response = client.send(fresh).await.expect("a response");
+            assert_eq!(text(&response), "request 1");
+        }
+    });
+}
+
+fn resetting_at_the_second_request() -> Server {
+    Server::start(|connection| {
+        if connection.read_request().is_some() {
+            connection.answer("hi");
+            if connection.read_request().is_some() {
+                connection.reset();
+            }
+        }
+    })
+}
+
+/// Sends requests one after another, and returns the errors of those that had to be resent.
+#[track_caller]
+fn interruptions(subject: &Subject, server: &Server) -> Vec<TransportError> {
+    let url = server.url("/");
+    subject.drive(|client| async move {
+        let mut errors = Vec::new();
+        for _ in 0..ROUNDS {
+            for method in METHODS {
+                errors.extend(resent_if_interrupted(&client, method, &url).await);
+            }
+        }
+        errors
+    })
+}
+
+/// Sends a request and, if it is interrupted, resends it as the client does. Returns the error of the first attempt.
+async fn resent_if_interrupted(
+    client: &Client,
+    method: Method,
+    url: &str,
+) -> Option<TransportError> {
+    let request = request(method, url, "");
+    let mut response = client.send(request.clone()).await;
+    let interruption = response.as_ref().err().cloned();
+    for _ in 0..RESENDS {
+        let Err(error) = &response else { break };
+        assert_no_secret(error);
+        assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
+        response = client.send(request.clone().with_fresh_connection()).await;
+    }
+    assert_eq!(text(&response.expect("a response when it is resent")), "hi");
+    interruption
+}
