@@ -31,13 +31,17 @@ async fn a_client_that_follows_redirects_is_found_out() {
     let address = answering(format!(
         "HTTP/1.1 302 Found\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"
     ));
-    let transport = ReqwestTransport::with_client(reqwest::Client::new());
     let url = format!("http://{address}/");
-    let error = transport
-        .send(request(Method::GET, &url))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
+    for transport in [
+        ReqwestTransport::with_client(reqwest::Client::new()),
+        ReqwestTransport::with_builder(reqwest::Client::builder).unwrap(),
+    ] {
+        let error = transport
+            .send(request(Method::GET, &url))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), TransportErrorKind::InvalidRequest);
+    }
 }
 
 /// The client that is made here makes its requests when it is asked to, others when they are sent: the latter are under the whole
@@ -54,6 +58,22 @@ async fn a_client_that_follows_redirects_is_found_out() {
 fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: fn(&Subject)) {
     let test = "a_client_that_is_made_here_keeps_the_contract_too";
     run(case, test, |_| Arc::new(ReqwestTransport::new().unwrap())).unwrap();
+}
+
+#[rstest]
+#[case::trusted(cases::required_a_given_root_is_trusted)]
+#[case::when_polled(cases::required_a_request_is_sent_when_it_is_first_polled)]
+#[case::closed(cases::required_a_kept_connection_that_closes_is_replaced)]
+#[case::reset(cases::required_a_kept_connection_that_resets_is_replaced)]
+#[case::fresh(cases::optional_a_fresh_connection_is_opened_when_requested)]
+fn a_builder_keeps_the_contract_too(#[case] case: fn(&Subject)) {
+    let test = "a_builder_keeps_the_contract_too";
+    run(case, test, |setup| {
+        let root = reqwest::Certificate::from_pem(setup.ca_pem().as_bytes()).unwrap();
+        let builder = move || ReqwestTransport::client_builder().tls_certs_merge([root.clone()]);
+        Arc::new(ReqwestTransport::with_builder(builder).unwrap())
+    })
+    .unwrap();
 }
 
 #[tokio::test]
@@ -78,7 +98,9 @@ fn a_request_may_be_made_without_a_runtime_and_long_before_it_is_sent() {
     let url = format!("http://{address}/");
     let hasty = ReqwestTransport::client_builder().timeout(TOTAL_TIMEOUT);
     let hasty = ReqwestTransport::with_client(hasty.no_proxy().build().unwrap());
-    for transport in [ReqwestTransport::new().unwrap(), hasty] {
+    let built = || ReqwestTransport::client_builder().timeout(TOTAL_TIMEOUT);
+    let built = ReqwestTransport::with_builder(built).unwrap();
+    for transport in [ReqwestTransport::new().unwrap(), hasty, built] {
         let answer = transport.send(request(Method::GET, &url));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -59,13 +59,15 @@ pub struct ReqwestTransport {
     client: Client,
     /// `None`: the user's own client is used for everything.
     spares: Option<Arc<Spares>>,
+    /// Whether the user chose the clients' settings, so that they may follow redirects or have a total timeout.
+    configured: bool,
     /// Why `https` can't be used.
     no_tls: Option<TransportError>,
 }
 
 /// The clients that most programs never need. Each is built for the first request that needs it.
 struct Spares {
-    builder: fn() -> ClientBuilder,
+    builder: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
     /// For loopback: uses no proxy.
     direct: OnceLock<Client>,
     /// For requests that want a connection of their own: keeps none.
@@ -96,6 +98,33 @@ impl ReqwestTransport {
         Self::own(|| Self::client_builder().tls_backend_native())
     }
 
+    /// A transport whose clients are built by `builder`: with extra roots, a proxy, a DNS resolver.
+    ///
+    /// Start from [`client_builder`](Self::client_builder), or keep what that sets; see [`with_client`](Self::with_client).
+    /// The transport calls `builder` now, and again if it needs a client for loopback, which uses no proxy, or a client for
+    /// requests with [`fresh_connection`](TransportRequest::fresh_connection), which keeps no connection.
+    ///
+    /// ```
+    /// # use box_longpoll::transports::ReqwestTransport;
+    /// # fn transport(root: reqwest::Certificate) -> Result<ReqwestTransport, box_longpoll::TransportError> {
+    /// ReqwestTransport::with_builder(move || {
+    ///     ReqwestTransport::client_builder().tls_certs_merge([root.clone()])
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TransportErrorKind::Other`] if reqwest can't build a client. If the machine has no certificates, only `https` fails.
+    pub fn with_builder(
+        builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+    ) -> Result<Self, TransportError> {
+        Ok(Self {
+            configured: true,
+            ..Self::own(builder)?
+        })
+    }
+
     /// A transport over a client of yours.
     ///
     /// Make it from [`client_builder`](Self::client_builder), or keep what that sets: a client that follows redirects, has
@@ -103,15 +132,16 @@ impl ReqwestTransport {
     /// a connection. An answer that came by a redirect is turned into an error, so that at least it is noticed. Its proxies
     /// are used for loopback too: have none where the API is a fake on this machine.
     ///
-    /// The transport can't open a second client like yours, so it ignores
+    /// The transport can't build a second client like yours, so it ignores
     /// [`fresh_connection`](TransportRequest::fresh_connection): if several kept connections have died unnoticed, a resent
-    /// request may meet the next dead one. If your network does that often, set `pool_max_idle_per_host(0)`; each request
-    /// then opens a connection.
+    /// request may meet the next dead one. If your network drops idle connections, use
+    /// [`with_builder`](Self::with_builder).
     #[must_use]
     pub fn with_client(client: Client) -> Self {
         Self {
             client,
             spares: None,
+            configured: true,
             no_tls: None,
         }
     }
@@ -135,16 +165,19 @@ impl ReqwestTransport {
             .with_user_timeout()
     }
 
-    fn own(builder: fn() -> ClientBuilder) -> Result<Self, TransportError> {
-        let (client, no_certificates) = build(builder)?;
+    fn own(
+        builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+    ) -> Result<Self, TransportError> {
+        let (client, no_certificates) = build(&builder)?;
         Ok(Self {
             client,
             spares: Some(Arc::new(Spares {
-                builder,
+                builder: Box::new(builder),
                 direct: OnceLock::new(),
                 fresh: OnceLock::new(),
                 fresh_direct: OnceLock::new(),
             })),
+            configured: false,
             no_tls: no_certificates
                 .map(|error| TransportError::with_source(TransportErrorKind::Tls, error)),
         })
@@ -264,9 +297,7 @@ impl ReqwestTransport {
         request: TransportRequest,
     ) -> Result<impl Future<Output = Result<Response<Bytes>, TransportError>> + use<>, TransportError>
     {
-        // The clients that are built here follow no redirects.
-        let is_ours = self.spares.is_some();
-        let fresh = is_ours && request.fresh_connection();
+        let fresh = self.spares.is_some() && request.fresh_connection();
         let max_body = request.max_body();
         let request = request.into_request();
         let target = request.uri().path_and_query().cloned();
@@ -282,19 +313,22 @@ impl ReqwestTransport {
         if let (true, Some(missing)) = (https, &self.no_tls) {
             return Err(missing.clone());
         }
-        let asked: Option<Box<str>> = (!is_ours).then(|| request.url().as_str().into());
+        let asked: Option<Box<str>> = self.configured.then(|| request.url().as_str().into());
         let client = self.client_for(request.url(), fresh)?;
-        let answer = if is_ours {
-            Either::Left(client.execute(request))
-        } else {
+        let answer = if self.configured {
             // It may have a total timeout, which would need the runtime now, and begin to run.
             let client = client.clone();
             Either::Right(Box::pin(async move { client.execute(request).await }))
+        } else {
+            Either::Left(client.execute(request))
         };
         let answer = answer.then(move |answer| Box::pin(read(answer, asked, https, max_body)));
-        Ok(answer.map_err(move |error| match fresh {
-            true => error.with_connection_reused(false),
-            false => error,
+        Ok(answer.map_err(move |error| {
+            if fresh {
+                error.with_connection_reused(false)
+            } else {
+                error
+            }
         }))
     }
 }
