@@ -54,6 +54,10 @@ guard reqwest.rs 's/\s*\.http1_only\(\)//' \
     reqwest another_version_of_http_is_never_offered
 guard reqwest.rs 's/!is_same\(&target, request\.url\(\)\)/false/' \
     conformance $reqwest::required_an_unusual_target_is_sent_as_given_or_refused
+guard reqwest.rs 's/\.pool_max_idle_per_host\(0\)//g' \
+    reqwest a_client_that_is_made_here_keeps_the_contract_too::case_8_fresh
+guard reqwest.rs 's/error\.with_connection_reused\(false\)/error/' \
+    reqwest only_a_fresh_connection_is_known_not_to_be_reused
 
 guard body.rs 's/length > max_body - body\.len\(\)/false/' \
     conformance surf::required_the_cap_holds_for_chunks
@@ -74,6 +78,8 @@ guard surf.rs 's/Poll::Pending => Pin::new\(&mut self\.0\)\.poll_read\(cx, chunk
     surf a_chunked_body_may_end_in_two_pieces
 guard surf.rs 's/length\.is_none\(\) && !chunked/false/' \
     surf an_answer_that_surf_cannot_read_is_an_interruption::case_1_close_delimited
+guard surf.rs 's/\s*\.map_err\(\|error\| error\.with_connection_reused\(false\)\)//' \
+    surf an_error_says_that_no_connection_is_reused
 
 guard isahc.rs 's/\s*\.redirect_policy\(RedirectPolicy::None\)//' \
     isahc a_client_that_follows_redirects_follows_none
