@@ -23,6 +23,7 @@ mod follower;
 mod gate;
 mod http;
 mod idle_consumers;
+mod kept_connections;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,257 @@
+//! Box's API behind a firewall that ends kept connections without saying so.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use box_longpoll::RetryPolicy;
+use box_longpoll_testkit::EmulatorServer;
+use rstest::rstest;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::backend::Backend;
+use crate::fake_box::{builder, fake_box};
+use crate::follower::Facade;
+use crate::pace::quick;
+use crate::trial::{Trial, append};
+
+const EVENTS: usize = 6;
+
+/// Before the first event the client fetches twice and lists the servers. The first of these requests opens a connection.
+const CUTS_AT_THE_START: usize = 2;
+
+/// How soon after a response [`Firewall::ClosesSoon`] closes a connection.
+const SOON: Duration = Duration::from_millis(20);
+
+/// A client that pauses after a failure, instead of resending the request, is still pausing when the test gives up.
+const PAUSE: Duration = Duration::from_secs(3_600);
+
+/// When a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Firewall {
+    /// 20 ms after its first response, whether or not another request has come in.
+    ClosesSoon,
+    /// When a second request comes in.
+    ResetsSecond,
+    /// When a request comes in after the connection was idle for too long, which the test decides.
+    ResetsIdle,
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn events_arrive_when_kept_connections_die(
+    #[case] backend: Backend,
+    #[values(Firewall::ClosesSoon, Firewall::ResetsSecond, Firewall::ResetsIdle)]
+    firewall: Firewall,
+) {
+    let server = fake_box(|_| ());
+    // As with Box, polls go to another host.
+    let realtime = server.origin().to_owned();
+    server.change_settings(|settings| settings.realtime_origins = vec![realtime]);
+    let relay = Relay::start(&server, firewall);
+    let builder = builder(&server)
+        .api_origin(relay.origin())
+        .pace(quick())
+        .retry(RetryPolicy::default().first(PAUSE).longest(PAUSE));
+    let mut trial = Trial::begin(backend, Facade::Async, &server, builder);
+    for _ in 0..EVENTS {
+        trial.listens();
+        match firewall {
+            Firewall::ClosesSoon => trial.until("closed connections", |_| relay.open() == 0),
+            Firewall::ResetsIdle => relay.forget_idle(),
+            Firewall::ResetsSecond => {}
+        }
+        append(&server, 1);
+        trial.brings_all();
+    }
+    trial.listens();
+    trial.until("a response to each request", |_| {
+        let received = relay.received();
+        let mut cuts = (0..received.len()).filter(|&n| received[n].was_cut);
+        cuts.all(|n| resent(&received, n).is_some())
+    });
+
+    let received = relay.received();
+    let cuts = (0..received.len()).filter(|&n| received[n].was_cut);
+    for n in cuts.clone() {
+        let is_cut_twice = resent(&received, n).is_some_and(|resent| resent.was_cut);
+        assert!(!is_cut_twice, "request {n}: {received:?}");
+    }
+    let (cuts, most) = (cuts.count(), most_cuts(backend));
+    assert!(
+        cuts <= EVENTS * most + CUTS_AT_THE_START,
+        "more than {most} for each event: {received:?}"
+    );
+    // On a slow machine each connection may be closed before the next request.
+    let may_cut_none = most == 0 || firewall == Firewall::ClosesSoon;
+    assert!(may_cut_none || cuts > 0, "{received:?}");
+}
+
+/// Returns the request that was received in place of a cut one.
+fn resent(received: &[Received], cut: usize) -> Option<&Received> {
+    let mut later = received[cut + 1..].iter();
+    later.find(|later| later.method == received[cut].method)
+}
+
+/// Returns how many requests a firewall cuts for each event, which takes two.
+fn most_cuts(backend: Backend) -> usize {
+    match backend {
+        #[cfg(feature = "reqwest")]
+        Backend::Reqwest => 1,
+        #[cfg(feature = "surf")]
+        Backend::Surf => 0,
+        // curl keeps the connection on which it has resent the first request, and the second one may be cut on it.
+        #[cfg(feature = "isahc")]
+        Backend::Isahc => 2,
+    }
+}
+
+/// A request that came in.
+#[derive(Clone, Debug)]
+struct Received {
+    method: String,
+    /// Whether the connection ended instead of a response.
+    was_cut: bool,
+}
+
+/// Relays requests to a server, and ends connections as a firewall does.
+struct Relay {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _runtime: Runtime,
+}
+
+struct Shared {
+    server: SocketAddr,
+    firewall: Firewall,
+    received: Mutex<Vec<Received>>,
+    open: AtomicUsize,
+    /// How often the firewall has forgotten the idle connections.
+    forgotten: AtomicUsize,
+}
+
+impl Relay {
+    fn start(server: &EmulatorServer, firewall: Firewall) -> Self {
+        let shared = Arc::new(Shared {
+            server: server.origin()["http://".len()..].parse().unwrap(),
+            firewall,
+            received: Mutex::default(),
+            open: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
+        });
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = Arc::clone(&shared);
+        runtime.spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let shared = Arc::clone(&accepting);
+                shared.open.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    // A client may go away at any time.
+                    let _ = shared.serve(BufReader::new(client)).await;
+                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self {
+            address,
+            shared,
+            _runtime: runtime,
+        }
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Returns how many connections the relay has not ended.
+    fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Makes the next request on each open connection come too late.
+    fn forget_idle(&self) {
+        self.shared.forgotten.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn received(&self) -> Vec<Received> {
+        self.shared.received.lock().unwrap().clone()
+    }
+}
+
+impl Shared {
+    async fn serve(&self, mut client: BufReader<TcpStream>) -> io::Result<()> {
+        client.get_ref().set_nodelay(true)?;
+        let mut server = BufReader::new(TcpStream::connect(self.server).await?);
+        let mut head = read_head(&mut client).await?;
+        loop {
+            server.write_all(head.as_bytes()).await?;
+            let response = read_response(&mut server).await?;
+            // The client sends the next request only when it has the response, and that one is noted after this one.
+            self.note(&head, false);
+            let forgotten = self.forgotten.load(Ordering::SeqCst);
+            client.write_all(&response).await?;
+
+            head = match self.firewall {
+                Firewall::ClosesSoon => return self.close_soon(client).await,
+                Firewall::ResetsSecond | Firewall::ResetsIdle => read_head(&mut client).await?,
+            };
+            let forgotten_since = self.forgotten.load(Ordering::SeqCst) > forgotten;
+            if self.firewall == Firewall::ResetsSecond || forgotten_since {
+                self.note(&head, true);
+                return client.get_ref().set_zero_linger();
+            }
+        }
+    }
+
+    async fn close_soon(&self, mut client: BufReader<TcpStream>) -> io::Result<()> {
+        let closes = Instant::now() + SOON;
+        if let Ok(head) = timeout_at(closes, read_head(&mut client)).await {
+            self.note(&head?, true);
+            sleep_until(closes).await;
+        }
+        Ok(())
+    }
+
+    fn note(&self, head: &str, was_cut: bool) {
+        let method = head.split(' ').next().unwrap_or_default().to_owned();
+        let mut received = self.received.lock().unwrap();
+        received.push(Received { method, was_cut });
+    }
+}
+
+/// Reads a request without a body, or the head of a response.
+async fn read_head(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if from.read_line(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(head)
+}
+
+async fn read_response(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>> {
+    let head = read_head(from).await?;
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .expect("each response of the emulator has a length");
+    let body = length.parse().unwrap();
+    let mut response = head.into_bytes();
+    from.take(body).read_to_end(&mut response).await?;
+    Ok(response)
+}
