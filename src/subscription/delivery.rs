@@ -22,10 +22,14 @@ pub enum Update<D = Delivery> {
     PossibleGap(PossibleGap),
 }
 
-/// For longer than Box keeps events nobody asked for them.
+/// For longer than Box is sure to keep events nobody asked for them.
 ///
-/// It comes before anything else after a start from an old checkpoint, and where a running program was kept from Box for so
-/// long. It comes again after a restart until the subscription has caught up, and that is acknowledged and saved.
+/// It comes before anything else after a start from an old checkpoint, and if a running program was kept from Box for so
+/// long. It comes again after a restart until the subscription has caught up, and that is acknowledged and saved; and again
+/// if pages have come since and then none for as long.
+///
+/// A subscription has caught up with a page that is not full, or whose newest event was recorded within an hour of the
+/// response's `Date`. So a stream that is never quiet catches up as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PossibleGap {
     pub(super) since: SystemTime,
@@ -57,7 +61,7 @@ impl fmt::Display for PossibleGap {
         let days = self.kept_for.as_secs() / (24 * 60 * 60);
         write!(
             f,
-            "events may be missing: nobody has asked for longer than the {days} days that Box keeps them"
+            "events may be missing: no page has come for longer than the {days} days that Box is sure to keep them"
         )
     }
 }

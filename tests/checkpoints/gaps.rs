@@ -43,9 +43,9 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
     for _ in 0..2 {
         let mut subscription = subscribe(&client(&server), &store).await;
         let gap = gap(&mut subscription).await;
-        assert_eq!(gap.kept_for(), 21 * DAY);
+        assert_eq!(gap.kept_for(), 14 * DAY);
         assert_eq!(gap.since(), store.kept().unwrap().last_success());
-        assert!(gap.to_string().contains("21 days"), "{gap}");
+        assert!(gap.to_string().contains("14 days"), "{gap}");
         // A crash before it has caught up: it is told again.
     }
     assert_eq!(server.counters().total.requests, 0);
@@ -66,7 +66,7 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn how_long_is_too_long_depends_on_the_stream_type() {
+async fn two_weeks_are_too_long_for_every_stream_type() {
     let server = fake_box(|_| ());
     let position = server.emulator().newest_position(TOKEN);
     // An event that every stream type shows.
@@ -75,12 +75,12 @@ async fn how_long_is_too_long_depends_on_the_stream_type() {
         [r#"{"event_id":"1","event_type":"ITEM_UPLOAD","source":{"synced":true}}"#],
     );
     for (stream_type, days, is_gap) in [
-        (StreamType::All, 20, false),
-        (StreamType::All, 22, true),
-        (StreamType::Changes, 20, false),
-        (StreamType::Changes, 22, true),
-        (StreamType::Sync, 30, false),
-        (StreamType::Sync, 32, true),
+        (StreamType::All, 13, false),
+        (StreamType::All, 15, true),
+        (StreamType::Changes, 13, false),
+        (StreamType::Changes, 15, true),
+        (StreamType::Sync, 13, false),
+        (StreamType::Sync, 15, true),
     ] {
         let old = checkpoint_of(server.origin(), stream_type.as_str(), &position, days * DAY);
         let client = build(builder(&server).stream_type(stream_type));
@@ -188,4 +188,58 @@ async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
     let is_right = || store.kept().unwrap().last_success() < wrong - 39 * DAY;
     idle_until(&mut subscription, |_| is_right()).await;
     assert_eq!(store.saves().len(), 2, "it is saved once");
+}
+
+/// A page size of one makes every page a full one, so the stream is never seen to be at its end.
+fn never_quiet(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
+    let hours = Arc::new(AtomicU64::new(0));
+    let transport = Ahead {
+        inner: Arc::new(ReqwestTransport::new().unwrap()),
+        hours: hours.clone(),
+    };
+    let token = AccessToken::new(TOKEN).unwrap();
+    let client = builder(server).page_limit(1).build(transport, token);
+    (client.unwrap(), hours)
+}
+
+#[tokio::test]
+async fn a_stream_that_is_never_quiet_tells_of_no_gap() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 40);
+    let (client, hours) = never_quiet(&server);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    for days in 1..20 {
+        assert_eq!(follow(&mut subscription, 1).await.len(), 1);
+        hours.store(24 * days, Ordering::Relaxed);
+    }
+    drop(subscription);
+    let mut resumed = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut resumed, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_backlog_of_old_events_proves_no_catch_up() {
+    let server = fake_box(|_| ());
+    let old = |id: u32| {
+        format!(r#"{{"type":"event","event_id":"{id}","recorded_at":"2020-01-01T00:00:00-08:00"}}"#)
+    };
+    server.append_json(TOKEN, (0..40).map(old));
+    let (client, hours) = never_quiet(&server);
+    let start = checkpoint(&server, "1", 20 * DAY);
+    let mut subscription = subscribe(&client, &Memory::with(&start)).await;
+    assert_eq!(gap(&mut subscription).await.since(), start.last_success());
+    // Pages come day by day, and after the first gap that is enough.
+    for days in 1..20 {
+        assert_eq!(follow(&mut subscription, 1).await.len(), 1);
+        hours.store(24 * days, Ordering::Relaxed);
+    }
+    // But then none comes for long, and whoever was told of the first gap is told of this one.
+    hours.store(24 * 40, Ordering::Relaxed);
+    let later = gap(&mut subscription).await;
+    assert!(later.since() > start.last_success() + 30 * DAY, "{later:?}");
+    for days in 41..60 {
+        assert_eq!(follow(&mut subscription, 1).await.len(), 1);
+        hours.store(24 * days, Ordering::Relaxed);
+    }
 }
