@@ -6,6 +6,8 @@ use box_longpoll_testkit::{PollPosition, Settings, Spelling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::permanent::Weather;
+
 /// How Box, the network and the program are throughout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -60,6 +62,8 @@ pub(crate) struct Climate {
     pub(crate) poll_position: PollPosition,
     pub(crate) drop_signals: bool,
     pub(crate) hold_ms: u64,
+    /// Weather that lasts for the complete run, until [`heals_after_ms`](Self::heals_after_ms).
+    pub(crate) permanent: Option<Weather>,
 }
 
 /// The fair one.
@@ -97,6 +101,7 @@ impl Default for Climate {
             poll_position: PollPosition::Honoured,
             drop_signals: false,
             hold_ms: 600_000,
+            permanent: None,
         }
     }
 }

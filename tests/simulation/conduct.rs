@@ -96,10 +96,10 @@ impl Conduct {
             self.check_position(asked, ledger, climate)?;
         }
         let may_be_resent = self.may_be_resent.take() == Some(asked.endpoint);
-        if asked.fresh && !may_be_resent {
+        if asked.fresh_connection && !may_be_resent {
             return Err("it wanted a connection of its own for nothing".into());
         }
-        if asked.fresh {
+        if asked.fresh_connection {
             self.call_not_before = Duration::ZERO;
             self.poll_not_before = Duration::ZERO;
         }
@@ -223,7 +223,7 @@ impl Conduct {
         now: Duration,
     ) -> Option<String> {
         let interrupted = matches!(outcome, Err(TransportErrorKind::Interrupted));
-        self.may_be_resent = (interrupted && !asked.fresh).then_some(asked.endpoint);
+        self.may_be_resent = (interrupted && !asked.fresh_connection).then_some(asked.endpoint);
         let status = outcome.as_ref().map_or(0, |answer| answer.status);
         let body: Option<Value> = outcome
             .as_ref()

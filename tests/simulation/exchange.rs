@@ -20,7 +20,7 @@ pub(crate) struct Asked {
     pub(crate) limit: Option<u32>,
     pub(crate) token: Option<String>,
     /// Whether it goes out on a connection of its own.
-    pub(crate) fresh: bool,
+    pub(crate) fresh_connection: bool,
     pub(crate) timeout: Duration,
 }
 

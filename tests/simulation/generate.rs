@@ -170,6 +170,7 @@ fn climate(rng: &mut Rng) -> Climate {
         poll_position,
         drop_signals: rng.u32(..10) == 0,
         hold_ms,
+        permanent: None,
     }
 }
 

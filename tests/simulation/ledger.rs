@@ -7,6 +7,9 @@ use box_longpoll_testkit::{Config, Emulator};
 
 use crate::window::Window;
 
+/// As many as each of the emulator's positions has.
+const POSITION_DIGITS: usize = 19;
+
 /// The events' ranks are their places in the order of first appearance in the log.
 pub(crate) struct Ledger {
     log: usize,
@@ -74,17 +77,23 @@ impl Ledger {
 
     /// Takes in what was appended to the log since the last time.
     pub(crate) fn logged(&mut self, log: &[Arc<str>]) {
-        for event in &log[self.log..] {
+        self.grows(&log[self.log..]);
+    }
+
+    /// Takes in what was appended to the log.
+    pub(crate) fn grows(&mut self, appended: &[Arc<str>]) {
+        for event in appended {
             let next = self.ranks.len();
             self.ranks.entry(event.clone()).or_insert(next);
             self.ranks_before.push(self.ranks.len());
         }
-        self.log = log.len();
+        self.log += appended.len();
     }
 
-    /// How many events of the log lie before a position. A position may be spelt with a decimal point.
+    /// How many events of the log lie before a position. A position may be spelt with a decimal point, and may carry
+    /// digits that mean nothing behind its own.
     pub(crate) fn place(&self, position: &str) -> Option<usize> {
-        let whole = position.strip_suffix(".0").unwrap_or(position);
+        let whole = own_digits(position.strip_suffix(".0").unwrap_or(position));
         let offset = whole
             .parse::<u64>()
             .ok()?
@@ -209,6 +218,11 @@ impl Ledger {
     pub(crate) fn missing(&self) -> usize {
         self.ranks.len() - self.acknowledged
     }
+}
+
+/// The digits of a position that the emulator gave, without those that the weather put behind them.
+pub(crate) fn own_digits(position: &str) -> &str {
+    position.get(..POSITION_DIGITS).unwrap_or(position)
 }
 
 /// The simulated account's ids all begin like this; what else is in its log has none.

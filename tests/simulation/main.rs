@@ -57,6 +57,7 @@ mod hunt;
 mod ledger;
 mod mishaps;
 mod network;
+mod permanent;
 mod program;
 mod progress;
 mod run;

@@ -9,6 +9,7 @@ use box_longpoll_testkit::{Answer, Delivery, Endpoint, HoldId, Reply, Request};
 
 use crate::climate::Consumer;
 use crate::exchange::{Asked, Outcome, channel_of};
+use crate::ledger::own_digits;
 use crate::scenario::{What, When};
 use crate::world::{ACCOUNT, Due, Inner, Step};
 
@@ -27,7 +28,9 @@ pub(crate) struct Pending {
     request: Request,
     pub(crate) sent: Duration,
     pub(crate) met: Option<What>,
-    hold: Option<HoldId>,
+    /// Whether its connection carried another request before, where the transport can tell.
+    pub(crate) reused: Option<bool>,
+    pub(crate) hold: Option<HoldId>,
     /// Whether it is held by a server that will tell of changes.
     pub(crate) listens: bool,
     outcome: Option<Outcome>,
@@ -45,6 +48,7 @@ impl Inner {
             return None;
         }
         self.requests += 1;
+        self.measure_call();
         let now = self.now;
         let bodies = self.live_bodies.load(std::sync::atomic::Ordering::Relaxed);
         if bodies > self.hands.kept() {
@@ -84,7 +88,7 @@ impl Inner {
         let nth = self.asked.entry(asked.endpoint).or_default();
         let occasion = When::Request(asked.endpoint, *nth);
         *nth += 1;
-        let met = self.take(occasion);
+        let met = self.take(occasion).or_else(|| self.weather_meets(&asked));
         if let (Some(what), Some(place)) = (&met, place) {
             self.counts_place(asked.endpoint, what, place);
         }
@@ -107,8 +111,10 @@ impl Inner {
             (Some(What::RequestLost), _) => {}
             _ => self.schedule(now + latency, Due::Arrival(id)),
         }
+        let reused = self.weather_reuses(&asked, id);
         let pending = Pending {
             request: for_emulator(request, &asked),
+            reused,
             asked,
             sent: now,
             met,
@@ -145,6 +151,9 @@ impl Inner {
             pending.met.clone(),
             pending.request.clone(),
         );
+        if self.weather_kills(id) {
+            return self.fails(id, TransportErrorKind::Interrupted);
+        }
         if let Some(answer) = self.answer_of_a_hole(&asked, met.as_ref()) {
             return self.leaves(id, answer);
         }
@@ -184,6 +193,7 @@ impl Inner {
                 }
                 if let Some(until) = until {
                     self.schedule(self.since_base(until), Due::HoldEnds(hold));
+                    self.weather_limits(id);
                 }
             }
         }
@@ -229,9 +239,18 @@ impl Inner {
         }
     }
 
+    /// The connection ends in place of an answer.
+    pub(crate) fn fails(&mut self, id: u64, kind: TransportErrorKind) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.outcome = Some(Err(kind));
+            self.schedule(self.now + self.latency(), Due::Answer(id));
+        }
+    }
+
     /// An answer leaves the server.
-    fn leaves(&mut self, id: u64, mut answer: Answer) {
-        let latency = self.latency();
+    pub(crate) fn leaves(&mut self, id: u64, mut answer: Answer) {
+        self.weather_changes(id, &mut answer);
+        let latency = self.latency() + self.weather_delays(id);
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
@@ -279,6 +298,7 @@ impl Inner {
     pub(crate) fn receive(&mut self, id: u64) -> Option<Outcome> {
         let pending = self.pending.remove(&id)?;
         let outcome = pending.outcome?;
+        self.measure_outcome(&pending.asked, pending.sent, &outcome);
         let step = match &outcome {
             Ok(answer) => Step::IsAnswered(answer.status),
             Err(_) => Step::IsFailed("no answer"),
@@ -379,17 +399,21 @@ fn facts(request: &TransportRequest) -> Asked {
         position: query("stream_position"),
         channel: query("channel"),
         limit: query("limit").and_then(|limit| limit.parse().ok()),
-        fresh: request.fresh_connection(),
         timeout: request.timeout(),
         token: header.and_then(|value| {
             let value = value.to_str().ok()?;
             value.strip_prefix("Bearer ").map(str::to_owned)
         }),
+        fresh_connection: request.fresh_connection(),
     }
 }
 
 fn for_emulator(request: &TransportRequest, asked: &Asked) -> Request {
-    let uri = request.request().uri().to_string();
+    let mut uri = request.request().uri().to_string();
+    if let Some(position) = &asked.position {
+        let parameter = |position: &str| format!("stream_position={position}");
+        uri = uri.replace(&parameter(position), &parameter(own_digits(position)));
+    }
     let method = request.request().method().as_str();
     let request = Request::new(method, &uri).header("host", &asked.host);
     with_caller(request, asked)

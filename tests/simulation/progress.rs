@@ -38,6 +38,14 @@ impl Inner {
     /// `idle`: the program has nothing to do before something comes due.
     pub(crate) fn check_progress(&mut self, idle: bool) {
         self.check_waits();
+        if self.permanent.is_some() {
+            if self.healed {
+                // The program is dropped with what it has under way.
+                self.stopping = true;
+                self.stage = Stage::Over;
+            }
+            return;
+        }
         let now = self.now;
         match self.stage {
             Stage::Troubled if self.healed => {

@@ -11,13 +11,14 @@ use box_longpoll::ErrorKind;
 use crate::budget::Budget;
 use crate::conduct::Conduct;
 use crate::coverage::Coverage;
+use crate::permanent::Measures;
 use crate::program::{self, Program};
 use crate::progress::Stage;
 use crate::scenario::Scenario;
 use crate::world::{Due, Inner, Step, World};
 
 /// More than any scenario needs.
-const MOST_EVENTS: u32 = 200_000;
+const MOST_EVENTS: u64 = 200_000;
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -28,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) coverage: Coverage,
     pub(crate) requests: u64,
     pub(crate) deliveries: u64,
+    /// What a permanent climate is bounded by.
+    pub(crate) measures: Option<Measures>,
 }
 
 pub(crate) fn run(scenario: &Scenario) -> Outcome {
@@ -47,11 +50,14 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
     }
     drop(run);
     let mut inner = world.lock();
+    let measures = inner.take_measures();
     let failure = match inner.violation.take() {
         None if panicked => Some("it panicked".into()),
+        None => measures.as_ref().and_then(Measures::judge),
         violation => violation,
     };
     Outcome {
+        measures,
         failure,
         trace: std::mem::take(&mut inner.trace),
         fired: inner.fired.iter().copied().collect(),
@@ -81,7 +87,8 @@ impl Wake for Wakeup {
 
 impl Run {
     fn go_on_to_the_end(&mut self) {
-        for _ in 0..MOST_EVENTS {
+        let permanent = self.world.lock().most_events_of_weather();
+        for _ in 0..MOST_EVENTS + permanent {
             let (over, failed) = {
                 let inner = self.world.lock();
                 (inner.stage == Stage::Over, inner.violation.is_some())
@@ -154,6 +161,7 @@ impl Run {
         let stopping = inner.stopping;
         let kind = ended.map(|error| error.kind());
         inner.trace_end(kind);
+        inner.measure_stop();
         let rightly = match kind {
             // Without a store it can't begin.
             Some(ErrorKind::Checkpoint) if inner.store.refuses && inner.handle.is_none() => Ok(()),
@@ -210,6 +218,9 @@ impl Inner {
             Due::Heal => self.heal(),
             Due::Arrival(id) => self.arrives(id),
             Due::HoldEnds(hold) => self.resume(hold),
+            Due::Cut(id) => self.weather_cuts(id),
+            Due::Burst => self.burst(),
+            Due::Event => self.append_by_weather(),
             Due::Answer(id) => {
                 if let Some(pending) = self.reachable(id) {
                     pending.has_come = true;

@@ -67,10 +67,17 @@ impl Future for Sending<'_> {
             return Poll::Pending;
         }
         let is_page = pending.asked.endpoint == Endpoint::Events;
+        let reused = pending.reused;
         self.id = None;
         match inner.receive(id) {
             None => Poll::Pending,
-            Some(Err(kind)) => Poll::Ready(Err(TransportError::new(kind))),
+            Some(Err(kind)) => {
+                let error = TransportError::new(kind);
+                Poll::Ready(Err(match reused {
+                    Some(reused) => error.with_connection_reused(reused),
+                    None => error,
+                }))
+            }
             Some(Ok(answer)) => {
                 let counter = is_page.then(|| inner.live_bodies.clone());
                 Poll::Ready(Ok(response(answer, counter)))

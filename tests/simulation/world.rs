@@ -18,6 +18,7 @@ use crate::gaps::Gaps;
 use crate::hands::Hands;
 use crate::ledger::{Ledger, event, has_id};
 use crate::network::Pending;
+use crate::permanent::Permanent;
 use crate::progress::Stage;
 use crate::scenario::{Scenario, What, When};
 use crate::store::Store;
@@ -47,6 +48,12 @@ pub(crate) enum Due {
     /// The server ends a poll.
     HoldEnds(HoldId),
     Wake(u64),
+    /// The weather ends a held poll.
+    Cut(u64),
+    /// The weather appends events, and decides when it does so again.
+    Burst,
+    /// The weather appends another event of a burst.
+    Event,
 }
 
 /// What the program does or is told.
@@ -109,6 +116,7 @@ pub(crate) struct Inner {
     pub(crate) stage: Stage,
     pub(crate) handle: Option<StreamHandle>,
     pub(crate) requests: u64,
+    pub(crate) permanent: Option<Permanent>,
     pub(crate) coverage: Coverage,
     pub(crate) fired: BTreeSet<usize>,
     pub(crate) trace: Vec<(Duration, Step)>,
@@ -132,6 +140,7 @@ impl World {
             queue: BTreeMap::new(),
             next_number: 0,
             conduct: Conduct::of_new_stream(None, &climate),
+            permanent: Permanent::of(scenario),
             climate,
             scenario: scenario.clone(),
             by_occasion: HashMap::new(),
@@ -179,6 +188,7 @@ impl World {
         let heals = Duration::from_millis(inner.climate.heals_after_ms);
         inner.schedule(heals, Due::Heal);
         inner.schedule(Duration::ZERO, Due::Restart);
+        inner.begin_weather();
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -210,6 +220,7 @@ impl World {
         }
         let delivered = inner.ledger.delivered(events);
         let ranks = inner.check(delivered).unwrap_or_default();
+        inner.measure_delivery(&ranks);
         let with_ids = events.iter().any(|event| has_id(event));
         if inner.conduct.has_caught_up() {
             let (now, reach) = (inner.moment().wall, inner.ledger.reach());
@@ -271,6 +282,7 @@ impl Inner {
     /// Goes to the next time at which something is due.
     pub(crate) fn advance(&mut self) -> Option<Due> {
         let ((at, _), due) = self.queue.pop_first()?;
+        self.measure_listening(at);
         self.now = at;
         Some(due)
     }
@@ -337,14 +349,20 @@ impl Inner {
     }
 
     pub(crate) fn append(&mut self, events: u32, odd: bool) {
-        let texts: Vec<String> = (self.events..self.events + u64::from(events))
-            .map(|number| event(number, odd))
+        let texts: Vec<Arc<str>> = (self.events..self.events + u64::from(events))
+            .map(|number| event(number, odd).into())
             .collect();
         self.events += u64::from(events);
         let now = self.instant();
-        self.emulator.append_json(ACCOUNT, texts, now);
-        let log = self.emulator.events(ACCOUNT);
-        self.ledger.logged(&log);
+        self.emulator
+            .append_json(ACCOUNT, texts.iter().cloned(), now);
+        if self.climate.repeat_rate > 0.0 {
+            let log = self.emulator.events(ACCOUNT);
+            self.ledger.logged(&log);
+        } else {
+            self.ledger.grows(&texts);
+        }
+        self.measure_appended(&texts);
     }
 
     pub(crate) fn current_token(&self) -> String {

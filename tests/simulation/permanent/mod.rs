@@ -1,0 +1,269 @@
+//! Permanent climates: in the field some faults never end, so there are bounds while they last.
+//!
+//! A climate of [`climates::CLIMATES`] is a [`Weather`] that lasts for the complete run, hours of simulated time. The
+//! account's events come on a schedule by chance. For each run is measured how late each event is delivered, counted from
+//! when it could be fetched; during which share of the time a poll is held that will signal the next event, or a fetch is
+//! due within a minute if no realtime server can be used; and how many calls there are in a minute. What the simulation
+//! checks at every step, it checks in these runs too.
+//!
+//! ```sh
+//! cargo test --test simulation permanent                                  # 10,000 seeds, spread over the climates
+//! SIMULATION_SEEDS=100000 cargo test --release --test simulation permanent
+//! SIMULATION_SEED=4861 cargo test --test simulation permanent -- --nocapture
+//! SIMULATION_HOURS=336 SIMULATION_SEEDS=20 cargo test --release --test simulation permanent   # 14 days each
+//! SIMULATION_MEASURE=1 cargo test --test simulation permanent -- --nocapture   # a table, whatever the bounds say
+//! ```
+
+mod climates;
+mod measures;
+mod weather;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use box_longpoll::Moment;
+use fastrand::Rng;
+
+use self::climates::{CLIMATES, Row};
+pub(crate) use self::measures::Measures;
+pub(crate) use self::weather::{Permanent, Weather};
+use crate::run::{Outcome, run};
+use crate::scenario::Scenario;
+use crate::variable;
+
+/// As many as a debug build runs in less than three minutes, on two cores of its own.
+const SEEDS: u64 = 10_000;
+
+/// The climate of a seed is the one whose turn it is.
+fn row_of(seed: u64) -> &'static Row {
+    let turn = usize::try_from(seed % CLIMATES.len() as u64).expect("few");
+    &CLIMATES[turn]
+}
+
+fn scenario_of(seed: u64) -> Scenario {
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred hours")]
+    let hours = variable("SIMULATION_HOURS").map(|hours| hours as f64);
+    Scenario {
+        seed,
+        climate: row_of(seed).climate(&mut Rng::with_seed(seed), hours),
+        incidents: Vec::new(),
+    }
+}
+
+/// What all runs of a climate have measured.
+#[derive(Default)]
+struct Together {
+    runs: u64,
+    late: Vec<Duration>,
+    usual: Vec<Duration>,
+    listened: Duration,
+    lasted: Duration,
+    caught_up: Duration,
+    calls: u64,
+    most_calls: usize,
+    most_small_pages: usize,
+    stops: u32,
+    failed: u64,
+    first_failure: Option<(u64, String)>,
+}
+
+impl Together {
+    fn add(&mut self, seed: u64, row: &Row, outcome: Outcome) {
+        self.runs += 1;
+        if let Some(why) = outcome.failure {
+            self.failed += 1;
+            if self
+                .first_failure
+                .as_ref()
+                .is_none_or(|(first, _)| seed < *first)
+            {
+                self.first_failure = Some((seed, why));
+            }
+        }
+        let Some(measures) = outcome.measures else {
+            return;
+        };
+        let (listened, lasted) = measures.listened();
+        self.late.extend(measures.lateness(Duration::ZERO));
+        self.usual
+            .extend(measures.lateness(row.bounds.learned_after));
+        self.listened += listened;
+        self.lasted += lasted;
+        self.caught_up = self.caught_up.max(measures.caught_up.unwrap_or(lasted));
+        self.calls += measures.calls().total;
+        self.most_calls = self.most_calls.max(measures.calls().most);
+        self.most_small_pages = self.most_small_pages.max(measures.small_pages().most);
+        self.stops += measures.stops;
+    }
+
+    fn share_listened(&self) -> f64 {
+        100.0 * self.listened.as_secs_f64() / self.lasted.as_secs_f64().max(1.0)
+    }
+
+    fn calls_a_minute(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far less than 2^52")]
+        let calls = self.calls as f64;
+        calls * 60.0 / self.lasted.as_secs_f64().max(1.0)
+    }
+
+    /// Says which bound of its climate all runs together are beyond.
+    fn judge(&mut self, row: &Row) -> Option<String> {
+        let usual = percentile(&mut self.usual, 99.0);
+        let share = self.share_listened();
+        if usual > row.bounds.usual {
+            let bound = row.bounds.usual;
+            Some(format!(
+                "{}: 1 % of the events are more than {usual:?} late, not {bound:?}",
+                row.name
+            ))
+        } else if share < row.bounds.listened {
+            let bound = row.bounds.listened;
+            Some(format!(
+                "{}: it listens during {share:.1} % of the time, not {bound} %",
+                row.name
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+fn percentile(all: &mut [Duration], percent: f64) -> Duration {
+    all.sort_unstable();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "an index below the length"
+    )]
+    let index = (all.len() as f64 * percent / 100.0) as usize;
+    all.get(index.min(all.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or_default()
+}
+
+/// The table of all climates.
+struct Table(BTreeMap<usize, Together>);
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:42} {:>5} {:>9} {:>9} {:>9} {:>9} {:>8} {:>7} {:>5} {:>5} {:>5} {:>6}",
+            "climate",
+            "runs",
+            "late p50",
+            "p99",
+            "max",
+            "backlog",
+            "listens",
+            "calls/m",
+            "max",
+            "small",
+            "stops",
+            "failed"
+        )?;
+        for (index, together) in &self.0 {
+            let mut late = together.late.clone();
+            let seconds = |percent, late: &mut [Duration]| percentile(late, percent).as_secs_f64();
+            writeln!(
+                f,
+                "{:42} {:>5} {:>8.2}s {:>8.2}s {:>8.2}s {:>8.1}s {:>6.2} % {:>7.2} {:>5} {:>5} {:>5} {:>6}",
+                CLIMATES[*index].name,
+                together.runs,
+                seconds(50.0, &mut late),
+                seconds(99.0, &mut late),
+                seconds(100.0, &mut late),
+                together.caught_up.as_secs_f64(),
+                together.share_listened(),
+                together.calls_a_minute(),
+                together.most_calls,
+                together.most_small_pages,
+                together.stops,
+                together.failed,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn run_all(seeds: u64) -> Table {
+    let next = AtomicU64::new(0);
+    let all: Mutex<BTreeMap<usize, Together>> = Mutex::default();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                break;
+            }
+            let outcome = run(&scenario_of(seed));
+            let index = usize::try_from(seed).expect("few") % CLIMATES.len();
+            let mut all = all.lock().expect("no run panics");
+            all.entry(index)
+                .or_default()
+                .add(seed, &CLIMATES[index], outcome);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    Table(all.into_inner().expect("no run panics"))
+}
+
+#[test]
+fn a_permanent_climate_can_be_replayed() {
+    for seed in 0..CLIMATES.len() as u64 {
+        let scenario = scenario_of(seed);
+        assert_eq!(Scenario::replay(&scenario.line()), scenario);
+    }
+}
+
+#[test]
+fn backlog_costs_20_percent_more_when_5_percent_of_calls_fail() {
+    let took = |percent| -> Duration {
+        let took = (0..5).map(|seed| {
+            let outcome = run(&climates::backlog(seed, percent));
+            let caught_up = outcome.measures.and_then(|measures| measures.caught_up);
+            caught_up.expect("the backlog is delivered before the run ends")
+        });
+        took.sum()
+    };
+    let (fair, failing) = (took(0), took(5));
+    println!("2,000 pages five times: {fair:.1?} if no call fails, {failing:.1?} if 5 % do");
+    assert!(failing * 10 <= fair * 12, "{failing:.1?}, not {fair:.1?}");
+}
+
+#[test]
+fn every_permanent_climate_holds() {
+    if let Some(seed) = variable("SIMULATION_SEED") {
+        return crate::hunt::assert_holds(&scenario_of(seed));
+    }
+    let began = Moment::read_clocks().monotonic;
+    let seeds = variable("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let mut table = run_all(seeds);
+    println!(
+        "permanent climates: {seeds} runs in {:.1?}\n{table}",
+        began.elapsed()
+    );
+    let mut failures = Vec::new();
+    for (index, together) in &mut table.0 {
+        let row = &CLIMATES[*index];
+        if let Some((seed, why)) = &together.first_failure {
+            let line = scenario_of(*seed).line();
+            failures.push(format!("{why} ({})\nseed {seed}: {line}", row.bounds.why));
+        }
+        failures.extend(together.judge(row));
+    }
+    let report = failures.join("\n");
+    if variable("SIMULATION_MEASURE").is_some() {
+        println!("{report}");
+    } else {
+        assert!(failures.is_empty(), "{report}");
+    }
+}
