@@ -22,6 +22,9 @@
 //! - after the faults end, everything is delivered within a bounded time, the stream listens again, and a new event
 //!   arrives promptly (`run`).
 //!
+//! That asks what comes after the faults end. Some never end: `permanent` has climates that last for the complete run, with
+//! bounds while they last.
+//!
 //! In some seeds the account is an enterprise, which has no realtime servers.
 //!
 //! # Replaying
@@ -32,6 +35,7 @@
 //! cargo test --test simulation                                        # 10,000 seeds, and every pair of faults
 //! SIMULATION_SEEDS=100000 cargo test --release --test simulation
 //! SIMULATION_SEED=4861 cargo test --test simulation every_seed -- --nocapture
+//! SIMULATION_SEED=4861 cargo test --test simulation every_permanent -- --nocapture
 //! SIMULATION_SCENARIO='{"seed":1,…}' cargo test --test simulation replayed -- --nocapture
 //! ```
 //!
