@@ -390,7 +390,12 @@ fn facts(request: &TransportRequest) -> Asked {
     let uri = request.request().uri();
     let method = request.request().method().as_str();
     let seen = Request::new(method, &uri.to_string());
-    let query = |name| seen.query(name).map(String::from);
+    // Neither a number nor a channel is escaped, and this is done for millions of requests.
+    let query = |name: &str| {
+        let mut parameters = uri.query()?.split('&');
+        let value = parameters.find_map(|text| text.strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.to_owned())
+    };
     let header = request.request().headers().get("authorization");
     Asked {
         endpoint: Endpoint::of(&seen),

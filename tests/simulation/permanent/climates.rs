@@ -174,7 +174,7 @@ pub(crate) const CLIMATES: &[Row] = &[
     },
     Row {
         name: "large pages come too late",
-        hours: 0.75,
+        hours: 0.6,
         kind: |rng| Kind::PagesAreLate {
             above: *pick(rng, &[100, 200]),
             by: *pick(rng, &[Late::Silent, Late::GatewayTimeout, Late::Cut]),
@@ -195,7 +195,7 @@ pub(crate) const CLIMATES: &[Row] = &[
     },
     Row {
         name: "positions move by themselves",
-        hours: 0.12,
+        hours: 0.1,
         kind: |_| Kind::PositionsMove,
         change: nothing,
         bounds: Bounds {
@@ -257,11 +257,11 @@ pub(crate) const CLIMATES: &[Row] = &[
     },
     Row {
         name: "a busy account",
-        hours: 0.03,
+        hours: 0.023,
         kind: |_| Kind::Fair,
         change: |_, _, weather| {
             weather.every_ms = (20, 100);
-            (weather.busy_s, weather.quiet_s) = (100, 60);
+            (weather.busy_s, weather.quiet_s) = (80, 60);
         },
         bounds: Bounds {
             usual: seconds(1),
