@@ -121,7 +121,7 @@ impl LongPoll {
                     self.small_pages.refund();
                 }
                 let caught_up = self.is_the_end_of_a_backlog(&response);
-                self.limit.page_came();
+                self.limit.page_came(response.page.events.len());
                 self.enter(Phase::Arrived(Arrived {
                     page: response.page,
                     caught_up_at: caught_up.then_some(now.wall),
@@ -129,7 +129,7 @@ impl LongPoll {
             }
             Err(PageError::Call(error)) => self.api_failed(error, token, now),
             Err(PageError::Slow(error)) => {
-                self.limit.page_failed();
+                self.limit.page_was_slow(now.monotonic);
                 self.api_failed(error, token, now);
             }
             Err(error @ (PageError::TooLarge(_) | PageError::Undecodable(_))) => {
@@ -247,7 +247,7 @@ impl LongPoll {
             _ if turn.circles => false,
             Mode::Looking(interval) if only_moved => interval.empty_pages.follow(),
             Mode::Looking(interval) => {
-                interval.empty_pages.end();
+                interval.empty_pages.end(turn.moved);
                 turn.brought_new
             }
             Mode::Listening(empty_pages) if only_moved => {
@@ -256,7 +256,7 @@ impl LongPoll {
                 empty_pages.follow()
             }
             Mode::Listening(empty_pages) => {
-                empty_pages.end();
+                empty_pages.end(turn.moved);
                 turn.brought_new
             }
             Mode::Querying(query) if only_moved => {
@@ -299,7 +299,7 @@ impl LongPoll {
             Mode::Listening(_) => self.resume_listening(now),
             Mode::Looking(interval) => {
                 let wait = interval.after_look(self.drain.found_events, &mut self.rng);
-                self.limit.reset();
+                self.limit.backlog_ends(now.monotonic);
                 let at = now.monotonic + wait;
                 self.fetch(Drain::default(), Due::at(at, Because::NextLook, now));
             }

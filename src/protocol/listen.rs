@@ -154,7 +154,7 @@ impl LongPoll {
             drain.restart();
             return self.enter(Phase::Due(Due::now(now)));
         }
-        self.limit.reset();
+        self.limit.backlog_ends(now.monotonic);
         if let Some(pause) = drain.then.take()
             && pause.until > now.monotonic
         {

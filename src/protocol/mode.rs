@@ -53,9 +53,12 @@ impl Mode {
 pub(super) struct EmptyPages(u32);
 
 impl EmptyPages {
-    /// A page had something new, or left the position where it was.
-    pub(super) fn end(&mut self) {
-        self.0 = 0;
+    /// A page had something new, or left the position where it was. A position that has moved by itself does so after the
+    /// next event as well: only one that stands still shows that it is over.
+    pub(super) fn end(&mut self, moved: bool) {
+        if !moved || self.0 <= EMPTY_PAGES_FOLLOWED {
+            self.0 = 0;
+        }
     }
 
     /// A page only moved the position. Whether it is followed at once.

@@ -1,7 +1,7 @@
 //! How many events to ask for at once.
 //!
 //! A page that cannot be read, is too large or does not come in time is asked for again with half as many events, down to
-//! one; pages that come well let the size grow back. The type to start from is [`PageLimit`].
+//! one; full pages that come well let the size grow back. The type to start from is [`PageLimit`].
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,10 @@ const GOOD_UNTIL_DOUBLED: u32 = 8;
 /// costs the API timeout.
 const MOST_GOOD_UNTIL_DOUBLED: u32 = 512;
 
+/// A size that was too large for the network is tried again after so long, though there is no backlog that wants it: it may
+/// cost a few API timeouts, and an event that waits for them.
+const SLOW_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A page of one event is given up as unreadable after this long and so many tries. A proxy that garbles pages passes by
 /// then.
 const UNREADABLE_FOR: Duration = Duration::from_secs(3_600);
@@ -23,7 +27,7 @@ const UNREADABLE_TRIES: u32 = 10;
 pub(super) struct PageLimit {
     configured: u32,
     current: u32,
-    /// Pages of the current size that came well, in a row.
+    /// Full pages of the current size that came well, in a row.
     good: u32,
     /// So many of them are needed before a larger size is tried.
     needed: u32,
@@ -31,6 +35,8 @@ pub(super) struct PageLimit {
     grown: bool,
     /// Pages that failed, in a row.
     failed: u32,
+    /// When a page did not come in time, or not to its end.
+    slow_at: Option<Instant>,
     /// Since when one event alone cannot be read, and how often that was tried.
     unreadable: Option<(Instant, u32)>,
 }
@@ -44,6 +50,7 @@ impl PageLimit {
             needed: GOOD_UNTIL_DOUBLED,
             grown: false,
             failed: 0,
+            slow_at: None,
             unreadable: None,
         }
     }
@@ -62,11 +69,11 @@ impl PageLimit {
         events >= self.current as usize
     }
 
-    /// A page came well.
-    pub(super) fn page_came(&mut self) {
+    /// A page came well, with so many events. Without a backlog there is no use for larger ones.
+    pub(super) fn page_came(&mut self, events: usize) {
         self.failed = 0;
         self.unreadable = None;
-        self.good += 1;
+        self.good += u32::from(self.is_full(events));
         if self.good >= self.needed && self.current < self.configured {
             self.current = (self.current * 2).min(self.configured);
             self.good = 0;
@@ -74,12 +81,20 @@ impl PageLimit {
         }
     }
 
-    /// A page did not come to its end, or cannot be read. The first time a page of the configured size is asked for again
-    /// as it was: such a failure often passes.
+    /// A page cannot be read. The first time one of the configured size is asked for again as it was: such a failure often
+    /// passes.
     pub(super) fn page_failed(&mut self) {
         self.failed += 1;
         if self.failed >= 2 || self.current < self.configured {
             self.halve();
+        }
+    }
+
+    /// A page did not come in time, or not to its end.
+    pub(super) fn page_was_slow(&mut self, now: Instant) {
+        self.page_failed();
+        if self.current < self.configured {
+            self.slow_at = Some(now);
         }
     }
 
@@ -99,9 +114,14 @@ impl PageLimit {
         *tries >= UNREADABLE_TRIES && now.saturating_duration_since(*since) >= UNREADABLE_FOR
     }
 
-    /// The backlog is over: the next one begins with full pages.
-    pub(super) fn reset(&mut self) {
-        *self = Self::new(self.configured);
+    /// The backlog is over. The next one begins with full pages, unless the network is too slow for them.
+    pub(super) fn backlog_ends(&mut self, now: Instant) {
+        let is_slow = self
+            .slow_at
+            .is_some_and(|at| now.saturating_duration_since(at) < SLOW_FOR);
+        if !is_slow {
+            *self = Self::new(self.configured);
+        }
     }
 
     fn halve(&mut self) {
@@ -123,7 +143,7 @@ mod tests {
         let before = limit.current();
         (1..)
             .find(|_| {
-                limit.page_came();
+                limit.page_came(before as usize);
                 limit.current() > before
             })
             .expect("it grows")
@@ -139,9 +159,35 @@ mod tests {
             limit.page_too_large();
             assert_eq!(limit.current(), 250);
         }
-        limit.reset();
+        limit.backlog_ends(crate::Moment::read_clocks().monotonic);
         limit.page_too_large();
         assert_eq!(pages_until_doubled(&mut limit), 8);
+    }
+
+    #[test]
+    fn pages_that_are_not_full_let_nothing_grow() {
+        let mut limit = PageLimit::new(500);
+        limit.page_too_large();
+        for _ in 0..1_000 {
+            limit.page_came(249);
+        }
+        assert_eq!(limit.current(), 250);
+    }
+
+    #[test]
+    fn a_slow_network_is_remembered_for_a_day() {
+        let start = crate::Moment::read_clocks().monotonic;
+        let mut limit = PageLimit::new(500);
+        limit.page_was_slow(start);
+        limit.backlog_ends(start);
+        assert_eq!(limit.current(), 500);
+        for _ in 0..2 {
+            limit.page_was_slow(start);
+        }
+        limit.backlog_ends(start + SLOW_FOR - Duration::from_secs(1));
+        assert_eq!(limit.current(), 250);
+        limit.backlog_ends(start + SLOW_FOR);
+        assert_eq!(limit.current(), 500);
     }
 
     #[test]
@@ -170,7 +216,7 @@ mod tests {
             assert!(!limit.is_unreadable(after(3_600)));
         }
         assert!(limit.is_unreadable(after(3_600)));
-        limit.page_came();
+        limit.page_came(1);
         assert!(!limit.is_unreadable(after(7_200)));
     }
 }

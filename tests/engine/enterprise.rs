@@ -147,11 +147,15 @@ fn pages_that_only_move_the_position_are_followed_and_come_to_rest_where_they_ne
     }
     assert!(waits[1..=100].iter().all(|wait| *wait < 0.07), "{waits:?}");
     assert!(waits[150..].iter().all(|wait| *wait >= 48.0), "{waits:?}");
-    // What comes after all is followed as ever.
+    // An event changes nothing of that.
     script.expect_fetch("200").reply(page("201", &["a"]));
     script.expect_batch(&["a"]);
     script.expect_fetch("201").reply(page("202", &[]));
-    script.expect_fetch("202").assert_waited(0.0, 0.07);
+    script.expect_fetch("202").assert_waited(1.0, 1.0);
+    // Once the position has stood still, pages that move it are followed again.
+    script.reply(page("202", &[]));
+    script.expect_fetch("202").reply(page("203", &[]));
+    script.expect_fetch("203").assert_waited(0.0, 0.07);
 }
 
 #[test]

@@ -29,13 +29,14 @@ fn a_page_that_cannot_be_read_twice_is_asked_for_in_halves() {
     for n in 200..220 {
         let (from, next) = (n.to_string(), (n + 1).to_string());
         let limit = match n {
-            200..=206 => 125,
-            207..=214 => 250,
+            200..=207 => 125,
+            208..=215 => 250,
             _ => 500,
         };
         script.expect_fetch(&from).assert_limit(limit);
-        script.reply(page(&next, &[&next]));
-        script.expect_batch(&[&next]);
+        let ids = ids(n, limit);
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        script.reply(page(&next, &ids)).expect_batch(&ids);
     }
 }
 
@@ -96,9 +97,30 @@ fn pages_that_cannot_come_in_time_get_smaller_and_grow_back() {
             let (from, next) = (n.to_string(), (n + 1).to_string());
             let limit = [62, 124, 248, 496, 500][n / 8];
             script.expect_fetch(&from).assert_limit(limit);
-            script.reply(page(&next, &[&next]));
-            script.expect_batch(&[&next]);
+            let ids = ids(n, limit);
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            script.reply(page(&next, &ids)).expect_batch(&ids);
         }
+    }
+}
+
+/// So many ids of the n-th page.
+fn ids(page: usize, count: u32) -> Vec<String> {
+    (0..count).map(|id| format!("{page}-{id}")).collect()
+}
+
+#[test]
+fn a_slow_network_gets_small_pages_after_the_backlog_too() {
+    let mut script = Script::start("100");
+    for _ in 0..3 {
+        script
+            .expect_fetch("100")
+            .reply(failed(TransportErrorKind::Timeout));
+    }
+    for _ in 0..20 {
+        script.expect_fetch("100").assert_limit(125);
+        script.reply(page("100", &[])).expect_list_or_listen();
+        script.reply(signal("reconnect"));
     }
 }
 

@@ -33,12 +33,17 @@ fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
         script.reply(page(&(n + 1).to_string(), &[]));
         script.expect_list().reply(server_list(1));
     }
-    // A page that has something is followed as ever.
+    // An event changes nothing of that.
     script.expect_listen("1110").reply(signal("new_change"));
     script.expect_fetch("1110").reply(page("1111", &["a"]));
     script.expect_batch(&["a"]);
     script.expect_fetch("1111").reply(page("1112", &[]));
-    script.expect_fetch("1112");
+    script.expect_listen("1112").reply(signal("new_change"));
+    // Once the position has stood still, pages that move it are followed again.
+    script.expect_fetch("1112").reply(page("1112", &[]));
+    script.expect_fetch("1112").reply(page("1113", &[]));
+    script.expect_fetch("1113").reply(page("1114", &[]));
+    script.expect_fetch("1114");
 }
 
 #[test]

@@ -252,6 +252,8 @@ impl Conduct {
                 self.rejected_tokens.extend(asked.token.clone());
                 return None;
             }
+            // Something on the way said so. A newer token is tried at once, and the same one may be tried later.
+            401 => return None,
             403 if from_box => self.must_stop = Some(ErrorKind::Forbidden),
             400 if from_box && asked.endpoint == Endpoint::Events => {
                 self.must_stop = Some(match asked.position.as_deref() {
