@@ -14,9 +14,9 @@ pub(crate) struct Row {
     pub(super) name: &'static str,
     /// For how many simulated hours a run lasts.
     hours: f64,
-    /// Makes one of its kind.
+    /// Chooses what the weather does, with figures by chance.
     kind: fn(&mut Rng) -> Kind,
-    /// Changes what else is special.
+    /// Changes the rest of the climate and when events come.
     change: fn(&mut Rng, &mut Climate, &mut Weather),
     pub(super) bounds: Bounds,
 }

@@ -281,7 +281,7 @@ impl Inner {
 
     /// So many more things may happen than in a run without weather.
     pub(crate) fn most_events_of_weather(&self) -> u64 {
-        // At most 40 requests in a second, which is what a stream without any pace needs a latency of 12 ms for.
+        // A stream that does more than this in every second goes round in circles.
         let seconds = self.climate.heals_after_ms / 1_000;
         if self.permanent.is_some() {
             seconds * 200
