@@ -36,7 +36,8 @@ impl<T: Backend> Subject for Library<T> {
             Pace::Default => box_longpoll::Pace::default(),
             Pace::Raised => box_longpoll::Pace::default()
                 .per_second(1_000)
-                .per_minute(60_000),
+                .per_minute(60_000)
+                .small_pages_per_minute(60_000),
         };
         let client = LongPollClient::builder()
             .api_origin(origin)

@@ -17,7 +17,7 @@ use crate::transport::Moment;
 /// Half of a token's life: one that is rejected in its first half was never any good.
 const FRESH: Duration = Duration::from_secs(30 * 60);
 
-/// How often the token source is asked for a newer token than the same one.
+/// How often the token source is asked for a newer token while no call gets through.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// After so long without a call that got through, refusals by something on the way are no passing trouble.
@@ -49,9 +49,15 @@ impl Tokens {
 
     /// Whether the source was asked lately for a newer token than this one.
     fn was_asked(&self, token: &AccessToken, now: Moment) -> bool {
-        self.asked.as_ref().is_some_and(|(asked, at)| {
-            asked == token && now.monotonic.saturating_duration_since(*at) < ASK_AGAIN_AFTER
-        })
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|(asked, _)| asked == token) && self.asked_lately(now)
+    }
+
+    /// Whether the source was asked lately for a newer token than any.
+    fn asked_lately(&self, now: Moment) -> bool {
+        self.asked
+            .as_ref()
+            .is_some_and(|(_, at)| now.monotonic.saturating_duration_since(*at) < ASK_AGAIN_AFTER)
     }
 }
 
@@ -108,9 +114,11 @@ impl LongPoll {
         self.tokens.unauthorized_since.get_or_insert(now.monotonic);
         let was_asked = self.tokens.was_asked(&token, now);
         let for_good = self.tokens.is_fresh(&token, now) || (was_asked && again);
+        // A portal rejects each newer token as well.
+        let is_useless = was_asked || (again && self.tokens.asked_lately(now));
         if error.is_from_box() && for_good {
             self.stop(error.without_newer_token(None));
-        } else if was_asked && !error.is_from_box() {
+        } else if is_useless && !error.is_from_box() {
             self.retry(error, now);
         } else {
             self.tokens.asked = Some((token.clone(), now.monotonic));

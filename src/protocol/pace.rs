@@ -18,9 +18,9 @@ const SHARE_AT_ONCE: f64 = 1.0 / 15.0;
 /// own](crate::AdminLogsStreaming::calls_per_minute).
 ///
 /// Requests that bring an event for the first time are free, so catching up runs at wire speed; so is the poll that told
-/// of it. What remains is one request in vain a change, the one that shows that there is no more. At the default pace four
-/// changes in a second are told of at once. While an account changes all the time, events come in batches about twice a
-/// second; raise the pace to have them sooner.
+/// of it. What remains is one request a change, the one that shows that there is no more. At the default pace four changes in
+/// a second are delivered at once. While an account changes all the time, a page comes about four times a second, with
+/// whatever has happened meanwhile: see [`small_pages_per_minute`](Self::small_pages_per_minute).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pace {

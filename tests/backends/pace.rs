@@ -9,7 +9,10 @@ const HELD_UP_MS: u64 = 250;
 
 /// No pace to speak of, so that what is seen is not how often a stream may ask.
 pub(crate) fn quick() -> Pace {
-    Pace::default().per_second(20_000).per_minute(1_000_000)
+    Pace::default()
+        .per_second(20_000)
+        .per_minute(1_000_000)
+        .small_pages_per_minute(1_000_000)
 }
 
 /// When a stream's requests came that brought nothing new, in milliseconds. A poll has brought what it told of.

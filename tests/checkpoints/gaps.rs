@@ -134,7 +134,10 @@ fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
     };
     let token = AccessToken::new(TOKEN).unwrap();
     // Nobody waits for the pace.
-    let pace = Pace::default().per_second(1_000).per_minute(100_000);
+    let pace = Pace::default()
+        .per_second(1_000)
+        .per_minute(100_000)
+        .small_pages_per_minute(100_000);
     let client = builder(server).pace(pace).build(transport, token);
     (client.unwrap(), hours)
 }

@@ -174,7 +174,14 @@ fn positions_are_text_that_can_be_stored_and_checked() {
 #[tokio::test]
 async fn an_endless_or_huge_body_is_given_up_at_the_cap() {
     let server = fake_box(|_| ());
-    let client = build(builder(&server).pace(Pace::default().per_second(100).per_minute(2_000)));
+    let client = build(
+        builder(&server).pace(
+            Pace::default()
+                .per_second(100)
+                .per_minute(2_000)
+                .small_pages_per_minute(2_000),
+        ),
+    );
     for endpoint in [Endpoint::Options, Endpoint::Events] {
         for fault in [Fault::EndlessBody, Fault::HugeBody { bytes: 100 << 20 }] {
             server.queue_fault(endpoint, fault, 1);

@@ -52,7 +52,10 @@ use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
 async fn every_event_is_seen_once_and_in_order(#[case] change: fn(&mut Settings)) {
     let server = fake_box(change);
     // A pace that lets the test end soon; the default one has its own tests.
-    let pace = Pace::default().per_second(25).per_minute(1_200);
+    let pace = Pace::default()
+        .per_second(25)
+        .per_minute(1_200)
+        .small_pages_per_minute(1_200);
     let mut events = build(builder(&server).pace(pace)).events(StartAt::Oldest);
     let mut ids = Vec::new();
     for _ in 0..20 {

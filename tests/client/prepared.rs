@@ -124,7 +124,10 @@ impl World {
             notes,
         };
         // So high that it is never in the way.
-        let pace = Pace::default().per_second(1_000).per_minute(60_000);
+        let pace = Pace::default()
+            .per_second(1_000)
+            .per_minute(60_000)
+            .small_pages_per_minute(60_000);
         let builder = builder(&server)
             .pace(pace)
             .api_timeout(API_TIMEOUT)

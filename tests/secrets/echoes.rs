@@ -20,7 +20,12 @@ enum Facade {
 }
 
 fn quick(server: &EmulatorServer) -> LongPollClientBuilder {
-    builder(server).pace(Pace::default().per_second(1_000).per_minute(100_000))
+    builder(server).pace(
+        Pace::default()
+            .per_second(1_000)
+            .per_minute(100_000)
+            .small_pages_per_minute(100_000),
+    )
 }
 
 /// Follows until the server has made all its faults, and gives what was shown meanwhile.
