@@ -37,6 +37,18 @@ pub struct Answer {
     pub close: bool,
     /// How much of it is sent, and how.
     pub delivery: Delivery,
+    /// What counts as sent only once the last byte has gone to a client that still listens.
+    pub(crate) dripping: Option<Dripping>,
+}
+
+/// A page that takes so long that its client may have gone before its end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dripping {
+    pub(crate) caller: String,
+    pub(crate) record: u64,
+    /// Events before and up to the end of the page.
+    pub(crate) end: u64,
+    pub(crate) new_events: usize,
 }
 
 /// How an answer goes over the wire.
@@ -81,6 +93,7 @@ impl Answer {
             body: body.into(),
             close: false,
             delivery: Delivery::Whole,
+            dripping: None,
         }
     }
 
@@ -91,6 +104,7 @@ impl Answer {
             body: Vec::new(),
             close: false,
             delivery: Delivery::Whole,
+            dripping: None,
         }
     }
 

@@ -50,7 +50,11 @@ impl Connection {
                 return Ok(());
             };
             answer.close |= !keep_alive;
-            if !wire::deliver(&mut self.stream, &answer).await? {
+            let reusable = wire::deliver(&mut self.stream, &answer).await?;
+            if let Some(page) = answer.dripping {
+                self.shared.lock().page_has_dripped(page);
+            }
+            if !reusable {
                 return Ok(());
             }
         }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::account::{EventHead, Page, Selection, Start};
+use crate::answer::Dripping;
 use crate::calendar::parse_rfc3339;
 use crate::emulator::{Call, Emulator};
 use crate::stream_type::UserStream;
@@ -72,14 +73,16 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
     } else {
         0
     };
-    if new_events > 0 {
+    let drips = matches!(fault, Some(Fault::Drip { .. }));
+    let sent_at_once = if drips { 0 } else { new_events };
+    if sent_at_once > 0 {
         session.sent = page.end;
     }
     session.previous_page = Some((first, page.end));
     emulator.traffic.events_served += page.events.len() as u64;
     emulator.journal.amend(call.record, |record| {
         record.events = page.events.len();
-        record.new_events = new_events;
+        record.new_events = sent_at_once;
     });
     let says_zero = emulator.settings.zero_position_at_the_end
         && !matches!(asked.stream, Stream::User(_))
@@ -90,10 +93,27 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
         page.next
     };
     let position = emulator.settings.position_spelling.spell(position);
-    Answer::json(200, render(&page, fault, position))
+    let mut answer = Answer::json(200, render(&page, fault, position));
+    answer.dripping = drips.then_some(Dripping {
+        caller,
+        record: call.record,
+        end: page.end,
+        new_events,
+    });
+    answer
 }
 
 impl Emulator {
+    /// The last byte of a page that dripped has gone to a client that still listened.
+    pub(crate) fn page_has_dripped(&mut self, page: Dripping) {
+        if let Some(session) = self.sessions.get_mut(&page.caller) {
+            session.sent = session.sent.max(page.end);
+        }
+        self.journal.amend(page.record, |record| {
+            record.new_events = page.new_events;
+        });
+    }
+
     /// How many events a page may have this time; `None` for an empty page with a position that has moved.
     fn page_limit(&mut self, limit: usize, fault: Option<&Fault>) -> Option<usize> {
         if fault.is_some() {
