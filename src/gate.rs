@@ -6,10 +6,10 @@ mod tests;
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use self::line::{Line, Turn};
+use self::line::{Line, Released, Turn};
 use crate::config::Config;
 use crate::status::Status;
 use crate::transport::{HttpTransport, Sleep, TransportError};
@@ -67,9 +67,9 @@ impl Gate {
     }
 
     /// Changes the line, and wakes those whose turn that makes it.
-    fn change<R>(&self, change: impl FnOnce(&mut Line) -> (R, Vec<Waker>)) -> R {
-        let (outcome, called) = change(&mut self.line());
-        called.into_iter().for_each(Waker::wake);
+    fn change<R>(&self, change: impl FnOnce(&mut Line) -> (R, Released)) -> R {
+        let (outcome, released) = change(&mut self.line());
+        released.wake();
         outcome
     }
 }
@@ -88,9 +88,9 @@ impl<'a, T: HttpTransport> Caller<'a, T> {
         loop {
             let now = self.transport.now().monotonic;
             let (call, number) = (self.call, &mut self.number);
-            let turn = self
-                .gate
-                .change(|line| line.ask(call, number, cx.waker(), now));
+            // Cloned here, where the line is not locked.
+            let waker = cx.waker().clone();
+            let turn = self.gate.change(|line| line.ask(call, number, waker, now));
             let until = match turn {
                 Turn::Enter(number) => {
                     self.number = None;

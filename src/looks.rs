@@ -106,8 +106,10 @@ impl Place<'_> {
 /// Where half of the streams have gone, the others draw anew: they had drawn among too many.
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        // Declared before the lock and so dropped after it: a board may be the last to have its stream's waker.
+        let _board;
         let mut state = self.looks.state();
-        let _board = state.streams.remove(&self.number);
+        _board = state.streams.remove(&self.number);
         let left = state.streams.len();
         // Among fewer than twice as many all look at every moment, as they would if they drew anew.
         if state.drawn_among < 2 * AT_ONCE || left * 2 > state.drawn_among {

@@ -31,10 +31,29 @@ pub(super) struct Line {
 
 type Waiters = BTreeMap<u64, Waiter>;
 
+#[derive(Default)]
 struct Waiter {
-    waker: Waker,
+    /// `None` once it was called, until it asks again.
+    waker: Option<Waker>,
     /// Since when it could come, or when it last looked at the clock for the next list.
     called: Option<Instant>,
+}
+
+/// Wakers that the line has let go of. To wake or to drop one runs code of an executor, which may come back to the gate: that
+/// waits until the line is unlocked.
+#[derive(Default)]
+pub(super) struct Released {
+    /// Those whose turn it is.
+    called: Vec<Waker>,
+    /// Those that nobody is to wake.
+    unused: Vec<Waker>,
+}
+
+impl Released {
+    /// Wakes those whose turn it is.
+    pub(super) fn wake(self) {
+        self.called.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// What a call may do.
@@ -76,26 +95,24 @@ impl Line {
         &mut self,
         call: Call,
         number: &mut Option<u64>,
-        waker: &Waker,
+        waker: Waker,
         now: Instant,
-    ) -> (Turn, Vec<Waker>) {
+    ) -> (Turn, Released) {
+        let mut released = Released::default();
         if number.is_none() && self.is_open_to(call, now) {
             self.last_number += 1;
-            return (self.enter(call, self.last_number, now), Vec::new());
+            released.unused.push(waker);
+            return (self.enter(call, self.last_number, now), released);
         }
         let mine = *number.get_or_insert_with(|| {
             self.last_number += 1;
             self.last_number
         });
-        let waiter = self.waiters(call).entry(mine).or_insert_with(|| Waiter {
-            waker: waker.clone(),
-            called: None,
-        });
-        waiter.waker.clone_from(waker);
-        let (next, called) = self.call_up(Some(mine), now);
-        let turn = match next {
+        let waiter = self.waiters(call).entry(mine).or_default();
+        released.unused.extend(waiter.waker.replace(waker));
+        let turn = match self.call_up(Some(mine), now, &mut released) {
             Next::Enters => {
-                self.waiters(call).remove(&mine);
+                self.remove(call, mine, &mut released);
                 self.enter(call, mine, now)
             }
             Next::WatchesTheClock => Turn::WaitUntil(self.lists.payable_at(now).min(now + LOOK_UP)),
@@ -106,19 +123,30 @@ impl Line {
                 Turn::WaitUntil(now + LOOK_UP)
             }
         };
-        (turn, called)
+        (turn, released)
     }
 
     /// A call does not wait any more. Gives whom to wake.
-    pub(super) fn leave(&mut self, call: Call, number: u64, now: Instant) -> Vec<Waker> {
-        self.waiters(call).remove(&number);
-        self.call_up(None, now).1
+    pub(super) fn leave(&mut self, call: Call, number: u64, now: Instant) -> Released {
+        let mut released = Released::default();
+        self.remove(call, number, &mut released);
+        self.call_up(None, now, &mut released);
+        released
     }
 
     /// A call is over. Gives whom to wake.
-    pub(super) fn release(&mut self, number: u64, now: Instant) -> Vec<Waker> {
+    pub(super) fn release(&mut self, number: u64, now: Instant) -> Released {
+        let mut released = Released::default();
         self.under_way.remove(&number);
-        self.call_up(None, now).1
+        self.call_up(None, now, &mut released);
+        released
+    }
+
+    fn remove(&mut self, call: Call, number: u64, released: &mut Released) {
+        let waiter = self.waiters(call).remove(&number);
+        released
+            .unused
+            .extend(waiter.and_then(|waiter| waiter.waker));
     }
 
     fn waiters(&mut self, call: Call) -> &mut Waiters {
@@ -150,14 +178,13 @@ impl Line {
 
     /// Calls those who can go now, and one to watch the clock where a list has to wait for its time. Those who were called
     /// before and are late keep nobody waiting.
-    fn call_up(&mut self, asks: Option<u64>, now: Instant) -> (Next, Vec<Waker>) {
+    fn call_up(&mut self, asks: Option<u64>, now: Instant, released: &mut Released) -> Next {
         if self.waiting_to_list.is_empty() && self.waiting_for_a_page.is_empty() {
-            return (Next::Waits, Vec::new());
+            return Next::Waits;
         }
         let mut places = self.free_places(now);
         let mut lists = self.lists.affords(now);
         let mut next = Next::Waits;
-        let mut called = Vec::new();
         let mut late = Vec::new();
         let mut comes = |number: u64, waiter: &mut Waiter| {
             if asks == Some(number) {
@@ -167,7 +194,7 @@ impl Line {
                 return false;
             } else if waiter.called.is_none() {
                 waiter.called = Some(now);
-                called.push(waiter.waker.clone());
+                released.called.extend(waiter.waker.take());
             }
             true
         };
@@ -207,9 +234,9 @@ impl Line {
             }
         }
         for number in late {
-            self.waiting_to_list.remove(&number);
-            self.waiting_for_a_page.remove(&number);
+            self.remove(Call::List, number, released);
+            self.remove(Call::Page, number, released);
         }
-        (next, called)
+        next
     }
 }

@@ -1,14 +1,21 @@
 //! The line, by a clock that only the test moves.
 
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Wake, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Call;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_lite::future::pending;
+use http::Response;
+
 use super::line::{Line, Turn};
+use super::{Call, Gate};
 use crate::config::LongPollClientBuilder;
-use crate::transport::Moment;
+use crate::transport::{HttpTransport, Moment, TransportError, TransportRequest};
 
 /// A line, and the time.
 struct Hall {
@@ -68,8 +75,8 @@ impl Hall {
     fn ask(&mut self, caller: &mut Caller) -> Turn {
         let waker = Waker::from(caller.woken.clone());
         let number = &mut caller.number;
-        let (turn, wake) = self.line.ask(caller.call, number, &waker, self.now);
-        wake.into_iter().for_each(Waker::wake);
+        let (turn, released) = self.line.ask(caller.call, number, waker, self.now);
+        released.wake();
         turn
     }
 
@@ -88,14 +95,12 @@ impl Hall {
     }
 
     fn release(&mut self, place: u64) {
-        let called = self.line.release(place, self.now);
-        called.into_iter().for_each(Waker::wake);
+        self.line.release(place, self.now).wake();
     }
 
     fn leave(&mut self, caller: &Caller) {
         let number = caller.number.expect("it waits");
-        let wake = self.line.leave(caller.call, number, self.now);
-        wake.into_iter().for_each(Waker::wake);
+        self.line.leave(caller.call, number, self.now).wake();
     }
 }
 
@@ -248,8 +253,7 @@ fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
         under_way.retain(|(over, place)| {
             let is_over = *over <= hall.now;
             if is_over {
-                let called = hall.line.release(*place, hall.now);
-                called.into_iter().for_each(Waker::wake);
+                hall.line.release(*place, hall.now).wake();
             }
             !is_over
         });
@@ -286,4 +290,100 @@ fn ten_thousand_lists_keep_their_order_and_their_rate_and_take_half_a_minute() {
     }
     let last = times.last().unwrap();
     assert!(*last < Duration::from_secs(25), "{last:?}");
+}
+
+/// A transport whose time stands still.
+struct Frozen(Moment);
+
+#[async_trait]
+impl HttpTransport for Frozen {
+    async fn send(&self, _request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        pending().await
+    }
+
+    async fn sleep(&self, _duration: Duration) -> Result<(), TransportError> {
+        pending().await
+    }
+
+    fn now(&self) -> Moment {
+        self.0
+    }
+}
+
+/// A task that is polled inside its waker, as some executors do, and whose futures use the gate.
+struct Reentrant {
+    gate: Arc<Gate>,
+    transport: Frozen,
+}
+
+impl Reentrant {
+    fn uses_the_gate(&self) {
+        let entering = pin!(self.gate.enter(Call::Page, &self.transport));
+        let _ = entering.poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl Wake for Reentrant {
+    fn wake(self: Arc<Self>) {
+        self.uses_the_gate();
+    }
+}
+
+impl Drop for Reentrant {
+    fn drop(&mut self) {
+        self.uses_the_gate();
+    }
+}
+
+/// Longer than any of it takes, where nothing waits for itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn gate_is_unlocked_while_it_wakes_or_drops_a_waker() {
+    let (done, outcome) = mpsc::channel();
+    thread::spawn(move || {
+        let builder = LongPollClientBuilder::default().max_api_calls(1);
+        let now = Moment::read_clocks();
+        let gate = Arc::new(Gate::new(&builder.config().unwrap(), now.monotonic));
+        let transport = Frozen(now);
+        let reentrant = || {
+            Waker::from(Arc::new(Reentrant {
+                gate: gate.clone(),
+                transport: Frozen(now),
+            }))
+        };
+        let mut first = pin!(gate.enter(Call::Page, &transport));
+        let Poll::Ready(Ok(place)) = first.as_mut().poll(&mut Context::from_waker(&reentrant()))
+        else {
+            panic!("there is a place");
+        };
+        done.send("a waker that did not have to wait was dropped")
+            .unwrap();
+        {
+            let mut waits = pin!(gate.enter(Call::Page, &transport));
+            for _ in 0..2 {
+                let waker = reentrant();
+                let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+            }
+            done.send("a waker was replaced").unwrap();
+        }
+        done.send("one that waited has left").unwrap();
+        let mut waits = pin!(gate.enter(Call::Page, &transport));
+        let waker = reentrant();
+        let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop(waker);
+        drop(place);
+        done.send("one that waited was woken").unwrap();
+        let waker = reentrant();
+        let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_ready());
+        done.send("one that waited has entered").unwrap();
+    });
+    let mut steps = Vec::new();
+    for _ in 0..5 {
+        let step = outcome.recv_timeout(PATIENCE);
+        steps.push(step.unwrap_or_else(|_| panic!("it hangs after {steps:?}")));
+    }
 }

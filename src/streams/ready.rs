@@ -20,11 +20,21 @@ struct Queue {
 impl Ready {
     /// Takes out the stream that has waited for longest. Where none does, wakes this task when one comes.
     pub(super) fn first(&self, asks: &Waker) -> Option<u64> {
+        let first = self.queue().numbers.pop_front();
+        if first.is_some() {
+            return first;
+        }
+        // To clone or to drop a waker runs code of the executor, which may ring a bell: never under the lock.
+        let asks = asks.clone();
         let mut queue = self.queue();
         let first = queue.numbers.pop_front();
-        if first.is_none() {
-            queue.asks = Some(asks.clone());
-        }
+        let unused = if first.is_none() {
+            queue.asks.replace(asks)
+        } else {
+            Some(asks)
+        };
+        drop(queue);
+        drop(unused);
         first
     }
 
@@ -51,12 +61,16 @@ impl Bell {
 
     /// The stream is about to be polled: what happens from now on rings again.
     pub(super) fn hears(&self) {
-        self.rung.store(false, Ordering::SeqCst);
+        // A swap, because it reads what the last ring wrote, and so the poll sees everything that the wakers did before they
+        // rang. A store reads nothing: the poll could miss the news of a waker that found the bell rung, and that waker has
+        // put no number in the queue.
+        self.rung.swap(false, Ordering::Acquire);
     }
 
     /// Puts the stream in the queue, and gives whom to wake.
     pub(super) fn ring(&self) -> Option<Waker> {
-        if self.rung.swap(true, Ordering::SeqCst) {
+        // Also where the bell is rung already: the poll that hears it is to see what this waker did before.
+        if self.rung.swap(true, Ordering::Release) {
             return None;
         }
         let mut queue = self.ready.queue();
