@@ -1,10 +1,13 @@
 //! Watching and stopping a stream from outside it.
 
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use event_listener::{Event, Listener};
+use futures_lite::future::block_on;
 use futures_util::task::AtomicWaker;
 
 use crate::error::Error;
@@ -54,36 +57,16 @@ impl StreamHandle {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn changed(&mut self) -> Option<Status> {
-        loop {
-            let changed = self.board.changed.listen();
-            if let Poll::Ready(news) = self.news() {
-                return news;
-            }
-            changed.await;
-        }
+        let mut listener = Listener {
+            board: &self.board,
+            number: None,
+        };
+        poll_fn(|cx| listener.poll(&mut self.seen, cx)).await
     }
 
     /// [`changed`](Self::changed) for a thread without async, which is blocked meanwhile.
     pub fn changed_blocking(&mut self) -> Option<Status> {
-        loop {
-            let changed = self.board.changed.listen();
-            if let Poll::Ready(news) = self.news() {
-                return news;
-            }
-            changed.wait();
-        }
-    }
-
-    fn news(&mut self) -> Poll<Option<Status>> {
-        let posted = self.board.posted();
-        if posted.version != self.seen {
-            self.seen = posted.version;
-            return Poll::Ready(Some(posted.status.clone()));
-        }
-        if posted.is_stopped() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
+        block_on(self.changed())
     }
 
     /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`. Events that were not
@@ -97,7 +80,6 @@ impl StreamHandle {
 #[derive(Debug)]
 pub(crate) struct Board {
     posted: Mutex<Posted>,
-    changed: Event,
     /// Who polls the stream.
     stream: AtomicWaker,
     told_to_look: AtomicBool,
@@ -108,11 +90,81 @@ struct Posted {
     status: Status,
     position: Option<StreamPosition>,
     version: u64,
+    /// The tasks that wait for the next version, by the numbers of their listeners.
+    listeners: BTreeMap<u64, Waker>,
+    last_listener: u64,
 }
 
 impl Posted {
     fn is_stopped(&self) -> bool {
         matches!(self.status, Status::Stopped { .. })
+    }
+
+    /// The newest status, unless that version was seen.
+    fn news(&self, seen: &mut u64) -> Poll<Option<Status>> {
+        if self.version != *seen {
+            *seen = self.version;
+            return Poll::Ready(Some(self.status.clone()));
+        }
+        if self.is_stopped() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+
+    /// There is something new, and nobody waits any more. Whoever listens from now on sees it.
+    fn changed(&mut self) -> News {
+        self.version += 1;
+        News(mem::take(&mut self.listeners))
+    }
+}
+
+/// Those who are to be told of a change. Wake them without a lock: a waker runs code of its executor, which may use the stream.
+#[must_use = "nobody hears of the change until they are woken"]
+#[derive(Default)]
+pub(crate) struct News(BTreeMap<u64, Waker>);
+
+impl News {
+    pub(crate) fn wake(self) {
+        self.0.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A call that waits for news.
+struct Listener<'a> {
+    board: &'a Board,
+    number: Option<u64>,
+}
+
+impl Listener<'_> {
+    fn poll(&mut self, seen: &mut u64, cx: &Context<'_>) -> Poll<Option<Status>> {
+        // Cloned, and dropped, without the lock.
+        let waker = cx.waker().clone();
+        let mut posted = self.board.posted();
+        let news = posted.news(seen);
+        let unused = if news.is_ready() {
+            Some(waker)
+        } else {
+            let number = *self.number.get_or_insert_with(|| {
+                posted.last_listener += 1;
+                posted.last_listener
+            });
+            posted.listeners.insert(number, waker)
+        };
+        drop(posted);
+        drop(unused);
+        news
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            // Declared before the lock, and so dropped after it.
+            let _unused;
+            let mut posted = self.board.posted();
+            _unused = posted.listeners.remove(&number);
+        }
     }
 }
 
@@ -123,8 +175,9 @@ impl Board {
                 status,
                 position,
                 version: 1,
+                listeners: BTreeMap::new(),
+                last_listener: 0,
             }),
-            changed: Event::new(),
             stream: AtomicWaker::new(),
             told_to_look: AtomicBool::new(false),
         }
@@ -138,7 +191,8 @@ impl Board {
         self.posted().is_stopped()
     }
 
-    /// Has the stream's task woken when it is stopped, or told to look at the clocks.
+    /// Has the stream's task woken when it is stopped, told to look at the clocks, or [woken](Self::wake) for what else it
+    /// waits for.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.stream.register(cx.waker());
     }
@@ -154,6 +208,11 @@ impl Board {
         stopped
     }
 
+    /// Wakes the stream's task.
+    pub(crate) fn wake(&self) {
+        self.stream.wake();
+    }
+
     /// Has the stream look at the clocks as soon as it is polled, and wakes its task.
     pub(crate) fn tell_to_look(&self) {
         self.told_to_look.store(true, Ordering::Release);
@@ -166,7 +225,7 @@ impl Board {
     }
 
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
-        self.move_to(position);
+        self.move_to(position).wake();
         self.show(status);
     }
 
@@ -177,28 +236,22 @@ impl Board {
             return;
         }
         posted.status = status;
-        self.told(posted);
+        let news = posted.changed();
+        drop(posted);
+        news.wake();
     }
 
-    /// Where the stream is.
-    pub(crate) fn move_to(&self, position: Option<&StreamPosition>) {
+    /// Where the stream is. Gives whom to wake.
+    pub(crate) fn move_to(&self, position: Option<&StreamPosition>) -> News {
         let mut posted = self.posted();
         if posted.position.as_ref() == position {
-            return;
+            return News::default();
         }
         posted.position = position.cloned();
-        if !posted.is_stopped() {
-            self.told(posted);
+        if posted.is_stopped() {
+            return News::default();
         }
-    }
-
-    fn told(&self, mut posted: MutexGuard<'_, Posted>) {
-        posted.version += 1;
-        drop(posted);
-        // To notify nobody takes memory as well. Whoever listens from now on sees the new version.
-        if self.changed.total_listeners() > 0 {
-            self.changed.notify(usize::MAX);
-        }
+        posted.changed()
     }
 
     pub(crate) fn stop(&self, because: Option<Error>) {
@@ -207,7 +260,9 @@ impl Board {
             return;
         }
         posted.status = Status::Stopped { because };
-        self.told(posted);
+        let news = posted.changed();
+        drop(posted);
+        news.wake();
         self.stream.wake();
     }
 
@@ -218,7 +273,11 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Wake, Waker};
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::Wake;
+    use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -239,5 +298,58 @@ mod tests {
         assert!(board.poll_stopped(&Context::from_waker(&waker)));
         drop(waker);
         assert_eq!(Arc::strong_count(&task), 1);
+    }
+
+    /// A task that is polled inside its waker, as some executors do, and listens to the stream.
+    struct Reentrant(StreamHandle);
+
+    impl Reentrant {
+        fn listens(&self) {
+            let mut handle = self.0.clone();
+            let changed = pin!(handle.changed());
+            let _ = changed.poll(&mut Context::from_waker(Waker::noop()));
+            self.0.stop();
+        }
+    }
+
+    impl Wake for Reentrant {
+        fn wake(self: Arc<Self>) {
+            self.listens();
+        }
+    }
+
+    impl Drop for Reentrant {
+        fn drop(&mut self) {
+            self.listens();
+        }
+    }
+
+    /// Longer than any of it takes, where nothing waits for itself.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn board_is_unlocked_while_it_wakes_or_drops_a_waker() {
+        let (done, outcome) = mpsc::channel();
+        let listening = |polls: usize, then: fn(&StreamHandle)| {
+            let done = done.clone();
+            thread::spawn(move || {
+                let board = Arc::new(Board::new(Status::Fetching, None));
+                let mut handle = StreamHandle::new(board);
+                assert_eq!(block_on(handle.changed()), Some(Status::Fetching));
+                let stops = handle.clone();
+                let mut changed = pin!(handle.changed());
+                for _ in 0..polls {
+                    let waker = Waker::from(Arc::new(Reentrant(stops.clone())));
+                    let _ = changed.as_mut().poll(&mut Context::from_waker(&waker));
+                }
+                then(&stops);
+                done.send(()).unwrap();
+            });
+        };
+        listening(1, StreamHandle::stop);
+        listening(2, |_| ());
+        for _ in 0..2 {
+            assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+        }
     }
 }

@@ -6,13 +6,12 @@ mod prefix;
 mod saver;
 
 use std::fmt;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use event_listener::EventListener;
 use futures_core::Stream;
 
 pub use self::delivery::{Delivery, PossibleGap, Update};
@@ -55,7 +54,6 @@ use crate::transport::HttpTransport;
 pub struct Subscription<T: HttpTransport> {
     driver: Driver<T>,
     ledger: Arc<Ledger>,
-    changed: EventListener,
     saver: Saver,
     /// The time after which a gap was told of.
     told: Option<SystemTime>,
@@ -91,7 +89,6 @@ impl<T: HttpTransport> Subscription<T> {
         ));
         let mut subscription = Self {
             driver,
-            changed: ledger.listen(),
             ledger,
             saver: Saver::new(seed),
             told: None,
@@ -171,9 +168,6 @@ impl<T: HttpTransport> Subscription<T> {
 
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Update, Error>> {
         loop {
-            while Pin::new(&mut self.changed).poll(cx).is_ready() {
-                self.changed = self.ledger.listen();
-            }
             self.ledger.check_dropped()?;
             self.saver.poll(&self.ledger, &self.driver.client, cx)?;
             if let Some(gap) = self.gap() {

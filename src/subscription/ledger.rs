@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use event_listener::{Event, EventListener};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
@@ -14,7 +13,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::handle::Board;
+use crate::handle::{Board, News};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::LongPoll;
 
@@ -23,9 +22,9 @@ pub(super) struct Ledger {
     store: Arc<dyn CheckpointStore>,
     account: String,
     config: Arc<Config>,
+    /// Of the subscription, whose task is woken when something is acknowledged, dropped, saved or not saved.
     board: Arc<Board>,
     state: Mutex<State>,
-    changed: Event,
 }
 
 struct State {
@@ -69,13 +68,7 @@ impl Ledger {
                 write: None,
                 failure: None,
             }),
-            changed: Event::new(),
         }
-    }
-
-    /// Hears when something is acknowledged, dropped, saved or not saved.
-    pub(super) fn listen(&self) -> EventListener {
-        self.changed.listen()
     }
 
     /// Where a subscription would go on after a crash.
@@ -116,13 +109,13 @@ impl Ledger {
     /// Records that nobody will acknowledge the batch.
     pub(super) fn give_up(&self, number: u64) {
         self.state().prefix.give_up(number);
-        self.changed.notify(usize::MAX);
+        self.board.wake();
     }
 
     /// Records that a batch is acknowledged, and makes that durable as far as all before it are acknowledged too.
     pub(super) async fn acknowledge(&self, number: u64) -> Result<(), Error> {
         self.state().prefix.acknowledge(number);
-        self.changed.notify(usize::MAX);
+        self.board.wake();
         while let Some(write) = self.owed_to(number)? {
             let outcome = write.call.clone().await;
             self.finish(&write, &outcome);
@@ -176,23 +169,29 @@ impl Ledger {
     pub(super) fn finish(&self, write: &Write, outcome: &Result<(), CheckpointError>) {
         let mut state = self.state();
         let is_it = |under_way: &mut Write| Arc::ptr_eq(&under_way.brings, &write.brings);
-        if state.write.take_if(is_it).is_none() {
+        let Some(over) = state.write.take_if(is_it) else {
             return;
-        }
-        match outcome {
+        };
+        let news = match outcome {
             Ok(()) => {
                 state.durable = Mark::clone(&write.brings);
                 state.failure = None;
                 // Under the lock, so that an older position never comes after a newer one.
-                self.board.move_to(state.durable.resume_at.position());
+                self.board.move_to(state.durable.resume_at.position())
             }
             Err(error) => {
-                tracing::warn!(%error, "checkpoint");
                 state.failure = Some(error.clone());
+                News::default()
             }
-        }
+        };
         drop(state);
-        self.changed.notify(usize::MAX);
+        // Code of others, which may acknowledge or drop a batch: a store's future, wakers, and a log.
+        drop(over);
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "checkpoint");
+        }
+        news.wake();
+        self.board.wake();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

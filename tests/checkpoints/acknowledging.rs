@@ -1,11 +1,15 @@
 //! What an acknowledgement does, and what goes without one.
 
+use std::pin::pin;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
-use box_longpoll::{ErrorKind, Status};
+use box_longpoll::{Delivery, ErrorKind, Status};
 use futures_util::future::join_all;
 
-use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
 use crate::world::{
     build, client, follow, idle_until, ids, in_time, next_batch, next_batches, subscribe,
@@ -225,4 +229,48 @@ async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
     let newest = server.emulator().newest_position(TOKEN);
     let caught_up = |store: &Memory| store.position().is_some_and(|at| at.as_str() == newest);
     idle_until(&mut subscription, |_| caught_up(&store)).await;
+}
+
+/// A task that is ended inside its waker, as some executors do, and drops the batch that it had.
+struct EndsWhenWoken(Mutex<Option<Delivery>>);
+
+impl Wake for EndsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+async fn batch_is_dropped_by_a_task_that_hears_of_a_save() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let mut subscription = subscribe(&client(&server), &Memory::default()).await;
+    let mut batches = next_batches(&mut subscription, 2).await;
+    let second = Mutex::new(batches.pop());
+    let waker = Waker::from(Arc::new(EndsWhenWoken(second)));
+    let mut handle = subscription.handle();
+    loop {
+        let mut changed = pin!(handle.changed());
+        if let Poll::Ready(_old) = changed.as_mut().poll(&mut Context::from_waker(&waker)) {
+            continue;
+        }
+        in_time(batches.pop().unwrap().ack()).await.unwrap();
+        break;
+    }
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+}
+
+#[test]
+fn subscription_is_unlocked_while_it_wakes_those_who_watch_it() {
+    let (done, outcome) = mpsc::channel();
+    thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(batch_is_dropped_by_a_task_that_hears_of_a_save());
+        done.send(()).unwrap();
+    });
+    // Twice what each of its steps may take.
+    assert!(outcome.recv_timeout(2 * PATIENCE).is_ok(), "it hangs");
 }

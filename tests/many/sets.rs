@@ -4,14 +4,17 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 use box_longpoll::Streams;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_core::Stream;
 use futures_lite::future::{block_on, poll_once};
+
+use crate::fake_box::PATIENCE;
 
 type Item = Result<u32, &'static str>;
 
@@ -231,4 +234,48 @@ fn news_and_new_streams_wake_whoever_waits_once() {
     assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     world.insert('c');
     assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+}
+
+/// A waker that feeds a stream when it is dropped, as the tasks do that an executor drops with it.
+struct FeedsWhenDropped(UnboundedSender<Item>);
+
+impl Wake for FeedsWhenDropped {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for FeedsWhenDropped {
+    fn drop(&mut self) {
+        self.0.unbounded_send(Ok(7)).unwrap();
+    }
+}
+
+#[test]
+fn set_is_unlocked_while_it_drops_a_waker() {
+    let (done, outcome) = mpsc::channel();
+    thread::spawn(move || {
+        let mut world = World::of("a");
+        let waker = Waker::from(Arc::new(FeedsWhenDropped(world.feeds[&'a'].clone())));
+        let first = pin!(world.streams.next()).poll(&mut Context::from_waker(&waker));
+        assert!(first.is_pending());
+        drop(waker);
+        // The set has the last waker of the first call. It drops that for this one, or to give it back.
+        world.assert_waits();
+        world.assert_gives('a', Ok(7));
+        done.send(()).unwrap();
+    });
+    assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+}
+
+#[test]
+fn set_wakes_its_newest_task_when_it_has_moved() {
+    let mut world = World::of("a");
+    let [first, second] = [(); 2].map(|()| Arc::new(Woken::default()));
+    for woken in [&first, &second] {
+        let waker = Waker::from(woken.clone());
+        let next = pin!(world.streams.next()).poll(&mut Context::from_waker(&waker));
+        assert!(next.is_pending());
+    }
+    world.feed('a', [Ok(1)]);
+    assert_eq!(second.0.load(Ordering::SeqCst), 1);
+    world.assert_gives('a', Ok(1));
 }
