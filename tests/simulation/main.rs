@@ -70,6 +70,7 @@ mod shrink;
 mod store;
 mod subscribed;
 mod subscriber;
+mod task;
 mod transport;
 mod weather;
 mod window;

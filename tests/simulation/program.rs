@@ -16,6 +16,7 @@ use crate::blocking;
 use crate::climate::{Climate, Consumer, Start};
 use crate::store::{Record, Written};
 use crate::subscriber;
+use crate::task::Task;
 use crate::world::{ACCOUNT, Step, World};
 
 /// How long an enterprise's events may go without a look.
@@ -244,7 +245,7 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
     }
 }
 
-/// What comes of a future in time; it is dropped if nothing does.
+/// What comes of a future in time; it is dropped if nothing does. Each of the two is a task of its own.
 pub(crate) async fn within<T>(
     world: &World,
     patience: Duration,
@@ -252,11 +253,14 @@ pub(crate) async fn within<T>(
 ) -> Option<T> {
     let mut future = pin!(future);
     let mut timeout = pin!(world.rest(patience));
+    let (task, timer) = (Task::new(), Task::new());
     poll_fn(|cx| {
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+        if let Poll::Ready(value) = task.poll(cx, |cx| future.as_mut().poll(cx)) {
             return Poll::Ready(Some(value));
         }
-        timeout.as_mut().poll(cx).map(|()| None)
+        timer
+            .poll(cx, |cx| timeout.as_mut().poll(cx))
+            .map(|()| None)
     })
     .await
 }

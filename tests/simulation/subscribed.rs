@@ -6,7 +6,7 @@ use box_longpoll::{ErrorKind, PossibleGap, Status, StreamHandle, StreamPosition}
 
 use crate::climate::{Consumer, Start};
 use crate::coverage::state;
-use crate::scenario::When;
+use crate::scenario::{What, When};
 use crate::world::{Inner, Step, World};
 
 impl World {
@@ -45,20 +45,22 @@ impl World {
         number
     }
 
-    /// Whether the batch is dropped in place of being acknowledged.
-    pub(crate) fn drops(&self, number: u64) -> bool {
+    /// What happens to a batch in place of being acknowledged: it is dropped. `None`: nothing does.
+    pub(crate) fn mishap_of_ack(&self) -> Option<What> {
         let mut inner = self.lock();
         let occasion = When::Ack(inner.acks);
         inner.acks += 1;
-        let Some(what) = inner.take(occasion) else {
-            return false;
-        };
+        inner.take(occasion)
+    }
+
+    /// The program is about to drop a batch.
+    pub(crate) fn dropped(&self, number: u64, what: &What) {
+        let mut inner = self.lock();
         let state = state(inner.status().as_ref());
-        inner.meets(&what, state);
+        inner.meets(what, state);
         inner.hands.let_go();
         inner.hands.drop_one(number);
         inner.conduct.dropped_a_batch();
-        true
     }
 
     /// An acknowledgement has come to its end, with an error or without.

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::climate::Climate;
 use crate::program::{Ended, text, within};
+use crate::task::Task;
 use crate::world::{ACCOUNT, Step, World};
 
 /// How long it waits for more than the subscription may give, until it acknowledges something.
@@ -52,6 +53,7 @@ struct Consumer {
     climate: Climate,
     rng: Rng,
     kept: Vec<(u64, Delivery)>,
+    /// Acknowledgements, each a task of its own.
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -72,12 +74,13 @@ impl Consumer {
         subscription: &mut Subscription<World>,
     ) -> Option<Option<Result<Update, Error>>> {
         let (world, patience) = (self.world.clone(), self.patience());
+        let stream = Task::new();
         let next = poll_fn(|cx| {
             let acks_first = self.rng.bool();
             if acks_first {
                 while let Poll::Ready(Some(())) = self.under_way.poll_next_unpin(cx) {}
             }
-            let next = subscription.poll_next_unpin(cx);
+            let next = stream.poll(cx, |cx| subscription.poll_next_unpin(cx));
             if !acks_first && next.is_pending() {
                 while let Poll::Ready(Some(())) = self.under_way.poll_next_unpin(cx) {}
             }
@@ -125,15 +128,29 @@ impl Consumer {
                 0
             };
             let (number, delivery) = self.kept.remove(index);
-            if self.world.drops(number) {
-                continue;
-            }
+            let what = self.world.mishap_of_ack();
+            let is_cut = self.climate.acks_beside && self.rng.u8(..8) == 0;
             let world = self.world.clone();
             self.under_way.push(Box::pin(async move {
+                if let Some(what) = what {
+                    world.dropped(number, &what);
+                    return drop(delivery);
+                }
                 world.step(Step::Handled).await;
                 world.handled(number);
-                let outcome = delivery.ack().await;
-                world.acknowledged(number, outcome.as_ref().err().map(Error::kind));
+                let mut ack = Box::pin(delivery.ack());
+                let outcome = if is_cut {
+                    poll_fn(|cx| Poll::Ready(ack.as_mut().poll(cx))).await
+                } else {
+                    Poll::Ready(ack.await)
+                };
+                match outcome {
+                    Poll::Ready(outcome) => {
+                        world.acknowledged(number, outcome.err().map(|error| error.kind()))
+                    }
+                    // It counts all the same. The subscription goes on with the write.
+                    Poll::Pending => world.lock().hands.let_go(),
+                }
             }));
             if !self.climate.acks_beside {
                 self.finish().await;
