@@ -25,6 +25,7 @@ mod position;
 pub mod protocol;
 #[cfg(doc)]
 pub mod reliability;
+mod single_flight;
 mod status;
 mod stream;
 mod streams;

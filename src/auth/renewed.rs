@@ -202,14 +202,14 @@ impl State {
         let Some(outcome) = self
             .renewal
             .as_ref()
-            .and_then(|renewal| renewal.call.peek())
+            .and_then(|renewal| renewal.call.outcome())
         else {
             return;
         };
         match outcome {
             Ok(issued) => {
                 self.held = Some(Held {
-                    issued: issued.clone(),
+                    issued,
                     renewed_after: RENEWED_AFTER + JITTER * self.rng.f64(),
                 });
                 self.failure = None;
@@ -227,11 +227,11 @@ impl State {
                 let good_until = self.held.as_ref().and_then(|held| held.issued.until());
                 tracing::warn!(%error, ?wait, "no new access token");
                 self.failure = Some(Failure {
-                    error: error.clone(),
                     until: match good_until {
                         Some(until) if !error.is_transient() => until,
                         _ => since + wait,
                     },
+                    error,
                 });
             }
         }

@@ -1,12 +1,10 @@
 //! What was delivered, what of it is acknowledged, and what of that is durable.
 
-use std::panic::AssertUnwindSafe;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
-
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 
 use super::prefix::{Mark, Prefix};
 use crate::batch::Batch;
@@ -16,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::{Board, News};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::LongPoll;
+use crate::single_flight::SingleFlight;
 
 /// Shared by a subscription and the batches that it has delivered.
 pub(super) struct Ledger {
@@ -39,7 +38,7 @@ struct State {
 /// A write that is under way. Whoever waits for it drives it, and tells the ledger what came of it.
 #[derive(Clone)]
 pub(super) struct Write {
-    call: Shared<BoxFuture<'static, Result<(), CheckpointError>>>,
+    call: SingleFlight<Result<(), CheckpointError>>,
     brings: Arc<Mark>,
 }
 
@@ -153,12 +152,8 @@ impl Ledger {
             );
             let (store, account) = (self.store.clone(), self.account.clone());
             let save = async move { store.save(&account, &checkpoint).await };
-            // Unwinding through it would leave a call that panics for all who wait.
-            let call = AssertUnwindSafe(save).catch_unwind().map(|outcome| {
-                outcome.unwrap_or_else(|_| Err(CheckpointError::new("the store panicked")))
-            });
             state.write = Some(Write {
-                call: call.boxed().shared(),
+                call: SingleFlight::new(save, || Err(CheckpointError::new("the store panicked"))),
                 brings: Arc::new(end.clone()),
             });
         }
@@ -201,7 +196,7 @@ impl Ledger {
 
 impl Write {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CheckpointError>> {
-        self.call.poll_unpin(cx)
+        Pin::new(&mut self.call).poll(cx)
     }
 }
 

@@ -61,7 +61,7 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let last = self.renewal.waiting.fetch_sub(1, Ordering::AcqRel) == 1;
         if last
-            && self.renewal.call.peek().is_none()
+            && self.renewal.call.outcome().is_none()
             && !self.renewal.has_a_thread.swap(true, Ordering::AcqRel)
         {
             let (call, transport) = (self.renewal.call.clone(), self.endpoint.transport.clone());
