@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use box_longpoll::{Delivery, ErrorKind, Status};
+use futures_lite::future::poll_once;
 use futures_util::future::join_all;
 
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
@@ -125,6 +126,47 @@ async fn a_batch_that_is_dropped_is_an_error_at_the_next_call() {
     drop(subscription);
     let mut resumed = subscribe(&client(&server), &store).await;
     assert_eq!(follow(&mut resumed, 4).await, server.event_ids(TOKEN)[2..]);
+}
+
+#[tokio::test]
+async fn first_dropped_batch_counts_when_a_later_one_is_dropped() {
+    for dropped in [[1, 3], [3, 1]] {
+        let server = fake_box(|_| ());
+        server.append(TOKEN, 8);
+        let store = Memory::default();
+        let mut subscription = subscribe(&client(&server), &store).await;
+        let batches = next_batches(&mut subscription, 4).await;
+        let mut batches: Vec<_> = batches.into_iter().map(Some).collect();
+        for n in dropped {
+            drop(batches[n].take());
+        }
+        // It lies between the two: nothing can make it durable.
+        let error = in_time(batches[2].take().unwrap().ack()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+        in_time(batches[0].take().unwrap().ack()).await.unwrap();
+        let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    }
+}
+
+#[tokio::test]
+async fn ack_in_flight_fails_when_a_batch_before_it_is_dropped() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let mut batches = next_batches(&mut subscription, 3).await;
+    let third = batches.pop().unwrap();
+    let second = batches.pop().unwrap();
+    store.behave(Behaviour::Waits);
+    let mut first = Box::pin(batches.pop().unwrap().ack());
+    assert!(poll_once(first.as_mut()).await.is_none(), "it is saved");
+    // While the first is being saved: the third would be next in line.
+    drop(second);
+    let error = in_time(third.ack()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    store.behave(Behaviour::Works);
+    in_time(first).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, HttpTransport, LongPollClient, Moment, Pace, PossibleGap, StreamType,
+    AccessToken, HttpTransport, LongPollClient, Moment, Pace, PossibleGap, Status, StreamType,
     Subscription, TransportError, TransportRequest, Update,
 };
 use box_longpoll_testkit::EmulatorServer;
@@ -18,7 +18,8 @@ use http::Response;
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
 use crate::world::{
-    DAY, build, checkpoint, checkpoint_of, client, follow, idle_until, in_time, subscribe,
+    DAY, build, checkpoint, checkpoint_of, client, follow, idle_until, in_time, next_batch,
+    subscribe,
 };
 
 #[track_caller]
@@ -175,6 +176,32 @@ async fn a_program_that_slept_for_too_long_is_told_of_a_gap_too() {
     gap(&mut subscription).await;
     server.append(TOKEN, 2);
     assert_eq!(follow(&mut subscription, 2).await, server.event_ids(TOKEN));
+}
+
+#[tokio::test]
+async fn gap_comes_before_unacknowledged_batches_are_acknowledged() {
+    let server = fake_box(|_| ());
+    let hours = Arc::new(AtomicU64::new(0));
+    let transport = Ahead {
+        inner: Arc::new(ReqwestTransport::new().unwrap()),
+        hours: hours.clone(),
+    };
+    let token = AccessToken::new(TOKEN).unwrap();
+    let builder = builder(&server).max_unacknowledged(1);
+    let client = builder.build(transport, token).unwrap();
+    let mut subscription = subscribe(&client, &Memory::default()).await;
+    idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
+    server.append(TOKEN, 2);
+    let batch = next_batch(&mut subscription).await;
+    let full = |subscription: &Subscription<Ahead>| {
+        matches!(subscription.status(), Status::AwaitingAcks { .. })
+    };
+    idle_until(&mut subscription, full).await;
+    hours.store(22 * 24, Ordering::Relaxed);
+    gap(&mut subscription).await;
+    // It is an item of its own, and acknowledges nothing.
+    idle_until(&mut subscription, full).await;
+    in_time(batch.ack()).await.unwrap();
 }
 
 #[tokio::test]

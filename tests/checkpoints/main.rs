@@ -14,4 +14,5 @@ mod restarts;
 mod starting;
 mod store;
 mod troubles;
+mod waking;
 mod world;

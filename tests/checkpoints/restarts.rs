@@ -7,7 +7,8 @@ use box_longpoll::{Checkpoint, FileStore, StartAt};
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
 use crate::world::{
-    ACCOUNT, build, client, follow, ids, in_time, next_batch, next_batches, subscribe,
+    ACCOUNT, DAY, build, checkpoint, client, follow, ids, in_time, next_batch, next_batches,
+    subscribe,
 };
 
 #[tokio::test]
@@ -109,6 +110,30 @@ async fn a_long_life_of_short_ones_delivers_each_event_once() {
     }
     assert_eq!(came.len(), came.iter().collect::<HashSet<_>>().len());
     assert!(came == log, "not the order of the log");
+}
+
+#[tokio::test]
+async fn checkpoint_carries_all_ids_of_the_largest_window() {
+    const LARGEST: usize = 65_535;
+    let server = fake_box(|_| ());
+    let position = server.emulator().newest_position(TOKEN);
+    let mut old = serde_json::to_value(checkpoint(&server, &position, DAY)).unwrap();
+    let ids = |from: usize| {
+        (from..LARGEST)
+            .map(|n| format!("{n:032x}"))
+            .collect::<String>()
+    };
+    old["ids"] = ids(0).into();
+    let store = Memory::with(&serde_json::from_value(old).unwrap());
+    server.append(TOKEN, 2);
+    let client = build(builder(&server).page_limit(2).dedupe_window(LARGEST));
+    let mut subscription = subscribe(&client, &store).await;
+    follow(&mut subscription, 2).await;
+    let new = serde_json::to_value(store.kept().unwrap()).unwrap();
+    let new = new["ids"].as_str().unwrap();
+    assert_eq!(new.len(), 32 * LARGEST);
+    // The two oldest have made room.
+    assert!(new.starts_with(&ids(2)));
 }
 
 #[tokio::test]
