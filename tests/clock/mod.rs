@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use box_longpoll::Moment;
 
+/// So often a future may be polled while the clock stands still. One that wakes itself for ever fails the test, which would
+/// hang otherwise.
+const MOST_POLLS: usize = 1_000_000;
+
 /// Clones show the same time.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Mutex<Inner>>);
@@ -48,11 +52,17 @@ impl Clock {
         let waker = Waker::from(woken.clone());
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
+        let mut polls = 0;
         loop {
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
                 return Some(outcome);
             }
-            if !woken.0.swap(false, Ordering::SeqCst) && !self.pass(end) {
+            if woken.0.swap(false, Ordering::SeqCst) {
+                polls += 1;
+                assert!(polls < MOST_POLLS, "it wakes itself again and again");
+            } else if self.pass(end) {
+                polls = 0;
+            } else {
                 return None;
             }
         }

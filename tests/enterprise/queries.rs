@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use box_longpoll::{AdminLogs, AdminLogsQuery, ErrorKind, EventType, StartAt, Status};
+use box_longpoll::{AdminLogs, AdminLogsQuery, ErrorKind, EventType, StartAt, Status, Streams};
 use box_longpoll_testkit::{Endpoint, Fault};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -67,6 +67,22 @@ fn all_there_is_comes_without_a_range_and_nothing_of_an_empty_one() {
     let later = AdminLogs::new().created_after(hour(1_200));
     let none = world.ids_to_the_end(&mut query(&world, later).events());
     assert!(none.is_empty(), "{none:?}");
+}
+
+#[test]
+fn query_wakes_its_task_when_it_ends() {
+    let world = hours(1_200, |_| ());
+    // A set polls a stream only when that was woken, and lets it go when it has ended.
+    let mut streams = Streams::new();
+    streams.insert("all", query(&world, AdminLogs::new()).batches());
+    let count = async {
+        let mut events = 0;
+        while let Some((_, batch)) = streams.next().await {
+            events += batch.unwrap().len();
+        }
+        events
+    };
+    assert_eq!(world.run(count), 1_200);
 }
 
 #[test]
