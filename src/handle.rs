@@ -308,7 +308,6 @@ mod tests {
             let mut handle = self.0.clone();
             let changed = pin!(handle.changed());
             let _ = changed.poll(&mut Context::from_waker(Waker::noop()));
-            self.0.stop();
         }
     }
 
@@ -330,26 +329,38 @@ mod tests {
     #[test]
     fn board_is_unlocked_while_it_wakes_or_drops_a_waker() {
         let (done, outcome) = mpsc::channel();
-        let listening = |polls: usize, then: fn(&StreamHandle)| {
-            let done = done.clone();
-            thread::spawn(move || {
-                let board = Arc::new(Board::new(Status::Fetching, None));
-                let mut handle = StreamHandle::new(board);
-                assert_eq!(block_on(handle.changed()), Some(Status::Fetching));
-                let stops = handle.clone();
+        thread::spawn(move || {
+            let board = Arc::new(Board::new(Status::Fetching, None));
+            let mut handle = StreamHandle::new(board);
+            assert_eq!(block_on(handle.changed()), Some(Status::Fetching));
+            let other = handle.clone();
+            let reentrant = || Waker::from(Arc::new(Reentrant(other.clone())));
+            {
                 let mut changed = pin!(handle.changed());
-                for _ in 0..polls {
-                    let waker = Waker::from(Arc::new(Reentrant(stops.clone())));
-                    let _ = changed.as_mut().poll(&mut Context::from_waker(&waker));
+                for _ in 0..2 {
+                    let polled = changed
+                        .as_mut()
+                        .poll(&mut Context::from_waker(&reentrant()));
+                    assert!(polled.is_pending());
                 }
-                then(&stops);
-                done.send(()).unwrap();
-            });
-        };
-        listening(1, StreamHandle::stop);
-        listening(2, |_| ());
-        for _ in 0..2 {
-            assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+                done.send("a waker was replaced").unwrap();
+            }
+            done.send("a listener was dropped").unwrap();
+            let mut changed = pin!(handle.changed());
+            let polled = changed
+                .as_mut()
+                .poll(&mut Context::from_waker(&reentrant()));
+            assert!(polled.is_pending());
+            other.stop();
+            done.send("a listener was woken").unwrap();
+            let polled = changed.poll(&mut Context::from_waker(&reentrant()));
+            assert!(polled.is_ready());
+            done.send("a listener heard of it").unwrap();
+        });
+        let mut steps = Vec::new();
+        for _ in 0..4 {
+            let step = outcome.recv_timeout(PATIENCE);
+            steps.push(step.unwrap_or_else(|_| panic!("it hangs after {steps:?}")));
         }
     }
 }
