@@ -119,9 +119,8 @@ async fn checkpoint_carries_all_ids_of_the_largest_window() {
     let position = server.emulator().newest_position(TOKEN);
     let mut old = serde_json::to_value(checkpoint(&server, &position, DAY)).unwrap();
     let ids = |from: usize| {
-        (from..LARGEST)
-            .map(|n| format!("{n:032x}"))
-            .collect::<String>()
+        let ids = (from..LARGEST).map(|n| format!("{n:032x}"));
+        ids.collect::<Vec<_>>().concat()
     };
     old["ids"] = ids(0).into();
     let store = Memory::with(&serde_json::from_value(old).unwrap());

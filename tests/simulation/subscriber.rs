@@ -146,7 +146,8 @@ impl Consumer {
                 };
                 match outcome {
                     Poll::Ready(outcome) => {
-                        world.acknowledged(number, outcome.err().map(|error| error.kind()))
+                        let error = outcome.err().map(|error| error.kind());
+                        world.acknowledged(number, error);
                     }
                     // It counts all the same. The subscription goes on with the write.
                     Poll::Pending => world.lock().hands.let_go(),
