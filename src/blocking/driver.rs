@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -68,8 +68,9 @@ impl Driver {
 
     /// Has the thread, if it runs, drive the work to its end before it ends.
     pub(crate) fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = &*queue {
+        // Cloned, because to send wakes the thread: by a waker of the transport's, whose code may come back here.
+        let queue = self.lock().clone();
+        if let Some(queue) = queue {
             // A thread that has ended has nothing under way.
             let _ =
                 queue.unbounded_send(Box::pin(AssertUnwindSafe(work).catch_unwind().map(|_| ())));
@@ -77,7 +78,7 @@ impl Driver {
     }
 
     fn queue(&self) -> Result<UnboundedSender<Work<'static>>, Error> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         match &*queue {
             Some(queue) if !queue.is_closed() => Ok(queue.clone()),
             _ => {
@@ -86,6 +87,10 @@ impl Driver {
                 Ok(started)
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<UnboundedSender<Work<'static>>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,4 +172,63 @@ fn not_started(error: TransportError) -> Error {
 
 fn thread_ended() -> Error {
     Error::new(ErrorKind::Runtime, "the client's thread has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{OnceLock, Weak, mpsc};
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    /// A thread that is woken, and something that is dropped with that and has the driver finish its work.
+    struct Reentrant {
+        thread: thread::Thread,
+        driver: Arc<OnceLock<Weak<Driver>>>,
+        finishes: Mutex<bool>,
+    }
+
+    impl Wake for Reentrant {
+        fn wake(self: Arc<Self>) {
+            let finishes = std::mem::take(&mut *self.finishes.lock().unwrap());
+            let driver = self.driver.get().and_then(Weak::upgrade);
+            if let (true, Some(driver)) = (finishes, driver) {
+                driver.finish(async {});
+            }
+            self.thread.unpark();
+        }
+    }
+
+    /// Longer than any of it takes, where nothing waits for itself.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn driver_is_unlocked_while_it_wakes_its_thread() {
+        let (done, outcome) = mpsc::channel();
+        thread::spawn(move || {
+            let itself = Arc::new(OnceLock::new());
+            let known = itself.clone();
+            let driver = Arc::new(Driver::new(move |mut work| {
+                let waker = Waker::from(Arc::new(Reentrant {
+                    thread: thread::current(),
+                    driver: known.clone(),
+                    finishes: Mutex::new(true),
+                }));
+                let mut cx = Context::from_waker(&waker);
+                while work.as_mut().poll(&mut cx).is_pending() {
+                    thread::park();
+                }
+                Ok(())
+            }));
+            driver.start().unwrap();
+            // The thread waits for work from now on.
+            driver.run(async {}).unwrap();
+            itself.set(Arc::downgrade(&driver)).unwrap();
+            let (finished, told) = mpsc::channel();
+            driver.finish(async move { finished.send(()).unwrap() });
+            told.recv().unwrap();
+            done.send(()).unwrap();
+        });
+        assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+    }
 }
