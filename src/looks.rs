@@ -124,8 +124,44 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::task::{Context, Wake, Waker};
+    use std::thread;
+
     use super::*;
     use crate::status::Status;
+
+    /// A task that is ended with its waker, as some executors do, and has a stream that looks.
+    struct Reentrant(Arc<Looks>, Moment);
+
+    impl Wake for Reentrant {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Reentrant {
+        fn drop(&mut self) {
+            self.0.look(self.1);
+        }
+    }
+
+    /// Longer than any of it takes, where nothing waits for itself.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn looks_are_unlocked_while_a_board_is_dropped() {
+        let (done, outcome) = mpsc::channel();
+        thread::spawn(move || {
+            let now = Moment::read_clocks();
+            let looks = Arc::new(Looks::new(now));
+            let board = Arc::new(Board::new(Status::Fetching, None));
+            let waker = Waker::from(Arc::new(Reentrant(looks.clone(), now)));
+            board.register(&Context::from_waker(&waker));
+            drop(waker);
+            drop(looks.join(board));
+            done.send(()).unwrap();
+        });
+        assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+    }
 
     fn boards(count: usize) -> Vec<Arc<Board>> {
         let board = || Arc::new(Board::new(Status::Fetching, None));
