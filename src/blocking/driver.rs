@@ -176,23 +176,24 @@ fn thread_ended() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{OnceLock, Weak, mpsc};
     use std::task::{Context, Wake, Waker};
 
     use super::*;
 
-    /// A thread that is woken, and something that is dropped with that and has the driver finish its work.
+    /// A thread that is woken, and something that is dropped with that and has the driver finish its work, once.
     struct Reentrant {
         thread: thread::Thread,
         driver: Arc<OnceLock<Weak<Driver>>>,
-        finishes: Mutex<bool>,
+        has_finished: Arc<AtomicBool>,
     }
 
     impl Wake for Reentrant {
         fn wake(self: Arc<Self>) {
-            let finishes = std::mem::take(&mut *self.finishes.lock().unwrap());
-            let driver = self.driver.get().and_then(Weak::upgrade);
-            if let (true, Some(driver)) = (finishes, driver) {
+            if let Some(driver) = self.driver.get().and_then(Weak::upgrade)
+                && !self.has_finished.swap(true, Ordering::SeqCst)
+            {
                 driver.finish(async {});
             }
             self.thread.unpark();
@@ -207,12 +208,13 @@ mod tests {
         let (done, outcome) = mpsc::channel();
         thread::spawn(move || {
             let itself = Arc::new(OnceLock::new());
-            let known = itself.clone();
+            let has_finished = Arc::new(AtomicBool::new(false));
+            let (known, finished) = (itself.clone(), has_finished.clone());
             let driver = Arc::new(Driver::new(move |mut work| {
                 let waker = Waker::from(Arc::new(Reentrant {
                     thread: thread::current(),
                     driver: known.clone(),
-                    finishes: Mutex::new(true),
+                    has_finished: finished.clone(),
                 }));
                 let mut cx = Context::from_waker(&waker);
                 while work.as_mut().poll(&mut cx).is_pending() {
@@ -221,12 +223,13 @@ mod tests {
                 Ok(())
             }));
             driver.start().unwrap();
-            // The thread waits for work from now on.
-            driver.run(async {}).unwrap();
             itself.set(Arc::downgrade(&driver)).unwrap();
-            let (finished, told) = mpsc::channel();
-            driver.finish(async move { finished.send(()).unwrap() });
-            told.recv().unwrap();
+            // Until the thread was waiting for work, and was woken for it.
+            while !has_finished.load(Ordering::SeqCst) {
+                let (finished, told) = mpsc::channel();
+                driver.finish(async move { finished.send(()).unwrap() });
+                told.recv().unwrap();
+            }
             done.send(()).unwrap();
         });
         assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
