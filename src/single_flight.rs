@@ -277,6 +277,18 @@ mod tests {
     }
 
     #[test]
+    fn flight_lets_go_of_a_task_when_it_waits_no_more() {
+        let mut flight: SingleFlight<()> = SingleFlight::new(pending(), panicked);
+        let other = flight.clone();
+        let task = Arc::new(Counter::default());
+        assert!(poll(&mut flight, &task.clone().into()).is_pending());
+        assert_eq!(Arc::strong_count(&task), 2);
+        drop(flight);
+        assert_eq!(Arc::strong_count(&task), 1);
+        assert!(other.outcome().is_none());
+    }
+
+    #[test]
     fn wake_up_is_passed_on_when_its_poller_is_dropped() {
         let slot = Arc::new(Mutex::new(None::<SingleFlight<()>>));
         let woken = Arc::new(Counter::default());

@@ -213,6 +213,21 @@ fn pages_pass_lists_whose_time_has_not_come() {
 }
 
 #[test]
+fn list_asks_again_when_its_time_has_come_or_in_a_second() {
+    for (a_second, longest) in [(1, 1_000), (2, 600)] {
+        let mut hall = Hall::with(|builder| builder.max_server_lists_per_second(a_second));
+        let mut lists = callers(Call::List, 2);
+        hall.enters(&mut lists[0]);
+        let Turn::WaitUntil(until) = hall.ask(&mut lists[1]) else {
+            panic!("there was a list in this second");
+        };
+        let wait = until.checked_duration_since(hall.now).expect("no past");
+        assert!(wait > Duration::from_millis(longest - 100), "{wait:?}");
+        assert!(wait <= Duration::from_millis(longest), "{wait:?}");
+    }
+}
+
+#[test]
 fn who_watched_the_clock_and_found_no_place_is_called_when_there_is_one() {
     let mut hall = Hall::with(|builder| builder.max_api_calls(1).max_server_lists_per_second(1));
     let mut lists = callers(Call::List, 2);
