@@ -205,6 +205,23 @@ async fn gap_comes_before_unacknowledged_batches_are_acknowledged() {
 }
 
 #[tokio::test]
+async fn checkpoint_of_a_late_ack_is_dated_by_its_catching_up() {
+    let server = fake_box(|_| ());
+    let (client, hours) = ahead(&server);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
+    let began = store.kept().unwrap().last_success();
+    hours.store(24, Ordering::Relaxed);
+    server.append(TOKEN, 2);
+    let batch = next_batch(&mut subscription).await;
+    idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
+    in_time(batch.ack()).await.unwrap();
+    // Nothing was missing a day later, which is known since before the batch was acknowledged.
+    assert!(store.kept().unwrap().last_success() >= began + DAY);
+}
+
+#[tokio::test]
 async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
     let server = fake_box(|settings| settings.hold_ms = 20);
     let (client, hours) = ahead(&server);
