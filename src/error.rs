@@ -146,7 +146,7 @@ impl Error {
         self.change(|inner| inner.parameter = parameter)
     }
 
-    pub(crate) fn from_box(self, from_box: bool) -> Self {
+    pub(crate) fn said_by_box(self, from_box: bool) -> Self {
         self.change(|inner| inner.from_box = from_box)
     }
 

@@ -203,7 +203,7 @@ fn api_response(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>, 
         .with_status(status)
         .with_code(said.code, said.request_id)
         .with_parameter(said.parameter)
-        .from_box(from_box)
+        .said_by_box(from_box)
         .with_retry_after(retry_after))
 }
 

@@ -51,7 +51,7 @@ impl Connection {
             };
             answer.close |= !keep_alive;
             let reusable = wire::deliver(&mut self.stream, &answer).await?;
-            if let Some(page) = answer.dripping {
+            if let Some(page) = &answer.dripping {
                 self.shared.lock().page_has_dripped(page);
             }
             if !reusable {

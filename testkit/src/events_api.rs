@@ -105,7 +105,7 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
 
 impl Emulator {
     /// The last byte of a page that dripped has gone to a client that still listened.
-    pub(crate) fn page_has_dripped(&mut self, page: Dripping) {
+    pub(crate) fn page_has_dripped(&mut self, page: &Dripping) {
         if let Some(session) = self.sessions.get_mut(&page.caller) {
             session.sent = session.sent.max(page.end);
         }

@@ -24,6 +24,7 @@
 //!
 //! That asks what comes after the faults end. Some never end: `permanent` has climates that last for the complete run, with
 //! bounds while they last.
+//!
 //! Each stream, acknowledgement and time limit is a task with a waker of its own, and is polled only when that was woken
 //! (`task`): a wake-up that is lost shows as a stream that never goes on.
 //!
