@@ -81,12 +81,14 @@
 //! ```
 //!
 //! Each request goes through the same phases: *due* at a time, *authorized* by a token where it goes to Box's API, *sent*
-//! when the [`Pace`] permits, and answered. After a failed API request the engine fetches, later; a stop can come of any.
+//! when the [`Pace`] permits, and answered. A request under which a kept connection died is sent once more. After a failed
+//! API request the engine fetches, later, or lists again at once; a stop can come of any.
 //!
 //! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
-//! nothing new. Where the pace is used up by then, it fetches once more instead of listening. After a `new_change` that
-//! brought nothing, it looks again after 1, 2 and 4 s before it listens, since Box may show an event later than it
-//! signals it.
+//! nothing new. If the pace is used up by then, it fetches once more instead of listening. Box may show an event later than
+//! it signals it, and a signal may get lost between two polls. So the engine fetches again up to 64 s after a signal, unless
+//! a realtime server has shown that it responds at once to a position with events behind it: see
+//! [`LongPoll::positions_are_honored`].
 
 mod allowance;
 mod answer;

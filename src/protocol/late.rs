@@ -35,8 +35,11 @@ pub(super) struct LateChecks {
 }
 
 impl LateChecks {
-    /// A server that honors positions responds to one with events behind it within this.
+    /// How long a server is polled with a position that has events behind it.
     pub(super) const PROBE: Duration = Duration::from_secs(5);
+
+    /// A server that honors positions has responded to it by then. A later signal may be of something else.
+    pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
     pub(super) fn signalled(&mut self, now: Instant) {
         self.signalled_at = Some(now);

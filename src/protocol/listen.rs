@@ -95,8 +95,7 @@ impl Listener {
 
     /// A poll that has outlived the attempt to connect has a connection.
     pub(super) fn is_connected_by_now(&mut self, poll: &mut Poll, now: Moment) {
-        let passed = now.monotonic.saturating_duration_since(poll.sent.monotonic);
-        if poll.connecting && passed >= CONNECT_TIMEOUT {
+        if poll.connecting && poll.held_for(now) >= CONNECT_TIMEOUT {
             poll.connecting = false;
             self.reached();
         }
@@ -258,7 +257,8 @@ impl LongPoll {
                 listener.poll_was_good();
                 listener.late.signalled(now.monotonic);
                 drain = Drain::after_a_signal();
-                drain.after_probe = poll.ends_by == PollEnd::Probe;
+                drain.after_probe =
+                    poll.ends_by == PollEnd::Probe && poll.held_for(now) < LateChecks::AT_ONCE;
             }
             Ok(Signal::Reconnect | Signal::MaxRetries) => {
                 listener.poll_was_good();

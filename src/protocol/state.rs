@@ -81,8 +81,12 @@ pub(super) struct Poll {
 const HELD: Duration = Duration::from_secs(10);
 
 impl Poll {
+    pub(super) fn held_for(&self, now: Moment) -> Duration {
+        now.monotonic.saturating_duration_since(self.sent.monotonic)
+    }
+
     pub(super) fn was_held(&self, now: Moment) -> bool {
-        now.monotonic.saturating_duration_since(self.sent.monotonic) >= HELD
+        self.held_for(now) >= HELD
     }
 }
 

@@ -151,3 +151,14 @@ fn a_probe_that_fails_shows_nothing_and_is_made_with_the_next_page() {
     script.expect_any().assert_polls_at("300");
     assert!(script.positions_are_honored());
 }
+
+#[test]
+fn a_signal_that_comes_seconds_later_shows_nothing() {
+    let mut script = probing();
+    script
+        .pass(Duration::from_secs(2))
+        .reply(signal("new_change"));
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_fetch("200");
+    assert!(!script.positions_are_honored());
+}

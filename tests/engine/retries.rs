@@ -5,7 +5,7 @@ use std::time::Duration;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll::{ErrorKind, LongPollClient, RetryPolicy};
 
-use crate::script::{Script, failed, page, server_list, status, status_with};
+use crate::script::{Script, failed, page, server_list, signal, status, status_with};
 
 #[test]
 fn pauses_after_failures_grow_to_a_minute() {
@@ -94,5 +94,48 @@ fn without_servers_events_are_fetched_at_the_policys_interval() {
         script.expect_list().reply(server_list(0));
         script.expect_fetch("100").assert_waited(300.0, 600.0);
         script.reply(page("100", &[]));
+    }
+}
+
+#[test]
+fn polls_and_calls_and_lists_back_off_apart() {
+    let mut script = Script::listening(1);
+    script.reply(signal("new_change"));
+    for _ in 0..8 {
+        script.expect_fetch("100").reply(status(500));
+    }
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+    script.expect_fetch("200").reply(page("200", &[]));
+    // The first failure of a poll, and of a list, is the first.
+    script.expect_listen("200").reply(status(500));
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_fetch("200").assert_waited(0.05, 0.25);
+    script.reply(page("200", &[]));
+    script.expect_list().reply(status(500));
+    script.expect_list().assert_waited(0.05, 0.25);
+}
+
+#[test]
+fn slow_failures_back_off_as_quick_ones_do() {
+    let mut script = Script::start("100");
+    let mut longest = 0.0_f64;
+    for _ in 0..50 {
+        script.expect_fetch("100");
+        longest = longest.max(script.waited().as_secs_f64());
+        script.pass(Duration::from_secs(300)).reply(status(502));
+    }
+    assert!(longest > 30.0, "{longest}");
+}
+
+#[test]
+fn a_success_between_failures_makes_the_next_one_the_first() {
+    let mut script = Script::start("100");
+    for n in 100..150 {
+        let (from, next) = (n.to_string(), (n + 1).to_string());
+        script.expect_fetch(&from).reply(status(502));
+        script.expect_fetch(&from).assert_waited(0.05, 0.25);
+        script.reply(page(&next, &[&next]));
+        script.expect_batch(&[&next]);
     }
 }

@@ -36,6 +36,12 @@ impl Script {
         Self::of(builder.config().unwrap(), at.parse().expect("a start"), 7)
     }
 
+    /// An engine with the defaults, by another chance.
+    pub(crate) fn by_chance(seed: u64, at: &str) -> Self {
+        let config = LongPollClient::builder().config().unwrap();
+        Self::of(config, at.parse().expect("a start"), seed)
+    }
+
     /// An engine of an enterprise's events as they happen.
     pub(crate) fn streaming(streaming: AdminLogsStreaming, at: &str) -> Self {
         Self::streaming_by(7, streaming, at)

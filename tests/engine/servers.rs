@@ -208,3 +208,49 @@ fn events_are_fetched_while_box_lists_no_servers() {
         }
     }
 }
+
+#[test]
+fn several_hosts_are_left_alone_at_once() {
+    let mut script = Script::listening(3);
+    let mut busy = Vec::new();
+    for seconds in ["600", "300"] {
+        busy.push(script.host());
+        script.reply(status_with(503, &[("retry-after", seconds)], ""));
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_listen("100");
+    }
+    for _ in 0..10 {
+        assert!(!busy.contains(&script.host()));
+        script.reply(signal("reconnect"));
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_list().reply(server_list(3));
+        script.expect_listen("100");
+    }
+}
+
+/// The host that a stream polls first, and how long it waits if there is none, in seconds.
+fn first_choices(seed: u64) -> (String, f64) {
+    let mut script = Script::by_chance(seed, "100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(0));
+    script.expect_fetch("100");
+    let wait = script.waited().as_secs_f64();
+    script.reply(page("100", &[]));
+    script.expect_list().reply(server_list(4));
+    script.expect_listen("100");
+    (script.host(), wait)
+}
+
+#[test]
+fn streams_spread_over_the_servers_and_over_the_interval() {
+    let choices: Vec<_> = (0..200).map(first_choices).collect();
+    for server in 1..=4 {
+        let host = format!("{server}.realtime.services.box.net");
+        let count = choices.iter().filter(|(chosen, _)| *chosen == host).count();
+        assert!((20..80).contains(&count), "{count} at {host}");
+    }
+    let waits = || choices.iter().map(|(_, wait)| *wait);
+    assert!(waits().all(|wait| (30.0..=60.01).contains(&wait)));
+    assert!(waits().any(|wait| wait < 33.0) && waits().any(|wait| wait > 57.0));
+}

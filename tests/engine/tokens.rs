@@ -5,7 +5,7 @@ use std::time::Duration;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll::{ErrorKind, Status, TokenError};
 
-use crate::script::{Script, failed, page, status};
+use crate::script::{Script, failed, page, server_list, signal, status};
 
 #[test]
 fn a_renewed_token_that_works_may_run_out_again() {
@@ -80,4 +80,18 @@ fn a_503_after_a_refresh_does_not_excuse_the_next_401() {
     script.expect_fetch("100").reply(status(503));
     script.expect_fetch("100").reply(status(401));
     script.expect_stop(ErrorKind::Unauthorized);
+}
+
+#[test]
+fn a_list_proves_a_renewed_token_as_a_page_does() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(status(401));
+    script.expect_refresh().give_newer_token("token-2");
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("100").reply(signal("new_change"));
+    // Box has taken it once, so it was good, and may be over by now.
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh().give_newer_token("token-3");
+    script.expect_fetch("100");
 }
