@@ -89,13 +89,10 @@ impl<T: HttpTransport> Shared<T> {
     /// Tells a stream what another one has found out of the realtime servers, and the other way round.
     pub(crate) fn share_what_is_known(&self, engine: &mut LongPoll) {
         let known = &self.family.positions_are_honored;
-        match (
-            known.load(Ordering::Relaxed),
-            engine.positions_are_honored(),
-        ) {
-            (true, false) => engine.assume_positions_are_honored(),
-            (false, true) => known.store(true, Ordering::Relaxed),
-            _ => {}
+        if let Some(finding) = engine.take_finding() {
+            known.store(finding, Ordering::Relaxed);
+        } else if engine.is_unsure_of_positions() && known.load(Ordering::Relaxed) {
+            engine.assume_positions_are_honored();
         }
     }
 
@@ -324,8 +321,8 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.authorized(
             Call::Page,
             |token| {
-                let now = self.shared.transport().now();
-                config.page_request(&from, config.page_limit, token, now.wall)
+                let now = self.shared.transport().now().wall;
+                config.page_request(&from, config.page_limit, token, now..now)
             },
             |answer, token| Ok(read_page(answer, token, &from)?.page),
         )

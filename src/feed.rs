@@ -1,5 +1,6 @@
 //! What a stream is a stream of, and what that means for how it is asked for.
 
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use url::form_urlencoded::Serializer;
@@ -55,14 +56,14 @@ impl Feed {
         }
     }
 
-    /// Adds what narrows it down to the query of `GET /events`.
-    pub(crate) fn narrow(&self, query: &mut Serializer<'_, String>, now: SystemTime) {
+    /// Adds what narrows it down to the query of `GET /events`. The times are those at which the stream began, and now.
+    pub(crate) fn narrow(&self, query: &mut Serializer<'_, String>, times: Range<SystemTime>) {
         match self {
             Feed::User(_) => {}
             Feed::Streaming(streaming) => streaming.event_types.narrow(query),
             Feed::History(history) => {
                 history.event_types.narrow(query);
-                history.range.narrow(query, now);
+                history.range.narrow(query, times);
             }
         }
     }

@@ -234,6 +234,7 @@ pub struct LongPoll {
     prepared: bool,
     /// Whether the request of the current step is sent once more, since a kept connection died under it.
     resends: bool,
+    began: SystemTime,
     /// When a page came last.
     page_came_at: Option<SystemTime>,
     /// When Box last had nothing after the position.
@@ -262,6 +263,7 @@ impl LongPoll {
             page_token: None,
             prepared: false,
             resends: false,
+            began: now.wall,
             page_came_at: None,
             caught_up_at: None,
             rng,
@@ -311,6 +313,22 @@ impl LongPoll {
     #[must_use]
     pub fn positions_are_honored(&self) -> bool {
         self.listener.late.positions == Positions::Honored
+    }
+
+    /// Whether it was found out since the last call that the realtime servers honor positions, or that they may not.
+    pub(crate) fn take_finding(&mut self) -> Option<bool> {
+        let finding = self.listener.late.take_finding();
+        finding.map(|positions| positions == Positions::Honored)
+    }
+
+    /// Whether it has yet to be found out if the realtime servers honor positions.
+    pub(crate) fn is_unsure_of_positions(&self) -> bool {
+        self.listener.late.positions == Positions::Unknown
+    }
+
+    /// Whether it waits for a poll's connection.
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(&self.phase, Phase::AwaitAnswer(Asked::Signal(poll)) if poll.connecting)
     }
 
     /// Tells the engine that the realtime servers honor the position of a poll, as another engine has
@@ -489,11 +507,12 @@ impl LongPoll {
             Step::Fetch | Step::List => true,
             Step::Listen => self.config.polls_with_token(),
         };
-        self.enter(if needs_token {
-            Phase::Authorize
-        } else {
-            Phase::send(None)
-        });
+        let phase = match self.take_same_token() {
+            Some(token) if needs_token => Phase::send(Some(token)),
+            _ if needs_token => Phase::Authorize,
+            _ => Phase::send(None),
+        };
+        self.enter(phase);
     }
 
     /// Pays for the current step's request, right before it is sent.
@@ -536,7 +555,8 @@ impl LongPoll {
 
     fn page_request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
         let limit = self.limit.current();
-        self.config.page_request(&self.from, limit, token, now.wall)
+        let times = self.began..now.wall;
+        self.config.page_request(&self.from, limit, token, times)
     }
 
     /// Sends the current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after

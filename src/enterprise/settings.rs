@@ -1,5 +1,6 @@
 //! What of an enterprise's events is asked for, and how often.
 
+use std::ops;
 use std::time::{Duration, Instant, SystemTime};
 
 use time::OffsetDateTime;
@@ -135,8 +136,8 @@ impl AdminLogs {
     /// Only events from then on, in whole seconds, rounded down. Default: as far back as Box has them, 365 days.
     ///
     /// Box refuses an earlier time, and the query stops with
-    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). One that was within the 365 days when the query began is
-    /// moved along, for as long as a day.
+    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). One that was within the 365 days when the stream began, or
+    /// ten minutes before, is moved along while the query runs.
     pub fn created_after(mut self, time: OffsetDateTime) -> Self {
         self.range.after = Some(time);
         self
@@ -219,8 +220,8 @@ const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// "The last 365 days" is a little longer ago when the request arrives: so much later is asked for.
 const MARGIN_AT_THE_EDGE: Duration = Duration::from_secs(60);
 
-/// A query may take as long, with a beginning that was within the 365 days when it was made.
-const LONGEST_QUERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A query may have been made so long before its stream begins.
+const MADE_BEFORE: Duration = Duration::from_secs(10 * 60);
 
 impl Range {
     fn check(self) -> Result<(), Error> {
@@ -244,11 +245,11 @@ impl Range {
     }
 
     /// In whole seconds, as Box's documentation has them, so that nothing is left out.
-    pub(crate) fn narrow(self, query: &mut Serializer<'_, String>, now: SystemTime) {
+    pub(crate) fn narrow(self, query: &mut Serializer<'_, String>, times: ops::Range<SystemTime>) {
         let ends = [
             (
                 "created_after",
-                self.after.map(|after| down(within(after, now))),
+                self.after.map(|after| down(within(after, times))),
             ),
             ("created_before", self.before.map(up)),
         ];
@@ -260,12 +261,12 @@ impl Range {
     }
 }
 
-/// A beginning that has just fallen over the edge of what Box keeps, moved back inside. One that lies further back is sent
-/// as it is, and Box says so.
-fn within(after: OffsetDateTime, now: SystemTime) -> OffsetDateTime {
-    let edge = OffsetDateTime::from(now) - KEPT;
-    let earliest = edge + MARGIN_AT_THE_EDGE;
-    if edge - LONGEST_QUERY <= after && after < earliest {
+/// A beginning that has fallen over the edge of what Box keeps since the stream began, moved back inside. One that lay
+/// further back is sent as it is, and Box says so.
+fn within(after: OffsetDateTime, times: ops::Range<SystemTime>) -> OffsetDateTime {
+    let edge_at_first = OffsetDateTime::from(times.start) - KEPT;
+    let earliest = OffsetDateTime::from(times.end) - KEPT + MARGIN_AT_THE_EDGE;
+    if edge_at_first - MADE_BEFORE <= after && after < earliest {
         up(earliest)
     } else {
         after

@@ -32,6 +32,8 @@ pub(super) struct Tokens {
     renewed: Option<(AccessToken, Moment)>,
     /// The token that the source was last asked to renew, and when.
     asked: Option<(AccessToken, Instant)>,
+    /// The token to go on with, where nobody knows a better one.
+    same: Option<AccessToken>,
     /// Since when every call was responded to with a 401.
     unauthorized_since: Option<Instant>,
 }
@@ -66,28 +68,43 @@ impl LongPoll {
         match (outcome, self.tokens.rejected.take()) {
             (Ok(token), None) => self.enter(Phase::send(Some(token))),
             (Ok(token), Some((rejected, error))) if token == rejected => {
-                self.has_no_newer_token(error, None, now);
+                self.has_no_newer_token(error, rejected, None, now);
             }
             (Ok(token), Some(_)) => {
                 self.tokens.renewed = Some((token.clone(), now));
                 self.enter(Phase::send(Some(token)));
             }
+            (Err(why), Some((rejected, error))) if !why.is_transient() || !error.is_from_box() => {
+                self.has_no_newer_token(error, rejected, Some(why), now);
+            }
             (Err(why), rejected) if why.is_transient() => {
                 self.tokens.rejected = rejected;
                 self.retry(Error::no_token(why), now);
             }
-            (Err(why), Some((_, error))) => self.has_no_newer_token(error, Some(why), now),
+            (Err(why), Some((_, error))) => self.stop(error.without_newer_token(Some(why))),
             (Err(why), None) => self.stop(Error::no_token(why)),
         }
     }
 
     /// A 401 of something on the way says nothing of the token, which may be good again in a moment.
-    fn has_no_newer_token(&mut self, error: Error, why: Option<TokenError>, now: Moment) {
+    fn has_no_newer_token(
+        &mut self,
+        error: Error,
+        token: AccessToken,
+        why: Option<TokenError>,
+        now: Moment,
+    ) {
         if error.is_from_box() {
             self.stop(error.without_newer_token(why));
         } else {
+            self.tokens.same = Some(token);
             self.retry(error, now);
         }
+    }
+
+    /// The token to go on with without asking for one.
+    pub(super) fn take_same_token(&mut self) -> Option<AccessToken> {
+        self.tokens.same.take()
     }
 
     /// A call got through.
@@ -114,11 +131,11 @@ impl LongPoll {
         self.tokens.unauthorized_since.get_or_insert(now.monotonic);
         let was_asked = self.tokens.was_asked(&token, now);
         let for_good = self.tokens.is_fresh(&token, now) || (was_asked && again);
-        // A portal rejects each newer token as well.
-        let is_useless = was_asked || (again && self.tokens.asked_lately(now));
         if error.is_from_box() && for_good {
             self.stop(error.without_newer_token(None));
-        } else if is_useless && !error.is_from_box() {
+        } else if self.tokens.asked_lately(now) && !error.is_from_box() {
+            // A portal rejects each newer token as well.
+            self.tokens.same = Some(token);
             self.retry(error, now);
         } else {
             self.tokens.asked = Some((token.clone(), now.monotonic));

@@ -44,6 +44,8 @@ pub(super) struct Drain {
     pub(super) then: Option<Pause>,
     /// How long the poll before it was held, where it was ended early and may have been dead by then.
     pub(super) after_limit: Option<Duration>,
+    /// Whether the poll before it ended without a word of new events.
+    pub(super) after_quiet_poll: bool,
     /// Whether the poll before it showed that the server honors positions, unless there are new events.
     pub(super) after_probe: bool,
     /// Where pages without a new id led, as hashes, oldest first.
@@ -86,6 +88,8 @@ pub(super) struct Turn {
     pub(super) circles: bool,
     /// When the page came, if it proves that there was nothing more, or next to nothing.
     pub(super) caught_up_at: Option<SystemTime>,
+    /// When it was sent, by Box's clock if the response says so.
+    pub(super) sent_at: SystemTime,
 }
 
 impl LongPoll {
@@ -117,7 +121,7 @@ impl LongPoll {
                 self.token_was_good();
                 self.api_backoff.succeeded();
                 self.page_came_at = Some(now.wall);
-                if self.limit.is_half_full(response.page.events.len()) {
+                if self.limit.is_large(response.page.events.len()) {
                     self.small_pages.refund();
                 }
                 let caught_up = self.is_the_end_of_a_backlog(&response);
@@ -125,6 +129,7 @@ impl LongPoll {
                 self.enter(Phase::Arrived(Arrived {
                     page: response.page,
                     caught_up_at: caught_up.then_some(now.wall),
+                    sent_at: response.date.unwrap_or(now.wall),
                 }));
             }
             Err(PageError::Call(error)) => self.api_failed(error, token, now),
@@ -168,7 +173,11 @@ impl LongPoll {
 
     /// Takes the repeats out of a page. What is left is handed out; a page without any is turned at once.
     pub(super) fn sift(&mut self, arrived: Arrived, now: Moment) -> Option<Batch> {
-        let Arrived { page, caught_up_at } = arrived;
+        let Arrived {
+            page,
+            caught_up_at,
+            sent_at,
+        } = arrived;
         let moved = page
             .next_position
             .as_ref()
@@ -196,6 +205,7 @@ impl LongPoll {
             brought_new,
             circles,
             caught_up_at,
+            sent_at,
         };
         if brought_new && self.mode.refunds() {
             self.allowance.refund();
@@ -245,9 +255,14 @@ impl LongPoll {
                 return self.stop(self.unfinished("goes in circles"));
             }
             _ if turn.circles => false,
-            Mode::Looking(interval) if only_moved => interval.empty_pages.follow(),
+            Mode::Looking(interval) if only_moved => {
+                // What was filtered out may be a long stretch.
+                let time = self.from.position().and_then(StreamPosition::time);
+                let lies_back = time.is_some_and(|time| time + CAUGHT_UP_WITHIN < turn.sent_at);
+                interval.empty_pages.follow() || lies_back
+            }
             Mode::Looking(interval) => {
-                interval.empty_pages.end(turn.moved);
+                interval.empty_pages.reset();
                 turn.brought_new
             }
             Mode::Listening(empty_pages) if only_moved => {
@@ -260,7 +275,11 @@ impl LongPoll {
                 turn.brought_new
             }
             Mode::Querying(query) if only_moved => {
-                return match query.after_empty_page(self.from.position(), now) {
+                return match query.after_empty_page(
+                    self.from.position(),
+                    turn.sent_at,
+                    now.monotonic,
+                ) {
                     QueryStep::GoOn(wait) => {
                         let at = now.monotonic + wait;
                         self.enter(Phase::Due(Due::at(at, Because::NextLook, now)));

@@ -14,6 +14,12 @@ const SCHEDULE: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// The checks up to this come before the next poll. Later ones end a poll.
 const BEFORE_POLL: Duration = Duration::from_secs(4);
 
+/// A check that is due so soon is waited for, since a poll would hardly be sent by then.
+const SOON: Duration = Duration::from_millis(100);
+
+/// So many probes in a row have to be responded to at once. A signal of something else may come with one of them.
+const PROBES: u8 = 2;
+
 /// Whether the realtime servers honor the position of a poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Positions {
@@ -32,6 +38,10 @@ pub(super) struct LateChecks {
     found: bool,
     /// The position before a page that was just read, to find out with.
     probe: Option<StartAt>,
+    /// Probes in a row that were responded to at once.
+    honored: u8,
+    /// What was found out and is not told to the client's other streams yet.
+    finding: Option<Positions>,
 }
 
 impl LateChecks {
@@ -55,9 +65,35 @@ impl LateChecks {
     }
 
     /// The server responded at once to a position with events behind it, and that signal told of nothing new.
-    pub(super) fn positions_are_honored(&mut self) {
-        self.positions = Positions::Honored;
-        self.signalled_at = None;
+    pub(super) fn probe_succeeded(&mut self) {
+        self.honored += 1;
+        if self.honored >= PROBES {
+            self.found_out(Positions::Honored);
+        }
+    }
+
+    /// The server did not respond at once to a position with events behind it.
+    pub(super) fn probe_failed(&mut self) {
+        self.found_out(Positions::Ignored);
+    }
+
+    /// A poll that ended without a signal was followed by new events. They may have come after its end, so it is found out
+    /// once more whether the server honors positions.
+    pub(super) fn signal_was_missed(&mut self) {
+        if self.positions == Positions::Honored {
+            self.found_out(Positions::Unknown);
+        }
+    }
+
+    fn found_out(&mut self, positions: Positions) {
+        self.positions = positions;
+        self.finding = Some(positions);
+        self.honored = 0;
+    }
+
+    /// What was found out since the last call.
+    pub(super) fn take_finding(&mut self) -> Option<Positions> {
+        self.finding.take()
     }
 
     /// A position with events behind it for the next poll, if that is to find out whether the server honors it.
@@ -72,7 +108,8 @@ impl LateChecks {
             return None;
         }
         let last = self.signalled_at? + BEFORE_POLL;
-        self.next_after(now).filter(|at| *at <= last)
+        let next = self.next_after(now)?;
+        (next <= last || next <= now + SOON).then_some(next)
     }
 
     /// When to fetch again. A server that honors positions tells of what is late as soon as it is polled; without checks

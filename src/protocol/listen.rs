@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use super::answer::{read_servers, read_signal};
 use super::drain::{Drain, Pause};
-use super::late::{LateChecks, Positions};
+use super::late::LateChecks;
 use super::retry::Backoff;
 use super::rotation::Rotation;
 use super::state::{Because, Due, Phase, Poll, PollEnd, Step};
@@ -29,6 +29,12 @@ const FAILURES_UNTIL_DEGRADED: u32 = 3;
 /// No library is given longer to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// After so long it is tried once more whether long polls are swallowed.
+const SWALLOWED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many hosts without a connection are remembered.
+const UNREACHED: usize = 16;
+
 /// The shortest hold that is learned from polls that were swallowed.
 const SHORTEST_LEARNED_HOLD: Duration = Duration::from_secs(60);
 
@@ -41,8 +47,8 @@ pub(super) struct Listener {
     list_backoff: Backoff,
     /// Polls in a row that were refused, or found no connection.
     unusable: u32,
-    /// Longer polls were swallowed.
-    pub(super) hold_limit: Option<Duration>,
+    /// Longer polls were swallowed, and when the last of them was.
+    pub(super) hold_limit: Option<(Duration, Instant)>,
     /// Hosts whose last connection failed.
     unreached: Vec<String>,
     /// Whether the servers are listed for the stream type. Box may reject that parameter.
@@ -72,7 +78,10 @@ impl Listener {
         } else {
             (hold, PollEnd::Silence)
         };
-        let limit = self.hold_limit.map(|limit| (limit, PollEnd::Limit));
+        let limit = self
+            .hold_limit
+            .filter(|(_, since)| now.monotonic.saturating_duration_since(*since) < SWALLOWED_FOR)
+            .map(|(limit, _)| (limit, PollEnd::Limit));
         let probe = probes.then_some((LateChecks::PROBE, PollEnd::Probe));
         let late = self.late.next_after(now.monotonic).filter(|_| !probes);
         let late = late.map(|at| (at - now.monotonic, PollEnd::LateCheck));
@@ -113,7 +122,8 @@ impl Listener {
             && !self.unreached.iter().any(|unreached| unreached == host)
         {
             let host = host.to_owned();
-            self.unreached.push(host);
+            self.unreached.truncate(UNREACHED - 1);
+            self.unreached.insert(0, host);
         }
     }
 
@@ -124,10 +134,10 @@ impl Listener {
     }
 
     /// Polls of this length are swallowed: the next ones are half as long.
-    fn halve_hold(&mut self, hold: Duration) {
+    fn halve_hold(&mut self, hold: Duration, now: Instant) {
         let half = hold / 2;
         if half >= SHORTEST_LEARNED_HOLD {
-            self.hold_limit = Some(half);
+            self.hold_limit = Some((half, now));
         }
     }
 }
@@ -140,10 +150,14 @@ impl LongPoll {
         if let Some(swallowed) = drain.after_limit.take()
             && drain.found_events
         {
-            listener.halve_hold(swallowed);
+            listener.halve_hold(swallowed, now.monotonic);
+            listener.rotation.give_up_current();
+        }
+        if mem::take(&mut drain.after_quiet_poll) && drain.found_events {
+            listener.late.signal_was_missed();
         }
         if mem::take(&mut drain.after_probe) && !drain.found_events {
-            listener.late.positions_are_honored();
+            listener.late.probe_succeeded();
         }
         if let Some(at) = listener.late.before_next_poll(now.monotonic) {
             return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
@@ -248,7 +262,7 @@ impl LongPoll {
     pub(super) fn take_signal(&mut self, answer: Answer, poll: &Poll, now: Moment) {
         let mut drain = Drain::default();
         let listener = &mut self.listener;
-        if answer.is_ok() {
+        if had_connection(&answer, poll, now) {
             listener.reached();
         }
         let ran_out = matches!(&answer, Err(error) if error.kind() == TransportErrorKind::Timeout);
@@ -263,9 +277,10 @@ impl LongPoll {
             Ok(Signal::Reconnect | Signal::MaxRetries) => {
                 listener.poll_was_good();
                 listener.rotation.discard();
+                drain.after_quiet_poll = true;
             }
             Err(error) if error.kind() == ErrorKind::Runtime => return self.stop(error),
-            Err(_) if ran_out => self.poll_ran_out(poll, &mut drain),
+            Err(_) if ran_out => self.poll_ran_out(poll, &mut drain, now),
             signal if poll.was_held(now) && was_cut(&signal) => listener.poll_was_good(),
             Ok(Signal::Other(_)) => {
                 let error = Error::new(
@@ -279,17 +294,21 @@ impl LongPoll {
         self.fetch(drain, Due::now(now));
     }
 
-    fn poll_ran_out(&mut self, poll: &Poll, drain: &mut Drain) {
+    fn poll_ran_out(&mut self, poll: &Poll, drain: &mut Drain, now: Moment) {
         let listener = &mut self.listener;
+        if poll.was_held(now) {
+            listener.poll_was_good();
+        }
         match poll.ends_by {
             PollEnd::Silence => {
                 listener.rotation.give_up_current();
-                listener.halve_hold(poll.hold);
+                listener.halve_hold(poll.hold, now.monotonic);
             }
             PollEnd::Limit => drain.after_limit = Some(poll.hold),
             PollEnd::LateCheck => {}
-            PollEnd::Probe => listener.late.positions = Positions::Ignored,
+            PollEnd::Probe => listener.late.probe_failed(),
         }
+        drain.after_quiet_poll = poll.ends_by != PollEnd::Probe;
     }
 
     /// The pause after a poll that failed, and the server for the one after it.
@@ -340,6 +359,18 @@ impl LongPoll {
 fn refuses(status: StatusCode) -> bool {
     let timeout = status == StatusCode::REQUEST_TIMEOUT;
     status.is_redirection() || (status.is_client_error() && !timeout)
+}
+
+/// Whether a poll had a connection: something came back, or it outlived the attempt to connect.
+fn had_connection(answer: &Answer, poll: &Poll, now: Moment) -> bool {
+    match answer {
+        Ok(_) => true,
+        Err(error) => match error.kind() {
+            TransportErrorKind::Connect | TransportErrorKind::Tls => false,
+            TransportErrorKind::Interrupted | TransportErrorKind::Body => true,
+            _ => poll.held_for(now) >= CONNECT_TIMEOUT,
+        },
+    }
 }
 
 /// Whether something on the way ended a poll, as proxies do after a time: its connection ended, or a response came that is

@@ -57,8 +57,12 @@ impl EmptyPages {
     /// next event as well: only one that stands still shows that it is over.
     pub(super) fn end(&mut self, moved: bool) {
         if !moved || self.0 <= EMPTY_PAGES_FOLLOWED {
-            self.0 = 0;
+            self.reset();
         }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.0 = 0;
     }
 
     /// A page only moved the position. Whether it is followed at once.
@@ -136,25 +140,26 @@ impl Query {
         *self = Self::until(self.end);
     }
 
-    /// A page only moved the position, to `position`.
+    /// A page only moved the position, to `position`. It was sent at `sent_at`, by Box's clock.
     pub(super) fn after_empty_page(
         &mut self,
         position: Option<&StreamPosition>,
-        now: crate::transport::Moment,
+        sent_at: SystemTime,
+        now: Instant,
     ) -> QueryStep {
-        let end = self.end.unwrap_or(now.wall);
+        let end = self.end.map_or(sent_at, |end| end.min(sent_at));
         if position
             .and_then(StreamPosition::time)
             .is_some_and(|time| time > end)
         {
             return QueryStep::Finish;
         }
-        let since = *self.quiet_since.get_or_insert(now.monotonic);
-        if now.monotonic.saturating_duration_since(since) >= QUERY_GIVEN_UP_AFTER {
-            return QueryStep::GiveUp;
-        }
+        let since = *self.quiet_since.get_or_insert(now);
         if self.empty_pages.follow() {
             return QueryStep::GoOn(Duration::ZERO);
+        }
+        if now.saturating_duration_since(since) >= QUERY_GIVEN_UP_AFTER {
+            return QueryStep::GiveUp;
         }
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST_QUERY_WAIT);

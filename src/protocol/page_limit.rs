@@ -59,9 +59,10 @@ impl PageLimit {
         self.current
     }
 
-    /// Returns `true` if a page with so many events is taken for a part of a backlog.
-    pub(super) fn is_half_full(&self, events: usize) -> bool {
-        events * 2 >= self.current as usize
+    /// Returns `true` if a page with so many events is taken for a part of a backlog: it is half full, or full though its
+    /// size was made smaller.
+    pub(super) fn is_large(&self, events: usize) -> bool {
+        self.is_full(events) || events * 2 >= self.configured as usize
     }
 
     /// Returns `true` if a page with so many events may have more of them behind it.

@@ -1,5 +1,6 @@
 //! The three requests.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -40,13 +41,13 @@ impl Config {
         self.api_request(Method::OPTIONS, &url, token, MAX_SERVER_LIST, timeout)
     }
 
-    /// `GET /events`.
+    /// `GET /events`. The times are those at which its stream began, and now.
     pub(crate) fn page_request(
         &self,
         from: &StartAt,
         limit: u32,
         token: &AccessToken,
-        now: SystemTime,
+        times: Range<SystemTime>,
     ) -> TransportRequest {
         let url = self.events_url() + "?";
         let query_at = url.len();
@@ -55,7 +56,7 @@ impl Config {
             .append_pair("stream_type", self.feed.name().as_str())
             .append_pair("stream_position", from.as_parameter())
             .append_pair("limit", &limit.to_string());
-        self.feed.narrow(&mut query, now);
+        self.feed.narrow(&mut query, times);
         let url = query.finish();
         self.api_request(Method::GET, &url, token, MAX_PAGE, self.api_timeout)
     }

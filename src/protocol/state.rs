@@ -109,6 +109,8 @@ pub(super) struct Arrived {
     pub(super) page: Page,
     /// When it came, if there was nothing more behind it, or next to nothing.
     pub(super) caught_up_at: Option<SystemTime>,
+    /// When it was sent, by Box's clock if the response says so.
+    pub(super) sent_at: SystemTime,
 }
 
 #[derive(Debug)]

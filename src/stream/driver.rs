@@ -194,6 +194,9 @@ impl<T: HttpTransport> Driver<T> {
             if let Err(error) = looked {
                 return Poll::Ready(Input::WaitFailed(error));
             }
+            if self.engine.is_connecting() {
+                return Poll::Ready(Input::Tick);
+            }
         }
     }
 

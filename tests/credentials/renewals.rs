@@ -150,7 +150,7 @@ fn a_stream_that_waits_for_the_endpoint_says_why_and_goes_on() {
         .queue_fault(Endpoint::Token, Fault::Unavailable, 3);
     world.append(&Grant::ServiceAccount.account(), 1);
     let mut events = client.events(StartAt::Oldest);
-    let soon = world.clock.now().monotonic + SECOND / 4;
+    let soon = world.clock.now().monotonic + SECOND / 25;
     assert!(world.drive(events.next(), soon).is_none());
     let status = events.status().to_string();
     assert!(status.contains("token endpoint answered 503"), "{status}");

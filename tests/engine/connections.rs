@@ -169,14 +169,58 @@ fn a_poll_that_was_swallowed_halves_the_next_ones() {
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
     script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_list().reply(server_list(2));
     script.expect_listen("200");
     assert_eq!(script.asked().timeout(), full / 4);
-    // In another network it may be otherwise.
+    // A day later it may be otherwise, and in another network.
+    script.pass(Duration::from_secs(24 * 60 * 60));
+    script.reply(signal("reconnect"));
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_list().reply(server_list(2));
+    script.expect_listen("200");
+    assert_eq!(script.asked().timeout(), full);
+    script.reply(failed(TransportErrorKind::Timeout));
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_listen("200");
+    assert_eq!(script.asked().timeout(), full / 2);
     script.sleep(Duration::from_secs(3_600)).tick_now();
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("200");
     assert_eq!(script.asked().timeout(), full);
+}
+
+#[test]
+fn polls_that_we_end_ourselves_are_good_ones() {
+    let builder = LongPollClient::builder().max_hold(Duration::from_secs(60));
+    let mut script = Script::listening_with(builder, 1);
+    for _ in 0..5 {
+        script.reply(status(404));
+        script.expect_fetch("100").reply(page("100", &[]));
+        assert!(matches!(script.status(), Status::Retrying { .. }));
+        script.expect_fetch("100").assert_waited(0.05, 0.25);
+        script.reply(page("100", &[]));
+        script.expect_list().reply(server_list(1));
+        script.expect_listen("100").pass(Duration::from_secs(51));
+        script.reply(failed(TransportErrorKind::Timeout));
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_listen("100");
+    }
+}
+
+#[test]
+fn a_host_whose_poll_was_cut_has_been_reached() {
+    let mut script = Script::listening(1);
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("100").pass(Duration::from_secs(1));
+    assert!(matches!(script.doing(), Status::Connecting { .. }));
+    script.reply(interrupted());
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_listen("100");
+    assert!(matches!(script.doing(), Status::Listening { .. }));
 }
 
 #[test]

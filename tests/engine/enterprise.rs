@@ -147,15 +147,28 @@ fn pages_that_only_move_the_position_are_followed_and_come_to_rest_where_they_ne
     }
     assert!(waits[1..=100].iter().all(|wait| *wait < 0.07), "{waits:?}");
     assert!(waits[150..].iter().all(|wait| *wait >= 48.0), "{waits:?}");
-    // An event changes nothing of that.
+    // Pages after an event are followed again.
     script.expect_fetch("200").reply(page("201", &["a"]));
     script.expect_batch(&["a"]);
     script.expect_fetch("201").reply(page("202", &[]));
-    script.expect_fetch("202").assert_waited(1.0, 1.0);
-    // Once the position has stood still, pages that move it are followed again.
-    script.reply(page("202", &[]));
-    script.expect_fetch("202").reply(page("203", &[]));
-    script.expect_fetch("203").assert_waited(0.0, 0.07);
+    script.expect_fetch("202").assert_waited(0.0, 0.07);
+}
+
+#[test]
+fn a_long_stretch_without_matches_is_followed_to_the_present() {
+    let mut script = Script::streaming(streaming().calls_per_minute(1_000), "0");
+    let now = box_longpoll::Moment::read_clocks().wall;
+    let hours_ago = |hours: u64| {
+        let time = now - Duration::from_secs(3_600 * hours);
+        let since_1970 = time.duration_since(std::time::UNIX_EPOCH).expect("later");
+        ((1_u128 << 60) + since_1970.as_millis()).to_string()
+    };
+    for hours in (2..300).rev() {
+        script.expect_any().assert_waited(0.0, 0.07);
+        script.reply(page(&hours_ago(hours), &[]));
+    }
+    script.expect_any().reply(page(&hours_ago(0), &[]));
+    script.expect_any().assert_waited(0.8, 60.0);
 }
 
 #[test]

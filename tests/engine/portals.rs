@@ -77,6 +77,10 @@ fn a_portals_401s_ask_for_a_newer_token_every_five_minutes() {
     let (mut refreshes, mut passed) = (0, Duration::ZERO);
     while passed < Duration::from_secs(1_800) {
         script.expect_fetch("100");
+        assert_eq!(
+            script.asked().request().headers()["authorization"],
+            "Bearer token-1"
+        );
         passed += script.waited();
         script.reply(portal());
         if script.is_refresh_due() {
@@ -134,6 +138,35 @@ fn a_newer_token_that_a_portal_refuses_stops_nothing_and_is_not_renewed() {
     }
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list();
+}
+
+#[test]
+fn a_portals_401_goes_on_with_the_token_while_the_source_fails() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(portal());
+    script.expect_refresh();
+    // The source has none to give by now, and is not asked.
+    script.use_token("another");
+    script.fail_token(TokenError::transient("the token endpoint is away"));
+    script.expect_fetch("100");
+    let headers = script.asked().request().headers();
+    assert_eq!(headers["authorization"], "Bearer token-1");
+}
+
+#[test]
+fn a_portal_before_the_lists_alone_renews_no_token_each_time() {
+    let mut script = Script::start("100");
+    let (mut refreshes, mut passed) = (0, Duration::ZERO);
+    while passed < Duration::from_secs(1_800) {
+        if script.is_refresh_due() {
+            script.expect_refresh().give_newer_token("token-2");
+            refreshes += 1;
+        }
+        let is_list = script.expect_any().asked().request().method() == http::Method::OPTIONS;
+        passed += script.waited();
+        script.reply(if is_list { portal() } else { page("100", &[]) });
+    }
+    assert!((1..=7).contains(&refreshes), "{refreshes}");
 }
 
 /// What Box says of a parameter, and the kind that it becomes.
@@ -237,7 +270,11 @@ fn the_last_365_days_do_not_fall_over_the_edge_on_the_way() {
         let ago = asked_after(365 * DAY, runs);
         assert!(ago + Duration::from_secs(50) <= 365 * DAY, "{ago}");
     }
+    // So does one that was made a moment before.
+    let a_minute = Duration::from_secs(60);
+    assert!(asked_after(365 * DAY + a_minute, Duration::ZERO) < 365 * DAY);
     // What lies inside, and what lies far outside, goes along as it is.
     assert!(asked_after(364 * DAY, Duration::ZERO) >= 364 * DAY);
+    assert!(asked_after(366 * DAY, Duration::ZERO) >= 366 * DAY);
     assert!(asked_after(400 * DAY, Duration::ZERO) >= 400 * DAY);
 }

@@ -7,7 +7,7 @@ use http::Method;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::script::{Script, page, server_list, signal};
+use crate::script::{Script, page, server_list, signal, status_with};
 
 /// A position that holds a time.
 fn position_of(time: OffsetDateTime) -> String {
@@ -103,6 +103,42 @@ fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
     script.expect_fetch(&last);
     let passed = position_of(before + Duration::from_millis(1));
     script.reply(page(&passed, &[])).expect_finish();
+}
+
+#[test]
+fn a_query_to_the_end_of_today_ends_at_the_present() {
+    let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+    let tomorrow = now + Duration::from_secs(24 * 60 * 60);
+    let mut script = Script::query(AdminLogs::new().created_before(tomorrow));
+    let ahead = position_of(now + Duration::from_secs(60));
+    script.expect_fetch("0");
+    script.reply(page(&ahead, &[])).expect_finish();
+}
+
+#[test]
+fn the_present_is_boxs_and_not_the_machines() {
+    let mut script = Script::query(AdminLogs::new());
+    let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+    let position = position_of(now + Duration::from_secs(600));
+    let body = format!(r#"{{"entries":[],"next_stream_position":{position}}}"#);
+    let in_an_hour = httpdate_in_an_hour();
+    script.expect_fetch("0");
+    script.reply(status_with(200, &[("date", &in_an_hour)], &body));
+    script.expect_fetch(&position);
+}
+
+fn httpdate_in_an_hour() -> String {
+    let later = box_longpoll::Moment::read_clocks().wall + Duration::from_secs(3_600);
+    httpdate::fmt_http_date(later)
+}
+
+#[test]
+fn an_outage_is_no_hour_without_an_event() {
+    let mut script = Script::query(AdminLogs::new());
+    script.expect_fetch("0").reply(page("1000", &[]));
+    script.expect_fetch("1000").pass(Duration::from_secs(3_660));
+    script.reply(page("1001", &[]));
+    script.expect_fetch("1001");
 }
 
 #[test]

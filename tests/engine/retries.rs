@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{ErrorKind, LongPollClient, RetryPolicy};
+use box_longpoll::{ErrorKind, LongPollClient, Pace, RetryPolicy};
 
 use crate::script::{Script, failed, page, server_list, signal, status, status_with};
 
@@ -130,7 +130,11 @@ fn slow_failures_back_off_as_quick_ones_do() {
 
 #[test]
 fn a_success_between_failures_makes_the_next_one_the_first() {
-    let mut script = Script::start("100");
+    let pace = Pace::default()
+        .per_second(100)
+        .per_minute(6_000)
+        .small_pages_per_minute(6_000);
+    let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
     for n in 100..150 {
         let (from, next) = (n.to_string(), (n + 1).to_string());
         script.expect_fetch(&from).reply(status(502));
