@@ -10,7 +10,7 @@ use super::state::{Arrived, Because, Due, Phase, Step};
 use super::{Answer, LongPoll};
 use crate::auth::AccessToken;
 use crate::batch::Batch;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, quote};
 use crate::event::Event;
 use crate::position::{StartAt, StreamPosition};
 use crate::transport::Moment;
@@ -303,12 +303,10 @@ impl LongPoll {
     }
 
     fn unfinished(&self, why: &str) -> Error {
+        let at = quote(&self.from.to_string());
         Error::new(
             ErrorKind::QueryUnfinished,
-            format!(
-                "the query comes to no end: its position {why}; it is at {}",
-                self.from
-            ),
+            format!("the query comes to no end: its position {why}; it is at {at}"),
         )
     }
 

@@ -38,6 +38,8 @@ pub(super) struct LateChecks {
     found: bool,
     /// The position before a page that was just read, to find out with.
     probe: Option<StartAt>,
+    /// The position of the last probe.
+    probed: Option<StartAt>,
     /// Probes in a row that were responded to at once.
     honored: u8,
     /// What was found out and is not told to the client's other streams yet.
@@ -67,8 +69,11 @@ impl LateChecks {
     /// The server responded at once to a position with events behind it, and that signal told of nothing new.
     pub(super) fn probe_succeeded(&mut self) {
         self.honored += 1;
-        if self.honored >= PROBES {
+        if self.honored < PROBES {
+            self.probe = self.probed.take();
+        } else {
             self.found_out(Positions::Honored);
+            self.signalled_at = None;
         }
     }
 
@@ -88,6 +93,7 @@ impl LateChecks {
     fn found_out(&mut self, positions: Positions) {
         self.positions = positions;
         self.finding = Some(positions);
+        self.probed = None;
         self.honored = 0;
     }
 
@@ -99,7 +105,8 @@ impl LateChecks {
     /// A position with events behind it for the next poll, if that is to find out whether the server honors it.
     pub(super) fn take_probe(&mut self) -> Option<StartAt> {
         let probe = self.probe.take();
-        probe.filter(|_| self.positions == Positions::Unknown)
+        self.probed = probe.filter(|_| self.positions == Positions::Unknown);
+        self.probed.clone()
     }
 
     /// When to fetch again before a poll is opened.

@@ -45,19 +45,19 @@ async fn session(transport: Arc<dyn HttpTransport>, unready: Unready) -> Asked {
     let mut came = follow(&mut batches, unready, 1_000).await;
     server.queue_fault(Endpoint::Events, Fault::ServerError, 1);
     came.extend(follow(&mut batches, unready, 1_000).await);
-    // The first poll finds out whether the server honors positions.
-    listen(&mut batches, unready, &server, 2).await;
+    // The first two polls find out whether the server honors positions.
+    listen(&mut batches, unready, &server, 3).await;
     server.append(TOKEN, 700);
     came.extend(follow(&mut batches, unready, 700).await);
-    listen(&mut batches, unready, &server, 3).await;
+    listen(&mut batches, unready, &server, 4).await;
     let reconnect = Fault::Signal {
         message: "reconnect".into(),
     };
     assert_eq!(server.interrupt_polls(&reconnect), 1);
-    listen(&mut batches, unready, &server, 4).await;
+    listen(&mut batches, unready, &server, 5).await;
     server.append(TOKEN, 1);
     came.extend(follow(&mut batches, unready, 1).await);
-    listen(&mut batches, unready, &server, 5).await;
+    listen(&mut batches, unready, &server, 6).await;
     assert!(came == server.event_ids(TOKEN), "{} came", came.len());
     asked(&server)
 }

@@ -22,9 +22,9 @@ use crate::trial::{Trial, append};
 
 const EVENTS: usize = 6;
 
-/// Before the first event the client fetches twice and lists the servers, and after it once more, to find out whether the
-/// server honors positions. The first of these requests opens a connection.
-const CUTS_AT_THE_START: usize = 3;
+/// Before the first event the client fetches twice and lists the servers, and after it twice more, to find out whether
+/// the server honors positions. The first of these requests opens a connection.
+const CUTS_AT_THE_START: usize = 5;
 
 /// How soon after a response [`Firewall::ClosesSoon`] closes a connection.
 const SOON: Duration = Duration::from_millis(20);

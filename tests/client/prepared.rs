@@ -168,8 +168,8 @@ async fn the_page_after_a_poll_is_prepared_while_the_poll_is_held() {
     assert_eq!(world.transport.take(), first);
     let drained = [Note::Given(0), Note::Sent(0), Note::Given(0)];
     world.listen().await;
-    // The first poll after an event finds out whether the server honors positions, and one more page is fetched for it.
-    let drained_and_probed = [&drained[..], &drained[1..]].concat();
+    // Two polls after the first event find out whether the server honors positions, and a page is fetched after each.
+    let drained_and_probed = [&drained[..], &drained[1..], &drained[1..]].concat();
     assert_eq!(world.transport.take(), drained_and_probed);
     world.event().await;
     assert_eq!(world.transport.take(), [Note::Sent(0)]);

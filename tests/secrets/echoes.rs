@@ -122,12 +122,17 @@ fn an_error_of_a_call_repeats_nothing(#[values(400, 401, 403, 404, 429, 503)] st
             server.queue_fault(Endpoint::Options, list(&server), 1);
             let servers = client.realtime_servers().await.unwrap();
             for endpoint in [Endpoint::Options, Endpoint::Events, Endpoint::Realtime] {
-                server.queue_fault(endpoint, echo.clone(), 1);
+                // After a 400 of Box's own the servers are listed once more, without their stream type.
+                let lists_again = endpoint == Endpoint::Options && status == 400;
+                server.queue_fault(endpoint, echo.clone(), 1 + u32::from(lists_again));
             }
             let of_a_page = client.fetch(StartAt::Now).await.unwrap_err();
             let of_a_list = client.realtime_servers().await.unwrap_err();
             let position = "1".parse().unwrap();
             let of_a_poll = client.listen(&servers[0], &position).await.unwrap_err();
+            while server.emulator().queued_faults() > 0 {
+                drop(client.realtime_servers().await);
+            }
             for error in [of_a_page, of_a_list, of_a_poll] {
                 assert_eq!(error.status().unwrap(), status);
                 assert_hidden("an error", &said(&error));
@@ -145,7 +150,7 @@ fn a_servers_text_is_escaped_and_cut_in_errors_and_in_the_log() {
     log::keep();
     let server = fake_box(|_| ());
     let hostile = format!(
-        r#"{{"code":"{MARK}","message":"\u001b[2J\r\n\u009b31m\u202e{}"}}"#,
+        r#"{{"type":"error","code":"{MARK}","message":"\u001b[2J\r\n\u009b31m\u202e{}"}}"#,
         "x".repeat(10_000)
     );
     server.queue_fault(Endpoint::Events, answer(500, hostile), 1);

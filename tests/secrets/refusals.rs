@@ -1,8 +1,7 @@
 //! Line breaks, which would end a header or a line of a log, are refused by a sentence that does not repeat what it refuses.
 
 use box_longpoll::{
-    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, RealtimeHosts, StartAt,
-    StreamPosition,
+    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, RealtimeHosts,
 };
 use rstest::rstest;
 
@@ -14,14 +13,6 @@ fn config(builder: LongPollClientBuilder) -> Result<(), Error> {
 
 fn token(text: &str) -> Result<(), Error> {
     AccessToken::new(text).map(drop)
-}
-
-fn position(text: &str) -> Result<(), Error> {
-    text.parse::<StreamPosition>().map(drop)
-}
-
-fn start(text: &str) -> Result<(), Error> {
-    text.parse::<StartAt>().map(drop)
 }
 
 fn as_user(text: &str) -> Result<(), Error> {
@@ -38,8 +29,6 @@ fn realtime_host(text: &str) -> Result<(), Error> {
 
 #[rstest]
 #[case::token(token, "token")]
-#[case::position(position, "position")]
-#[case::start(start, "position")]
 #[case::as_user(as_user, "user to act as")]
 #[case::user_agent(user_agent, "user agent")]
 #[case::realtime_host(realtime_host, "realtime host")]
