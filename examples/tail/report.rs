@@ -48,7 +48,8 @@ impl Report {
     pub(crate) fn position(&mut self, position: Option<&StreamPosition>) {
         let Some(position) = position else { return };
         if self.told.as_ref() != Some(position) {
-            say(&format!("position {position}"));
+            // Box may put anything into it.
+            say(&format!("position {}", position.as_str().escape_debug()));
             self.at = position.into();
             self.told = Some(position.clone());
         }
@@ -94,7 +95,9 @@ impl Report {
     /// How to go on after everything that was written.
     pub(crate) fn resume(&self) -> String {
         match &self.at {
-            StartAt::At(position) => format!("resume with --from {position}"),
+            StartAt::At(position) => {
+                format!("resume with --from {}", position.as_str().escape_debug())
+            }
             StartAt::Oldest => "resume with --from oldest".into(),
             StartAt::Now => "start again: there is no position to resume at yet".into(),
         }
@@ -111,7 +114,9 @@ impl Report {
             }
             ErrorKind::PositionRejected => {
                 let gap = match &self.at {
-                    StartAt::At(position) => format!("a gap after {position}"),
+                    StartAt::At(position) => {
+                        format!("a gap after {}", position.as_str().escape_debug())
+                    }
                     StartAt::Now | StartAt::Oldest => "a gap".into(),
                 };
                 format!(

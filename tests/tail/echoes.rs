@@ -29,7 +29,7 @@ fn what_a_server_repeats_is_not_told() {
         server.queue_fault(Endpoint::Options, error.clone(), 1);
         server.queue_fault(Endpoint::Options, list, 1);
         server.queue_fault(Endpoint::Realtime, error, 1);
-        let stop = answer(403, &format!(r#"{{"message":"{said}"}}"#));
+        let stop = answer(403, &format!(r#"{{"type":"error","message":"{said}"}}"#));
 
         let mut tail = Tail::of(&server, &["--from", "oldest", "--backend", backend]);
         tail.read_events(2);

@@ -390,9 +390,10 @@ fn a_closed_pipe_ends_it_quietly() {
 
 #[test]
 fn what_cannot_be_meant_is_refused_in_a_sentence() {
+    let too_long = "9".repeat(16 * 1024 + 1);
     for (arguments, sentence) in [
         (&["--count", "0"][..], "--count"),
-        (&["--from", "a b"], "not a stream position"),
+        (&["--from", &too_long], "not a stream position"),
         (&["--from", ""], "not a stream position"),
         (&["--stream-type", "admin_logs"], "--stream-type"),
         (&["--api", "http://127.0.0.1:9"], "BOX_ACCESS_TOKEN"),
