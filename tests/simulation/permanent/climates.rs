@@ -138,9 +138,9 @@ pub(crate) const CLIMATES: &[Row] = &[
         change: nothing,
         bounds: Bounds {
             usual: seconds(1),
-            longest: seconds(30),
+            longest: seconds(70),
             listened: 98.0,
-            why: "two failures in a row are one in 400 and cost up to 1.75 s, four in a row 20 s",
+            why: "two failures in a row are one in 400 and cost up to 1.75 s, five are one in three million and cost 60 s",
             ..FAIR
         },
     },
@@ -151,7 +151,7 @@ pub(crate) const CLIMATES: &[Row] = &[
         change: nothing,
         bounds: Bounds {
             usual: millis(1_500),
-            longest: seconds(60),
+            longest: seconds(130),
             listened: 98.0,
             why: "two failures in a row are less than one in 100, since what dies with its connection is sent again at once; \
                   they cost up to 1.75 s, and five in a row 60 s",
