@@ -76,7 +76,7 @@ fn a_query_whose_position_moves_for_an_hour_stops_with_its_position() {
     script.expect_fetch("0").reply(page("1000", &["a"]));
     script.expect_batch(&["a"]);
     let (mut passed, mut pages) = (Duration::ZERO, 0);
-    for n in 1_000.. {
+    for n in 1_000..10_000 {
         if script.stops() {
             break;
         }
