@@ -45,7 +45,7 @@ struct Family<T> {
     transport: T,
     gate: Gate,
     looks: Looks,
-    /// Whether a realtime server has shown that it honors the position of a poll.
+    /// `true` if a realtime server has shown that it honors the position of a poll.
     positions_are_honored: AtomicBool,
 }
 

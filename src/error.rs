@@ -29,7 +29,7 @@ struct Inner {
     code: Option<String>,
     request_id: Option<String>,
     parameter: Option<&'static str>,
-    /// Whether a response in Box's own form says so.
+    /// `true` if a response in Box's own form says so.
     from_box: bool,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -155,12 +155,12 @@ impl Error {
         source.map(TransportError::kind)
     }
 
-    /// Whether a request took too long.
+    /// Returns `true` if a request took too long.
     pub(crate) fn is_timeout(&self) -> bool {
         self.transport_kind() == Some(TransportErrorKind::Timeout)
     }
 
-    /// Whether there was no connection.
+    /// Returns `true` if there was no connection.
     pub(crate) fn is_unreachable(&self) -> bool {
         let kind = self.transport_kind();
         matches!(
@@ -169,7 +169,7 @@ impl Error {
         )
     }
 
-    /// Whether a connection ended before its response did.
+    /// Returns `true` if a connection ended before its response did.
     pub(crate) fn is_interrupted(&self) -> bool {
         let kind = self.transport_kind();
         matches!(
@@ -178,12 +178,12 @@ impl Error {
         )
     }
 
-    /// Whether Box itself said so. Other responses came from something on the way.
+    /// Returns `true` if Box itself said so. Other responses came from something on the way.
     pub(crate) fn is_from_box(&self) -> bool {
         self.0.from_box
     }
 
-    /// Whether Box itself rejects something of the request.
+    /// Returns `true` if Box itself rejects something of the request.
     pub(crate) fn is_a_bad_request(&self) -> bool {
         self.is_from_box() && self.status() == Some(StatusCode::BAD_REQUEST)
     }

@@ -232,7 +232,7 @@ pub struct LongPoll {
     page_token: Option<AccessToken>,
     /// Whether the next page is prepared, with that token.
     prepared: bool,
-    /// Whether the request of the current step is sent once more, since a kept connection died under it.
+    /// `true` if the request of the current step is sent once more, since a kept connection died under it.
     resends: bool,
     began: SystemTime,
     /// When a page came last.
@@ -321,12 +321,12 @@ impl LongPoll {
         finding.map(|positions| positions == Positions::Honored)
     }
 
-    /// Whether it has yet to be found out if the realtime servers honor positions.
+    /// Returns `true` while it is unknown if the realtime servers honor positions.
     pub(crate) fn is_unsure_of_positions(&self) -> bool {
         self.listener.late.positions == Positions::Unknown
     }
 
-    /// Whether it waits for a poll's connection.
+    /// Returns `true` if it waits for a poll's connection.
     pub(crate) fn is_connecting(&self) -> bool {
         matches!(&self.phase, Phase::AwaitAnswer(Asked::Signal(poll)) if poll.connecting)
     }

@@ -46,7 +46,7 @@ struct Waiters(Mutex<Inner>);
 struct Inner {
     wakers: BTreeMap<u64, Waker>,
     last_number: u64,
-    /// Whether the work was woken since its last poll began.
+    /// `true` if the work was woken since its last poll began.
     is_woken: bool,
 }
 

@@ -434,7 +434,7 @@ impl TransportError {
         self.reused
     }
 
-    /// Whether a `GET` or `OPTIONS` may be resent at once: its connection may have been dead before the request went out.
+    /// Returns `true` if a `GET` or `OPTIONS` may be resent at once: its connection may have been dead before the request went out.
     pub(crate) fn may_be_resent(&self) -> bool {
         self.kind == TransportErrorKind::Interrupted && self.reused != Some(false)
     }

@@ -59,7 +59,7 @@ pub struct ReqwestTransport {
     client: Client,
     /// `None`: the user's own client is used for everything.
     spares: Option<Arc<Spares>>,
-    /// Whether the user chose the clients' settings, so that they may follow redirects or have a total timeout.
+    /// `true` if the user chose the clients' settings, so that they may follow redirects or have a total timeout.
     configured: bool,
     /// Why `https` can't be used.
     no_tls: Option<TransportError>,

@@ -39,7 +39,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Whether a refresh gave this token, too lately for it to have run out.
+    /// Returns `true` if a refresh gave this token, too lately for it to have run out.
     fn is_fresh(&self, token: &AccessToken, now: Moment) -> bool {
         self.renewed.as_ref().is_some_and(|(renewed, at)| {
             let awake = now.monotonic.saturating_duration_since(at.monotonic);
@@ -49,13 +49,13 @@ impl Tokens {
         })
     }
 
-    /// Whether the source was asked lately for a newer token than this one.
+    /// Returns `true` if the source was asked lately for a newer token than this one.
     fn was_asked(&self, token: &AccessToken, now: Moment) -> bool {
         let asked = self.asked.as_ref();
         asked.is_some_and(|(asked, _)| asked == token) && self.asked_lately(now)
     }
 
-    /// Whether the source was asked lately for a newer token than any.
+    /// Returns `true` if the source was asked lately for a newer token than any.
     fn asked_lately(&self, now: Moment) -> bool {
         self.asked
             .as_ref()

@@ -44,9 +44,9 @@ pub(super) struct Drain {
     pub(super) then: Option<Pause>,
     /// How long the poll before it was held, where it was ended early and may have been dead by then.
     pub(super) after_limit: Option<Duration>,
-    /// Whether the poll before it ended without a word of new events.
+    /// `true` if the poll before it ended without a word of new events.
     pub(super) after_quiet_poll: bool,
-    /// Whether the poll before it showed that the server honors positions, unless there are new events.
+    /// `true` if the poll before it showed that the server honors positions, unless there are new events.
     pub(super) after_probe: bool,
     /// Where pages without a new id led, as hashes, oldest first.
     visited: VecDeque<u128>,
@@ -153,7 +153,7 @@ impl LongPoll {
         }
     }
 
-    /// Whether a page proves that there was nothing more, or nothing but what has just happened.
+    /// Returns `true` if a page proves that there was nothing more, or nothing but what has just happened.
     fn is_the_end_of_a_backlog(&self, response: &PageResponse) -> bool {
         let page = &response.page;
         if page.next_position.is_none() && !page.events.is_empty() {
@@ -223,7 +223,7 @@ impl LongPoll {
         Some(batch)
     }
 
-    /// Whether this drain was led to that position before by a page without a new id.
+    /// Returns `true` if this drain was led to that position before by a page without a new id.
     fn was_visited(&mut self, position: Option<&StreamPosition>) -> bool {
         let Some(position) = position else {
             return false;

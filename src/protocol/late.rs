@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// So many probes in a row have to be responded to at once. A signal of something else may come with one of them.
 const PROBES: u8 = 2;
 
-/// Whether the realtime servers honor the position of a poll.
+/// How the realtime servers treat the position of a poll, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Positions {
     #[default]
@@ -34,7 +34,7 @@ pub(super) enum Positions {
 pub(super) struct LateChecks {
     pub(super) positions: Positions,
     signalled_at: Option<Instant>,
-    /// Whether what was signalled has come.
+    /// `true` if what was signalled has come.
     found: bool,
     /// The position before a page that was just read, to find out with.
     probe: Option<StartAt>,

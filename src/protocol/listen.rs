@@ -51,7 +51,7 @@ pub(super) struct Listener {
     pub(super) hold_limit: Option<(Duration, Instant)>,
     /// Hosts whose last connection failed.
     unreached: Vec<String>,
-    /// Whether the servers are listed for the stream type. Box may reject that parameter.
+    /// `true` if the servers are listed for the stream type. Box may reject that parameter.
     pub(super) lists_by_type: bool,
 }
 
@@ -355,13 +355,13 @@ impl LongPoll {
     }
 }
 
-/// Whether a realtime server's status says that its URL is of no use: a new list is wanted.
+/// Returns `true` if a realtime server's status says that its URL is of no use: a new list is wanted.
 fn refuses(status: StatusCode) -> bool {
     let timeout = status == StatusCode::REQUEST_TIMEOUT;
     status.is_redirection() || (status.is_client_error() && !timeout)
 }
 
-/// Whether a poll had a connection: something came back, or it outlived the attempt to connect.
+/// Returns `true` if a poll had a connection: something came back, or it outlived the attempt to connect.
 fn had_connection(answer: &Answer, poll: &Poll, now: Moment) -> bool {
     match answer {
         Ok(_) => true,
@@ -373,8 +373,8 @@ fn had_connection(answer: &Answer, poll: &Poll, now: Moment) -> bool {
     }
 }
 
-/// Whether something on the way ended a poll, as proxies do after a time: its connection ended, or a response came that is
-/// no signal and no refusal.
+/// Returns `true` if something on the way ended a poll, as proxies do after a time: its connection ended, or a response
+/// came that is no signal and no refusal.
 fn was_cut(signal: &Result<Signal, Error>) -> bool {
     match signal {
         Ok(signal) => matches!(signal, Signal::Other(_)),

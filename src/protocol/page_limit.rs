@@ -31,7 +31,7 @@ pub(super) struct PageLimit {
     good: u32,
     /// So many of them are needed before a larger size is tried.
     needed: u32,
-    /// Whether the current size was reached by growing.
+    /// `true` if the current size was reached by growing.
     grown: bool,
     /// Pages that failed, in a row.
     failed: u32,

@@ -72,7 +72,7 @@ pub(super) struct Poll {
     /// How long it is held at most.
     pub(super) hold: Duration,
     pub(super) ends_by: PollEnd,
-    /// Whether its host could not be reached the last time, and has not shown yet that it can be now.
+    /// `true` if its host could not be reached the last time, and has not shown yet that it can be now.
     pub(super) connecting: bool,
 }
 
