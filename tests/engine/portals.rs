@@ -101,6 +101,22 @@ fn a_portals_401s_ask_for_a_newer_token_every_five_minutes() {
 }
 
 #[test]
+fn a_portals_401s_degrade_the_stream_after_ten_minutes() {
+    let mut script = Script::start("100");
+    let mut passed = Duration::ZERO;
+    while !matches!(script.doing(), Status::Degraded { .. }) {
+        if script.is_refresh_due() {
+            script.expect_refresh().give_newer_token("token-1");
+        }
+        script.expect_fetch("100");
+        passed += script.waited();
+        assert!(passed < Duration::from_secs(1_800), "never degraded");
+        script.reply(portal());
+    }
+    assert!((600..=660).contains(&passed.as_secs()), "{passed:?}");
+}
+
+#[test]
 fn a_second_401_of_boxs_own_stops_the_stream_whatever_came_before() {
     for boxs_own in [
         status(401),

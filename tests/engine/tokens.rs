@@ -95,3 +95,10 @@ fn a_list_proves_a_renewed_token_as_a_page_does() {
     script.expect_refresh().give_newer_token("token-3");
     script.expect_fetch("100");
 }
+
+#[test]
+fn a_source_that_fails_for_good_stops_the_stream() {
+    let mut script = Script::start("100");
+    script.fail_next_token(TokenError::permanent("never"));
+    script.expect_stop(ErrorKind::Unauthorized);
+}
