@@ -103,9 +103,10 @@ impl<T: HttpTransport> Driver<T> {
                     .handle_input(input, self.client.transport().now());
             }
         }
-        self.client.share_what_is_known(&mut self.engine);
         let now = self.client.transport().now();
-        let begun: InFlight = match self.engine.poll_output(now) {
+        let output = self.engine.poll_output(now);
+        self.client.share_what_is_known(&mut self.engine);
+        let begun: InFlight = match output {
             Output::GetToken { rejected } => {
                 let tokens = self.client.tokens.clone();
                 Box::pin(async move { Some(Input::Token(tokens.token(rejected.as_ref()).await)) })

@@ -9,6 +9,7 @@ mod clock;
 mod fake_box;
 mod modes;
 mod portals;
+mod positions;
 mod prepared;
 mod secrets;
 mod streams;
