@@ -178,3 +178,16 @@ fn a_signal_that_comes_seconds_later_shows_nothing() {
     script.expect_fetch("200");
     assert!(!script.positions_are_honored());
 }
+
+#[test]
+fn a_check_that_is_due_in_a_moment_is_waited_for() {
+    let mut script = probing();
+    script
+        .pass(Duration::from_secs(5))
+        .reply(failed(TransportErrorKind::Timeout));
+    script
+        .expect_fetch("200")
+        .pass(Duration::from_millis(2_950));
+    script.reply(page("200", &[]));
+    script.expect_fetch("200").assert_waited(0.05, 0.05);
+}
