@@ -167,7 +167,8 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// How long to wait for an answer of the API, body included. At most an hour; default: 60 s.
+    /// How long to wait for an answer of the API, body included. At most an hour; default: 60 s. A list of realtime servers
+    /// is given 10 s at most, since nothing is fetched meanwhile.
     pub fn api_timeout(mut self, timeout: Duration) -> Self {
         self.config.api_timeout = timeout;
         self

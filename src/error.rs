@@ -61,7 +61,7 @@ pub enum ErrorKind {
     /// Box responded 403: the account or application may not read these events. Streams stop: grant the right.
     Forbidden,
     /// Box responded 400 and rejects the position, most likely because it is too old. Streams stop: decide where to start
-    /// anew, and expect a gap.
+    /// over, and expect a gap.
     PositionRejected,
     /// Box responded 400 and rejects something else than the position; [`Error::parameter`] names it if Box does. Streams
     /// stop, and their position is as good as before: correct the setting and resume there.

@@ -119,7 +119,8 @@ impl Posted {
     }
 }
 
-/// Those who are to be told of a change. Wake them without a lock: a waker runs code of its executor, which may use the stream.
+/// The wakers of tasks that wait for a change. Wake them without a lock: a waker runs code of its executor, which may use
+/// the stream.
 #[must_use = "nobody hears of the change until they are woken"]
 #[derive(Default)]
 pub(crate) struct News(BTreeMap<u64, Waker>);

@@ -315,7 +315,8 @@ impl LongPoll {
         self.listener.late.positions == Positions::Honored
     }
 
-    /// Whether it was found out since the last call that the realtime servers honor positions, or that they may not.
+    /// Returns `Some(true)` if the engine has found out since the last call that the realtime servers honor positions, and
+    /// `Some(false)` if it has found that they may not.
     pub(crate) fn take_finding(&mut self) -> Option<bool> {
         let finding = self.listener.late.take_finding();
         finding.map(|positions| positions == Positions::Honored)

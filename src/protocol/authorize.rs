@@ -23,7 +23,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 /// After so long without a call that got through, refusals by something on the way are no passing trouble.
 const DEGRADED_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// What is known of the tokens.
+/// The token that was rejected or renewed, and when the source was asked.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     /// The token that was rejected, and how, until the source has said whether there is a newer one.

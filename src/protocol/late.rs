@@ -42,7 +42,7 @@ pub(super) struct LateChecks {
     probed: Option<StartAt>,
     /// Probes in a row that were responded to at once.
     honored: u8,
-    /// What was found out and is not told to the client's other streams yet.
+    /// A finding that the client's other streams do not know yet.
     finding: Option<Positions>,
 }
 
@@ -66,7 +66,7 @@ impl LateChecks {
         }
     }
 
-    /// The server responded at once to a position with events behind it, and that signal told of nothing new.
+    /// The server responded at once to a position with events behind it, and no new events followed that signal.
     pub(super) fn probe_succeeded(&mut self) {
         self.honored += 1;
         if self.honored < PROBES {
@@ -97,7 +97,7 @@ impl LateChecks {
         self.honored = 0;
     }
 
-    /// What was found out since the last call.
+    /// Returns the finding since the last call, if there is one.
     pub(super) fn take_finding(&mut self) -> Option<Positions> {
         self.finding.take()
     }

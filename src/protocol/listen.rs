@@ -38,7 +38,7 @@ const UNREACHED: usize = 16;
 /// The shortest hold that is learned from polls that were swallowed.
 const SHORTEST_LEARNED_HOLD: Duration = Duration::from_secs(60);
 
-/// What is known of the realtime servers.
+/// The listed servers, and how their polls have ended so far.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) rotation: Rotation,
