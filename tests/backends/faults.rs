@@ -1,18 +1,20 @@
 //! Every fault that the emulator knows, in turn, while events keep coming.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::{ErrorKind, Pace, StartAt};
-use box_longpoll_testkit::{Endpoint, Fault, RequestRecord};
+use box_longpoll::{AccessToken, ErrorKind, Pace, StartAt};
+use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
-use crate::follower::{Facade, client};
+use crate::follower::{Facade, client_over};
 use crate::pace::quick;
 #[cfg(feature = "reqwest")]
-use crate::pace::{assert_paced, in_vain};
+use crate::pace::{assert_paced, fruitless};
+use crate::watched::{Sent, Watched};
 
 /// The faults after which a stream rightly stops: the consumer goes on where it stopped.
 const STOPS: [ErrorKind; 3] = [
@@ -21,8 +23,8 @@ const STOPS: [ErrorKind; 3] = [
     ErrorKind::PositionRejected,
 ];
 
-/// Follows so many events, which keep coming while each of the endpoint's faults is met in turn. Gives the requests of
-/// each stream that it took.
+/// Follows so many events, which keep coming while each of the endpoint's faults is met in turn. Returns the
+/// requests of each stream that it took.
 #[track_caller]
 fn follow_through_every_fault(
     endpoint: Endpoint,
@@ -30,7 +32,7 @@ fn follow_through_every_fault(
     facade: Facade,
     pace: Pace,
     events: usize,
-) -> Vec<Vec<RequestRecord>> {
+) -> Vec<Vec<Sent>> {
     let server = fake_box(|settings| {
         settings.repeat_rate = 0.02;
         settings.short_page_rate = 0.1;
@@ -43,13 +45,16 @@ fn follow_through_every_fault(
         .into_iter()
         .filter(|fault| fault.applies_to(endpoint))
         .collect();
-    let follow = client(
+    let transport = Arc::new(Watched::new(backend.transport()));
+    let follow = client_over(
         backend,
         facade,
         builder(&server)
             .api_timeout(Duration::from_secs(1))
             .max_hold(Duration::from_secs(1))
             .pace(pace),
+        transport.clone(),
+        Arc::new(AccessToken::new(TOKEN).unwrap()),
     );
 
     let mut first_seen: Vec<String> = Vec::with_capacity(events);
@@ -58,7 +63,7 @@ fn follow_through_every_fault(
     let mut stream = follow(StartAt::Oldest);
     let mut starts = vec![0];
     let mut met = 0;
-    let mut in_vain = 0;
+    let mut empty_slices = 0;
     let share = events / faults.len();
     loop {
         // The next fault comes when the one before it has been met.
@@ -69,14 +74,14 @@ fn follow_through_every_fault(
         if all_met && met < faults.len() {
             server.queue_fault(endpoint, faults[met].clone(), 1);
             met += 1;
-            in_vain = 0;
+            empty_slices = 0;
             let rest = events - share * (faults.len() - 1);
             server.append(TOKEN, if met < faults.len() { share } else { rest });
         }
         match stream.next_within(Duration::from_millis(50)) {
             None => {
-                in_vain += 1;
-                assert!(in_vain < 1_200, "stuck in {}", faults[met - 1].name());
+                empty_slices += 1;
+                assert!(empty_slices < 1_200, "stuck in {}", faults[met - 1].name());
             }
             Some(Ok(batch)) => {
                 for event in &batch {
@@ -91,7 +96,7 @@ fn follow_through_every_fault(
                 assert!(STOPS.contains(&error.kind()), "{error:?}");
                 // A stream that starts anew does not remember what the one before it delivered.
                 of_this_stream.clear();
-                starts.push(server.requests().len());
+                starts.push(transport.sent().len());
                 stream = follow(stream.position().map_or(StartAt::Oldest, StartAt::At));
             }
         }
@@ -101,11 +106,11 @@ fn follow_through_every_fault(
         first_seen == server.event_ids(TOKEN),
         "not the order of the log"
     );
-    let requests = server.requests();
-    starts.push(requests.len());
+    let sent = transport.sent();
+    starts.push(sent.len());
     starts
         .windows(2)
-        .map(|stream| requests[stream[0]..stream[1]].to_vec())
+        .map(|stream| sent[stream[0]..stream[1]].to_vec())
         .collect()
 }
 
@@ -128,6 +133,6 @@ fn every_event_comes_once_and_in_order_at_the_default_pace(
 ) {
     let (backend, pace) = (Backend::Reqwest, Pace::default());
     for stream in follow_through_every_fault(endpoint, backend, Facade::Async, pace, 10_000) {
-        assert_paced(in_vain(&stream));
+        assert_paced(fruitless(&stream));
     }
 }

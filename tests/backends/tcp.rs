@@ -182,10 +182,6 @@ fn t09_a_connection_that_is_never_closed_holds_nothing_up(#[case] backend: Backe
         trial.until("the next request", |trial| {
             trial.server.requests().last().unwrap().fault.is_none()
         });
-        let requests = server.requests();
-        let met = requests.iter().position(|met| met.fault.is_some()).unwrap();
-        let gap = requests[met + 1].at_ms - requests[met].at_ms;
-        assert!(gap < 5_000, "{gap} ms");
         passes(&mut trial);
     });
 }

@@ -13,7 +13,7 @@ use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 use crate::backend::Backend;
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::follower::{Facade, Follow, Follower, client_over};
-use crate::pace::{assert_paced, in_vain, quick};
+use crate::pace::{assert_paced, fruitless, quick};
 use crate::watched::Watched;
 
 /// How long a stream is driven before anything is looked at.
@@ -38,7 +38,7 @@ pub(crate) struct Trial {
     follow: Follow,
     /// The events' own texts.
     came: Vec<String>,
-    /// How many requests there were when each stream began.
+    /// How many requests were sent when each stream began.
     began: Vec<usize>,
 }
 
@@ -143,7 +143,7 @@ impl Trial {
     /// Begins another stream where this one is.
     pub(crate) fn resumes(&mut self) {
         let start = self.stream.position().map_or(StartAt::Oldest, StartAt::At);
-        self.began.push(self.server.requests().len());
+        self.began.push(self.transport.sent().len());
         self.stream = (self.follow)(start);
     }
 
@@ -173,10 +173,10 @@ impl Trial {
 
     #[track_caller]
     fn is_paced(&self) {
-        let requests = self.server.requests();
-        let ends = self.began.iter().copied().skip(1).chain([requests.len()]);
+        let sent = self.transport.sent();
+        let ends = self.began.iter().copied().skip(1).chain([sent.len()]);
         for (start, end) in self.began.iter().copied().zip(ends) {
-            assert_paced(in_vain(&requests[start..end]));
+            assert_paced(fruitless(&sent[start..end]));
         }
     }
 

@@ -78,7 +78,7 @@ fn waits_a_second(mut trial: Trial) {
     };
     trial.until("the next request", |trial| gap(trial).is_some());
     let gap = gap(&trial).unwrap();
-    assert!((1_000..10_000).contains(&gap), "{gap} ms");
+    assert!(gap >= 1_000, "{gap} ms");
     passes(&mut trial);
 }
 

@@ -1,5 +1,6 @@
-//! A transport that keeps a list of what it was asked to send.
+//! A transport that keeps a list of the requests it sent, and of the events that each response brought.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -7,22 +8,48 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use box_longpoll::{HttpTransport, Moment, TransportError, TransportErrorKind, TransportRequest};
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response};
+use serde_json::Value;
 
-/// A request, and what came of it.
+/// A request and its outcome, both as the client sees them.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     /// Milliseconds since the transport was made.
     pub(crate) at_ms: u64,
     /// Scheme, host and port.
     pub(crate) origin: String,
+    pub(crate) call: Call,
     pub(crate) failed: Option<TransportErrorKind>,
+    /// How many events the response has that no earlier one had.
+    pub(crate) new_events: usize,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Call {
+    List,
+    Listen,
+    Fetch,
+}
+
+impl Call {
+    fn of(request: &TransportRequest) -> Self {
+        let request = request.request();
+        if request.method() == Method::OPTIONS {
+            Self::List
+        } else if request.uri().path().ends_with("/events") {
+            Self::Fetch
+        } else {
+            Self::Listen
+        }
+    }
 }
 
 pub(crate) struct Watched {
     inner: Arc<dyn HttpTransport>,
     began: Instant,
     sent: Mutex<Vec<Sent>>,
+    /// The texts of all events so far.
+    events: Mutex<HashSet<String>>,
 }
 
 impl Watched {
@@ -31,6 +58,7 @@ impl Watched {
             began: inner.now().monotonic,
             inner,
             sent: Mutex::default(),
+            events: Mutex::default(),
         }
     }
 
@@ -57,9 +85,33 @@ impl Watched {
         sent.push(Sent {
             at_ms: since.as_millis().try_into().unwrap(),
             origin: format!("{scheme}://{authority}"),
+            call: Call::of(request),
             failed: None,
+            new_events: 0,
         });
         sent.len() - 1
+    }
+
+    fn end(&self, number: usize, outcome: &Result<Response<Bytes>, TransportError>) {
+        let new_events = outcome.as_ref().map_or(0, |response| self.learn(response));
+        let sent = &mut self.list()[number];
+        sent.failed = outcome.as_ref().err().map(TransportError::kind);
+        sent.new_events = new_events;
+    }
+
+    /// Counts the events of a page that were not there before.
+    fn learn(&self, response: &Response<Bytes>) -> usize {
+        let Ok(Value::Object(page)) = serde_json::from_slice(response.body()) else {
+            return 0;
+        };
+        let Some(Value::Array(entries)) = page.get("entries") else {
+            return 0;
+        };
+        let mut known = self.events.lock().unwrap();
+        let new = entries
+            .iter()
+            .filter(|entry| known.insert(entry.to_string()));
+        new.count()
     }
 }
 
@@ -67,11 +119,9 @@ impl Watched {
 impl HttpTransport for Watched {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let number = self.begin(&request);
-        let answer = self.inner.send(request).await;
-        if let Err(error) = &answer {
-            self.list()[number].failed = Some(error.kind());
-        }
-        answer
+        let outcome = self.inner.send(request).await;
+        self.end(number, &outcome);
+        outcome
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {

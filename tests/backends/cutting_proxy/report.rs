@@ -59,10 +59,9 @@ impl Report {
         self.late[(self.late.len() - 1) * percent / 100]
     }
 
-    /// Names the promises that were broken, by what can be counted. The share leaves a slow machine a second for each cut.
+    /// Names the promises that were broken, by what can be counted.
     pub(super) fn broken_by_count(&self) -> Option<String> {
-        self.broken([
-            (self.share < 0.9, "a poll is open too seldom"),
+        self.broken(&[
             (
                 self.most_polls_before_an_event > 1,
                 "an event comes later than by the next poll",
@@ -79,7 +78,7 @@ impl Report {
     pub(super) fn broken_by_time(&self) -> Option<String> {
         // Fewer than one hour's.
         assert!(MINUTES.as_secs() * self.streams as u64 <= 3_600);
-        self.broken([
+        self.broken(&[
             (self.share < 0.98, "a poll is open too seldom"),
             (
                 self.percentile(100) > Duration::from_secs(5),
@@ -93,9 +92,9 @@ impl Report {
         ])
     }
 
-    fn broken(&self, promises: [(bool, &str); 4]) -> Option<String> {
-        let broken = promises.into_iter().filter(|(broken, _)| *broken);
-        let what: Vec<&str> = broken.map(|(_, what)| what).collect();
+    fn broken(&self, promises: &[(bool, &str)]) -> Option<String> {
+        let broken = promises.iter().filter(|(broken, _)| *broken);
+        let what: Vec<&str> = broken.map(|(_, what)| *what).collect();
         let logged = self.warnings.first();
         (!what.is_empty()).then(|| format!("{}: {what:?} {logged:?}", self.combination))
     }
