@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::thread;
 
-use box_longpoll::{LongPollClientBuilder, Pace, StartAt};
+use box_longpoll::{LongPollClientBuilder, Pace, StartAt, Status, StreamHandle};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 use futures_lite::future::or;
 use rstest::rstest;
 
 use crate::backend::Backend;
-use crate::canary::{answer, assert_hidden, echoes, list, said, token};
+use crate::canary::{TOKEN, answer, assert_hidden, echoes, list, said, token};
 use crate::fake_box::{PATIENCE, builder, fake_box};
 use crate::log;
 
@@ -28,49 +28,71 @@ fn quick(server: &EmulatorServer) -> LongPollClientBuilder {
     )
 }
 
-/// Follows until the server has made all its faults, and gives what was shown meanwhile.
+/// Follows until the server has made all its faults and an event has come after them. Returns what was shown meanwhile.
 fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> String {
     match facade {
         Facade::Async => {
             let client = quick(server).build(backend.transport(), token()).unwrap();
             let mut events = client.events(StartAt::Oldest);
-            let mut handle = events.handle();
+            let mut watch = Watch::of(events.handle(), server);
             let watched = async {
-                let mut shown = String::new();
-                while server.emulator().queued_faults() > 0 {
-                    let status = handle.changed().await.unwrap();
-                    shown += &format!("{status} {status:?} {handle:?} ");
+                while let Some(status) = watch.handle.changed().await {
+                    watch.note(&status);
                 }
-                shown
+                panic!("it ends");
             };
-            let followed = async { panic!("{:?}", events.next().await) };
+            let followed = async { events.next().await.unwrap().unwrap() };
             let too_late = async {
                 smol::Timer::after(PATIENCE).await;
                 panic!("{} faults are left", server.emulator().queued_faults())
             };
-            let shown = backend
-                .runtime()
-                .block_on(or(or(watched, followed), too_late));
-            format!("{shown} {events:?} {client:?}")
+            let runtime = backend.runtime();
+            runtime.block_on(or(or(watched, followed), too_late));
+            format!("{} {events:?} {client:?}", watch.shown)
         }
         Facade::Blocking => {
             let client = quick(server)
                 .build_blocking(backend.transport(), token())
                 .unwrap();
             let mut events = client.events(StartAt::Oldest);
-            let mut handle = events.handle();
-            let emulator = server.clone();
+            let handle = events.handle();
+            let mut watch = Watch::of(events.handle(), server);
             let watched = thread::spawn(move || {
-                let mut shown = String::new();
-                while emulator.emulator().queued_faults() > 0 {
-                    let status = handle.changed_blocking().unwrap();
-                    shown += &format!("{status} {status:?} {handle:?} ");
+                while let Some(status) = watch.handle.changed_blocking() {
+                    watch.note(&status);
                 }
-                handle.stop();
-                shown
+                watch.shown
             });
-            assert!(events.next().is_none());
+            events.next().unwrap().unwrap();
+            handle.stop();
             format!("{} {events:?} {client:?}", watched.join().unwrap())
+        }
+    }
+}
+
+/// What a stream shows. Once all faults were made, an event happens.
+struct Watch {
+    handle: StreamHandle,
+    server: Arc<EmulatorServer>,
+    shown: String,
+    has_appended: bool,
+}
+
+impl Watch {
+    fn of(handle: StreamHandle, server: &Arc<EmulatorServer>) -> Self {
+        Self {
+            handle,
+            server: server.clone(),
+            shown: String::new(),
+            has_appended: false,
+        }
+    }
+
+    fn note(&mut self, status: &Status) {
+        self.shown += &format!("{status} {status:?} {:?} ", self.handle);
+        if !self.has_appended && self.server.emulator().queued_faults() == 0 {
+            self.server.append(TOKEN, 1);
+            self.has_appended = true;
         }
     }
 }
