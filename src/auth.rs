@@ -89,6 +89,14 @@ pub trait TokenSource: Send + Sync + 'static {
     /// As for [`token`](TokenSource::token). A source that has no newer token answers with a permanent error.
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError>;
 
+    /// Whom the tokens stand for, if the source knows. A subscription keeps it in its checkpoint, and a client whose
+    /// tokens stand for somebody else does not go on from there. `None` by default.
+    ///
+    /// A source that wraps another one passes on that one's.
+    fn subject(&self) -> Option<Subject> {
+        None
+    }
+
     /// Waits until nothing is under way that must not be cut short, such as a refresh token that is being exchanged for the
     /// next one. A blocking client's thread does not end before. By default nothing is.
     async fn settle(&self) {}
@@ -115,6 +123,10 @@ impl<S: TokenSource + ?Sized> TokenSource for Arc<S> {
 
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
         (**self).refresh(rejected).await
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        (**self).subject()
     }
 
     async fn settle(&self) {

@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod identity;
 mod wire;
 
 use std::fmt;
@@ -13,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::CheckpointError;
 pub use self::file::FileStore;
+pub(crate) use self::identity::Identity;
 use self::wire::Wire;
+use crate::auth::Subject;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, quote};
 use crate::feed::FeedName;
@@ -28,12 +31,17 @@ const MAX_IDS: usize = 100_000;
 ///
 /// It serializes, for a [`CheckpointStore`] of your own, and holds no token and no event: ids are kept as hashes, with the
 /// key that they were made with.
+///
+/// It carries the number of its format, 2 in this version. Checkpoints of older formats are read, if they are kept in a
+/// format that names its fields, as JSON does. One of a newer format is an error that names both numbers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Checkpoint {
     account: String,
     stream_type: FeedName,
     api_origin: String,
+    /// `None`: it was not written down before format 2.
+    identity: Option<Identity>,
     resume_at: StartAt,
     last_success: SystemTime,
     key: (u64, u64),
@@ -44,6 +52,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     pub(crate) fn new(
         account: &str,
+        identity: &Identity,
         config: &Config,
         resume_at: StartAt,
         last_success: SystemTime,
@@ -53,6 +62,7 @@ impl Checkpoint {
             account: account.to_owned(),
             stream_type: config.feed.name(),
             api_origin: config.api_origin.to_string(),
+            identity: Some(identity.clone()),
             resume_at,
             last_success: whole_seconds(last_success),
             key: window.key(),
@@ -71,6 +81,16 @@ impl Checkpoint {
     #[must_use]
     pub fn stream_type(&self) -> &'static str {
         self.stream_type.as_str()
+    }
+
+    /// Whom the client stood for: the user that it [acted as](crate::LongPollClientBuilder::as_user), else the subject of
+    /// its [grant](crate::auth).
+    ///
+    /// `None` if the client did not know, as with an [`AccessToken`](crate::AccessToken) alone, and for a checkpoint of
+    /// format 1.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.identity.as_ref().and_then(Identity::subject)
     }
 
     /// Where Box's API was.
@@ -109,6 +129,7 @@ impl Checkpoint {
         &self,
         location: &str,
         account: &str,
+        identity: &Identity,
         config: &Config,
     ) -> Result<(), Error> {
         let differs = |what: &str, its: &str, ours: &str| {
@@ -131,6 +152,10 @@ impl Checkpoint {
             )
         } else if *self.api_origin != *config.api_origin {
             differs("API origin", &self.api_origin, &config.api_origin)
+        } else if let Some(its) = &self.identity
+            && its != identity
+        {
+            differs("subject", &its.to_string(), &identity.to_string())
         } else {
             Ok(())
         }
@@ -151,6 +176,7 @@ impl fmt::Debug for Checkpoint {
             .field("account", &self.account)
             .field("stream_type", &self.stream_type())
             .field("api_origin", &self.api_origin)
+            .field("subject", &self.subject())
             .field("resume_at", &self.resume_at)
             .field("last_success", &self.last_success)
             .field("ids", &self.ids.len())

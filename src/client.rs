@@ -204,17 +204,24 @@ impl<T: HttpTransport> LongPollClient<T> {
 
     /// Follows the account's events from a checkpoint, by batches that are acknowledged.
     ///
-    /// `key` names the account in the store: any text that is the same in the next run. `start` counts only where the store
-    /// has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved before this returns: what happens from then on
-    /// is delivered, also after a crash. Other starts, and a checkpoint, send nothing before the subscription is polled.
+    /// `key` names the account in the store: any text that is the same in the next run. Two accounts need two keys. The
+    /// checkpoint also keeps the stream type, the API origin, and whom the client stands for as far as it knows: the user
+    /// that it [acts as](LongPollClientBuilder::as_user), else the [subject](TokenSource::subject) of its grant. A client
+    /// with another of these does not go on from there. The account of the token itself can't be checked: with an
+    /// [`AccessToken`] or a refresh token of somebody else under the same key, the subscription goes on at a position that
+    /// is not theirs.
+    ///
+    /// `start` counts only where the store has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved before
+    /// this returns: what happens from then on is delivered, also after a crash. Other starts, and a checkpoint, send nothing before the subscription is polled.
     ///
     /// A key has one subscription at a time, its batches included: two would undo each other's checkpoints.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails, or its checkpoint is of another key, stream type or API origin: that
-    /// is never taken for a new start. [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key. While `now` is resolved, what may pass is
-    /// retried and logged; what streams stop with is returned.
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails, or its checkpoint is of another key,
+    /// stream type, API origin or subject, or of a newer format: that is never taken for a new start.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key. While `now` is resolved, what may pass is retried
+    /// and logged; what streams stop with is returned.
     ///
     /// # Cancellation
     ///

@@ -20,7 +20,7 @@ use self::saver::Saver;
 #[cfg(feature = "blocking")]
 use crate::auth::SharedTokens;
 use crate::batch::Batch;
-use crate::checkpoint::{CheckpointError, CheckpointStore};
+use crate::checkpoint::{CheckpointError, CheckpointStore, Identity};
 use crate::client::Shared;
 use crate::config::require;
 use crate::error::Error;
@@ -71,10 +71,11 @@ impl<T: HttpTransport> Subscription<T> {
     ) -> Result<Self, Error> {
         require(!account.is_empty(), "the account's key must not be empty")?;
         let config = client.config.clone();
+        let identity = Identity::of(&config, &client.tokens);
         let found = store.load(&account).await.map_err(not_loaded)?;
         let now = client.transport().now();
         let engine = if let Some(checkpoint) = &found {
-            checkpoint.check(&store.location(&account), &account, &config)?;
+            checkpoint.check(&store.location(&account), &account, &identity, &config)?;
             LongPoll::resume(config.clone(), checkpoint, seed, now)
         } else {
             LongPoll::new(config.clone(), start, seed, now)
@@ -83,6 +84,7 @@ impl<T: HttpTransport> Subscription<T> {
         let ledger = Arc::new(Ledger::new(
             store,
             account,
+            identity,
             config,
             driver.board.clone(),
             &driver.engine,

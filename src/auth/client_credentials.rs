@@ -80,6 +80,10 @@ impl Grant for ClientCredentials {
             Err(why) => Err(why.into()),
         }
     }
+
+    fn subject(&self) -> Option<&Subject> {
+        Some(&self.subject)
+    }
 }
 
 impl fmt::Debug for ClientCredentials {

@@ -240,6 +240,10 @@ impl Grant for JwtApp {
             }
         }
     }
+
+    fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
 }
 
 const TIME: [&str; 4] = ["exp", "iat", "nbf", "date/time"];

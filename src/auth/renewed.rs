@@ -14,7 +14,7 @@ use self::issued::{JITTER, RENEWED_AFTER};
 use self::renewal::{Renewal, Waiter};
 use super::call::call;
 use super::endpoint::Endpoint;
-use super::{AccessToken, TokenError, TokenErrorKind, TokenSource, lock};
+use super::{AccessToken, Subject, TokenError, TokenErrorKind, TokenSource, lock};
 use crate::protocol::{Backoff, RetryPolicy};
 use crate::transport::Moment;
 
@@ -62,6 +62,11 @@ pub(super) trait Grant: Send + Sync + 'static {
         endpoint: &Endpoint,
         old: Option<&AccessToken>,
     ) -> Result<Issued, TokenError>;
+
+    /// Whom its tokens stand for, if it knows.
+    fn subject(&self) -> Option<&Subject> {
+        None
+    }
 
     /// Makes durable what is not durable yet.
     async fn settle(&self, _endpoint: &Endpoint) {}
@@ -247,6 +252,10 @@ impl TokenSource for RenewedTokens {
 
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
         self.other_than(Some(rejected)).await
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        self.shared.grant.subject().cloned()
     }
 
     async fn settle(&self) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::call::UnderWay;
-use super::{AccessToken, TokenError, TokenSource, lock};
+use super::{AccessToken, Subject, TokenError, TokenSource, lock};
 
 /// A client's token source, shared by its streams: whoever meets a 401 first refreshes for all.
 pub(crate) struct SharedTokens {
@@ -43,6 +43,11 @@ impl SharedTokens {
         let last = lock(&self.last_refresh);
         let same = last.rejected.as_ref() == Some(rejected);
         last.newer.clone().filter(|_| same)
+    }
+
+    /// Whom the tokens stand for, if their source knows.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        self.source.subject()
     }
 
     /// Waits until nothing is under way that must not be cut short.

@@ -39,6 +39,15 @@ impl Subject {
         }
     }
 
+    /// Reads what `Display` wrote. Any id is taken: a header of the client may carry more than Box gives.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some(("enterprise", id)) => Some(Self::enterprise(id)),
+            Some(("user", id)) => Some(Self::user(id)),
+            _ => None,
+        }
+    }
+
     /// What Box calls its kind.
     pub(super) fn kind(&self) -> &'static str {
         match self.kind {
@@ -76,14 +85,8 @@ impl FromStr for Subject {
     ///
     /// [`ErrorKind::Config`] for what is neither `user:ID` nor `enterprise:ID`.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let subject = match text.split_once(':') {
-            Some(("enterprise", id)) => Self::enterprise(id),
-            Some(("user", id)) => Self::user(id),
-            _ => {
-                let rule = "a subject is written user:ID or enterprise:ID";
-                return Err(Error::new(ErrorKind::Config, rule));
-            }
-        };
+        let rule = "a subject is written user:ID or enterprise:ID";
+        let subject = Self::read(text).ok_or_else(|| Error::new(ErrorKind::Config, rule))?;
         subject.check()?;
         Ok(subject)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, MAX_IDS};
+use super::{Checkpoint, Identity, MAX_IDS};
 use crate::feed::FeedName;
 use crate::position::StartAt;
 use crate::timestamp;
@@ -10,17 +10,26 @@ use crate::timestamp;
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
 
-#[derive(Serialize, Deserialize)]
+/// The format that is written: 1 named no subject, and carried no number.
+const FORMAT: u64 = 2;
+
+/// A later format may add fields at the end and leave some out, and gives none another type: so an older version reads the
+/// number and names it, whatever else it misses.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Wire {
-    account: String,
-    stream_type: String,
-    api_origin: String,
+    account: Option<String>,
+    stream_type: Option<String>,
+    api_origin: Option<String>,
     /// `oldest`, or as Box gave it.
-    position: String,
-    last_success: String,
-    id_key: String,
+    position: Option<String>,
+    last_success: Option<String>,
+    id_key: Option<String>,
     /// One after the other, each in 32 hexadecimal digits.
-    ids: String,
+    ids: Option<String>,
+    /// `None`: it is not known, as before format 2.
+    subject: Option<String>,
+    format: Option<u64>,
 }
 
 impl From<Checkpoint> for Wire {
@@ -30,13 +39,18 @@ impl From<Checkpoint> for Wire {
             ids += &format!("{id:032x}");
         }
         Self {
-            account: checkpoint.account,
-            stream_type: checkpoint.stream_type.as_str().to_owned(),
-            api_origin: checkpoint.api_origin,
-            position: checkpoint.resume_at.to_string(),
-            last_success: timestamp::written(checkpoint.last_success),
-            id_key: format!("{:016x}{:016x}", checkpoint.key.0, checkpoint.key.1),
-            ids,
+            account: Some(checkpoint.account),
+            stream_type: Some(checkpoint.stream_type.as_str().to_owned()),
+            api_origin: Some(checkpoint.api_origin),
+            position: Some(checkpoint.resume_at.to_string()),
+            last_success: Some(timestamp::written(checkpoint.last_success)),
+            id_key: Some(format!(
+                "{:016x}{:016x}",
+                checkpoint.key.0, checkpoint.key.1
+            )),
+            ids: Some(ids),
+            subject: checkpoint.identity.map(|identity| identity.to_string()),
+            format: Some(FORMAT),
         }
     }
 }
@@ -45,34 +59,54 @@ impl TryFrom<Wire> for Checkpoint {
     type Error = String;
 
     fn try_from(wire: Wire) -> Result<Self, String> {
-        let stream_type = FeedName::of_a_checkpoint(&wire.stream_type)
+        let format = wire.format.unwrap_or(1);
+        if format > FORMAT {
+            return Err(format!(
+                "the checkpoint has format {format}, and the newest that this version of box-longpoll reads is format {FORMAT}"
+            ));
+        }
+        let stream_type = field("stream_type", wire.stream_type)?;
+        let stream_type = FeedName::of_a_checkpoint(&stream_type)
             .ok_or("the checkpoint's stream type is not one that is known")?;
-        let resume_at = match wire.position.parse() {
+        let identity = match wire.subject {
+            Some(subject) => Some(
+                Identity::read(&subject)
+                    .ok_or("the checkpoint's subject is neither user:ID nor enterprise:ID")?,
+            ),
+            None => None,
+        };
+        let resume_at = match field("position", wire.position)?.parse() {
             Ok(StartAt::Now) => return Err("a checkpoint is never at now".to_owned()),
             Ok(resume_at) => resume_at,
             Err(error) => return Err(error.to_string()),
         };
-        let ids = wire.ids.as_bytes().chunks(DIGITS);
+        let (ids, id_key) = (field("ids", wire.ids)?, field("id_key", wire.id_key)?);
+        let ids = ids.as_bytes().chunks(DIGITS);
         if ids.len() > MAX_IDS {
             return Err("the checkpoint has more ids than one holds".to_owned());
         }
         let ids: Option<Vec<u128>> = ids.map(hash).collect();
-        let key = hash(wire.id_key.as_bytes()).map(u128::to_be_bytes);
+        let key = hash(id_key.as_bytes()).map(u128::to_be_bytes);
         let (Some(ids), Some(key)) = (ids, key) else {
             return Err("the checkpoint's ids are not hashes of 32 digits each".to_owned());
         };
         let (high, low) = key.split_at(8);
         Ok(Self {
-            account: wire.account,
+            account: field("account", wire.account)?,
             stream_type,
-            api_origin: wire.api_origin,
+            api_origin: field("api_origin", wire.api_origin)?,
+            identity,
             resume_at,
-            last_success: timestamp::read(&wire.last_success)
+            last_success: timestamp::read(&field("last_success", wire.last_success)?)
                 .ok_or("the checkpoint's time is not one of RFC 3339 since 1970")?,
             key: (half(high), half(low)),
             ids,
         })
     }
+}
+
+fn field(name: &str, value: Option<String>) -> Result<String, String> {
+    value.ok_or_else(|| format!("the checkpoint has no {name}"))
 }
 
 fn hash(digits: &[u8]) -> Option<u128> {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::prefix::{Mark, Prefix};
 use crate::batch::Batch;
-use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
+use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Identity};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{Board, News};
@@ -20,6 +20,7 @@ use crate::single_flight::SingleFlight;
 pub(super) struct Ledger {
     store: Arc<dyn CheckpointStore>,
     account: String,
+    identity: Identity,
     config: Arc<Config>,
     /// Of the subscription, whose task is woken when something is acknowledged, dropped, saved or not saved.
     board: Arc<Board>,
@@ -47,6 +48,7 @@ impl Ledger {
     pub(super) fn new(
         store: Arc<dyn CheckpointStore>,
         account: String,
+        identity: Identity,
         config: Arc<Config>,
         board: Arc<Board>,
         engine: &LongPoll,
@@ -59,6 +61,7 @@ impl Ledger {
         Self {
             store,
             account,
+            identity,
             config,
             board,
             state: Mutex::new(State {
@@ -145,6 +148,7 @@ impl Ledger {
         if state.write.is_none() && end.is_news_to(&state.durable) {
             let checkpoint = Checkpoint::new(
                 &self.account,
+                &self.identity,
                 &self.config,
                 end.resume_at.clone(),
                 end.caught_up_at?,

@@ -13,6 +13,7 @@ mod gaps;
 mod restarts;
 mod starting;
 mod store;
+mod subjects;
 mod troubles;
 mod waking;
 mod world;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use box_longpoll::auth::{JwtApp, Subject, TokenErrorKind};
+use box_longpoll::auth::{JwtAlgorithm, JwtApp, Subject, TokenErrorKind};
 use box_longpoll::{ErrorKind, TokenSource as _};
 use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::grants::{DES3, PASSPHRASE, configuration, jwt};
-use crate::world::{ORIGIN, USER, World};
+use crate::grants::{DES3, Grant, PASSPHRASE, configuration, jwt};
+use crate::world::{ENTERPRISE, ORIGIN, USER, World};
 
 const AES: &str = include_str!("keys/aes-sha256.pem");
 const PKCS8: &str = include_str!("keys/pkcs8.pem");
@@ -43,6 +43,19 @@ fn a_key_gives_tokens_for_a_user_too() {
         client.fetch(box_longpoll::StartAt::Oldest).await.unwrap()
     });
     assert_eq!(page.events.len(), 3);
+}
+
+#[rstest]
+#[case::service_account(Grant::ServiceAccount, Some(Subject::enterprise(ENTERPRISE)))]
+#[case::user(Grant::User, Some(Subject::user(USER)))]
+#[case::oauth(Grant::OAuth, None)]
+#[case::jwt(Grant::Jwt(JwtAlgorithm::Rs256), Some(Subject::enterprise(ENTERPRISE)))]
+fn grant_names_its_subject_when_it_knows_it(
+    #[case] grant: Grant,
+    #[case] subject: Option<Subject>,
+) {
+    let tokens = grant.tokens(ORIGIN, String::new(), World::new());
+    assert_eq!(tokens.subject(), subject);
 }
 
 #[rstest]

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
         .ok_or("it is not a checkpoint, or only the beginning of one")?;
     let rest = rest
         .strip_prefix(VERSION.as_bytes())
-        .ok_or("it is of another version of this library, or torn")?;
+        .ok_or_else(|| of_another_layout(rest))?;
     let (sum, json) = rest
         .iter()
         .position(|byte| *byte == b'\n')
@@ -36,6 +36,19 @@ pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
     }
     // The error may quote the whole text.
     serde_json::from_slice(json).map_err(|error| quote(&error.to_string()))
+}
+
+/// Of text with another number in the place of the version, or with none.
+fn of_another_layout(rest: &[u8]) -> String {
+    let number = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let number = std::str::from_utf8(number).unwrap_or_default();
+    match number.parse::<u64>() {
+        Ok(number) => format!(
+            "its file has layout {number}, and this version of box-longpoll reads layout {}",
+            VERSION.trim_end()
+        ),
+        Err(_) => "it is torn".to_owned(),
+    }
 }
 
 /// Against accidents, so without a key.
