@@ -60,7 +60,7 @@ pub enum Status {
     },
     /// Of a subscription: as many batches as the builder's
     /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) are delivered and not durable. It goes on when
-    /// the oldest of them is acknowledged.
+    /// the oldest of them is acknowledged. A warning is logged once a wait has lasted a minute.
     #[non_exhaustive]
     AwaitingAcks {
         /// How many batches are delivered and not durable.

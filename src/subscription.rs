@@ -2,6 +2,7 @@
 
 mod delivery;
 mod ledger;
+mod long_wait;
 mod prefix;
 mod saver;
 
@@ -16,6 +17,7 @@ use futures_core::Stream;
 
 pub use self::delivery::{Delivery, PossibleGap, Update};
 use self::ledger::{Ledger, not_saved};
+use self::long_wait::LongWait;
 use self::saver::Saver;
 #[cfg(feature = "blocking")]
 use crate::auth::SharedTokens;
@@ -38,7 +40,8 @@ use crate::transport::HttpTransport;
 ///   acknowledged in any order, and from any task.
 /// - At most [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) batches are out that are not durable.
 ///   The stream waits then, and its [status](Subscription::status) is [`Status::AwaitingAcks`], or
-///   [`Status::NotSaving`] where the store fails. Whoever collects more of them before acknowledging any waits for ever.
+///   [`Status::NotSaving`] where the store fails. Whoever collects more of them before acknowledging any waits for ever;
+///   once a wait for acknowledgements has lasted a minute, a warning is logged.
 /// - A batch that is dropped without an acknowledgement ends the stream with
 ///   [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). Acknowledgements of the batches before it still count.
 /// - Pages that only move the position acknowledge themselves, in order. They are saved while the subscription is polled.
@@ -55,6 +58,7 @@ pub struct Subscription<T: HttpTransport> {
     driver: Driver<T>,
     ledger: Arc<Ledger>,
     saver: Saver,
+    long_wait: LongWait,
     /// The time after which a gap was told of.
     told: Option<SystemTime>,
     /// Events that Box gave with the position of `now`, where it should give none.
@@ -93,6 +97,7 @@ impl<T: HttpTransport> Subscription<T> {
             driver,
             ledger,
             saver: Saver::new(seed),
+            long_wait: LongWait::default(),
             told: None,
             with_now: None,
         };
@@ -175,6 +180,7 @@ impl<T: HttpTransport> Subscription<T> {
             if let Some(gap) = self.gap() {
                 return Poll::Ready(Ok(Update::PossibleGap(gap)));
             }
+            self.poll_long_wait(cx)?;
             if self.is_full() {
                 return Poll::Pending;
             }
@@ -203,6 +209,20 @@ impl<T: HttpTransport> Subscription<T> {
     /// Whether no more batches may be handed out.
     fn is_full(&self) -> bool {
         self.ledger.not_durable() >= self.driver.client.config.max_unacknowledged
+    }
+
+    /// Warns once that the stream has waited for acknowledgements for long. A store that fails warns of itself.
+    fn poll_long_wait(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.awaits_acks() {
+            self.long_wait.poll(&self.ledger, &self.driver.client, cx)
+        } else {
+            self.long_wait = LongWait::default();
+            Ok(())
+        }
+    }
+
+    fn awaits_acks(&self) -> bool {
+        self.is_full() && self.saver.trouble().is_none()
     }
 
     fn reach(&self) {

@@ -78,6 +78,11 @@ impl Ledger {
         self.state().durable.resume_at.position().cloned()
     }
 
+    /// The key that the program gave for the account.
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
     /// How many batches are delivered and not durable.
     pub(super) fn not_durable(&self) -> usize {
         let state = self.state();

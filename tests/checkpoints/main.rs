@@ -10,6 +10,7 @@ mod files;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod gaps;
+mod long_wait;
 mod restarts;
 mod starting;
 mod store;

@@ -1,0 +1,72 @@
+//! The warning that a stream has waited for acknowledgements for long.
+//!
+//! A program that keeps its batches and waits for the next one stands still without an error. The status says so; the log
+//! says it to those who don't look there.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::ledger::Ledger;
+use crate::client::Shared;
+use crate::error::Error;
+use crate::transport::{HttpTransport, TransportError};
+
+/// Batches are handled in seconds; a program that takes longer for all of them at once is stuck, or slower than Box.
+const LONG: Duration = Duration::from_secs(60);
+
+/// One wait for acknowledgements, from the first poll that had to wait to the first that need not.
+#[derive(Default)]
+pub(super) enum LongWait {
+    /// The stream does not wait, or was not polled since.
+    #[default]
+    None,
+    Waiting {
+        since: Instant,
+        timer: Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>,
+    },
+    Warned,
+}
+
+impl LongWait {
+    /// Logs a warning when the wait has become a long one, and has the task woken for that.
+    ///
+    /// # Errors
+    ///
+    /// The transport's timers fail.
+    pub(super) fn poll<T: HttpTransport>(
+        &mut self,
+        ledger: &Ledger,
+        client: &Arc<Shared<T>>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        if let Self::None = self {
+            let since = client.transport().now().monotonic;
+            let client = client.clone();
+            *self = Self::Waiting {
+                since,
+                timer: Box::pin(async move { client.transport().sleep(LONG).await }),
+            };
+        }
+        if let Self::Waiting { since, timer } = self
+            && let Poll::Ready(slept) = timer.as_mut().poll(cx)
+        {
+            let waited = client
+                .transport()
+                .now()
+                .monotonic
+                .saturating_duration_since(*since);
+            *self = Self::Warned;
+            slept.map_err(Error::no_timer)?;
+            tracing::warn!(
+                key = ledger.account(),
+                batches = ledger.not_durable(),
+                ?waited,
+                "no batch is delivered until one of these is acknowledged and saved"
+            );
+        }
+        Ok(())
+    }
+}
