@@ -111,6 +111,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the first is asked for.
+    ///
+    /// After a restart an event that Box repeats may come twice: handle events by their ids, or
+    /// [`subscribe`](Self::subscribe); see [`crate::LongPollClient::batches`].
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
         BatchIter::new(self.driver.clone(), self.client.batches(start))
     }

@@ -229,7 +229,14 @@ pub trait CheckpointStore: Send + Sync + 'static {
 
     /// Keeps the checkpoint in place of the one before. It is durable when this returns.
     ///
-    /// A subscription's calls don't overlap. They come from whoever polls the subscription or awaits an acknowledgement.
+    /// A subscription never has two calls of `save` under way. That is all that doesn't overlap: a call may be under way
+    /// while the subscription hands out the next batch and while your code handles it, since a page that only moves the
+    /// position is saved meanwhile. Calls come from whoever polls the subscription or awaits an acknowledgement.
+    ///
+    /// So a store can't tell from a call which batches your code has handled. In particular it must not keep rows in
+    /// memory that each call writes and then clears: rows that are added while a call is under way would be cleared
+    /// without being written, and the next checkpoint would skip their events. Write a batch's rows before you
+    /// [acknowledge](crate::Delivery::ack) it, by the ids of their events, so that a batch that comes again changes nothing.
     ///
     /// # Errors
     ///

@@ -198,6 +198,11 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the stream is polled.
+    ///
+    /// Box may repeat an event on a later page. The stream leaves repeats out as long as it lives. A stream that starts at
+    /// a stored position does not know what was delivered before it, so an event that Box repeats across a restart comes
+    /// twice. Handle events by their ids, so that the second time changes nothing, or [`subscribe`](Self::subscribe): a
+    /// checkpoint carries the ids.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         BatchStream::new(self.shared.clone(), start.into(), fastrand::u64(..))
     }
@@ -212,7 +217,11 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// is not theirs.
     ///
     /// `start` counts only where the store has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved before
-    /// this returns: what happens from then on is delivered, also after a crash. Other starts, and a checkpoint, send nothing before the subscription is polled.
+    /// this returns: what happens from then on is delivered, also after a crash. Other starts, and a checkpoint, send
+    /// nothing before the subscription is polled.
+    ///
+    /// The store may be saving while a batch is in your hands: write what you make of the batch before you acknowledge it,
+    /// and see [`CheckpointStore::save`] before you write it there.
     ///
     /// A key has one subscription at a time, its batches included: two would undo each other's checkpoints.
     ///

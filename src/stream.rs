@@ -115,6 +115,10 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 /// Asking for the next batch says that the one before is handled. Store [`Batch::resume_at`] once you have handled a
 /// batch, before you ask for the next. Combinators that poll ahead acknowledge before your code has seen the batch.
 ///
+/// The stream leaves out events that Box repeats, as long as it lives. A position does not say which events came before
+/// it, so after a restart such a repeat comes again. Handle events by their ids, so that the second time changes nothing,
+/// or follow with [`subscribe`](crate::LongPollClient::subscribe): a checkpoint carries the ids.
+///
 /// A program that starts at [`StartAt::Now`] resolves that first, and stores it: else it knows no position until
 /// something happens, and a crash before that would lose what happened meanwhile.
 ///

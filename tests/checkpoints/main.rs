@@ -12,6 +12,7 @@ mod full_disk;
 mod gaps;
 mod long_wait;
 mod restarts;
+mod saving;
 mod starting;
 mod store;
 mod subjects;

@@ -1,0 +1,52 @@
+//! What is going on while a store saves.
+
+use box_longpoll_testkit::EmulatorServer;
+
+use crate::fake_box::{TOKEN, fake_box};
+use crate::store::{Behaviour, Memory};
+use crate::world::{Client, client, follow, idle_until, in_time, next_batch, subscribe};
+
+fn world() -> (std::sync::Arc<EmulatorServer>, Client) {
+    let server = fake_box(|_| ());
+    let client = client(&server);
+    (server, client)
+}
+
+/// Who queues rows in memory and clears them after a save has to know this.
+#[tokio::test]
+async fn batch_is_handed_out_while_an_earlier_page_is_saved() {
+    let (server, client) = world();
+    let store = Memory::default();
+    store.behave(Behaviour::Waits);
+    let mut subscription = subscribe(&client, &store).await;
+    idle_until(&mut subscription, |_| store.saves().len() == 1).await;
+    server.append(TOKEN, 1);
+    let batch = next_batch(&mut subscription).await;
+    assert_eq!(store.kept(), None, "the save is under way");
+    assert_ne!(store.saves()[0].position(), batch.batch().position());
+
+    store.behave(Behaviour::Works);
+    in_time(batch.ack()).await.unwrap();
+    assert_eq!(store.saves().len(), 2);
+}
+
+/// The docs of `batches` say what to do about the one, those of `subscribe` promise the other.
+#[tokio::test]
+async fn repeat_after_a_restart_is_left_out_by_a_checkpoint_alone() {
+    let (server, client) = world();
+    let event = |id| format!(r#"{{"event_id":"{id}"}}"#);
+    server.append_json(TOKEN, ["a", "b"].map(event));
+    let store = Memory::default();
+    let mut subscription = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut subscription, 2).await, ["a", "b"]);
+    drop(subscription);
+    let position = store.position().unwrap();
+
+    server.append_json(TOKEN, ["b", "c"].map(event));
+    let mut subscription = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut subscription, 1).await, ["c"]);
+    let mut batches = client.batches(position);
+    let batch = in_time(batches.next()).await.unwrap().unwrap();
+    let ids: Vec<_> = batch.iter().map(|event| event.id().unwrap()).collect();
+    assert_eq!(ids, ["b", "c"]);
+}
