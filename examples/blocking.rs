@@ -1,22 +1,28 @@
 //! Follows a Box account without async.
 //!
-//! Without an access token in `BOX_ACCESS_TOKEN` the account is one of a fake Box that lives inside the program.
+//! Without `BOX_ACCESS_TOKEN`, or with `--demo`, the account is one of a fake Box that lives inside the program.
 
-use std::env;
+mod common;
+
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 
 use box_longpoll::blocking::LongPollClient;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, LongPollClientBuilder, RealtimeHosts, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    common::end(run())
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     // Trouble that will pass is no error: it is logged, and shows in the stream's status.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let transport = ReqwestTransport::new()?;
-    if let Ok(token) = env::var("BOX_ACCESS_TOKEN") {
-        let client = LongPollClient::new(transport, AccessToken::new(token)?);
+    if let Some(token) = common::access_token()? {
+        let client = LongPollClient::new(transport, token);
         return follow(&client);
     }
     let fake_box = EmulatorServer::start_with(Settings {

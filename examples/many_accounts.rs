@@ -4,12 +4,16 @@
 //! BOX_ACCESS_TOKEN=… cargo run --example many_accounts -- 12345678 23456789
 //! ```
 //!
-//! The arguments are the users' ids. Without an access token a fake Box inside the program has some. Accounts with tokens of
-//! their own are followed in the same way: `client.with_tokens(…)` takes the place of `client.as_user(…)`.
+//! The arguments are the users' ids. Without an access token, or with `--demo`, a fake Box inside the program has some.
+//! Accounts with tokens of their own are followed in the same way: `client.with_tokens(…)` takes the place of
+//! `client.as_user(…)`.
+
+mod common;
 
 use std::env;
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt, Streams};
@@ -18,15 +22,19 @@ use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 type Client = LongPollClient<ReqwestTransport>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    common::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     // Trouble that will pass is no error: it is logged, and shows in each stream's status.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
-    match env::var("BOX_ACCESS_TOKEN") {
-        Ok(token) => {
-            let client = LongPollClient::new(ReqwestTransport::new()?, AccessToken::new(token)?);
+    match common::access_token()? {
+        Some(token) => {
+            let client = LongPollClient::new(ReqwestTransport::new()?, token);
             follow(&client, env::args().skip(1), usize::MAX).await
         }
-        Err(_) => demonstrate().await,
+        None => demonstrate().await,
     }
 }
 
@@ -50,7 +58,12 @@ async fn follow(
                 println!("{user}: {}", event.raw());
                 written += 1;
             }
-            Err(error) => eprintln!("{user} is followed no more: {error}"),
+            Err(error) => {
+                eprintln!(
+                    "{user} is followed no more: {}",
+                    common::with_causes(&error)
+                );
+            }
         }
     }
     Ok(())
@@ -58,7 +71,7 @@ async fn follow(
 
 /// Twenty users, one of whom may not be read.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
-    eprintln!("no access token: this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
+    eprintln!("this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {
         rate: 1.0,
         ..Settings::default()

@@ -5,12 +5,15 @@
 //! ```
 //!
 //! Each event is written as a line of JSON. Some lines may come twice: those that were written and not yet acknowledged
-//! when the program ended. Without an access token a fake Box inside the program shows that. `BOX_API` names another API
-//! on this machine, such as `box-emulator`.
+//! when the program ended. Without an access token, or with `--demo`, a fake Box inside the program shows that. `BOX_API`
+//! names another API on this machine, such as `box-emulator`.
+
+mod common;
 
 use std::env;
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, FileStore, LongPollClient, RealtimeHosts, StartAt, Update};
@@ -19,26 +22,32 @@ use box_longpoll_testkit::{EmulatorServer, Settings};
 type Client = LongPollClient<ReqwestTransport>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    match env::var("BOX_ACCESS_TOKEN") {
-        Ok(token) => {
+async fn main() -> ExitCode {
+    common::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    match common::access_token()? {
+        Some(token) => {
+            let client = match common::variable("BOX_API")? {
+                Some(api) => client_of(&api, token)?,
+                None => LongPollClient::new(ReqwestTransport::new()?, token),
+            };
             let file = env::args_os().nth(1);
             let file = file.unwrap_or_else(|| "events.checkpoint".into());
-            let store = FileStore::open(file)?;
-            follow(&client(&token, env::var("BOX_API").ok())?, store, None).await
+            follow(&client, FileStore::open(file)?, None).await
         }
-        Err(_) => demonstrate().await,
+        None => demonstrate().await,
     }
 }
 
-fn client(token: &str, api: Option<String>) -> Result<Client, Box<dyn Error>> {
-    let mut builder = LongPollClient::builder();
-    if let Some(api) = api {
-        // Its realtime servers are on this machine, too.
-        let hosts = RealtimeHosts::default().allow_loopback();
-        builder = builder.api_origin(api).realtime_hosts(hosts);
-    }
-    Ok(builder.build(ReqwestTransport::new()?, AccessToken::new(token)?)?)
+/// A client of an API on this machine, where its realtime servers are, too.
+fn client_of(api: &str, token: AccessToken) -> Result<Client, Box<dyn Error>> {
+    let client = LongPollClient::builder()
+        .api_origin(api)
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build(ReqwestTransport::new()?, token);
+    Ok(client.map_err(|error| format!("BOX_API {}: {error}", common::shown(api)))?)
 }
 
 /// Writes the events of batch after batch, and acknowledges each when it is written. `leave_after` so many it returns, and
@@ -73,12 +82,12 @@ async fn follow(
 
 /// Two lives of a program: the second begins with the events that the first did not acknowledge.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
-    eprintln!("no access token: this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
+    eprintln!("this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {
         rate: 4.0,
         ..Settings::default()
     });
-    let client = client("demo", Some(fake_box.origin().to_owned()))?;
+    let client = client_of(fake_box.origin(), AccessToken::new("demo")?)?;
     // It is of no use when the fake Box has gone.
     let directory = env::temp_dir().join(format!("box-longpoll-resume-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;

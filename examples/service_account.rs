@@ -4,12 +4,15 @@
 //! BOX_CLIENT_ID=… BOX_CLIENT_SECRET=… BOX_ENTERPRISE_ID=… cargo run --example service_account
 //! ```
 //!
-//! Without a client id a fake Box inside the program has an application, and lets a token live for two seconds. An application
-//! with a key takes `auth::JwtApp` in place of `auth::ClientCredentials`, one that a user has authorized `auth::OAuth`.
+//! Without a client id, or with `--demo`, a fake Box inside the program has an application, and lets a token live for two
+//! seconds. An application with a key takes `auth::JwtApp` in place of `auth::ClientCredentials`, one that a user has
+//! authorized `auth::OAuth`.
 
-use std::env;
+mod common;
+
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 
 use box_longpoll::auth::{ClientCredentials, Subject};
 use box_longpoll::transports::ReqwestTransport;
@@ -17,14 +20,21 @@ use box_longpoll::{EventStream, LongPollClient, RealtimeHosts, StartAt, TokenSou
 use box_longpoll_testkit::{Application, EmulatorServer, Settings};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    common::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     // Trouble that will pass is no error: it is logged, and shows in the stream's status.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let Ok(client_id) = env::var("BOX_CLIENT_ID") else {
+    if common::demo_is_named() {
+        return demonstrate().await;
+    }
+    let Some(client_id) = common::variable("BOX_CLIENT_ID")? else {
         return demonstrate().await;
     };
-    let secret = env::var("BOX_CLIENT_SECRET")?;
-    let enterprise = Subject::enterprise(env::var("BOX_ENTERPRISE_ID")?);
+    let secret = required("BOX_CLIENT_SECRET")?;
+    let enterprise = Subject::enterprise(required("BOX_ENTERPRISE_ID")?);
     let transport = ReqwestTransport::new()?;
     let tokens = ClientCredentials::new(client_id, secret, enterprise).tokens(transport.clone())?;
     let events = LongPollClient::new(transport, tokens.clone()).events(StartAt::Now);
@@ -32,6 +42,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Of no use to this grant: it is what keeps a refresh token from being lost.
     tokens.settle().await;
     followed
+}
+
+fn required(name: &str) -> Result<String, String> {
+    common::variable(name)?.ok_or_else(|| format!("{name} is not set"))
 }
 
 /// Writes what happens, so many events at most.
@@ -52,7 +66,7 @@ async fn follow(
 
 /// Some events, over the lives of several tokens.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
-    eprintln!("no client id: this is a fake Box (set BOX_CLIENT_ID to follow the real one)");
+    eprintln!("this is a fake Box (set BOX_CLIENT_ID to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {
         rate: 4.0,
         token_lifetime_ms: 2_000,

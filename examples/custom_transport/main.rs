@@ -1,13 +1,15 @@
 //! Follows a Box account over an HTTP library that `box-longpoll` knows nothing of.
 //!
-//! The library is hyper-util's client, and `transport.rs` is all it takes. Without an access token in `BOX_ACCESS_TOKEN`
+//! The library is hyper-util's client, and `transport.rs` is all it takes. Without `BOX_ACCESS_TOKEN`, or with `--demo`,
 //! the account is one of a fake Box that lives inside the program.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod transport;
 
-use std::env;
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 
 use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Settings};
@@ -21,16 +23,24 @@ struct Arguments {
     /// Ends after N events
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     count: usize,
+
+    /// Follows a fake Box inside the program, also where there is an access token
+    #[arg(long)]
+    demo: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    common::end(run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     // Trouble that will pass is no error: it is logged, and shows in the stream's status.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let transport = HyperTransport::new([])?;
-    if let Ok(token) = env::var("BOX_ACCESS_TOKEN") {
-        let client = LongPollClient::new(transport, AccessToken::new(token)?);
+    if let Some(token) = common::access_token()? {
+        let client = LongPollClient::new(transport, token);
         return follow(&client, arguments.count).await;
     }
     let fake_box = EmulatorServer::start_with(Settings {

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use box_longpoll::{
-    CheckpointError, FileStore, HttpTransport, StartAt, StreamType, TransportError,
+    CheckpointError, FileStore, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
+    StreamType, TransportError,
 };
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::backend::Backend;
 use crate::batches::Facade;
+use crate::common;
 use crate::credentials::{Credentials, Source};
+use crate::realtime_hosts::realtime_hosts;
 
 /// Box's own largest page.
 const MAX_PAGE: u32 = 500;
@@ -24,24 +27,29 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
 
+    /// Shows a fake Box inside the program, also where there is an access token
+    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
+    demo: bool,
+
     #[command(flatten)]
     credentials: Credentials,
 
     /// Acts as this user, which the application or its user must have the right to
     #[arg(long, value_name = "ID")]
-    pub(crate) as_user: Option<String>,
+    as_user: Option<String>,
 
     /// Where to start: `now`, `oldest`, or the P of a line `position P`
     #[arg(long, value_name = "POSITION", default_value = "now")]
     pub(crate) from: StartAt,
 
-    /// Keeps where it is in this file, and goes on there; `--from` counts only where there is no such file yet
+    /// Keeps where it is in this file, and goes on there; `--from` counts only where there is no such file yet. A file of
+    /// another `--as-user` or `--subject` is refused; whose account a token alone is of can't be known
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
 
     /// Which events
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) stream_type: Stream,
+    stream_type: Stream,
 
     /// Ends after N events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -82,15 +90,42 @@ pub(crate) enum Account {
 }
 
 impl Arguments {
-    /// Whose events to show. Ends the program where there is an API but no token for it.
+    /// Whose events to show. Ends the program where there is an API but no token for it, and where the account of a
+    /// checkpoint would end with the program.
     pub(crate) fn account(&self) -> Account {
-        match (self.credentials.source(), &self.api) {
-            (Some(source), _) => Account::Real(source),
-            (None, None) => Account::Demo,
-            (None, Some(_)) => usage_error(
+        let source = if self.demo {
+            None
+        } else {
+            self.credentials.source()
+        };
+        match source {
+            Some(source) => Account::Real(source),
+            None if self.api.is_some() => usage_error(
                 "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any), or what gives one",
             ),
+            None if self.checkpoint.is_some() => usage_error(
+                "--checkpoint needs an account that is there in the next run, and the fake Box of the demo ends with the program: put an access token into BOX_ACCESS_TOKEN, and leave out --demo",
+            ),
+            None => Account::Demo,
         }
+    }
+
+    /// The client's settings. Ends the program where an argument can't be one.
+    pub(crate) fn settings(&self) -> LongPollClientBuilder {
+        let mut settings = LongPollClient::builder()
+            .stream_type(self.stream_type.into())
+            .page_limit(self.page_limit());
+        if let Some(api) = &self.api {
+            settings = settings
+                .api_origin(api)
+                .realtime_hosts(realtime_hosts(Some(api)));
+            check(&settings, "--api", api);
+        }
+        if let Some(user) = &self.as_user {
+            settings = settings.as_user(user);
+            check(&settings, "--as-user", user);
+        }
+        settings
     }
 
     /// What carries the requests. Ends the program where no HTTP library is compiled in.
@@ -118,9 +153,16 @@ impl Arguments {
 
     /// Pages hold no more events than are wanted. With larger ones a program that asks for a few events again and
     /// again, each time from the last position, would not get past the first page.
-    pub(crate) fn page_limit(&self) -> u32 {
+    fn page_limit(&self) -> u32 {
         let wanted = self.count.and_then(|count| u32::try_from(count).ok());
         wanted.map_or(MAX_PAGE, |count| count.min(MAX_PAGE))
+    }
+}
+
+/// Ends the program where the settings are wrong since the argument was added.
+fn check(settings: &LongPollClientBuilder, argument: &str, value: &str) {
+    if let Err(error) = settings.clone().config() {
+        usage_error(&format!("{argument} {}: {error}", common::shown(value)));
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the program has to get access tokens with.
 
-use std::env::{self, VarError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use box_longpoll::{AccessToken, Error, HttpTransport, TokenError, TokenSource};
 use clap::Args;
 
 use crate::arguments::usage_error;
+use crate::common::{variable, with_causes};
 
 /// An access token, or what gives one
 #[derive(Args)]
@@ -35,17 +35,23 @@ pub(crate) struct Credentials {
 
     /// The JSON configuration file of an application with a key
     #[cfg(feature = "jwt")]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "client_id", "oauth_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["demo", "token", "client_id", "oauth_file"])]
     jwt_config: Option<PathBuf>,
 }
 
 /// What tokens come from.
 pub(crate) enum Source {
-    Token(String),
+    Token(Given),
     ClientCredentials(Application, Subject),
     OAuth(Application, PathBuf),
     #[cfg(feature = "jwt")]
     Jwt(PathBuf, Option<Subject>),
+}
+
+/// An access token, and what it was given by.
+pub(crate) struct Given {
+    token: String,
+    by: &'static str,
 }
 
 pub(crate) struct Application {
@@ -72,10 +78,11 @@ impl Credentials {
         if self.subject.is_some() {
             usage_error("--subject needs --client-id, or --jwt-config where that is compiled in");
         }
-        let token = self.token.clone();
-        token
-            .or_else(|| environment("BOX_ACCESS_TOKEN"))
-            .map(Source::Token)
+        let given = |token, by| Source::Token(Given { token, by });
+        match &self.token {
+            Some(token) => Some(given(token.clone(), "--token")),
+            None => environment(TOKEN).map(|token| given(token, TOKEN)),
+        }
     }
 
     fn application(&self) -> Option<Application> {
@@ -88,24 +95,30 @@ impl Credentials {
     }
 }
 
-/// A variable that is there and not empty.
+const TOKEN: &str = "BOX_ACCESS_TOKEN";
+
+/// A variable, if it is set. Ends the program where it is set to nothing.
 fn environment(name: &str) -> Option<String> {
-    match env::var(name) {
-        Ok(value) if !value.is_empty() => Some(value),
-        Ok(_) | Err(VarError::NotPresent) => None,
-        Err(VarError::NotUnicode(_)) => usage_error(&format!("{name} is not text")),
-    }
+    variable(name).unwrap_or_else(|error| usage_error(&error))
 }
 
 /// Why there is no source of tokens.
 pub(crate) enum Unusable {
-    /// An argument is wrong.
-    Argument(Error),
+    /// An argument is wrong, as this sentence says.
+    Argument(String),
     /// The user's credential can't be read.
     CredentialFile(TokenError),
 }
 
 impl Source {
+    /// What the fake Box takes.
+    pub(crate) fn demo() -> Self {
+        Self::Token(Given {
+            token: "demo".into(),
+            by: "--demo",
+        })
+    }
+
     pub(crate) fn tokens(
         self,
         api: Option<&str>,
@@ -113,7 +126,10 @@ impl Source {
     ) -> Result<Arc<dyn TokenSource>, Unusable> {
         let api = api.unwrap_or("https://api.box.com");
         Ok(match self {
-            Self::Token(token) => Arc::new(AccessToken::new(token)?),
+            Self::Token(Given { token, by }) => match AccessToken::new(token) {
+                Ok(token) => Arc::new(token),
+                Err(error) => return Err(Unusable::Argument(format!("{by}: {error}"))),
+            },
             Self::ClientCredentials(Application { id, secret }, subject) => Arc::new(
                 ClientCredentials::new(id, secret, subject)
                     .api_origin(api)
@@ -138,6 +154,6 @@ impl Source {
 
 impl From<Error> for Unusable {
     fn from(error: Error) -> Self {
-        Self::Argument(error)
+        Self::Argument(with_causes(&error))
     }
 }

@@ -3,6 +3,8 @@
 mod arguments;
 mod backend;
 mod batches;
+#[path = "../common/mod.rs"]
+mod common;
 mod credentials;
 mod follow;
 mod line;
@@ -15,12 +17,13 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use box_longpoll::{ErrorKind, LongPollClient, TokenSource};
+use box_longpoll::{ErrorKind, RealtimeHosts, TokenSource};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser as _;
 use tokio::time::timeout;
 
 use self::arguments::{Account, Arguments, usage_error};
+use self::common::with_causes;
 use self::credentials::{Source, Unusable};
 use self::follow::{End, follow};
 use self::line::Line;
@@ -51,50 +54,44 @@ fn main() -> ExitCode {
 async fn tail(arguments: Arguments) -> ExitCode {
     let transport = match arguments.transport() {
         Ok(transport) => transport,
-        Err(error) => return failure(&format!("HTTP can't be set up: {error}")),
+        Err(error) => {
+            return failure(&format!("HTTP can't be set up: {}", with_causes(&error)));
+        }
     };
+    let mut settings = arguments.settings();
     let (source, fake_box) = match arguments.account() {
         Account::Real(source) => (source, None),
         Account::Demo => {
             report::say(
-                "no access token: this is a fake Box inside the program (set BOX_ACCESS_TOKEN to follow the real one)",
+                "this is a fake Box inside the program, and its events are made up (set BOX_ACCESS_TOKEN to follow the real one)",
             );
             let fake_box = EmulatorServer::start_with(Settings {
                 rate: DEMO_RATE,
                 ..Settings::default()
             });
-            (Source::Token("demo".into()), Some(fake_box))
+            (Source::demo(), Some(fake_box))
         }
     };
-    let api = match &fake_box {
-        Some(fake_box) => Some(fake_box.origin()),
-        None => arguments.api.as_deref(),
-    };
-    let mut settings = LongPollClient::builder()
-        .stream_type(arguments.stream_type.into())
-        .page_limit(arguments.page_limit())
-        .realtime_hosts(realtime_hosts::realtime_hosts(api));
-    if let Some(api) = api {
-        settings = settings.api_origin(api);
+    if let Some(fake_box) = &fake_box {
+        settings = settings
+            .api_origin(fake_box.origin())
+            .realtime_hosts(RealtimeHosts::default().allow_loopback());
     }
-    if let Some(user) = &arguments.as_user {
-        settings = settings.as_user(user);
-    }
-    let tokens = match source.tokens(api, transport.clone()) {
+    let tokens = match source.tokens(arguments.api.as_deref(), transport.clone()) {
         Ok(tokens) => tokens,
-        Err(Unusable::Argument(error)) => usage_error(&error.to_string()),
-        Err(Unusable::CredentialFile(error)) => return failure(&error.to_string()),
+        Err(Unusable::Argument(error)) => usage_error(&error),
+        Err(Unusable::CredentialFile(error)) => return failure(&with_causes(&error)),
     };
     let facade = match arguments.facade() {
         Ok(facade) => facade,
-        Err(error) => return failure(&error.to_string()),
+        Err(error) => return failure(&with_causes(&error)),
     };
     let start = arguments.from.clone();
     let mut report = Report::new(start.clone());
     let batches = facade.batches(settings, transport, tokens.clone(), start);
     let batches = match batches.await {
         Ok(batches) => batches,
-        Err(error) if error.kind() == ErrorKind::Config => usage_error(&error.to_string()),
+        Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
         Err(error) => return failure(&report.stopped(&error)),
     };
 
@@ -115,6 +112,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
         End::Stopped(error) => failure(&report.stopped(&error)),
         End::CantWrite(error) => {
             let resume = report.resume();
+            let error = with_causes(&error);
             failure(&format!("events can't be written: {error}; {resume}"))
         }
     }

@@ -3,13 +3,23 @@
 use std::future::pending;
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use box_longpoll::{Error, ErrorKind, StartAt, Status, StreamPosition};
-use tokio::time::{Sleep, sleep};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::common::with_causes;
 
 /// A stream that listens again and fails within this time has not recovered.
 const STEADY: Duration = Duration::from_secs(1);
+
+/// So long a trouble that lasts is not told again, at first. Each time that it is told doubles that.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// No pause gets longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Tells where the stream is and what it is doing, each when it changes.
 pub(crate) struct Report {
@@ -24,8 +34,17 @@ enum State {
     /// Nothing yet.
     Starting,
     Listening,
-    /// What troubles it; and once it listens again, the time that it must keep doing so.
-    Troubled(String, Option<Pin<Box<Sleep>>>),
+    Troubled(Trouble),
+}
+
+/// What troubles the stream.
+struct Trouble {
+    what: String,
+    told_at: Instant,
+    /// How long it is not told again.
+    pause: Duration,
+    /// Once the stream listens again, the time that it must keep doing so.
+    steady: Option<Pin<Box<Sleep>>>,
 }
 
 /// Says something on standard error, in one piece, so that a line is there whole or not at all.
@@ -61,28 +80,46 @@ impl Report {
             Status::Listening { .. } => match &mut self.state {
                 State::Starting => self.recovered(),
                 State::Listening => {}
-                State::Troubled(_, steady) => {
-                    steady.get_or_insert_with(|| Box::pin(sleep(STEADY)));
+                State::Troubled(trouble) => {
+                    let steady = || Box::pin(sleep(STEADY));
+                    trouble.steady.get_or_insert_with(steady);
                 }
             },
-            Status::Retrying { .. } | Status::Degraded { .. } | Status::NotSaving { .. } => {
-                let trouble = status.to_string();
-                match &mut self.state {
-                    State::Troubled(told, steady) if *told == trouble => *steady = None,
-                    _ => {
-                        say(&trouble);
-                        self.state = State::Troubled(trouble, None);
-                    }
-                }
-            }
+            Status::Retrying { until, .. }
+            | Status::Degraded { until, .. }
+            | Status::NotSaving { until, .. } => self.troubled(status.to_string(), *until),
             _ => {}
         }
+    }
+
+    /// Tells what troubles the stream when that is new, and now and then while it lasts.
+    fn troubled(&mut self, what: String, until: SystemTime) {
+        let pause = match &mut self.state {
+            State::Troubled(trouble) if trouble.what == what => {
+                trouble.steady = None;
+                if trouble.told_at.elapsed() < trouble.pause {
+                    return;
+                }
+                LONGEST_PAUSE.min(trouble.pause * 2)
+            }
+            _ => FIRST_PAUSE,
+        };
+        say(&format!("{what}; next try at {}", written(until)));
+        self.state = State::Troubled(Trouble {
+            what,
+            told_at: Instant::now(),
+            pause,
+            steady: None,
+        });
     }
 
     /// Waits until trouble has been over for a while; for ever where there is none.
     pub(crate) async fn steady(&mut self) {
         match &mut self.state {
-            State::Troubled(_, Some(steady)) => steady.await,
+            State::Troubled(Trouble {
+                steady: Some(steady),
+                ..
+            }) => steady.await,
             _ => pending().await,
         }
     }
@@ -106,7 +143,9 @@ impl Report {
     /// What the stream stopped with, and what to do about it.
     pub(crate) fn stopped(&self, error: &Error) -> String {
         let resume = self.resume();
-        match error.kind() {
+        let kind = error.kind();
+        let error = with_causes(error);
+        match kind {
             ErrorKind::Forbidden => {
                 format!(
                     "{error}: grant the application and its user the right to read events, and {resume}"
@@ -132,4 +171,10 @@ impl Report {
             _ => format!("{error}; {resume}"),
         }
     }
+}
+
+/// A time to the second.
+fn written(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time).truncate_to_second();
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

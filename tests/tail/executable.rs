@@ -1,9 +1,9 @@
-//! The example's executable, as it was built with the features of this test.
+//! The examples' executables, as they were built with the features of this test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// The HTTP libraries that are compiled in, as the program names them.
 pub(crate) const BACKENDS: &[&str] = &[
@@ -37,17 +37,25 @@ const FEATURES: &[(&str, &str)] = &[
 ];
 
 /// `cargo test` builds the examples beside the tests. `cargo test --test tail` alone does not, so that is done here.
-pub(crate) static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+pub(crate) static PROGRAM: LazyLock<PathBuf> =
+    LazyLock::new(|| example("tail", has_what_this_test_has));
+
+/// An example's executable, which is built where it is not usable.
+pub(crate) fn example(name: &str, is_usable: fn(&Path) -> bool) -> PathBuf {
+    static BUILDS: Mutex<()> = Mutex::new(());
     let test = std::env::current_exe().expect("a test is a file");
     let profile = test.ancestors().nth(2).expect("it lies in PROFILE/deps");
     let program = profile
-        .join("examples/tail")
+        .join("examples")
+        .join(name)
         .with_extension(std::env::consts::EXE_EXTENSION);
-    if !is_up_to_date(&program) || !has_what_this_test_has(&program) {
-        build(profile);
+    // One test builds it, and the others find it.
+    let _builds = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_up_to_date(&program) || !is_usable(&program) {
+        build(profile, name);
     }
     program
-});
+}
 
 /// Whether the program is newer than what it was made of, which Cargo notes in a file beside it.
 fn is_up_to_date(program: &Path) -> bool {
@@ -67,12 +75,12 @@ fn has_what_this_test_has(program: &Path) -> bool {
     })
 }
 
-fn build(profile: &Path) {
+fn build(profile: &Path, example: &str) {
     let target = profile.parent().expect("profiles lie in the target folder");
     let features: Vec<&str> = FEATURES.iter().map(|(feature, _)| *feature).collect();
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["build", "--example", "tail", "--no-default-features"])
+        .args(["build", "--example", example, "--no-default-features"])
         .args(["--features", &features.join(",")])
         .arg("--target-dir")
         .arg(target)

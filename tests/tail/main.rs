@@ -6,6 +6,7 @@
 mod blocking;
 mod credentials;
 mod echoes;
+mod examples;
 mod executable;
 #[cfg(target_os = "linux")]
 mod kill_points;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 
 use box_longpoll::RealtimeHosts;
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::executable::{BACKENDS, CLIENTS};
 use crate::program::{PATIENCE, TOKEN, Tail};
@@ -35,6 +38,62 @@ fn twenty_events_come_without_anything_to_set_up() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.events.len(), 20);
     assert!(ended.reports[0].contains("fake Box"), "{ended:?}");
+}
+
+#[test]
+fn demo_is_shown_by_name_when_there_is_a_token() {
+    for token in [TOKEN, ""] {
+        let environment = [("BOX_ACCESS_TOKEN", token)];
+        let ended = Tail::start_with(&environment, &["--demo", "--count", "2"]).end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.events.len(), 2);
+        assert!(ended.reports[0].contains("fake Box"), "{ended:?}");
+    }
+    for arguments in [["--demo", "--token", TOKEN], ["--demo", "--api", "x"]] {
+        let ended = Tail::start(&arguments).end();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.reports[0].contains("--demo"), "{ended:?}");
+    }
+}
+
+#[test]
+fn demo_has_no_checkpoint_and_says_so_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tail.checkpoint");
+    let checkpoint = ["--count", "2", "--checkpoint", file.to_str().unwrap()];
+    for arguments in [&checkpoint[..], &[&checkpoint[..], &["--demo"]].concat()] {
+        let ended = Tail::start(arguments).end();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.events.is_empty(), "{ended:?}");
+        for word in ["--checkpoint", "--demo", "BOX_ACCESS_TOKEN"] {
+            assert!(ended.reports[0].contains(word), "{ended:?}");
+        }
+        assert!(!file.exists());
+    }
+}
+
+#[test]
+fn checkpoint_of_another_user_ends_it_with_both_names() {
+    let server = EmulatorServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tail.checkpoint");
+    let checkpoint = ["--json", "--checkpoint", file.to_str().unwrap()];
+    let ada = [&checkpoint[..], &["--as-user", "17"]].concat();
+    let mut tail = Tail::of(&server, &ada);
+    tail.wait_for_report(|line| line == "listening");
+    tail.kill();
+    for user in [&["--as-user", "18"][..], &[]] {
+        let ended = Tail::of(&server, &[&checkpoint[..], user].concat()).end();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let said = &ended.reports[0];
+        assert!(
+            said.contains("user:17") && said.contains(checkpoint[2]),
+            "{said}"
+        );
+    }
+    server.append("17", 3);
+    let ended = Tail::of(&server, &[&ada[..], &["--count", "3"]].concat()).end();
+    assert_eq!(ended.ids(), server.event_ids("17"));
 }
 
 #[test]
@@ -354,6 +413,30 @@ fn trouble_is_told_once_and_its_end_too() {
 }
 
 #[test]
+fn trouble_that_lasts_is_told_again_with_the_next_try() {
+    let server = EmulatorServer::start();
+    let broken = Fault::Status {
+        status: 502,
+        headers: [].into(),
+        body: String::new(),
+    };
+    server.queue_fault(Endpoint::Events, broken, 1_000);
+    let mut tail = Tail::of(&server, &[]);
+    for _ in 0..2 {
+        tail.wait_for_report(|line| line.starts_with("retrying: "));
+    }
+    let ended = tail.kill();
+    assert_eq!(ended.reports.len(), 2, "not with each try: {ended:?}");
+    let tries = ended.reports.iter().map(|line| {
+        let (_, time) = line.split_once("; next try at ").expect("it says when");
+        OffsetDateTime::parse(time, &Rfc3339).expect("a time")
+    });
+    assert!(tries.is_sorted(), "{ended:?}");
+    let requests = server.counters().events.requests;
+    assert!(requests > 2, "{requests}");
+}
+
+#[test]
 fn a_closed_pipe_ends_it_quietly() {
     let server = EmulatorServer::start_with(Settings {
         rate: 20.0,
@@ -379,10 +462,23 @@ fn what_cannot_be_meant_is_refused_in_a_sentence() {
         (&["--api", "http://127.0.0.1:9"], "BOX_ACCESS_TOKEN"),
         (
             &["--api", "http://box.example", "--token", TOKEN],
-            "API origin",
+            r#"--api "http://box.example": the API origin"#,
         ),
-        (&["--token", "two words"], "access token"),
-        (&["--token", ""], "access token"),
+        (
+            &[
+                "--api",
+                "https://me:two words@box.example",
+                "--token",
+                TOKEN,
+            ],
+            r#"--api "…@box.example": the API origin"#,
+        ),
+        (
+            &["--as-user", "1\n7", "--token", TOKEN],
+            r#"--as-user "1\n7": the id"#,
+        ),
+        (&["--token", "two words"], "--token: not an access token"),
+        (&["--token", ""], "--token: not an access token"),
     ] {
         let ended = Tail::start(arguments).end();
         assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");

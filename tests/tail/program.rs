@@ -43,9 +43,16 @@ impl Tail {
 
     /// With these variables in its environment.
     pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM.as_os_str());
-        command.envs(environment.iter().copied());
-        Self::of_command(command, arguments).read()
+        Self::start_program(PROGRAM.as_os_str(), environment, arguments)
+    }
+
+    /// Another example, with these variables in its environment.
+    pub(crate) fn start_program(
+        program: &OsStr,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
+        Self::of_command(Command::new(program), environment, arguments).read()
     }
 
     /// Against an emulator.
@@ -77,13 +84,14 @@ impl Tail {
         let line = [runner, &[PROGRAM.as_os_str()]].concat();
         let mut command = Command::new(line[0]);
         command.args(&line[1..]);
-        Self::of_command(command, arguments)
+        Self::of_command(command, &[], arguments)
     }
 
-    fn of_command(mut command: Command, arguments: &[&str]) -> Self {
+    fn of_command(mut command: Command, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut child = command
             .args(arguments)
             .env_remove("BOX_ACCESS_TOKEN")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,0 +1,82 @@
+//! What the examples have in common: how they read their environment, and how they end.
+
+#![allow(dead_code, reason = "each example has its own use for it")]
+
+use std::env::{self, VarError};
+use std::error::Error;
+use std::process::ExitCode;
+
+use box_longpoll::AccessToken;
+
+/// Returns the access token of the environment. `None`: the demo is to be shown, since `--demo` names it or
+/// `BOX_ACCESS_TOKEN` is not set.
+///
+/// # Errors
+///
+/// The variable is set, and holds no access token. The sentence names it.
+pub(crate) fn access_token() -> Result<Option<AccessToken>, Box<dyn Error>> {
+    const NAME: &str = "BOX_ACCESS_TOKEN";
+    let token = if demo_is_named() {
+        None
+    } else {
+        variable(NAME)?
+    };
+    let token = token.map(AccessToken::new).transpose();
+    token.map_err(|error| format!("{NAME}: {error}").into())
+}
+
+/// Returns `true` if an argument names the demo.
+pub(crate) fn demo_is_named() -> bool {
+    env::args_os().skip(1).any(|argument| argument == "--demo")
+}
+
+/// Returns the value of an environment variable, or `None` if it is not set.
+///
+/// # Errors
+///
+/// The variable is empty, or no text: most likely a script failed to fill it. The sentence does not show the value, which
+/// may be a secret.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(value) if value.is_empty() => Err(format!(
+            "{name} is set, but empty: fill it, or unset it to do without"
+        )),
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not text")),
+    }
+}
+
+/// Tells what a program ended with, and returns its exit code.
+pub(crate) fn end(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns an error's text and those of its causes, as far as one does not repeat another.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text += &format!(": {said}");
+        }
+        cause = error.source();
+    }
+    // A terminal obeys what it is sent.
+    text.replace(char::is_control, " ")
+}
+
+/// Returns a URL in quotes, without the password that it may hold.
+pub(crate) fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("{:?}", format!("…@{rest}")),
+        None => format!("{url:?}"),
+    }
+}
