@@ -2,7 +2,9 @@
 
 mod assertion;
 mod key;
+mod pem;
 mod skew;
+mod traditional;
 
 use std::fmt;
 use std::path::Path;
@@ -21,7 +23,7 @@ use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, R
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
-use crate::durable_file;
+use crate::durable_file::{self, without_bom};
 use crate::error::{Error, ErrorKind};
 use crate::transport::HttpTransport;
 
@@ -33,9 +35,19 @@ const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 
 /// An application with a key: the JWT grant, from the JSON configuration file that Box's developer console gives.
 ///
-/// The key may be encrypted, as Box's own are: PKCS#8 with PBES2, by Triple DES and SHA-1 or by AES and SHA-2. The secret, the
-/// key and its passphrase are zeroed when they are dropped, and never shown; of a key that is not encrypted the JSON parser leaves
-/// a copy.
+/// The key is an RSA key of 2,048 to 8,192 bits as PEM, in one of these formats:
+///
+/// | the PEM begins with | written by | encrypted with |
+/// |---|---|---|
+/// | `-----BEGIN ENCRYPTED PRIVATE KEY-----` | Box's developer console, OpenSSL 3 | PKCS#8's PBES2: Triple DES or AES, by PBKDF2 or scrypt |
+/// | `-----BEGIN PRIVATE KEY-----` | OpenSSL 3 | nothing |
+/// | `-----BEGIN RSA PRIVATE KEY-----` | OpenSSL before 3.0, macOS, `puttygen` | nothing, or Triple DES or AES (`DEK-Info`) |
+///
+/// White space around and between its lines does not matter, nor do line breaks that are lost or spelled `\n`. The error for any
+/// other format names it, and the command that converts it.
+///
+/// The secret, the key and its passphrase are zeroed when they are dropped, and never shown; of a key that is not encrypted the
+/// JSON parser leaves a copy.
 ///
 /// An assertion is good for 30 s by Box's clock. Where this machine's is off, the `Date` of Box's answers corrects it.
 ///
@@ -70,7 +82,24 @@ pub struct JwtApp {
 struct Configuration {
     box_app_settings: Settings,
     #[serde(rename = "enterpriseID")]
-    enterprise_id: Option<String>,
+    enterprise_id: Option<EnterpriseId>,
+}
+
+/// The console writes a string; people who edit the file write a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum EnterpriseId {
+    Text(String),
+    Number(u64),
+}
+
+impl EnterpriseId {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,8 +143,13 @@ impl JwtApp {
     /// [`ErrorKind::Config`] for what is no such configuration, and for a key that can't be read, or not with that passphrase.
     /// The sentence says which, and shows nothing of it.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let json = json.as_ref();
+        if json.starts_with(b"\xFF\xFE") || json.starts_with(b"\xFE\xFF") {
+            let detail = "this is UTF-16, as Windows' PowerShell writes it; save the file as UTF-8";
+            return Err(Error::new(ErrorKind::Config, detail));
+        }
         let configuration: Configuration =
-            serde_json::from_slice(json.as_ref()).map_err(|error| {
+            serde_json::from_slice(without_bom(json)).map_err(|error| {
                 // Its own text may quote what is in the file.
                 let detail = format!(
                     "this is not the JSON configuration of an application with a key, from line {}, column {} on",
@@ -129,7 +163,10 @@ impl JwtApp {
             client_secret,
             app_auth,
         } = configuration.box_app_settings;
-        let enterprise = configuration.enterprise_id.filter(|id| *id != "0");
+        let enterprise = configuration
+            .enterprise_id
+            .map(EnterpriseId::text)
+            .filter(|id| id != "0");
         Ok(Self {
             key: SigningKey::read(&app_auth.private_key, app_auth.passphrase.as_ref())?,
             application: Application {

@@ -11,12 +11,8 @@ use box_longpoll::auth::{
 use box_longpoll::{HttpTransport, TokenError};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::world::{CLIENT_ID, ENTERPRISE, SECRET, USER};
-
-pub(crate) const PASSPHRASE: &str = "the-passphrase-of-the-test";
-
-/// The form that Box's developer console gives.
-pub(crate) const DES3: &str = include_str!("keys/des3-sha1.pem");
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Grant {
@@ -52,7 +48,7 @@ impl Grant {
             Self::OAuth => oauth(&InMemory::new(refresh_token))
                 .api_origin(origin)
                 .tokens(transport),
-            Self::Jwt(algorithm) => jwt(DES3)
+            Self::Jwt(algorithm) => jwt(&FROM_CONSOLE)
                 .algorithm(algorithm)
                 .api_origin(origin)
                 .tokens(transport),

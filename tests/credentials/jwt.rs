@@ -8,31 +8,14 @@ use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::grants::{DES3, Grant, PASSPHRASE, configuration, jwt};
+use crate::grants::{Grant, configuration, jwt};
+use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::world::{ENTERPRISE, ORIGIN, USER, World};
-
-const AES: &str = include_str!("keys/aes-sha256.pem");
-const PKCS8: &str = include_str!("keys/pkcs8.pem");
-const PKCS1: &str = include_str!("keys/pkcs1.pem");
-
-#[rstest]
-#[case::of_boxs_console(DES3)]
-#[case::aes(AES)]
-#[case::not_encrypted(PKCS8)]
-#[case::pkcs1(PKCS1)]
-#[case::on_windows(&DES3.replace('\n', "\r\n"))]
-fn a_key_is_read_in_the_forms_it_comes_in(#[case] key: &str) {
-    let world = World::new();
-    let tokens = jwt(key).api_origin(ORIGIN).tokens(world.clone()).unwrap();
-    world.within(Duration::from_secs(1), async {
-        tokens.token().await.unwrap();
-    });
-}
 
 #[test]
 fn a_key_gives_tokens_for_a_user_too() {
     let world = World::new();
-    let tokens = jwt(DES3)
+    let tokens = jwt(&FROM_CONSOLE)
         .subject(Subject::user(USER))
         .api_origin(ORIGIN)
         .tokens(world.clone())
@@ -64,7 +47,10 @@ fn grant_names_its_subject_when_it_knows_it(
 #[case::a_day_off(86_400)]
 fn a_clock_that_is_off_is_corrected_by_the_date_of_an_answer(#[case] seconds: i64) {
     let world = World::with(|settings| settings.clock_skew_seconds = seconds);
-    let tokens = jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    let tokens = jwt(&FROM_CONSOLE)
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap();
     for requests in [2, 3] {
         world.within(Duration::from_secs(4_000), async {
             tokens.token().await.unwrap();
@@ -89,7 +75,10 @@ fn refusal(claim: &str) -> Fault {
 #[case::twice("jti")]
 fn an_assertion_that_came_too_late_or_twice_is_made_anew(#[case] claim: &str) {
     let world = World::new();
-    let tokens = jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    let tokens = jwt(&FROM_CONSOLE)
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap();
     let refuse = |times| {
         let mut emulator = world.emulator();
         emulator.queue_fault(Endpoint::Token, refusal(claim), times);
@@ -104,7 +93,10 @@ fn an_assertion_that_came_too_late_or_twice_is_made_anew(#[case] claim: &str) {
 #[test]
 fn a_clock_that_agrees_with_boxs_is_not_blamed() {
     let world = World::new();
-    let tokens = jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    let tokens = jwt(&FROM_CONSOLE)
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap();
     let mut emulator = world.emulator();
     emulator.queue_fault(Endpoint::Token, refusal("exp"), 2);
     drop(emulator);
@@ -115,7 +107,7 @@ fn a_clock_that_agrees_with_boxs_is_not_blamed() {
 }
 
 fn with(path: &str, value: impl Into<Value>) -> Value {
-    let mut configuration = configuration(DES3);
+    let mut configuration = configuration(&FROM_CONSOLE);
     *configuration.pointer_mut(path).unwrap() = value.into();
     configuration
 }
@@ -126,19 +118,12 @@ const APP_AUTH: &str = "/boxAppSettings/appAuth";
 #[case::nothing(json!({}), "line 1")]
 #[case::no_key(with(APP_AUTH, json!({"publicKeyID": "k1"})), "line 1")]
 #[case::no_pem(with("/boxAppSettings/appAuth/privateKey", "canary"), "not PEM")]
-#[case::a_certificate(
-    with(
-        "/boxAppSettings/appAuth/privateKey",
-        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
-    ),
-    "not of a kind that is known"
-)]
 #[case::a_torn_key(
     with(
         "/boxAppSettings/appAuth/privateKey",
         "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"
     ),
-    "not one of RSA"
+    "is damaged"
 )]
 #[case::wrong_passphrase(
     with("/boxAppSettings/appAuth/passphrase", "canary"),
@@ -148,7 +133,12 @@ const APP_AUTH: &str = "/boxAppSettings/appAuth";
     with("/boxAppSettings/appAuth/passphrase", Value::Null),
     "there is no passphrase"
 )]
+#[case::empty_passphrase(
+    with("/boxAppSettings/appAuth/passphrase", ""),
+    "there is no passphrase"
+)]
 #[case::numbers(with("/boxAppSettings/clientSecret", 4711), "line 1")]
+#[case::no_enterprise_id(with("/enterpriseID", true), "line 1")]
 fn what_is_no_configuration_is_refused_by_a_sentence_that_shows_nothing_of_it(
     #[case] configuration: Value,
     #[case] cause: &str,
@@ -164,11 +154,44 @@ fn what_is_no_configuration_is_refused_by_a_sentence_that_shows_nothing_of_it(
 
 #[test]
 fn an_application_without_an_enterprise_needs_a_subject() {
-    for nobody in [json!("0"), Value::Null] {
+    for nobody in [json!("0"), json!(0), Value::Null] {
         let app = || JwtApp::from_json(with("/enterpriseID", nobody.clone()).to_string()).unwrap();
         let world = World::new();
         let error = app().tokens(world.clone()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         app().subject(Subject::user(USER)).tokens(world).unwrap();
     }
+}
+
+#[test]
+fn an_enterprise_id_may_be_a_number() {
+    let number: u64 = ENTERPRISE.parse().unwrap();
+    let app = JwtApp::from_json(with("/enterpriseID", number).to_string()).unwrap();
+    assert_gives_a_token(app);
+}
+
+#[test]
+fn a_byte_order_mark_before_the_configuration_is_ignored() {
+    let json = format!("\u{feff}{}", configuration(&FROM_CONSOLE));
+    let app = JwtApp::from_json(json).unwrap();
+    assert_gives_a_token(app);
+}
+
+#[test]
+fn a_configuration_in_utf_16_is_refused_by_that_name() {
+    let text = format!("\u{feff}{}", configuration(&FROM_CONSOLE));
+    for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let json: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
+        let error = JwtApp::from_json(json).unwrap_err();
+        assert!(error.to_string().contains("UTF-16"), "{error}");
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_gives_a_token(app: JwtApp) {
+    let world = World::new();
+    let tokens = app.api_origin(ORIGIN).tokens(world.clone()).unwrap();
+    world.within(Duration::from_secs(1), async {
+        tokens.token().await.unwrap();
+    });
 }

@@ -8,6 +8,9 @@ mod backend;
 mod clock;
 mod grants;
 mod jwt;
+mod key_formats;
+#[path = "../keys/mod.rs"]
+mod keys;
 mod lifetimes;
 mod oauth;
 #[cfg(unix)]

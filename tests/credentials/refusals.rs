@@ -7,7 +7,8 @@ use box_longpoll::auth::{ClientCredentials, RenewedTokens, Subject, TokenErrorKi
 use box_longpoll::{Error, ErrorKind, StartAt, TokenError};
 use rstest::rstest;
 
-use crate::grants::{DES3, Grant, InMemory, PASSPHRASE, client_credentials, jwt, oauth};
+use crate::grants::{Grant, InMemory, client_credentials, jwt, oauth};
+use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::world::{CLIENT_ID, ENTERPRISE, ORIGIN, SECRET, USER, World};
 
 /// An application, and what is wrong with it.
@@ -28,7 +29,7 @@ fn wrong_subject(world: &World) -> RenewedTokens {
 }
 
 fn wrong_subject_of_a_jwt(world: &World) -> RenewedTokens {
-    jwt(DES3)
+    jwt(&FROM_CONSOLE)
         .subject(Subject::enterprise("4711"))
         .api_origin(ORIGIN)
         .tokens(world.clone())
@@ -53,7 +54,10 @@ fn expired_key(world: &World) -> RenewedTokens {
     let mut emulator = world.emulator();
     emulator.change_application(CLIENT_ID, |application| application.public_keys.clear());
     drop(emulator);
-    jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap()
+    jwt(&FROM_CONSOLE)
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap()
 }
 
 fn clock_behind(world: &World) -> RenewedTokens {
@@ -70,7 +74,10 @@ fn off_by(world: &World, seconds: i64) -> RenewedTokens {
         settings.clock_skew_seconds = seconds;
         settings.no_date = true;
     });
-    jwt(DES3).api_origin(ORIGIN).tokens(world.clone()).unwrap()
+    jwt(&FROM_CONSOLE)
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap()
 }
 
 fn used_refresh_token(world: &World) -> RenewedTokens {

@@ -113,8 +113,7 @@ impl World {
 }
 
 pub(crate) fn application() -> Application {
-    Application::new(CLIENT_ID, SECRET, ENTERPRISE)
-        .public_key("k1", include_str!("keys/public.pem"))
+    Application::new(CLIENT_ID, SECRET, ENTERPRISE).public_key("k1", &crate::keys::PUBLIC_KEY)
 }
 
 fn asked(request: &TransportRequest) -> Request {

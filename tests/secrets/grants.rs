@@ -15,9 +15,8 @@ use crate::canary::{
     CLIENT_SECRET, CLIENT_SECRET_IN_A_FORM, REFRESH_TOKEN, answer, assert_hidden, said,
 };
 use crate::fake_box::fake_box;
+use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::log;
-
-const PASSPHRASE: &str = "the-passphrase-of-the-test";
 
 #[derive(Clone, Copy, Debug)]
 enum Grant {
@@ -65,7 +64,7 @@ fn configuration() -> serde_json::Value {
             "clientSecret": CLIENT_SECRET,
             "appAuth": {
                 "publicKeyID": "k1",
-                "privateKey": include_str!("../credentials/keys/des3-sha1.pem"),
+                "privateKey": *FROM_CONSOLE,
                 "passphrase": PASSPHRASE,
             },
         },

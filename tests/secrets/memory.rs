@@ -187,7 +187,7 @@ fn an_application_with_a_key_leaves_no_secret_in_the_memory() {
             *json += r#"{"boxAppSettings":{"clientID":"id","clientSecret":""#;
             *json += &*zeroize::Zeroizing::new(secret.text());
             *json += r#"","appAuth":{"publicKeyID":"k1","passphrase":"the-passphrase-of-the-test","privateKey":"#;
-            let key = include_str!("../credentials/keys/des3-sha1.pem");
+            let key = &*crate::keys::FROM_CONSOLE;
             *json += &serde_json::to_string(key).unwrap();
             *json += r#"}},"enterpriseID":"1"}"#;
             let app = JwtApp::from_json(json.as_bytes()).unwrap();

@@ -24,8 +24,7 @@ impl World {
             issued_tokens_only: true,
             ..Settings::default()
         });
-        let key = include_str!("../credentials/keys/public.pem");
-        server.register(Application::new(ID, SECRET, ENTERPRISE).public_key("k1", key));
+        server.register(Application::new(ID, SECRET, ENTERPRISE));
         for account in [&format!("enterprise {ENTERPRISE}"), USER, "4711"] {
             server.append(account, 2);
         }
@@ -95,15 +94,21 @@ fn a_file_with_a_refresh_token_is_used_and_kept_up_to_date() {
 #[cfg(feature = "jwt")]
 #[test]
 fn the_configuration_of_boxs_developer_console_is_all_that_it_takes() {
+    use crate::keys::{FROM_CONSOLE, PASSPHRASE, PUBLIC_KEY};
+
     let world = World::new();
+    world.server.change_application(ID, |application| {
+        let key = ("k1".to_owned(), PUBLIC_KEY.clone());
+        application.public_keys.extend([key]);
+    });
     let configuration = serde_json::json!({
         "boxAppSettings": {
             "clientID": ID,
             "clientSecret": SECRET,
             "appAuth": {
                 "publicKeyID": "k1",
-                "privateKey": include_str!("../credentials/keys/des3-sha1.pem"),
-                "passphrase": "the-passphrase-of-the-test",
+                "privateKey": *FROM_CONSOLE,
+                "passphrase": PASSPHRASE,
             },
         },
         "enterpriseID": ENTERPRISE,

@@ -8,6 +8,9 @@ mod credentials;
 mod echoes;
 mod examples;
 mod executable;
+#[cfg(feature = "jwt")]
+#[path = "../keys/mod.rs"]
+mod keys;
 #[cfg(target_os = "linux")]
 mod kill_points;
 #[cfg(target_os = "linux")]

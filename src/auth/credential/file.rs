@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 
 use super::{Credential, CredentialStore, LockedCredential};
 use crate::auth::{TokenError, TokenErrorKind, lock};
-use crate::durable_file::{beside, left_behind, private, put_in_place, read, real_path, write};
+use crate::durable_file::{
+    beside, left_behind, private, put_in_place, read, real_path, without_bom, write,
+};
 use crate::own_thread::{self, NoOutcome};
 
 /// The largest file that is read; a credential has a few hundred bytes.
@@ -207,7 +209,7 @@ fn load(path: &Path) -> Result<Credential, TokenError> {
     };
     let text = read(path, MAX_BYTES).map_err(|error| failed(path, "can't be read", &error))?;
     let text = Zeroizing::new(text.ok_or_else(|| unusable("there is no such file"))?);
-    serde_json::from_slice(&text).map_err(|error| {
+    serde_json::from_slice(without_bom(&text)).map_err(|error| {
         // Its own text may quote what is in the file.
         let (line, column) = (error.line(), error.column());
         unusable(&format!(

@@ -2,46 +2,77 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
-use pkcs8::der::pem::PemLabel as _;
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef, SecretDocument};
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::der::{self, Decode as _, ErrorKind as DerErrorKind, Reader as _, SliceReader};
+use pkcs8::pkcs5::Error as EncryptionError;
+use pkcs8::{
+    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef,
+    SecretDocument,
+};
 
 use super::JwtAlgorithm;
+use super::pem::{Block, NoBlock};
+use super::traditional::{self, NotDecrypted};
 use crate::auth::TokenError;
 use crate::auth::secret::Secret;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, quote};
 
-/// PKCS#1, as `openssl genrsa` once wrote keys.
-const PKCS1: &str = "RSA PRIVATE KEY";
+/// Writes any key that OpenSSL can read in a form that this library can.
+const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`; for a cipher that is broken by now, OpenSSL 3 needs `-provider legacy -provider default` after it";
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// An RSA key, which the cryptographic library holds and zeroes.
 pub(super) struct SigningKey(KeyPair);
 
 impl SigningKey {
-    /// Reads a key as PEM.
-    pub(super) fn read(pem: &Secret, passphrase: Option<&Secret>) -> Result<Self, Error> {
-        let refused = |why: &str| Error::new(ErrorKind::Config, why);
-        let (label, document) = SecretDocument::from_pem(pem.text())
-            .map_err(|_| refused("the private key is not PEM"))?;
-        let pair = match label {
-            EncryptedPrivateKeyInfoRef::PEM_LABEL => {
-                let passphrase = passphrase.ok_or_else(|| {
-                    refused("the private key is encrypted, and there is no passphrase")
-                })?;
-                let decrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
-                    .and_then(|encrypted| encrypted.decrypt(passphrase.text()))
-                    .map_err(|_| {
-                        refused(
-                            "the private key can't be decrypted; is the passphrase the right one?",
-                        )
-                    })?;
-                KeyPair::from_pkcs8(decrypted.as_bytes())
+    /// Reads a key as PEM, in the formats that hold an RSA key.
+    pub(super) fn read(text: &Secret, passphrase: Option<&Secret>) -> Result<Self, Error> {
+        let passphrase = passphrase
+            .map(Secret::text)
+            .filter(|passphrase| !passphrase.is_empty());
+        let block = Block::find(text.text()).map_err(|no_block| match no_block {
+            NoBlock::Missing => refused(not_pem(text.text())),
+            NoBlock::Damaged => {
+                refused("the private key is damaged: its PEM has no end, or is not base64")
             }
-            PrivateKeyInfoRef::PEM_LABEL => KeyPair::from_pkcs8(document.as_bytes()),
-            PKCS1 => KeyPair::from_der(document.as_bytes()),
-            _ => return Err(refused("the private key is not of a kind that is known")),
+        })?;
+        match (block.label, block.encryption) {
+            ("ENCRYPTED PRIVATE KEY", _) => {
+                Self::of_pkcs8(decrypt(&block.content, passphrase)?.as_bytes())
+            }
+            ("PRIVATE KEY", _) => Self::of_pkcs8(&block.content),
+            ("RSA PRIVATE KEY", Some(encryption)) => {
+                let key = decrypt_traditional(&block.content, encryption, passphrase)?;
+                Self::of_pkcs1(key.as_bytes())
+            }
+            ("RSA PRIVATE KEY", None) => Self::of_pkcs1(&block.content),
+            (label, _) => Err(refused(format!("the private key {}", not_rsa(label)))),
+        }
+    }
+
+    fn of_pkcs8(key: &[u8]) -> Result<Self, Error> {
+        let info = PrivateKeyInfoRef::try_from(key).map_err(|_| refused(DAMAGED))?;
+        let other = match info.algorithm.oid {
+            RSA => None,
+            RSA_PSS => Some("is for RSA-PSS alone".to_owned()),
+            EC => Some("is an EC key".to_owned()),
+            oid => Some(format!("is not an RSA key, but one of algorithm {oid}")),
         };
-        pair.map(Self)
-            .map_err(|_| refused("the private key is not one of RSA with 2,048 bits or more"))
+        if let Some(other) = other {
+            return Err(refused(format!("the private key {other}; {MAKE_RSA}")));
+        }
+        KeyPair::from_pkcs8(key)
+            .map(Self)
+            .map_err(|_| refused(NOT_USABLE))
+    }
+
+    fn of_pkcs1(key: &[u8]) -> Result<Self, Error> {
+        KeyPair::from_der(key)
+            .map(Self)
+            .map_err(|_| refused(NOT_USABLE))
     }
 
     pub(super) fn sign(
@@ -59,5 +90,102 @@ impl SigningKey {
             )
             .map_err(|_| TokenError::permanent("the assertion can't be signed with this key"))?;
         Ok(signature)
+    }
+}
+
+const MAKE_RSA: &str = "Box takes RSA keys, such as `openssl genrsa -des3 -out NEW 2048` makes";
+const DAMAGED: &str = "the private key is damaged: its PEM has something else in it than it says";
+const NOT_USABLE: &str =
+    "the private key is not one of RSA with 2,048 to 8,192 bits, or is damaged";
+const NO_PASSPHRASE: &str = "the private key is encrypted, and there is no passphrase";
+const WRONG_PASSPHRASE: &str =
+    "the private key can't be decrypted; is the passphrase the right one?";
+
+fn refused(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, why.into())
+}
+
+/// Decrypts PKCS#8.
+fn decrypt(document: &[u8], passphrase: Option<&str>) -> Result<SecretDocument, Error> {
+    let unknown = |oid: ObjectIdentifier| {
+        refused(format!(
+            "the private key is PKCS#8, encrypted with {oid}, which this library does not know; {CONVERT}"
+        ))
+    };
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document).map_err(|error| {
+        let part = match error {
+            pkcs8::Error::Asn1(error) => match error.kind() {
+                DerErrorKind::OidUnknown { oid } => Some(oid),
+                _ => None,
+            },
+            _ => None,
+        };
+        encryption(document)
+            .map_or_else(|_| refused(DAMAGED), |whole| unknown(part.unwrap_or(whole)))
+    })?;
+    let passphrase = passphrase.ok_or_else(|| refused(NO_PASSPHRASE))?;
+    encrypted.decrypt(passphrase).map_err(|error| match error {
+        // One wrong passphrase in 256 leaves something that looks padded, but is no DER.
+        pkcs8::Error::EncryptedPrivateKey(EncryptionError::DecryptFailed)
+        | pkcs8::Error::Asn1(_) => refused(WRONG_PASSPHRASE),
+        _ => unknown(encrypted.encryption_algorithm.oid()),
+    })
+}
+
+/// The algorithm by which PKCS#8 is encrypted, known or not.
+fn encryption(document: &[u8]) -> der::Result<ObjectIdentifier> {
+    SliceReader::new(document)?.sequence(|reader| {
+        let algorithm = AlgorithmIdentifierRef::decode(reader)?;
+        <&OctetStringRef>::decode(reader)?;
+        Ok(algorithm.oid)
+    })
+}
+
+fn decrypt_traditional(
+    content: &[u8],
+    encryption: &str,
+    passphrase: Option<&str>,
+) -> Result<SecretDocument, Error> {
+    let passphrase = passphrase.ok_or_else(|| refused(NO_PASSPHRASE))?;
+    traditional::decrypt(content, encryption, passphrase).map_err(|why| match why {
+        NotDecrypted::WrongPassphrase => refused(WRONG_PASSPHRASE),
+        NotDecrypted::UnknownCipher => {
+            let (cipher, _) = encryption.split_once(',').unwrap_or((encryption, ""));
+            refused(format!(
+                "the private key is traditional PEM, encrypted with {}, which this library does not know; {CONVERT}",
+                quote(cipher)
+            ))
+        }
+    })
+}
+
+/// Names the format of a text without a block of PEM.
+fn not_pem(text: &str) -> String {
+    let text = text.trim_start();
+    if text.starts_with("PuTTY-User-Key-File-") {
+        "the private key is in PuTTY's format; convert it with `puttygen OLD -O private-openssh -o NEW`".to_owned()
+    } else if text.starts_with("ssh-") {
+        "this is a public key of SSH, where the private key has to be".to_owned()
+    } else {
+        "the private key is not PEM, which begins with -----BEGIN; one in DER becomes PEM with `openssl pkcs8 -topk8 -inform DER -in OLD -out NEW`".to_owned()
+    }
+}
+
+/// Names a block of PEM that holds no RSA key in a format that can be read.
+fn not_rsa(label: &str) -> String {
+    match label {
+        "OPENSSH PRIVATE KEY" => {
+            "is in OpenSSH's format; convert a copy with `ssh-keygen -p -m PKCS8 -f COPY`"
+                .to_owned()
+        }
+        "EC PRIVATE KEY" => format!("is an EC key; {MAKE_RSA}"),
+        "DSA PRIVATE KEY" => format!("is a DSA key; {MAKE_RSA}"),
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => {
+            "is a public key; the private key that belongs to it is needed".to_owned()
+        }
+        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+            "is a certificate; the private key that belongs to it is needed".to_owned()
+        }
+        _ => "is not of a kind that is known".to_owned(),
     }
 }

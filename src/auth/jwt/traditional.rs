@@ -1,0 +1,86 @@
+//! The traditional format of encrypted keys, which OpenSSL wrote before 3.0 and macOS still writes.
+//!
+//! Its key derivation is one round of MD5. No library should write it, but Box's own guide makes such keys, and to refuse one
+//! would protect nobody: the file is as weak as it is. See <https://docs.openssl.org/3.0/man3/PEM_read_bio_PrivateKey/>.
+
+use aes::{Aes128, Aes192, Aes256};
+use cbc::Decryptor;
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, KeyInit, KeyIvInit as _};
+use des::TdesEde3;
+use md5::{Digest as _, Md5};
+use pkcs8::SecretDocument;
+use zeroize::Zeroizing;
+
+/// The longest key of a cipher below.
+const MAX_KEY: usize = 32;
+
+/// The bytes that one round of the key derivation gives.
+const ROUND: usize = 16;
+
+/// The part of the initialization vector that salts the key derivation, in bytes.
+const SALT: usize = 8;
+
+/// Why a key stays encrypted.
+pub(super) enum NotDecrypted {
+    UnknownCipher,
+    WrongPassphrase,
+}
+
+/// Decrypts a key. `encryption` is the value of `DEK-Info`: a cipher, and its initialization vector in hexadecimal digits.
+pub(super) fn decrypt(
+    encrypted: &[u8],
+    encryption: &str,
+    passphrase: &str,
+) -> Result<SecretDocument, NotDecrypted> {
+    let (cipher, iv) = encryption
+        .split_once(',')
+        .ok_or(NotDecrypted::UnknownCipher)?;
+    let iv = bytes(iv).ok_or(NotDecrypted::UnknownCipher)?;
+    let with = match cipher {
+        "DES-EDE3-CBC" => with_cipher::<TdesEde3>,
+        "AES-128-CBC" => with_cipher::<Aes128>,
+        "AES-192-CBC" => with_cipher::<Aes192>,
+        "AES-256-CBC" => with_cipher::<Aes256>,
+        _ => return Err(NotDecrypted::UnknownCipher),
+    };
+    with(encrypted, &iv, passphrase.as_bytes())
+}
+
+fn with_cipher<C: BlockCipherDecrypt + KeyInit>(
+    encrypted: &[u8],
+    iv: &[u8],
+    passphrase: &[u8],
+) -> Result<SecretDocument, NotDecrypted> {
+    let salt = iv.get(..SALT).ok_or(NotDecrypted::UnknownCipher)?;
+    let key = derive_key(passphrase, salt);
+    let decryptor = Decryptor::<C>::new_from_slices(&key[..C::key_size()], iv)
+        .map_err(|_| NotDecrypted::UnknownCipher)?;
+    let mut buffer = Zeroizing::new(encrypted.to_vec());
+    let decrypted = decryptor
+        .decrypt_padded::<Pkcs7>(&mut buffer)
+        .map_err(|_| NotDecrypted::WrongPassphrase)?;
+    // One wrong passphrase in 256 leaves something that looks padded.
+    SecretDocument::try_from(decrypted).map_err(|_| NotDecrypted::WrongPassphrase)
+}
+
+/// OpenSSL's `EVP_BytesToKey`, with MD5 and an iteration count of 1.
+fn derive_key(passphrase: &[u8], salt: &[u8]) -> Zeroizing<[u8; MAX_KEY]> {
+    let mut key = Zeroizing::new([0; MAX_KEY]);
+    for end in (ROUND..=MAX_KEY).step_by(ROUND) {
+        let start = end - ROUND;
+        let mut round = Md5::new();
+        round.update(&key[start.saturating_sub(ROUND)..start]);
+        round.update(passphrase);
+        round.update(salt);
+        key[start..end].copy_from_slice(&round.finalize());
+    }
+    key
+}
+
+fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
+    let pairs = hexadecimal.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
