@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 const SPARE: usize = 64;
 
 /// The file's one name, whichever link or relative path leads to it: the lock is found by it, and it stays the same when
-/// the process changes its directory.
+/// the process changes its directory. A link to a file that does not exist yet leads to that file.
 pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
-    if let Ok(real) = fs::canonicalize(path) {
-        return Ok(real);
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        outcome => return outcome,
     }
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(
@@ -24,7 +25,12 @@ pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     } else {
         parent
     };
-    Ok(fs::canonicalize(parent)?.join(name))
+    let parent = fs::canonicalize(parent)?;
+    let real = parent.join(name);
+    match fs::read_link(&real) {
+        Ok(target) => real_path(&parent.join(target)),
+        Err(_) => Ok(real),
+    }
 }
 
 /// The name of a file that belongs to this one.
@@ -40,7 +46,12 @@ pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
     let length = match fs::metadata(path) {
         Ok(found) if found.is_file() => found.len(),
         // To open a pipe would block.
-        Ok(_) => return Err(io::Error::other("it is not a file")),
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is not a file",
+            ));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -49,7 +60,10 @@ pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::with_capacity(room);
     File::open(path)?.take(at_most + 1).read_to_end(&mut text)?;
     if text.len() as u64 > at_most {
-        return Err(io::Error::other("it is far too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is far too long",
+        ));
     }
     Ok(Some(text))
 }
@@ -74,13 +88,23 @@ pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::R
     put_in_place(path)
 }
 
+/// Puts a new file that another process left behind in place of the one before. It is durable when this returns.
+///
+/// The process may have ended before it synced the file, and a rename can become durable before what it renames.
+pub(crate) fn adopt(path: &Path) -> io::Result<()> {
+    let new = OpenOptions::new().write(true).open(left_behind(path))?;
+    new.sync_all()?;
+    drop(new);
+    put_in_place(path)
+}
+
 /// What a process that was killed leaves of a new file, whole or in part.
 pub(crate) fn left_behind(path: &Path) -> PathBuf {
     beside(path, "new")
 }
 
-/// Puts the new file in place of the one before. It is durable when this returns.
-pub(crate) fn put_in_place(path: &Path) -> io::Result<()> {
+/// Puts the new file, which is durable, in place of the one before. The change is durable when this returns.
+fn put_in_place(path: &Path) -> io::Result<()> {
     fs::rename(left_behind(path), path)?;
     sync_directory(path)
 }
@@ -102,11 +126,17 @@ pub(crate) fn private() -> OpenOptions {
 }
 
 /// Without this a crash of the machine may undo the rename.
+///
+/// Some file systems, network and user-space ones among them, have no sync for directories and say so with `EINVAL`. There a
+/// rename is as durable as the file system makes it.
 #[cfg(unix)]
 fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    match File::open(directory)?.sync_all() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -114,4 +144,17 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_directory(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_without_sync_is_no_failure() {
+        let directory = Path::new("/proc/self");
+        let error = File::open(directory).unwrap().sync_all().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        sync_directory(&directory.join("file")).unwrap();
+    }
 }

@@ -21,8 +21,9 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// One checkpoint in one file.
 ///
 /// It is written beside the file, as `FILE.new`, synced to the disk, renamed over the one before, and the directory is
-/// synced: after a crash at any moment the file is the one before or the one after. It begins with a line that has a
-/// checksum; what follows is JSON that a person can read. It holds no token.
+/// synced: after a crash at any moment the file is the one before or the one after; where the file system has no sync for
+/// directories, as far as it keeps a rename. It begins with a line that has a checksum; what follows is JSON that a person can
+/// read. It holds no token. A link is followed, to a file that does not exist yet too.
 ///
 /// A lock on `FILE.lock`, which stays behind, keeps everybody else away as long as the store lives, on this machine; over
 /// a network file system as far as that has locks. An account is followed by one subscription at a time, and has a

@@ -200,6 +200,23 @@ fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
 
 #[cfg(unix)]
 #[test]
+fn a_link_to_a_file_that_does_not_exist_leads_to_that_file() {
+    let files = Files::new();
+    let [link, target] = ["link", "target"].map(|name| files.path(name));
+    std::os::unix::fs::symlink("target", &link).unwrap();
+    let store = FileStore::open(&link).unwrap();
+    assert_names(&FileStore::open(&target).unwrap_err(), &target);
+    save(&store, &at("1")).unwrap();
+    assert!(link.is_symlink() && target.is_file());
+    drop(store);
+    assert_eq!(
+        load(&FileStore::open(&target).unwrap()).unwrap(),
+        Some(at("1"))
+    );
+}
+
+#[cfg(unix)]
+#[test]
 fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -219,6 +236,39 @@ fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
     let other = directory.join("other");
     assert_names(&FileStore::open(&other).unwrap_err(), &other);
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// `strace` makes up the answer, at each sync of the directory and of nothing else.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "wants strace and the right to trace: .ci/run has them"]
+fn a_directory_whose_sync_gives_einval_fails_no_save() {
+    const FILE: &str = "BOX_LONGPOLL_TEST_FILE";
+
+    if let Some(file) = std::env::var_os(FILE) {
+        let store = FileStore::open(file).unwrap();
+        for position in ["1", "2"] {
+            save(&store, &at(position)).unwrap();
+        }
+        return;
+    }
+    let files = Files::new();
+    let calls = tempfile::NamedTempFile::new().unwrap();
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-e", "inject=fsync:error=EINVAL", "-P"])
+        .arg(files.directory.path())
+        .arg("-o")
+        .arg(calls.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--include-ignored", "--exact"])
+        .arg("files::a_directory_whose_sync_gives_einval_fails_no_save")
+        .env(FILE, files.path("checkpoint"))
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    let calls = fs::read_to_string(calls.path()).unwrap();
+    assert_eq!(calls.matches("(INJECTED)").count(), 2, "{calls}");
+    assert_eq!(load(&files.open()).unwrap(), Some(at("2")));
 }
 
 #[test]

@@ -6,6 +6,8 @@
 mod backend;
 #[path = "../clock/mod.rs"]
 mod clock;
+#[cfg(unix)]
+mod files;
 mod grants;
 mod jwt;
 mod key_formats;

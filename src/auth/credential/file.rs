@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{Credential, CredentialStore, LockedCredential};
 use crate::auth::{TokenError, TokenErrorKind, lock};
 use crate::durable_file::{
-    beside, left_behind, private, put_in_place, read, real_path, without_bom, write,
+    adopt, beside, left_behind, private, read, real_path, without_bom, write,
 };
 use crate::own_thread::{self, NoOutcome};
 
@@ -31,8 +31,15 @@ const USUAL_BYTES: usize = 4 * 1024;
 ///
 /// It is JSON; `{"refresh_token": "…"}` is enough to begin with. It is written beside the file, as `FILE.new`, synced to
 /// the disk, renamed over the one before, and the directory is synced: after a crash at any moment the file is the one
-/// before or the one after. A new token that was written, and not put in its place, is found by who uses the file next. A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine;
-/// over a network file system as far as that has locks. Processes that share it wait for each other.
+/// before or the one after; where the file system has no sync for directories, as far as it keeps a rename. The next process that
+/// uses the file finds a new token that was written and not put in its place. A link is followed, to a file that does not exist
+/// yet too.
+///
+/// A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine; over a network file system as
+/// far as that has locks. Processes that share it wait for each other.
+///
+/// A full disk, or a disk that fails, may recover: the token source tries again. A read-only file system, a missing right and
+/// a missing directory stop it.
 ///
 /// Each call runs on a thread of its own, so that the executor is not blocked, whichever it is.
 #[derive(Clone, Debug)]
@@ -227,7 +234,7 @@ fn load_newest(path: &Path) -> Result<Credential, TokenError> {
         && left.access.is_some()
         && left.exchanging_since.is_none()
     {
-        put_in_place(path).map_err(|error| failed(path, "can't be written", &error))?;
+        adopt(path).map_err(|error| failed(path, "can't be written", &error))?;
         return Ok(left);
     }
     Ok(kept)
@@ -242,10 +249,27 @@ fn save(path: &Path, credential: &Credential) -> Result<(), TokenError> {
 }
 
 fn failed(path: &Path, what: &str, error: &io::Error) -> TokenError {
-    let kind = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => TokenErrorKind::Permanent,
-        _ => TokenErrorKind::Transient,
+    let kind = if passes(error) {
+        TokenErrorKind::Transient
+    } else {
+        TokenErrorKind::Permanent
     };
     let path = path.display();
     TokenError::new(kind, format!("the credential {path} {what}: {error}"))
+}
+
+/// Returns `true` if the failure may pass without somebody changing the file, its directory or its file system.
+fn passes(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::Unsupported
+    )
 }
