@@ -97,7 +97,7 @@ pub enum RealtimeToken {
     #[default]
     Withhold,
     /// They are, for accounts whose realtime servers turn out to want it. The hosts are still those that
-    /// [`RealtimeHosts`] permits.
+    /// [`RealtimeHosts`] permits, without the API's own, unless that is loopback.
     Send,
 }
 
@@ -297,6 +297,9 @@ impl LongPollClientBuilder {
         if let Some(origin) = &self.api_origin {
             config.api_origin = api_origin(origin)?.into();
         }
+        if config.realtime_token == RealtimeToken::Send {
+            config.keep_polls_from_the_api();
+        }
         if let Some(user) = &self.as_user {
             config = config.acting_as(user)?;
         }
@@ -308,6 +311,19 @@ impl LongPollClientBuilder {
 }
 
 impl Config {
+    /// A poll with the token at the API's host would be an API call, of the realtime server's choice. On loopback, where tests
+    /// have both at one host, it does no harm.
+    fn keep_polls_from_the_api(&mut self) {
+        let api = Url::parse(&self.api_origin).ok();
+        if let Some(host) = api
+            .as_ref()
+            .filter(|api| !is_loopback(api))
+            .and_then(Url::host_str)
+        {
+            self.realtime_hosts.refuse(host);
+        }
+    }
+
     /// These settings, on behalf of a user.
     pub(crate) fn acting_as(mut self, user_id: &str) -> Result<Self, Error> {
         self.as_user = Some(header("the id of the user to act as", user_id)?);
@@ -436,7 +452,10 @@ mod tests {
             "",
             "localhost",
             "10.0.0.5",
-            "a.example:444",
+            "a.example:",
+            "a.example:0x1bb",
+            "a.example:65536",
+            "user@a.example",
             "https://a.example",
         ] {
             assert_refused(builder().realtime_hosts(RealtimeHosts::default().allow(host)));

@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorKind};
 /// The hosts that Box's realtime servers have.
 const BOX_DOMAINS: [&str; 2] = [".box.com", ".box.net"];
 
+/// The port of https.
+const HTTPS: u16 = 443;
+
 /// The longest realtime URL that is taken from a server; Box's have about 100 bytes.
 const MAX_URL_LENGTH: usize = 4_096;
 
@@ -81,18 +84,29 @@ impl fmt::Debug for RealtimeServer {
 
 /// Which hosts a realtime URL may have.
 ///
-/// The list of servers comes from the network, and the account's changes are told to whoever is asked. So a URL is
-/// asked only when it is `https` on a host of `box.com` or `box.net` (plain `http` is upgraded), without user, password
-/// or IP address.
+/// The list of servers comes from the network, and a server that is polled learns when the account changes. So the client
+/// polls a URL only if all of this holds:
+///
+/// - It is `https`; plain `http` is upgraded.
+/// - Its host belongs to `box.com` or `box.net`, with nothing but letters, digits and hyphens between the dots, or is one that
+///   [`allow`](Self::allow) names. It is no IP address.
+/// - Its port is 443, or one that [`allow`](Self::allow) names.
+/// - It has no user and no password.
+/// - Its host is not that of the API, if polls carry the token ([`RealtimeToken::Send`](crate::RealtimeToken::Send)): there a poll
+///   would be an API call.
+///
+/// [`allow_loopback`](Self::allow_loopback) permits this machine besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct RealtimeHosts {
+    /// As `HOST` or `HOST:PORT`.
     named: Vec<String>,
     loopback: bool,
+    refused: Option<String>,
 }
 
 impl RealtimeHosts {
-    /// Permits one more host, by its exact name, over https.
+    /// Permits one more host over https, by its exact name, at port 443. `HOST:PORT` permits another port.
     pub fn allow(mut self, host: impl Into<String>) -> Self {
         self.named.push(host.into().to_ascii_lowercase());
         self
@@ -109,12 +123,17 @@ impl RealtimeHosts {
             let host = Url::parse(&format!("https://{name}/")).ok();
             require(
                 host.is_some_and(|url| {
-                    url.host_str() == Some(name) && url.domain().is_some() && !is_loopback(&url)
+                    names(name, &url) && url.domain().is_some() && !is_loopback(&url)
                 }),
-                "a named realtime host is a host name alone, without scheme or port; for this machine there is allow_loopback",
+                "a named realtime host is HOST or HOST:PORT, without a scheme; for this machine there is allow_loopback",
             )?;
         }
         Ok(())
+    }
+
+    /// Refuses one host, whatever else permits it.
+    pub(crate) fn refuse(&mut self, host: &str) {
+        self.refused = Some(host.trim_end_matches('.').to_owned());
     }
 
     /// The URL to ask, or why it is not asked. The reason doesn't show the URL.
@@ -143,26 +162,50 @@ impl RealtimeHosts {
                     refused("loopback is not permitted, see RealtimeHosts::allow_loopback")
                 });
         }
-        match url.host() {
-            Some(Host::Domain(name)) if self.names(name) => {}
-            Some(Host::Domain(_)) => {
-                return Err(refused("its host is not Box's, see RealtimeHosts::allow"));
-            }
-            _ => return Err(refused("its host is an IP address")),
-        }
         if url.scheme() == "http" {
             url.set_scheme("https")
                 .map_err(|()| refused("its URL is not https"))?;
+        }
+        let Some(Host::Domain(host)) = url.host() else {
+            return Err(refused("its host is an IP address"));
+        };
+        if self.refused.as_deref() == Some(host.trim_end_matches('.')) {
+            return Err(refused(
+                "its host is the API's own, which polls with the access token must not reach",
+            ));
+        }
+        if !self.named.iter().any(|named| names(named, &url)) {
+            if !is_boxs(host) && !self.named.iter().any(|named| named == host) {
+                return Err(refused("its host is not Box's, see RealtimeHosts::allow"));
+            }
+            if url.port().is_some() {
+                return Err(refused("its port is not 443, see RealtimeHosts::allow"));
+            }
         }
         sendable(&url)
             .then_some(url)
             .ok_or_else(|| refused("its URL cannot be sent"))
     }
+}
 
-    fn names(&self, host: &str) -> bool {
-        BOX_DOMAINS.iter().any(|domain| host.ends_with(domain))
-            || self.named.iter().any(|named| named == host)
-    }
+/// Returns `true` if the text, `HOST` or `HOST:PORT`, is the URL's host and port.
+fn names(text: &str, url: &Url) -> bool {
+    let (host, port) = (
+        url.host_str().unwrap_or_default(),
+        url.port().unwrap_or(HTTPS),
+    );
+    text == format!("{host}:{port}") || (port == HTTPS && text == host)
+}
+
+/// Returns `true` for a name below Box's domains. Clients and servers read other characters than these in different ways.
+fn is_boxs(host: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    BOX_DOMAINS.iter().any(|domain| host.ends_with(domain)) && host.split('.').all(label)
 }
 
 /// One answer to `OPTIONS /events`.
@@ -329,9 +372,95 @@ mod tests {
         }
     }
 
+    /// Each of these is a host of Box's to somebody who reads it in another way.
+    #[test]
+    fn a_label_with_another_character_is_refused() {
+        for url in [
+            "https://a_b.box.com/canary",
+            "https://a~b.box.com/canary",
+            "https://a!b.box.com/canary",
+            "https://evil.example'.box.com/canary",
+            "https://evil.example&.box.com/canary",
+            "https://evil.example(.box.com/canary",
+            "https://evil.example%24.box.com/canary",
+            "https://*.box.com/canary",
+            "https://a..box.com/canary",
+            "https://.box.com/canary",
+            "https://a.box.com./canary",
+            "https://a.box.com../canary",
+            "https://box.com/canary",
+        ] {
+            assert_refused(&RealtimeHosts::default(), url);
+        }
+    }
+
+    #[test]
+    fn a_host_of_boxs_is_permitted_in_any_spelling() {
+        for (url, host) in [
+            ("https://A-1.Realtime.BOX.com/x", "a-1.realtime.box.com"),
+            ("https://a%2ebox%2Ecom/x", "a.box.com"),
+            ("https://a。box。com/x", "a.box.com"),
+            ("https://bücher.box.net/x", "xn--bcher-kva.box.net"),
+        ] {
+            let permitted = RealtimeHosts::default().permit(url).unwrap();
+            assert_eq!(permitted.host_str(), Some(host), "{url}");
+        }
+    }
+
+    /// A URL's user, path, query or fragment may look like a host.
+    #[test]
+    fn what_looks_like_a_host_of_boxs_is_refused() {
+        for url in [
+            "https://a.box.com@evil.example/canary",
+            "https://a.box.com:443@evil.example/canary",
+            "https://evil.example/@a.box.com/canary",
+            "https://evil.example\\@a.box.com/canary",
+            "https://evil.example?.box.com/canary",
+            "https://evil.example#.box.com/canary",
+            "https://canary@a.box.com/",
+            "https://@evil.example/.box.com",
+        ] {
+            assert_refused(&RealtimeHosts::default(), url);
+        }
+    }
+
+    #[test]
+    fn a_port_is_refused_unless_it_is_443_or_named() {
+        let hosts = RealtimeHosts::default()
+            .allow("Proxy.Example:8443")
+            .allow("2.box.com:444");
+        for url in [
+            "https://a.box.com/",
+            "https://a.box.com:443/",
+            "http://a.box.com:443/",
+            "http://a.box.com:80/",
+            "https://proxy.example:8443/",
+            "http://proxy.example:8443/",
+            "https://2.box.com:444/",
+            "https://2.box.com/",
+        ] {
+            assert_eq!(hosts.permit(url).unwrap().scheme(), "https", "{url}");
+        }
+        for url in [
+            "https://a.box.com:444/canary",
+            "https://a.box.com:80/canary",
+            "http://a.box.com:8443/canary",
+            "https://a.box.com:0/canary",
+            "https://proxy.example/canary",
+            "https://proxy.example:443/canary",
+            "https://proxy.example:444/canary",
+            "https://2.box.com:445/canary",
+        ] {
+            assert_refused(&hosts, url);
+        }
+        let named = RealtimeHosts::default().allow("proxy.example");
+        assert_refused(&named, "https://proxy.example:8443/canary");
+    }
+
     #[test]
     fn a_refusal_says_what_would_permit_the_host() {
         for (url, hint) in [
+            ("https://a.box.com:444/", "see RealtimeHosts::allow"),
             ("https://proxy.example/", "see RealtimeHosts::allow"),
             ("http://localhost/", "see RealtimeHosts::allow_loopback"),
             ("https://10.0.0.1/", "is an IP address"),

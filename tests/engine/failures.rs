@@ -2,7 +2,7 @@
 //! gets through.
 
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{ErrorKind, LongPollClient, RealtimeToken, RetryPolicy, Status};
+use box_longpoll::{ErrorKind, LongPollClient, RealtimeHosts, RealtimeToken, RetryPolicy, Status};
 
 use crate::script::{Script, body, failed, page, server_list, signal, status, status_with};
 
@@ -267,6 +267,38 @@ fn failure_20_the_token_goes_to_the_api_alone() {
 fn failure_20_the_token_goes_to_the_realtime_server_where_the_caller_chose_so() {
     let builder = LongPollClient::builder().realtime_token(RealtimeToken::Send);
     assert!(has_token(&Script::listening_with(builder, 1)));
+}
+
+#[test]
+fn failure_20_a_poll_with_the_token_at_the_apis_host_is_refused() {
+    for (origin, hosts) in [
+        ("https://api.box.com", RealtimeHosts::default()),
+        (
+            "http://API.box.com",
+            RealtimeHosts::default().allow("api.box.com"),
+        ),
+        (
+            "https://api.box.com:8443",
+            RealtimeHosts::default().allow("api.box.com:8443"),
+        ),
+    ] {
+        let url = format!("{origin}/subscribe?channel=c&stream_type=all");
+        let list = || body(&format!(r#"{{"entries":[{{"url":"{url}"}}]}}"#));
+        let builder = LongPollClient::builder().realtime_hosts(hosts.clone());
+        let mut script = Script::with(builder.realtime_token(RealtimeToken::Send), "100");
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_list().reply(list());
+        let Status::Degraded { because, .. } = script.status() else {
+            panic!("{url}: {:?}", script.status());
+        };
+        assert_eq!(because.kind(), ErrorKind::RealtimeRefused);
+        script.expect_fetch("100");
+
+        let mut script = Script::with(LongPollClient::builder().realtime_hosts(hosts), "100");
+        script.expect_fetch("100").reply(page("100", &[]));
+        script.expect_list().reply(list()).expect_listen("100");
+        assert!(!has_token(&script));
+    }
 }
 
 fn has_token(script: &Script) -> bool {

@@ -68,11 +68,13 @@ fn policies() -> [Policy; 3] {
 
 fn is_boxs(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
-    is_https(uri) && (host.ends_with(".box.com") || host.ends_with(".box.net"))
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let named = host.ends_with(".box.com") || host.ends_with(".box.net");
+    is_https(uri) && uri.port().is_none() && named && host.chars().all(plain)
 }
 
 fn is_named_over_https(uri: &Uri) -> bool {
-    is_https(uri) && uri.host() == Some(NAMED)
+    is_https(uri) && uri.port().is_none() && uri.host() == Some(NAMED)
 }
 
 fn is_https(uri: &Uri) -> bool {
