@@ -6,6 +6,8 @@
 //!
 //! Names in Box's JSON may repeat within one object, though they should not; the last one counts.
 
+mod access;
+mod collaboration;
 mod event_type;
 mod item;
 mod raw_json;
@@ -26,13 +28,15 @@ use time::OffsetDateTime;
 use self::read::{Read, record};
 use self::walk::{Walk, as_str};
 
+pub use self::access::{FolderUploadEmail, Lock, SharedLink, SharedLinkPermissions};
+pub use self::collaboration::{Collaboration, GroupSource};
 pub use self::event_type::EventType;
 pub use self::item::{
     AppItem, Classification, File, FileVersion, Folder, FolderMini, Item, PathCollection, WebLink,
 };
 pub use self::raw_json::{DecodeError, RawJson};
 pub use self::source::{OtherSource, Source};
-pub use self::user::{Group, User};
+pub use self::user::{Enterprise, Group, User};
 
 /// Something that happened in a Box account.
 ///
@@ -190,11 +194,11 @@ impl Event {
     /// Any field by its name in Box's JSON, for what has no accessor; a `null` is a field like any other.
     ///
     /// ```
-    /// # let json = r#"{"source":{"type":"file","lock":{"is_download_prevented":true}}}"#;
+    /// # let json = r#"{"source":{"type":"file","permissions":{"can_download":true}}}"#;
     /// # let event: box_longpoll::Event = serde_json::from_str(json).unwrap();
-    /// let lock = event.field("source").and_then(|source| source.field("lock"));
-    /// let prevented = lock.and_then(|lock| lock.field("is_download_prevented"));
-    /// assert!(prevented.unwrap().decode::<bool>().unwrap());
+    /// let permissions = event.field("source").and_then(|source| source.field("permissions"));
+    /// let can_download = permissions.and_then(|permissions| permissions.field("can_download"));
+    /// assert!(can_download.unwrap().decode::<bool>().unwrap());
     /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {

@@ -59,10 +59,20 @@ fn who(user: &User) -> String {
 
 fn what(source: &Source) -> String {
     let item = source.item_type().map_or_else(|| "something".into(), plain);
-    match (source.name(), source.id()) {
+    let item = match (source.name(), source.id()) {
         (Some(name), _) => format!("{item} {name:?}"),
         (None, Some(id)) => format!("{item} {}", plain(id)),
         (None, None) => item,
+    };
+    let (user, group) = match source {
+        Source::Collaboration(shared) => (shared.user.as_ref(), shared.group.as_ref()),
+        Source::Group(source) => (source.user.as_ref(), None),
+        _ => (None, None),
+    };
+    let group = group.and_then(|group| group.name.as_deref());
+    match user.map(who).or_else(|| group.map(plain)) {
+        Some(other) => format!("{item} and {other}"),
+        None => item,
     }
 }
 

@@ -8,8 +8,9 @@ macro_rules! event_types {
     ($($variant:ident = $name:literal,)*) => {
         /// What happened: the `event_type` of an [`Event`](super::Event).
         ///
-        /// The variants are the names in [Box's description of events][box]. Box adds names without notice, so a name
-        /// that is not among them is data like any other: it is kept in [`Other`](Self::Other).
+        /// The variants are the names in [Box's description of events][box], and older ones that enterprises' logs still
+        /// have. Box adds names without notice, so a name that is not among them is data like any other: it is kept in
+        /// [`Other`](Self::Other).
         ///
         /// A name that is `Other` today may be a variant in a later version of this crate. Code that waits for such a
         /// name compares [`as_str`](Self::as_str), which stays the same.
@@ -174,6 +175,8 @@ event_types! {
     FileRequestUpdate = "FILE_REQUEST_UPDATE",
     FileVersionRestore = "FILE_VERSION_RESTORE",
     FileWatermarkedDownload = "FILE_WATERMARKED_DOWNLOAD",
+    GroupAddFile = "GROUP_ADD_FILE",
+    GroupAddFolder = "GROUP_ADD_FOLDER",
     GroupAddItem = "GROUP_ADD_ITEM",
     GroupAddUser = "GROUP_ADD_USER",
     GroupAdminCreated = "GROUP_ADMIN_CREATED",
@@ -182,6 +185,8 @@ event_types! {
     GroupCreation = "GROUP_CREATION",
     GroupDeletion = "GROUP_DELETION",
     GroupEdited = "GROUP_EDITED",
+    GroupRemoveFile = "GROUP_REMOVE_FILE",
+    GroupRemoveFolder = "GROUP_REMOVE_FOLDER",
     GroupRemoveItem = "GROUP_REMOVE_ITEM",
     GroupRemoveUser = "GROUP_REMOVE_USER",
     IllegalItemOwnershipTransferByUser = "ILLEGAL_ITEM_OWNERSHIP_TRANSFER_BY_USER",
@@ -260,6 +265,7 @@ event_types! {
     ShieldInformationBarrierPending = "SHIELD_INFORMATION_BARRIER_PENDING",
     ShieldInformationBarrierSharedItemAccessBlocked = "SHIELD_INFORMATION_BARRIER_SHARED_ITEM_ACCESS_BLOCKED",
     ShieldJustificationApproval = "SHIELD_JUSTIFICATION_APPROVAL",
+    ShieldPreviewBlocked = "SHIELD_PREVIEW_BLOCKED",
     ShieldSharedLinkAccessBlocked = "SHIELD_SHARED_LINK_ACCESS_BLOCKED",
     ShieldSharedLinkStatusRestrictedOnCreate = "SHIELD_SHARED_LINK_STATUS_RESTRICTED_ON_CREATE",
     ShieldSharedLinkStatusRestrictedOnUpdate = "SHIELD_SHARED_LINK_STATUS_RESTRICTED_ON_UPDATE",
@@ -277,12 +283,14 @@ event_types! {
     SignDocumentViewedBySigner = "SIGN_DOCUMENT_VIEWED_BY_SIGNER",
     StorageExpiration = "STORAGE_EXPIRATION",
     TagItemCreate = "TAG_ITEM_CREATE",
+    TaskAssignmentComplete = "TASK_ASSIGNMENT_COMPLETE",
     TaskAssignmentCreate = "TASK_ASSIGNMENT_CREATE",
     TaskAssignmentDelete = "TASK_ASSIGNMENT_DELETE",
     TaskAssignmentUpdate = "TASK_ASSIGNMENT_UPDATE",
     TaskCreate = "TASK_CREATE",
     TaskUpdate = "TASK_UPDATE",
     TermsOfServiceAccept = "TERMS_OF_SERVICE_ACCEPT",
+    TermsOfServiceAgree = "TERMS_OF_SERVICE_AGREE",
     TermsOfServiceReject = "TERMS_OF_SERVICE_REJECT",
     Undelete = "UNDELETE",
     Unfavorite = "UNFAVORITE",
@@ -292,6 +300,7 @@ event_types! {
     UpdateShareExpiration = "UPDATE_SHARE_EXPIRATION",
     Upload = "UPLOAD",
     UserAuthenticateOAuth2AccessTokenCreate = "USER_AUTHENTICATE_OAUTH2_ACCESS_TOKEN_CREATE",
+    UserAuthenticateOAuth2TokenRefresh = "USER_AUTHENTICATE_OAUTH2_TOKEN_REFRESH",
     WatermarkLabelCreate = "WATERMARK_LABEL_CREATE",
     WatermarkLabelDelete = "WATERMARK_LABEL_DELETE",
     WorkflowAutomationCreate = "WORKFLOW_AUTOMATION_CREATE",

@@ -1,7 +1,7 @@
 use time::OffsetDateTime;
 
 use super::read::record;
-use super::{Group, User};
+use super::{FolderUploadEmail, Group, Lock, RawJson, SharedLink, User};
 
 record! {
     /// A [file](https://developer.box.com/reference/resources/file/).
@@ -46,6 +46,27 @@ record! {
         "owned_by" => pub owned_by: Option<User>,
         /// `active`, `trashed` or `deleted`.
         "item_status" => pub item_status: Option<String>,
+        "shared_link" => shared_link: Option<RawJson>,
+        /// `true` if Box Sync keeps a copy of the file on somebody's computer.
+        "synced" => pub synced: Option<bool>,
+        /// The tags that were put on the file.
+        "tags" => pub tags: Option<Vec<String>>,
+        "lock" => lock: Option<RawJson>,
+    }
+}
+
+// What few events have, and fewer consumers read, is kept as text until it is wanted.
+impl File {
+    /// The link by which others reach the file. `None` if the file is not shared.
+    #[must_use]
+    pub fn shared_link(&self) -> Option<SharedLink> {
+        self.shared_link.as_ref()?.read_as()
+    }
+
+    /// The lock on the file. `None` if nobody locked it.
+    #[must_use]
+    pub fn lock(&self) -> Option<Lock> {
+        self.lock.as_ref()?.read_as()
     }
 }
 
@@ -88,6 +109,26 @@ record! {
         "owned_by" => pub owned_by: Option<User>,
         /// `active`, `trashed` or `deleted`.
         "item_status" => pub item_status: Option<String>,
+        "shared_link" => shared_link: Option<RawJson>,
+        /// `true` if Box Sync keeps a copy of the folder on somebody's computer.
+        "synced" => pub synced: Option<bool>,
+        /// The tags that were put on the folder.
+        "tags" => pub tags: Option<Vec<String>>,
+        "folder_upload_email" => folder_upload_email: Option<RawJson>,
+    }
+}
+
+impl Folder {
+    /// The link by which others reach the folder. `None` if the folder is not shared.
+    #[must_use]
+    pub fn shared_link(&self) -> Option<SharedLink> {
+        self.shared_link.as_ref()?.read_as()
+    }
+
+    /// The address to which files for the folder can be mailed. `None` if there is none.
+    #[must_use]
+    pub fn folder_upload_email(&self) -> Option<FolderUploadEmail> {
+        self.folder_upload_email.as_ref()?.read_as()
     }
 }
 
@@ -126,6 +167,19 @@ record! {
         "owned_by" => pub owned_by: Option<User>,
         /// `active`, `trashed` or `deleted`.
         "item_status" => pub item_status: Option<String>,
+        "shared_link" => shared_link: Option<RawJson>,
+        /// `true` if Box Sync keeps a copy of the web link on somebody's computer.
+        "synced" => pub synced: Option<bool>,
+        /// The tags that were put on the web link.
+        "tags" => pub tags: Option<Vec<String>>,
+    }
+}
+
+impl WebLink {
+    /// The link by which others reach the web link. `None` if the web link is not shared.
+    #[must_use]
+    pub fn shared_link(&self) -> Option<SharedLink> {
+        self.shared_link.as_ref()?.read_as()
     }
 }
 
@@ -152,6 +206,8 @@ record! {
     pub struct AppItem {
         /// The item's id.
         "id" => pub id: Option<String>,
+        /// The item's name; Box documents none.
+        "name" => pub name: Option<String>,
         /// What it is: `hubs`, for instance.
         "app_item_type" => pub app_item_type: Option<String>,
         /// The user whom the event concerns.

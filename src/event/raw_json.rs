@@ -35,6 +35,11 @@ impl RawJson {
         value.map(|mut value| value.raw())
     }
 
+    /// Reads the value as one of this crate's types.
+    pub(super) fn read_as<T: Read>(&self) -> Option<T> {
+        T::read(&mut Walk::over(&self.text, self.as_str()))
+    }
+
     /// Decodes the value into a type of the caller's choice.
     ///
     /// # Errors
@@ -47,8 +52,11 @@ impl RawJson {
 
 impl Read for RawJson {
     fn read(value: &mut Walk<'_>) -> Option<Self> {
-        let json = value.raw();
-        (json.text != "null").then_some(json)
+        if value.peek() == b'n' {
+            value.skip();
+            return None;
+        }
+        Some(value.raw())
     }
 }
 

@@ -30,6 +30,12 @@ impl Read for u64 {
     }
 }
 
+impl Read for bool {
+    fn read(value: &mut Walk<'_>) -> Option<Self> {
+        value.value().parse().ok()
+    }
+}
+
 impl Read for OffsetDateTime {
     fn read(value: &mut Walk<'_>) -> Option<Self> {
         Self::parse(&value.string()?, &Rfc3339).ok()
@@ -67,12 +73,11 @@ pub(super) trait Record: Default {
     fn set(&mut self, name: &str, value: &mut Walk<'_>);
 }
 
-impl<T: Record> Read for T {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
-        let mut record = Self::default();
-        value.members(|name, value| record.set(name, value))?;
-        Some(record)
-    }
+/// Reads a JSON object into such a struct.
+pub(super) fn object<T: Record>(value: &mut Walk<'_>) -> Option<T> {
+    let mut record = T::default();
+    value.members(|name, value| record.set(name, value))?;
+    Some(record)
 }
 
 /// Declares a struct of optional fields, and how each is read from the member of a JSON object.
@@ -80,14 +85,14 @@ macro_rules! record {
     (
         $(#[$about:meta])*
         $visibility:vis struct $record:ident {
-            $($(#[$field_about:meta])* $name:literal => pub $field:ident: Option<$type:ty>,)*
+            $($(#[$field_about:meta])* $name:literal => $field_visibility:vis $field:ident: Option<$type:ty>,)*
         }
     ) => {
         $(#[$about])*
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         $visibility struct $record {
-            $($(#[$field_about])* pub $field: Option<$type>,)*
+            $($(#[$field_about])* $field_visibility $field: Option<$type>,)*
         }
 
         impl $crate::event::read::Record for $record {
@@ -96,6 +101,12 @@ macro_rules! record {
                     $($name => self.$field = $crate::event::read::Read::read(value),)*
                     _ => value.skip(),
                 }
+            }
+        }
+
+        impl $crate::event::read::Read for $record {
+            fn read(value: &mut $crate::event::walk::Walk<'_>) -> Option<Self> {
+                $crate::event::read::object(value)
             }
         }
     };

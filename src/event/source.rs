@@ -1,14 +1,34 @@
 use std::borrow::Cow;
 
-use super::read::{Read, Record, record};
+use super::collaboration::Names;
+use super::read::{Read, Record};
 use super::walk::Walk;
-use super::{AppItem, File, Folder, Item, RawJson, User, WebLink};
+use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, User, WebLink};
 
-/// What an event happened to.
+/// The thing that an event happened to.
 ///
-/// Which shape comes depends on the event's type and on the stream. Box gives no promise, so read it with a fallback;
-/// [`id`](Self::id), [`name`](Self::name) and [`item_type`](Self::item_type) work for all of them. Whatever a typed
-/// shape has no field for is reached through [`Event::field`](super::Event::field).
+/// Its shape depends on the event's type and on the stream. Box promises none, so match with a fallback.
+/// [`id`](Self::id), [`name`](Self::name) and [`item_type`](Self::item_type) work for every shape, and find a value under
+/// each name that Box has for it: `id`, `item_id`, `file_id`, `folder_id`, `group_id`, `user_id`, `barrier_id` and the
+/// like. A field that a typed shape lacks is reached through [`Event::field`](super::Event::field).
+///
+/// ```
+/// use box_longpoll::{Event, Source};
+///
+/// /// The person or group whom a collaboration is about, and the item.
+/// fn shared(event: &Event) -> Option<String> {
+///     let Some(Source::Collaboration(shared)) = event.source() else {
+///         return None;
+///     };
+///     let user = shared.user.and_then(|user| user.name.or(user.login));
+///     let group = shared.group.and_then(|group| group.name);
+///     Some(format!("{} with {}", shared.item.item_name?, user.or(group)?))
+/// }
+/// # let json = r#"{"event_type":"COLLABORATION_INVITE","source":{"folder_id":"1","folder_name":"Plans",
+/// #     "user_email":"ada@example.com"}}"#;
+/// # let event = serde_json::from_str(json).unwrap();
+/// # assert_eq!(shared(&event).unwrap(), "Plans with ada@example.com");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
@@ -22,28 +42,33 @@ pub enum Source {
     WebLink(Box<WebLink>),
     /// A file or a folder in the short form of the enterprise streams.
     Item(Box<Item>),
+    /// A file or a folder, and the user or group whose access to it changes: the enterprise streams' collaborations.
+    Collaboration(Box<Collaboration>),
+    /// A group of users, and the user who joins or leaves it: the enterprise streams' changes to groups.
+    Group(Box<GroupSource>),
     /// An item of one of Box's apps, such as a hub.
     AppItem(Box<AppItem>),
     /// Anything else, down to a value that is no object at all. Decode [`json`](OtherSource::json).
     Other(OtherSource),
 }
 
-/// A source of a shape that this crate has no type for, such as a collaboration, or the free maps of Box Shield.
+/// A source of a shape that this crate has no type for, such as a comment, or the free maps of Box Shield.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtherSource {
     /// Its `type`.
     pub item_type: Option<String>,
-    /// Its `id`.
+    /// Its `id`. A source without one has its `api_key`, or else the first member that is named `…_id`, such as
+    /// `barrier_id`.
     pub id: Option<String>,
-    /// Its `name`.
+    /// Its `name`. A source without one has the name that belongs to its id, such as `policy_name` to `policy_id`.
     pub name: Option<String>,
     /// All of it.
     pub json: RawJson,
 }
 
 impl Source {
-    /// The id of the user, file, folder, …
+    /// The id of the user, file, folder, …; a collaboration gives that of its item.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         match self {
@@ -52,12 +77,14 @@ impl Source {
             Self::Folder(folder) => folder.id.as_deref(),
             Self::WebLink(link) => link.id.as_deref(),
             Self::Item(item) => item.item_id.as_deref(),
+            Self::Collaboration(collaboration) => collaboration.item.item_id.as_deref(),
+            Self::Group(source) => source.group.id.as_deref(),
             Self::AppItem(item) => item.id.as_deref(),
             Self::Other(other) => other.id.as_deref(),
         }
     }
 
-    /// The name of the user, file, folder, …; app items have none.
+    /// The name of the user, file, folder, …; a collaboration gives that of its item.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -66,12 +93,15 @@ impl Source {
             Self::Folder(folder) => folder.name.as_deref(),
             Self::WebLink(link) => link.name.as_deref(),
             Self::Item(item) => item.item_name.as_deref(),
-            Self::AppItem(_) => None,
+            Self::Collaboration(collaboration) => collaboration.item.item_name.as_deref(),
+            Self::Group(source) => source.group.name.as_deref(),
+            Self::AppItem(item) => item.name.as_deref(),
             Self::Other(other) => other.name.as_deref(),
         }
     }
 
-    /// What it is, in Box's word: `user`, `file`, `folder`, `web_link`, `app_item`, `collaboration`, …
+    /// Its type, in Box's word: `user`, `file`, `folder`, `web_link`, `group`, `app_item`, `comment`, …; a collaboration
+    /// gives that of its item.
     #[must_use]
     pub fn item_type(&self) -> Option<&str> {
         match self {
@@ -80,6 +110,8 @@ impl Source {
             Self::Folder(_) => Some("folder"),
             Self::WebLink(_) => Some("web_link"),
             Self::Item(item) => item.item_type.as_deref(),
+            Self::Collaboration(collaboration) => collaboration.item.item_type.as_deref(),
+            Self::Group(_) => Some("group"),
             Self::AppItem(_) => Some("app_item"),
             Self::Other(other) => other.item_type.as_deref(),
         }
@@ -89,70 +121,133 @@ impl Source {
 impl Read for Source {
     fn read(value: &mut Walk<'_>) -> Option<Self> {
         let start = *value;
-        // What it is stands first, as a rule, and all is read in one go then.
+        // The type stands first, as a rule, and one pass reads all then.
         let first = start.first_member("type");
-        let mut item_type = first.and_then(|mut item_type| item_type.string());
+        let mut kind = first.and_then(|mut kind| kind.string());
         loop {
             *value = start;
-            let mut seen = Seen::default();
-            let source = match item_type.as_deref() {
-                Some("user") => Self::User(seen.record(value)),
-                Some("file") => Self::File(Box::new(seen.record(value))),
-                Some("folder") => Self::Folder(Box::new(seen.record(value))),
-                Some("web_link") => Self::WebLink(Box::new(seen.record(value))),
-                Some("app_item") => Self::AppItem(Box::new(seen.record(value))),
-                _ => match seen.record(value) {
-                    item if seen.is_item => Self::Item(Box::new(item)),
-                    _ => Self::Other(OtherSource::read(start, item_type.as_deref())?),
-                },
+            let mut seen = None;
+            let mut names = None;
+            let typed = match kind.as_deref() {
+                Some("user") => Some(Self::User(shape(value, &mut seen))),
+                Some("file") => Some(Self::File(Box::new(shape(value, &mut seen)))),
+                Some("folder") => Some(Self::Folder(Box::new(shape(value, &mut seen)))),
+                Some("web_link") => Some(Self::WebLink(Box::new(shape(value, &mut seen)))),
+                Some("app_item") => Some(Self::AppItem(Box::new(shape(value, &mut seen)))),
+                _ => {
+                    names = Some(shape(value, &mut seen));
+                    None
+                }
             };
-            if seen.item_type == item_type {
-                return Some(source);
+            if seen != kind {
+                kind = seen;
+                continue;
             }
-            item_type = seen.item_type;
+            let kind = kind.as_deref();
+            let names: Names = match (typed, names) {
+                (Some(typed), _) => return Some(typed.completed(start, kind)),
+                (None, names) => names.unwrap_or_default(),
+            };
+            if names.are_beside(kind) {
+                return OtherSource::read(start, kind, names.id, names.name).map(Self::Other);
+            }
+            return names
+                .into_source(kind)
+                .or_else(|| OtherSource::read(start, kind, None, None).map(Self::Other));
         }
     }
 }
 
-/// What tells the shapes from each other.
-#[derive(Default)]
-struct Seen<'a> {
-    item_type: Option<Cow<'a, str>>,
-    is_item: bool,
+/// Goes past a source, reads it as one of the shapes, and notes its type.
+fn shape<'a, T: Record>(source: &mut Walk<'a>, kind: &mut Option<Cow<'a, str>>) -> T {
+    let mut record = T::default();
+    source.members(|name, value| {
+        if name == "type" {
+            *kind = { *value }.string();
+        }
+        record.set(name, value);
+    });
+    record
 }
 
-impl<'a> Seen<'a> {
-    /// Goes past a source, and reads it as one of the shapes.
-    fn record<T: Record>(&mut self, source: &mut Walk<'a>) -> T {
-        let mut record = T::default();
-        source.members(|name, value| {
-            match name {
-                "type" => self.item_type = { *value }.string(),
-                "item_type" | "item_id" => self.is_item = true,
-                _ => {}
+impl Source {
+    /// Adds the id and the name that stand under other names than the type's own.
+    fn completed(mut self, source: Walk<'_>, kind: Option<&str>) -> Self {
+        if self.id().is_some() && self.name().is_some() {
+            return self;
+        }
+        let names = Names::read(&mut { source });
+        let Some(other) = names.and_then(|names| names.into_source(kind)) else {
+            return self;
+        };
+        if self.id().is_none() && matches!(other, Self::Collaboration(_) | Self::Group(_)) {
+            return other;
+        }
+        if other.item_type() != kind {
+            return self;
+        }
+        let (id, name) = match &mut self {
+            Self::User(user) => {
+                if let Self::User(other) = &other {
+                    fill(&mut user.login, other.login.as_deref());
+                }
+                (&mut user.id, &mut user.name)
             }
-            record.set(name, value);
-        });
-        record
+            Self::File(file) => (&mut file.id, &mut file.name),
+            Self::Folder(folder) => (&mut folder.id, &mut folder.name),
+            Self::WebLink(link) => (&mut link.id, &mut link.name),
+            Self::AppItem(item) => (&mut item.id, &mut item.name),
+            _ => return other,
+        };
+        fill(id, other.id());
+        fill(name, other.name());
+        self
+    }
+}
+
+fn fill(slot: &mut Option<String>, value: Option<&str>) {
+    if slot.is_none() {
+        *slot = value.map(str::to_owned);
     }
 }
 
 impl OtherSource {
-    fn read(source: Walk<'_>, item_type: Option<&str>) -> Option<Self> {
+    /// With the id and the name of its own, as far as they were read.
+    fn read(
+        source: Walk<'_>,
+        kind: Option<&str>,
+        id: Option<String>,
+        name: Option<String>,
+    ) -> Option<Self> {
         let json = RawJson::read(&mut { source })?;
-        let named = Named::read(&mut { source }).unwrap_or_default();
+        let text = |name: &str| String::read(&mut source.member(name)?);
+        let mut thing = kind.map(str::to_owned);
+        // An application's id is its key.
+        let id = id.or_else(|| text("api_key")).or_else(|| {
+            thing = first_id(source, kind);
+            text(&format!("{}_id", thing.as_ref()?))
+        });
+        let name = name.or_else(|| text("name"));
         Some(Self {
-            item_type: item_type.map(str::to_owned),
-            id: named.id,
-            name: named.name,
+            item_type: kind.map(str::to_owned),
+            id,
+            name: name.or_else(|| text(&format!("{}_name", thing?))),
             json,
         })
     }
 }
 
-record! {
-    struct Named {
-        "id" => pub id: Option<String>,
-        "name" => pub name: Option<String>,
-    }
+/// The `barrier` of a `barrier_id`: the thing that a source names by an id, first its own type and then the first one.
+fn first_id(mut source: Walk<'_>, kind: Option<&str>) -> Option<String> {
+    let mut found = None;
+    source.members(|name, value| {
+        let is_id = String::read(value).is_some();
+        if let Some(thing) = name.strip_suffix("_id")
+            && is_id
+            && (found.is_none() || Some(thing) == kind)
+        {
+            found = Some(thing.to_owned());
+        }
+    });
+    found
 }

@@ -1,26 +1,95 @@
-use super::read::record;
+use super::read::{Read, Record, object, record};
+use super::walk::Walk;
+
+/// A [user](https://developer.box.com/reference/resources/user--mini/), in the short form that events have.
+///
+/// Somebody who is not logged in appears as the user with id `2`: see [`is_anonymous`](Self::is_anonymous).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct User {
+    /// The user's id.
+    pub id: Option<String>,
+    /// `user`, as a rule.
+    pub user_type: Option<String>,
+    /// The display name.
+    pub name: Option<String>,
+    /// The primary email address.
+    pub login: Option<String>,
+    /// An event has up to five users, and one of them at most has this.
+    pub(super) profile: Option<Box<Profile>>,
+}
 
 record! {
-    /// A [user](https://developer.box.com/reference/resources/user--mini/), in the short form that events have.
-    ///
-    /// Somebody who is not logged in appears as the user with id `2`: see [`is_anonymous`](Self::is_anonymous).
-    pub struct User {
-        /// The user's id.
-        "id" => pub id: Option<String>,
-        /// `user`, as a rule.
-        "type" => pub user_type: Option<String>,
-        /// The display name.
-        "name" => pub name: Option<String>,
-        /// The primary email address.
-        "login" => pub login: Option<String>,
+    /// What a user has who is the source of an event.
+    pub(super) struct Profile {
+        "status" => status: Option<String>,
+        "role" => role: Option<String>,
+        "job_title" => job_title: Option<String>,
+        "enterprise" => enterprise: Option<Enterprise>,
     }
 }
 
 impl User {
-    /// Whether this is Box's stand-in for everybody who is not logged in.
+    /// Returns `true` if this is Box's stand-in for everybody who is not logged in.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.id.as_deref() == Some("2")
+    }
+
+    /// The account's status: `active`, `inactive`, `cannot_delete_edit` or `cannot_delete_edit_upload`. Only a user who is
+    /// the source of an event has one.
+    #[must_use]
+    pub fn status(&self) -> Option<&str> {
+        self.profile.as_ref()?.status.as_deref()
+    }
+
+    /// The role in the enterprise: `admin`, `coadmin` or `user`. Only a user who is the source of an event has one.
+    #[must_use]
+    pub fn role(&self) -> Option<&str> {
+        self.profile.as_ref()?.role.as_deref()
+    }
+
+    /// The job title. Only a user who is the source of an event has one.
+    #[must_use]
+    pub fn job_title(&self) -> Option<&str> {
+        self.profile.as_ref()?.job_title.as_deref()
+    }
+
+    /// The enterprise that the user belongs to. Only a user who is the source of an event has one.
+    #[must_use]
+    pub fn enterprise(&self) -> Option<&Enterprise> {
+        self.profile.as_ref()?.enterprise.as_ref()
+    }
+}
+
+impl Record for User {
+    fn set(&mut self, name: &str, value: &mut Walk<'_>) {
+        match name {
+            "id" => self.id = Read::read(value),
+            "type" => self.user_type = Read::read(value),
+            "name" => self.name = Read::read(value),
+            "login" => self.login = Read::read(value),
+            "status" | "role" | "job_title" | "enterprise" => {
+                self.profile.get_or_insert_default().set(name, value);
+            }
+            _ => value.skip(),
+        }
+    }
+}
+
+impl Read for User {
+    fn read(value: &mut Walk<'_>) -> Option<Self> {
+        object(value)
+    }
+}
+
+record! {
+    /// The enterprise of a user.
+    pub struct Enterprise {
+        /// The enterprise's id.
+        "id" => pub id: Option<String>,
+        /// The enterprise's name.
+        "name" => pub name: Option<String>,
     }
 }
 

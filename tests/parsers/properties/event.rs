@@ -50,10 +50,26 @@ pub(crate) fn assert_readable(event: &Event) {
             assert_part(&field, event.raw());
         }
     }
-    if let Some(Source::Other(other)) = &details.source {
-        assert_part(&other.json, event.raw());
+    if let Some(source) = &details.source {
+        assert_named(source, event);
     }
     let _ = format!("{event:?} {details:?}");
+}
+
+/// No accessor of a source misses what stands under its plain name.
+fn assert_named(source: &Source, event: &Event) {
+    for (name, given) in [("id", source.id()), ("name", source.name())] {
+        let field = event.field("source").and_then(|source| source.field(name));
+        let text = field.filter(|field| field.as_str().starts_with(['"', '-', '0', '1']));
+        assert!(text.is_none() || given.is_some(), "{name} of {source:?}");
+    }
+    match source {
+        Source::Other(other) => assert_part(&other.json, event.raw()),
+        Source::File(file) => drop((file.shared_link(), file.lock())),
+        Source::Folder(folder) => drop((folder.shared_link(), folder.folder_upload_email())),
+        Source::WebLink(link) => drop(link.shared_link()),
+        _ => {}
+    }
 }
 
 /// A part of an event is JSON, and stands in its text.
