@@ -33,6 +33,9 @@ const MAX_SERVER_LISTS_PER_SECOND: u32 = 500;
 
 const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
 
+/// The most that the domain name system has.
+const MAX_HOST: usize = 253;
+
 const MIN_HOLD: Duration = Duration::from_secs(1);
 
 /// The longest `retry_timeout` that is heeded, twice Box's own, and 5 s.
@@ -357,7 +360,7 @@ fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
 }
 
 pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
-    let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query";
+    let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query, and a host of at most 253 characters";
     let url = Url::parse(text).map_err(|_| Error::new(ErrorKind::Config, rule))?;
     let secure = match url.scheme() {
         "https" => true,
@@ -368,7 +371,8 @@ pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
         && url.password().is_none()
         && url.path() == "/"
         && url.query().is_none()
-        && url.fragment().is_none();
+        && url.fragment().is_none()
+        && url.host_str().is_some_and(|host| host.len() <= MAX_HOST);
     require(secure && bare && sendable(&url), rule)?;
     Ok(url.origin().ascii_serialization())
 }
@@ -417,6 +421,7 @@ mod tests {
             "http://localhost.example.com",
             "https://a`b.com",
             "https://a\"b.com",
+            &format!("https://{}.com", "a.".repeat(10_000)),
         ] {
             assert_refused(builder().api_origin(refused));
         }

@@ -1,0 +1,82 @@
+//! The longest URLs that any settings and any position make: HTTP libraries take them all.
+
+use std::sync::Arc;
+
+use box_longpoll::event::EventType;
+use box_longpoll::protocol::{Config, Input, LongPoll, Output};
+use box_longpoll::{
+    AccessToken, AdminLogs, AdminLogsStreaming, LongPollClient, Moment, StartAt, StreamPosition,
+};
+use http::Uri;
+use time::{OffsetDateTime, UtcOffset};
+
+/// Each byte of its text takes three in a URL.
+fn longest_position() -> StartAt {
+    StartAt::At("é".repeat(8 * 1024).parse::<StreamPosition>().unwrap())
+}
+
+/// Settings with the longest host that the domain name system has.
+fn config() -> Config {
+    let host = ["a".repeat(61).as_str(); 4].join(".") + ".bcdefg";
+    assert_eq!(host.len(), 254);
+    let origin = format!("https://{}:65000", &host[1..]);
+    LongPollClient::builder()
+        .api_origin(origin)
+        .config()
+        .unwrap()
+}
+
+/// As many event types as a filter takes.
+fn most_types(is_taken: impl Fn(&[EventType]) -> bool) -> Vec<EventType> {
+    let mut types = EventType::DOCUMENTED.to_vec();
+    assert!(is_taken(&types));
+    let mut number = 0;
+    while is_taken(&types) {
+        types.push(EventType::from(format!("É{number}")));
+        number += 1;
+    }
+    types.pop();
+    types
+}
+
+/// The URL from which the first page is fetched.
+fn url_of_a_page(config: Config) -> Uri {
+    let now = Moment::read_clocks();
+    let mut engine = LongPoll::new(Arc::new(config), longest_position(), 1, now);
+    loop {
+        match engine.poll_output(now) {
+            Output::GetToken { .. } => {
+                let token = AccessToken::new("token").unwrap();
+                engine.handle_input(Input::Token(Ok(token)), now);
+            }
+            Output::Send(request) => return request.request().uri().clone(),
+            output => panic!("{output:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_longest_filter_and_position_fit_into_a_streams_url() {
+    let with = |types: &[EventType]| AdminLogsStreaming::default().event_types(types.to_vec());
+    let types = most_types(|types| config().enterprise(with(types)).is_ok());
+    let config = config().enterprise(with(&types)).unwrap();
+    assert!(url_of_a_page(config).to_string().len() > 50_000);
+}
+
+#[test]
+fn the_longest_filter_range_and_position_fit_into_a_querys_url() {
+    let offset = UtcOffset::from_hms(-23, 59, 0).unwrap();
+    let end = OffsetDateTime::from_unix_timestamp(253_370_000_000).unwrap();
+    let with = |types: &[EventType]| {
+        AdminLogs::new()
+            .event_types(types.to_vec())
+            .created_after(
+                OffsetDateTime::UNIX_EPOCH.to_offset(UtcOffset::from_hms(23, 59, 0).unwrap()),
+            )
+            .created_before(end.to_offset(offset))
+    };
+    let types = most_types(|types| config().admin_logs(with(types)).is_ok());
+    let config = config().admin_logs(with(&types)).unwrap();
+    let url = url_of_a_page(config).to_string();
+    assert!(url.contains("created_before=") && url.len() > 50_000);
+}
