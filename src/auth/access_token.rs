@@ -70,6 +70,15 @@ impl AccessToken {
     pub(crate) fn scrub(&self, text: &str) -> String {
         without_secret(text, self.text(), "[access token]")
     }
+
+    /// Where the beginning of the token stands at the end of text that was cut, or else where the text ends.
+    pub(crate) fn start_of_part_in(&self, text: &str) -> usize {
+        let token = self.text();
+        let part = (1..token.len())
+            .rev()
+            .find(|length| text.ends_with(&token[..*length]));
+        text.len() - part.unwrap_or(0)
+    }
 }
 
 impl fmt::Debug for AccessToken {

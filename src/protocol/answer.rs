@@ -73,15 +73,19 @@ pub(crate) fn read_page(
         _ => PageError::Call(error),
     })?;
     let body = response.body();
-    let quoted = || shown(&String::from_utf8_lossy(body), token);
     let unexpected = |detail: String| {
         Error::new(ErrorKind::UnexpectedAnswer, detail)
             .with_retry_after(retry_after(response.headers()))
     };
     let page = Page::decode(body).map_err(|error| match error {
-        NotAPage::Foreign => PageError::Call(unexpected(format!(
+        NotAPage::Foreign { has_events: false } => PageError::Call(unexpected(format!(
             "the response is not a page of events: {}",
-            quoted()
+            shown(body, token)
+        ))),
+        // Events have names and addresses in them, which no log should have.
+        NotAPage::Foreign { has_events: true } => PageError::Call(unexpected(format!(
+            "the response is not a page of events, and seems to be a part of one: {} bytes, not shown",
+            body.len()
         ))),
         NotAPage::Cut => PageError::Slow(unexpected(
             "a page of events ends too early: something cut it off".into(),
@@ -95,10 +99,7 @@ pub(crate) fn read_page(
         )),
         NotAPage::Undecodable { line, column } => PageError::Undecodable(Error::new(
             ErrorKind::PageUndecodable,
-            format!(
-                "a page of events cannot be read from line {line}, column {column} on: {}",
-                quoted()
-            ),
+            format!("a page of events cannot be read from line {line}, column {column} on"),
         )),
     })?;
     let date = response.headers().get(DATE);
@@ -267,7 +268,7 @@ impl BoxError {
         if text("type") != Some("error") && !known {
             return None;
         }
-        let shown = |name| Some(shown(text(name)?, token));
+        let shown = |name| Some(shown(text(name)?.as_bytes(), token));
         Some(Self {
             code: shown("code"),
             message: shown("message"),
@@ -309,10 +310,18 @@ fn parameter(error: &Value) -> Option<&'static str> {
     })
 }
 
-/// The beginning of a server's text, fit to be shown. The secrets are taken out of the whole, lest a part of one be left by
-/// the cut.
-fn shown(text: &str, token: &AccessToken) -> String {
-    quote(&without_queries(&token.scrub(text)))
+/// How much of a server's text is read for a quotation, in bytes. The quotation is shorter, and secrets shorten it further.
+const READ_FOR_A_QUOTATION: usize = 1_024;
+
+/// The beginning of a server's text, fit to be shown.
+fn shown(text: &[u8], token: &AccessToken) -> String {
+    let beginning = &text[..text.len().min(READ_FOR_A_QUOTATION)];
+    let mut shown = token.scrub(&String::from_utf8_lossy(beginning));
+    if beginning.len() < text.len() {
+        // The token may lie across the cut.
+        shown.truncate(token.start_of_part_in(&shown));
+    }
+    quote(&without_queries(&shown))
 }
 
 /// How a question mark may be written, in JSON and in a URL.
@@ -341,6 +350,65 @@ mod tests {
     #[track_caller]
     fn assert_without_queries(text: &str, expected: &str) {
         assert_eq!(without_queries(text), expected);
+    }
+
+    /// What is said of a page that could not be had.
+    #[track_caller]
+    fn said_of(body: &str) -> String {
+        let token = AccessToken::new("a-token-of-nobody").unwrap();
+        let answer = Ok(Response::new(Bytes::from(body.to_owned())));
+        let error = read_page(answer, &token, &StartAt::Oldest).err().unwrap();
+        Error::from(error).to_string()
+    }
+
+    #[test]
+    fn an_unreadable_page_is_reported_by_its_place_unquoted() {
+        let broken = "{\"entries\":[\n{\"event_id\":\"a\",\"login\":\"ada@example.com\",}]}";
+        let said = said_of(broken);
+        assert!(said.contains("line 2, column 42"), "{said}");
+        assert!(!said.contains("ada"), "{said}");
+        for part in [
+            r#"[{"event_id":"a","login":"ada@example.com"}]"#,
+            r#""ada@example.com"},{"event_id":"a"}],"next_stream_position":1}"#,
+        ] {
+            let said = said_of(part);
+            assert!(
+                said.contains("part of one") && !said.contains("ada"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_response_of_something_else_is_quoted() {
+        let said = said_of("<html>Please log in to the network</html>");
+        assert!(
+            said.ends_with(": <html>Please log in to the network</html>"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn no_part_of_a_token_that_lies_across_the_cut_is_shown() {
+        let token = AccessToken::new("T9cE5asGnuyYCCqIZFoWjFHvNbvVqT9cE5").unwrap();
+        let text = token.text();
+        for room in READ_FOR_A_QUOTATION - 2 * text.len()..=READ_FOR_A_QUOTATION {
+            // All before the token becomes a few characters, so the quotation reaches beyond the cut.
+            let query = format!("/s?{}", "x".repeat(room - 4));
+            for end in ["", "T9c", text] {
+                let body = format!("{query} {text}{end}");
+                let shown = shown(body.as_bytes(), &token);
+                assert!(shown.starts_with("/s?[query]"), "{shown}");
+                assert!(!shown.contains("T9cE"), "{room}: {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quotation_ends_within_a_character_without_harm() {
+        let token = AccessToken::new("a-token-of-nobody").unwrap();
+        let query = format!("?{} é", "x".repeat(READ_FOR_A_QUOTATION - 3));
+        assert_eq!(shown(query.as_bytes(), &token), "?[query] \u{fffd}");
     }
 
     #[test]

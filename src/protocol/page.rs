@@ -28,7 +28,10 @@ const MAX_EVENTS: usize = 50_000;
 #[derive(Debug)]
 pub(crate) enum NotAPage {
     /// It is nothing that Box would say: something on the way answered. Asking again helps.
-    Foreign,
+    Foreign {
+        /// `true` if events seem to be in it all the same, as in a page that has lost its beginning.
+        has_events: bool,
+    },
     /// It is a page, and not readable. If it stays so, one of its events is to blame.
     Undecodable { line: usize, column: usize },
     /// It is a page that ends before its JSON does: something on the way cut it off. Asking again helps.
@@ -42,10 +45,18 @@ pub(crate) enum NotAPage {
 impl Page {
     /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
     pub(crate) fn decode(body: &Bytes) -> Result<Self, NotAPage> {
-        let wire: Wire = serde_json::from_slice(body).map_err(|error| {
-            let names_events = body.windows(ENTRIES.len()).any(|name| name == ENTRIES);
-            if !body.trim_ascii_start().starts_with(b"{") || !names_events {
-                NotAPage::Foreign
+        let text: &[u8] = body;
+        let has = |name: &[u8]| text.windows(name.len()).any(|at| at == name);
+        let foreign = || NotAPage::Foreign {
+            has_events: has(ENTRIES) || has(EVENT_ID),
+        };
+        // Serde's error about text at the wrong place has all of that text in it.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(foreign());
+        }
+        let wire: Wire = serde_json::from_slice(text).map_err(|error| {
+            if !has(ENTRIES) {
+                foreign()
             } else if error.is_eof() {
                 NotAPage::Cut
             } else {
@@ -56,7 +67,7 @@ impl Page {
             }
         })?;
         if wire.entries.is_none() && wire.next_stream_position.is_none() {
-            return Err(NotAPage::Foreign);
+            return Err(foreign());
         }
         let Entries(entries) = wire.entries.unwrap_or_default();
         if entries.len() > MAX_EVENTS {
@@ -76,6 +87,7 @@ impl Page {
 }
 
 const ENTRIES: &[u8] = b"\"entries\"";
+const EVENT_ID: &[u8] = b"\"event_id\"";
 
 /// A page's JSON object. Where a name is given twice, the last one counts.
 #[derive(Default)]
@@ -243,7 +255,21 @@ mod tests {
             r#"{"chunk_size":1,"next_"#,
         ] {
             let error = Page::decode(&Bytes::from(foreign)).unwrap_err();
-            assert!(matches!(error, NotAPage::Foreign), "{foreign}");
+            assert!(
+                matches!(error, NotAPage::Foreign { has_events: false }),
+                "{foreign}"
+            );
+        }
+        for part in [
+            r#"[{"event_id":"a"}]"#,
+            r#"a@example.com"}},{"event_id":"a"}],"next_stream_position":1}"#,
+            r#"{"events":[{"event_id":"a"}]}"#,
+        ] {
+            let error = Page::decode(&Bytes::from(part)).unwrap_err();
+            assert!(
+                matches!(error, NotAPage::Foreign { has_events: true }),
+                "{part}"
+            );
         }
         for broken in [r#"{"entries":[{"a":]}"#, r#"{"entries":"x"}"#] {
             let error = Page::decode(&Bytes::from(broken)).unwrap_err();

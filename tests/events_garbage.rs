@@ -1,0 +1,54 @@
+//! What a response that is no page costs. Alone in its program, so that the memory is its own.
+
+use std::alloc::System;
+use std::sync::Arc;
+
+use box_longpoll::protocol::{Input, LongPoll, Output};
+use box_longpoll::{AccessToken, LongPollClient, Moment, StartAt};
+use bytes::Bytes;
+use http::Response;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The largest body that is taken.
+const BODY: usize = 16 * 1024 * 1024;
+
+/// What the engine allocates to look at such a response, in bytes.
+fn cost(beginning: &str, filling: u8) -> usize {
+    let now = Moment::read_clocks();
+    let config = LongPollClient::builder().config().unwrap();
+    let mut engine = LongPoll::new(Arc::new(config), StartAt::Oldest, 1, now);
+    let token = AccessToken::new("a-token-of-nobody").unwrap();
+    assert!(matches!(engine.poll_output(now), Output::GetToken { .. }));
+    engine.handle_input(Input::Token(Ok(token)), now);
+    assert!(matches!(engine.poll_output(now), Output::Send(_)));
+    let mut body = beginning.as_bytes().to_vec();
+    body.resize(BODY, filling);
+    let answer = Input::Answer(Ok(Response::new(Bytes::from(body))));
+    let before = ALLOCATOR.stats().bytes_allocated;
+    engine.handle_input(answer, now);
+    assert!(matches!(engine.poll_output(now), Output::WaitUntil(_)));
+    ALLOCATOR.stats().bytes_allocated - before
+}
+
+#[test]
+fn a_large_response_that_is_no_page_takes_little_memory() {
+    let garbage = [
+        ("", 0xff),
+        ("", b'?'),
+        ("<html>", b'x'),
+        ("\"", b'x'),
+        ("[", b'['),
+        ("{", b'x'),
+        ("\u{feff}{\"entries\":[]?", b'?'),
+        ("{\"entries\":[{\"name\":?", 0xff),
+        ("{\"entries\":[{\"name\":\"", b'x'),
+    ];
+    for (beginning, filling) in garbage {
+        let cost = cost(beginning, filling);
+        println!("{beginning:?} {filling:#x}: {cost} bytes");
+        assert!(cost < 64 * 1024, "{beginning:?} {filling:#x}: {cost} bytes");
+    }
+}
