@@ -68,11 +68,6 @@ pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(text))
 }
 
-/// The text without the byte order mark that editors on Windows put before it.
-pub(crate) fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
-}
-
 /// Puts the text in place of what is in the file, by a new file that `options` create. It is durable when this returns.
 pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::Result<()> {
     let new = left_behind(path);

@@ -19,6 +19,7 @@ pub mod event;
 mod feed;
 mod gate;
 mod handle;
+mod json;
 mod looks;
 mod own_thread;
 mod position;

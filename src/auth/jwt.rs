@@ -23,7 +23,7 @@ use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, R
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
-use crate::durable_file::{self, without_bom};
+use crate::durable_file;
 use crate::error::{Error, ErrorKind};
 use crate::transport::HttpTransport;
 
@@ -149,7 +149,7 @@ impl JwtApp {
             return Err(Error::new(ErrorKind::Config, detail));
         }
         let configuration: Configuration =
-            serde_json::from_slice(without_bom(json)).map_err(|error| {
+            crate::json::read(json).map_err(|error| {
                 // Its own text may quote what is in the file.
                 let detail = format!(
                     "this is not the JSON configuration of an application with a key, from line {}, column {} on",

@@ -11,6 +11,7 @@ use super::retry::retry_after;
 use super::{NotAPage, Page, RealtimeHosts, ServerList, Signal};
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind, quote};
+use crate::json;
 use crate::position::StartAt;
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -262,7 +263,7 @@ impl BoxError {
         if body.len() > MAX_ERROR_BODY {
             return None;
         }
-        let value: Value = serde_json::from_slice(body).ok()?;
+        let value: Value = json::read(body).ok()?;
         let text = |name| value.get(name)?.as_str();
         let known = text("code").is_some_and(|code| BOX_CODES.contains(&code));
         if text("type") != Some("error") && !known {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::event::Event;
+use crate::json::without_mark;
 use crate::position::StreamPosition;
 
 /// One answer to `GET /events`.
@@ -45,7 +46,7 @@ pub(crate) enum NotAPage {
 impl Page {
     /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
     pub(crate) fn decode(body: &Bytes) -> Result<Self, NotAPage> {
-        let text: &[u8] = body;
+        let text = without_mark(body);
         let has = |name: &[u8]| text.windows(name.len()).any(|at| at == name);
         let foreign = || NotAPage::Foreign {
             has_events: has(ENTRIES) || has(EVENT_ID),

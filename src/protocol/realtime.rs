@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use crate::config::{is_loopback, require, sendable};
 use crate::error::{Error, ErrorKind};
+use crate::json::without_mark;
 
 /// The hosts that Box's realtime servers have.
 const BOX_DOMAINS: [&str; 2] = [".box.com", ".box.net"];
@@ -237,6 +238,7 @@ impl ServerList {
     /// Decodes a body. An entry that can't be used is left out, one that lacks a number gets Box's usual one.
     pub(crate) fn decode(body: &[u8], hosts: &RealtimeHosts) -> Result<Self, Error> {
         let unexpected = |why: &str| Error::new(ErrorKind::UnexpectedAnswer, why);
+        let body = without_mark(body);
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(unexpected("the list of realtime servers is not JSON"));
         }
@@ -324,6 +326,7 @@ struct SignalWire {
 
 impl Signal {
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
+        let body = without_mark(body);
         if body.trim_ascii_start().first() != Some(&b'{') {
             return None;
         }

@@ -12,9 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{Credential, CredentialStore, LockedCredential};
 use crate::auth::{TokenError, TokenErrorKind, lock};
-use crate::durable_file::{
-    adopt, beside, left_behind, private, read, real_path, without_bom, write,
-};
+use crate::durable_file::{adopt, beside, left_behind, private, read, real_path, write};
 use crate::own_thread::{self, NoOutcome};
 
 /// The largest file that is read; a credential has a few hundred bytes.
@@ -216,7 +214,7 @@ fn load(path: &Path) -> Result<Credential, TokenError> {
     };
     let text = read(path, MAX_BYTES).map_err(|error| failed(path, "can't be read", &error))?;
     let text = Zeroizing::new(text.ok_or_else(|| unusable("there is no such file"))?);
-    serde_json::from_slice(without_bom(&text)).map_err(|error| {
+    crate::json::read(&text).map_err(|error| {
         // Its own text may quote what is in the file.
         let (line, column) = (error.line(), error.column());
         unusable(&format!(

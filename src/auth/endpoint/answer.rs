@@ -14,6 +14,7 @@ use super::Form;
 use crate::auth::secret::Secret;
 use crate::auth::{AccessToken, TokenError, TokenErrorKind};
 use crate::error::{Error, ErrorKind};
+use crate::json;
 use crate::protocol::retry_after;
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -148,7 +149,7 @@ pub(super) fn read(answer: Response<Bytes>, form: &Form<'_>) -> Result<Granted, 
 }
 
 fn refusal(body: &[u8], form: &Form<'_>) -> Option<Refusal> {
-    let refused: RefusedWire = serde_json::from_slice(body).ok()?;
+    let refused: RefusedWire = json::read(body).ok()?;
     Some(Refusal {
         code: form.shown(&refused.error),
         description: refused.error_description.map(|text| form.shown(&text)),
@@ -156,7 +157,7 @@ fn refusal(body: &[u8], form: &Form<'_>) -> Option<Refusal> {
 }
 
 fn granted(body: &[u8]) -> Option<Granted> {
-    let wire: GrantedWire<'_> = serde_json::from_slice(body).ok()?;
+    let wire: GrantedWire<'_> = json::read(body).ok()?;
     let seconds = match &wire.expires_in {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.parse().ok(),
