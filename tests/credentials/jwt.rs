@@ -13,12 +13,6 @@ use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::world::{ENTERPRISE, ORIGIN, USER, World};
 
 #[test]
-fn a_byte_order_mark_before_a_configuration_is_skipped() {
-    let edited = format!("\u{feff}{}", configuration(DES3));
-    assert!(JwtApp::from_json(edited).is_ok());
-}
-
-#[test]
 fn a_key_gives_tokens_for_a_user_too() {
     let world = World::new();
     let tokens = jwt(&FROM_CONSOLE)

@@ -1,4 +1,4 @@
-//! The application's key in the formats that OpenSSL, SSH and PuTTY write, and with what happens to it on its way.
+//! The application's key in the formats that OpenSSL, SSH and `PuTTY` write, and with what happens to it on its way.
 
 use std::fs;
 use std::path::Path;
