@@ -1,6 +1,7 @@
 //! What all examples do with an environment that is not right.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use box_longpoll_testkit::EmulatorServer;
 
@@ -19,6 +20,11 @@ fn examples() -> Vec<(PathBuf, &'static [&'static str])> {
         #[cfg(all(feature = "blocking", feature = "reqwest"))]
         (example("blocking", |_| true), &[]),
     ]
+}
+
+#[track_caller]
+fn run(program: &Path, environment: &[(&str, &OsStr)], arguments: &[&str]) -> Ended {
+    Tail::start_program(program.as_os_str(), environment, arguments).end_without_events()
 }
 
 #[track_caller]
@@ -41,8 +47,8 @@ fn example_names_the_variable_when_it_is_empty_or_no_token() {
             ("", ["BOX_ACCESS_TOKEN", "empty"]),
             ("two words", ["BOX_ACCESS_TOKEN", "white space"]),
         ] {
-            let environment = [("BOX_ACCESS_TOKEN", token)];
-            let ended = Tail::start_program(program.as_os_str(), &environment, arguments).end();
+            let environment = [("BOX_ACCESS_TOKEN", OsStr::new(token))];
+            let ended = run(&program, &environment, arguments);
             assert_fails(&ended, &words);
             assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
         }
@@ -53,20 +59,12 @@ fn example_names_the_variable_when_it_is_empty_or_no_token() {
 #[test]
 fn example_names_the_variable_and_not_its_value_when_it_is_no_text() {
     use std::os::unix::ffi::OsStrExt as _;
-    use std::process::Command;
 
     for (program, arguments) in examples() {
-        let value = std::ffi::OsStr::from_bytes(b"a-secret-\xff");
-        let output = Command::new(program)
-            .args(arguments)
-            .env("BOX_ACCESS_TOKEN", value)
-            .output()
-            .unwrap();
-        assert!(!output.status.success());
-        assert!(output.stdout.is_empty());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("BOX_ACCESS_TOKEN is not text"), "{said}");
-        assert!(!said.contains("a-secret"), "{said}");
+        let value = OsStr::from_bytes(b"a-secret-\xff");
+        let ended = run(&program, &[("BOX_ACCESS_TOKEN", value)], arguments);
+        assert_fails(&ended, &["BOX_ACCESS_TOKEN is not text"]);
+        assert!(!format!("{ended:?}").contains("a-secret"), "{ended:?}");
     }
 }
 
@@ -76,13 +74,14 @@ fn service_account_names_the_variable_that_is_missing_or_empty() {
     let program = example("service_account", |_| true);
     let names = ["BOX_CLIENT_ID", "BOX_CLIENT_SECRET", "BOX_ENTERPRISE_ID"];
     for (index, name) in names.iter().enumerate() {
-        let mut environment: Vec<(&str, &str)> = names[..index].iter().map(|n| (*n, "1")).collect();
+        let earlier = names[..index].iter();
+        let mut environment: Vec<_> = earlier.map(|name| (*name, OsStr::new("1"))).collect();
         if index > 0 {
-            let ended = Tail::start_program(program.as_os_str(), &environment, &[]).end();
+            let ended = run(&program, &environment, &[]);
             assert_fails(&ended, &[name, "not set"]);
         }
-        environment.push((name, ""));
-        let ended = Tail::start_program(program.as_os_str(), &environment, &[]).end();
+        environment.push((name, OsStr::new("")));
+        let ended = run(&program, &environment, &[]);
         assert_fails(&ended, &[name, "empty"]);
     }
 }
@@ -94,10 +93,17 @@ fn resume_prints_an_error_and_its_causes_as_sentences() {
     let server = EmulatorServer::start();
     let start = |api: &str, file: &str| {
         let environment = [("BOX_ACCESS_TOKEN", TOKEN), ("BOX_API", api)];
-        Tail::start_program(program.as_os_str(), &environment, &[file]).end()
+        run(
+            &program,
+            &environment.map(|(name, value)| (name, OsStr::new(value))),
+            &[file],
+        )
     };
     let api = "http://box.example";
-    assert_fails(&start(api, "unused"), &["BOX_API", api, "API origin"]);
+    assert_fails(
+        &start(api, "no-such-directory/file"),
+        &["BOX_API", api, "API origin"],
+    );
     let ended = start(server.origin(), "no-such-directory/file");
     assert_fails(&ended, &["no-such-directory", "No such file"]);
 

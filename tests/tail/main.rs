@@ -65,9 +65,8 @@ fn demo_has_no_checkpoint_and_says_so_each_time() {
     let file = directory.path().join("tail.checkpoint");
     let checkpoint = ["--count", "2", "--checkpoint", file.to_str().unwrap()];
     for arguments in [&checkpoint[..], &[&checkpoint[..], &["--demo"]].concat()] {
-        let ended = Tail::start(arguments).end();
+        let ended = Tail::start(arguments).end_without_events();
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        assert!(ended.events.is_empty(), "{ended:?}");
         for word in ["--checkpoint", "--demo", "BOX_ACCESS_TOKEN"] {
             assert!(ended.reports[0].contains(word), "{ended:?}");
         }

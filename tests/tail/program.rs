@@ -43,13 +43,17 @@ impl Tail {
 
     /// With these variables in its environment.
     pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        Self::start_program(PROGRAM.as_os_str(), environment, arguments)
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, OsStr::new(*value)))
+            .collect();
+        Self::start_program(PROGRAM.as_os_str(), &environment, arguments)
     }
 
     /// Another example, with these variables in its environment.
     pub(crate) fn start_program(
         program: &OsStr,
-        environment: &[(&str, &str)],
+        environment: &[(&str, &OsStr)],
         arguments: &[&str],
     ) -> Self {
         Self::of_command(Command::new(program), environment, arguments).read()
@@ -87,7 +91,11 @@ impl Tail {
         Self::of_command(command, &[], arguments)
     }
 
-    fn of_command(mut command: Command, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+    fn of_command(
+        mut command: Command,
+        environment: &[(&str, &OsStr)],
+        arguments: &[&str],
+    ) -> Self {
         let mut child = command
             .args(arguments)
             .env_remove("BOX_ACCESS_TOKEN")
@@ -148,6 +156,14 @@ impl Tail {
             events,
             reports,
         }
+    }
+
+    /// Waits until it ends by itself, which it has to do without an event.
+    #[track_caller]
+    pub(crate) fn end_without_events(mut self) -> Ended {
+        let event = self.stdout.read();
+        assert!(event.is_none(), "{event:?}");
+        self.end()
     }
 
     /// SIGKILL.
