@@ -28,7 +28,8 @@ PATIENCE_S = 30
 
 def control(origin, method, resource, body=None):
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(f"{origin}/_emulator/{resource}", data=data, method=method)) as answer:
+    headers = {"Content-Type": "application/json"}
+    with urlopen(Request(f"{origin}/_emulator/{resource}", data=data, headers=headers, method=method)) as answer:
         return json.load(answer)
 
 

@@ -17,11 +17,18 @@ const STEP: u64 = 17;
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// Shared by the accounts of one log until one of them changes.
-    log: Arc<VecDeque<Entry>>,
+    log: Arc<Log>,
     /// How many events are gone from the front of the log.
     dropped: u64,
     /// Polls that wait for a change.
     pub(crate) listeners: BTreeSet<HoldId>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Log {
+    entries: VecDeque<Entry>,
+    /// The lengths of the entries' JSON together.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -111,11 +118,17 @@ impl Account {
     }
 
     pub(crate) fn append(&mut self, json: Arc<str>, now: Instant) {
-        Arc::make_mut(&mut self.log).push_back(Entry {
+        self.push(Entry {
             json,
             appended: now,
             repeats: false,
         });
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let log = Arc::make_mut(&mut self.log);
+        log.bytes += entry.json.len();
+        log.entries.push_back(entry);
     }
 
     /// Appends an event once more that lies `back` places before the newest, or the first one after it that is no repeat
@@ -123,13 +136,14 @@ impl Account {
     ///
     /// The newest event must not be a repeat.
     pub(crate) fn repeat(&mut self, back: usize, now: Instant) {
-        let back = back % self.log.len();
-        let first = self.log.len() - 1 - back;
-        let Some(entry) = self.log.range(first..).find(|entry| !entry.repeats) else {
+        let entries = &self.log.entries;
+        let back = back % entries.len();
+        let first = entries.len() - 1 - back;
+        let Some(entry) = entries.range(first..).find(|entry| !entry.repeats) else {
             return;
         };
         let json = entry.json.clone();
-        Arc::make_mut(&mut self.log).push_back(Entry {
+        self.push(Entry {
             json,
             appended: now,
             repeats: true,
@@ -137,16 +151,18 @@ impl Account {
     }
 
     pub(crate) fn retain(&mut self, last: usize) {
-        let gone = self.log.len().saturating_sub(last);
+        let gone = self.retained().saturating_sub(last);
         if gone > 0 {
-            Arc::make_mut(&mut self.log).drain(..gone);
+            let log = Arc::make_mut(&mut self.log);
+            let freed = log.entries.drain(..gone).map(|entry| entry.json.len());
+            log.bytes -= freed.sum::<usize>();
             self.dropped += gone as u64;
         }
     }
 
     /// How many events there ever were.
     pub(crate) fn end(&self) -> u64 {
-        self.dropped + self.log.len() as u64
+        self.dropped + self.retained() as u64
     }
 
     /// Returns `true` if a stream has an event behind the first `since`. `All` counts; the others read events until one is
@@ -168,11 +184,22 @@ impl Account {
         self.dropped
             + self
                 .log
+                .entries
                 .partition_point(|entry| entry.appended + lag <= now) as u64
     }
 
     pub(crate) fn retained(&self) -> usize {
-        self.log.len()
+        self.log.entries.len()
+    }
+
+    /// The bytes of the retained events.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.log.bytes
+    }
+
+    /// Equal for two accounts if they share one log.
+    pub(crate) fn log_identity(&self) -> usize {
+        Arc::as_ptr(&self.log).addr()
     }
 
     pub(crate) fn position(end: u64) -> u64 {
@@ -244,15 +271,15 @@ impl Account {
         let index = |place: u64| {
             usize::try_from(place.saturating_sub(self.dropped))
                 .unwrap_or(usize::MAX)
-                .min(self.log.len())
+                .min(self.retained())
         };
         let (first, end) = (index(first), index(end));
-        self.log.range(first.min(end)..end)
+        self.log.entries.range(first.min(end)..end)
     }
 
     /// What is retained, in order, repeats included.
     pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.log.iter().map(|entry| &entry.json)
+        self.log.entries.iter().map(|entry| &entry.json)
     }
 
     /// The ids of what is retained, in the order of their first appearance.
@@ -330,6 +357,16 @@ mod tests {
     }
 
     #[test]
+    fn an_account_knows_how_many_bytes_it_stores() {
+        let mut account = account(3);
+        let appended = account.log.entries[0].appended;
+        account.repeat(0, appended);
+        assert_eq!(account.stored_bytes(), 4 * r#"{"event_id":"0"}"#.len());
+        account.retain(1);
+        assert_eq!(account.stored_bytes(), r#"{"event_id":"0"}"#.len());
+    }
+
+    #[test]
     fn a_nudged_position_skips_nothing() {
         let account = account(5);
         let nudged = Page::nudged(Account::position(2));
@@ -365,7 +402,7 @@ mod tests {
     #[test]
     fn ids_come_once_in_the_order_of_their_first_appearance() {
         let mut account = account(2);
-        let appended = account.log[0].appended;
+        let appended = account.log.entries[0].appended;
         account.repeat(1, appended);
         account.append("null".into(), appended);
         assert_eq!(account.event_ids(), ["0", "1"]);

@@ -2,6 +2,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::Request;
+
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
@@ -75,6 +77,8 @@ pub enum Delivery {
         /// The pause between two bytes.
         interval: Duration,
     },
+    /// The head alone, with the length of the body that a `GET` would get. `HEAD` has it so.
+    WithoutBody,
     /// A chunked body: what there is, then spaces without end, until the client goes away.
     Endless,
 }
@@ -162,6 +166,15 @@ impl Answer {
     pub(crate) fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self
+    }
+
+    /// The answer as this request has to get it: `HEAD` gets no body.
+    pub(crate) fn to(self, request: &Request) -> Self {
+        if request.method() == "HEAD" {
+            self.delivered(Delivery::WithoutBody)
+        } else {
+            self
+        }
     }
 
     pub(crate) fn closing(mut self) -> Self {

@@ -4,24 +4,37 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
+use crate::control;
+use crate::limits::{self, MAX_HEAD_BYTES};
 use crate::server::{Next, Shared, now};
 use crate::wire::{self, Head};
 use crate::{Answer, HoldId, Request};
 
-/// The largest request the emulator reads. A body of events to append may be large.
-const MOST_BYTES: usize = 1 << 30;
+/// How much of a refused request is discarded, in bytes, and for how long, so that its client reads the refusal.
+const MAX_UNREAD: u64 = 64 << 20;
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>) {
+pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_connections: usize) {
+    let room = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = Connection {
-                    stream,
-                    received: Vec::new(),
-                    shared: Arc::clone(shared),
-                };
+            Ok((mut stream, _)) => {
+                let place = Arc::clone(&room).try_acquire_owned();
+                let shared = Arc::clone(shared);
                 tokio::spawn(async move {
+                    let Ok(_place) = place else {
+                        let reason = format!("{max_connections} connections are open, the most");
+                        let answer = control::refusal(503, &reason).closing();
+                        let _ = wire::deliver(&mut stream, &answer).await;
+                        return;
+                    };
+                    let connection = Connection {
+                        stream,
+                        received: Vec::new(),
+                        shared,
+                    };
                     // A client that goes away is no concern of anybody else's.
                     let _ = connection.serve().await;
                 });
@@ -73,6 +86,11 @@ impl Connection {
                     wants_continue,
                     body,
                 }) => {
+                    if let Some(refusal) = refusal(&request, body) {
+                        self.refuse(&refusal).await?;
+                        return Ok(None);
+                    }
+                    let body = usize::try_from(body).map_err(io::Error::other)?;
                     let end = length + body;
                     if self.received.len() >= end {
                         let request = request.body(&self.received[length..end]);
@@ -88,16 +106,26 @@ impl Connection {
                     }
                 }
                 Err(status) => {
-                    wire::deliver(&mut self.stream, &Answer::empty(status).closing()).await?;
+                    self.refuse(&Answer::empty(status).closing()).await?;
                     return Ok(None);
                 }
             }
-            if self.received.len() > MOST_BYTES
-                || self.stream.read_buf(&mut self.received).await? == 0
-            {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Ok(None);
             }
         }
+    }
+
+    /// Refuses a request that isn't read to its end. If it were cut off at once, many a client would see a broken connection
+    /// and no refusal.
+    async fn refuse(&mut self, refusal: &Answer) -> io::Result<()> {
+        wire::deliver(&mut self.stream, refusal).await?;
+        self.stream.shutdown().await?;
+        let mut rest = (&mut self.stream).take(MAX_UNREAD);
+        let mut nowhere = tokio::io::sink();
+        let discarded = tokio::io::copy(&mut rest, &mut nowhere);
+        let _ = tokio::time::timeout(REFUSAL_TIME, discarded).await;
+        Ok(())
     }
 
     /// `None` when the client went away before there was an answer.
@@ -151,9 +179,25 @@ impl Drop for Held {
     }
 }
 
-/// Resolves when the client has closed its side. What it sends before is kept for later.
+/// Refuses what the head alone forbids. The body isn't read, so the connection is closed.
+fn refusal(request: &Request, body: u64) -> Option<Answer> {
+    let most = limits::body_bytes(request);
+    let refusal = if request.control_resource().is_some() {
+        control::access_refusal(request)
+    } else {
+        None
+    };
+    let refusal = refusal.or_else(|| {
+        let within = limits::at_most("content-length", body, most as u64);
+        within.err().map(|reason| control::refusal(413, &reason))
+    });
+    refusal.map(|answer| answer.closing().to(request))
+}
+
+/// Resolves when the client has closed its side, or sends more than a request's head meanwhile. What it sends before is
+/// kept for later.
 async fn gone(stream: &TcpStream, received: &mut Vec<u8>) {
-    while stream.readable().await.is_ok() {
+    while received.len() <= MAX_HEAD_BYTES && stream.readable().await.is_ok() {
         match stream.try_read_buf(received) {
             Ok(0) => return,
             Ok(_) => {}

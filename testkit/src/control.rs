@@ -1,23 +1,40 @@
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::access::{self, hashed};
 use crate::account::Account;
 use crate::fault::QueuedFault;
-use crate::{Answer, Application, Emulator, Endpoint, Fault, Request};
+use crate::limits::{MAX_APPLICATIONS, MAX_COUNT, MAX_STORED_BYTES, at_most};
+use crate::{Answer, Application, Emulator, Endpoint, Fault, Request, RequestRecord};
 
 /// What `GET /_emulator/` says.
 const INDEX: &str = include_str!("control.txt");
 
+/// About as long as a realistic event, in bytes.
+const EVENT_BYTES: usize = 2_048;
+
 /// Answers a request to the control API.
-pub(crate) fn respond(emulator: &mut Emulator, request: &Request, now: Instant) -> Answer {
-    let resource = request
-        .path()
-        .trim_start_matches("/_emulator")
-        .trim_matches('/');
-    answer(emulator, request, resource, now).unwrap_or_else(|refusal| refusal)
+pub(crate) fn respond(
+    emulator: &mut Emulator,
+    request: &Request,
+    resource: &str,
+    now: Instant,
+) -> Answer {
+    let answered = match access_refusal(request) {
+        Some(refusal) => Err(refusal),
+        None => answer(emulator, request, resource, now),
+    };
+    answered.unwrap_or_else(|refusal| refusal)
+}
+
+/// Refuses a request that may come from a web page. The head tells, so its body need not be read.
+pub(crate) fn access_refusal(request: &Request) -> Option<Answer> {
+    access::refusal(request).map(|reason| refusal(403, reason))
 }
 
 fn answer(
@@ -32,14 +49,14 @@ fn answer(
         ("GET", "events") => log(emulator, account.as_deref())?,
         ("POST", "events") => append(emulator, parse(request)?, now)?,
         ("GET", "accounts") => accounts(emulator),
-        ("GET", "settings") => json!(emulator.settings()),
+        ("GET", "settings") => emulator.settings().shown(),
         ("PATCH", "settings") => {
             let settings = emulator
                 .settings()
                 .changed_by(&parse(request)?)
-                .map_err(|error| refusal(400, &error))?;
+                .map_err(impossible)?;
             emulator.change_settings(|current| *current = settings);
-            json!(emulator.settings())
+            emulator.settings().shown()
         }
         ("GET", "faults") => json!(emulator.faults.iter().collect::<Vec<_>>()),
         ("POST", "faults") => queue(emulator, parse(request)?)?,
@@ -49,10 +66,7 @@ fn answer(
         }
         ("POST", "interruptions") => interrupt(emulator, &parse(request)?)?,
         ("GET", "applications") => applications(emulator),
-        ("POST", "applications") => {
-            emulator.register(parse(request)?);
-            applications(emulator)
-        }
+        ("POST", "applications") => register(emulator, parse(request)?)?,
         ("POST", "refresh_tokens") => {
             let (client_id, user_id) = authorization(emulator, request)?;
             json!({"refresh_token": emulator.grant_refresh_token(&client_id, &user_id, now)})
@@ -66,18 +80,13 @@ fn answer(
             emulator.reset_counters();
             json!(emulator.counters())
         }
-        ("GET", "callers") => json!(emulator.callers()),
+        ("GET", "callers") => callers(emulator),
         ("GET", "requests") => {
             let since: u64 = request
                 .query("since")
                 .and_then(|since| since.parse().ok())
                 .unwrap_or(0);
-            json!(
-                emulator
-                    .requests()
-                    .filter(|record| record.number >= since)
-                    .collect::<Vec<_>>()
-            )
+            requests(emulator, since)
         }
         (
             _,
@@ -122,6 +131,9 @@ fn append(emulator: &mut Emulator, append: Append<'_>, now: Instant) -> Result<V
     if append.count.is_some() == append.events.is_some() {
         return Err(refusal(400, "either \"count\" or \"events\" is needed"));
     }
+    let events: Option<Vec<Arc<str>>> = append
+        .events
+        .map(|events| events.iter().map(|event| event.get().into()).collect());
     let accounts = match append.account {
         Some(account) => vec![account],
         None => emulator.accounts(),
@@ -132,12 +144,36 @@ fn append(emulator: &mut Emulator, append: Append<'_>, now: Instant) -> Result<V
             "no account is known yet: name one with \"account\"",
         ));
     }
+    let count = append.count.or(events.as_ref().map(Vec::len)).unwrap_or(0);
+    let total = count.saturating_mul(accounts.len());
+    at_most("the number of events", total, MAX_COUNT).map_err(impossible)?;
+    let bytes = match &events {
+        // The accounts share the text of an event.
+        Some(events) => events.iter().map(|event| event.len()).sum(),
+        None => total * EVENT_BYTES,
+    };
+    let stored = emulator.stored_bytes().saturating_add(bytes);
+    at_most("the number of bytes in all logs", stored, MAX_STORED_BYTES).map_err(impossible)?;
     for account in &accounts {
-        emulator.append(account, append.count.unwrap_or(0), now);
-        let events = append.events.iter().flatten().map(|event| event.get());
-        emulator.append_json(account, events, now);
+        match &events {
+            Some(events) => emulator.append_json(account, events.iter().cloned(), now),
+            None => emulator.append(account, count, now),
+        }
     }
-    Ok(json!({"accounts": accounts}))
+    let shown: Vec<_> = accounts
+        .iter()
+        .map(|account| shown(emulator, account))
+        .collect();
+    Ok(json!({"accounts": shown}))
+}
+
+/// Returns an account's name, or a hash of it if it may be a token.
+fn shown<'a>(emulator: &Emulator, account: &'a str) -> Cow<'a, str> {
+    if emulator.ids.contains(account) {
+        account.into()
+    } else {
+        hashed(account).into()
+    }
 }
 
 fn log(emulator: &Emulator, account: Option<&str>) -> Result<Value, Answer> {
@@ -147,7 +183,7 @@ fn log(emulator: &Emulator, account: Option<&str>) -> Result<Value, Answer> {
         .get(name)
         .ok_or_else(|| refusal(404, "no such account"))?;
     Ok(json!({
-        "account": name,
+        "account": shown(emulator, name),
         "appended": account.end(),
         "retained": account.retained(),
         "newest_position": emulator.newest_position(name),
@@ -158,7 +194,7 @@ fn log(emulator: &Emulator, account: Option<&str>) -> Result<Value, Answer> {
 fn accounts(emulator: &Emulator) -> Value {
     let describe = |(name, account): (&String, &Account)| {
         json!({
-            "account": name,
+            "account": shown(emulator, name),
             "appended": account.end(),
             "retained": account.retained(),
             "newest_position": emulator.newest_position(name),
@@ -167,13 +203,30 @@ fn accounts(emulator: &Emulator) -> Value {
     emulator.accounts.iter().map(describe).collect()
 }
 
+fn callers(emulator: &Emulator) -> Value {
+    let sessions = emulator.sessions.values();
+    sessions
+        .map(|session| (session.shown.clone(), json!(session.meter.counters())))
+        .collect()
+}
+
+fn requests(emulator: &Emulator, since: u64) -> Value {
+    let records = emulator.requests().filter(|record| record.number >= since);
+    let describe = |record: &RequestRecord| {
+        json!(RequestRecord {
+            account: record
+                .account
+                .as_deref()
+                .map(|account| shown(emulator, account).into_owned()),
+            ..record.clone()
+        })
+    };
+    records.map(describe).collect()
+}
+
 fn queue(emulator: &mut Emulator, queued: QueuedFault) -> Result<Value, Answer> {
-    if !queued.fault.applies_to(queued.endpoint) {
-        return Err(refusal(
-            400,
-            &format!("{} means nothing on this endpoint", queued.fault.name()),
-        ));
-    }
+    queued.check().map_err(impossible)?;
+    emulator.faults.check_room().map_err(impossible)?;
     emulator.faults.push(queued);
     Ok(json!(emulator.faults.iter().collect::<Vec<_>>()))
 }
@@ -192,8 +245,17 @@ fn interrupt(emulator: &mut Emulator, interruption: &Interruption) -> Result<Val
             &format!("{} means nothing to a poll", interruption.fault.name()),
         ));
     }
+    interruption.fault.check().map_err(impossible)?;
     let polls = emulator.interrupt_polls(interruption.account.as_deref(), &interruption.fault);
     Ok(json!({"polls": polls}))
+}
+
+fn register(emulator: &mut Emulator, application: Application) -> Result<Value, Answer> {
+    let known = &emulator.tokens.applications;
+    let others = known.len() - usize::from(known.contains_key(&application.client_id));
+    at_most("the number of applications", others + 1, MAX_APPLICATIONS).map_err(impossible)?;
+    emulator.register(application);
+    Ok(applications(emulator))
 }
 
 /// The applications, without their secrets.
@@ -230,9 +292,20 @@ fn authorization(emulator: &Emulator, request: &Request) -> Result<(String, Stri
 }
 
 fn parse<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, Answer> {
-    serde_json::from_slice(request.body_bytes()).map_err(|error| refusal(400, &error.to_string()))
+    if !access::claims_json(request) {
+        return Err(refusal(
+            415,
+            "the body needs the header content-type: application/json",
+        ));
+    }
+    serde_json::from_slice(request.body_bytes()).map_err(|error| impossible(error.to_string()))
 }
 
-fn refusal(status: u16, message: &str) -> Answer {
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
+fn impossible(reason: String) -> Answer {
+    refusal(400, &reason)
+}
+
+pub(crate) fn refusal(status: u16, message: &str) -> Answer {
     Answer::json(status, json!({"error": message}).to_string())
 }

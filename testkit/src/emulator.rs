@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::counters::Traffic;
 use crate::event::{Dates, realistic};
 use crate::fault::{FaultQueue, QueuedFault};
 use crate::journal::Journal;
+use crate::limits::{MAX_CONNECTIONS, MAX_STORED_BYTES, noted};
 use crate::realtime::{Channels, Hold};
 use crate::session::Session;
 use crate::tokens::Tokens;
@@ -31,6 +32,9 @@ pub struct Config {
     pub started_unix: Option<i64>,
     /// How many requests the journal keeps. Default: 100,000.
     pub journal_capacity: usize,
+    /// How many connections an [`EmulatorServer`](crate::EmulatorServer) has at once. One more gets a 503 and is closed.
+    /// Default: 32,768.
+    pub max_connections: usize,
 }
 
 impl Default for Config {
@@ -40,6 +44,7 @@ impl Default for Config {
             seed: 0,
             started_unix: None,
             journal_capacity: 100_000,
+            max_connections: MAX_CONNECTIONS,
         }
     }
 }
@@ -63,6 +68,8 @@ pub struct Emulator {
     pub(crate) calendar: Calendar,
     pub(crate) rng: Rng,
     pub(crate) accounts: BTreeMap<String, Account>,
+    /// The accounts whose names are known to be no tokens.
+    pub(crate) ids: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, Session>,
     pub(crate) tokens: Tokens,
     pub(crate) channels: Channels,
@@ -87,6 +94,7 @@ impl Emulator {
             calendar: Calendar::new(now, started_unix),
             rng: Rng::with_seed(config.seed),
             accounts: BTreeMap::new(),
+            ids: BTreeSet::new(),
             sessions: BTreeMap::new(),
             tokens: Tokens::default(),
             channels: Channels::default(),
@@ -102,8 +110,9 @@ impl Emulator {
 
     /// Answers a request, or holds it.
     pub fn respond(&mut self, request: &Request, now: Instant) -> Reply {
-        if request.path().starts_with("/_emulator") {
-            return Reply::Answer(control::respond(self, request, now));
+        if let Some(resource) = request.control_resource() {
+            let answer = control::respond(self, request, resource, now);
+            return Reply::Answer(answer.to(request));
         }
         let endpoint = Endpoint::of(request);
         let authorization = request.header_value("authorization").is_some();
@@ -137,7 +146,7 @@ impl Emulator {
             (None, Endpoint::Events) => Reply::Answer(events_api::page(self, &call, None)),
             (None, Endpoint::Realtime) => self.poll(&call),
             (None, Endpoint::Token) => Reply::Answer(self.token(&call)),
-            (None, Endpoint::Other) => Reply::Answer(not_found(request)),
+            (None, Endpoint::Other) => Reply::Answer(not_found(request).to(request)),
         };
         self.finished(record, reply, now)
     }
@@ -171,7 +180,7 @@ impl Emulator {
         self.ready.extend(replaced.listeners);
     }
 
-    /// Appends what [`Settings::rate`] owes to the accounts since the last time.
+    /// Appends what [`Settings::rate`] owes to the accounts since the last time; nothing if the logs hold 4 GiB.
     pub fn advance(&mut self, now: Instant) {
         let rate = self.settings.rate;
         if rate <= 0.0 {
@@ -193,9 +202,25 @@ impl Emulator {
             reason = "a whole number, 1 or more"
         )]
         let owed = owed as usize;
+        let mut stored = self.stored_bytes();
         for account in self.accounts() {
+            if stored >= MAX_STORED_BYTES {
+                return;
+            }
+            let before = self.account(&account).stored_bytes();
             self.append(&account, owed, now);
+            stored += self.account(&account).stored_bytes().saturating_sub(before);
         }
+    }
+
+    /// The bytes of the events in all logs. A log that several accounts share counts once.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        let mut counted = HashSet::new();
+        self.accounts
+            .values()
+            .filter(|account| counted.insert(account.log_identity()))
+            .map(Account::stored_bytes)
+            .sum()
     }
 
     /// The settings in force.
@@ -353,6 +378,13 @@ impl Emulator {
             .expect("it was put there if it was missing")
     }
 
+    /// Notes that an account's name is no token.
+    pub(crate) fn is_id(&mut self, account: &str) {
+        if !self.ids.contains(account) {
+            self.ids.insert(account.into());
+        }
+    }
+
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
         // A setting of 0 must not use up randomness that the rest of the run depends on.
         probability > 0.0 && self.rng.f64() < probability
@@ -366,8 +398,8 @@ impl Emulator {
         fault: Option<&Fault>,
         now: Instant,
     ) -> u64 {
-        let query = |name| request.query(name).map(String::from);
-        let header = |name| request.header_value(name).map(String::from);
+        let query = |name| request.query(name).as_deref().map(noted);
+        let header = |name| request.header_value(name).map(noted);
         let grant = (endpoint == Endpoint::Token)
             .then(|| request.form("grant_type"))
             .flatten()
@@ -376,8 +408,8 @@ impl Emulator {
             number: 0,
             at_ms: self.calendar.milliseconds(now),
             endpoint,
-            method: request.method().into(),
-            path: request.path().into(),
+            method: noted(request.method()),
+            path: noted(request.path()),
             account: caller
                 .and_then(|caller| self.sessions.get(caller))
                 .map(|session| session.account.clone()),

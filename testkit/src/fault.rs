@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::limits::{MAX_DRIP_MS, MAX_FAULTS, MAX_PADDING, MAX_TIMES, at_most};
 use crate::{Answer, Endpoint};
 
 /// Something that goes wrong with one request.
@@ -307,6 +308,20 @@ impl Fault {
         }
     }
 
+    /// Refuses what is more than a response may cost.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::HugeBody { bytes } | Self::CompressedBody { bytes } => {
+                at_most("bytes", *bytes, MAX_PADDING)
+            }
+            Self::Drip { interval_ms } => at_most("interval_ms", *interval_ms, MAX_DRIP_MS),
+            Self::Status { status, .. } if !(100..=999).contains(status) => {
+                Err("status is not between 100 and 999".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the fault means anything on an endpoint.
     #[must_use]
     pub fn applies_to(&self, endpoint: Endpoint) -> bool {
@@ -349,7 +364,30 @@ fn once() -> u32 {
     1
 }
 
+impl QueuedFault {
+    /// Refuses what makes no sense or is more than the emulator takes.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !self.fault.applies_to(self.endpoint) {
+            return Err(format!(
+                "{} means nothing on this endpoint",
+                self.fault.name()
+            ));
+        }
+        at_most("times", self.times, MAX_TIMES)?;
+        self.fault.check()
+    }
+}
+
 impl FaultQueue {
+    /// Refuses one fault more than the queue may hold.
+    pub(crate) fn check_room(&self) -> Result<(), String> {
+        at_most(
+            "the number of faults that wait",
+            self.iter().count() + 1,
+            MAX_FAULTS,
+        )
+    }
+
     pub(crate) fn push(&mut self, queued: QueuedFault) {
         if queued.times > 0 {
             self.0.entry(queued.endpoint).or_default().push_back(queued);

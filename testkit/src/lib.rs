@@ -8,6 +8,7 @@
 //!
 //! It is not affiliated with Box. Its behaviour follows Box's public documentation and the public code of Box's SDKs.
 
+mod access;
 mod account;
 mod answer;
 mod application;
@@ -29,6 +30,7 @@ mod jws;
 #[cfg(not(feature = "jwt"))]
 #[path = "no_jws.rs"]
 mod jws;
+mod limits;
 mod realtime;
 mod request;
 mod server;

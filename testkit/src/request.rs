@@ -99,6 +99,12 @@ impl Request {
         )
     }
 
+    /// The resource of the control API that the request is for.
+    pub(crate) fn control_resource(&self) -> Option<&str> {
+        let resource = self.path().strip_prefix("/_emulator")?;
+        (resource.is_empty() || resource.starts_with('/')).then(|| resource.trim_matches('/'))
+    }
+
     pub(crate) fn body_bytes(&self) -> &[u8] {
         &self.body
     }

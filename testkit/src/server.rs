@@ -65,6 +65,7 @@ impl EmulatorServer {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = listen(&runtime, address)?;
         let origin = format!("http://{}", listener.local_addr()?);
+        let max_connections = config.max_connections;
         let mut emulator = Emulator::new(config, now());
         if let Some(since_1970) = since_1970 {
             // Without it the emulator's clock is late by up to a second, and a JWT's claims are from the future.
@@ -84,7 +85,7 @@ impl EmulatorServer {
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = connection::accept(listener, &served) => {}
+                        () = connection::accept(listener, &served, max_connections) => {}
                         () = keep_producing(&served) => {}
                         _ = stopped => {}
                     }

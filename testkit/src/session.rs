@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use crate::access::hashed;
 use crate::counters::{Meter, SlidingWindow};
 use crate::emulator::{Call, Emulator};
 use crate::{Answer, Request};
@@ -8,6 +9,8 @@ use crate::{Answer, Request};
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) account: String,
+    /// The key, with a hash in place of a made-up token.
+    pub(crate) shown: String,
     pub(crate) meter: Meter,
     /// The API calls that count towards the limit.
     calls: SlidingWindow,
@@ -18,9 +21,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn new(account: String) -> Self {
+    fn new(account: String, shown: String) -> Self {
         Self {
             account,
+            shown,
             meter: Meter::default(),
             calls: SlidingWindow::new(Duration::from_secs(60)),
             sent: 0,
@@ -33,24 +37,37 @@ impl Emulator {
     /// The key of the caller's session, which is begun if need be. `None` where no accepted token came with the request.
     pub(crate) fn caller(&mut self, request: &Request, now: Instant) -> Option<String> {
         let token = request.bearer_token()?;
-        let (mut key, mut account) = match self.tokens.access_token(token) {
+        let (mut key, mut account, made_up) = match self.tokens.access_token(token) {
             Some(issued) if self.is_over(token, issued, now) => return None,
-            Some(issued) => (issued.subject.caller(), issued.subject.account.clone()),
+            Some(issued) => (
+                issued.subject.caller(),
+                issued.subject.account.clone(),
+                false,
+            ),
             None if !self.settings.accepts(token) => return None,
-            None => (token.to_owned(), self.settings.account_of(token).to_owned()),
+            None => (
+                token.to_owned(),
+                self.settings.account_of(token).to_owned(),
+                true,
+            ),
         };
         if let Some(user) = request.header_value("as-user") {
             key = format!("{key} as {user}");
             user.clone_into(&mut account);
         }
         self.account(&account);
-        let session = self
-            .sessions
-            .entry(key.clone())
-            .or_insert_with(|| Session::new(account.clone()));
-        if session.account != account {
-            // The token was given to another account meanwhile.
-            *session = Session::new(account);
+        if account != token {
+            self.is_id(&account);
+        }
+        // If the account is another, the token was given to that one meanwhile.
+        let known = self.sessions.get(&key);
+        if known.is_none_or(|session| session.account != account) {
+            let shown = match key.strip_prefix(token) {
+                Some(rest) if made_up => format!("{}{rest}", hashed(token)),
+                _ => key.clone(),
+            };
+            let session = Session::new(account, shown);
+            self.sessions.insert(key.clone(), session);
         }
         Some(key)
     }

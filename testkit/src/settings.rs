@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A hundred years: what is added to a moment must not be more than a moment can hold.
-const MOST_LIFETIME_MS: u64 = 100 * 366 * 24 * 3_600_000;
+use crate::access::hashed;
+use crate::limits::{MAX_MILLISECONDS, MAX_SERVERS, at_most};
 
 /// How an account behaves. Everything can be changed while the emulator runs.
 ///
@@ -198,15 +198,36 @@ impl Settings {
         if !(0.0..=1e6).contains(&self.rate) {
             return Err("rate is not between 0 and 1,000,000 a second".into());
         }
-        if self.token_lifetime_ms > MOST_LIFETIME_MS
-            || self.refresh_token_lifetime_ms > MOST_LIFETIME_MS
-        {
-            return Err("a token's lifetime is longer than a hundred years".into());
+        let milliseconds = [
+            ("visible_after_ms", self.visible_after_ms),
+            ("hold_ms", self.hold_ms),
+            ("token_lifetime_ms", self.token_lifetime_ms),
+            ("refresh_token_lifetime_ms", self.refresh_token_lifetime_ms),
+        ];
+        for (name, value) in milliseconds {
+            at_most(name, value, MAX_MILLISECONDS)?;
         }
+        let skew = self.clock_skew_seconds.unsigned_abs();
+        at_most("clock_skew_seconds", skew, MAX_MILLISECONDS / 1_000)?;
+        at_most("realtime_servers", self.realtime_servers, MAX_SERVERS)?;
         if !(200..=599).contains(&self.max_retries_status) {
             return Err("max_retries_status is not between 200 and 599".into());
         }
         Ok(())
+    }
+
+    /// The settings in JSON, with a hash in place of each token.
+    pub(crate) fn shown(&self) -> Value {
+        let hashes = |tokens: &BTreeSet<String>| tokens.iter().map(|token| hashed(token)).collect();
+        let accounts = self.token_accounts.iter();
+        json!(Self {
+            accepted_tokens: self.accepted_tokens.as_ref().map(hashes),
+            revoked_tokens: hashes(&self.revoked_tokens),
+            token_accounts: accounts
+                .map(|(token, account)| (hashed(token), account.clone()))
+                .collect(),
+            ..self.clone()
+        })
     }
 
     /// Whether a made-up token is accepted.
@@ -259,6 +280,10 @@ mod tests {
             json!({"speed": 1}),
             json!({"repeat_rate": 2}),
             json!({"rate": -1}),
+            json!({"hold_ms": u64::MAX}),
+            json!({"visible_after_ms": u64::MAX}),
+            json!({"clock_skew_seconds": i64::MIN}),
+            json!({"realtime_servers": 1_000_000_000_000_u64}),
             json!([]),
         ] {
             assert!(Settings::default().changed_by(&change).is_err(), "{change}");

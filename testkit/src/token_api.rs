@@ -117,6 +117,7 @@ impl Emulator {
     }
 
     fn issue(&mut self, call: &Call<'_>, grant: Grant, subject: Subject) -> Answer {
+        self.is_id(&subject.account);
         let (token, number) = self.new_access_token(subject.clone(), call.now);
         self.journal.amend(call.record, |record| {
             record.token = Some(number);

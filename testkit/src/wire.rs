@@ -4,10 +4,8 @@ use std::io::{self, IoSlice};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::{Answer, Delivery, Request};
-
-const MOST_HEADERS: usize = 64;
-const MOST_HEAD_BYTES: usize = 64 << 10;
 
 /// What a buffer begins with.
 pub(crate) enum Head {
@@ -18,8 +16,8 @@ pub(crate) enum Head {
         request: Request,
         /// The head's own bytes, up to the body.
         length: usize,
-        /// The bytes of the body.
-        body: usize,
+        /// The bytes of the body, as the request announces them.
+        body: u64,
         keep_alive: bool,
         wants_continue: bool,
     },
@@ -27,14 +25,14 @@ pub(crate) enum Head {
 
 /// Reads a request's head. The error is the status to refuse it with.
 pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let length = match parsed.parse(received) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if received.len() <= MOST_HEAD_BYTES => {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
+        Ok(httparse::Status::Partial) if received.len() <= MAX_HEAD_BYTES => {
             return Ok(Head::Incomplete);
         }
-        Ok(httparse::Status::Partial) => return Err(431),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(431),
         Err(_) => return Err(400),
     };
     let mut request = Request::new(
@@ -49,7 +47,10 @@ pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
         return Err(411);
     }
     let body = match request.header_value("content-length") {
-        Some(length) => length.trim().parse().map_err(|_| 400_u16)?,
+        Some(length) if length.bytes().all(|digit| digit.is_ascii_digit()) => {
+            length.parse().map_err(|_| 400_u16)?
+        }
+        Some(_) => return Err(400),
         None => 0,
     };
     let says = |name, word: &str| {
@@ -83,6 +84,12 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
         Delivery::NeverClose => {
             write_whole(stream, answer).await?;
             tokio::io::copy(stream, &mut tokio::io::sink()).await?;
+        }
+        Delivery::WithoutBody => {
+            stream
+                .write_all(head(answer, Framing::Length).as_bytes())
+                .await?;
+            return Ok(!answer.close);
         }
         Delivery::CloseBeforeHeaders => {}
         Delivery::Reset => stream.set_zero_linger()?,
@@ -191,6 +198,8 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         409 => "Conflict",
         411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

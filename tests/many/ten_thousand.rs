@@ -91,6 +91,7 @@ impl FakeBox {
     async fn control(&self, method: reqwest::Method, resource: &str, body: &Value) -> Value {
         let url = format!("{}/_emulator/{resource}", self.origin);
         let request = self.http.request(method, url).body(body.to_string());
+        let request = request.header("content-type", "application/json");
         let answer = request.send().await.unwrap().bytes().await.unwrap();
         serde_json::from_slice(&answer).unwrap()
     }

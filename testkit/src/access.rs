@@ -1,0 +1,123 @@
+//! Who may control the emulator, and which names its control API shows.
+//!
+//! A web page can send requests to a server on the developer's machine. Two headers that no page can forge tell them apart:
+//! `Origin`, and `Host` if the page has the browser resolve a name of its own to this machine.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::Request;
+
+/// How many hexadecimal digits stand for a token. Ten thousand tokens share none of them.
+const DIGITS: usize = 16;
+
+/// Returns why a control request is refused, if it is.
+pub(crate) fn refusal(request: &Request) -> Option<&'static str> {
+    let host = request.header_value("host").unwrap_or_default();
+    if !is_address_or_localhost(host) {
+        return Some("the Host header is neither an IP address nor localhost");
+    }
+    let foreign = request.header_value("origin").is_some_and(|origin| {
+        let own = origin.strip_prefix("http://");
+        own.is_none_or(|authority| !authority.eq_ignore_ascii_case(host))
+    });
+    foreign.then_some("the Origin header is not the emulator's own origin")
+}
+
+fn is_address_or_localhost(host: &str) -> bool {
+    if host
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_ipv4())
+        || host.parse::<SocketAddr>().is_ok()
+    {
+        return true;
+    }
+    // An address of IPv6 without a port has brackets, which only `SocketAddr` reads.
+    if host.ends_with(']') {
+        return format!("{host}:80").parse::<SocketAddr>().is_ok();
+    }
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    name.eq_ignore_ascii_case("localhost") && port.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// Returns `true` if the body is JSON by its own account: a form of a web page can't claim that.
+pub(crate) fn claims_json(request: &Request) -> bool {
+    let content_type = request.header_value("content-type").unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// Returns the text that stands for a token: `sha256:` and the first 16 digits of its SHA-256.
+pub(crate) fn hashed(token: &str) -> String {
+    let digest = Sha256::digest(token.as_bytes());
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", &digits[..DIGITS])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(host: &str, origin: Option<&str>) -> bool {
+        let mut request = Request::get("/_emulator/").header("Host", host);
+        if let Some(origin) = origin {
+            request = request.header("Origin", origin);
+        }
+        refusal(&request).is_some()
+    }
+
+    #[test]
+    fn addresses_and_localhost_may_control() {
+        for host in [
+            "127.0.0.1:8787",
+            "127.0.0.1",
+            "192.0.2.7:80",
+            "[::1]:8787",
+            "[::1]",
+            "localhost:8787",
+            "LOCALHOST",
+        ] {
+            assert!(!refused(host, None), "{host}");
+            assert!(!refused(host, Some(&format!("http://{host}"))), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_that_anybody_may_resolve_may_not_control() {
+        for host in [
+            "",
+            "rebound.example:8787",
+            "localhost.example",
+            "127.0.0.1.example:8787",
+            "localhost:8787.example",
+            "127.0.0.1:",
+            "::1",
+            "[::1].example",
+            "user@127.0.0.1",
+        ] {
+            assert!(refused(host, None), "{host}");
+        }
+        assert!(refusal(&Request::get("/_emulator/")).is_some());
+    }
+
+    #[test]
+    fn another_origin_may_not_control() {
+        for origin in [
+            "https://page.example",
+            "http://127.0.0.1:9999",
+            "http://127.0.0.1",
+            "https://127.0.0.1:8787",
+            "http://localhost:8787",
+            "null",
+            "",
+        ] {
+            assert!(refused("127.0.0.1:8787", Some(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_shown_as_sha256sum_prints_it() {
+        assert_eq!(hashed("a-token"), "sha256:1f6076e3a47ba1de");
+    }
+}
