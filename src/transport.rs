@@ -6,7 +6,7 @@
 //!   often as it was there, in order, byte for byte. Redirects are never followed.
 //! - **The request goes out as given, once.** Path and query are sent byte for byte, the fragment is not; a URL that the
 //!   library would write another way is [`TransportErrorKind::InvalidRequest`]. Besides `Host`, `Connection`, `Accept`,
-//!   `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added: no `Referer`, no cookies, nothing of an earlier
+//!   `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added but what its user added on purpose: no `Referer`, no cookies, nothing of an earlier
 //!   answer. A request's own headers replace the library's. Nothing that may have reached the server is sent again: not
 //!   after a status, and not when a pooled connection ends.
 //! - **A kept connection may die under a request.** If it ends before the response, the error is
@@ -46,37 +46,11 @@
 //! `bytes` 1.x and `async-trait` 0.1:
 //!
 //! ```
-//! use std::pin::Pin;
-//! use std::time::Duration;
-//!
-//! use async_trait::async_trait;
-//! use box_longpoll::{HttpTransport, Moment, TransportError, TransportRequest};
-//! use bytes::Bytes;
-//! use http::{HeaderValue, Response};
-//!
-//! struct Tagged<T>(T);
-//!
-//! #[async_trait]
-//! impl<T: HttpTransport> HttpTransport for Tagged<T> {
-//!     async fn send(&self, mut request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-//!         let tag = HeaderValue::from_static("nightly-export");
-//!         request.headers_mut().insert("x-job", tag);
-//!         self.0.send(request).await
-//!     }
-//!
-//!     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-//!         self.0.sleep(duration).await
-//!     }
-//!
-//!     fn now(&self) -> Moment {
-//!         self.0.now()
-//!     }
-//!
-//!     fn block_on(&self, work: Pin<Box<dyn Future<Output = ()> + Send + '_>>) -> Result<(), TransportError> {
-//!         self.0.block_on(work)
-//!     }
-//! }
+#![doc = include_str!("../examples/custom_transport/tagged.rs")]
 //! ```
+//!
+//! It keeps the rules above but for one, on purpose: it adds `x-job`. The suite is told so by `adds: ["x-job"]`, as
+//! `tests/custom_transport.rs` does for this transport.
 
 pub(crate) mod open_files;
 

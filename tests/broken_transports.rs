@@ -12,11 +12,13 @@ use async_trait::async_trait;
 use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{HttpTransport, Moment};
-use box_longpoll_testkit::conformance::{MakeTransport, Setup, Subject, cases, run};
+use box_longpoll_testkit::conformance::{Candidate, Case, MakeTransport, Setup, Subject, cases};
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use reqwest::Certificate;
 use rstest::rstest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 type Answer = Result<Response<Bytes>, TransportError>;
@@ -298,75 +300,367 @@ fn spins(setup: &Setup) -> Arc<dyn HttpTransport> {
     })
 }
 
+fn calls_itself_otherwise(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, mut request| {
+        Box::pin(async move {
+            let name = HeaderValue::from_static("gateway/1");
+            request.headers_mut().insert("user-agent", name);
+            inner.transport.send(request).await
+        })
+    })
+}
+
+/// A client that keeps its connection though a request on it was dropped.
+struct Keeping {
+    inner: ReqwestTransport,
+    kept: tokio::sync::Mutex<Option<Kept>>,
+    late: Late,
+}
+
+/// What becomes of the response to a request that was dropped.
+#[derive(Clone, Copy)]
+enum Late {
+    /// The next request gets it.
+    Taken,
+    /// The next request goes out, and waits for it to pass.
+    PassedOver,
+    /// It is read before the next request, which goes out on another connection if it hasn't come.
+    Drained,
+}
+
+struct Kept {
+    stream: TcpStream,
+    received: Vec<u8>,
+    /// Responses that have not come.
+    due: usize,
+}
+
+impl Kept {
+    async fn connect(authority: &str) -> Self {
+        Self {
+            stream: TcpStream::connect(authority).await.unwrap(),
+            received: Vec::new(),
+            due: 0,
+        }
+    }
+
+    /// The next response, if it has come.
+    fn next_response(&mut self) -> Option<Bytes> {
+        let text = std::str::from_utf8(&self.received).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.split_once("Content-Length: ")?.1;
+        let length: usize = length.lines().next()?.parse().unwrap();
+        let whole = body.get(..length)?.to_owned();
+        self.received.drain(..head.len() + 4 + length);
+        self.due -= 1;
+        Some(whole.into())
+    }
+
+    async fn response(&mut self) -> Bytes {
+        loop {
+            if let Some(response) = self.next_response() {
+                return response;
+            }
+            assert_ne!(self.stream.read_buf(&mut self.received).await.unwrap(), 0);
+        }
+    }
+
+    fn drain(&mut self) {
+        while self.due > 0 {
+            if self.next_response().is_none()
+                && self.stream.try_read_buf(&mut self.received).is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl HttpTransport for Keeping {
+    async fn send(&self, request: TransportRequest) -> Answer {
+        let uri = request.request().uri();
+        let authority = uri.authority().unwrap().as_str();
+        let mut kept = self.kept.lock().await;
+        if let (Late::Drained, Some(open)) = (self.late, &mut *kept) {
+            open.drain();
+            if open.due > 0 {
+                *kept = None;
+            }
+        }
+        if kept.is_none() {
+            *kept = Some(Kept::connect(authority).await);
+        }
+        let open = kept.as_mut().unwrap();
+        let head = format!("GET {} HTTP/1.1\r\nhost: {authority}\r\n\r\n", uri.path());
+        open.stream.write_all(head.as_bytes()).await.unwrap();
+        open.due += 1;
+        let mut response = open.response().await;
+        while matches!(self.late, Late::PassedOver) && open.due > 0 {
+            response = open.response().await;
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.inner.sleep(duration).await
+    }
+
+    fn block_on(
+        &self,
+        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
+    ) -> Result<(), TransportError> {
+        self.inner.block_on(work)
+    }
+}
+
+fn keeping(setup: &Setup, late: Late) -> Arc<dyn HttpTransport> {
+    Arc::new(Keeping {
+        inner: reqwest(setup, false),
+        kept: tokio::sync::Mutex::new(None),
+        late,
+    })
+}
+
+fn takes_a_late_response(setup: &Setup) -> Arc<dyn HttpTransport> {
+    keeping(setup, Late::Taken)
+}
+
+fn passes_a_late_response_over(setup: &Setup) -> Arc<dyn HttpTransport> {
+    keeping(setup, Late::PassedOver)
+}
+
+fn drains_a_late_response(setup: &Setup) -> Arc<dyn HttpTransport> {
+    keeping(setup, Late::Drained)
+}
+
+/// A case by its name, which doesn't compile if there is none.
+macro_rules! case {
+    ($name:ident) => {{
+        let _: fn(&Subject) = cases::$name;
+        Case::named(stringify!($name)).unwrap()
+    }};
+}
+
 #[rstest]
 #[case::haste(
-    cases::required_a_request_is_sent_when_it_is_first_polled,
-    sends_at_once
+    case!(required_a_request_is_sent_when_it_is_first_polled),
+    sends_at_once,
+    "expected: \"/sooner\"\ngot: \"/dropped\""
 )]
-#[case::redirects(cases::required_never_follows_redirects, follows_redirects)]
-#[case::retries(cases::required_a_post_is_never_sent_twice, tries_again)]
+#[case::redirects(
+    case!(required_never_follows_redirects),
+    follows_redirects,
+    "expected: 301\ngot: 200"
+)]
+#[case::retries(
+    case!(required_a_post_is_never_sent_twice),
+    tries_again,
+    "expected: 1\ngot: 2\nsituation: the number of POSTs"
+)]
 #[case::dead_connection(
-    cases::required_a_kept_connection_that_closes_is_replaced,
-    keeps_a_dead_connection
+    case!(required_a_kept_connection_that_closes_is_replaced),
+    keeps_a_dead_connection,
+    "expected a response when it is resent, got the error: TransportError"
 )]
 #[case::wrong_kind(
-    cases::required_a_kept_connection_that_resets_is_replaced,
-    calls_an_interruption_a_failure_to_connect
+    case!(required_a_kept_connection_that_resets_is_replaced),
+    calls_an_interruption_a_failure_to_connect,
+    "expected: Interrupted\ngot: Connect"
 )]
 #[case::called_fresh(
-    cases::required_a_reused_connection_is_never_called_fresh,
-    calls_every_connection_fresh
+    case!(required_a_reused_connection_is_never_called_fresh),
+    calls_every_connection_fresh,
+    "expected: no claim of a fresh connection"
 )]
 #[case::called_reused(
-    cases::required_a_reused_connection_is_never_called_fresh,
-    calls_every_connection_reused
+    case!(required_a_reused_connection_is_never_called_fresh),
+    calls_every_connection_reused,
+    "expected: no claim of a reused connection"
 )]
-#[case::get_retries(cases::optional_a_get_is_never_sent_twice, tries_again)]
+#[case::get_retries(
+    case!(optional_a_get_is_never_sent_twice),
+    tries_again,
+    "situation: requests that the server read"
+)]
 #[case::any_connection(
-    cases::optional_a_fresh_connection_is_opened_when_requested,
-    takes_any_connection
+    case!(optional_a_fresh_connection_is_opened_when_requested),
+    takes_any_connection,
+    "expected: \"request 1\""
 )]
-#[case::chunks(cases::required_the_cap_holds_for_chunks, takes_everything)]
-#[case::length(cases::required_the_cap_holds_for_a_length, cuts_bodies)]
-#[case::referer(cases::required_nothing_else_is_sent, tells_the_referer)]
+#[case::chunks(
+    case!(required_the_cap_holds_for_chunks),
+    takes_everything,
+    "expected: BodyTooLarge\ngot: Body"
+)]
+#[case::length(
+    case!(required_the_cap_holds_for_a_length),
+    cuts_bodies,
+    "expected: an error\ngot: Response"
+)]
+#[case::referer(
+    case!(required_nothing_else_is_sent),
+    tells_the_referer,
+    "expected: no header referer\ngot: \"http://127.0.0.1/before\"\nsituation: OPTIONS; \
+     if it is added on purpose, say so: adds: [\"referer\"]"
+)]
 #[case::second_referer(
-    cases::required_a_request_tells_nothing_of_the_one_before,
-    tells_the_referer
+    case!(required_a_request_tells_nothing_of_the_one_before),
+    tells_the_referer,
+    "expected: None\ngot: Some(\"http://127.0.0.1/before\")\nsituation: the header referer"
 )]
-#[case::secrets(cases::required_an_error_shows_no_secret, shows_the_url)]
-#[case::timeout(cases::required_a_slow_answer_is_whole, has_a_timeout)]
+#[case::name(
+    case!(required_headers_are_sent_as_given),
+    calls_itself_otherwise,
+    "situation: user-agent"
+)]
+#[case::secrets(
+    case!(required_an_error_shows_no_secret),
+    shows_the_url,
+    "expected: an error that shows no secret"
+)]
+#[case::timeout(
+    case!(required_a_slow_answer_is_whole),
+    has_a_timeout,
+    "expected a response, got the error: TransportError"
+)]
 #[case::open(
-    cases::optional_dropping_a_request_closes_its_connection_at_once,
-    keeps_what_is_dropped
+    case!(optional_dropping_a_request_closes_its_connection_at_once),
+    keeps_what_is_dropped,
+    "expected: Closed\ngot: Open\nsituation: 30s after a request was dropped"
 )]
 #[case::open_for_ever(
-    cases::required_a_dropped_request_ends_with_its_timeout,
-    keeps_what_is_dropped
+    case!(required_a_dropped_request_ends_with_its_timeout),
+    keeps_what_is_dropped,
+    "expected: Closed\ngot: Open\nsituation: 45s after a request was dropped"
 )]
 #[case::mix_up(
-    cases::required_a_cancelled_request_never_answers_the_next,
-    mixes_answers_up
+    case!(required_a_cancelled_request_never_answers_the_next),
+    mixes_answers_up,
+    "expected: the next request's own response\ngot: \"dropped\"\nsituation: a mix-up"
+)]
+#[case::mix_up_on_a_connection(
+    case!(required_a_cancelled_request_never_answers_the_next),
+    takes_a_late_response,
+    "expected: the next request's own response\ngot: \"dropped\"\nsituation: a mix-up"
+)]
+#[case::reuse(
+    case!(required_a_cancelled_request_never_answers_the_next),
+    passes_a_late_response_over,
+    "expected: the next request on another connection\ngot: \"its own response on the connection of \
+     the dropped request\"\nsituation: a reused connection"
 )]
 #[case::panic(
-    cases::required_works_anywhere_or_says_where_not,
-    keeps_what_is_dropped
+    case!(required_works_anywhere_or_says_where_not),
+    keeps_what_is_dropped,
+    "situation: smol"
 )]
-#[case::early_sleep(cases::required_a_sleep_is_never_early, wakes_early)]
-#[case::unknown_authority(cases::required_an_unknown_authority_is_refused, trusts_anybody)]
-#[case::expired(cases::required_an_expired_certificate_is_refused, trusts_anybody)]
+#[case::early_sleep(
+    case!(required_a_sleep_is_never_early),
+    wakes_early,
+    "expected: a sleep of at least"
+)]
+#[case::unknown_authority(
+    case!(required_an_unknown_authority_is_refused),
+    trusts_anybody,
+    "expected: Tls\ngot: Interrupted"
+)]
+#[case::expired(
+    case!(required_an_expired_certificate_is_refused),
+    trusts_anybody,
+    "expected: Tls\ngot: Interrupted"
+)]
 #[case::another_name(
-    cases::required_a_certificate_of_another_name_is_refused,
-    trusts_anybody
+    case!(required_a_certificate_of_another_name_is_refused),
+    trusts_anybody,
+    "expected: Tls\ngot: Interrupted"
 )]
-fn is_found(#[case] case: fn(&Subject), #[case] make: MakeTransport) {
-    assert!(run(case, "", make).is_err());
+fn is_found(#[case] case: Case, #[case] make: MakeTransport, #[case] reason: &str) {
+    let failure = case.run("", Candidate::new(make)).unwrap_err();
+    let matters = if case.is_required() {
+        "the client relies on its rule"
+    } else {
+        "the client can do without its rule"
+    };
+    let head = format!("{} failed; {matters}", case.name());
+    assert!(failure.starts_with(&head), "{failure}");
+    assert!(
+        failure.contains(&format!("\nrule: {}\n", case.rule())),
+        "{failure}"
+    );
+    assert!(failure.contains(reason), "{failure}");
+    // A transport that only sleeps meets no server.
+    let (_, server) = failure.split_once("\nwhat the server did:\n").unwrap();
+    let sleeps = case.name() == "required_a_sleep_is_never_early";
+    assert_eq!(
+        server.contains("connection 1: accepted it"),
+        !sleeps,
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_failure_tells_the_rule_the_server_and_the_expectation() {
+    let case = case!(required_never_follows_redirects);
+    let failure = case.run("", Candidate::new(follows_redirects)).unwrap_err();
+    // The address of the other server differs from run to run.
+    let (before, after) = failure.split_once("http://127.0.0.1").unwrap();
+    let after = after.split_once("/\\r\\n").unwrap().1;
+    assert_eq!(
+        before,
+        "required_never_follows_redirects failed; the client relies on its rule\n\
+         rule: A redirect is an answer, with its `Location`, and nobody else is asked.\n\
+         expected: 301\ngot: 200\n\
+         what the server did:\n  \
+         server 2, connection 1: accepted it\n  \
+         server 2, connection 1: read \"GET / HTTP/1.1\"\n  \
+         server 2, connection 1: wrote \"HTTP/1.1 301 Moved\\r\\nLocation: "
+    );
+    assert!(
+        after.contains("server 1, connection 1: read \"GET / HTTP/1.1\""),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_connection_may_be_reused_once_it_is_drained() {
+    let case = case!(required_a_cancelled_request_never_answers_the_next);
+    let outcome = case.run("", Candidate::new(drains_a_late_response));
+    assert_eq!(outcome, Ok(()));
+}
+
+#[rstest]
+#[case(case!(required_nothing_else_is_sent), tells_the_referer, &["referer"])]
+#[case(case!(required_nothing_else_is_sent_with_a_post), tells_the_referer, &["x-job", "Referer"])]
+#[case(case!(required_a_request_tells_nothing_of_the_one_before), tells_the_referer, &["referer"])]
+#[case(case!(required_headers_are_sent_as_given), calls_itself_otherwise, &["User-Agent"])]
+fn a_header_that_is_named_may_be_added(
+    #[case] case: Case,
+    #[case] make: MakeTransport,
+    #[case] adds: &'static [&'static str],
+) {
+    let candidate = Candidate::new(make);
+    assert_eq!(case.run("", candidate.adds(adds)), Ok(()));
+    let failure = case.run("", candidate.adds(&["x-other"])).unwrap_err();
+    assert!(failure.contains("what the server did"), "{failure}");
+}
+
+#[test]
+fn a_header_of_the_clients_own_cannot_be_named() {
+    let candidate = Candidate::new(takes_any_connection).adds(&["x-job", "Authorization"]);
+    let failure = case!(required_options_is_sent).run("", candidate);
+    assert_eq!(
+        failure.unwrap_err(),
+        "`adds` names authorization: a transport sends it as the client gives it"
+    );
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn one_that_spins_is_found() {
-    let case = cases::required_uses_no_cpu_while_a_request_is_held;
-    let failure = run(case, "one_that_spins_is_found", spins).unwrap_err();
+    let case = case!(required_uses_no_cpu_while_a_request_is_held);
+    let failure = case.run("one_that_spins_is_found", Candidate::new(spins));
+    let failure = failure.unwrap_err();
     // It was this that failed, in the process that is measured.
     assert!(failure.contains("of CPU time in"), "{failure}");
 }

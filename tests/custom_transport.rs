@@ -1,5 +1,8 @@
-//! The example's transport keeps the whole contract.
+//! The example's transports keep the contract: the one over hyper-util all of it, and the one that wraps it adds a header and
+//! says so.
 
+#[path = "../examples/custom_transport/tagged.rs"]
+mod tagged;
 #[path = "../examples/custom_transport/transport.rs"]
 mod transport;
 
@@ -9,14 +12,28 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::transport::HyperTransport;
 
-fn transport(setup: &Setup) -> HyperTransport {
+fn hyper_transport(setup: &Setup) -> HyperTransport {
     let authority = CertificateDer::from_pem_slice(setup.ca_pem().as_bytes());
     HyperTransport::new([authority.unwrap()]).unwrap()
 }
 
-box_longpoll_testkit::conformance_tests!(
-    transport,
-    except: [
-        optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets stands still",
-    ],
-);
+mod hyper {
+    box_longpoll_testkit::conformance_tests!(
+        super::hyper_transport,
+        except: [
+            optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets stands still",
+        ],
+    );
+}
+
+mod wrapped {
+    use crate::tagged::Tagged;
+
+    box_longpoll_testkit::conformance_tests!(
+        |setup| Tagged(super::hyper_transport(setup)),
+        adds: ["x-job"],
+        except: [
+            optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets stands still",
+        ],
+    );
+}

@@ -1,10 +1,11 @@
 //! Follows a Box account over an HTTP library that `box-longpoll` knows nothing of.
 //!
-//! The library is hyper-util's client, and `transport.rs` is all it takes. Without `BOX_ACCESS_TOKEN`, or with `--demo`,
-//! the account is one of a fake Box that lives inside the program.
+//! The library is hyper-util's client, and `transport.rs` is all it takes; `tagged.rs` wraps it, to add a header. Without
+//! `BOX_ACCESS_TOKEN`, or with `--demo`, the account is one of a fake Box that lives inside the program.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod tagged;
 mod transport;
 
 use std::error::Error;
@@ -15,6 +16,7 @@ use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser;
 
+use self::tagged::Tagged;
 use self::transport::HyperTransport;
 
 /// Follows a Box account over hyper-util's client
@@ -38,7 +40,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     // Trouble that will pass is no error: it is logged, and shows in the stream's status.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let transport = HyperTransport::new([])?;
+    let transport = Tagged(HyperTransport::new([])?);
     if let Some(token) = common::access_token()? {
         let client = LongPollClient::new(transport, token);
         return follow(&client, arguments.count).await;
@@ -55,7 +57,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 }
 
 async fn follow(
-    client: &LongPollClient<HyperTransport>,
+    client: &LongPollClient<Tagged<HyperTransport>>,
     count: usize,
 ) -> Result<(), Box<dyn Error>> {
     let mut events = client.events(StartAt::Now);

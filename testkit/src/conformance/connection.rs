@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::received::Received;
 use super::server::Note;
+use super::transcript::{Act, Recorder};
 
 /// One connection, as its script sees it. It is closed in good order when the script is through.
 pub(super) struct Connection {
@@ -18,6 +19,7 @@ pub(super) struct Connection {
     stream: BufReader<Stream>,
     requests: UnboundedSender<Received>,
     notes: UnboundedSender<Note>,
+    recorder: Recorder,
 }
 
 enum Stream {
@@ -34,6 +36,7 @@ impl Connection {
         config: Option<Arc<ServerConfig>>,
         requests: UnboundedSender<Received>,
         notes: UnboundedSender<Note>,
+        recorder: Recorder,
     ) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let stream = match config {
@@ -48,12 +51,17 @@ impl Connection {
             stream: BufReader::new(stream),
             requests,
             notes,
+            recorder,
         })
     }
 
     /// Reads one request whole, and reports it. `None`: the client ended the connection first.
     pub(super) fn read_request(&mut self) -> Option<Received> {
-        let received = Received::read(&mut self.stream).ok()??;
+        let Ok(Some(received)) = Received::read(&mut self.stream) else {
+            self.recorder.record(Act::ReadNothing);
+            return None;
+        };
+        self.recorder.record(Act::Read(received.line.clone()));
         let _ = self.requests.send(received.clone());
         Some(received)
     }
@@ -65,11 +73,13 @@ impl Connection {
 
     /// Writes at once. `false`: the client no longer takes it.
     pub(super) fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        let stream = self.stream.get_mut();
-        stream
-            .write_all(bytes.as_ref())
-            .and_then(|()| stream.flush())
-            .is_ok()
+        let (stream, bytes) = (self.stream.get_mut(), bytes.as_ref());
+        let written = stream.write_all(bytes).and_then(|()| stream.flush());
+        self.recorder.record(match &written {
+            Ok(()) => Act::wrote(bytes),
+            Err(_) => Act::CouldNotWrite,
+        });
+        written.is_ok()
     }
 
     /// Writes an answer of this body, after which the connection can be used again.
@@ -111,18 +121,21 @@ impl Connection {
         if let Some(socket) = self.stream.get_ref().socket() {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
-        self.close();
+        *self.stream.get_mut() = Stream::Gone;
+        self.recorder.record(Act::Reset);
     }
 
     /// Closes the connection. The kernel refuses what the client sends from now on, or has sent unread.
     pub(super) fn close(&mut self) {
         *self.stream.get_mut() = Stream::Gone;
+        self.recorder.record(Act::Closed);
     }
 
     /// Ends the connection in good order, as far as TCP goes: over TLS the end is not announced.
     pub(super) fn cut(&mut self) {
         if let Some(socket) = self.stream.get_ref().socket() {
             let _ = socket.shutdown(Shutdown::Write);
+            self.recorder.record(Act::EndedItsSide);
         }
     }
 

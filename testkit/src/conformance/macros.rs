@@ -1,7 +1,7 @@
 /// Makes a test of each rule of the [contract](box_longpoll::transport), for a transport.
 ///
-/// `conformance_tests!(|setup| …)`, and after it, if need be, `except: [case = "reason", …]` and
-/// `skip: [case = "reason", …]`; see [`conformance`](crate::conformance). A module holds one call. A name that is no case
+/// `conformance_tests!(|setup| …)`, and after it, if need be, `adds: ["header", …]`, `except: [case = "reason", …]` and
+/// `skip: [case = "reason", …]`, in this order; see [`conformance`](crate::conformance). A module holds one call. A name that is no case
 /// does not compile:
 ///
 /// ```compile_fail,E0425
@@ -13,12 +13,13 @@
 macro_rules! conformance_tests {
     (
         $make:expr
+        $(, adds: [$($added:literal),* $(,)?])?
         $(, except: [$($excepted:ident = $exception:literal),* $(,)?])?
         $(, skip: [$($skipped:ident = $reason:literal),* $(,)?])?
         $(,)?
     ) => {
         $crate::__conformance_tests!(
-            ($) $make, [$($($excepted = $exception,)*)?], [$($($skipped = $reason,)*)?]
+            ($) $make, [$($($added,)*)?], [$($($excepted = $exception,)*)?], [$($($skipped = $reason,)*)?]
         );
     };
 }
@@ -30,6 +31,7 @@ macro_rules! conformance_tests {
 macro_rules! __conformance_tests {
     (
         ($d:tt) $make:expr,
+        [$($added:literal,)*],
         [$($excepted:ident = $exception:literal,)*],
         [$($skipped:ident = $reason:literal,)*]
     ) => {
@@ -39,6 +41,16 @@ macro_rules! __conformance_tests {
         ) -> ::std::sync::Arc<dyn $crate::conformance::HttpTransport> {
             $crate::conformance::erase(setup, $make)
         }
+
+        #[allow(dead_code, reason = "there may be no test that is not ignored")]
+        const CONFORMANCE_CANDIDATE: $crate::conformance::Candidate =
+            $crate::conformance::Candidate::new(conformance_transport).adds(&[$($added),*]);
+
+        #[allow(dead_code, reason = "outside tests nothing counts")]
+        static CONFORMANCE_TALLY: $crate::conformance::Tally = $crate::conformance::Tally::new(
+            module_path!(),
+            &[$(stringify!($skipped)),*],
+        );
 
         // An unknown name does not compile.
         const _: &[fn(&$crate::conformance::Subject)] = &[
@@ -53,9 +65,10 @@ macro_rules! __conformance_tests {
                     #[test]
                     fn excepted() {
                         $crate::conformance::must_fail(
-                            $crate::conformance::cases::$excepted,
+                            &super::CONFORMANCE_TALLY,
+                            $crate::__conformance_case!($excepted),
                             $crate::__conformance_path!("::excepted"),
-                            super::conformance_transport,
+                            super::CONFORMANCE_CANDIDATE,
                             $exception,
                         );
                     }
@@ -84,15 +97,20 @@ macro_rules! __conformance_tests {
 #[macro_export]
 macro_rules! __conformance_test {
     ($name:ident) => {
-        let path = $crate::__conformance_path!("::", stringify!($name));
-        let outcome = $crate::conformance::run(
-            $crate::conformance::cases::$name,
-            path,
-            conformance_transport,
+        $crate::conformance::must_pass(
+            &CONFORMANCE_TALLY,
+            $crate::__conformance_case!($name),
+            $crate::__conformance_path!("::", stringify!($name)),
+            CONFORMANCE_CANDIDATE,
         );
-        if let Err(failure) = outcome {
-            panic!("{}: {failure}", stringify!($name));
-        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_case {
+    ($name:ident) => {
+        $crate::conformance::Case::new(stringify!($name), $crate::conformance::cases::$name)
     };
 }
 

@@ -15,6 +15,25 @@
 //! Several transports have a module each. The closure is called anew for each test. It makes a transport that trusts the
 //! authority of its [`Setup`] beside those it knows, and leaves out the proxies that the environment may name.
 //!
+//! # Headers that are added on purpose
+//!
+//! A transport that wraps another one may add headers, or set those that a library sets. It names them:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use box_longpoll::HttpTransport;
+//! # struct Tagged;
+//! # impl Tagged { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!() } }
+//! box_longpoll_testkit::conformance_tests!(
+//!     |setup| Tagged::with_root(setup.ca_pem()),
+//!     adds: ["x-job"],
+//! );
+//! ```
+//!
+//! No case looks at a header that is named there. Headers that the client itself relies on, such as `authorization`, can't be
+//! named. `examples/custom_transport/tagged.rs` of `box-longpoll` is such a transport, and `tests/custom_transport.rs` runs
+//! the suite for it.
+//!
 //! # Exceptions
 //!
 //! A transport that breaks a rule says so in the same call, with the reason:
@@ -35,11 +54,18 @@
 //! that is skipped is `#[ignore]`d. The names `required_…` are what the client relies on; `optional_…` is what a good
 //! transport does, and the client can do without.
 //!
+//! # Failures
+//!
+//! A case that fails says its rule, what it expected and got, and what the server did. If all cases of a module were run and
+//! some failed, the last one prints how many failed and how many of them are required. [`Case::run`] runs a single case.
+//!
 //! # Time
 //!
-//! The cases wait for what a server reports. Where time is itself the matter they take seconds, and one takes a minute: it
+//! The cases wait for what a server reports, and none fails because a machine is slow or busy: a case that has to happen "at
+//! last" has tens of seconds, and one that hangs is given up after two minutes. If time is itself the matter they take
+//! seconds, and one takes a minute: it
 //! holds an answer longer than any library's default timeout, for 65 s, or, with the environment variable
-//! `BOX_LONGPOLL_SLOW=1`, for 610 s, as long as Box holds a poll. A case that hangs is given up after a minute.
+//! `BOX_LONGPOLL_SLOW=1`, for 610 s, as long as Box holds a poll.
 //! `required_uses_no_cpu_while_a_request_is_held` runs the test's own program once more, to measure it alone.
 //!
 //! # In this workspace
@@ -47,8 +73,10 @@
 //! `box-longpoll` has this crate among its dev-dependencies, and this one depends on `box-longpoll`. In the unit tests of
 //! `box-longpoll` the trait therefore exists twice; the tests run from `tests/` only.
 
+mod case;
 pub mod cases;
 mod connection;
+mod expect;
 mod macros;
 mod names;
 mod places;
@@ -56,6 +84,8 @@ mod received;
 mod server;
 mod setup;
 mod subject;
+mod tally;
+mod transcript;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -65,23 +95,29 @@ use std::time::Duration;
 #[doc(hidden)]
 pub use box_longpoll::HttpTransport;
 
+pub use case::Case;
 pub use setup::Setup;
 use subject::NotShown;
-pub use subject::{MakeTransport, Subject};
+pub use subject::{Candidate, MakeTransport, Subject};
+#[doc(hidden)]
+pub use tally::Tally;
+use transcript::Transcript;
 
-/// How long a case may take that does not say so itself. Most take milliseconds; a machine may be busy.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long a case may take that does not say so itself. Most take milliseconds; only one that hangs takes so long.
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs one case, on a thread of its own, and gives it up when it hangs.
-///
-/// `test` is the path of the test that calls this, without its crate: `required_uses_no_cpu_while_a_request_is_held` runs
-/// it by that. [`conformance_tests!`](crate::conformance_tests) calls this for every case.
-///
-/// # Errors
-///
-/// Why the case failed.
-pub fn run(case: fn(&Subject), test: &'static str, make: MakeTransport) -> Result<(), String> {
-    outcome(case, test, make).map(drop)
+impl Case {
+    /// Runs the case, on a thread of its own, and gives it up when it hangs.
+    ///
+    /// `test` is the path of the test that calls this, without its crate: `required_uses_no_cpu_while_a_request_is_held` runs
+    /// it by that. [`conformance_tests!`](crate::conformance_tests) calls this for every case.
+    ///
+    /// # Errors
+    ///
+    /// Why the case failed: its rule, what was expected, and what the server did.
+    pub fn run(self, test: &'static str, candidate: Candidate) -> Result<(), String> {
+        outcome(self, test, candidate).map(drop)
+    }
 }
 
 /// What comes of a case that doesn't fail.
@@ -91,27 +127,39 @@ enum Outcome {
     NotShown(&'static str),
 }
 
-fn outcome(case: fn(&Subject), test: &'static str, make: MakeTransport) -> Result<Outcome, String> {
+fn outcome(case: Case, test: &'static str, candidate: Candidate) -> Result<Outcome, String> {
+    candidate.check()?;
+    let transcript = Transcript::default();
+    let subject = |limit| Subject {
+        setup: Arc::new(Setup::new()),
+        candidate,
+        test,
+        limit,
+        transcript: transcript.clone(),
+    };
+    attempt(case, subject).map_err(|reason| case.failure(&reason, &transcript))
+}
+
+/// Runs a case with the subject that is made for it. The error says why it failed.
+fn attempt(
+    case: Case,
+    subject: impl FnOnce(mpsc::Sender<Duration>) -> Subject,
+) -> Result<Outcome, String> {
     let (limits, limit) = mpsc::channel();
     // The sender is in the subject, so the channel ends with the case.
+    let subject = subject(limits);
     let running = thread::Builder::new()
-        .name(test.to_owned())
-        .spawn(move || {
-            let subject = Subject {
-                setup: Arc::new(Setup::new()),
-                make,
-                test,
-                limit: limits,
-            };
-            catch_unwind(AssertUnwindSafe(|| case(&subject)))
-        })
+        .name(case.name().to_owned())
+        .spawn(move || catch_unwind(AssertUnwindSafe(|| (case.check)(&subject))))
         .map_err(|error| format!("no thread to run on: {error}"))?;
     let mut allowed = LIMIT;
     loop {
         match limit.recv_timeout(allowed) {
             Ok(more) => allowed = more,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                return Err(format!("it hangs: no end after {allowed:?}"));
+                return Err(format!(
+                    "expected: an end of the case\ngot: none after {allowed:?}"
+                ));
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
@@ -131,13 +179,35 @@ fn outcome(case: fn(&Subject), test: &'static str, make: MakeTransport) -> Resul
 ///
 /// When the case passes: its exception no longer holds.
 #[doc(hidden)]
-pub fn must_fail(case: fn(&Subject), test: &'static str, make: MakeTransport, reason: &str) {
-    match outcome(case, test, make) {
+pub fn must_fail(
+    tally: &Tally,
+    case: Case,
+    test: &'static str,
+    candidate: Candidate,
+    reason: &str,
+) {
+    let outcome = outcome(case, test, candidate);
+    tally.count(case, matches!(outcome, Ok(Outcome::Passed)));
+    match outcome {
         Ok(Outcome::Passed) => panic!("it passes: take the exception out ({reason})"),
         Ok(Outcome::NotShown(why)) => {
             println!("excepted: {reason}\nit is not put to the test: {why}");
         }
         Err(failure) => println!("excepted: {reason}\nit fails with: {failure}"),
+    }
+}
+
+/// Runs a case that has to pass.
+///
+/// # Panics
+///
+/// When the case fails.
+#[doc(hidden)]
+pub fn must_pass(tally: &Tally, case: Case, test: &'static str, candidate: Candidate) {
+    let outcome = case.run(test, candidate);
+    tally.count(case, outcome.is_err());
+    if let Err(failure) = outcome {
+        panic!("{failure}");
     }
 }
 

@@ -97,21 +97,40 @@ macro_rules! __conformance_cases {
     };
 }
 
+/// Where the cases are, and the rule of each in its documentation: it is written once.
+const SOURCES: [&str; 9] = [
+    include_str!("cases/connection.rs"),
+    include_str!("cases/kept_connections.rs"),
+    include_str!("cases/framing.rs"),
+    include_str!("cases/limits.rs"),
+    include_str!("cases/semantics.rs"),
+    include_str!("cases/time.rs"),
+    include_str!("cases/tls.rs"),
+    include_str!("cases/runtime.rs"),
+    include_str!("cases/errors.rs"),
+];
+
+/// Returns the documentation of a case, in one line.
+pub(super) fn documentation(case: &str) -> Option<String> {
+    let signature = format!("\npub fn {case}(");
+    let before = SOURCES
+        .iter()
+        .find_map(|source| source.split_once(&signature))?
+        .0;
+    let lines = before
+        .lines()
+        .rev()
+        .map_while(|line| line.strip_prefix("///"));
+    let mut lines: Vec<_> = lines.map(str::trim).collect();
+    lines.reverse();
+    Some(lines.join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    const SOURCES: [&str; 9] = [
-        include_str!("cases/connection.rs"),
-        include_str!("cases/kept_connections.rs"),
-        include_str!("cases/framing.rs"),
-        include_str!("cases/limits.rs"),
-        include_str!("cases/semantics.rs"),
-        include_str!("cases/time.rs"),
-        include_str!("cases/tls.rs"),
-        include_str!("cases/runtime.rs"),
-        include_str!("cases/errors.rs"),
-    ];
+    use super::*;
 
     #[test]
     fn every_case_is_called() {

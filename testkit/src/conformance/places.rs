@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// How long a place is waited for before it counts as hanging.
-const LIMIT: Duration = Duration::from_secs(15);
+/// How long a place is waited for before it counts as hanging. In the others a request and a sleep take milliseconds.
+pub(super) const LIMIT: Duration = Duration::from_secs(40);
 
 /// Something to be done in a [`Place`].
 pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -34,8 +34,15 @@ impl Place {
         });
         match outcome.recv_timeout(LIMIT) {
             Ok(Ok(())) => {}
-            Ok(Err(panic)) => panic!("{}: {}", self.name, super::text(&*panic)),
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("{}: it hangs", self.name),
+            Ok(Err(panic)) => {
+                panic!("{}\nsituation: {}", super::text(&*panic), self.name)
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!(
+                    "expected: an end\ngot: none after {LIMIT:?}\nsituation: {}",
+                    self.name
+                )
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 panic!("{}: its thread is gone", self.name)
             }

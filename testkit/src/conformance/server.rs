@@ -8,6 +8,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::connection::Connection;
 use super::received::Received;
+use super::subject::Subject;
+use super::transcript::Act;
 
 /// The stack of a server's thread, which does little and of which there may be hundreds.
 const STACK: usize = 256 * 1024;
@@ -38,28 +40,33 @@ pub(super) enum Note {
 
 impl Server {
     /// Runs `script` for each connection, on a thread of the connection's own.
-    pub(super) fn start(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> Self {
-        Self::listen(None, script)
+    pub(super) fn start(
+        subject: &Subject,
+        script: impl Fn(&mut Connection) + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(subject, None, script)
     }
 
     /// The same over TLS.
     pub(super) fn tls(
+        subject: &Subject,
         config: Arc<ServerConfig>,
         script: impl Fn(&mut Connection) + Send + Sync + 'static,
     ) -> Self {
-        Self::listen(Some(config), script)
+        Self::listen(subject, Some(config), script)
     }
 
     /// Reads a request on each connection, writes these bytes, and closes.
-    pub(super) fn answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn answering(subject: &Subject, answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
-        Self::start(move |connection| {
+        Self::start(subject, move |connection| {
             connection.read_request();
             connection.write(&answer);
         })
     }
 
     fn listen(
+        subject: &Subject,
         config: Option<Arc<ServerConfig>>,
         script: impl Fn(&mut Connection) + Send + Sync + 'static,
     ) -> Self {
@@ -71,6 +78,8 @@ impl Server {
         let stopping = Arc::new(AtomicBool::new(false));
         let script = Arc::new(script);
         let (counter, stop) = (Arc::clone(&connections), Arc::clone(&stopping));
+        let transcript = subject.transcript.clone();
+        let server = transcript.add_server();
         spawn("accept", move || {
             for stream in listener.incoming() {
                 if stop.load(Ordering::SeqCst) {
@@ -80,9 +89,11 @@ impl Server {
                 let number = counter.fetch_add(1, Ordering::SeqCst);
                 let (script, config) = (Arc::clone(&script), config.clone());
                 let (requests, notes) = (requests.clone(), notes.clone());
+                let recorder = transcript.of_connection(server, number);
+                recorder.record(Act::Accepted);
                 spawn("serve", move || {
                     if let Ok(mut connection) =
-                        Connection::new(number, stream, config, requests, notes)
+                        Connection::new(number, stream, config, requests, notes, recorder)
                     {
                         script(&mut connection);
                         connection.finish();

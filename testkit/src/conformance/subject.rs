@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 
 use super::Setup;
+use super::expect::differs;
+use super::transcript::Transcript;
 
 /// The longest body that a test accepts, in bytes, where it says nothing else.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -15,18 +17,73 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Stands in whatever is secret: in headers, paths and queries.
 pub(super) const CANARY: &str = "canary";
 
+/// Headers that the client relies on, or that say where a request ends.
+const NEVER_ADDED: [&str; 5] = [
+    "as-user",
+    "authorization",
+    "content-length",
+    "host",
+    "transfer-encoding",
+];
+
 /// Makes the transport under test.
 pub type MakeTransport = fn(&Setup) -> Arc<dyn HttpTransport>;
+
+/// A transport to be put to the test, and what it does on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    make: MakeTransport,
+    adds: &'static [&'static str],
+}
+
+impl Candidate {
+    /// A transport that adds no headers.
+    #[must_use]
+    pub const fn new(make: MakeTransport) -> Self {
+        Self { make, adds: &[] }
+    }
+
+    /// Names the headers that the transport adds or sets on purpose.
+    #[must_use]
+    pub const fn adds(self, headers: &'static [&'static str]) -> Self {
+        Self {
+            adds: headers,
+            ..self
+        }
+    }
+
+    /// Refuses the name of a header that no transport may touch.
+    pub(super) fn check(self) -> Result<(), String> {
+        match NEVER_ADDED.into_iter().find(|header| self.may_add(header)) {
+            Some(header) => Err(format!(
+                "`adds` names {header}: a transport sends it as the client gives it"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn make(self, setup: &Setup) -> Arc<dyn HttpTransport> {
+        (self.make)(setup)
+    }
+
+    pub(super) fn may_add(self, header: &str) -> bool {
+        self.adds
+            .iter()
+            .any(|added| added.eq_ignore_ascii_case(header))
+    }
+}
 
 /// What a case puts to the test: a transport, made anew for each case.
 #[derive(Debug)]
 pub struct Subject {
     pub(super) setup: Arc<Setup>,
-    pub(super) make: MakeTransport,
+    pub(super) candidate: Candidate,
     /// The path of the test that runs the case, by which the test's program can run it alone.
     pub(super) test: &'static str,
     /// Tells how long the case may take from now on.
     pub(super) limit: mpsc::Sender<Duration>,
+    /// What the case's servers do.
+    pub(super) transcript: Transcript,
 }
 
 /// Why a machine doesn't show what a case is about.
@@ -35,7 +92,7 @@ pub(super) struct NotShown(pub(super) &'static str);
 impl Subject {
     /// The transport, made for this call.
     pub(super) fn transport(&self) -> Arc<dyn HttpTransport> {
-        (self.make)(&self.setup)
+        self.candidate.make(&self.setup)
     }
 
     /// Ends the case, which neither passes nor fails.
@@ -99,7 +156,8 @@ impl Client {
 
     /// Sends a GET, which must be answered, and gives the body.
     pub(super) async fn text(&self, url: &str) -> String {
-        let answer = self.get(url).await.expect("an answer");
+        let answer = self.get(url).await;
+        let answer = answer.expect("expected a response, got the error");
         text(&answer)
     }
 
@@ -144,7 +202,7 @@ pub(super) fn text(answer: &Response<Bytes>) -> String {
 #[track_caller]
 pub(super) fn failure(answer: Result<Response<Bytes>, TransportError>) -> TransportErrorKind {
     match answer {
-        Ok(answer) => panic!("there is no whole answer, and yet {answer:?}"),
+        Ok(answer) => differs("an error", &answer, "there is no complete response"),
         Err(error) => {
             assert_no_secret(&error);
             error.kind()
@@ -160,7 +218,7 @@ pub(super) fn assert_no_secret(error: &TransportError) {
         let shown = format!("{cause} {cause:?} {cause:#?}");
         assert!(
             !shown.to_lowercase().contains(CANARY),
-            "an error shows a secret: {shown}"
+            "expected: an error that shows no secret, here \"{CANARY}\"\ngot: {shown}"
         );
     }
 }

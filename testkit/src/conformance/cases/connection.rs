@@ -10,18 +10,19 @@ use http::Method;
 use socket2::{Domain, Socket, Type};
 
 use crate::conformance::connection::Connection;
+use crate::conformance::expect::{differs, expect_eq, expect_one_of};
 use crate::conformance::server::{Note, Server};
 use crate::conformance::subject::{Subject, failure, request, text};
 
-/// A minute, and what a busy machine takes more.
-const MOST_TO_CONNECT: Duration = Duration::from_secs(75);
+/// A minute, and a minute more for a busy machine: one that waits without end is to be found.
+const MOST_TO_CONNECT: Duration = Duration::from_secs(120);
 
 /// A refused connection is [`TransportErrorKind::Connect`].
 pub fn required_a_refused_connection_is_an_error_of_connecting(subject: &Subject) {
     // Bound, and not listening: nobody else can get the port.
     let (_socket, address) = bound();
     let kind = subject.failure(&format!("http://{address}/canary?canary"));
-    assert_eq!(kind, TransportErrorKind::Connect);
+    expect_eq!(kind, TransportErrorKind::Connect);
 }
 
 /// A connection that nobody answers is [`TransportErrorKind::Connect`] within a minute, however long the request may take.
@@ -38,7 +39,7 @@ pub fn required_a_connection_that_nobody_answers_is_given_up(subject: &Subject) 
     }
     subject.may_take(MOST_TO_CONNECT);
     let kind = subject.failure(&format!("http://{address}/canary?canary"));
-    assert_eq!(kind, TransportErrorKind::Connect);
+    expect_eq!(kind, TransportErrorKind::Connect);
 }
 
 /// A socket with an address of its own.
@@ -57,7 +58,7 @@ pub fn required_an_end_before_the_answer_is_an_interruption(subject: &Subject) {
     }
 }
 
-/// So is one that ends inside the headers.
+/// A connection that ends inside the headers, in good order or by a reset, is [`TransportErrorKind::Interrupted`].
 pub fn required_an_end_inside_the_headers_is_an_interruption(subject: &Subject) {
     for head in ["HTTP/1.1 20", "HTTP/1.1 200 OK\r\nX-Canary: canary"] {
         for end in [Connection::cut, Connection::reset] {
@@ -84,33 +85,31 @@ fn ends_with(
     end: fn(&mut Connection),
     kinds: &[TransportErrorKind],
 ) {
-    let server = Server::start(move |connection| {
+    let server = Server::start(subject, move |connection| {
         connection.read_request();
         connection.write(answer);
         end(connection);
     });
     let kind = subject.failure(&server.url("/canary?canary"));
-    assert!(kinds.contains(&kind), "{kind:?} after {answer:?}");
+    expect_one_of(&kind, kinds, &format!("after {answer:?}"));
 }
 
-/// A request that was given up, at whatever stage, never lends its answer to the next one.
+/// A request that was dropped, at whatever stage, never lends its response to the next one, nor a connection on which its
+/// response is still due.
 pub fn required_a_cancelled_request_never_answers_the_next(subject: &Subject) {
-    let wrong = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong";
-    // The second part comes when the request is given up.
-    for at in [0, 9, wrong.len() - 3] {
-        late_answer(subject, &wrong[..at], &wrong[at..], Late::WhileNobodyAsks);
-        late_answer(
-            subject,
-            &wrong[..at],
-            &wrong[at..],
-            Late::AfterTheNextRequest,
-        );
+    let dropped = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ndropped";
+    // The second part comes when the request is dropped.
+    for at in [0, 9, dropped.len() - 3] {
+        for late in [Late::BeforeTheNextRequest, Late::AfterTheNextRequest] {
+            late_answer(subject, &dropped[..at], &dropped[at..], late);
+        }
     }
 }
 
+/// When the rest of the response to a dropped request comes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Late {
-    WhileNobodyAsks,
+    BeforeTheNextRequest,
     AfterTheNextRequest,
 }
 
@@ -118,15 +117,15 @@ enum Late {
 fn late_answer(subject: &Subject, first: &'static str, rest: &'static str, late: Late) {
     let (dropped, awaited) = mpsc::channel();
     let awaited = Mutex::new(awaited);
-    let mut server = Server::start(move |connection| {
+    let mut server = Server::start(subject, move |connection| {
         connection.read_request();
         if connection.number > 0 {
-            connection.answer("right");
+            connection.answer("next");
             return;
         }
         connection.write(first);
         connection.note(Note::Done);
-        if late == Late::WhileNobodyAsks {
+        if late == Late::BeforeTheNextRequest {
             let awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = awaited.recv();
             connection.write(rest);
@@ -136,27 +135,43 @@ fn late_answer(subject: &Subject, first: &'static str, rest: &'static str, late:
         if connection.read_request().is_some() && late == Late::AfterTheNextRequest {
             connection.write(rest);
         }
-        connection.answer("wrong");
+        connection.answer("next, reused");
     });
     let url = server.url("/");
     let answer = subject.drive(|client| async move {
         let asked = client.get(&url);
         let written = Box::pin(server.note());
         if let Either::Left((answer, _)) = select(Box::pin(asked), written).await {
-            panic!("an answer before there is one: {answer:?}");
+            differs("no response yet", &answer, "the server waits");
         }
         let _ = dropped.send(());
-        if late == Late::WhileNobodyAsks {
+        if late == Late::BeforeTheNextRequest {
             server.note().await;
         }
         client.text(&url).await
     });
-    assert_eq!(answer, "right", "after {first:?}");
+    match (&*answer, late) {
+        ("next", _) => {}
+        // The connection was free again when the next request came.
+        ("next, reused", Late::BeforeTheNextRequest) => {}
+        ("next, reused", Late::AfterTheNextRequest) => differs(
+            "the next request on another connection",
+            "its own response on the connection of the dropped request",
+            &format!(
+                "a reused connection: the dropped request's response was due, after {first:?}"
+            ),
+        ),
+        (other, _) => differs(
+            "the next request's own response",
+            other,
+            &format!("a mix-up: the request before was dropped after {first:?} of its response"),
+        ),
+    }
 }
 
 /// What is left of a body that was too large never answers the next request.
 pub fn required_the_rest_of_a_refused_body_never_answers_the_next(subject: &Subject) {
-    let server = Server::start(|connection| {
+    let server = Server::start(subject, |connection| {
         while let Some(request) = connection.read_request() {
             if request.target() == "/large" {
                 connection.write("HTTP/1.1 200 OK\r\nContent-Length: 4100000\r\n\r\n");
@@ -170,17 +185,17 @@ pub fn required_the_rest_of_a_refused_body_never_answers_the_next(subject: &Subj
     let (large, small) = (server.url("/large"), server.url("/small"));
     let answer = subject.drive(|client| async move {
         let kind = failure(client.get(&large).await);
-        assert_eq!(kind, TransportErrorKind::BodyTooLarge);
+        expect_eq!(kind, TransportErrorKind::BodyTooLarge);
         client.text(&small).await
     });
-    assert_eq!(answer, "right");
+    expect_eq!(answer, "right");
 }
 
 /// A POST is sent once: when a connection that was used before ends after the request has gone out, nobody knows
 /// whether the server has acted on it, and it is [`TransportErrorKind::Interrupted`].
 pub fn required_a_post_is_never_sent_twice(subject: &Subject) {
     for end in [Connection::cut, Connection::reset] {
-        let mut server = Server::start(move |connection| {
+        let mut server = Server::start(subject, move |connection| {
             while let Some(request) = connection.read_request() {
                 if request.line.starts_with("POST") {
                     end(connection);
@@ -199,8 +214,8 @@ pub fn required_a_post_is_never_sent_twice(subject: &Subject) {
         });
         let requests = server.requests_so_far();
         let posts = requests.iter().filter(|sent| sent.line.starts_with("POST"));
-        assert_eq!(posts.count(), 1, "the server has seen {requests:?}");
-        assert_eq!(kind, TransportErrorKind::Interrupted);
+        expect_eq!(posts.count(), 1, "the number of POSTs");
+        expect_eq!(kind, TransportErrorKind::Interrupted);
     }
 }
 
@@ -208,7 +223,7 @@ pub fn required_a_post_is_never_sent_twice(subject: &Subject) {
 /// the request after that is answered.
 pub fn required_a_stale_connection_is_replaced(subject: &Subject) {
     for end in [Connection::cut, Connection::reset] {
-        let mut server = Server::start(move |connection| {
+        let mut server = Server::start(subject, move |connection| {
             connection.read_request();
             connection.answer("hi");
             end(connection);
@@ -220,8 +235,8 @@ pub fn required_a_stale_connection_is_replaced(subject: &Subject) {
             let _ = client.get(&url).await;
             server.note().await;
             match client.get(&url).await {
-                Ok(answer) => assert_eq!(text(&answer), "hi"),
-                Err(error) => assert_eq!(error.kind(), TransportErrorKind::Interrupted),
+                Ok(answer) => expect_eq!(text(&answer), "hi"),
+                Err(error) => expect_eq!(error.kind(), TransportErrorKind::Interrupted),
             }
         });
     }
@@ -229,36 +244,43 @@ pub fn required_a_stale_connection_is_replaced(subject: &Subject) {
 
 /// A server that closes after each answer, and says so, is asked again and again without a failure.
 pub fn required_a_server_may_close_after_each_answer(subject: &Subject) {
-    let server =
-        Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+    let server = Server::answering(
+        subject,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
+    );
     let url = server.url("/");
     subject.drive(|client| async move {
         for _ in 0..30 {
-            assert_eq!(client.text(&url).await, "hi");
+            expect_eq!(client.text(&url).await, "hi");
         }
     });
-    assert_eq!(server.connections(), 30);
+    expect_eq!(server.connections(), 30);
 }
 
-/// Requests one after the other share a connection.
+/// Requests one after the other share connections.
 pub fn optional_reuses_connections(subject: &Subject) {
-    let server = Server::start(|connection| {
+    const REUSED: usize = 5;
+    const MOST: usize = 100;
+    let server = Server::start(subject, |connection| {
         while connection.read_request().is_some() {
             connection.answer("hi");
         }
     });
     let url = server.url("/");
     subject.drive(|client| async move {
-        for _ in 0..10 {
-            assert_eq!(client.text(&url).await, "hi");
+        // On a busy machine a connection may come back to its pool too late, but not each time.
+        for requests in 1..=MOST {
+            expect_eq!(client.text(&url).await, "hi");
+            if requests - server.connections() == REUSED {
+                return;
+            }
         }
+        differs(
+            &format!("{REUSED} requests on a connection that was used before"),
+            &(MOST - server.connections()),
+            &format!("{MOST} requests one after the other"),
+        );
     });
-    // A connection may come back to its pool a moment too late.
-    let connections = server.connections();
-    assert!(
-        connections <= 5,
-        "{connections} connections for 10 requests"
-    );
 }
 
 /// Two hundred requests are held at the same time, and each gets its own answer.
@@ -267,10 +289,10 @@ pub fn required_two_hundred_requests_are_held_at_once(subject: &Subject) {
     /// The descriptors of several transports' tests must not sum up.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    subject.may_take(Duration::from_secs(60));
+    subject.may_take(Duration::from_secs(120));
 
     let held = Arc::new((Mutex::new(0), Condvar::new()));
-    let server = Server::start(move |connection| {
+    let server = Server::start(subject, move |connection| {
         let Some(request) = connection.read_request() else {
             return;
         };
@@ -287,6 +309,6 @@ pub fn required_two_hundred_requests_are_held_at_once(subject: &Subject) {
         join_all(requests).await
     });
     for (n, answer) in answers.into_iter().enumerate() {
-        assert_eq!(answer, format!("/{n}"));
+        expect_eq!(answer, format!("/{n}"));
     }
 }

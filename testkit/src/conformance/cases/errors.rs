@@ -4,6 +4,7 @@ use box_longpoll::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{Method, Request};
 
+use crate::conformance::expect::expect_eq;
 use crate::conformance::server::Server;
 use crate::conformance::subject::{Subject, failure, request};
 
@@ -11,20 +12,20 @@ use crate::conformance::subject::{Subject, failure, request};
 pub fn required_an_unknown_host_is_an_error_of_connecting(subject: &Subject) {
     for scheme in ["http", "https"] {
         let kind = subject.failure(&format!("{scheme}://unknown.invalid/canary?canary"));
-        assert_eq!(kind, TransportErrorKind::Connect, "over {scheme}");
+        expect_eq!(kind, TransportErrorKind::Connect, "over {scheme}");
     }
 }
 
 /// A scheme that the transport does not speak is [`TransportErrorKind::InvalidRequest`].
 pub fn required_another_scheme_is_an_invalid_request(subject: &Subject) {
     let kind = subject.failure("ftp://127.0.0.1/canary?canary");
-    assert_eq!(kind, TransportErrorKind::InvalidRequest);
+    expect_eq!(kind, TransportErrorKind::InvalidRequest);
 }
 
-/// So is a URL without a host.
+/// A URL without a host is [`TransportErrorKind::InvalidRequest`].
 pub fn required_a_url_without_a_host_is_an_invalid_request(subject: &Subject) {
     let kind = subject.failure("/canary?canary");
-    assert_eq!(kind, TransportErrorKind::InvalidRequest);
+    expect_eq!(kind, TransportErrorKind::InvalidRequest);
 }
 
 /// What is no HTTP is [`TransportErrorKind::Interrupted`]: the connection gave no answer.
@@ -35,17 +36,19 @@ pub fn required_what_is_no_http_is_an_interruption(subject: &Subject) {
         "HTTP/1.1 200 OK\r\nno header, canary\r\n\r\n",
         "\0\u{1}canary",
     ] {
-        let server = Server::answering(garbage);
+        let server = Server::answering(subject, garbage);
         let kind = subject.failure(&server.url("/canary?canary"));
-        assert_eq!(kind, TransportErrorKind::Interrupted, "{garbage:?}");
+        expect_eq!(kind, TransportErrorKind::Interrupted, "{garbage:?}");
     }
 }
 
 /// No error prints a URL's path or query, the name and password in it, or a header of the request or of the answer.
 /// Every case that fails a request on purpose looks into the error; this one tries what else is secret.
 pub fn required_an_error_shows_no_secret(subject: &Subject) {
-    let server =
-        Server::answering("HTTP/1.1 200 OK\r\nX-Canary: canary\r\nContent-Length: 9\r\n\r\nhi");
+    let server = Server::answering(
+        subject,
+        "HTTP/1.1 200 OK\r\nX-Canary: canary\r\nContent-Length: 9\r\n\r\nhi",
+    );
     let address = server.url("").replace("http://", "");
     for url in [
         format!("http://canary:canary@{address}/"),
@@ -65,7 +68,7 @@ pub fn required_an_error_shows_no_secret(subject: &Subject) {
 
 /// What a transport can't send it says, or sends: it never panics.
 pub fn required_unusual_requests_do_no_harm(subject: &Subject) {
-    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let server = Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let unusual = [
         Request::builder().method("PURGE").uri(server.url("/")),
         Request::builder().method("TRACE").uri(server.url("/")),

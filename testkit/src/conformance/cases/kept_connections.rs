@@ -5,6 +5,7 @@ use std::time::Duration;
 use box_longpoll::{TransportError, TransportErrorKind};
 use http::Method;
 
+use crate::conformance::expect::{differs, expect_eq};
 use crate::conformance::server::{Note, Server};
 use crate::conformance::subject::{Client, Subject, assert_no_secret, request, text};
 
@@ -28,7 +29,7 @@ const METHODS: [Method; 2] = [Method::OPTIONS, Method::GET];
 /// [`TransportErrorKind::Interrupted`] and gets one when the client resends it, whether it goes out before or after the
 /// connection is closed.
 pub fn required_a_kept_connection_that_closes_is_replaced(subject: &Subject) {
-    let mut server = Server::start(|connection| {
+    let mut server = Server::start(subject, |connection| {
         if connection.read_request().is_some() {
             connection.answer("hi");
             pause(SOON);
@@ -53,18 +54,20 @@ pub fn required_a_kept_connection_that_closes_is_replaced(subject: &Subject) {
 /// A server resets a connection when a second request comes in on it. That request gets a response on another connection,
 /// or it is [`TransportErrorKind::Interrupted`] and gets one when the client resends it.
 pub fn required_a_kept_connection_that_resets_is_replaced(subject: &Subject) {
-    let server = resetting_at_the_second_request();
+    let server = resetting_at_the_second_request(subject);
     interruptions(subject, &server);
 }
 
 /// A server resets a connection when a second request comes in on it, and the error of that request doesn't claim that the
 /// connection was fresh: the client would not resend the request. Nor is a fresh connection claimed to have been reused.
 pub fn required_a_reused_connection_is_never_called_fresh(subject: &Subject) {
-    let server = resetting_at_the_second_request();
+    let server = resetting_at_the_second_request(subject);
     for error in interruptions(subject, &server) {
-        assert_ne!(error.connection_was_reused(), Some(false), "{error:?}");
+        if error.connection_was_reused() == Some(false) {
+            differs("no claim of a fresh connection", &error, "it was reused");
+        }
     }
-    let server = Server::start(|connection| {
+    let server = Server::start(subject, |connection| {
         connection.read_request();
         connection.reset();
     });
@@ -72,8 +75,11 @@ pub fn required_a_reused_connection_is_never_called_fresh(subject: &Subject) {
     subject.drive(|client| async move {
         let get = request(Method::GET, &url, "");
         for request in [get.clone(), get.with_fresh_connection()] {
-            let error = client.send(request).await.expect_err("no response");
-            assert_ne!(error.connection_was_reused(), Some(true), "{error:?}");
+            let response = client.send(request).await;
+            let error = response.expect_err("expected an error, got the response");
+            if error.connection_was_reused() == Some(true) {
+                differs("no claim of a reused connection", &error, "it was fresh");
+            }
         }
     });
 }
@@ -81,7 +87,7 @@ pub fn required_a_reused_connection_is_never_called_fresh(subject: &Subject) {
 /// A server resets a connection when a second request comes in on it, and the transport leaves it to the client to resend
 /// that request.
 pub fn optional_a_get_is_never_sent_twice(subject: &Subject) {
-    let mut server = resetting_at_the_second_request();
+    let mut server = resetting_at_the_second_request(subject);
     let url = server.url("/");
     subject.drive(|client| async move {
         for _ in 0..ROUNDS {
@@ -92,12 +98,16 @@ pub fn optional_a_get_is_never_sent_twice(subject: &Subject) {
         }
     });
     let received = server.requests_so_far().len();
-    assert_eq!(received, ROUNDS * METHODS.len(), "some went out twice");
+    expect_eq!(
+        received,
+        ROUNDS * METHODS.len(),
+        "requests that the server read"
+    );
 }
 
 /// A request with [`fresh_connection`](box_longpoll::TransportRequest::fresh_connection) is the first one of its connection.
 pub fn optional_a_fresh_connection_is_opened_when_requested(subject: &Subject) {
-    let server = Server::start(|connection| {
+    let server = Server::start(subject, |connection| {
         let mut requests = 0;
         while connection.read_request().is_some() {
             requests += 1;
@@ -109,14 +119,17 @@ pub fn optional_a_fresh_connection_is_opened_when_requested(subject: &Subject) {
         for _ in 0..ROUNDS {
             client.text(&url).await;
             let fresh = request(Method::GET, &url, "").with_fresh_connection();
-            let response = client.send(fresh).await.expect("a response");
-            assert_eq!(text(&response), "request 1");
+            let response = client
+                .send(fresh)
+                .await
+                .expect("expected a response, got the error");
+            expect_eq!(text(&response), "request 1");
         }
     });
 }
 
-fn resetting_at_the_second_request() -> Server {
-    Server::start(|connection| {
+fn resetting_at_the_second_request(subject: &Subject) -> Server {
+    Server::start(subject, |connection| {
         if connection.read_request().is_some() {
             connection.answer("hi");
             if connection.read_request().is_some() {
@@ -153,9 +166,12 @@ async fn resent_if_interrupted(
     for _ in 0..RESENDS {
         let Err(error) = &response else { break };
         assert_no_secret(error);
-        assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
+        expect_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
         response = client.send(request.clone().with_fresh_connection()).await;
     }
-    assert_eq!(text(&response.expect("a response when it is resent")), "hi");
+    expect_eq!(
+        text(&response.expect("expected a response when it is resent, got the error")),
+        "hi"
+    );
     interruption
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use box_longpoll::TransportErrorKind;
 use futures_util::future::{Either, join_all, select};
 
-use crate::conformance::places::{BLOCKING_PLACES, PLACES, Place};
+use crate::conformance::expect::{differs, expect_eq};
+use crate::conformance::places::{BLOCKING_PLACES, LIMIT, PLACES, Place};
 use crate::conformance::server::{Note, Server};
 use crate::conformance::subject::{Client, Subject, drive, text};
 
@@ -19,8 +20,8 @@ pub fn required_works_anywhere_or_says_where_not(subject: &Subject) {
     }
 }
 
-/// So it does where the one thread that drives a tokio runtime is blocked. A transport that belongs to tokio can't tell,
-/// and waits for ever.
+/// In a place that blocks the one thread that drives a tokio runtime, a transport gives the right answer, or
+/// [`TransportErrorKind::Runtime`]. A transport that belongs to tokio can't tell, and waits for ever.
 pub fn optional_works_inside_a_blocked_runtime(subject: &Subject) {
     for place in &BLOCKING_PLACES {
         works_or_says_so(subject, place);
@@ -29,15 +30,16 @@ pub fn optional_works_inside_a_blocked_runtime(subject: &Subject) {
 
 #[track_caller]
 fn works_or_says_so(subject: &Subject, place: &Place) {
-    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let server = Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    subject.may_take(LIMIT * 2);
     let (client, url, name) = (Client(subject.transport()), server.url("/"), place.name);
     place.run(async move {
         match client.get(&url).await {
-            Ok(answer) => assert_eq!(text(&answer), "hi"),
-            Err(error) => assert_eq!(error.kind(), TransportErrorKind::Runtime, "{name}"),
+            Ok(answer) => expect_eq!(text(&answer), "hi"),
+            Err(error) => expect_eq!(error.kind(), TransportErrorKind::Runtime, "{name}"),
         }
         if let Err(error) = client.0.sleep(Duration::from_millis(10)).await {
-            assert_eq!(error.kind(), TransportErrorKind::Runtime, "{name}");
+            expect_eq!(error.kind(), TransportErrorKind::Runtime, "{name}");
         }
     });
 }
@@ -45,10 +47,11 @@ fn works_or_says_so(subject: &Subject, place: &Place) {
 /// A transport can be made and dropped anywhere, with a request under way.
 pub fn required_can_be_dropped_anywhere(subject: &Subject) {
     for place in &PLACES {
-        let (mut server, url) = held();
-        let (make, setup) = (subject.make, Arc::clone(&subject.setup));
+        subject.may_take(LIMIT * 2);
+        let (mut server, url) = held(subject);
+        let (candidate, setup) = (subject.candidate, Arc::clone(&subject.setup));
         place.run(async move {
-            let client = Client(make(&setup));
+            let client = Client(candidate.make(&setup));
             // It may be that nothing can be sent here.
             select(Box::pin(client.get(&url)), Box::pin(server.note())).await;
             drop(client);
@@ -57,8 +60,8 @@ pub fn required_can_be_dropped_anywhere(subject: &Subject) {
 }
 
 /// A server that notes each request, and never answers.
-fn held() -> (Server, String) {
-    let server = Server::start(|connection| {
+fn held(subject: &Subject) -> (Server, String) {
+    let server = Server::start(subject, |connection| {
         connection.read_request();
         connection.note(Note::Done);
         connection.read_request();
@@ -70,16 +73,16 @@ fn held() -> (Server, String) {
 /// [`block_on`](box_longpoll::HttpTransport::block_on) drives what the transport needs, and comes back when the work is
 /// done, whatever else is under way.
 pub fn required_block_on_drives_send_and_sleep(subject: &Subject) {
-    let answering = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
-    let (mut holding, held) = held();
+    let answering = Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let (mut holding, held) = held(subject);
     let client = Client(subject.transport());
     let transport = Arc::clone(&client.0);
     drive(&*transport, async {
         client.sleep(Duration::from_millis(10)).await;
-        assert_eq!(client.text(&answering.url("/")).await, "hi");
+        expect_eq!(client.text(&answering.url("/")).await, "hi");
         let asked = Box::pin(client.get(&held));
         if let Either::Left((answer, _)) = select(asked, Box::pin(holding.note())).await {
-            panic!("an answer before there is one: {answer:?}");
+            differs("no response yet", &answer, "the server waits");
         }
     });
 }
@@ -108,7 +111,12 @@ pub fn required_uses_no_cpu_while_a_request_is_held(subject: &Subject) {
         String::from_utf8_lossy(&output.stderr),
     );
     let measured = output.status.success() && stdout.contains(WITHIN_LIMIT);
-    assert!(measured, "{} alone: {stdout}{stderr}", subject.test);
+    if !measured {
+        panic!(
+            "expected: little CPU time, of {} alone\ngot: {stdout}{stderr}",
+            subject.test
+        );
+    }
 }
 
 /// Says that the measured process has come to its end.
@@ -117,7 +125,7 @@ const WITHIN_LIMIT: &str = "CPU time within the limit";
 fn measure(subject: &Subject) {
     const HELD: usize = 10;
     const WATCHED: Duration = Duration::from_secs(4);
-    let (mut server, url) = held();
+    let (mut server, url) = held(subject);
     subject.drive(|client| async move {
         let requests = join_all((0..HELD).map(|_| client.get(&url)));
         let watched = async {
@@ -129,8 +137,9 @@ fn measure(subject: &Subject) {
             cpu_time().saturating_sub(before)
         };
         match select(Box::pin(requests), Box::pin(watched)).await {
-            Either::Left((answers, _)) => panic!("answers before there are any: {answers:?}"),
+            Either::Left((answers, _)) => differs("no responses yet", &answers, "all wait"),
             Either::Right((used, _)) => {
+                // CPU time, of this process alone: it is not longer because others use the processor.
                 assert!(used < WATCHED / 100, "{used:?} of CPU time in {WATCHED:?}");
                 println!("{WITHIN_LIMIT}: {used:?} in {WATCHED:?}");
             }

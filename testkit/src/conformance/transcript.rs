@@ -1,0 +1,185 @@
+//! What the servers of a case did, for the message of a case that fails.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many acts the message tells. A case of two hundred connections has more, and they are alike.
+const MAX_ACTS: usize = 30;
+
+/// How many bytes the message shows of what was written at a time.
+const MAX_SHOWN: usize = 80;
+
+/// The acts of all servers of a case, in the order in which they happened. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Transcript {
+    acts: Arc<Mutex<Vec<(Place, Act)>>>,
+    servers: Arc<AtomicUsize>,
+}
+
+/// One connection's part of a transcript.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder {
+    transcript: Transcript,
+    place: Place,
+}
+
+/// Which connection of which server. The first ones have the number 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    server: usize,
+    connection: usize,
+}
+
+/// What a server does on a connection.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    Accepted,
+    /// The request's first line, once the request has come whole.
+    Read(String),
+    /// No whole request came: the client ended the connection, or spoke no HTTP.
+    ReadNothing,
+    Wrote {
+        first: Vec<u8>,
+        bytes: usize,
+    },
+    /// The client no longer took what the server wrote.
+    CouldNotWrite,
+    Reset,
+    Closed,
+    /// The end of TCP alone, or what follows a script.
+    EndedItsSide,
+}
+
+impl Act {
+    pub(super) fn wrote(bytes: &[u8]) -> Self {
+        Self::Wrote {
+            first: bytes[..bytes.len().min(MAX_SHOWN)].into(),
+            bytes: bytes.len(),
+        }
+    }
+}
+
+impl Transcript {
+    /// Returns the number of one more server.
+    pub(super) fn add_server(&self) -> usize {
+        self.servers.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Returns the part of a connection, the first of which is 0.
+    pub(super) fn of_connection(&self, server: usize, connection: usize) -> Recorder {
+        let connection = connection + 1;
+        Recorder {
+            transcript: self.clone(),
+            place: Place { server, connection },
+        }
+    }
+}
+
+impl Recorder {
+    pub(super) fn record(&self, act: Act) {
+        let acts = &self.transcript.acts;
+        let mut acts = acts.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = acts.last_mut().filter(|(place, _)| *place == self.place);
+        match (last, act) {
+            // A body that comes in pieces is one act.
+            (
+                Some((_, Act::Wrote { first, bytes })),
+                Act::Wrote {
+                    first: more,
+                    bytes: added,
+                },
+            ) => {
+                let room = MAX_SHOWN.saturating_sub(first.len());
+                first.extend_from_slice(&more[..more.len().min(room)]);
+                *bytes += added;
+            }
+            // A script that ends its side comes to its end, too.
+            (Some((_, Act::EndedItsSide)), Act::EndedItsSide) => {}
+            (_, act) => acts.push((self.place, act)),
+        }
+    }
+}
+
+impl fmt::Display for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let acts = self.acts.lock().unwrap_or_else(PoisonError::into_inner);
+        if acts.is_empty() {
+            return f.write_str("  no server got a connection");
+        }
+        let one_server = self.servers.load(Ordering::SeqCst) == 1;
+        for (n, (Place { server, connection }, act)) in acts.iter().take(MAX_ACTS).enumerate() {
+            f.write_str(if n == 0 { "  " } else { "\n  " })?;
+            if !one_server {
+                write!(f, "server {server}, ")?;
+            }
+            write!(f, "connection {connection}: {act}")?;
+        }
+        if acts.len() > MAX_ACTS {
+            write!(f, "\n  and {} acts more", acts.len() - MAX_ACTS)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("accepted it"),
+            Self::Read(line) => write!(f, "read \"{}\"", line.escape_debug()),
+            Self::ReadNothing => f.write_str("read no whole request"),
+            Self::Wrote { first, bytes } if first.len() < *bytes => {
+                write!(
+                    f,
+                    "wrote \"{}\" and so on, {bytes} bytes",
+                    first.escape_ascii()
+                )
+            }
+            Self::Wrote { first, .. } => write!(f, "wrote \"{}\"", first.escape_ascii()),
+            Self::CouldNotWrite => f.write_str("could write no more"),
+            Self::Reset => f.write_str("reset it"),
+            Self::Closed => f.write_str("closed it"),
+            Self::EndedItsSide => f.write_str("ended its side"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transcript_tells_what_happened_in_order() {
+        let transcript = Transcript::default();
+        assert_eq!(transcript.to_string(), "  no server got a connection");
+        let server = transcript.add_server();
+        let [first, second] = [0, 1].map(|n| transcript.of_connection(server, n));
+        first.record(Act::Accepted);
+        first.record(Act::wrote(b"HTTP/1.1 "));
+        first.record(Act::wrote(b"200\r\n"));
+        second.record(Act::Read("GET / HTTP/1.1".into()));
+        first.record(Act::wrote(&[b'x'; 100]));
+        let long = "x".repeat(MAX_SHOWN);
+        assert_eq!(
+            transcript.to_string(),
+            format!(
+                "  connection 1: accepted it\n  connection 1: wrote \"HTTP/1.1 200\\r\\n\"\n  \
+                 connection 2: read \"GET / HTTP/1.1\"\n  \
+                 connection 1: wrote \"{long}\" and so on, 100 bytes"
+            )
+        );
+        transcript.add_server();
+        let shown = transcript.to_string();
+        assert!(shown.starts_with("  server 1, connection 1: accepted it"));
+    }
+
+    #[test]
+    fn a_long_transcript_is_cut() {
+        let transcript = Transcript::default();
+        let recorder = transcript.of_connection(transcript.add_server(), 0);
+        for _ in 0..100 {
+            recorder.record(Act::Reset);
+        }
+        assert!(transcript.to_string().ends_with("\n  and 70 acts more"));
+    }
+}
