@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use box_longpoll_testkit::{Application, Config, EmulatorServer, Endpoint, Fault, Settings};
@@ -195,6 +196,27 @@ fn a_number_above_its_limit_is_refused_by_name(
         json!([])
     );
     assert_eq!(server.emulator().settings(), &Settings::default());
+}
+
+#[test]
+fn full_logs_take_no_more_events() {
+    let server = EmulatorServer::start();
+    // 4 GiB by its count: the events share their text.
+    let large: Arc<str> = "x".repeat(16 << 20).into();
+    server.append_json("account", std::iter::repeat_n(large, 256));
+    for body in [
+        json!({"account": "another", "count": 1}),
+        json!({"account": "another", "events": [null]}),
+    ] {
+        let refused = ask(&server, "POST", "events", &body);
+        assert_eq!(refused.status(), 400);
+        let reason = refused.json()["error"].to_string();
+        assert!(reason.contains("bytes in all logs"), "{reason}");
+    }
+    let retention = json!({"retention": 255});
+    assert_eq!(ask(&server, "PATCH", "settings", &retention).status(), 200);
+    let one = json!({"account": "another", "count": 1});
+    assert_eq!(ask(&server, "POST", "events", &one).status(), 200);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use box_longpoll_testkit::{
@@ -544,6 +545,26 @@ fn too_many_calls_a_minute_are_refused_until_the_minute_is_over() {
     assert_eq!(body(&refused)["code"], "rate_limit_exceeded");
     world.pass(40);
     world.page("");
+}
+
+#[test]
+fn the_rate_appends_nothing_to_full_logs() {
+    let mut world = World::with(Settings {
+        rate: 10.0,
+        ..Settings::default()
+    });
+    let large: Arc<str> = "x".repeat(16 << 20).into();
+    let events = std::iter::repeat_n(large, 256);
+    world.emulator.append_json("full", events, world.now);
+    world.pass(1);
+    world.emulator.advance(world.now);
+    assert_eq!(world.emulator.events("full").len(), 256);
+    let retention = |settings: &mut Settings| settings.retention = Some(255);
+    world.emulator.change_settings(retention);
+    world.pass(1);
+    world.emulator.advance(world.now);
+    let newest = world.emulator.events("full").pop().expect("an event");
+    assert!(newest.starts_with("{\"type\":\"event\""));
 }
 
 #[test]

@@ -117,11 +117,12 @@ pub(super) fn documentation(case: &str) -> Option<String> {
         .iter()
         .find_map(|source| source.split_once(&signature))?
         .0;
-    let lines = before
+    let comment = before
         .lines()
         .rev()
+        .skip_while(|line| line.starts_with("#["))
         .map_while(|line| line.strip_prefix("///"));
-    let mut lines: Vec<_> = lines.map(str::trim).collect();
+    let mut lines: Vec<_> = comment.map(str::trim).collect();
     lines.reverse();
     Some(lines.join(" "))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a place is waited for before it counts as hanging. In the others a request and a sleep take milliseconds.
-pub(super) const LIMIT: Duration = Duration::from_secs(40);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// Something to be done in a [`Place`].
 pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -127,7 +127,7 @@ impl fmt::Display for Act {
         match self {
             Self::Accepted => f.write_str("accepted it"),
             Self::Read(line) => write!(f, "read \"{}\"", line.escape_debug()),
-            Self::ReadNothing => f.write_str("read no whole request"),
+            Self::ReadNothing => f.write_str("got no further request"),
             Self::Wrote { first, bytes } if first.len() < *bytes => {
                 write!(
                     f,
