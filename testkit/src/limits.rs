@@ -63,7 +63,7 @@ pub(crate) fn body_bytes(request: &Request) -> usize {
 }
 
 /// Refuses a value above its limit by a sentence that names both.
-pub(crate) fn at_most<N: PartialOrd + Display>(
+pub(crate) fn at_most<N: PartialOrd + Display + Copy>(
     name: &str,
     value: N,
     most: N,

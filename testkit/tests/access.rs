@@ -299,7 +299,7 @@ fn a_client_that_floods_a_held_request_is_hung_up() {
     let mut stream = connect(&server);
     let head = "GET /2.0/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("a request");
-    let flood = [b'x'; 1 << 20];
+    let flood = vec![b'x'; 1 << 20];
     // It never ends if the emulator keeps what comes.
     let hung_up = (0..1_000).any(|_| stream.write_all(&flood).is_err());
     assert!(hung_up, "a gigabyte was taken");
