@@ -366,7 +366,7 @@ mod tests {
     fn an_unreadable_page_is_reported_by_its_place_unquoted() {
         let broken = "{\"entries\":[\n{\"event_id\":\"a\",\"login\":\"ada@example.com\",}]}";
         let said = said_of(broken);
-        assert!(said.contains("line 2, column 42"), "{said}");
+        assert!(said.contains("line 2, column 43"), "{said}");
         assert!(!said.contains("ada"), "{said}");
         for part in [
             r#"[{"event_id":"a","login":"ada@example.com"}]"#,
