@@ -12,7 +12,7 @@ use std::time::Duration;
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll_testkit::conformance::{Subject, cases, run};
+use box_longpoll_testkit::conformance::{Candidate, Case};
 use bytes::Bytes;
 use http::{Method, Response};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -47,33 +47,34 @@ async fn a_client_that_follows_redirects_is_found_out() {
 /// The client that is made here makes its requests when it is asked to, others when they are sent: the latter are under the whole
 /// suite, in `conformance.rs`.
 #[rstest]
-#[case::when_polled(cases::required_a_request_is_sent_when_it_is_first_polled)]
-#[case::anywhere(cases::required_works_anywhere_or_says_where_not)]
-#[case::target(cases::required_an_unusual_target_is_sent_as_given_or_refused)]
-#[case::cancelled(cases::required_a_cancelled_request_never_answers_the_next)]
-#[case::closed(cases::required_a_kept_connection_that_closes_is_replaced)]
-#[case::reset(cases::required_a_kept_connection_that_resets_is_replaced)]
-#[case::reused(cases::required_a_reused_connection_is_never_called_fresh)]
-#[case::fresh(cases::optional_a_fresh_connection_is_opened_when_requested)]
-fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: fn(&Subject)) {
+#[case::when_polled("required_a_request_is_sent_when_it_is_first_polled")]
+#[case::anywhere("required_works_anywhere_or_says_where_not")]
+#[case::target("required_an_unusual_target_is_sent_as_given_or_refused")]
+#[case::cancelled("required_a_cancelled_request_never_answers_the_next")]
+#[case::closed("required_a_kept_connection_that_closes_is_replaced")]
+#[case::reset("required_a_kept_connection_that_resets_is_replaced")]
+#[case::reused("required_a_reused_connection_is_never_called_fresh")]
+#[case::fresh("optional_a_fresh_connection_is_opened_when_requested")]
+fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: &str) {
     let test = "a_client_that_is_made_here_keeps_the_contract_too";
-    run(case, test, |_| Arc::new(ReqwestTransport::new().unwrap())).unwrap();
+    let candidate = Candidate::new(|_| Arc::new(ReqwestTransport::new().unwrap()));
+    Case::named(case).unwrap().run(test, candidate).unwrap();
 }
 
 #[rstest]
-#[case::trusted(cases::required_a_given_root_is_trusted)]
-#[case::when_polled(cases::required_a_request_is_sent_when_it_is_first_polled)]
-#[case::closed(cases::required_a_kept_connection_that_closes_is_replaced)]
-#[case::reset(cases::required_a_kept_connection_that_resets_is_replaced)]
-#[case::fresh(cases::optional_a_fresh_connection_is_opened_when_requested)]
-fn a_builder_keeps_the_contract_too(#[case] case: fn(&Subject)) {
+#[case::trusted("required_a_given_root_is_trusted")]
+#[case::when_polled("required_a_request_is_sent_when_it_is_first_polled")]
+#[case::closed("required_a_kept_connection_that_closes_is_replaced")]
+#[case::reset("required_a_kept_connection_that_resets_is_replaced")]
+#[case::fresh("optional_a_fresh_connection_is_opened_when_requested")]
+fn a_builder_keeps_the_contract_too(#[case] case: &str) {
     let test = "a_builder_keeps_the_contract_too";
-    run(case, test, |setup| {
+    let candidate = Candidate::new(|setup| {
         let root = reqwest::Certificate::from_pem(setup.ca_pem().as_bytes()).unwrap();
         let builder = move || ReqwestTransport::client_builder().tls_certs_merge([root.clone()]);
         Arc::new(ReqwestTransport::with_builder(builder).unwrap())
-    })
-    .unwrap();
+    });
+    Case::named(case).unwrap().run(test, candidate).unwrap();
 }
 
 #[tokio::test]
