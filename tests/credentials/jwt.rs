@@ -37,7 +37,7 @@ fn grant_names_its_subject_when_it_knows_it(
     #[case] grant: Grant,
     #[case] subject: Option<Subject>,
 ) {
-    let tokens = grant.tokens(ORIGIN, String::new(), World::new());
+    let tokens = grant.tokens(ORIGIN, "refresh".to_owned(), World::new());
     assert_eq!(tokens.subject(), subject);
 }
 
