@@ -61,11 +61,10 @@
 //!
 //! # Time
 //!
-//! The cases wait for what a server reports, and none fails because a machine is slow or busy: a case that has to happen "at
-//! last" has tens of seconds, and one that hangs is given up after two minutes. If time is itself the matter they take
-//! seconds, and one takes a minute: it
-//! holds an answer longer than any library's default timeout, for 65 s, or, with the environment variable
-//! `BOX_LONGPOLL_SLOW=1`, for 610 s, as long as Box holds a poll.
+//! The cases wait for what a server reports, and none fails because a machine is slow or busy: what has to happen at last has
+//! tens of seconds, and a case that hangs is given up after two minutes. If time is itself the matter, a case takes seconds.
+//! One takes a minute: it holds an answer longer than any library's default timeout, for 65 s, or, with the environment
+//! variable `BOX_LONGPOLL_SLOW=1`, for 610 s, as long as Box holds a poll.
 //! `required_uses_no_cpu_while_a_request_is_held` runs the test's own program once more, to measure it alone.
 //!
 //! # In this workspace
