@@ -1,10 +1,8 @@
 //! The client: the three calls, and the ways into a stream.
 
-use std::future::poll_fn;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
-use std::{fmt, mem};
 
 use http::StatusCode;
 
@@ -20,7 +18,7 @@ use crate::protocol::{
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
-use crate::transport::{HttpTransport, Prepared, TransportRequest, exchange};
+use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
 ///
@@ -68,22 +66,6 @@ impl<T: HttpTransport> Shared<T> {
     pub(crate) async fn call(&self, call: Call, request: TransportRequest) -> Answer {
         let _place = self.family.gate.enter(call, self.transport()).await?;
         exchange(self.transport(), request).await
-    }
-
-    /// The same, but the first poll only has the transport make the request, and wakes nobody. Poll it again to send it.
-    pub(crate) async fn prepared_call(&self, call: Call, request: TransportRequest) -> Answer {
-        let prepared = Prepared::new(self.transport(), request);
-        let mut first = true;
-        poll_fn(|_| {
-            if mem::take(&mut first) {
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
-        let _place = self.family.gate.enter(call, self.transport()).await?;
-        prepared.exchange().await
     }
 
     /// Tells a stream what another one has found out of the realtime servers, and the other way round.

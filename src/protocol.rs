@@ -5,8 +5,7 @@
 //!
 //! 1. Call [`LongPoll::poll_output`] and do what it says.
 //! 2. Tell [`LongPoll::handle_input`] what came of it.
-//! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed, and ask
-//!    [`LongPoll::prepare`] what comes after a poll, if that is to go out sooner.
+//! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed.
 //! 4. Go on for ever; [`Output::Stop`] is the end, and [`Output::Finish`] that of a query.
 //!
 //! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
@@ -37,7 +36,6 @@
 //!             }
 //!             Output::Stop(error) => return Err(error),
 //!             Output::Finish => return Ok(()), // only of a query
-//!             Output::SendPrepared => unreachable!("nothing was prepared"),
 //!             Output::Idle => unreachable!("every output was answered"),
 //!         };
 //!         engine.handle_input(input, Moment::read_clocks());
@@ -161,9 +159,6 @@ pub enum Output {
     /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Answer with [`Input::Answer`]; after the
     /// timeout with a [`TransportErrorKind::Timeout`](crate::transport::TransportErrorKind::Timeout).
     Send(TransportRequest),
-    /// Send the request that [`LongPoll::prepare`] gave. It comes only where that was called; all else is as with
-    /// [`Output::Send`].
-    SendPrepared,
     /// Nothing is due before this. Call [`LongPoll::poll_output`] again then.
     WaitUntil(Instant),
     /// Hand these events to the consumer. Say [`Input::BatchHandled`] once it has handled them, or asks for more.
@@ -181,7 +176,7 @@ pub enum Output {
 pub enum Input {
     /// The token source's answer to [`Output::GetToken`].
     Token(Result<AccessToken, TokenError>),
-    /// The server's answer to [`Output::Send`] or [`Output::SendPrepared`], or why there is none.
+    /// The server's answer to [`Output::Send`], or why there is none.
     Answer(Answer),
     /// Time can't be waited for, for an [`Output::WaitUntil`] or an [`Input::Tick`]. The engine stops.
     WaitFailed(TransportError),
@@ -228,10 +223,6 @@ pub struct LongPoll {
     api_backoff: Backoff,
     limit: PageLimit,
     tokens: Tokens,
-    /// The token to prepare the next page with, where the last poll told of events.
-    page_token: Option<AccessToken>,
-    /// Whether the next page is prepared, with that token.
-    prepared: bool,
     /// `true` if the request of the current step is sent once more, since a kept connection died under it.
     resends: bool,
     began: SystemTime,
@@ -260,8 +251,6 @@ impl LongPoll {
             api_backoff: Backoff::default(),
             limit: PageLimit::new(config.page_limit),
             tokens: Tokens::default(),
-            page_token: None,
-            prepared: false,
             resends: false,
             began: now.wall,
             page_came_at: None,
@@ -493,7 +482,6 @@ impl LongPoll {
     }
 
     fn stop(&mut self, error: Error) {
-        self.page_token = None;
         self.enter(Phase::Stop(Some(error)));
     }
 
@@ -535,25 +523,6 @@ impl LongPoll {
         Ok(())
     }
 
-    /// The request for the page that is fetched after the poll under way, whatever ends that, a machine's sleep included. Who has
-    /// it ready by then sends it sooner.
-    ///
-    /// Keep it until the next output that sends: at [`Output::SendPrepared`] send it; at [`Output::Send`], where the token has
-    /// changed, drop it. The stream may stop before.
-    ///
-    /// `None` where no poll is under way, where it was given already, and where the poll before told of no event: on a stream
-    /// on which nothing happens it would only take memory.
-    #[must_use = "the engine may say to send it"]
-    pub fn prepare(&mut self) -> Option<TransportRequest> {
-        let polls = matches!(self.phase, Phase::AwaitAnswer(Asked::Signal(_)));
-        let token = self
-            .page_token
-            .as_ref()
-            .filter(|_| polls && !self.prepared)?;
-        self.prepared = true;
-        Some(self.page_request(token, self.awake_at))
-    }
-
     fn page_request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
         let limit = self.limit.current();
         let times = self.began..now.wall;
@@ -563,17 +532,12 @@ impl LongPoll {
     /// Sends the current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after
     /// every poll.
     fn send(&mut self, token: Option<AccessToken>, now: Moment) -> Option<Output> {
-        let prepared = mem::take(&mut self.prepared);
         let (request, asked) = match (self.step, token) {
-            (Step::Fetch, Some(token)) => {
-                let is_prepared = prepared && self.page_token.as_ref() == Some(&token);
-                let request = (!is_prepared).then(|| self.page_request(&token, now));
-                (request, Asked::Page(token))
-            }
+            (Step::Fetch, Some(token)) => (self.page_request(&token, now), Asked::Page(token)),
             (Step::List, Some(token)) => {
                 let by_type = self.listener.lists_by_type;
                 let request = self.config.list_request(&token, by_type);
-                (Some(request), Asked::Servers(token))
+                (request, Asked::Servers(token))
             }
             (_, token) => {
                 let Some((request, poll)) = self.poll_request(token, now) else {
@@ -582,16 +546,16 @@ impl LongPoll {
                     return None;
                 };
                 self.allowance.keep_returnable();
-                (Some(request), Asked::Signal(poll))
+                (request, Asked::Signal(poll))
             }
         };
-        let output = match request {
-            None => Output::SendPrepared,
-            Some(request) if self.resends => Output::Send(request.with_fresh_connection()),
-            Some(request) => Output::Send(request),
+        let request = if self.resends {
+            request.with_fresh_connection()
+        } else {
+            request
         };
         self.awake_at = now;
         self.enter(Phase::AwaitAnswer(asked));
-        Some(output)
+        Some(Output::Send(request))
     }
 }

@@ -14,10 +14,6 @@
 //!   [`TransportRequest::fresh_connection`]; it never resends a `POST`. A good transport opens a connection for such a
 //!   request. If it knows whether a failed request went out on a reused connection, it says so by
 //!   [`TransportError::with_connection_reused`]; if it doesn't know, it says nothing.
-//! - **It goes out when its future is first polled**, which may be minutes after [`send`](HttpTransport::send) was called, or
-//!   never: while a poll is held the client has the next request ready, and drops it where it wants another. Nothing is sent,
-//!   no time runs and nothing is counted before. With an `async fn` that is so; one that makes its request in the call itself, and
-//!   returns a future that sends it, has it on its way sooner.
 //! - **A body is whole or it is an error.** It ends with its `Content-Length`, its last chunk or, without either, with the
 //!   connection; a good transport then insists on the end of TLS, where there is TLS. 204 and 304 have none, and HTTP/1.0 is
 //!   understood. A body cut short is [`TransportErrorKind::Body`]. Where framing contradicts itself there is an error, never
@@ -74,7 +70,7 @@ use http::{HeaderMap, Request, Response};
 /// See the [module documentation](self) for what an implementation promises.
 #[async_trait]
 pub trait HttpTransport: Send + Sync + 'static {
-    /// Gives a future that sends the request when it is first polled, and reads the whole answer.
+    /// Sends the request, and reads the complete response.
     ///
     /// # Errors
     ///
@@ -270,48 +266,6 @@ impl fmt::Debug for TransportRequest {
     }
 }
 
-/// A request that the transport has made, and not sent yet.
-pub(crate) struct Prepared<'a, T: ?Sized> {
-    transport: &'a T,
-    answer: Exchange<'a>,
-    timeout: Duration,
-    max_body: usize,
-}
-
-impl<'a, T: HttpTransport + ?Sized> Prepared<'a, T> {
-    pub(crate) fn new(transport: &'a T, request: TransportRequest) -> Self {
-        Self {
-            transport,
-            timeout: request.timeout(),
-            max_body: request.max_body(),
-            answer: transport.send(request),
-        }
-    }
-
-    /// Sends the request, and gives up when its time is over.
-    ///
-    /// No async function: that would hold what it was given twice.
-    pub(crate) fn exchange(self) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
-        let mut timeout = self.transport.sleep(self.timeout);
-        let (mut answer, max_body) = (self.answer, self.max_body);
-        poll_fn(move |cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(match answer {
-                    Ok(answer) if answer.body().len() > max_body => {
-                        Err(TransportError::new(TransportErrorKind::BodyTooLarge))
-                    }
-                    answer => answer,
-                });
-            }
-            timeout.as_mut().poll(cx).map(|slept| {
-                Err(slept
-                    .err()
-                    .unwrap_or_else(|| TransportError::new(TransportErrorKind::Timeout)))
-            })
-        })
-    }
-}
-
 /// Sends a request, and gives up when its time is over.
 ///
 /// No async function: that would hold the request for as long as its answer is awaited.
@@ -319,7 +273,24 @@ pub(crate) fn exchange<T: HttpTransport + ?Sized>(
     transport: &T,
     request: TransportRequest,
 ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
-    Prepared::new(transport, request).exchange()
+    let max_body = request.max_body();
+    let mut timeout = transport.sleep(request.timeout());
+    let mut answer = transport.send(request);
+    poll_fn(move |cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(match answer {
+                Ok(answer) if answer.body().len() > max_body => {
+                    Err(TransportError::new(TransportErrorKind::BodyTooLarge))
+                }
+                answer => answer,
+            });
+        }
+        timeout.as_mut().poll(cx).map(|slept| {
+            Err(slept
+                .err()
+                .unwrap_or_else(|| TransportError::new(TransportErrorKind::Timeout)))
+        })
+    })
 }
 
 /// Why there is no whole answer.

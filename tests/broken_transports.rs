@@ -71,77 +71,6 @@ impl HttpTransport for Broken {
     }
 }
 
-/// A transport that sends before it is awaited.
-struct Hasty(ReqwestTransport);
-
-#[async_trait]
-impl HttpTransport for Hasty {
-    fn send<'a, 'b>(
-        &'a self,
-        request: TransportRequest,
-    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'b>>
-    where
-        'a: 'b,
-    {
-        let transport = self.0.clone();
-        let sent = tokio::spawn(async move { transport.send(request).await });
-        Box::pin(async move { sent.await.unwrap() })
-    }
-
-    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        self.0.sleep(duration).await
-    }
-
-    fn block_on(
-        &self,
-        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
-    ) -> Result<(), TransportError> {
-        self.0.block_on(work)
-    }
-}
-
-/// A transport that counts the time of a request from the call.
-struct Impatient(ReqwestTransport);
-
-#[async_trait]
-impl HttpTransport for Impatient {
-    fn send<'a, 'b>(
-        &'a self,
-        request: TransportRequest,
-    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'b>>
-    where
-        'a: 'b,
-    {
-        let transport = self.0.clone();
-        let over = transport.now().monotonic + request.timeout();
-        Box::pin(async move {
-            if transport.now().monotonic >= over {
-                return Err(TransportError::new(TransportErrorKind::Timeout));
-            }
-            transport.send(request).await
-        })
-    }
-
-    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        self.0.sleep(duration).await
-    }
-
-    fn block_on(
-        &self,
-        work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
-    ) -> Result<(), TransportError> {
-        self.0.block_on(work)
-    }
-}
-
-fn counts_from_the_call(setup: &Setup) -> Arc<dyn HttpTransport> {
-    Arc::new(Impatient(reqwest(setup, false)))
-}
-
-fn sends_at_once(setup: &Setup) -> Arc<dyn HttpTransport> {
-    Arc::new(Hasty(reqwest(setup, false)))
-}
-
 fn reqwest(setup: &Setup, accept_anybody: bool) -> ReqwestTransport {
     let root = Certificate::from_pem(setup.ca_pem().as_bytes()).unwrap();
     let builder = ReqwestTransport::client_builder().tls_certs_merge([root]);
@@ -481,16 +410,6 @@ macro_rules! case {
 }
 
 #[rstest]
-#[case::haste(
-    case!(required_a_request_is_sent_when_it_is_first_polled),
-    sends_at_once,
-    "expected: \"/sooner\"\ngot: \"/"
-)]
-#[case::time(
-    case!(required_a_request_is_sent_when_it_is_first_polled),
-    counts_from_the_call,
-    "expected a response, got the error: TransportError { kind: Timeout"
-)]
 #[case::redirects(
     case!(required_never_follows_redirects),
     follows_redirects,

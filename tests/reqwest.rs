@@ -47,7 +47,6 @@ async fn a_client_that_follows_redirects_is_found_out() {
 /// The client that is made here makes its requests when it is asked to, others when they are sent: the latter are under the whole
 /// suite, in `conformance.rs`.
 #[rstest]
-#[case::when_polled("required_a_request_is_sent_when_it_is_first_polled")]
 #[case::anywhere("required_works_anywhere_or_says_where_not")]
 #[case::target("required_an_unusual_target_is_sent_as_given_or_refused")]
 #[case::cancelled("required_a_cancelled_request_never_answers_the_next")]
@@ -63,7 +62,6 @@ fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: &str) {
 
 #[rstest]
 #[case::trusted("required_a_given_root_is_trusted")]
-#[case::when_polled("required_a_request_is_sent_when_it_is_first_polled")]
 #[case::closed("required_a_kept_connection_that_closes_is_replaced")]
 #[case::reset("required_a_kept_connection_that_resets_is_replaced")]
 #[case::fresh("optional_a_fresh_connection_is_opened_when_requested")]

@@ -115,9 +115,6 @@ impl LongPoll {
                 );
             }
             Ok(response) => {
-                if !self.drain.after_probe {
-                    self.page_token = self.drain.signal_came.then_some(token);
-                }
                 self.token_was_good();
                 self.api_backoff.succeeded();
                 self.page_came_at = Some(now.wall);

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use crate::batch::Batch;
 use crate::client::Shared;
@@ -18,8 +18,6 @@ pub(crate) struct Driver<T: HttpTransport> {
     pub(crate) client: Arc<Shared<T>>,
     pub(crate) engine: LongPoll,
     in_flight: Option<InFlight>,
-    /// The call that follows the poll in flight. It is sent when it is polled once more.
-    prepared: Option<InFlight>,
     tick: Option<Tick>,
     pub(crate) board: Arc<Board>,
 }
@@ -46,7 +44,6 @@ impl<T: HttpTransport> Driver<T> {
             client,
             engine,
             in_flight: None,
-            prepared: None,
             tick: None,
             board,
         }
@@ -81,7 +78,6 @@ impl<T: HttpTransport> Driver<T> {
 
     fn let_go(&mut self) {
         self.in_flight = None;
-        self.prepared = None;
         self.tick = None;
     }
 
@@ -93,10 +89,7 @@ impl<T: HttpTransport> Driver<T> {
                     self.in_flight = None;
                     input
                 }
-                Poll::Pending => {
-                    self.prepare();
-                    Some(ready!(self.poll_tick(cx)))
-                }
+                Poll::Pending => Some(ready!(self.poll_tick(cx))),
             };
             if let Some(input) = input {
                 self.engine
@@ -112,7 +105,6 @@ impl<T: HttpTransport> Driver<T> {
                 Box::pin(async move { Some(Input::Token(tokens.token(rejected.as_ref()).await)) })
             }
             Output::Send(request) => {
-                self.prepared = None;
                 let client = self.client.clone();
                 match Call::of(&self.engine.status()) {
                     Some(call) => Box::pin(async move {
@@ -125,7 +117,6 @@ impl<T: HttpTransport> Driver<T> {
                     }),
                 }
             }
-            Output::SendPrepared => self.prepared.take().expect("the engine was asked for it"),
             Output::WaitUntil(until) => {
                 let client = self.client.clone();
                 let wait = until.saturating_duration_since(now.monotonic);
@@ -153,22 +144,6 @@ impl<T: HttpTransport> Driver<T> {
         };
         self.in_flight = Some(begun);
         Poll::Ready(Step::Begun)
-    }
-
-    /// Has the call that follows a held poll ready, as far as it can be without sending it.
-    fn prepare(&mut self) {
-        let Some(request) = self.engine.prepare() else {
-            return;
-        };
-        let client = self.client.clone();
-        let prepared = self.prepared.insert(Box::pin(async move {
-            let answer = client.prepared_call(Call::Page, request).await;
-            Some(Input::Answer(answer))
-        }));
-        let not_sent = prepared
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        debug_assert!(not_sent.is_pending());
     }
 
     /// Looks at the clocks when it is time to, until a look of this stream or of another says that the machine has slept.

@@ -10,7 +10,6 @@ mod fake_box;
 mod modes;
 mod portals;
 mod positions;
-mod prepared;
 mod secrets;
 mod streams;
 mod tokens;

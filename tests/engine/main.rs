@@ -7,7 +7,6 @@ mod late;
 mod pace;
 mod pages;
 mod portals;
-mod prepared;
 mod queries;
 mod requests;
 mod restless;

@@ -21,8 +21,6 @@ pub(crate) struct Script {
     asked: Option<TransportRequest>,
     /// What was looked at ahead of its turn.
     output: Option<Output>,
-    /// What comes after the poll that is held.
-    prepared: Option<TransportRequest>,
 }
 
 impl Script {
@@ -82,7 +80,6 @@ impl Script {
             token_takes: Duration::ZERO,
             asked: None,
             output: None,
-            prepared: None,
         }
     }
 
@@ -200,37 +197,6 @@ impl Script {
         self.pass(Duration::from_secs(9))
     }
 
-    /// What comes after the poll that is held is prepared.
-    #[track_caller]
-    pub(crate) fn prepare(&mut self) -> &mut Self {
-        self.prepared = self.engine.prepare();
-        assert!(self.prepared.is_some(), "nothing to prepare");
-        self
-    }
-
-    /// Nothing is prepared.
-    #[track_caller]
-    pub(crate) fn expect_nothing_to_prepare(&mut self) -> &mut Self {
-        assert!(self.engine.prepare().is_none());
-        self
-    }
-
-    /// What was prepared is sent as it is: a page is asked for, from that position.
-    #[track_caller]
-    pub(crate) fn expect_prepared_fetch(&mut self, from: &str) -> &mut Self {
-        self.expect_fetch(from);
-        assert!(self.prepared.is_none(), "another request was sent");
-        self
-    }
-
-    /// What was prepared is of no use.
-    #[track_caller]
-    pub(crate) fn expect_another_fetch(&mut self, from: &str) -> &mut Self {
-        self.expect_fetch(from);
-        assert!(self.prepared.take().is_some(), "what was prepared was sent");
-        self
-    }
-
     /// A poll is held, after the servers were listed anew or not.
     #[track_caller]
     pub(crate) fn expect_list_or_listen(&mut self) -> &mut Self {
@@ -246,7 +212,6 @@ impl Script {
     pub(crate) fn expect_any(&mut self) -> &mut Self {
         let request = match self.next() {
             Output::Send(request) => request,
-            Output::SendPrepared => self.prepared.take().expect("it was prepared"),
             output => panic!("expected a request, got {output:?}"),
         };
         self.asked = Some(request);

@@ -44,7 +44,6 @@ macro_rules! __conformance_cases {
         $case!(required_the_cap_counts_after_decompression);
         $case!(required_a_compression_that_was_asked_for_is_undone);
         $case!(required_a_compression_that_was_not_asked_for_does_no_harm);
-        $case!(required_a_request_is_sent_when_it_is_first_polled);
         $case!(required_options_is_sent);
         $case!(required_headers_are_sent_as_given);
         $case!(optional_headers_beyond_ascii_are_sent_as_given);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::protocol::{Answer, Input, Output};
-use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::{LongPollClient, StartAt, StreamPosition, TokenError};
 use bytes::Bytes;
 use futures_lite::future::block_on;
@@ -31,7 +31,6 @@ pub(crate) fn holds(data: &[u8]) {
         asks_for_pages_alone: of_an_enterprise,
         tape: data,
         awaited: None,
-        prepared: None,
         offered: None,
         stopped: false,
     };
@@ -48,8 +47,6 @@ struct Talk<'a> {
     asks_for_pages_alone: bool,
     tape: &'a [u8],
     awaited: Option<Request>,
-    /// What comes after the poll under way.
-    prepared: Option<TransportRequest>,
     /// The position of the page that came last.
     offered: Option<StreamPosition>,
     stopped: bool,
@@ -95,7 +92,6 @@ impl Talk<'_> {
         self.assert_moved_by_a_page(before.as_ref());
         match output {
             Output::Idle if self.awaited.is_some() => {
-                self.prepared = self.engine.engine.prepare().or(self.prepared.take());
                 let answer = self.answer();
                 self.take(answer);
             }
@@ -117,12 +113,7 @@ impl Talk<'_> {
                 };
                 self.input(Input::Token(outcome));
             }
-            output @ (Output::Send(_) | Output::SendPrepared) => {
-                let request = match output {
-                    Output::Send(request) => request,
-                    _ => self.prepared.take().expect("it was prepared"),
-                };
-                self.prepared = None;
+            Output::Send(request) => {
                 let asked = Request::of(&request);
                 assert!(asked == Request::Page || !self.asks_for_pages_alone);
                 if asked == Request::Page {

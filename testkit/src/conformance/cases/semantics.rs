@@ -1,15 +1,13 @@
 //! What goes out, and what an answer is.
 
-use std::time::Duration;
-
-use box_longpoll::{TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 
 use crate::conformance::expect::{differs, expect_eq};
 use crate::conformance::received::Received;
 use crate::conformance::server::Server;
-use crate::conformance::subject::{Client, MAX_BODY, Subject, failure, limited, request, text};
+use crate::conformance::subject::{Client, Subject, failure, request, text};
 
 /// What a transport may add to a request.
 const ADDED: [&str; 6] = [
@@ -40,36 +38,6 @@ fn echo(subject: &Subject) -> Server {
         while connection.read_request().is_some() {
             connection.answer("hi");
         }
-    })
-}
-
-/// A request is sent when its future is first polled, which may be after more than its time, and not before.
-pub fn required_a_request_is_sent_when_it_is_first_polled(subject: &Subject) {
-    // On a busy machine a request may outlast its time, however it is counted. It gets more time then.
-    for seconds in [1, 4, 16] {
-        match first_polled(subject, Duration::from_secs(seconds)) {
-            Err(error) if error.kind() == TransportErrorKind::Timeout && seconds < 16 => {}
-            outcome => return outcome.expect("expected a response, got the error"),
-        }
-    }
-}
-
-/// Sends requests that have this time, one of which is first polled when the time has passed.
-#[track_caller]
-fn first_polled(subject: &Subject, timeout: Duration) -> Result<(), TransportError> {
-    let mut server = echo(subject);
-    let asks = |path| limited(Method::GET, &server.url(path), "", timeout, MAX_BODY);
-    let [dropped, later, sooner] = ["/dropped", "/later", "/sooner"].map(asks);
-    subject.drive(|Client(transport)| async move {
-        drop(transport.send(dropped));
-        let later = transport.send(later);
-        transport.sleep(timeout * 3 / 2).await.expect("a sleep");
-        transport.send(sooner).await?;
-        expect_eq!(server.request().await.target(), "/sooner");
-        later.await?;
-        expect_eq!(server.request().await.target(), "/later");
-        expect_eq!(server.requests_so_far().len(), 0, "further requests");
-        Ok(())
     })
 }
 
