@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
@@ -11,10 +12,9 @@ use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::Error;
 use crate::gate::{Call, Gate};
-use crate::looks::Looks;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{
-    Answer, LongPoll, Page, RealtimeServer, Signal, read_page, read_servers, read_signal,
+    Answer, LongPoll, Page, RealtimeServer, Signal, TICK, read_page, read_servers, read_signal,
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
@@ -42,7 +42,8 @@ pub(crate) struct Shared<T> {
 struct Family<T> {
     transport: T,
     gate: Gate,
-    looks: Looks,
+    /// The streams check the clocks at multiples of [`TICK`] after this: they wake the machine once.
+    began: Instant,
     /// `true` if a realtime server has shown that it honors the position of a poll.
     positions_are_honored: AtomicBool,
 }
@@ -78,8 +79,11 @@ impl<T: HttpTransport> Shared<T> {
         }
     }
 
-    pub(crate) fn looks(&self) -> &Looks {
-        &self.family.looks
+    /// Returns the time until the clocks are checked next.
+    pub(crate) fn until_tick(&self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.family.began);
+        let past = passed.as_secs_f64() % TICK.as_secs_f64();
+        TICK.saturating_sub(Duration::from_secs_f64(past))
     }
 }
 
@@ -98,13 +102,13 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
-        let now = transport.now();
+        let began = transport.now().monotonic;
         Self::of(Shared {
             tokens: Arc::new(SharedTokens::new(tokens)),
             family: Arc::new(Family {
                 transport,
-                gate: Gate::new(&config, now.monotonic),
-                looks: Looks::new(now),
+                gate: Gate::new(&config, began),
+                began,
                 positions_are_honored: AtomicBool::new(false),
             }),
             config: Arc::new(config),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -82,7 +81,6 @@ pub(crate) struct Board {
     posted: Mutex<Posted>,
     /// Who polls the stream.
     stream: AtomicWaker,
-    told_to_look: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -180,7 +178,6 @@ impl Board {
                 last_listener: 0,
             }),
             stream: AtomicWaker::new(),
-            told_to_look: AtomicBool::new(false),
         }
     }
 
@@ -192,8 +189,7 @@ impl Board {
         self.posted().is_stopped()
     }
 
-    /// Has the stream's task woken when it is stopped, told to look at the clocks, or [woken](Self::wake) for what else it
-    /// waits for.
+    /// Has the stream's task woken when it is stopped, or [woken](Self::wake) for what else it waits for.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.stream.register(cx.waker());
     }
@@ -212,17 +208,6 @@ impl Board {
     /// Wakes the stream's task.
     pub(crate) fn wake(&self) {
         self.stream.wake();
-    }
-
-    /// Has the stream look at the clocks as soon as it is polled, and wakes its task.
-    pub(crate) fn tell_to_look(&self) {
-        self.told_to_look.store(true, Ordering::Release);
-        self.stream.wake();
-    }
-
-    /// Whether the stream is to look at the clocks. It is asked once.
-    pub(crate) fn is_told_to_look(&self) -> bool {
-        self.told_to_look.swap(false, Ordering::Acquire)
     }
 
     pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {

@@ -20,7 +20,6 @@ mod feed;
 mod gate;
 mod handle;
 mod json;
-mod looks;
 mod own_thread;
 mod position;
 pub mod protocol;

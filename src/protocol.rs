@@ -316,11 +316,6 @@ impl LongPoll {
         self.listener.late.positions == Positions::Unknown
     }
 
-    /// Returns `true` if it waits for a poll's connection.
-    pub(crate) fn is_connecting(&self) -> bool {
-        matches!(&self.phase, Phase::AwaitAnswer(Asked::Signal(poll)) if poll.connecting)
-    }
-
     /// Tells the engine that the realtime servers honor the position of a poll, as another engine has
     /// [found out](Self::positions_are_honored).
     pub fn assume_positions_are_honored(&mut self) {

@@ -146,34 +146,19 @@ impl<T: HttpTransport> Driver<T> {
         Poll::Ready(Step::Begun)
     }
 
-    /// Looks at the clocks when it is time to, until a look of this stream or of another says that the machine has slept.
+    /// Has the engine check the clocks when it is time to.
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        loop {
-            if self.board.is_told_to_look() {
-                self.tick = None;
-                return Poll::Ready(Input::Tick);
-            }
-            let tick = self.tick.get_or_insert_with(|| {
-                let (client, board) = (self.client.clone(), self.board.clone());
-                Box::pin(async move {
-                    let (transport, looks) = (client.transport(), client.looks());
-                    let place = looks.join(board);
-                    transport
-                        .sleep(place.draw(transport.now().monotonic))
-                        .await?;
-                    looks.look(transport.now());
-                    Ok(())
-                })
-            });
-            let looked = ready!(tick.as_mut().poll(cx));
-            self.tick = None;
-            if let Err(error) = looked {
-                return Poll::Ready(Input::WaitFailed(error));
-            }
-            if self.engine.is_connecting() {
-                return Poll::Ready(Input::Tick);
-            }
-        }
+        let tick = self.tick.get_or_insert_with(|| {
+            let client = self.client.clone();
+            Box::pin(async move {
+                let transport = client.transport();
+                let until_tick = client.until_tick(transport.now().monotonic);
+                transport.sleep(until_tick).await
+            })
+        });
+        let slept = ready!(tick.as_mut().poll(cx));
+        self.tick = None;
+        Poll::Ready(slept.map_or_else(Input::WaitFailed, |()| Input::Tick))
     }
 
     /// Goes on to the next batch, where each counts as handled when the next is asked for.

@@ -1,6 +1,5 @@
 //! Streams on a machine that sleeps.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use async_trait::async_trait;
 use box_longpoll::protocol::TICK;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, HttpTransport, LongPollClient, Moment, StartAt, Status, Streams, TransportError,
+    AccessToken, HttpTransport, LongPollClient, Moment, StartAt, Status, TransportError,
     TransportRequest,
 };
 use box_longpoll_testkit::{Emulator, EmulatorServer, Endpoint, Fault};
@@ -152,44 +151,4 @@ async fn requests_that_follow_each_other_share_a_look() {
     // The first, and one after each moment to look that has passed on a busy machine.
     let passed = (machine.now().monotonic - machine.started.monotonic).as_secs() / TICK.as_secs();
     assert!(looks as u64 <= 2 + passed, "{looks} looks");
-}
-
-#[tokio::test]
-async fn a_few_of_many_streams_look_and_tell_the_others_that_the_machine_slept() {
-    const STREAMS: usize = 256;
-    let account = |number: usize| format!("account-{number}");
-    let server = fake_box(|_| {});
-    server.queue_fault(Endpoint::Realtime, Fault::Silence, 256);
-    let machine = Machine::new();
-    let client = machine.client(&server);
-    let mut streams = Streams::new();
-    for number in 0..STREAMS {
-        let token = AccessToken::new(account(number)).unwrap();
-        streams.insert(number, client.with_tokens(token).events(StartAt::Now));
-    }
-    let listens = holds(&server, |emulator| {
-        emulator.counters().open_polls == STREAMS
-    });
-    tokio::select! {
-        event = streams.next() => panic!("this came: {event:?}"),
-        () = in_time(listens) => {}
-    }
-
-    for number in 0..STREAMS {
-        server.append(&account(number), 1);
-    }
-    machine.sleeps(Duration::from_secs(3_600));
-    let woken = machine.now().monotonic;
-    let mut told = BTreeSet::new();
-    while told.len() < STREAMS {
-        let (number, event) = in_time(streams.next()).await.expect("none ends");
-        assert_eq!(
-            vec![id(&event.unwrap())],
-            server.event_ids(&account(number))
-        );
-        told.insert(number);
-    }
-    let noticed_after = machine.now().monotonic - woken;
-    // Each by itself would look within 200 s.
-    assert!(noticed_after < TICK * 6, "{noticed_after:?}");
 }
