@@ -24,6 +24,8 @@ mod own_thread;
 mod position;
 pub mod protocol;
 #[cfg(doc)]
+pub mod proxy;
+#[cfg(doc)]
 pub mod reliability;
 mod single_flight;
 mod status;

@@ -50,6 +50,7 @@
 
 pub(crate) mod open_files;
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
@@ -296,14 +297,15 @@ pub(crate) fn exchange<T: HttpTransport + ?Sized>(
 /// Why there is no whole answer.
 ///
 /// The text of the error is the kind's; the cause, where the transport gave one, is its
-/// [`source`](StdError::source). Neither prints a URL or a header. Where a cause is that too many files are open, the text
-/// also says whose limit that is, the process's or the machine's, and its name.
+/// [`source`](StdError::source). Neither prints a URL or a header. Where the transport knows what to change, the text says
+/// that too: see [`with_detail`](Self::with_detail). If too many files are open, the text names the limit that is reached, the
+/// process's or the machine's.
 #[derive(Clone)]
 pub struct TransportError {
     kind: TransportErrorKind,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-    /// What the source says of a limit of open files.
-    limit: Option<&'static str>,
+    /// What the text adds to the kind's.
+    detail: Option<Cow<'static, str>>,
     reused: Option<bool>,
 }
 
@@ -311,8 +313,8 @@ pub struct TransportError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
-    /// No connection: refused, unreachable, unknown host, connect timeout, a limit of open files. Nothing was sent; a retry
-    /// is safe.
+    /// No connection: refused, unreachable, unknown host, connect timeout, a proxy that refuses, a limit of open files.
+    /// Nothing was sent; a retry is safe, and may pass.
     Connect,
     /// The answer took longer than [`TransportRequest::timeout`].
     Timeout,
@@ -324,11 +326,12 @@ pub enum TransportErrorKind {
     Body,
     /// The body is longer than [`TransportRequest::max_body`]. The same request would give the same body.
     BodyTooLarge,
-    /// The TLS handshake failed, the server speaks no TLS, or its certificate is not trusted. Nothing of the request was
-    /// sent. A connection lost during the handshake may be [`Connect`](Self::Connect) as well.
+    /// The TLS handshake failed, the server speaks no TLS, its certificate is not trusted, or it requires a certificate of
+    /// the client. The server did not act on the request. A connection lost during the handshake may be
+    /// [`Connect`](Self::Connect) as well.
     Tls,
-    /// The transport can't send such a request, ever: another scheme, a URL without a host, or one that its library would
-    /// write another way.
+    /// The transport can't send such a request, ever: another scheme, a URL without a host, one that its library would
+    /// write another way, or a proxy that it can't use. The client's streams stop.
     InvalidRequest,
     /// Called where the transport's runtime is not. A retry can't help: the client's streams stop.
     Runtime,
@@ -343,7 +346,7 @@ impl TransportError {
         Self {
             kind,
             source: None,
-            limit: None,
+            detail: None,
             reused: None,
         }
     }
@@ -357,10 +360,19 @@ impl TransportError {
         let source = source.into();
         Self {
             kind,
-            limit: open_files::limit_reached(&*source),
+            detail: open_files::limit_reached(&*source).map(Cow::Borrowed),
             source: Some(Arc::from(source)),
             reused: None,
         }
+    }
+
+    /// Adds to the text what failed and what to do about it.
+    ///
+    /// The text goes into statuses and logs: `detail` must show no URL, no password and no header.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
     }
 
     /// Records whether the request went out on a connection that had carried another one before.
@@ -392,10 +404,12 @@ impl TransportError {
 
     /// The text, with its cause where that tells what to change: what meets these stops.
     pub(crate) fn in_full(&self) -> String {
-        match (self.kind, &self.source) {
-            (TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest, Some(cause)) => {
-                format!("{self}: {cause}")
-            }
+        match (self.kind, &self.detail, &self.source) {
+            (
+                TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest,
+                None,
+                Some(cause),
+            ) => format!("{self}: {cause}"),
             _ => self.to_string(),
         }
     }
@@ -414,8 +428,8 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Runtime => "the transport's runtime is not running here",
             TransportErrorKind::Other => "the transport failed",
         })?;
-        match self.limit {
-            Some(limit) => write!(f, ": {limit}"),
+        match &self.detail {
+            Some(detail) => write!(f, ": {detail}"),
             None => Ok(()),
         }
     }
@@ -425,6 +439,7 @@ impl fmt::Debug for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportError")
             .field("kind", &self.kind)
+            .field("detail", &self.detail)
             .field("source", &self.source)
             .finish_non_exhaustive()
     }

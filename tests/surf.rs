@@ -18,11 +18,22 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{Method, Response};
 use rstest::rstest;
-use scripted::{answering, read_head, request, serve, texts};
+use scripted::{answering, in_environment, read_head, request, serve, texts};
 
 fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
     let transport = SurfTransport::new().unwrap();
     block_on(transport.send(request(Method::GET, url)))
+}
+
+#[test]
+fn surf_uses_no_proxy_of_the_environment() {
+    let nobody = "http://127.0.0.1:1";
+    let variables = ["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, nobody));
+    if in_environment("surf_uses_no_proxy_of_the_environment", &variables).is_some() {
+        return;
+    }
+    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(get(&format!("http://{server}/")).unwrap().body(), "hi");
 }
 
 #[cfg(not(feature = "surf-native-tls"))]

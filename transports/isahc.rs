@@ -1,5 +1,7 @@
 //! `isahc` on any executor.
 
+mod proxies;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -13,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_io::AsyncRead;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use isahc::config::{Configurable, RedirectPolicy, VersionNegotiation};
 use isahc::error::ErrorKind;
 use isahc::{AsyncBody, HttpClient, HttpClientBuilder};
@@ -22,7 +24,7 @@ use tracing::subscriber::NoSubscriber;
 use url::Url;
 
 use super::body;
-use super::certificates::NoCertificates;
+use super::certificates;
 use crate::config::is_loopback;
 use crate::transport::open_files::limit_reached;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
@@ -43,7 +45,10 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// TLS); all of them share one thread. TLS is rustls, with the operating system's certificates. On a machine without
 /// any, `http` works and `https` fails with [`TransportErrorKind::Tls`] and a source that says what is missing.
 ///
-/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, but never for loopback. No
+/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, SOCKS included, but never for
+/// loopback: see [Behind a proxy](crate::proxy). If the environment's proxy gives no connection, curl connects to it once
+/// more, on a thread of its own, for at most 10 s, since isahc doesn't tell why. `SSLKEYLOGFILE` has curl write the keys
+/// of TLS to a file. No
 /// redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/1.1: curl keeps a
 /// connection that others share, though the request that found it dead is given up.
 ///
@@ -87,6 +92,8 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 #[derive(Clone)]
 pub struct IsahcTransport {
     client: HttpClient,
+    /// `true` if the client's proxies are the environment's.
+    is_default: bool,
 }
 
 impl IsahcTransport {
@@ -99,7 +106,10 @@ impl IsahcTransport {
         let client = Self::client_builder()
             .build()
             .map_err(|error| TransportError::with_source(TransportErrorKind::Other, error))?;
-        Ok(Self::with_client(client))
+        Ok(Self {
+            client,
+            is_default: true,
+        })
     }
 
     /// A transport over a client of yours.
@@ -107,9 +117,14 @@ impl IsahcTransport {
     /// Make it from [`client_builder`](Self::client_builder), or keep what that sets. Redirects, decompression, timeouts
     /// and the proxy for loopback are set for each request, whatever the client says; a `low_speed_timeout` or a cookie
     /// jar of the client's breaks the [contract](crate::transport).
+    ///
+    /// How a proxy fails is not told in full, since the transport can't know which proxy the client has.
     #[must_use]
     pub fn with_client(client: HttpClient) -> Self {
-        Self { client }
+        Self {
+            client,
+            is_default: false,
+        }
     }
 
     /// An isahc builder with what the [contract](crate::transport) wants, to add to: extra roots, a proxy, fixed addresses.
@@ -127,10 +142,12 @@ impl HttpTransport for IsahcTransport {
         let timeout = request.timeout().max(MIN_TIMEOUT);
         let request = request.into_request();
         let head = *request.method() == Method::HEAD;
+        let url = request.uri().clone();
         let request = prepare(request, timeout)?;
-        let given = unseen(async { self.client.send_async(request).await })
-            .await
-            .map_err(failure_before_headers)?;
+        let given = match unseen(async { self.client.send_async(request).await }).await {
+            Ok(given) => given,
+            Err(error) => return Err(self.failure_before_headers(error, &url).await),
+        };
         let (given, body) = given.into_parts();
         // curl holds the body against its length.
         let body = body::read(body, None, max_body).await?;
@@ -260,11 +277,60 @@ async fn unseen<T>(work: impl Future<Output = T>) -> T {
     .await
 }
 
-/// What an error means that came before the answer's headers, or before its first byte of body.
-fn failure_before_headers(error: isahc::Error) -> TransportError {
-    let cause = error.source().and_then(<dyn StdError>::downcast_ref);
-    let curl_says = |is: fn(&curl::Error) -> bool| cause.is_some_and(is);
-    let kind = match error.kind() {
+impl IsahcTransport {
+    /// What an error means that came before the answer's headers, or before its first byte of body.
+    async fn failure_before_headers(&self, error: isahc::Error, url: &Uri) -> TransportError {
+        let kind = kind_before_headers(&error);
+        let Some(cause) = curl_error(&error) else {
+            return TransportError::with_source(kind, error);
+        };
+        if kind == TransportErrorKind::Connect
+            && let Some(why) = no_socket_to_be_had()
+        {
+            return TransportError::with_source(kind, why);
+        }
+        if kind == TransportErrorKind::Connect || cause.is_ssl_connect_error() {
+            let told = if self.may_have_a_proxy(url) {
+                proxies::ask(url).await
+            } else {
+                None
+            };
+            return match told.or_else(|| proxies::known(cause).map(Ok)) {
+                Some(Ok(failure)) => failure.error(error),
+                Some(Err(unusable)) => unusable,
+                None => TransportError::with_source(kind, error),
+            };
+        }
+        let detail = if cause.is_ssl_cacert_badfile() {
+            Some(certificates::why_none())
+        } else if cause.is_peer_failed_verification() {
+            Some(certificates::UNKNOWN_AUTHORITY.into())
+        } else if cause.is_recv_error() && url.scheme_str() == Some("https") {
+            Some(certificates::MAY_BE_REJECTED.into())
+        } else {
+            None
+        };
+        let failure = TransportError::with_source(kind, error);
+        match detail {
+            Some(detail) => failure.with_detail(detail),
+            None => failure,
+        }
+    }
+
+    /// Returns `true` if the environment has a proxy for this host, unless `NO_PROXY` names the host.
+    fn may_have_a_proxy(&self, url: &Uri) -> bool {
+        let is_direct = Url::parse(&url.to_string()).is_ok_and(|url| is_loopback(&url));
+        self.is_default && !is_direct && proxies::are_named(url)
+    }
+}
+
+fn curl_error(error: &isahc::Error) -> Option<&curl::Error> {
+    error.source().and_then(<dyn StdError>::downcast_ref)
+}
+
+fn kind_before_headers(error: &isahc::Error) -> TransportErrorKind {
+    let curl_says = |is: fn(&curl::Error) -> bool| curl_error(error).is_some_and(is);
+    match error.kind() {
         ErrorKind::InvalidRequest => TransportErrorKind::InvalidRequest,
         ErrorKind::BadClientCertificate
         | ErrorKind::BadServerCertificate
@@ -276,16 +342,7 @@ fn failure_before_headers(error: isahc::Error) -> TransportError {
         ErrorKind::Timeout => TransportErrorKind::Timeout,
         _ if curl_says(curl::Error::is_partial_file) => TransportErrorKind::Body,
         _ => TransportErrorKind::Interrupted,
-    };
-    if curl_says(curl::Error::is_ssl_cacert_badfile) {
-        return TransportError::with_source(kind, NoCertificates(error));
     }
-    if kind == TransportErrorKind::Connect
-        && let Some(why) = no_socket_to_be_had()
-    {
-        return TransportError::with_source(kind, why);
-    }
-    TransportError::with_source(kind, error)
 }
 
 /// Whether a limit of open files is reached, which curl calls a connection that failed.

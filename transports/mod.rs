@@ -5,6 +5,8 @@
 //! | `ReqwestTransport` | tokio | where the application runs on tokio |
 //! | `IsahcTransport` | any | where it runs on smol, on another executor, or on none |
 //! | `SurfTransport` | any | where surf is already in use; surf is no longer maintained |
+//!
+//! [Behind a proxy](crate::proxy) says which of them uses a proxy, and how.
 
 #[cfg(any(feature = "surf", feature = "isahc"))]
 mod body;
@@ -12,6 +14,8 @@ mod body;
 mod certificates;
 #[cfg(feature = "isahc")]
 mod isahc;
+#[cfg(any(feature = "reqwest", feature = "isahc"))]
+mod proxy;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "surf")]

@@ -1,5 +1,7 @@
 //! `reqwest` on tokio.
 
+mod proxies;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -11,11 +13,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{self, Either};
 use futures_util::{FutureExt, TryFutureExt};
-use http::Response;
 use http::uri::PathAndQuery;
+use http::{Response, Uri};
 use reqwest::{Client, ClientBuilder, Url};
 
-use super::certificates::NoCertificates;
+use self::proxies::{PassedOver, Verdict};
+use super::certificates;
+use super::proxy::{ProxyFailure, unusable};
 use crate::config::is_loopback;
 use crate::transport::{
     Exchange, HttpTransport, Sleep, TransportError, TransportErrorKind, TransportRequest,
@@ -39,7 +43,9 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// - TLS is rustls, with the operating system's certificates. On a machine without any, `http` works and `https` fails
 ///   with [`TransportErrorKind::Tls`] and a source that says what is missing.
-/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but never for loopback.
+/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but never for loopback. The
+///   feature `reqwest-socks` adds SOCKS proxies, and `reqwest-system-proxy` those of the settings of Windows and macOS. See
+///   [Behind a proxy](crate::proxy).
 /// - HTTP/1.1, also where another crate switches on reqwest's `http2`: over HTTP/2 all polls would share a connection, and
 ///   its limit of streams, and stand still with it.
 /// - No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s; TCP keep-alive.
@@ -63,6 +69,8 @@ pub struct ReqwestTransport {
     configured: bool,
     /// Why `https` can't be used.
     no_tls: Option<TransportError>,
+    /// The environment's proxies that reqwest would go past.
+    passed_over: Option<PassedOver>,
 }
 
 /// The clients that most programs never need. Each is built for the first request that needs it.
@@ -116,6 +124,7 @@ impl ReqwestTransport {
     /// # Errors
     ///
     /// [`TransportErrorKind::Other`] if reqwest can't build a client. If the machine has no certificates, only `https` fails.
+    /// If a variable such as `HTTPS_PROXY` holds no proxy's URL, requests fail, though `builder` may set another proxy.
     pub fn with_builder(
         builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
     ) -> Result<Self, TransportError> {
@@ -143,6 +152,7 @@ impl ReqwestTransport {
             spares: None,
             configured: true,
             no_tls: None,
+            passed_over: None,
         }
     }
 
@@ -178,13 +188,21 @@ impl ReqwestTransport {
                 fresh_direct: OnceLock::new(),
             })),
             configured: false,
-            no_tls: no_certificates
-                .map(|error| TransportError::with_source(TransportErrorKind::Tls, error)),
+            no_tls: no_certificates.map(|error| {
+                TransportError::with_source(TransportErrorKind::Tls, error)
+                    .with_detail(certificates::why_none())
+            }),
+            passed_over: PassedOver::find(),
         })
     }
 
     fn client_for(&self, url: &Url, fresh: bool) -> Result<&Client, TransportError> {
-        match (&self.spares, is_loopback(url), fresh) {
+        let is_loopback = is_loopback(url);
+        let passed_over = self.passed_over.as_ref().filter(|_| !is_loopback);
+        if let Some(error) = passed_over.and_then(|proxy| proxy.error_for(url)) {
+            return Err(error);
+        }
+        match (&self.spares, is_loopback, fresh) {
             (None, _, _) | (_, false, false) => Ok(&self.client),
             (Some(spares), true, false) => spares.direct(),
             (Some(spares), false, true) => spares.fresh(),
@@ -240,11 +258,11 @@ fn get_or_build(
 /// A client; on a machine without certificates one that trusts nobody, and so is good for plain `http` alone.
 fn build(
     builder: impl Fn() -> ClientBuilder,
-) -> Result<(Client, Option<NoCertificates<reqwest::Error>>), TransportError> {
+) -> Result<(Client, Option<reqwest::Error>), TransportError> {
     match builder().build() {
         Ok(client) => Ok((client, None)),
         Err(error) => match builder().tls_certs_only([]).build() {
-            Ok(client) => Ok((client, Some(NoCertificates(error)))),
+            Ok(client) => Ok((client, Some(error))),
             Err(error) => Err(failure(TransportErrorKind::Other, error)),
         },
     }
@@ -343,10 +361,14 @@ async fn read(
     https: bool,
     max_body: usize,
 ) -> Result<Response<Bytes>, TransportError> {
-    let mut answer = answer.map_err(|error| {
-        let kind = kind_before_headers(&error, https);
-        failure(kind, error)
-    })?;
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Rare, and kept out of what each response is read with.
+            let is_our_client = asked.is_none();
+            return Err(Box::pin(failure_before_headers(error, https, is_our_client)).await);
+        }
+    };
     if asked.is_some_and(|asked| *asked != *answer.url().as_str()) {
         return Err(TransportError::with_source(
             TransportErrorKind::InvalidRequest,
@@ -412,8 +434,48 @@ fn no_runtime(source: impl Into<Box<dyn StdError + Send + Sync>>) -> TransportEr
 /// What tokio says, as it panics, of a runtime that was built without.
 const TOKIO_LACKS: [&str; 2] = ["timers are disabled", "IO is disabled"];
 
-/// What an error means that came before the answer's headers. The library's own flags tell the phase; within the
-/// connect phase a failure that no socket, timer or resolver reported is TLS's.
+/// What an error means that came before the answer's headers.
+async fn failure_before_headers(
+    error: reqwest::Error,
+    https: bool,
+    is_our_client: bool,
+) -> TransportError {
+    match proxies::verdict(causes(&error)) {
+        Some(Verdict::Failed(
+            failure @ (ProxyFailure::RefusedSomehow | ProxyFailure::NoHttpProxy),
+        )) if is_our_client => match error.url().and_then(|url| url.as_str().parse::<Uri>().ok()) {
+            Some(target) if proxies::is_socks(&target) => no_socks(),
+            Some(target) if failure == ProxyFailure::RefusedSomehow => {
+                proxies::refusal(target).await.error(error.without_url())
+            }
+            _ => failure.error(error.without_url()),
+        },
+        Some(Verdict::Failed(failure)) => failure.error(error.without_url()),
+        Some(Verdict::NoSocks) => no_socks(),
+        Some(Verdict::UnknownHost) => failure(TransportErrorKind::Connect, error).with_detail(
+            "this machine does not know the host's name: name a socks5h:// proxy, which looks it up itself",
+        ),
+        Some(Verdict::Tls) => failure(TransportErrorKind::Tls, error).with_detail(
+            "the proxy's certificate is not trusted: add its certificate authority to this machine's, or name it in SSL_CERT_FILE",
+        ),
+        None => {
+            let kind = kind_before_headers(&error, https);
+            let detail = detail_of_tls(&error).filter(|_| kind == TransportErrorKind::Tls);
+            let failure = failure(kind, error);
+            match detail {
+                Some(detail) => failure.with_detail(detail),
+                None => failure,
+            }
+        }
+    }
+}
+
+fn no_socks() -> TransportError {
+    unusable("the proxy speaks SOCKS: build with the feature reqwest-socks, or name an HTTP proxy")
+}
+
+/// The library's own flags tell the phase; within the connect phase a failure that no socket, timer or resolver reported is
+/// TLS's. With TLS 1.3 a server rejects the client after that phase.
 fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKind {
     if error.is_builder() {
         return TransportErrorKind::InvalidRequest;
@@ -421,6 +483,8 @@ fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKin
     if !error.is_connect() {
         return if error.is_timeout() {
             TransportErrorKind::Timeout
+        } else if https && causes(error).any(is_alert) {
+            TransportErrorKind::Tls
         } else {
             TransportErrorKind::Interrupted
         };
@@ -431,14 +495,27 @@ fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKin
             cause
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.raw_os_error().is_some())
-                // A proxy that refuses to connect is known by its text alone.
-                || cause.to_string().starts_with("tunnel error")
         });
     if https && !of_the_network {
         TransportErrorKind::Tls
     } else {
         TransportErrorKind::Connect
     }
+}
+
+fn detail_of_tls(error: &reqwest::Error) -> Option<&'static str> {
+    if causes(error).any(is_alert) {
+        return Some(certificates::REJECTED_BY_SERVER);
+    }
+    causes(error)
+        .any(|cause| cause.to_string().contains("UnknownIssuer"))
+        .then_some(certificates::UNKNOWN_AUTHORITY)
+}
+
+/// Returns `true` if the server ended TLS with an alert, as rustls and OpenSSL report it.
+fn is_alert(cause: &(dyn StdError + 'static)) -> bool {
+    let text = cause.to_string();
+    text.contains("received fatal alert") || text.contains(" alert ")
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

@@ -72,7 +72,7 @@ const MAX_HEAD: usize = 16 * 1024;
 ///
 /// And these are left out:
 ///
-/// - Proxies are not used.
+/// - Proxies are not used: see [Behind a proxy](crate::proxy).
 /// - An answer's `Content-Type: application/octet-stream` is dropped: surf adds one where there is none.
 /// - No connection is used twice. surf's own pool gives the connection of a dropped request to the next one, answer and
 ///   all, so each request has a connection of its own, made here. So

@@ -103,13 +103,18 @@ pub(crate) struct TlsGate {
 
 impl TlsGate {
     pub(crate) fn new(server: &EmulatorServer, config: Arc<ServerConfig>) -> Self {
+        Self::before(address_of(server), config)
+    }
+
+    /// A gate before any server.
+    pub(crate) fn before(server: SocketAddr, config: Arc<ServerConfig>) -> Self {
         let runtime = runtime();
         let listener = {
             let _inside = runtime.enter();
             bound().listen(100).unwrap()
         };
         let address = listener.local_addr().unwrap();
-        let (server, config) = (address_of(server), Arc::new(Mutex::new(config)));
+        let config = Arc::new(Mutex::new(config));
         let shown = Arc::clone(&config);
         runtime.spawn(async move {
             loop {
@@ -131,7 +136,11 @@ impl TlsGate {
 
     /// By the name that its certificates are for.
     pub(crate) fn origin(&self) -> String {
-        format!("https://localhost:{}", self.address.port())
+        format!("https://localhost:{}", self.port())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Shows this certificate from now on.

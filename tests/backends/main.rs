@@ -34,6 +34,8 @@ mod panics;
 mod place;
 mod protocol;
 #[cfg(target_os = "linux")]
+mod proxies;
+#[cfg(target_os = "linux")]
 mod reconnects;
 mod refusals;
 #[cfg(target_os = "linux")]

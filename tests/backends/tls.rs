@@ -1,22 +1,28 @@
 //! Certificates that are not to be trusted. surf needs the feature `surf-native-tls` for `https`; the conformance suite has
 //! it then.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use box_longpoll::{AccessToken, HttpTransport, TransportErrorKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rstest::rstest;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::follower::Facade;
 use crate::gate::TlsGate;
 use crate::tcp::transport_kind;
 use crate::trial::{Trial, append, by_each_facade};
 
 /// When the certificates of this test run out.
-const LATE: i32 = 2200;
+pub(crate) const LATE: i32 = 2200;
 const LONG_AGO: i32 = 2021;
 
 #[rstest]
@@ -59,6 +65,37 @@ fn is_sent_nothing_until_renewed(backend: Backend, bad: fn(&Authority) -> Arc<Se
     });
 }
 
+#[cfg(feature = "reqwest")]
+#[test]
+fn a_server_that_wants_a_client_certificate_fails_tls() {
+    let said = why_without_a_client_certificate(Backend::Reqwest);
+    assert!(said.starts_with("TLS failed: "), "{said}");
+    assert!(said.contains("a client certificate"), "{said}");
+}
+
+/// isahc has the same code of curl's for an alert and for a reset connection.
+#[cfg(feature = "isahc")]
+#[test]
+fn with_isahc_the_wish_for_a_client_certificate_is_guessed() {
+    let said = why_without_a_client_certificate(Backend::Isahc);
+    assert!(said.contains("may require a client certificate"), "{said}");
+}
+
+#[track_caller]
+fn why_without_a_client_certificate(backend: Backend) -> String {
+    let server = fake_box(|_| ());
+    let known = Authority::new();
+    let gate = TlsGate::new(&server, known.certify_for_the_certified(LATE));
+    let builder = builder(&server).api_origin(gate.origin());
+    let token = Arc::new(AccessToken::new(TOKEN).unwrap());
+    let transport = trusting(backend, &known.pem);
+    let facade = Facade::Async;
+    let mut trial = Trial::begin_over(backend, facade, &server, builder, transport, token);
+    let error = trial.retries();
+    assert_eq!(server.counters().total.requests, 0);
+    error.source().expect("the transport's error").to_string()
+}
+
 /// A transport that trusts this authority beside those it knows.
 fn trusting(backend: Backend, pem: &str) -> Arc<dyn HttpTransport> {
     match backend {
@@ -87,13 +124,13 @@ fn trusting(backend: Backend, pem: &str) -> Arc<dyn HttpTransport> {
     }
 }
 
-struct Authority {
-    pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -104,8 +141,32 @@ impl Authority {
     }
 
     /// A server's certificate for `localhost`, until the first day of a year.
-    fn certify(&self, until: i32) -> Arc<ServerConfig> {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    pub(crate) fn certify(&self, until: i32) -> Arc<ServerConfig> {
+        self.certify_name("localhost", until)
+    }
+
+    /// A server's certificate for a name, until the first day of a year.
+    pub(crate) fn certify_name(&self, name: &str, until: i32) -> Arc<ServerConfig> {
+        self.certify_for(name, until, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// A server's certificate for `localhost`, and the demand that the client has one of this authority too.
+    fn certify_for_the_certified(&self, until: i32) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        let own = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        roots.add(own).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        self.certify_for("localhost", until, clients.build().unwrap())
+    }
+
+    fn certify_for(
+        &self,
+        name: &str,
+        until: i32,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
@@ -115,7 +176,7 @@ impl Authority {
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![chain.into()], key)
             .unwrap();
         Arc::new(config)
