@@ -46,10 +46,11 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// any, `http` works and `https` fails with [`TransportErrorKind::Tls`] and a source that says what is missing.
 ///
 /// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, SOCKS included, but never for
-/// loopback: see [Behind a proxy](crate::proxy). If the environment's proxy gives no connection, curl connects to it once
-/// more, on a thread of its own, for at most 10 s, since isahc doesn't tell why. `SSLKEYLOGFILE` has curl write the keys
-/// of TLS to a file. No
-/// redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/1.1: curl keeps a
+/// loopback: see [Behind a proxy](crate::proxy). isahc doesn't tell why the environment's proxy gives no connection, so curl
+/// then connects to it once more, on a thread of its own, for at most 10 s. If `SSLKEYLOGFILE` is set, curl writes the keys of
+/// TLS to that file.
+///
+/// No redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/1.1: curl keeps a
 /// connection that others share, though the request that found it dead is given up.
 ///
 /// # More than a thousand streams
