@@ -1,8 +1,10 @@
 //! What comes again after a restart, and what does not.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use box_longpoll::{Checkpoint, FileStore, StartAt};
+use box_longpoll_testkit::{Endpoint, Fault};
+use serde_json::json;
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
@@ -133,6 +135,28 @@ async fn checkpoint_carries_all_ids_of_the_largest_window() {
     assert_eq!(new.len(), 32 * LARGEST);
     // The two oldest have made room.
     assert!(new.starts_with(&ids(2)));
+}
+
+#[tokio::test]
+async fn checkpoint_carries_all_ids_of_a_page_beyond_the_window() {
+    const WINDOW: usize = 2_500;
+    let server = fake_box(|_| ());
+    let event = |n| json!({"event_id": format!("{n}"), "event_type": "ITEM_UPLOAD"});
+    let events: Vec<_> = (0..=WINDOW).map(event).collect();
+    let body = json!({"chunk_size": events.len(), "next_stream_position": "1", "entries": events});
+    let page = Fault::Status {
+        status: 200,
+        headers: BTreeMap::new(),
+        body: body.to_string(),
+    };
+    server.queue_fault(Endpoint::Events, page, 1);
+    let store = Memory::default();
+    let client = build(builder(&server).dedupe_window(WINDOW));
+    let mut subscription = subscribe(&client, &store).await;
+    follow(&mut subscription, WINDOW + 1).await;
+    let kept = serde_json::to_value(store.kept().unwrap()).unwrap();
+    let ids = kept["ids"].as_str().unwrap();
+    assert_eq!(ids.len(), 32 * (WINDOW + 1));
 }
 
 #[tokio::test]

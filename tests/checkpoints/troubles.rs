@@ -1,11 +1,15 @@
 //! A store that fails.
 
-use box_longpoll::{ErrorKind, StartAt, Status};
+use std::time::{Duration, SystemTime};
+
+use box_longpoll::{
+    Delivery, ErrorKind, HttpTransport, RetryPolicy, StartAt, Status, Subscription,
+};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
 use crate::world::{
-    ACCOUNT, build, client, follow, idle_until, ids, in_time, next_batch, subscribe,
+    ACCOUNT, build, client, follow, idle_until, ids, in_time, next_batch, next_batches, subscribe,
 };
 
 #[tokio::test]
@@ -61,6 +65,74 @@ async fn an_acknowledgement_that_could_not_be_saved_comes_with_the_next() {
     store.behave(Behaviour::Works);
     in_time(second.ack()).await.unwrap();
     assert_eq!(store.position(), end);
+}
+
+/// After the first failure in a row the wait is up to half of this; after the second it is at least this.
+const FIRST_WAIT: Duration = Duration::from_secs(600);
+
+fn patient_policy() -> RetryPolicy {
+    let hour = Duration::from_secs(3_600);
+    RetryPolicy::default().first(FIRST_WAIT).longest(hour)
+}
+
+/// When the subscription tries to save once more, if it does not save now.
+fn next_save<T: HttpTransport>(subscription: &Subscription<T>) -> Option<SystemTime> {
+    match subscription.status() {
+        Status::NotSaving { until, .. } => Some(until),
+        _ => None,
+    }
+}
+
+/// Acknowledges a batch that the store can't save, and returns when the subscription tries again.
+async fn ack_unsaved<T: HttpTransport>(
+    subscription: &mut Subscription<T>,
+    batch: Delivery,
+) -> SystemTime {
+    in_time(batch.ack()).await.unwrap_err();
+    idle_until(subscription, |subscription| {
+        next_save(subscription).is_some()
+    })
+    .await;
+    next_save(subscription).unwrap()
+}
+
+#[tokio::test]
+async fn ack_that_fails_to_save_is_saved_again_after_a_pause() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let store = Memory::default();
+    let client = build(builder(&server).retry(patient_policy()));
+    let mut subscription = subscribe(&client, &store).await;
+    let batch = next_batch(&mut subscription).await;
+    store.behave(Behaviour::Fails);
+    ack_unsaved(&mut subscription, batch).await;
+    assert_eq!(store.saves().len(), 1);
+}
+
+#[tokio::test]
+async fn pause_after_a_failed_save_is_short_when_one_succeeded() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let client = build(builder(&server).page_limit(2).retry(patient_policy()));
+    let mut subscription = subscribe(&client, &store).await;
+    let mut batches = next_batches(&mut subscription, 3).await.into_iter();
+    store.behave(Behaviour::Fails);
+    ack_unsaved(&mut subscription, batches.next().unwrap()).await;
+    store.behave(Behaviour::Works);
+    in_time(batches.next().unwrap().ack()).await.unwrap();
+    idle_until(&mut subscription, |subscription| {
+        next_save(subscription).is_none()
+    })
+    .await;
+    store.behave(Behaviour::Fails);
+    let until = ack_unsaved(&mut subscription, batches.next().unwrap()).await;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the status tells a time of the day"
+    )]
+    let wait = until.duration_since(SystemTime::now()).unwrap();
+    assert!(wait <= FIRST_WAIT / 2, "{wait:?}");
 }
 
 #[tokio::test]
