@@ -33,7 +33,7 @@ pub(super) struct PageLimit {
     needed: u32,
     /// `true` if the current size was reached by growing.
     grown: bool,
-    /// Pages that failed, in a row.
+    /// Pages that could not be read, in a row.
     failed: u32,
     /// When a page did not come in time, or not to its end.
     slow_at: Option<Instant>,
@@ -101,7 +101,6 @@ impl PageLimit {
 
     /// A page is larger than any that is taken.
     pub(super) fn page_too_large(&mut self) {
-        self.failed += 1;
         self.halve();
     }
 
@@ -202,6 +201,28 @@ mod tests {
             assert_eq!(pages_until_doubled(&mut limit), 8);
             assert_eq!(limit.current(), size);
         }
+    }
+
+    #[test]
+    fn good_pages_of_the_configured_size_do_not_slow_the_growth() {
+        let mut limit = PageLimit::new(500);
+        for _ in 0..100 {
+            limit.page_came(500);
+        }
+        limit.page_too_large();
+        assert_eq!(pages_until_doubled(&mut limit), 8);
+    }
+
+    #[test]
+    fn smaller_size_is_halved_when_one_page_fails() {
+        let mut limit = PageLimit::new(500);
+        limit.page_failed();
+        assert_eq!(limit.current(), 500);
+        limit.page_failed();
+        assert_eq!(limit.current(), 250);
+        limit.page_came(250);
+        limit.page_failed();
+        assert_eq!(limit.current(), 125);
     }
 
     #[test]

@@ -252,6 +252,48 @@ fn a_host_that_was_not_reached_is_connected_to_until_it_shows_itself() {
 }
 
 #[test]
+fn hosts_that_were_not_reached_are_each_connected_to() {
+    let mut script = Script::listening(2);
+    let host = script.host();
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_listen("100");
+    assert_ne!(script.host(), host);
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(2));
+    for _ in 0..2 {
+        script.expect_listen("100");
+        assert!(matches!(script.doing(), Status::Connecting { .. }));
+        script.reply(failed(TransportErrorKind::Timeout));
+        script.expect_fetch("100").reply(page("100", &[]));
+    }
+}
+
+#[rstest]
+#[case::connecting_all_the_time(Duration::from_secs(29), true)]
+#[case::held(Duration::from_secs(30), false)]
+fn poll_that_ran_out_was_connected_after_30_s(#[case] after: Duration, #[case] connects: bool) {
+    let mut script = Script::listening(1);
+    script.reply(failed(TransportErrorKind::Connect));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("100");
+    script.pass(after - Duration::from_secs(9));
+    script.reply(failed(TransportErrorKind::Timeout));
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("100");
+    assert_eq!(
+        matches!(script.doing(), Status::Connecting { .. }),
+        connects
+    );
+}
+
+#[test]
 fn a_host_that_has_responded_is_listened_to() {
     let mut script = Script::listening(1);
     script.reply(failed(TransportErrorKind::Connect));

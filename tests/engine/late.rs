@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::protocol::Answer;
 use box_longpoll::transport::TransportErrorKind;
+use rstest::rstest;
 
 use crate::script::{Script, failed, page, server_list, signal};
 
@@ -50,11 +52,13 @@ fn a_server_that_responds_to_an_old_position_at_once_honors_positions() {
     assert_eq!(script.asked().timeout(), Duration::from_secs(615));
 }
 
-#[test]
-fn a_missed_signal_has_it_found_out_once_more() {
+#[rstest]
+#[case::reconnect(signal("reconnect"))]
+#[case::timeout(failed(TransportErrorKind::Timeout))]
+fn a_missed_signal_has_it_found_out_once_more(#[case] end: Answer) {
     let mut script = Script::listening(1);
     assert!(script.positions_are_honored());
-    script.reply(signal("reconnect"));
+    script.reply(end);
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
     script.expect_fetch("200").reply(page("200", &[]));

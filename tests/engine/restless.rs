@@ -42,8 +42,24 @@ fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
     // Once the position has stood still, pages that move it are followed again.
     script.expect_fetch("1112").reply(page("1112", &[]));
     script.expect_fetch("1112").reply(page("1113", &[]));
-    script.expect_fetch("1113").reply(page("1114", &[]));
-    script.expect_fetch("1114");
+    script.expect_fetch("1113").assert_waited(0.0, 0.0);
+    script.reply(page("1114", &[]));
+    script.expect_fetch("1114").assert_waited(0.0, 0.0);
+}
+
+#[test]
+fn empty_pages_are_followed_when_events_lie_between() {
+    let mut script = Script::start("1000");
+    for n in 1_000..1_300 {
+        script.expect_fetch(&n.to_string());
+        let next = (n + 1).to_string();
+        if n % 90 == 0 {
+            script.reply(page(&next, &[&next])).expect_batch(&[&next]);
+        } else {
+            script.reply(page(&next, &[]));
+        }
+    }
+    script.expect_fetch("1300");
 }
 
 #[test]
@@ -97,9 +113,11 @@ fn a_query_whose_position_moves_for_an_hour_stops_with_its_position() {
 fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
     let before = datetime!(2026-02-01 00:00 UTC);
     let mut script = Script::query(AdminLogs::new().created_before(before));
-    let last = position_of(before);
-    script.expect_fetch("0").reply(page(&last, &["a"]));
+    let earlier = position_of(before - Duration::from_millis(1));
+    script.expect_fetch("0").reply(page(&earlier, &["a"]));
     script.expect_batch(&["a"]);
+    let last = position_of(before);
+    script.expect_fetch(&earlier).reply(page(&last, &[]));
     script.expect_fetch(&last);
     let passed = position_of(before + Duration::from_millis(1));
     script.reply(page(&passed, &[])).expect_finish();
@@ -265,4 +283,19 @@ fn sixteen_small_pages_may_follow_each_other_at_once() {
         script.expect_batch(&[&n.to_string()]);
     }
     script.expect_any().assert_waited(0.2, 0.3);
+}
+
+#[test]
+fn half_full_pages_follow_each_other_at_once() {
+    let builder = LongPollClient::builder().page_limit(10);
+    let mut script = Script::with(builder, "100");
+    for n in 100..200 {
+        script.expect_any().assert_waited(0.0, 0.0);
+        let ids: Vec<_> = ["a", "b", "c", "d", "e"]
+            .map(|id| format!("{id}{n}"))
+            .into();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        script.reply(page(&(n + 1).to_string(), &ids));
+        script.expect_batch(&ids);
+    }
 }
