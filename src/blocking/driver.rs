@@ -180,6 +180,9 @@ mod tests {
     use std::sync::{OnceLock, Weak, mpsc};
     use std::task::{Context, Wake, Waker};
 
+    use futures_channel::oneshot;
+    use futures_lite::future::{block_on, or};
+
     use super::*;
 
     /// A thread that is woken, and something that is dropped with that and has the driver finish its work, once.
@@ -233,5 +236,46 @@ mod tests {
             done.send(()).unwrap();
         });
         assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+    }
+
+    #[test]
+    fn thread_is_started_again_when_it_has_ended() {
+        let (end, ended) = oneshot::channel::<()>();
+        let ended = Mutex::new(Some(ended));
+        let driver = Driver::new(move |work| {
+            match ended.lock().unwrap().take() {
+                Some(ended) => block_on(or(work, ended.map(drop))),
+                None => block_on(work),
+            }
+            Ok(())
+        });
+        let queue = driver.queue().unwrap();
+        end.send(()).unwrap();
+        while !queue.is_closed() {
+            thread::yield_now();
+        }
+        assert_eq!(driver.run(async { 1 }).unwrap(), 1);
+    }
+
+    #[test]
+    fn thread_ends_after_its_work_when_the_driver_is_dropped() {
+        let (over, thread_is_over) = mpsc::channel();
+        let driver = Driver::new(move |work| {
+            block_on(work);
+            over.send(()).unwrap();
+            Ok(())
+        });
+        let (go_on, goes_on) = oneshot::channel::<()>();
+        let (done, work_is_done) = mpsc::channel();
+        driver.start().unwrap();
+        driver.finish(async move {
+            goes_on.await.unwrap();
+            done.send(()).unwrap();
+        });
+        driver.run(async {}).unwrap();
+        drop(driver);
+        go_on.send(()).unwrap();
+        work_is_done.recv_timeout(PATIENCE).unwrap();
+        thread_is_over.recv_timeout(PATIENCE).unwrap();
     }
 }

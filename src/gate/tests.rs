@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -133,6 +133,25 @@ fn nobody_slips_in_before_the_one_who_was_called() {
     hall.release(place);
     hall.waits(&mut third);
     hall.enters(&mut second);
+}
+
+#[test]
+fn lists_and_pages_share_the_order_in_which_they_came() {
+    for order in [[Call::List, Call::Page], [Call::Page, Call::List]] {
+        let mut hall = Hall::of_places(1);
+        let [mut going] = callers(Call::Page, 1).try_into().ok().unwrap();
+        let place = hall.enters(&mut going);
+        let mut waiting: Vec<_> = order
+            .into_iter()
+            .flat_map(|call| callers(call, 1))
+            .collect();
+        for caller in &mut waiting {
+            hall.waits(caller);
+        }
+        hall.release(place);
+        let woken: Vec<_> = waiting.iter().map(Caller::is_woken).collect();
+        assert_eq!(woken, [true, false], "{order:?}");
+    }
 }
 
 #[test]
@@ -323,6 +342,55 @@ impl HttpTransport for Frozen {
     fn now(&self) -> Moment {
         self.0
     }
+}
+
+/// A transport whose time stands still, and that keeps how long it was to sleep.
+struct Timers {
+    now: Moment,
+    sleeps: Mutex<Vec<Duration>>,
+}
+
+#[async_trait]
+impl HttpTransport for Timers {
+    async fn send(&self, _request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        pending().await
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.sleeps.lock().unwrap().push(duration);
+        pending().await
+    }
+
+    fn now(&self) -> Moment {
+        self.now
+    }
+}
+
+#[test]
+fn timer_is_set_anew_when_the_time_of_the_list_is_sooner() {
+    let builder = LongPollClientBuilder::default().max_server_lists_per_second(20);
+    let transport = Timers {
+        now: Moment::read_clocks(),
+        sleeps: Mutex::default(),
+    };
+    let gate = Gate::new(&builder.config().unwrap(), transport.now.monotonic);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = pin!(gate.enter(Call::List, &transport));
+    assert!(first.as_mut().poll(&mut cx).is_ready());
+    let mut watches = Box::pin(gate.enter(Call::List, &transport));
+    assert!(watches.as_mut().poll(&mut cx).is_pending());
+    let mut waits = pin!(gate.enter(Call::List, &transport));
+    assert!(waits.as_mut().poll(&mut cx).is_pending());
+    drop(watches);
+    for _ in 0..2 {
+        assert!(waits.as_mut().poll(&mut cx).is_pending());
+    }
+    let sleeps = transport.sleeps.lock().unwrap();
+    let [of_the_first, looks_up, of_the_next] = sleeps[..] else {
+        panic!("{sleeps:?}");
+    };
+    assert!(of_the_first < looks_up, "{sleeps:?}");
+    assert_eq!(of_the_next, of_the_first);
 }
 
 /// A task that is polled inside its waker, as some executors do, and whose futures use the gate.

@@ -168,3 +168,31 @@ impl Mark {
         moved || at_another_time
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(position: u32) -> StartAt {
+        position.to_string().parse().unwrap()
+    }
+
+    #[test]
+    fn pages_without_events_take_no_room_behind_a_batch() {
+        let start = Mark {
+            resume_at: StartAt::Oldest,
+            batches: 0,
+            caught_up_at: None,
+        };
+        let window = Window::new(10, &mut fastrand::Rng::with_seed(1));
+        let mut prefix = Prefix::new(start, window);
+        let batch = Batch::new(Vec::new(), at(1));
+        let number = prefix.deliver(&batch, SystemTime::UNIX_EPOCH);
+        for position in 1..1_000 {
+            prefix.reach(&at(position), None);
+        }
+        assert!(prefix.after.len() <= 2);
+        prefix.acknowledge(number);
+        assert_eq!(prefix.end().resume_at, at(999));
+    }
+}

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use box_longpoll::{Delivery, ErrorKind, Status};
+use box_longpoll::{Delivery, ErrorKind, Event, Status};
 use futures_lite::future::poll_once;
 use futures_util::future::join_all;
 
@@ -57,6 +57,41 @@ async fn out_of_order_only_the_contiguous_prefix_is_committed() {
     assert_eq!(store.position(), ends[2], "up to the hole");
     in_time(fourth.ack()).await.unwrap();
     assert_eq!(store.position(), ends[3]);
+}
+
+#[tokio::test]
+async fn delivery_gives_the_events_of_its_batch() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut subscription = subscribe(&client(&server), &Memory::default()).await;
+    let batch = next_batch(&mut subscription).await;
+    assert_eq!(batch.len(), 2);
+    for events in [
+        batch.batch().iter(),
+        batch.events().iter(),
+        batch.iter(),
+        (&batch).into_iter(),
+    ] {
+        let ids: Vec<_> = events.filter_map(Event::id).collect();
+        assert_eq!(ids, server.event_ids(TOKEN));
+    }
+}
+
+#[tokio::test]
+async fn ack_behind_a_hole_returns_while_another_is_saved() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    let mut batches = next_batches(&mut subscription, 3).await;
+    let third = batches.pop().unwrap();
+    let _second = batches.pop().unwrap();
+    store.behave(Behaviour::Waits);
+    let mut first = Box::pin(batches.pop().unwrap().ack());
+    assert!(poll_once(first.as_mut()).await.is_none(), "it is saved");
+    in_time(third.ack()).await.unwrap();
+    store.behave(Behaviour::Works);
+    in_time(first).await.unwrap();
 }
 
 #[tokio::test]
@@ -220,6 +255,18 @@ async fn delivery_waits_at_the_bound_and_says_so() {
     let (ack, third) = in_time(async { tokio::join!(ack, next_batch(&mut subscription)) }).await;
     ack.unwrap();
     assert_eq!(ids(&third), server.event_ids(TOKEN)[4..6]);
+}
+
+#[tokio::test]
+async fn subscription_is_listening_when_no_batch_is_to_come() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let mut subscription = subscribe(&client(&server), &Memory::default()).await;
+    let _batches = next_batches(&mut subscription, 2).await;
+    idle_until(&mut subscription, |subscription| {
+        matches!(subscription.status(), Status::Listening { .. })
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
         let in_memory = in_time(client(&server).subscribe(Memory::with(found), key, StartAt::Now))
             .await
             .unwrap_err();
+        let place = format!("at {key:?}");
+        assert!(in_memory.to_string().contains(&place), "{in_memory}");
         for error in [of_a_file, in_memory] {
             assert_eq!(error.kind(), ErrorKind::Checkpoint);
             for word in words {

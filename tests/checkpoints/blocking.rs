@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use box_longpoll::blocking::{Delivery, LongPollClient, Subscription, Timed};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, ErrorKind, FileStore, StartAt, Status, Update};
+use box_longpoll::{AccessToken, ErrorKind, Event, FileStore, StartAt, Status, Update};
 use box_longpoll_testkit::EmulatorServer;
 
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
@@ -91,6 +91,24 @@ fn an_acknowledgement_is_durable_when_it_returns_and_only_up_to_the_first_hole()
     acknowledging.join().unwrap().unwrap();
     assert_eq!(store.position(), end);
     assert_eq!(updates.position(), end);
+}
+
+#[test]
+fn delivery_gives_the_events_of_its_batch() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut updates = subscribe(&server, &Memory::default());
+    let batch = next_batch(&mut updates);
+    assert_eq!(batch.len(), 2);
+    for events in [
+        batch.batch().iter(),
+        batch.events().iter(),
+        batch.iter(),
+        (&batch).into_iter(),
+    ] {
+        let ids: Vec<_> = events.filter_map(Event::id).collect();
+        assert_eq!(ids, server.event_ids(TOKEN));
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Checkpoints in files.
 
-use std::fs;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::{fs, io, thread};
 
 use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
 use futures_lite::future::block_on;
@@ -195,7 +195,20 @@ fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
     let store = FileStore::open(&path).unwrap();
     save(&store, &at("1")).unwrap();
     fs::remove_dir_all(files.path("missing")).unwrap();
-    assert_names(&save(&store, &at("2")).unwrap_err(), &path);
+    let error = save(&store, &at("2")).unwrap_err();
+    assert_names(&error, &path);
+    assert!(error.source().is_some_and(<dyn Error>::is::<io::Error>));
+}
+
+#[test]
+fn store_of_one_account_refuses_another() {
+    let files = Files::new();
+    let store = files.open();
+    assert_eq!(load(&store).unwrap(), None);
+    let path = store.path();
+    assert_names(&block_on(store.load("bob")).unwrap_err(), path);
+    assert_names(&block_on(store.save("bob", &at("1"))).unwrap_err(), path);
+    assert_eq!(load(&store).unwrap(), None);
 }
 
 #[cfg(unix)]
@@ -298,6 +311,7 @@ fn a_checkpoint_that_makes_no_sense_is_refused() {
         ("id_key", "0"),
         ("ids", "0"),
         ("ids", "+0000000000000000000000000000001"),
+        ("ids", &"0".repeat(32 * 100_001)),
     ] {
         let mut bad = good.clone();
         bad[field] = nonsense.into();

@@ -16,7 +16,9 @@ use http::Response;
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
-use crate::world::{ACCOUNT, checkpoint, client, follow, ids, in_time, next_batch, subscribe};
+use crate::world::{
+    ACCOUNT, checkpoint, client, follow, idle_until, ids, in_time, next_batch, subscribe,
+};
 
 /// Takes down what was asked of Box by the time of the first save.
 struct Watching {
@@ -65,6 +67,16 @@ async fn now_is_durable_before_the_subscription_has_started_and_before_the_first
     server.append(TOKEN, 2);
     let came = follow(&mut subscription, 2).await;
     assert_eq!(came, server.event_ids(TOKEN)[3..]);
+}
+
+#[tokio::test]
+async fn oldest_is_saved_when_box_gives_no_position() {
+    let server = fake_box(|_| ());
+    server.queue_fault(Endpoint::Events, Fault::NullPosition, u32::MAX);
+    let store = Memory::default();
+    let mut subscription = subscribe(&client(&server), &store).await;
+    idle_until(&mut subscription, |_| store.kept().is_some()).await;
+    assert_eq!(*store.kept().unwrap().resume_at(), StartAt::Oldest);
 }
 
 #[tokio::test]

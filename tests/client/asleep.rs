@@ -108,6 +108,25 @@ async fn what_happened_while_the_machine_slept_comes_soon_after_it_wakes() {
 }
 
 #[tokio::test]
+async fn poll_that_outlives_the_attempt_to_connect_is_listening() {
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let server = fake_box(|settings| settings.realtime_origins = vec![nobody]);
+    let machine = Machine::new();
+    let mut events = machine.client(&server).events(StartAt::Now);
+    let mut handle = events.handle();
+    let listening = async {
+        while !matches!(handle.changed().await, Some(Status::Retrying { .. })) {}
+        server.change_settings(|settings| settings.realtime_origins.clear());
+        while !matches!(handle.changed().await, Some(Status::Connecting { .. })) {}
+        while !matches!(handle.changed().await, Some(Status::Listening { .. })) {}
+    };
+    tokio::select! {
+        event = events.next() => panic!("this came: {event:?}"),
+        () = in_time(listening) => {}
+    }
+}
+
+#[tokio::test]
 async fn all_streams_of_a_client_look_at_the_clocks_at_the_same_moments() {
     let server = fake_box(|_| {});
     let machine = Machine::new();

@@ -134,6 +134,20 @@ async fn failure_18_stopping_a_stream_from_another_thread_ends_it_and_its_held_p
 }
 
 #[tokio::test]
+async fn stopped_stream_of_events_ends_its_held_poll() {
+    let server = fake_box(|_| ());
+    let mut events = client(&server).events(StartAt::Now);
+    tokio::select! {
+        event = events.next() => panic!("this came: {event:?}"),
+        () = holds(&server, |emulator| emulator.counters().open_polls == 1) => {}
+    }
+    events.handle().stop();
+    assert!(in_time(events.next()).await.is_none());
+    holds(&server, |emulator| emulator.counters().open_polls == 0).await;
+    drop(events);
+}
+
+#[tokio::test]
 async fn a_stopped_stream_gives_nothing_more_of_its_page() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 10);

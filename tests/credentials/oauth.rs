@@ -43,6 +43,19 @@ fn a_process_that_starts_again_goes_on_with_the_access_token_that_is_kept() {
 }
 
 #[test]
+fn kept_access_token_is_not_used_when_it_is_due() {
+    let world = World::new();
+    let (store, tokens) = authorized(&world);
+    let first = world.within(SECOND, async { tokens.token().await.unwrap() });
+    drop(tokens);
+    world.within(HOUR, world.clock.wait(58 * 60 * SECOND));
+    let again = process(&world, &store);
+    let second = world.within(SECOND, async { again.token().await.unwrap() });
+    assert!(first != second);
+    assert_eq!(world.token_requests(), 2);
+}
+
+#[test]
 fn processes_that_share_a_store_exchange_a_token_once() {
     let world = World::new();
     let (store, _) = authorized(&world);

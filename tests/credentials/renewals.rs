@@ -1,13 +1,21 @@
 //! When a token is renewed, and what a sick token endpoint does to those who wait.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use box_longpoll::auth::{RenewedTokens, TokenErrorKind};
-use box_longpoll::{AccessToken, StartAt, TokenError, TokenSource as _};
+use box_longpoll::{
+    AccessToken, HttpTransport, Moment, StartAt, TokenError, TokenSource as _, TransportError,
+    TransportErrorKind, TransportRequest,
+};
 use box_longpoll_testkit::{Endpoint, Fault};
+use bytes::Bytes;
+use http::Response;
 
 use crate::grants::Grant;
-use crate::world::{ORIGIN, World};
+use crate::world::{CLIENT_ID, ORIGIN, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -117,6 +125,81 @@ fn what_the_endpoint_asks_for_by_retry_after_is_heeded() {
     }
     assert_eq!(world.token_requests(), 1);
     token_after(&world, &tokens, 20 * SECOND).0.unwrap();
+}
+
+#[test]
+fn good_token_is_used_to_its_end_when_the_next_is_refused() {
+    let world = World::new();
+    let tokens = tokens(&world);
+    let (first, _) = token_after(&world, &tokens, Duration::ZERO);
+    let first = first.unwrap();
+    world
+        .emulator()
+        .change_application(CLIENT_ID, |application| {
+            application.client_secret = "another secret".into();
+        });
+    token_after(&world, &tokens, 57 * MINUTE).0.unwrap();
+    for _ in 0..100 {
+        let (token, _) = token_after(&world, &tokens, SECOND);
+        assert!(token.unwrap() == first);
+    }
+    assert_eq!(world.token_requests(), 2);
+}
+
+/// A token endpoint that follows a script.
+struct Scripted {
+    world: World,
+    responses: Mutex<VecDeque<Result<&'static str, TransportErrorKind>>>,
+}
+
+impl Scripted {
+    fn tokens(
+        responses: impl Into<VecDeque<Result<&'static str, TransportErrorKind>>>,
+    ) -> (World, RenewedTokens) {
+        let world = World::new();
+        let endpoint = Self {
+            world: world.clone(),
+            responses: Mutex::new(responses.into()),
+        };
+        let tokens = Grant::ServiceAccount.tokens(ORIGIN, String::new(), endpoint);
+        (world, tokens)
+    }
+}
+
+#[async_trait]
+impl HttpTransport for Scripted {
+    async fn send(&self, _: TransportRequest) -> Result<Response<Bytes>, TransportError> {
+        let response = self.responses.lock().unwrap().pop_front();
+        let token = response
+            .expect("a request too many")
+            .map_err(TransportError::new)?;
+        let body = format!(r#"{{"access_token":"{token}","expires_in":3600}}"#);
+        Ok(Response::new(body.into()))
+    }
+
+    async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
+        self.world.sleep(duration).await
+    }
+
+    fn now(&self) -> Moment {
+        self.world.now()
+    }
+}
+
+#[test]
+fn rejected_token_is_not_given_back_when_the_endpoint_repeats_it() {
+    let (world, tokens) = Scripted::tokens([Ok("one"), Ok("one"), Ok("two")]);
+    let (first, _) = token_after(&world, &tokens, Duration::ZERO);
+    let refreshed = world.within(SECOND, tokens.refresh(&first.unwrap()));
+    assert!(refreshed.unwrap() == AccessToken::new("two").unwrap());
+}
+
+#[test]
+fn failure_of_the_runtime_makes_no_pause() {
+    let (world, tokens) = Scripted::tokens([Err(TransportErrorKind::Runtime), Ok("one")]);
+    let (none, _) = token_after(&world, &tokens, Duration::ZERO);
+    assert_eq!(none.unwrap_err().kind(), TokenErrorKind::Runtime);
+    token_after(&world, &tokens, Duration::ZERO).0.unwrap();
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::thread;
 use box_longpoll::Streams;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_core::Stream;
+use futures_lite::StreamExt;
 use futures_lite::future::{block_on, poll_once};
 
 use crate::fake_box::PATIENCE;
@@ -104,13 +105,22 @@ fn whoever_is_ready_has_its_turn_one_item_each() {
 }
 
 #[test]
+fn set_is_a_stream_of_what_its_streams_give() {
+    let mut world = World::of("a");
+    world.feed('a', [Ok(1)]);
+    let item = block_on(StreamExt::next(&mut world.streams));
+    assert_eq!(item, Some(('a', Ok(1))));
+}
+
+#[test]
 fn an_error_ends_its_stream_and_no_other() {
     let mut world = World::of("ab");
     world.feed('a', [Ok(1), Err("over"), Ok(2)]);
     world.assert_gives('a', Ok(1));
     world.assert_gives('a', Err("over"));
     assert_eq!(world.streams.len(), 1);
-    assert!(!world.streams.contains_key(&'a') && world.streams.get(&'b').is_some());
+    assert!(!world.streams.contains_key(&'a') && world.streams.contains_key(&'b'));
+    assert!(world.streams.get(&'b').is_some());
     world.feed('b', [Ok(3)]);
     world.assert_gives('b', Ok(3));
     // It is followed anew.
