@@ -110,20 +110,24 @@ async fn what_happened_while_the_machine_slept_comes_soon_after_it_wakes() {
 #[tokio::test]
 async fn poll_that_outlives_the_attempt_to_connect_is_listening() {
     let nobody = "http://127.0.0.1:1".to_owned();
-    let server = fake_box(|settings| settings.realtime_origins = vec![nobody]);
+    let server = fake_box(|settings| {
+        settings.realtime_origins = vec![nobody];
+        settings.retry_timeout = 1_200.into();
+    });
     let machine = Machine::new();
     let mut events = machine.client(&server).events(StartAt::Now);
     let mut handle = events.handle();
     let listening = async {
-        while !matches!(handle.changed().await, Some(Status::Retrying { .. })) {}
+        // The first poll found nobody.
+        holds(&server, |emulator| emulator.counters().options.requests > 1).await;
         server.change_settings(|settings| settings.realtime_origins.clear());
-        while !matches!(handle.changed().await, Some(Status::Connecting { .. })) {}
         while !matches!(handle.changed().await, Some(Status::Listening { .. })) {}
     };
     tokio::select! {
         event = events.next() => panic!("this came: {event:?}"),
         () = in_time(listening) => {}
     }
+    assert_eq!(server.counters().realtime.requests, 1);
 }
 
 #[tokio::test]
