@@ -129,6 +129,20 @@ fn a_stop_leaves_out_what_came_while_nobody_waited(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn stopped_iterator_gives_nothing_more_of_its_page(#[case] backend: Backend) {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut events = client(&server, backend).events(StartAt::Oldest);
+    assert!(events.next().is_some());
+    events.handle().stop();
+    assert!(events.next().is_none());
+    assert_eq!(events.position(), None, "one of the page is not handled");
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
 fn a_transport_serves_one_client_after_another(#[case] backend: Backend) {
     let server = fake_box(|_| ());
     let transport = backend.transport();
