@@ -83,6 +83,17 @@ fn what_is_saved_is_loaded_and_nothing_else_is_left_behind() {
 }
 
 #[test]
+fn checkpoint_of_the_largest_window_is_loaded() {
+    let mut largest = serde_json::to_value(at("1")).unwrap();
+    largest["ids"] = "0123456789abcdef".repeat(2 * 65_535).into();
+    let largest: Checkpoint = serde_json::from_value(largest).unwrap();
+    let files = Files::new();
+    let store = files.open();
+    save(&store, &largest).unwrap();
+    assert!(load(&store).unwrap() == Some(largest));
+}
+
+#[test]
 fn a_person_can_read_it() {
     let files = Files::new();
     let store = files.open();
