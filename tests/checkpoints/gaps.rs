@@ -22,6 +22,8 @@ use crate::world::{
     subscribe,
 };
 
+const MINUTES_OF_A_DAY: u64 = 24 * 60;
+
 #[track_caller]
 fn gap<T: HttpTransport>(subscription: &mut Subscription<T>) -> impl Future<Output = PossibleGap> {
     let caller = std::panic::Location::caller();
@@ -99,7 +101,7 @@ async fn two_weeks_are_too_long_for_every_stream_type() {
 #[derive(Clone)]
 struct Ahead {
     inner: Arc<ReqwestTransport>,
-    hours: Arc<AtomicU64>,
+    minutes: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -113,9 +115,9 @@ impl HttpTransport for Ahead {
     }
 
     fn now(&self) -> Moment {
-        let hours = self.hours.load(Ordering::Relaxed);
+        let minutes = self.minutes.load(Ordering::Relaxed);
         let mut now = self.inner.now();
-        now.wall += Duration::from_secs(3_600 * hours);
+        now.wall += Duration::from_secs(60 * minutes);
         now
     }
 
@@ -128,10 +130,10 @@ impl HttpTransport for Ahead {
 }
 
 fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
-    let hours = Arc::new(AtomicU64::new(0));
+    let minutes = Arc::new(AtomicU64::new(0));
     let transport = Ahead {
         inner: Arc::new(ReqwestTransport::new().unwrap()),
-        hours: hours.clone(),
+        minutes: minutes.clone(),
     };
     let token = AccessToken::new(TOKEN).unwrap();
     // Nobody waits for the pace.
@@ -140,27 +142,29 @@ fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
         .per_minute(100_000)
         .small_pages_per_minute(100_000);
     let client = builder(server).pace(pace).build(transport, token);
-    (client.unwrap(), hours)
+    (client.unwrap(), minutes)
 }
 
 #[tokio::test]
 async fn while_nothing_happens_the_time_is_saved_once_an_hour() {
     let server = fake_box(|settings| settings.hold_ms = 20);
-    let (client, hours) = ahead(&server);
+    let (client, minutes) = ahead(&server);
     let store = Memory::default();
     let mut subscription = subscribe(&client, &store).await;
     for hour in 1..4 {
-        let polls = server.counters().events.requests;
-        idle_until(&mut subscription, |_| {
-            server.counters().events.requests >= polls + 3
-        })
-        .await;
-        assert_eq!(store.saves().len(), hour);
-        hours.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..2 {
+            let polls = server.counters().events.requests;
+            idle_until(&mut subscription, |_| {
+                server.counters().events.requests >= polls + 3
+            })
+            .await;
+            assert_eq!(store.saves().len(), hour);
+            minutes.fetch_add(30, Ordering::Relaxed);
+        }
     }
     // An account that was idle for long is not away.
     for days in 1..30 {
-        hours.store(24 * days, Ordering::Relaxed);
+        minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);
         let saves = store.saves().len();
         idle_until(&mut subscription, |_| store.saves().len() > saves).await;
     }
@@ -169,10 +173,10 @@ async fn while_nothing_happens_the_time_is_saved_once_an_hour() {
 #[tokio::test]
 async fn a_program_that_slept_for_too_long_is_told_of_a_gap_too() {
     let server = fake_box(|_| ());
-    let (client, hours) = ahead(&server);
+    let (client, minutes) = ahead(&server);
     let mut subscription = subscribe(&client, &Memory::default()).await;
     idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
-    hours.store(22 * 24, Ordering::Relaxed);
+    minutes.store(22 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     gap(&mut subscription).await;
     server.append(TOKEN, 2);
     assert_eq!(follow(&mut subscription, 2).await, server.event_ids(TOKEN));
@@ -181,10 +185,10 @@ async fn a_program_that_slept_for_too_long_is_told_of_a_gap_too() {
 #[tokio::test]
 async fn gap_comes_before_unacknowledged_batches_are_acknowledged() {
     let server = fake_box(|_| ());
-    let hours = Arc::new(AtomicU64::new(0));
+    let minutes = Arc::new(AtomicU64::new(0));
     let transport = Ahead {
         inner: Arc::new(ReqwestTransport::new().unwrap()),
-        hours: hours.clone(),
+        minutes: minutes.clone(),
     };
     let token = AccessToken::new(TOKEN).unwrap();
     let builder = builder(&server).max_unacknowledged(1);
@@ -197,7 +201,7 @@ async fn gap_comes_before_unacknowledged_batches_are_acknowledged() {
         matches!(subscription.status(), Status::AwaitingAcks { .. })
     };
     idle_until(&mut subscription, full).await;
-    hours.store(22 * 24, Ordering::Relaxed);
+    minutes.store(22 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     gap(&mut subscription).await;
     // It is an item of its own, and acknowledges nothing.
     idle_until(&mut subscription, full).await;
@@ -207,12 +211,12 @@ async fn gap_comes_before_unacknowledged_batches_are_acknowledged() {
 #[tokio::test]
 async fn checkpoint_of_a_late_ack_is_dated_by_its_catching_up() {
     let server = fake_box(|_| ());
-    let (client, hours) = ahead(&server);
+    let (client, minutes) = ahead(&server);
     let store = Memory::default();
     let mut subscription = subscribe(&client, &store).await;
     idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
     let began = store.kept().unwrap().last_success();
-    hours.store(24, Ordering::Relaxed);
+    minutes.store(MINUTES_OF_A_DAY, Ordering::Relaxed);
     server.append(TOKEN, 2);
     let batch = next_batch(&mut subscription).await;
     idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
@@ -224,14 +228,14 @@ async fn checkpoint_of_a_late_ack_is_dated_by_its_catching_up() {
 #[tokio::test]
 async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
     let server = fake_box(|settings| settings.hold_ms = 20);
-    let (client, hours) = ahead(&server);
-    hours.store(40 * 24, Ordering::Relaxed);
+    let (client, minutes) = ahead(&server);
+    minutes.store(40 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     let store = Memory::default();
     let mut subscription = subscribe(&client, &store).await;
     idle_until(&mut subscription, |_| !store.saves().is_empty()).await;
     let wrong = store.kept().unwrap().last_success();
     // Nothing happens in the account: only the time is news.
-    hours.store(0, Ordering::Relaxed);
+    minutes.store(0, Ordering::Relaxed);
     let is_right = || store.kept().unwrap().last_success() < wrong - 39 * DAY;
     idle_until(&mut subscription, |_| is_right()).await;
     assert_eq!(store.saves().len(), 2, "it is saved once");
@@ -239,26 +243,26 @@ async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
 
 /// A page size of one makes every page a full one, so the stream is never seen to be at its end.
 fn never_quiet(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
-    let hours = Arc::new(AtomicU64::new(0));
+    let minutes = Arc::new(AtomicU64::new(0));
     let transport = Ahead {
         inner: Arc::new(ReqwestTransport::new().unwrap()),
-        hours: hours.clone(),
+        minutes: minutes.clone(),
     };
     let token = AccessToken::new(TOKEN).unwrap();
     let client = builder(server).page_limit(1).build(transport, token);
-    (client.unwrap(), hours)
+    (client.unwrap(), minutes)
 }
 
 #[tokio::test]
 async fn a_stream_that_is_never_quiet_tells_of_no_gap() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 40);
-    let (client, hours) = never_quiet(&server);
+    let (client, minutes) = never_quiet(&server);
     let store = Memory::default();
     let mut subscription = subscribe(&client, &store).await;
     for days in 1..20 {
         assert_eq!(follow(&mut subscription, 1).await.len(), 1);
-        hours.store(24 * days, Ordering::Relaxed);
+        minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);
     }
     drop(subscription);
     let mut resumed = subscribe(&client, &store).await;
@@ -272,21 +276,21 @@ async fn a_backlog_of_old_events_proves_no_catch_up() {
         format!(r#"{{"type":"event","event_id":"{id}","recorded_at":"2020-01-01T00:00:00-08:00"}}"#)
     };
     server.append_json(TOKEN, (0..40).map(old));
-    let (client, hours) = never_quiet(&server);
+    let (client, minutes) = never_quiet(&server);
     let start = checkpoint(&server, "1", 20 * DAY);
     let mut subscription = subscribe(&client, &Memory::with(&start)).await;
     assert_eq!(gap(&mut subscription).await.since(), start.last_success());
     // Pages come day by day, and after the first gap that is enough.
     for days in 1..20 {
         assert_eq!(follow(&mut subscription, 1).await.len(), 1);
-        hours.store(24 * days, Ordering::Relaxed);
+        minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);
     }
     // But then none comes for long, and whoever was told of the first gap is told of this one.
-    hours.store(24 * 40, Ordering::Relaxed);
+    minutes.store(40 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     let later = gap(&mut subscription).await;
     assert!(later.since() > start.last_success() + 30 * DAY, "{later:?}");
     for days in 41..60 {
         assert_eq!(follow(&mut subscription, 1).await.len(), 1);
-        hours.store(24 * days, Ordering::Relaxed);
+        minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);
     }
 }
