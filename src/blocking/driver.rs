@@ -176,12 +176,13 @@ fn thread_ended() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{OnceLock, Weak, mpsc};
     use std::task::{Context, Wake, Waker};
 
     use futures_channel::oneshot;
-    use futures_lite::future::{block_on, or};
+    use futures_lite::future::{block_on, or, poll_once};
 
     use super::*;
 
@@ -258,24 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn thread_ends_after_its_work_when_the_driver_is_dropped() {
-        let (over, thread_is_over) = mpsc::channel();
-        let driver = Driver::new(move |work| {
-            block_on(work);
-            over.send(()).unwrap();
-            Ok(())
-        });
+    fn serving_ends_after_its_work_when_no_more_can_come() {
+        let (sender, queue) = unbounded::<Work<'static>>();
         let (go_on, goes_on) = oneshot::channel::<()>();
-        let (done, work_is_done) = mpsc::channel();
-        driver.start().unwrap();
-        driver.finish(async move {
-            goes_on.await.unwrap();
-            done.send(()).unwrap();
-        });
-        driver.run(async {}).unwrap();
-        drop(driver);
+        sender.unbounded_send(Box::pin(goes_on.map(drop))).unwrap();
+        drop(sender);
+        let mut serving = pin!(serve(queue));
+        assert!(block_on(poll_once(serving.as_mut())).is_none());
         go_on.send(()).unwrap();
-        work_is_done.recv_timeout(PATIENCE).unwrap();
-        thread_is_over.recv_timeout(PATIENCE).unwrap();
+        assert!(block_on(poll_once(serving)).is_some());
     }
 }

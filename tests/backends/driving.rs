@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use box_longpoll::blocking::{LongPollClient, token_fn};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, ErrorKind, HttpTransport, StartAt, TokenError, TransportError, TransportErrorKind,
-    TransportRequest,
+    AccessToken, ErrorKind, HttpTransport, StartAt, TokenError, TokenSource, TransportError,
+    TransportErrorKind, TransportRequest,
 };
 use box_longpoll_testkit::EmulatorServer;
 use bytes::Bytes;
@@ -99,6 +99,35 @@ fn a_runtime_that_cannot_be_made_is_an_error_of_each_call() {
         events.status().to_string(),
         "stopped: the client's thread did not start: the transport's runtime is not running here: no descriptors left"
     );
+}
+
+/// Tokens that are told when they have to be settled.
+struct Settled(mpsc::Sender<()>);
+
+#[async_trait]
+impl TokenSource for Settled {
+    async fn token(&self) -> Result<AccessToken, TokenError> {
+        Ok(token())
+    }
+
+    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+        Ok(token())
+    }
+
+    async fn settle(&self) {
+        self.0.send(()).unwrap();
+    }
+}
+
+#[test]
+fn tokens_are_settled_when_the_client_is() {
+    let server = fake_box(|_| ());
+    let (settled, is_settled) = mpsc::channel();
+    let client = builder(&server)
+        .build_blocking(reqwest(), Settled(settled))
+        .unwrap();
+    client.settle().unwrap();
+    is_settled.try_recv().unwrap();
 }
 
 /// A transport that blocks while it is polled, until it is told to go on.

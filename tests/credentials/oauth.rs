@@ -240,8 +240,11 @@ fn who_waits_for_a_credential_that_nobody_lets_go_of_is_told_so() {
     let tokens = process(&world, &store);
     world.within(HOUR, async {
         let _locked = store.lock().await.unwrap();
+        let asked = world.clock.now().monotonic;
         let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), TokenErrorKind::Transient);
+        let waited = world.clock.now().monotonic - asked;
+        assert_eq!(waited, 5 * 60 * SECOND);
     });
     world.within(HOUR, async { tokens.token().await.unwrap() });
 }

@@ -34,6 +34,27 @@ fn a_refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Answer) {
 }
 
 #[test]
+fn error_of_box_is_known_when_it_has_up_to_64_kib() {
+    let error = |bytes| {
+        let message = "x".repeat(bytes);
+        let body = format!(r#"{{"type":"error","message":"{message}"}}"#);
+        status_with(403, &[], &body)
+    };
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(error(70_000));
+    assert_eq!(script.failure().kind(), ErrorKind::Status);
+    script.expect_fetch("100").reply(error(60_000));
+    script.expect_stop(ErrorKind::Forbidden);
+}
+
+#[test]
+fn status_429_is_a_rate_limit() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(status(429));
+    assert_eq!(script.failure().kind(), ErrorKind::RateLimited);
+}
+
+#[test]
 fn a_portal_that_refuses_a_list_is_left_alone_as_it_asks() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
@@ -66,7 +87,7 @@ fn a_portals_401_asks_for_a_newer_token_and_goes_on_with_the_old_one() {
     script
         .expect_refresh()
         .fail_token(TokenError::permanent("a fixed token"));
-    assert!(matches!(script.status(), Status::Retrying { .. }));
+    assert_eq!(script.failure().kind(), ErrorKind::Status);
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
 }
