@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use box_longpoll::protocol::Answer;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
-use box_longpoll::{LongPollClient, Pace, Status};
+use box_longpoll::{LongPollClient, Pace, RealtimeToken, Status};
 use rstest::rstest;
 
 use crate::script::{Script, body, failed, page, server_list, signal, status, status_with};
@@ -49,6 +49,16 @@ fn a_poll_that_is_interrupted_at_once_is_resent() {
     script.expect_listen("100").assert_waited(0.0, 0.0);
     assert!(script.asked().fresh_connection());
     script.reply(signal("new_change")).expect_fetch("100");
+}
+
+#[test]
+fn poll_is_resent_with_its_token() {
+    let builder = LongPollClient::builder().realtime_token(RealtimeToken::Send);
+    let mut script = Script::listening_with(builder, 1);
+    let token = script.asked().request().headers()["authorization"].clone();
+    script.reply(interrupted());
+    script.expect_listen("100");
+    assert_eq!(script.asked().request().headers()["authorization"], token);
 }
 
 #[test]
@@ -173,12 +183,14 @@ fn a_poll_that_was_swallowed_halves_the_next_ones() {
     script.expect_listen("200");
     assert_eq!(script.asked().timeout(), full / 4);
     // A day later it may be otherwise, and in another network.
-    script.pass(Duration::from_secs(24 * 60 * 60));
-    script.reply(signal("reconnect"));
-    script.expect_fetch("200").reply(page("200", &[]));
-    script.expect_list().reply(server_list(2));
-    script.expect_listen("200");
-    assert_eq!(script.asked().timeout(), full);
+    for (hours, timeout) in [(23, full / 4), (1, full)] {
+        script.pass(Duration::from_secs(hours * 60 * 60));
+        script.reply(signal("reconnect"));
+        script.expect_fetch("200").reply(page("200", &[]));
+        script.expect_list().reply(server_list(2));
+        script.expect_listen("200");
+        assert_eq!(script.asked().timeout(), timeout);
+    }
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_listen("200");
