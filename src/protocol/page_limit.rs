@@ -184,10 +184,9 @@ mod tests {
         for _ in 0..2 {
             limit.page_was_slow(start);
         }
-        let not_quite = Duration::from_secs(1);
-        limit.backlog_ends((start + SLOW_FOR).checked_sub(not_quite).expect("later"));
+        limit.backlog_ends(start + Duration::from_secs(86_399));
         assert_eq!(limit.current(), 250);
-        limit.backlog_ends(start + SLOW_FOR);
+        limit.backlog_ends(start + Duration::from_secs(86_400));
         assert_eq!(limit.current(), 500);
     }
 
