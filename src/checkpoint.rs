@@ -132,15 +132,15 @@ impl Checkpoint {
         identity: &Identity,
         config: &Config,
     ) -> Result<(), Error> {
+        let text = |what: &str, its: &str, ours: &str| {
+            format!(
+                "the checkpoint at {location} is of the {what} \"{}\", and this is \"{}\"",
+                quote(its),
+                quote(ours)
+            )
+        };
         let differs = |what: &str, its: &str, ours: &str| {
-            Err(Error::new(
-                ErrorKind::Checkpoint,
-                format!(
-                    "the checkpoint at {location} is of the {what} \"{}\", and this is \"{}\"",
-                    quote(its),
-                    quote(ours)
-                ),
-            ))
+            Err(Error::new(ErrorKind::Checkpoint, text(what, its, ours)))
         };
         if self.account != account {
             differs("account", &self.account, account)
@@ -155,7 +155,12 @@ impl Checkpoint {
         } else if let Some(its) = &self.identity
             && its != identity
         {
-            differs("subject", &its.to_string(), &identity.to_string())
+            let differs = text("subject", &its.to_string(), &identity.to_string());
+            let hint = "if both are the same account, subscribe under another key, from this checkpoint's position";
+            Err(Error::new(
+                ErrorKind::Checkpoint,
+                format!("{differs}; {hint}"),
+            ))
         } else {
             Ok(())
         }

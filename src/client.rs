@@ -18,7 +18,7 @@ use crate::protocol::{
 };
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
-use crate::transport::{HttpTransport, TransportRequest, exchange};
+use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
 ///
@@ -77,6 +77,11 @@ impl<T: HttpTransport> Shared<T> {
         } else if engine.is_unsure_of_positions() && known.load(Ordering::Relaxed) {
             engine.assume_positions_are_honored();
         }
+    }
+
+    pub(crate) fn sleep(self: &Arc<Self>, duration: Duration) -> Sleep<'static> {
+        let shared = self.clone();
+        Box::pin(async move { shared.transport().sleep(duration).await })
     }
 
     /// Returns the time until the clocks are checked next.

@@ -100,7 +100,7 @@ pub enum RealtimeToken {
     #[default]
     Withhold,
     /// They are, for accounts whose realtime servers turn out to want it. The hosts are still those that
-    /// [`RealtimeHosts`] permits, without the API's own, unless that is loopback.
+    /// [`RealtimeHosts`] permits. The API's own host is refused, unless it is loopback.
     Send,
 }
 

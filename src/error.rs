@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::auth::TokenError;
+use crate::auth::{TokenError, TokenErrorKind};
 use crate::checkpoint::CheckpointError;
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -107,10 +107,10 @@ impl Error {
 
     /// The token source has none, for now or for good.
     pub(crate) fn no_token(error: TokenError) -> Self {
-        let kind = if error.is_transient() {
-            ErrorKind::Token
-        } else {
-            ErrorKind::Unauthorized
+        let kind = match error.kind() {
+            TokenErrorKind::Transient => ErrorKind::Token,
+            TokenErrorKind::Runtime => ErrorKind::Runtime,
+            _ => ErrorKind::Unauthorized,
         };
         Self::new(kind, format!("there is {error}")).with_source(error)
     }

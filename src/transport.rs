@@ -5,9 +5,9 @@
 //! - **A status is an answer.** 3xx, 4xx and 5xx, known ones and others, come back as `Ok`, with their headers: each as
 //!   often as it was there, in order, byte for byte. Redirects are never followed.
 //! - **The request goes out as given, once.** Path and query are sent byte for byte, the fragment is not; a URL that the
-//!   library would write another way is [`TransportErrorKind::InvalidRequest`]. Besides `Host`, `Connection`, `Accept`,
-//!   `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added but what its user added on purpose: no `Referer`, no cookies, nothing of an earlier
-//!   answer. A request's own headers replace the library's. Nothing that may have reached the server is sent again: not
+//!   library would write another way is [`TransportErrorKind::InvalidRequest`]. A transport adds `Host`, `Connection`,
+//!   `Accept`, `Accept-Encoding`, `User-Agent`, `Content-Length` and the headers that its user chose. It adds no `Referer`,
+//!   no cookies and nothing of an earlier response. A request's own headers replace the library's. Nothing that may have reached the server is sent again: not
 //!   after a status, and not when a pooled connection ends.
 //! - **A kept connection may die under a request.** If it ends before the response, the error is
 //!   [`TransportErrorKind::Interrupted`]. The client resends a `GET` or `OPTIONS` once, at once, and sets
@@ -366,12 +366,12 @@ impl TransportError {
         }
     }
 
-    /// Adds to the text what failed and what to do about it.
+    /// Adds to the text what failed and what to do about it, unless the text names a limit of open files.
     ///
     /// The text goes into statuses and logs: `detail` must show no URL, no password and no header.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = Some(detail.into());
+        self.detail.get_or_insert(detail.into());
         self
     }
 

@@ -45,6 +45,9 @@ fn why_not(path: &Path) -> Cow<'static, str> {
     if path.is_dir() {
         return "holds no certificate that can be used".into();
     }
+    if path.exists() && !path.is_file() {
+        return "is no file".into();
+    }
     match fs::read(path) {
         Err(error) => format!("cannot be read: {error}").into(),
         Ok(text)

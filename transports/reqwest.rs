@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{self, Either};
+use futures_util::future;
 use futures_util::{FutureExt, TryFutureExt};
 use http::uri::PathAndQuery;
 use http::{Response, Uri};
@@ -274,10 +274,9 @@ impl HttpTransport for ReqwestTransport {
     where
         'a: 'b,
     {
-        let prepared = self.prepare(request);
-        let begun = future::lazy(|_| {
+        let begun = future::lazy(move |_| {
             require_runtime()?;
-            prepared
+            self.begin(request)
         });
         Box::pin(in_runtime(begun.try_flatten()))
     }
@@ -309,8 +308,7 @@ impl HttpTransport for ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    /// The request is sent when what this gives is polled. What can be done before that is done here.
-    fn prepare(
+    fn begin(
         &self,
         request: TransportRequest,
     ) -> Result<impl Future<Output = Result<Response<Bytes>, TransportError>> + use<>, TransportError>
@@ -333,14 +331,9 @@ impl ReqwestTransport {
         }
         let asked: Option<Box<str>> = self.configured.then(|| request.url().as_str().into());
         let client = self.client_for(request.url(), fresh)?;
-        let answer = if self.configured {
-            // It may have a total timeout, which would need the runtime now, and begin to run.
-            let client = client.clone();
-            Either::Right(Box::pin(async move { client.execute(request).await }))
-        } else {
-            Either::Left(client.execute(request))
-        };
-        let answer = answer.then(move |answer| Box::pin(read(answer, asked, https, max_body)));
+        let answer = client
+            .execute(request)
+            .then(move |answer| Box::pin(read(answer, asked, https, max_body)));
         Ok(answer.map_err(move |error| {
             if fresh {
                 error.with_connection_reused(false)

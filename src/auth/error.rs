@@ -38,7 +38,8 @@ pub enum TokenErrorKind {
     AuthorizeAnew,
     /// This machine's clock is too far from Box's: set it.
     ClockSkew,
-    /// The transport was called where its runtime is not running. Another caller may have a token.
+    /// The transport can't send the request: it was called where its runtime is not running, or it can't use the proxy.
+    /// Another caller may have a token.
     Runtime,
     /// Something else that does not pass by itself.
     Permanent,
@@ -92,6 +93,12 @@ impl TokenError {
     #[must_use]
     pub fn kind(&self) -> TokenErrorKind {
         self.kind
+    }
+
+    /// The same failure, after which the client tries again.
+    pub(super) fn into_transient(mut self) -> Self {
+        self.kind = TokenErrorKind::Transient;
+        self
     }
 
     /// Whether asking again may help.

@@ -43,8 +43,8 @@ const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 /// | `-----BEGIN PRIVATE KEY-----` | OpenSSL 3 | nothing |
 /// | `-----BEGIN RSA PRIVATE KEY-----` | OpenSSL before 3.0, macOS, `puttygen` | nothing, or Triple DES or AES (`DEK-Info`) |
 ///
-/// White space around and between its lines does not matter, nor do line breaks that are lost or spelled `\n`. The error for any
-/// other format names it, and the command that converts it.
+/// White space around and between its lines does not matter, nor do line breaks that became spaces or are spelled `\n`. The
+/// error for any other format names it, and the command that converts it.
 ///
 /// The secret, the key and its passphrase are zeroed when they are dropped, and never shown; of a key that is not encrypted the
 /// JSON parser leaves a copy.

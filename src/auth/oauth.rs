@@ -113,7 +113,8 @@ impl OAuth {
             };
             if !slept {
                 *lock(&self.unsaved) = Some(Unsaved { credential, store });
-                return Err(error);
+                // A permanent error would stop the stream, and a program that ends then loses the token.
+                return Err(error.into_transient());
             }
         }
         let over = || TokenError::transient("the new access token is over already");

@@ -54,8 +54,8 @@ impl Default for AdminLogsStreaming {
 }
 
 impl AdminLogsStreaming {
-    /// Only events of these types, which Box picks. None: all. Default: all. Their names may take up 7 KiB of a URL, which
-    /// all of [`EventType::DOCUMENTED`] do not.
+    /// Only events of these types, which Box picks. None: all. Default: all. Their names may take up 7 KiB of a URL, and
+    /// all of [`EventType::DOCUMENTED`] take less.
     ///
     /// A checkpoint and a position are of the enterprise's stream, not of the types: who comes back with other types gets
     /// those from there on, and none of what lies before.
@@ -128,8 +128,8 @@ impl AdminLogs {
         Self::default()
     }
 
-    /// Only events of these types, which Box picks. None: all. Default: all. Their names may take up 7 KiB of a URL, which
-    /// all of [`EventType::DOCUMENTED`] do not.
+    /// Only events of these types, which Box picks. None: all. Default: all. Their names may take up 7 KiB of a URL, and
+    /// all of [`EventType::DOCUMENTED`] take less.
     pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
         self.event_types = EventTypes::of(types);
         self

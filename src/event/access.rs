@@ -8,7 +8,7 @@ use super::read::record;
 record! {
     /// A [link](https://developer.box.com/guides/shared-links/) by which others reach an item.
     ///
-    /// If `access` is `open`, the URL alone gives access: treat it like a password.
+    /// If `access` is `open`, the URL alone gives access: treat it like a password. `Debug` shows it.
     pub struct SharedLink {
         /// The URL that people are given.
         "url" => pub url: Option<String>,

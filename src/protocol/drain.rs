@@ -39,8 +39,6 @@ pub(super) struct Drain {
     pub(super) on_credit: bool,
     /// Whether a poll told of a change that was not seen yet.
     signalled: bool,
-    /// Whether what a poll told of has come.
-    signal_came: bool,
     pub(super) then: Option<Pause>,
     /// How long the poll before it was held, where it was ended early and may have been dead by then.
     pub(super) after_limit: Option<Duration>,
@@ -207,7 +205,6 @@ impl LongPoll {
         if brought_new && self.mode.refunds() {
             self.allowance.refund();
             if mem::take(&mut self.drain.signalled) {
-                self.drain.signal_came = true;
                 self.allowance.give_back();
             }
         }

@@ -11,22 +11,20 @@ use crate::error::Error;
 use crate::gate::Call;
 use crate::handle::{Board, StreamHandle};
 use crate::protocol::{Input, LongPoll, Output};
-use crate::transport::{HttpTransport, TransportError, exchange};
+use crate::transport::{HttpTransport, Sleep, exchange};
 
 /// Carries out what the engine says.
 pub(crate) struct Driver<T: HttpTransport> {
     pub(crate) client: Arc<Shared<T>>,
     pub(crate) engine: LongPoll,
     in_flight: Option<InFlight>,
-    tick: Option<Tick>,
+    /// The next check of the clocks while something is in flight.
+    tick: Option<Sleep<'static>>,
     pub(crate) board: Arc<Board>,
 }
 
 /// What the engine waits for. `None` comes of a wait that is over.
 type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
-
-/// The next look at the clocks while something is in flight.
-type Tick = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>;
 
 /// What came of one of the engine's outputs.
 pub(crate) enum Step {
@@ -149,12 +147,8 @@ impl<T: HttpTransport> Driver<T> {
     /// Has the engine check the clocks when it is time to.
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let tick = self.tick.get_or_insert_with(|| {
-            let client = self.client.clone();
-            Box::pin(async move {
-                let transport = client.transport();
-                let until_tick = client.until_tick(transport.now().monotonic);
-                transport.sleep(until_tick).await
-            })
+            let now = self.client.transport().now().monotonic;
+            self.client.sleep(self.client.until_tick(now))
         });
         let slept = ready!(tick.as_mut().poll(cx));
         self.tick = None;

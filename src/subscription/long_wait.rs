@@ -3,8 +3,6 @@
 //! A program that keeps its batches and waits for the next one stands still without an error. The status says so; the log
 //! says it to those who don't look there.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -12,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use crate::client::Shared;
 use crate::error::Error;
-use crate::transport::{HttpTransport, TransportError};
+use crate::transport::{HttpTransport, Sleep};
 
 /// Batches are handled in seconds; a program that takes longer for all of them at once is stuck, or slower than Box.
 const LONG: Duration = Duration::from_secs(60);
@@ -25,7 +23,7 @@ pub(super) enum LongWait {
     None,
     Waiting {
         since: Instant,
-        timer: Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>,
+        timer: Sleep<'static>,
     },
     Warned,
 }
@@ -44,10 +42,9 @@ impl LongWait {
     ) -> Result<(), Error> {
         if let Self::None = self {
             let since = client.transport().now().monotonic;
-            let client = client.clone();
             *self = Self::Waiting {
                 since,
-                timer: Box::pin(async move { client.transport().sleep(LONG).await }),
+                timer: client.sleep(LONG),
             };
         }
         if let Self::Waiting { since, timer } = self

@@ -1,7 +1,5 @@
 //! Saving from the subscription's side: what no acknowledgement waits for, and what a failing store owes.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -10,9 +8,7 @@ use super::ledger::{Ledger, Write, not_saved};
 use crate::client::Shared;
 use crate::error::Error;
 use crate::protocol::Backoff;
-use crate::transport::{HttpTransport, TransportError};
-
-type Sleep = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send>>;
+use crate::transport::{HttpTransport, Sleep};
 
 /// Drives what the ledger has to write, and waits longer and longer where that fails.
 pub(super) struct Saver {
@@ -25,7 +21,7 @@ pub(super) struct Saver {
 enum Doing {
     Nothing,
     Writing(Write),
-    Waiting(Sleep),
+    Waiting(Sleep<'static>),
 }
 
 /// Why the last write failed, and when the next is tried.
@@ -107,9 +103,6 @@ impl Saver {
             because,
             until: now.wall_at(now.monotonic + wait),
         });
-        let client = client.clone();
-        Doing::Waiting(Box::pin(
-            async move { client.transport().sleep(wait).await },
-        ))
+        Doing::Waiting(client.sleep(wait))
     }
 }

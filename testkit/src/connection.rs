@@ -27,7 +27,7 @@ pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_conn
                     let Ok(_place) = place else {
                         let reason = format!("{max_connections} connections are open, the most");
                         let answer = control::refusal(503, &reason).closing();
-                        let _ = wire::deliver(&mut stream, &answer).await;
+                        let _ = refuse(&mut stream, &answer).await;
                         return;
                     };
                     let connection = Connection {
@@ -43,6 +43,18 @@ pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_conn
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+/// Refuses a request that isn't read to its end. If it were cut off at once, many a client would see a broken connection
+/// and no refusal.
+async fn refuse(stream: &mut TcpStream, refusal: &Answer) -> io::Result<()> {
+    wire::deliver(stream, refusal).await?;
+    stream.shutdown().await?;
+    let mut rest = stream.take(MAX_UNREAD);
+    let mut nowhere = tokio::io::sink();
+    let discarded = tokio::io::copy(&mut rest, &mut nowhere);
+    let _ = tokio::time::timeout(REFUSAL_TIME, discarded).await;
+    Ok(())
 }
 
 /// One connection, from its first request to its last.
@@ -87,7 +99,7 @@ impl Connection {
                     body,
                 }) => {
                     if let Some(refusal) = refusal(&request, body) {
-                        self.refuse(&refusal).await?;
+                        refuse(&mut self.stream, &refusal).await?;
                         return Ok(None);
                     }
                     let body = usize::try_from(body).map_err(io::Error::other)?;
@@ -106,7 +118,7 @@ impl Connection {
                     }
                 }
                 Err(status) => {
-                    self.refuse(&Answer::empty(status).closing()).await?;
+                    refuse(&mut self.stream, &Answer::empty(status).closing()).await?;
                     return Ok(None);
                 }
             }
@@ -114,18 +126,6 @@ impl Connection {
                 return Ok(None);
             }
         }
-    }
-
-    /// Refuses a request that isn't read to its end. If it were cut off at once, many a client would see a broken connection
-    /// and no refusal.
-    async fn refuse(&mut self, refusal: &Answer) -> io::Result<()> {
-        wire::deliver(&mut self.stream, refusal).await?;
-        self.stream.shutdown().await?;
-        let mut rest = (&mut self.stream).take(MAX_UNREAD);
-        let mut nowhere = tokio::io::sink();
-        let discarded = tokio::io::copy(&mut rest, &mut nowhere);
-        let _ = tokio::time::timeout(REFUSAL_TIME, discarded).await;
-        Ok(())
     }
 
     /// `None` when the client went away before there was an answer.

@@ -131,7 +131,7 @@ impl LockedCredential for Locked {
 
     async fn save(&mut self, credential: &Credential) -> Result<(), TokenError> {
         if self.0.failing.lock().unwrap().pop_front() == Some(true) {
-            return Err(TokenError::transient("the disk is full"));
+            return Err(TokenError::permanent("the disk is read-only"));
         }
         *self.0.credential.lock().unwrap() = credential.clone();
         Ok(())

@@ -138,7 +138,10 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
     world.within(HOUR, async {
         for _ in 0..2 {
             let error = tokens.token().await.unwrap_err();
-            assert!(error.to_string().contains("the disk is full"), "{error}");
+            assert!(
+                error.to_string().contains("the disk is read-only"),
+                "{error}"
+            );
             world.clock.wait(60 * SECOND).await;
         }
         assert_eq!(world.token_requests(), 0);
@@ -192,7 +195,15 @@ fn a_new_token_that_cannot_be_saved_is_not_lost() {
     store.fail(failing(GIVES_UP));
     world.within(HOUR, async {
         let error = tokens.token().await.unwrap_err();
-        assert!(error.to_string().contains("the disk is full"), "{error}");
+        assert!(
+            error.to_string().contains("the disk is read-only"),
+            "{error}"
+        );
+        assert_eq!(
+            error.kind(),
+            TokenErrorKind::Transient,
+            "only this process has it"
+        );
         assert!(store.json()["access_token"].is_null());
         world.clock.wait(60 * SECOND).await;
         tokens.token().await.unwrap();

@@ -33,8 +33,8 @@ pub(super) fn are_named(target: &Uri) -> bool {
     } else {
         &["http_proxy", "all_proxy", "ALL_PROXY"]
     };
-    let value = names.iter().find_map(env::var_os);
-    value.is_some_and(|value| !value.is_empty())
+    let mut values = names.iter().filter_map(env::var_os);
+    values.any(|value| !value.is_empty())
 }
 
 /// Learns how the environment's proxy fails to connect to a host. `None`: no proxy's failure, or another question is under

@@ -34,9 +34,9 @@ impl PassedOver {
         if env::var_os("REQUEST_METHOD").is_some() {
             return None;
         }
-        let all = first_unusable(["ALL_PROXY", "all_proxy"]);
-        let http = first_unusable(["HTTP_PROXY", "http_proxy"]).or(all);
-        let https = first_unusable(["HTTPS_PROXY", "https_proxy"]).or(all);
+        let all = ["ALL_PROXY", "all_proxy"];
+        let http = unusable_of([["HTTP_PROXY", "http_proxy"], all]);
+        let https = unusable_of([["HTTPS_PROXY", "https_proxy"], all]);
         http.or(https)?;
         let exempt = env::var("NO_PROXY").or_else(|_| env::var("no_proxy"));
         let not_exempt = Matcher::builder()
@@ -65,11 +65,15 @@ impl PassedOver {
     }
 }
 
-/// The first of these variables that is set, if it names no proxy.
-fn first_unusable(names: [&'static str; 2]) -> Option<&'static str> {
-    let name = names.into_iter().find(|name| env::var_os(name).is_some())?;
-    let value = env::var_os(name)?;
-    let usable = value.is_empty() || value.to_str().is_some_and(names_a_proxy);
+/// The variable that decides, if it names no proxy. Each of the pairs counts only if the one before it is unset or empty;
+/// the first of a pair that is set counts.
+fn unusable_of(pairs: [[&'static str; 2]; 2]) -> Option<&'static str> {
+    let (name, value) = pairs.into_iter().find_map(|names| {
+        let set = |name| Some((name, env::var_os(name)?));
+        let (name, value) = names.into_iter().find_map(set)?;
+        (!value.is_empty()).then_some((name, value))
+    })?;
+    let usable = value.to_str().is_some_and(names_a_proxy);
     (!usable).then_some(name)
 }
 

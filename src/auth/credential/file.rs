@@ -36,8 +36,9 @@ const USUAL_BYTES: usize = 4 * 1024;
 /// A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine; over a network file system as
 /// far as that has locks. Processes that share it wait for each other.
 ///
-/// A full disk, or a disk that fails, may recover: the token source tries again. A read-only file system, a missing right and
-/// a missing directory stop it.
+/// A full disk, or a disk that fails, may recover: the token source tries again. A read-only file system, a missing
+/// permission and a missing directory stop it, unless it has exchanged the token already: then it tries until the new one is
+/// saved, because no other copy exists.
 ///
 /// Each call runs on a thread of its own, so that the executor is not blocked, whichever it is.
 #[derive(Clone, Debug)]

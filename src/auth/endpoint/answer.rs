@@ -193,10 +193,9 @@ pub(super) fn unanswered(error: TransportError) -> NoTokens {
         TransportErrorKind::Connect | TransportErrorKind::Tls => {
             NoTokens::NotSent(TokenError::transient(error))
         }
-        TransportErrorKind::Runtime => {
+        TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => {
             NoTokens::NotSent(TokenError::new(TokenErrorKind::Runtime, error))
         }
-        TransportErrorKind::InvalidRequest => NoTokens::NotSent(TokenError::permanent(error)),
         _ => NoTokens::Unanswered(TokenError::transient(error)),
     }
 }
@@ -216,8 +215,10 @@ mod tests {
             TransportErrorKind::InvalidRequest,
         ] {
             let error = TransportError::with_source(kind, "no proxy for this scheme");
-            let text = TokenError::from(unanswered(error)).to_string();
+            let error = Error::no_token(unanswered(error).into());
+            let text = error.to_string();
             assert!(text.ends_with(": no proxy for this scheme"), "{text}");
+            assert_eq!(error.kind(), ErrorKind::Runtime);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! PEM in the forms that a private key comes in.
 //!
 //! A key passes through editors, consoles, environment variables and JSON before it arrives. On the way it gets spaces and
-//! blank lines, loses its line breaks, or has them spelled `\n`. None of that changes the key, so this reader ignores it.
+//! blank lines, and its line breaks become spaces or are spelled `\n`. None of that changes the key, so this reader ignores it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -10,7 +10,7 @@ use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, KeyInit, KeyIvInit 
 use des::TdesEde3;
 use md5::{Digest as _, Md5};
 use pkcs8::SecretDocument;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The longest key of a cipher below.
 const MAX_KEY: usize = 32;
@@ -73,7 +73,9 @@ fn derive_key(passphrase: &[u8], salt: &[u8]) -> Zeroizing<[u8; MAX_KEY]> {
         round.update(&key[start.saturating_sub(ROUND)..start]);
         round.update(passphrase);
         round.update(salt);
-        key[start..end].copy_from_slice(&round.finalize());
+        let mut digest = round.finalize();
+        key[start..end].copy_from_slice(&digest);
+        digest.zeroize();
     }
     key
 }
