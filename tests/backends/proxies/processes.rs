@@ -24,6 +24,10 @@ const MOMENT: Duration = Duration::from_millis(10);
 
 /// Which proxy runs, and what it permits.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(feature = "isahc", feature = "reqwest-socks")),
+    expect(dead_code, reason = "no backend of this build speaks SOCKS")
+)]
 pub(crate) enum Kind {
     /// An HTTP proxy for everybody.
     Open,
