@@ -89,8 +89,9 @@ pub trait TokenSource: Send + Sync + 'static {
     /// As for [`token`](TokenSource::token). A source that has no newer token answers with a permanent error.
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError>;
 
-    /// Whom the tokens stand for, if the source knows. A subscription keeps it in its checkpoint, and a client whose
-    /// tokens stand for somebody else does not go on from there. `None` by default.
+    /// Returns the account that the tokens stand for, if the source knows it. `None` by default.
+    ///
+    /// A subscription keeps it in its checkpoint, and refuses the checkpoint of another account.
     ///
     /// A source that wraps another one passes on that one's.
     fn subject(&self) -> Option<Subject> {

@@ -83,8 +83,8 @@ impl Checkpoint {
         self.stream_type.as_str()
     }
 
-    /// Whom the client stood for: the user that it [acted as](crate::LongPollClientBuilder::as_user), else the subject of
-    /// its [grant](crate::auth).
+    /// Returns the account that the client stood for: the user that it
+    /// [acted as](crate::LongPollClientBuilder::as_user), else the subject of its [grant](crate::auth).
     ///
     /// `None` if the client did not know, as with an [`AccessToken`](crate::AccessToken) alone, and for a checkpoint of
     /// format 1.

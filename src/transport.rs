@@ -304,7 +304,7 @@ pub(crate) fn exchange<T: HttpTransport + ?Sized>(
 pub struct TransportError {
     kind: TransportErrorKind,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-    /// What the text adds to the kind's.
+    /// The part of the text that follows the kind's.
     detail: Option<Cow<'static, str>>,
     reused: Option<bool>,
 }

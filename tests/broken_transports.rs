@@ -284,7 +284,7 @@ struct Keeping {
     late: Late,
 }
 
-/// What becomes of the response to a request that was dropped.
+/// The fate of the response to a request that was dropped.
 #[derive(Clone, Copy)]
 enum Late {
     /// The next request gets it.

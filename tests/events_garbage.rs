@@ -1,4 +1,4 @@
-//! What a response that is no page costs. Alone in its program, so that the memory is its own.
+//! The memory that a response costs which is no page. Alone in its program, so that the memory is its own.
 
 use std::alloc::System;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// The largest body that is taken.
 const BODY: usize = 16 * 1024 * 1024;
 
-/// What the engine allocates to look at such a response, in bytes.
+/// The bytes that the engine allocates to look at such a response.
 fn cost(beginning: &str, filling: u8) -> usize {
     let now = Moment::read_clocks();
     let config = LongPollClient::builder().config().unwrap();

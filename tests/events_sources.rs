@@ -1,4 +1,4 @@
-//! What events happened to, in every shape that Box has for it.
+//! The sources of events, in every shape that Box has for them.
 
 use box_longpoll::Source;
 use box_longpoll::event::{Collaboration, Event, GroupSource};
@@ -15,7 +15,7 @@ fn source(json: &str) -> Source {
     source
 }
 
-/// What the three accessors give: type, id and name.
+/// The results of the three accessors: type, id and name.
 #[track_caller]
 fn assert_named(json: &str, named: [Option<&str>; 3]) {
     let source = source(json);

@@ -279,7 +279,7 @@ async fn unseen<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl IsahcTransport {
-    /// What an error means that came before the answer's headers, or before its first byte of body.
+    /// Classifies an error that came before the response's headers, or before the first byte of its body.
     async fn failure_before_headers(&self, error: isahc::Error, url: &Uri) -> TransportError {
         let kind = kind_before_headers(&error);
         let Some(cause) = curl_error(&error) else {

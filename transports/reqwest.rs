@@ -427,7 +427,7 @@ fn no_runtime(source: impl Into<Box<dyn StdError + Send + Sync>>) -> TransportEr
 /// What tokio says, as it panics, of a runtime that was built without.
 const TOKIO_LACKS: [&str; 2] = ["timers are disabled", "IO is disabled"];
 
-/// What an error means that came before the answer's headers.
+/// Classifies an error that came before the response's headers.
 async fn failure_before_headers(
     error: reqwest::Error,
     https: bool,

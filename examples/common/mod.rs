@@ -1,4 +1,4 @@
-//! What the examples have in common: how they read their environment, and how they end.
+//! The code that the examples share: reading the environment, and ending with a sentence.
 
 #![allow(dead_code, reason = "each example has its own use for it")]
 

@@ -111,7 +111,7 @@ pub(crate) enum Unusable {
 }
 
 impl Source {
-    /// What the fake Box takes.
+    /// The token of the fake Box.
     pub(crate) fn demo() -> Self {
         Self::Token(Given {
             token: "demo".into(),

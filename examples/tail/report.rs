@@ -37,7 +37,7 @@ enum State {
     Troubled(Trouble),
 }
 
-/// What troubles the stream.
+/// A failure that lasts.
 struct Trouble {
     what: String,
     told_at: Instant,

@@ -63,7 +63,7 @@ pub(super) trait Grant: Send + Sync + 'static {
         old: Option<&AccessToken>,
     ) -> Result<Issued, TokenError>;
 
-    /// Whom its tokens stand for, if it knows.
+    /// Returns the account that its tokens stand for, if it knows.
     fn subject(&self) -> Option<&Subject> {
         None
     }

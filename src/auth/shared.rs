@@ -45,7 +45,7 @@ impl SharedTokens {
         last.newer.clone().filter(|_| same)
     }
 
-    /// Whom the tokens stand for, if their source knows.
+    /// Returns the account that the tokens stand for, if their source knows.
     pub(crate) fn subject(&self) -> Option<Subject> {
         self.source.subject()
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::auth::{SharedTokens, Subject};
 use crate::config::Config;
 
-/// Whom a client stands for. It never asks Box: the account of a token alone is not known.
+/// The account that a client stands for. A client never asks Box, so it does not know the account of a token alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// A user, or a service account, by its id.
@@ -14,7 +14,7 @@ pub(crate) enum Identity {
     Token,
 }
 
-/// What is written for a token whose account is not known.
+/// The text for a token whose account is not known.
 const TOKEN: &str = "the access token's own account";
 
 impl Identity {

@@ -24,7 +24,7 @@ record! {
         "effective_access" => pub effective_access: Option<String>,
         /// The most that the link permits: `can_edit`, `can_download`, `can_preview` or `no_access`.
         "effective_permission" => pub effective_permission: Option<String>,
-        /// What the link permits each of its visitors.
+        /// The permissions of each visitor.
         "permissions" => pub permissions: Option<SharedLinkPermissions>,
         /// `true` if visitors need a password.
         "is_password_enabled" => pub is_password_enabled: Option<bool>,
@@ -38,7 +38,7 @@ record! {
 }
 
 record! {
-    /// What a [`SharedLink`] permits.
+    /// The permissions that a [`SharedLink`] gives.
     pub struct SharedLinkPermissions {
         /// `true` if visitors may download the item.
         "can_download" => pub can_download: Option<bool>,

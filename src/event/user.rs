@@ -20,7 +20,7 @@ pub struct User {
 }
 
 record! {
-    /// What a user has who is the source of an event.
+    /// The fields that a user has as the source of an event.
     pub(super) struct Profile {
         "status" => status: Option<String>,
         "role" => role: Option<String>,

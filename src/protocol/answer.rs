@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(without_queries(text), expected);
     }
 
-    /// What is said of a page that could not be had.
+    /// The text of the error for a body that is no page.
     #[track_caller]
     fn said_of(body: &str) -> String {
         let token = AccessToken::new("a-token-of-nobody").unwrap();

@@ -1,4 +1,4 @@
-//! Who may control the emulator, and which names its control API shows.
+//! The rules for who may control the emulator, and for the names that its control API shows.
 //!
 //! A web page can send requests to a server on the developer's machine. Two headers that no page can forge tell them apart:
 //! `Origin`, and `Host` if the page has the browser resolve a name of its own to this machine.

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const JSON: &str = "content-type: application/json\r\n";
 
 const TOKEN: &str = "tell-nobody";
-/// What `printf tell-nobody | sha256sum` begins with.
+/// The first digits of `printf tell-nobody | sha256sum`.
 const TOKEN_HASH: &str = "sha256:dad19c8bbd191937";
 
 fn connect(server: &EmulatorServer) -> TcpStream {

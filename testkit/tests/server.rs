@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Only a test that hangs takes so long: nothing here waits for a time to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What `printf token | sha256sum` begins with.
+/// The first digits of `printf token | sha256sum`.
 const TOKEN_HASH: &str = "sha256:3c469e9d6c5875d3";
 
 fn connect(server: &EmulatorServer) -> TcpStream {

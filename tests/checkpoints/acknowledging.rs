@@ -6,7 +6,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use box_longpoll::{Delivery, ErrorKind, Event, Status};
+use box_longpoll::transports::ReqwestTransport;
+use box_longpoll::{Delivery, Error, ErrorKind, Event, Status, Subscription};
+use box_longpoll_testkit::EmulatorServer;
 use futures_lite::future::poll_once;
 use futures_util::future::join_all;
 
@@ -77,18 +79,26 @@ async fn delivery_gives_the_events_of_its_batch() {
     }
 }
 
+/// Delivers three batches, and acknowledges the first to a store that does not end saving it.
+async fn first_is_saved(
+    server: &EmulatorServer,
+    store: &Memory,
+    subscription: &mut Subscription<ReqwestTransport>,
+) -> (impl Future<Output = Result<(), Error>>, Delivery, Delivery) {
+    server.append(TOKEN, 6);
+    let batches = next_batches(subscription, 3).await;
+    let [first, second, third] = batches.try_into().expect("there are three");
+    store.behave(Behaviour::Waits);
+    let mut first = Box::pin(first.ack());
+    assert!(poll_once(first.as_mut()).await.is_none(), "it is saved");
+    (first, second, third)
+}
+
 #[tokio::test]
 async fn ack_behind_a_hole_returns_while_another_is_saved() {
-    let server = fake_box(|_| ());
-    server.append(TOKEN, 6);
-    let store = Memory::default();
+    let (server, store) = (fake_box(|_| ()), Memory::default());
     let mut subscription = subscribe(&client(&server), &store).await;
-    let mut batches = next_batches(&mut subscription, 3).await;
-    let third = batches.pop().unwrap();
-    let _second = batches.pop().unwrap();
-    store.behave(Behaviour::Waits);
-    let mut first = Box::pin(batches.pop().unwrap().ack());
-    assert!(poll_once(first.as_mut()).await.is_none(), "it is saved");
+    let (first, _second, third) = first_is_saved(&server, &store, &mut subscription).await;
     in_time(third.ack()).await.unwrap();
     store.behave(Behaviour::Works);
     in_time(first).await.unwrap();
@@ -186,16 +196,9 @@ async fn first_dropped_batch_counts_when_a_later_one_is_dropped() {
 
 #[tokio::test]
 async fn ack_in_flight_fails_when_a_batch_before_it_is_dropped() {
-    let server = fake_box(|_| ());
-    server.append(TOKEN, 6);
-    let store = Memory::default();
+    let (server, store) = (fake_box(|_| ()), Memory::default());
     let mut subscription = subscribe(&client(&server), &store).await;
-    let mut batches = next_batches(&mut subscription, 3).await;
-    let third = batches.pop().unwrap();
-    let second = batches.pop().unwrap();
-    store.behave(Behaviour::Waits);
-    let mut first = Box::pin(batches.pop().unwrap().ack());
-    assert!(poll_once(first.as_mut()).await.is_none(), "it is saved");
+    let (first, second, third) = first_is_saved(&server, &store, &mut subscription).await;
     // While the first is being saved: the third would be next in line.
     drop(second);
     let error = in_time(third.ack()).await.unwrap_err();

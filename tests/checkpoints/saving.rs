@@ -1,4 +1,4 @@
-//! What is going on while a store saves.
+//! Batches are delivered while a store saves.
 
 use box_longpoll_testkit::EmulatorServer;
 
@@ -12,7 +12,7 @@ fn world() -> (std::sync::Arc<EmulatorServer>, Client) {
     (server, client)
 }
 
-/// Who queues rows in memory and clears them after a save has to know this.
+/// A store that queues rows in memory and clears them after a save loses rows by this.
 #[tokio::test]
 async fn batch_is_handed_out_while_an_earlier_page_is_saved() {
     let (server, client) = world();

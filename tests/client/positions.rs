@@ -1,4 +1,4 @@
-//! Whether the realtime servers honor the position of a poll: one stream of a client finds out for all.
+//! One stream finds out for all of its client if the realtime servers honor the position of a poll.
 
 use std::sync::Arc;
 

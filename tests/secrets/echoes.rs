@@ -70,7 +70,7 @@ fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> Str
     }
 }
 
-/// What a stream shows. Once all faults were made, an event happens.
+/// Collects what a stream shows. Once all faults were made, it appends an event.
 struct Watch {
     handle: StreamHandle,
     server: Arc<EmulatorServer>,

@@ -1,4 +1,4 @@
-//! What all examples do with an environment that is not right.
+//! All examples refuse an environment that is not right.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

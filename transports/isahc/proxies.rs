@@ -15,7 +15,7 @@ use crate::transports::proxy::{ProxyFailure, QUESTION_TIMEOUT, Question, unusabl
 /// curl's code of a SOCKS proxy that fails. The code's type is another on Windows.
 const SOCKS_FAILED: i64 = 97;
 
-/// What is known of a failure from curl's code alone: `None` if it may be another's than a proxy's.
+/// Classifies a failure by curl's code alone. `None`: it may be another's than a proxy's.
 pub(super) fn known(error: &curl::Error) -> Option<ProxyFailure> {
     if error.is_couldnt_resolve_proxy() {
         Some(ProxyFailure::Unreachable)

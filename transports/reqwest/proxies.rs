@@ -89,7 +89,7 @@ fn names_a_proxy(value: &str) -> bool {
     })
 }
 
-/// What the causes of an error say of a proxy.
+/// The part of a proxy in an error, as its causes tell it.
 pub(super) enum Verdict {
     /// It gives no connection.
     Failed(ProxyFailure),

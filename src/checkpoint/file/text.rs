@@ -38,7 +38,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
     serde_json::from_slice(json).map_err(|error| quote(&error.to_string()))
 }
 
-/// Of text with another number in the place of the version, or with none.
+/// Explains a text whose version has another number, or none.
 fn of_another_layout(rest: &[u8]) -> String {
     let number = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
     let number = std::str::from_utf8(number).unwrap_or_default();

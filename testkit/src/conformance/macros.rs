@@ -6,7 +6,7 @@
 ///
 /// ```compile_fail,E0425
 /// # use std::sync::Arc;
-/// # fn transport() -> Arc<dyn box_longpoll::HttpTransport> { unimplemented!() }
+/// # fn transport() -> Arc<dyn box_longpoll::HttpTransport> { unimplemented!("a doc test runs none of the cases") }
 /// box_longpoll_testkit::conformance_tests!(|_| transport(), skip: [required_unknown = "no such case"]);
 /// ```
 #[macro_export]

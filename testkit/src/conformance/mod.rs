@@ -8,7 +8,7 @@
 //! # use std::sync::Arc;
 //! # use box_longpoll::HttpTransport;
 //! # struct MyTransport;
-//! # impl MyTransport { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!() } }
+//! # impl MyTransport { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!("a doc test runs none of the cases") } }
 //! box_longpoll_testkit::conformance_tests!(|setup| MyTransport::with_root(setup.ca_pem()));
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! # use std::sync::Arc;
 //! # use box_longpoll::HttpTransport;
 //! # struct Tagged;
-//! # impl Tagged { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!() } }
+//! # impl Tagged { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!("a doc test runs none of the cases") } }
 //! box_longpoll_testkit::conformance_tests!(
 //!     |setup| Tagged::with_root(setup.ca_pem()),
 //!     adds: ["x-job"],
@@ -42,7 +42,7 @@
 //! # use std::sync::Arc;
 //! # use box_longpoll::HttpTransport;
 //! # struct MyTransport;
-//! # impl MyTransport { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!() } }
+//! # impl MyTransport { fn with_root(_: &str) -> Arc<dyn HttpTransport> { unimplemented!("a doc test runs none of the cases") } }
 //! box_longpoll_testkit::conformance_tests!(
 //!     |setup| MyTransport::with_root(setup.ca_pem()),
 //!     except: [optional_reuses_connections = "each request has a connection of its own"],

@@ -82,7 +82,7 @@ pub struct Subject {
     pub(super) test: &'static str,
     /// Tells how long the case may take from now on.
     pub(super) limit: mpsc::Sender<Duration>,
-    /// What the case's servers do.
+    /// The record of what the case's servers do.
     pub(super) transcript: Transcript,
 }
 

@@ -87,7 +87,7 @@ mod tests {
 
     const SKIPPED: [&str; 1] = ["required_options_is_sent"];
 
-    /// What is printed after each case, if so many at the end fail.
+    /// The summaries that are printed, if these cases fail.
     fn summaries(fails: fn(&str) -> bool) -> Vec<String> {
         let tally = Tally::new("my_transport", &SKIPPED);
         let cases = Case::all().into_iter();

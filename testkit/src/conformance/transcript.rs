@@ -1,4 +1,4 @@
-//! What the servers of a case did, for the message of a case that fails.
+//! A record of what the servers of a case did, for the message of a case that fails.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ struct Place {
     connection: usize,
 }
 
-/// What a server does on a connection.
+/// A step of a server on a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Accepted,

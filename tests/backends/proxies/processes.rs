@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub(crate) const USER: &str = "someone";
 pub(crate) const PASSWORD: &str = "pass-canary";
 
-/// What stands before each sentence of a process, among the lines of the test harness.
+/// The mark before each sentence of a process, among the lines of the test harness.
 pub(crate) const SAYS: &str = "SAYS ";
 
 /// A proxy is given so many moments to accept connections.
