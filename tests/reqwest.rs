@@ -44,8 +44,7 @@ async fn a_client_that_follows_redirects_is_found_out() {
     }
 }
 
-/// The client that is made here makes its requests when it is asked to, others when they are sent: the latter are under the whole
-/// suite, in `conformance.rs`.
+/// A client of the program's own is under the complete suite, in `conformance.rs`.
 #[rstest]
 #[case::anywhere("required_works_anywhere_or_says_where_not")]
 #[case::target("required_an_unusual_target_is_sent_as_given_or_refused")]
