@@ -7,7 +7,6 @@ mod scripted;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
@@ -86,28 +85,6 @@ async fn only_a_fresh_connection_is_known_not_to_be_reused() {
         let error = transport.send(get).await.unwrap_err();
         assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
         assert_eq!(error.connection_was_reused(), reused);
-    }
-}
-
-#[test]
-fn a_request_may_be_made_without_a_runtime_and_long_before_it_is_sent() {
-    const TOTAL_TIMEOUT: Duration = Duration::from_millis(500);
-    let address = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
-    let url = format!("http://{address}/");
-    let hasty = ReqwestTransport::client_builder().timeout(TOTAL_TIMEOUT);
-    let hasty = ReqwestTransport::with_client(hasty.no_proxy().build().unwrap());
-    let built = || ReqwestTransport::client_builder().timeout(TOTAL_TIMEOUT);
-    let built = ReqwestTransport::with_builder(built).unwrap();
-    for transport in [ReqwestTransport::new().unwrap(), hasty, built] {
-        let answer = transport.send(request(Method::GET, &url));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let answer = runtime.unwrap().block_on(async {
-            tokio::time::sleep(TOTAL_TIMEOUT * 2).await;
-            answer.await
-        });
-        assert_eq!(answer.unwrap().body(), "hi");
     }
 }
 
