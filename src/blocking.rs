@@ -27,9 +27,9 @@ use crate::auth::{AccessToken, TokenError, TokenSource};
 use crate::checkpoint::CheckpointStore;
 use crate::config::LongPollClientBuilder;
 use crate::error::Error;
-use crate::own_thread::{self, NoOutcome};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{Page, RealtimeServer, Signal};
+use crate::sys::blocking_thread::{self, NoOutcome};
 use crate::transport::HttpTransport;
 
 mod driver;
@@ -226,7 +226,7 @@ where
     crate::token_fn(move || {
         let get = get.clone();
         async move {
-            match own_thread::run("box-longpoll-token", move || {
+            match blocking_thread::run("box-longpoll-token", move || {
                 let get = get.lock().unwrap_or_else(PoisonError::into_inner);
                 get()
             })

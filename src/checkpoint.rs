@@ -18,10 +18,11 @@ pub(crate) use self::identity::Identity;
 use self::wire::Wire;
 use crate::auth::Subject;
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, quote};
+use crate::dedup::Window;
+use crate::error::{Error, ErrorKind};
 use crate::feed::FeedName;
 use crate::position::{StartAt, StreamPosition};
-use crate::protocol::Window;
+use crate::redact::quote;
 
 /// The most ids that a checkpoint carries, 32 bytes each in JSON: it is written as a whole with every acknowledgement.
 /// Without the older ones a restart may bring repeats, and loses nothing.

@@ -9,9 +9,10 @@ use url::{Host, Url};
 
 use crate::auth::TokenSource;
 use crate::client::LongPollClient;
+use crate::dedup::MAX_WINDOW;
 use crate::error::{Error, ErrorKind};
 use crate::feed::Feed;
-use crate::protocol::{MAX_WINDOW, Pace, RealtimeHosts, RetryPolicy};
+use crate::protocol::{Pace, RealtimeHosts, RetryPolicy};
 use crate::transport::HttpTransport;
 
 pub(crate) const API_ORIGIN: &str = "https://api.box.com";

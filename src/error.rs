@@ -9,10 +9,8 @@ use http::StatusCode;
 
 use crate::auth::{TokenError, TokenErrorKind};
 use crate::checkpoint::CheckpointError;
+use crate::redact::quote;
 use crate::transport::{TransportError, TransportErrorKind};
-
-/// The most of a server's text that is quoted, in characters.
-const QUOTED: usize = 200;
 
 /// Why a call failed, a stream stopped, or a stream is retrying.
 ///
@@ -305,34 +303,6 @@ impl StdError for Error {
     }
 }
 
-/// A server's text, made fit to be shown: control characters escaped, cut to 200 characters.
-pub(crate) fn quote(text: &str) -> String {
-    quote_up_to(QUOTED, text)
-}
-
-/// As [`quote`], cut to so many characters.
-pub(crate) fn quote_up_to(characters: usize, text: &str) -> String {
-    let cut = text.char_indices().nth(characters).map(|(end, _)| end);
-    let mut quoted = escaped(&text[..cut.unwrap_or(text.len())]);
-    if cut.is_some() {
-        quoted.push('…');
-    }
-    quoted
-}
-
-/// What `Debug` escapes, but for quotes and backslashes: so that what is escaped already stays as it is.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '"' | '\'' | '\\') {
-            escaped.push(c);
-        } else {
-            escaped.extend(c.escape_debug());
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,12 +313,5 @@ mod tests {
         let error = Error::no_timer(error);
         assert_eq!(error.kind(), ErrorKind::Runtime);
         assert!(error.to_string().ends_with(": no timers here"), "{error}");
-    }
-
-    #[test]
-    fn quoted_text_is_escaped_and_cut() {
-        assert_eq!(quote("it's\u{1b}[31m\nb"), "it's\\u{1b}[31m\\nb");
-        let long = "x".repeat(10_000);
-        assert_eq!(quote(&long).chars().count(), QUOTED + 1);
     }
 }

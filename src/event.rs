@@ -8,16 +8,16 @@
 
 mod access;
 mod collaboration;
+mod cursor;
 mod event_type;
-mod item;
+mod from_json;
 mod raw_json;
-mod read;
+mod resources;
 mod serialize;
 mod source;
 #[cfg(test)]
 mod tests;
 mod user;
-mod walk;
 
 use std::fmt;
 use std::ops::Range;
@@ -25,16 +25,16 @@ use std::ops::Range;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-use self::read::{Read, record};
-use self::walk::{Walk, as_str};
+use self::cursor::{JsonCursor, as_str};
+use self::from_json::{FromJson, record};
 
 pub use self::access::{FolderUploadEmail, Lock, SharedLink, SharedLinkPermissions};
 pub use self::collaboration::{Collaboration, GroupSource};
 pub use self::event_type::EventType;
-pub use self::item::{
+pub use self::raw_json::{DecodeError, RawJson};
+pub use self::resources::{
     AppItem, Classification, File, FileVersion, Folder, FolderMini, Item, PathCollection, WebLink,
 };
-pub use self::raw_json::{DecodeError, RawJson};
 pub use self::source::{OtherSource, Source};
 pub use self::user::{Enterprise, Group, User};
 
@@ -98,10 +98,10 @@ impl Event {
     pub(crate) fn on_page(page: &Bytes, text: &str) -> Self {
         let raw = page.slice_ref(text.as_bytes());
         let (mut id, mut kind, mut created_at) = (Id::Missing, None, None);
-        Walk::over(&raw, text).members(|name, value| match name {
-            "event_id" => id = Id::read(value),
-            "event_type" => kind = EventType::read(value),
-            "created_at" => created_at = OffsetDateTime::read(value),
+        JsonCursor::over(&raw, text).members(|name, value| match name {
+            "event_id" => id = Id::from_json(value),
+            "event_type" => kind = EventType::from_json(value),
+            "created_at" => created_at = OffsetDateTime::from_json(value),
             _ => value.skip(),
         });
         Self {
@@ -188,7 +188,7 @@ impl Event {
     /// All that the accessors above read, but for what costs nothing anyway, in one pass over the text.
     #[must_use]
     pub fn details(&self) -> EventDetails {
-        EventDetails::read(&mut self.walk()).unwrap_or_default()
+        EventDetails::from_json(&mut self.walk()).unwrap_or_default()
     }
 
     /// Any field by its name in Box's JSON, for what has no accessor; a `null` is a field like any other.
@@ -202,7 +202,9 @@ impl Event {
     /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {
-        self.walk().member(name).map(|mut value| value.raw())
+        self.walk()
+            .member(name)
+            .map(|mut value| RawJson::new(value.raw()))
     }
 
     /// The event's JSON text, byte for byte as Box sent it.
@@ -221,18 +223,18 @@ impl Event {
         }
     }
 
-    fn read<T: Read>(&self, name: &str) -> Option<T> {
+    fn read<T: FromJson>(&self, name: &str) -> Option<T> {
         let mut value = self.walk().member(name)?;
-        T::read(&mut value)
+        T::from_json(&mut value)
     }
 
-    fn walk(&self) -> Walk<'_> {
-        Walk::over(&self.raw, self.raw())
+    fn walk(&self) -> JsonCursor<'_> {
+        JsonCursor::over(&self.raw, self.raw())
     }
 }
 
 impl Id {
-    fn read(value: &mut Walk<'_>) -> Self {
+    fn from_json(value: &mut JsonCursor<'_>) -> Self {
         let start = value.at();
         let json = value.value();
         match json.as_bytes() {

@@ -11,8 +11,9 @@ mod batch;
 pub mod blocking;
 mod checkpoint;
 mod client;
+mod clock;
 mod config;
-mod durable_file;
+mod dedup;
 mod enterprise;
 mod error;
 pub mod event;
@@ -20,11 +21,11 @@ mod feed;
 mod gate;
 mod handle;
 mod json;
-mod own_thread;
 mod position;
 pub mod protocol;
 #[cfg(doc)]
 pub mod proxy;
+mod redact;
 #[cfg(doc)]
 pub mod reliability;
 mod single_flight;
@@ -32,7 +33,7 @@ mod status;
 mod stream;
 mod streams;
 mod subscription;
-mod timestamp;
+mod sys;
 pub mod transport;
 #[path = "../transports/mod.rs"]
 pub mod transports;

@@ -92,7 +92,6 @@ mod allowance;
 mod answer;
 mod authorize;
 mod bucket;
-mod dedup;
 mod drain;
 mod late;
 mod listen;
@@ -116,7 +115,6 @@ pub use self::answer::Answer;
 pub(crate) use self::answer::{read_page, read_servers, read_signal};
 use self::authorize::Tokens;
 pub(crate) use self::bucket::Bucket;
-pub(crate) use self::dedup::{MAX_WINDOW, Window};
 use self::drain::Drain;
 use self::late::Positions;
 use self::listen::Listener;
@@ -133,19 +131,17 @@ use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
+use crate::clock::Moment;
 pub use crate::config::Config;
+use crate::dedup::Window;
 use crate::error::Error;
 use crate::position::{StartAt, StreamPosition};
 use crate::status::Status;
-use crate::transport::{Moment, TransportError, TransportRequest};
+use crate::transport::{TransportError, TransportRequest};
 
 /// How often to say [`Input::Tick`] while something is awaited, 25 s: a machine that wakes from sleep is noticed within this,
 /// and an idle stream is not woken more often.
 pub const TICK: Duration = Duration::from_secs(25);
-
-/// Clocks that went so far apart mean that the machine has slept. Less than that no connection dies of, and a clock that
-/// is being set right stays below it.
-const SLEPT: Duration = Duration::from_secs(10);
 
 /// What is to be done next. Whoever drives the engine does each of these, so a new one would be a breaking change.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::secret::without_secret;
 use crate::error::{Error, ErrorKind};
+use crate::redact::without_secret;
 
 /// A Box access token. It is never shown: `Debug` hides it, it has no `Display`, and where a server's text repeats it, it
 /// is taken out (a token of 8 characters or more: shorter ones are made up, for tests).

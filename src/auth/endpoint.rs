@@ -13,9 +13,10 @@ pub(super) use self::answer::{Answered, Granted, NoTokens, Refusal};
 use self::answer::{date, read, unanswered};
 pub(super) use self::form::Form;
 use super::secret::Secret;
+use crate::clock::Moment;
 use crate::config::{self, require};
 use crate::error::Error;
-use crate::transport::{HttpTransport, Moment, TransportRequest, exchange};
+use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// As long as any call to Box's API.
 const TIMEOUT: Duration = Duration::from_secs(60);

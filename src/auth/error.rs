@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, quote_up_to};
+use crate::error::Error;
+use crate::redact::quote_up_to;
 
 /// What is shown of a source's text, in characters: what to do, and what Box said.
 const LONGEST_SENTENCE: usize = 600;

@@ -23,8 +23,8 @@ use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, R
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
-use crate::durable_file;
 use crate::error::{Error, ErrorKind};
+use crate::sys::atomic_file;
 use crate::transport::HttpTransport;
 
 /// The largest configuration file that is read; one has some 3 KB.
@@ -131,7 +131,7 @@ impl JwtApp {
         let refused = |why: &dyn fmt::Display| {
             Error::new(ErrorKind::Config, format!("{}: {why}", path.display()))
         };
-        let json = durable_file::read(path, MAX_CONFIGURATION).map_err(|error| refused(&error))?;
+        let json = atomic_file::read(path, MAX_CONFIGURATION).map_err(|error| refused(&error))?;
         let json = json.ok_or_else(|| refused(&"there is no such file"))?;
         Self::from_json(&*Zeroizing::new(json)).map_err(|error| refused(&error))
     }

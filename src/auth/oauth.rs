@@ -10,9 +10,10 @@ use super::credential::{Access, Credential, CredentialStore, LockedCredential};
 use super::endpoint::{Application, Endpoint, Form, Granted, NoTokens, Origin, Refusal};
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::{AccessToken, TokenError, TokenErrorKind, lock};
+use crate::clock;
+use crate::clock::Moment;
 use crate::error::Error;
-use crate::timestamp;
-use crate::transport::{HttpTransport, Moment};
+use crate::transport::HttpTransport;
 
 /// The waits between attempts to save a new credential, in seconds: a minute altogether.
 const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
@@ -216,7 +217,7 @@ fn authorize_anew(refusal: &Refusal, unanswered_since: Option<SystemTime>) -> To
     let sentence = match unanswered_since {
         Some(since) => format!(
             "the refresh token was exchanged at {}, but the answer with the next one was lost; the user has to authorize the application anew",
-            timestamp::written(since)
+            clock::to_rfc3339(since)
         ),
         None => "Box does not take the refresh token any more, because it was used elsewhere, revoked, or not used for 60 days; the user has to authorize the application anew".to_owned(),
     };

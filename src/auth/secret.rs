@@ -5,9 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// Box's tokens have 32 characters and more. What is shorter than this is made up, and a part of many words.
-const SHORTEST_SECRET: usize = 8;
-
 /// A text that is never shown, and zeroed when it is dropped.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -26,14 +23,5 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
-    }
-}
-
-/// The text with something else where the secret stands.
-pub(super) fn without_secret(text: &str, secret: &str, instead: &str) -> String {
-    if secret.len() < SHORTEST_SECRET {
-        text.to_owned()
-    } else {
-        text.replace(secret, instead)
     }
 }

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::{Checkpoint, CheckpointError, CheckpointStore};
-use crate::durable_file::{beside, read, real_path, write};
-use crate::error::quote;
-use crate::own_thread::{self, NoOutcome};
+use crate::redact::quote;
+use crate::sys::atomic_file::{beside, read, real_path, write};
+use crate::sys::blocking_thread::{self, NoOutcome};
 
 /// The largest file that is read. A checkpoint with as many ids as one holds has a quarter of it.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -121,7 +121,7 @@ impl FileStore {
         work: impl FnOnce(&Path, &mut Kept) -> Result<R, CheckpointError> + Send + 'static,
     ) -> Result<R, CheckpointError> {
         let (path, kept) = (self.path.clone(), self.kept.clone());
-        let outcome = own_thread::run("box-longpoll-file", move || {
+        let outcome = blocking_thread::run("box-longpoll-file", move || {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.lock.is_none() {
                 // An abandoned call, which comes too late.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, Identity, MAX_IDS};
+use crate::clock;
 use crate::feed::FeedName;
 use crate::position::StartAt;
-use crate::timestamp;
 
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
@@ -43,7 +43,7 @@ impl From<Checkpoint> for Wire {
             stream_type: Some(checkpoint.stream_type.as_str().to_owned()),
             api_origin: Some(checkpoint.api_origin),
             position: Some(checkpoint.resume_at.to_string()),
-            last_success: Some(timestamp::written(checkpoint.last_success)),
+            last_success: Some(clock::to_rfc3339(checkpoint.last_success)),
             id_key: Some(format!(
                 "{:016x}{:016x}",
                 checkpoint.key.0, checkpoint.key.1
@@ -97,7 +97,7 @@ impl TryFrom<Wire> for Checkpoint {
             api_origin: field("api_origin", wire.api_origin)?,
             identity,
             resume_at,
-            last_success: timestamp::read(&field("last_success", wire.last_success)?)
+            last_success: clock::from_rfc3339(&field("last_success", wire.last_success)?)
                 .ok_or("the checkpoint's time is not one of RFC 3339 since 1970")?,
             key: (half(high), half(low)),
             ids,

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::User;
-use super::read::record;
+use super::from_json::record;
 
 record! {
     /// A [link](https://developer.box.com/guides/shared-links/) by which others reach an item.

@@ -1,7 +1,7 @@
 //! Sources that name what they are about in members of their own, such as `folder_id` and `user_name`: those of
 //! collaborations and groups in the enterprise streams.
 
-use super::read::record;
+use super::from_json::record;
 use super::{Classification, FolderMini, Group, Item, Source, User};
 
 /// An item, and the user or group who gains, has or loses access to it.

@@ -4,8 +4,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::read::Read;
-use super::walk::{Walk, as_str};
+use super::cursor::{JsonCursor, as_str};
+use super::from_json::FromJson;
 
 /// A JSON value as Box sent it, for what has no fixed shape.
 ///
@@ -31,13 +31,13 @@ impl RawJson {
     /// occurs more than once, the last one counts.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {
-        let value = Walk::over(&self.text, self.as_str()).member(name);
-        value.map(|mut value| value.raw())
+        let value = JsonCursor::over(&self.text, self.as_str()).member(name);
+        value.map(|mut value| RawJson::new(value.raw()))
     }
 
     /// Reads the value as one of this crate's types.
-    pub(super) fn read_as<T: Read>(&self) -> Option<T> {
-        T::read(&mut Walk::over(&self.text, self.as_str()))
+    pub(super) fn read_as<T: FromJson>(&self) -> Option<T> {
+        T::from_json(&mut JsonCursor::over(&self.text, self.as_str()))
     }
 
     /// Decodes the value into a type of the caller's choice.
@@ -50,13 +50,13 @@ impl RawJson {
     }
 }
 
-impl Read for RawJson {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for RawJson {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         if value.peek() == b'n' {
             value.skip();
             return None;
         }
-        Some(value.raw())
+        Some(Self::new(value.raw()))
     }
 }
 

@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
 use super::collaboration::Names;
-use super::read::{Read, Record};
-use super::walk::Walk;
+use super::cursor::JsonCursor;
+use super::from_json::{FromJson, Record};
 use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, User, WebLink};
 
 /// The thing that an event happened to.
@@ -118,8 +118,8 @@ impl Source {
     }
 }
 
-impl Read for Source {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for Source {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         let start = *value;
         // The type stands first, as a rule, and one pass reads all then.
         let first = start.first_member("type");
@@ -159,7 +159,7 @@ impl Read for Source {
 }
 
 /// Goes past a source, reads it as one of the shapes, and notes its type.
-fn shape<'a, T: Record>(source: &mut Walk<'a>, kind: &mut Option<Cow<'a, str>>) -> T {
+fn shape<'a, T: Record>(source: &mut JsonCursor<'a>, kind: &mut Option<Cow<'a, str>>) -> T {
     let mut record = T::default();
     source.members(|name, value| {
         if name == "type" {
@@ -172,11 +172,11 @@ fn shape<'a, T: Record>(source: &mut Walk<'a>, kind: &mut Option<Cow<'a, str>>) 
 
 impl Source {
     /// Adds the id and the name that stand under other names than the type's own.
-    fn completed(mut self, source: Walk<'_>, kind: Option<&str>) -> Self {
+    fn completed(mut self, source: JsonCursor<'_>, kind: Option<&str>) -> Self {
         if self.id().is_some() && self.name().is_some() {
             return self;
         }
-        let names = Names::read(&mut { source });
+        let names = Names::from_json(&mut { source });
         let Some(other) = names.and_then(|names| names.into_source(kind)) else {
             return self;
         };
@@ -214,13 +214,13 @@ fn fill(slot: &mut Option<String>, value: Option<&str>) {
 impl OtherSource {
     /// With the id and the name of its own, as far as they were read.
     fn read(
-        source: Walk<'_>,
+        source: JsonCursor<'_>,
         kind: Option<&str>,
         id: Option<String>,
         name: Option<String>,
     ) -> Option<Self> {
-        let json = RawJson::read(&mut { source })?;
-        let text = |name: &str| String::read(&mut source.member(name)?);
+        let json = RawJson::from_json(&mut { source })?;
+        let text = |name: &str| String::from_json(&mut source.member(name)?);
         let mut thing = kind.map(str::to_owned);
         // An application's id is its key.
         let id = id.or_else(|| text("api_key")).or_else(|| {
@@ -238,10 +238,10 @@ impl OtherSource {
 }
 
 /// The `barrier` of a `barrier_id`: the thing that a source names by an id, first its own type and then the first one.
-fn first_id(mut source: Walk<'_>, kind: Option<&str>) -> Option<String> {
+fn first_id(mut source: JsonCursor<'_>, kind: Option<&str>) -> Option<String> {
     let mut found = None;
     source.members(|name, value| {
-        let is_id = String::read(value).is_some();
+        let is_id = String::from_json(value).is_some();
         if let Some(thing) = name.strip_suffix("_id")
             && is_id
             && (found.is_none() || Some(thing) == kind)

@@ -1,5 +1,5 @@
-use super::read::{Read, Record, object, record};
-use super::walk::Walk;
+use super::cursor::JsonCursor;
+use super::from_json::{FromJson, Record, object, record};
 
 /// A [user](https://developer.box.com/reference/resources/user--mini/), in the short form that events have.
 ///
@@ -63,12 +63,12 @@ impl User {
 }
 
 impl Record for User {
-    fn set(&mut self, name: &str, value: &mut Walk<'_>) {
+    fn set(&mut self, name: &str, value: &mut JsonCursor<'_>) {
         match name {
-            "id" => self.id = Read::read(value),
-            "type" => self.user_type = Read::read(value),
-            "name" => self.name = Read::read(value),
-            "login" => self.login = Read::read(value),
+            "id" => self.id = FromJson::from_json(value),
+            "type" => self.user_type = FromJson::from_json(value),
+            "name" => self.name = FromJson::from_json(value),
+            "login" => self.login = FromJson::from_json(value),
             "status" | "role" | "job_title" | "enterprise" => {
                 self.profile.get_or_insert_default().set(name, value);
             }
@@ -77,8 +77,8 @@ impl Record for User {
     }
 }
 
-impl Read for User {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for User {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         object(value)
     }
 }

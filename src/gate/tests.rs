@@ -14,8 +14,9 @@ use http::Response;
 
 use super::line::{Line, Turn};
 use super::{Call, Gate};
+use crate::clock::Moment;
 use crate::config::LongPollClientBuilder;
-use crate::transport::{HttpTransport, Moment, TransportError, TransportRequest};
+use crate::transport::{HttpTransport, TransportError, TransportRequest};
 
 /// A line, and the time.
 struct Hall {

@@ -11,8 +11,8 @@ use super::LongPoll;
 use super::drain::Drain;
 use super::state::{Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
-use crate::transport::Moment;
 
 /// Half of a token's life: one that is rejected in its first half was never any good.
 const FRESH: Duration = Duration::from_secs(30 * 60);

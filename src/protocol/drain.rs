@@ -10,10 +10,11 @@ use super::state::{Arrived, Because, Due, Phase, Step};
 use super::{Answer, LongPoll};
 use crate::auth::AccessToken;
 use crate::batch::Batch;
-use crate::error::{Error, ErrorKind, quote};
+use crate::clock::Moment;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::position::{StartAt, StreamPosition};
-use crate::transport::Moment;
+use crate::redact::quote;
 
 /// So many positions of a drain are remembered, to notice that pages lead in a circle.
 const POSITIONS_REMEMBERED: usize = 64;

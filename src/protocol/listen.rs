@@ -17,10 +17,11 @@ use super::rotation::Rotation;
 use super::state::{Because, Due, Phase, Poll, PollEnd, Step};
 use super::{Answer, LongPoll, RealtimeServer, Signal};
 use crate::auth::AccessToken;
+use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::position::StartAt;
-use crate::transport::{Moment, TransportErrorKind, TransportRequest};
+use crate::transport::{TransportErrorKind, TransportRequest};
 
 /// After so many polls in a row that were refused or found no connection, or so many lists that failed, a quick retry is no
 /// help.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Page;
 use super::drain::Turn;
 use crate::auth::AccessToken;
+use crate::clock::Moment;
 use crate::error::Error;
-use crate::transport::Moment;
 
 /// Which of the three requests is next.
 #[derive(Clone, Copy, Debug)]

@@ -1,21 +1,9 @@
 //! Noticing that the machine has slept.
 
+use super::LongPoll;
 use super::drain::Drain;
 use super::state::{Asked, Because, Due, Phase};
-use super::{LongPoll, SLEPT};
-use crate::transport::Moment;
-
-impl Moment {
-    /// Whether the wall clock went another way than the monotonic one, which stands still while the machine sleeps.
-    pub(crate) fn has_slept_since(self, since: Moment) -> bool {
-        let awake = self.monotonic.saturating_duration_since(since.monotonic);
-        let apart = match self.wall.duration_since(since.wall) {
-            Ok(passed) => passed.abs_diff(awake),
-            Err(back) => back.duration().saturating_add(awake),
-        };
-        apart > SLEPT
-    }
-}
+use crate::clock::Moment;
 
 impl LongPoll {
     /// Drops what a sleep has cut off: a poll gives way to a fetch and a new list of servers, a call is made again, and the
@@ -24,7 +12,7 @@ impl LongPoll {
         if let Phase::AwaitAnswer(Asked::Signal(poll)) = &mut self.phase {
             self.listener.is_connected_by_now(poll, now);
         }
-        if !now.has_slept_since(since) {
+        if !now.was_suspended_since(since) {
             return;
         }
         // The machine may be in another network by now.

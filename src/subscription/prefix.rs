@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use crate::batch::Batch;
+use crate::dedup::Window;
 use crate::event::Event;
 use crate::position::StartAt;
-use crate::protocol::Window;
 
 /// While nothing happens the time alone is saved, not with every poll: weeks are what it is compared with.
 const TIME_SAVED_EVERY: Duration = Duration::from_secs(60 * 60);

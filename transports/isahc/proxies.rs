@@ -8,7 +8,7 @@ use std::env;
 use curl::easy::{Easy, SslOpt};
 use http::Uri;
 
-use crate::own_thread;
+use crate::sys::blocking_thread;
 use crate::transport::TransportError;
 use crate::transports::proxy::{ProxyFailure, QUESTION_TIMEOUT, Question, unusable};
 
@@ -42,7 +42,7 @@ pub(super) fn are_named(target: &Uri) -> bool {
 pub(super) async fn ask(target: &Uri) -> Option<Result<ProxyFailure, TransportError>> {
     let one_at_a_time = Question::begin()?;
     let origin = format!("{}://{}/", target.scheme_str()?, target.authority()?);
-    let asked = own_thread::run("box-longpoll-proxy", move || {
+    let asked = blocking_thread::run("box-longpoll-proxy", move || {
         let _until_the_end = one_at_a_time;
         connect(&origin)
     });

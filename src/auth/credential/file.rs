@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::{Credential, CredentialStore, LockedCredential};
 use crate::auth::{TokenError, TokenErrorKind, lock};
-use crate::durable_file::{adopt, beside, left_behind, private, read, real_path, write};
-use crate::own_thread::{self, NoOutcome};
+use crate::sys::atomic_file::{adopt, beside, left_behind, private, read, real_path, write};
+use crate::sys::blocking_thread::{self, NoOutcome};
 
 /// The largest file that is read; a credential has a few hundred bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -195,7 +195,7 @@ fn never() -> Receiver<()> {
 async fn alone<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, TokenError> + Send + 'static,
 ) -> Result<R, TokenError> {
-    let outcome = own_thread::run("box-longpoll-credential", work).await;
+    let outcome = blocking_thread::run("box-longpoll-credential", work).await;
     outcome.unwrap_or_else(|why| {
         Err(TokenError::transient(match why {
             NoOutcome::NotStarted(error) => {

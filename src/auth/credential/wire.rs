@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Access, Credential, Secret};
 use crate::auth::AccessToken;
-use crate::timestamp;
+use crate::clock;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Wire {
@@ -25,9 +25,9 @@ impl From<Credential> for Wire {
         Self {
             refresh_token: credential.refresh,
             access_token: access.map(|access| Secret::new(access.token.text().to_owned())),
-            access_token_issued_at: access.map(|access| timestamp::written(access.issued)),
-            access_token_expires_at: access.map(|access| timestamp::written(access.until)),
-            exchanging_since: credential.exchanging_since.map(timestamp::written),
+            access_token_issued_at: access.map(|access| clock::to_rfc3339(access.issued)),
+            access_token_expires_at: access.map(|access| clock::to_rfc3339(access.until)),
+            exchanging_since: credential.exchanging_since.map(clock::to_rfc3339),
         }
     }
 }
@@ -40,7 +40,7 @@ impl TryFrom<Wire> for Credential {
         if wire.refresh_token.text().is_empty() {
             return Err("its refresh token is empty");
         }
-        let time = |text: &Option<String>| text.as_deref().and_then(timestamp::read);
+        let time = |text: &Option<String>| text.as_deref().and_then(clock::from_rfc3339);
         let access = || {
             Some(Access {
                 token: AccessToken::new(wire.access_token.as_ref()?.text()).ok()?,

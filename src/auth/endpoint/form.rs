@@ -5,8 +5,8 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::Application;
-use crate::auth::secret::without_secret;
-use crate::error::quote;
+use crate::redact::quote;
+use crate::redact::without_secret;
 
 /// The fields of a request.
 pub(in crate::auth) struct Form<'a> {

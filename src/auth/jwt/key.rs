@@ -15,7 +15,8 @@ use super::pem::{Block, NoBlock};
 use super::traditional::{self, NotDecrypted};
 use crate::auth::TokenError;
 use crate::auth::secret::Secret;
-use crate::error::{Error, ErrorKind, quote};
+use crate::error::{Error, ErrorKind};
+use crate::redact::quote;
 
 /// Writes any key that OpenSSL can read in a form that this library can.
 const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`; for a cipher that is broken by now, OpenSSL 3 needs `-provider legacy -provider default` after it";

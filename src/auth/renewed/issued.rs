@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::auth::AccessToken;
-use crate::transport::Moment;
+use crate::clock::Moment;
 
 /// The part of its life after which a token is renewed, and how much later it may be: those of many processes that
 /// started together are not renewed together.

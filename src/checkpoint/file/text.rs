@@ -5,7 +5,7 @@ use std::hash::Hasher as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::checkpoint::Checkpoint;
-use crate::error::quote;
+use crate::redact::quote;
 
 const WHAT_IT_IS: &str = "box-longpoll checkpoint ";
 const VERSION: &str = "1 ";

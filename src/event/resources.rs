@@ -1,6 +1,6 @@
 use time::OffsetDateTime;
 
-use super::read::record;
+use super::from_json::record;
 use super::{FolderUploadEmail, Group, Lock, RawJson, SharedLink, User};
 
 record! {

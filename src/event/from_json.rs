@@ -9,50 +9,50 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::EventType;
-use super::walk::Walk;
+use super::cursor::JsonCursor;
 
 /// What can be read from a JSON value.
-pub(super) trait Read: Sized {
+pub(super) trait FromJson: Sized {
     /// Goes past the value. `None` where it is `null` or of another shape.
-    fn read(value: &mut Walk<'_>) -> Option<Self>;
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self>;
 }
 
 /// A number counts by its digits: Box writes ids both ways.
-impl Read for String {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for String {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         text(value).map(Cow::into_owned)
     }
 }
 
-impl Read for u64 {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for u64 {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         text(value)?.parse().ok()
     }
 }
 
-impl Read for bool {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for bool {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         value.value().parse().ok()
     }
 }
 
-impl Read for OffsetDateTime {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for OffsetDateTime {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         Self::parse(&value.string()?, &Rfc3339).ok()
     }
 }
 
-impl Read for EventType {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl FromJson for EventType {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         let name = value.string()?;
         (!name.is_empty()).then(|| name.as_ref().into())
     }
 }
 
-impl<T: Read> Read for Vec<T> {
-    fn read(value: &mut Walk<'_>) -> Option<Self> {
+impl<T: FromJson> FromJson for Vec<T> {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         let mut items = Some(Self::new());
-        value.items(|item| match (&mut items, T::read(item)) {
+        value.items(|item| match (&mut items, T::from_json(item)) {
             (Some(items), Some(item)) => items.push(item),
             _ => items = None,
         })?;
@@ -60,7 +60,7 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-fn text<'a>(value: &mut Walk<'a>) -> Option<Cow<'a, str>> {
+fn text<'a>(value: &mut JsonCursor<'a>) -> Option<Cow<'a, str>> {
     match value.peek() {
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value.value())),
         _ => value.string(),
@@ -70,11 +70,11 @@ fn text<'a>(value: &mut Walk<'a>) -> Option<Cow<'a, str>> {
 /// A struct that is filled from the members of a JSON object; `record!` declares one.
 pub(super) trait Record: Default {
     /// Takes up one member, and goes past its value. A later one of the same name replaces it.
-    fn set(&mut self, name: &str, value: &mut Walk<'_>);
+    fn set(&mut self, name: &str, value: &mut JsonCursor<'_>);
 }
 
 /// Reads a JSON object into such a struct.
-pub(super) fn object<T: Record>(value: &mut Walk<'_>) -> Option<T> {
+pub(super) fn object<T: Record>(value: &mut JsonCursor<'_>) -> Option<T> {
     let mut record = T::default();
     value.members(|name, value| record.set(name, value))?;
     Some(record)
@@ -95,18 +95,18 @@ macro_rules! record {
             $($(#[$field_about])* $field_visibility $field: Option<$type>,)*
         }
 
-        impl $crate::event::read::Record for $record {
-            fn set(&mut self, name: &str, value: &mut $crate::event::walk::Walk<'_>) {
+        impl $crate::event::from_json::Record for $record {
+            fn set(&mut self, name: &str, value: &mut $crate::event::cursor::JsonCursor<'_>) {
                 match name {
-                    $($name => self.$field = $crate::event::read::Read::read(value),)*
+                    $($name => self.$field = $crate::event::from_json::FromJson::from_json(value),)*
                     _ => value.skip(),
                 }
             }
         }
 
-        impl $crate::event::read::Read for $record {
-            fn read(value: &mut $crate::event::walk::Walk<'_>) -> Option<Self> {
-                $crate::event::read::object(value)
+        impl $crate::event::from_json::FromJson for $record {
+            fn from_json(value: &mut $crate::event::cursor::JsonCursor<'_>) -> Option<Self> {
+                $crate::event::from_json::object(value)
             }
         }
     };

@@ -1,15 +1,13 @@
 //! Walking over JSON text that was found to be valid when it came: all that is left to find out is where things end.
 //!
 //! Values that nobody asks for are skipped without recursion, however deep they are nested. Over text that is not valid
-//! the walk comes to an end as well, with less.
+//! the cursor comes to an end as well, with less.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
-
-use super::raw_json::RawJson;
 
 /// The text of a buffer that holds JSON, which was checked to be UTF-8 when it was parsed the first time.
 pub(super) fn as_str(buffer: &[u8]) -> &str {
@@ -18,13 +16,13 @@ pub(super) fn as_str(buffer: &[u8]) -> &str {
 
 /// A place in JSON text.
 #[derive(Clone, Copy)]
-pub(super) struct Walk<'a> {
+pub(super) struct JsonCursor<'a> {
     buffer: &'a Bytes,
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> JsonCursor<'a> {
     /// At the beginning of the value that fills `buffer`, whose text is `text`.
     pub(super) fn over(buffer: &'a Bytes, text: &'a str) -> Self {
         Self {
@@ -126,10 +124,10 @@ impl<'a> Walk<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// Goes past a value, and gives it as it stands, in the buffer's memory.
-    pub(super) fn raw(&mut self) -> RawJson {
+    /// Goes past a value, and gives its text, in the buffer's memory.
+    pub(super) fn raw(&mut self) -> Bytes {
         let text = self.value();
-        RawJson::new(self.buffer.slice_ref(text.as_bytes()))
+        self.buffer.slice_ref(text.as_bytes())
     }
 
     /// Goes past a string, and gives its text. Goes past any other value too: `None`.
