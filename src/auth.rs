@@ -52,6 +52,7 @@ use async_trait::async_trait;
 pub use self::access_token::AccessToken;
 pub use self::client_credentials::ClientCredentials;
 pub use self::credential::{Credential, CredentialFile, CredentialStore, LockedCredential};
+pub(crate) use self::error::without_newer_token;
 pub use self::error::{TokenError, TokenErrorKind};
 #[cfg(feature = "jwt")]
 pub use self::jwt::{JwtAlgorithm, JwtApp};

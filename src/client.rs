@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::auth::{AccessToken, SharedTokens, TokenSource};
+use crate::auth::{AccessToken, SharedTokens, TokenError, TokenSource, without_newer_token};
 use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::Error;
@@ -351,13 +351,13 @@ impl<T: HttpTransport> LongPollClient<T> {
         match outcome {
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
                 match self.shared.tokens.token(Some(&token)).await {
-                    Ok(newer) if newer == token => Err(error.without_newer_token(None)),
+                    Ok(newer) if newer == token => Err(without_newer_token(error, None)),
                     Ok(newer) => {
                         let answer = self.shared.call_or_resend(call, request(&newer)).await;
                         read(answer, &newer)
                     }
-                    Err(why) if why.is_transient() => Err(Error::no_token(why)),
-                    Err(why) => Err(error.without_newer_token(Some(why))),
+                    Err(why) if why.is_transient() => Err(why.into_error()),
+                    Err(why) => Err(without_newer_token(error, Some(why))),
                 }
             }
             outcome => outcome,
@@ -366,7 +366,7 @@ impl<T: HttpTransport> LongPollClient<T> {
 
     async fn token(&self) -> Result<AccessToken, Error> {
         let token = self.shared.tokens.token(None).await;
-        token.map_err(Error::no_token)
+        token.map_err(TokenError::into_error)
     }
 }
 

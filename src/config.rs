@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::auth::TokenSource;
 use crate::client::LongPollClient;
 use crate::dedup::MAX_WINDOW;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ensure};
 use crate::feed::Feed;
 use crate::protocol::{Pace, RealtimeHosts, RetryPolicy};
 use crate::transport::HttpTransport;
@@ -247,7 +247,7 @@ impl LongPollClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`], when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn build<T: HttpTransport>(
         self,
         transport: T,
@@ -264,34 +264,34 @@ impl LongPollClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`], when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn config(self) -> Result<Config, Error> {
         let mut config = self.config;
-        require(
+        ensure(
             (1..=MAX_PAGE_LIMIT).contains(&config.page_limit),
             "the page limit must be 1 to 500",
         )?;
-        require(
+        ensure(
             (MIN_DEDUPE_WINDOW..=MAX_WINDOW).contains(&config.dedupe_window),
             "the dedupe window must hold 2,500 to 65,535 events",
         )?;
-        require(
+        ensure(
             config.max_unacknowledged >= 1,
             "at least one batch must be delivered before an acknowledgement",
         )?;
-        require(
+        ensure(
             config.max_api_calls >= 1,
             "at least one API call must be permitted at once",
         )?;
-        require(
+        ensure(
             config.max_server_lists_per_second >= 1,
             "at least one list of servers a second must be permitted",
         )?;
-        require(
+        ensure(
             !config.api_timeout.is_zero() && config.api_timeout <= MAX_API_TIMEOUT,
             "the API timeout must be longer than zero and at most an hour",
         )?;
-        require(
+        ensure(
             (MIN_HOLD..=MAX_HOLD).contains(&config.max_hold),
             "the longest hold must be 1 s to 1,205 s",
         )?;
@@ -335,14 +335,6 @@ impl Config {
     }
 }
 
-pub(crate) fn require(holds: bool, rule: &str) -> Result<(), Error> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Error::new(ErrorKind::Config, rule))
-    }
-}
-
 /// This library's name and version.
 pub(crate) fn user_agent() -> HeaderValue {
     HeaderValue::from_static(concat!("box-longpoll/", env!("CARGO_PKG_VERSION")))
@@ -352,17 +344,12 @@ fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(text)
         .ok()
         .filter(|value| !value.is_empty())
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                format!("{name} is not text that a header can carry"),
-            )
-        })
+        .ok_or_else(|| Error::config(format!("{name} is not text that a header can carry")))
 }
 
 pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
     let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query, and a host of at most 253 characters";
-    let url = Url::parse(text).map_err(|_| Error::new(ErrorKind::Config, rule))?;
+    let url = Url::parse(text).map_err(|_| Error::config(rule))?;
     let secure = match url.scheme() {
         "https" => true,
         "http" => is_loopback(&url),
@@ -374,7 +361,7 @@ pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
         && url.query().is_none()
         && url.fragment().is_none()
         && url.host_str().is_some_and(|host| host.len() <= MAX_HOST);
-    require(secure && bare && sendable(&url), rule)?;
+    ensure(secure && bare && sendable(&url), rule)?;
     Ok(url.origin().ascii_serialization())
 }
 
@@ -402,6 +389,7 @@ impl fmt::Display for StreamType {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[track_caller]
     fn assert_refused(builder: LongPollClientBuilder) {

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::auth::{TokenError, TokenErrorKind};
-use crate::checkpoint::CheckpointError;
 use crate::redact::quote;
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -80,7 +78,7 @@ pub enum ErrorKind {
     /// an interval, and list the servers anew.
     RealtimeRefused,
     /// A checkpoint can't be loaded, can't be saved, or is one of something else; the [`source`](StdError::source) is a
-    /// [`CheckpointError`] where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
+    /// [`CheckpointError`](crate::CheckpointError) where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
     /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry.
     Checkpoint,
     /// A batch of a subscription was dropped without an acknowledgement. Subscriptions stop: subscribe anew, and it comes
@@ -103,30 +101,8 @@ impl Error {
         }))
     }
 
-    /// The token source has none, for now or for good.
-    pub(crate) fn no_token(error: TokenError) -> Self {
-        let kind = match error.kind() {
-            TokenErrorKind::Transient => ErrorKind::Token,
-            TokenErrorKind::Runtime => ErrorKind::Runtime,
-            _ => ErrorKind::Unauthorized,
-        };
-        Self::new(kind, format!("there is {error}")).with_source(error)
-    }
-
-    /// Of a checkpoint store: what it could not do, and why.
-    pub(crate) fn checkpoint(what: &str, error: CheckpointError) -> Self {
-        Self::new(ErrorKind::Checkpoint, format!("{what}: {error}")).with_source(error)
-    }
-
-    /// Of a 401: the token source has no other token, or fails to give one.
-    pub(crate) fn without_newer_token(self, why: Option<TokenError>) -> Self {
-        match why {
-            Some(why) => {
-                let hint = format!("and there is {why}");
-                self.with_hint(&hint).with_source(why)
-            }
-            None => self.with_hint("and there is no newer access token"),
-        }
+    pub(crate) fn config(rule: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, rule)
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
@@ -300,6 +276,15 @@ impl StdError for Error {
             .source
             .as_ref()
             .map(|source| source.as_ref() as &(dyn StdError + 'static))
+    }
+}
+
+/// Returns an [`ErrorKind::Config`] that states the rule, unless it holds.
+pub(crate) fn ensure(holds: bool, rule: &str) -> Result<(), Error> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::config(rule))
     }
 }
 

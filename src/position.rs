@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// How a start at the oldest event is written, in checkpoints too. A server that gave it as a position would have its
 /// follower start anew.
@@ -47,15 +47,10 @@ impl FromStr for StreamPosition {
 
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for an empty text, one over 16 KiB, and for `now`, `0` and `oldest`, which are places to start
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty text, one over 16 KiB, and for `now`, `0` and `oldest`, which are places to start
     /// at: use [`StartAt`]. Any other text is a position, white space included.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refused = |why: &str| {
-            Err(Error::new(
-                ErrorKind::Config,
-                format!("not a stream position: {why}"),
-            ))
-        };
+        let refused = |why: &str| Err(Error::config(format!("not a stream position: {why}")));
         if text.is_empty() {
             refused("it is empty")
         } else if text.len() > Self::MAX_LENGTH {

@@ -24,8 +24,7 @@ use crate::auth::SharedTokens;
 use crate::batch::Batch;
 use crate::checkpoint::{CheckpointError, CheckpointStore, Identity};
 use crate::client::Shared;
-use crate::config::require;
-use crate::error::Error;
+use crate::error::{Error, ensure};
 use crate::handle::StreamHandle;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::LongPoll;
@@ -75,7 +74,7 @@ impl<T: HttpTransport> Subscription<T> {
         start: StartAt,
         seed: u64,
     ) -> Result<Self, Error> {
-        require(!account.is_empty(), "the account's key must not be empty")?;
+        ensure(!account.is_empty(), "the account's key must not be empty")?;
         let config = client.config.clone();
         let identity = Identity::of(&config, &client.tokens);
         let found = store.load(&account).await.map_err(not_loaded)?;
@@ -286,7 +285,7 @@ impl<T: HttpTransport> Stream for Subscription<T> {
 }
 
 fn not_loaded(error: CheckpointError) -> Error {
-    Error::checkpoint("the checkpoint can't be loaded", error)
+    error.into_error("the checkpoint can't be loaded")
 }
 
 impl<T: HttpTransport> fmt::Debug for Subscription<T> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::redact::without_secret;
 
 /// A Box access token. It is never shown: `Debug` hides it, it has no `Display`, and where a server's text repeats it, it
@@ -16,7 +16,7 @@ use crate::redact::without_secret;
 ///
 /// As a [`TokenSource`](crate::TokenSource) it is a fixed token, which lives 60 minutes, a developer's or a
 /// [downscoped](https://developer.box.com/guides/authentication/tokens/downscope/) one for instance; the stream stops with
-/// [`ErrorKind::Unauthorized`] when Box no longer takes it. [`auth`](crate::auth) has those that are renewed.
+/// [`ErrorKind::Unauthorized`](crate::ErrorKind::Unauthorized) when Box no longer takes it. [`auth`](crate::auth) has those that are renewed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(HeaderValue);
 
@@ -27,7 +27,7 @@ impl AccessToken {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] when the text is empty or has anything but visible ASCII: such a header can't be sent.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the text is empty or has anything but visible ASCII: such a header can't be sent.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
         let text = text.as_ref();
         let refused = if text.is_empty() {
@@ -41,10 +41,7 @@ impl AccessToken {
         } else {
             return Ok(Self::of_visible_ascii(text));
         };
-        Err(Error::new(
-            ErrorKind::Config,
-            format!("not an access token: {refused}"),
-        ))
+        Err(Error::config(format!("not an access token: {refused}")))
     }
 
     fn of_visible_ascii(text: &str) -> Self {

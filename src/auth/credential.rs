@@ -14,7 +14,7 @@ pub use self::file::CredentialFile;
 use self::wire::Wire;
 use super::secret::Secret;
 use super::{AccessToken, TokenError};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// A user's authorization of an application: the refresh token, and what belongs to it.
 ///
@@ -45,14 +45,11 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for an empty one.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty one.
     pub fn new(refresh_token: impl Into<String>) -> Result<Self, Error> {
         let refresh_token = refresh_token.into();
         if refresh_token.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                "the refresh token must not be empty",
-            ));
+            return Err(Error::config("the refresh token must not be empty"));
         }
         Ok(Self {
             refresh: Secret::new(refresh_token),

@@ -14,8 +14,8 @@ use self::answer::{date, read, unanswered};
 pub(super) use self::form::Form;
 use super::secret::Secret;
 use crate::clock::Moment;
-use crate::config::{self, require};
-use crate::error::Error;
+use crate::config;
+use crate::error::{Error, ensure};
 use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// As long as any call to Box's API.
@@ -56,9 +56,9 @@ impl Application {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        require(!self.id.is_empty(), "the client id must not be empty")?;
+        ensure(!self.id.is_empty(), "the client id must not be empty")?;
         let secret = self.secret.text();
-        require(!secret.is_empty(), "the client secret must not be empty")
+        ensure(!secret.is_empty(), "the client secret must not be empty")
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::redact::quote_up_to;
 
 /// What is shown of a source's text, in characters: what to do, and what Box said.
@@ -106,6 +106,29 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind == TokenErrorKind::Transient
+    }
+}
+
+impl TokenError {
+    /// The error of a call or a stream that gets no token.
+    pub(crate) fn into_error(self) -> Error {
+        let kind = match self.kind {
+            TokenErrorKind::Transient => ErrorKind::Token,
+            TokenErrorKind::Runtime => ErrorKind::Runtime,
+            _ => ErrorKind::Unauthorized,
+        };
+        Error::new(kind, format!("there is {self}")).with_source(self)
+    }
+}
+
+/// Adds to the error of a 401 that the token source has no other token, or fails to give one.
+pub(crate) fn without_newer_token(unauthorized: Error, why: Option<TokenError>) -> Error {
+    match why {
+        Some(why) => {
+            let hint = format!("and there is {why}");
+            unauthorized.with_hint(&hint).with_source(why)
+        }
+        None => unauthorized.with_hint("and there is no newer access token"),
     }
 }
 

@@ -23,7 +23,7 @@ use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, R
 use super::renewed::{Grant, Issued, RenewedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::sys::atomic_file;
 use crate::transport::HttpTransport;
 
@@ -128,9 +128,7 @@ impl JwtApp {
     /// As [`from_json`](Self::from_json), and where the file can't be read. The sentence names the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let refused = |why: &dyn fmt::Display| {
-            Error::new(ErrorKind::Config, format!("{}: {why}", path.display()))
-        };
+        let refused = |why: &dyn fmt::Display| Error::config(format!("{}: {why}", path.display()));
         let json = atomic_file::read(path, MAX_CONFIGURATION).map_err(|error| refused(&error))?;
         let json = json.ok_or_else(|| refused(&"there is no such file"))?;
         Self::from_json(&*Zeroizing::new(json)).map_err(|error| refused(&error))
@@ -140,13 +138,13 @@ impl JwtApp {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for what is no such configuration, and for a key that can't be read, or not with that passphrase.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what is no such configuration, and for a key that can't be read, or not with that passphrase.
     /// The sentence says which, and shows nothing of it.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, Error> {
         let json = json.as_ref();
         if json.starts_with(b"\xFF\xFE") || json.starts_with(b"\xFE\xFF") {
             let detail = "this is UTF-16, as Windows' PowerShell writes it; save the file as UTF-8";
-            return Err(Error::new(ErrorKind::Config, detail));
+            return Err(Error::config(detail));
         }
         let configuration: Configuration =
             crate::json::read(json).map_err(|error| {
@@ -156,7 +154,7 @@ impl JwtApp {
                     error.line(),
                     error.column()
                 );
-                Error::new(ErrorKind::Config, detail)
+                Error::config(detail)
             })?;
         let Settings {
             client_id,
@@ -203,15 +201,13 @@ impl JwtApp {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for an id or a secret that is empty, where there is no [`subject`](Self::subject), and for an
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, where there is no [`subject`](Self::subject), and for an
     /// origin that is not `https` or loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RenewedTokens, Error> {
         self.application.check()?;
         let rule = "the configuration names no enterprise: a subject is needed";
         let subject = self.subject.as_ref();
-        subject
-            .ok_or_else(|| Error::new(ErrorKind::Config, rule))?
-            .check()?;
+        subject.ok_or_else(|| Error::config(rule))?.check()?;
         let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
         Ok(RenewedTokens::new(endpoint, Arc::new(self)))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// Whom a token stands for, where the application can have it for several.
 ///
@@ -66,7 +66,7 @@ impl Subject {
                 "the {}'s id must be visible ASCII, as Box gives it",
                 self.kind()
             );
-            return Err(Error::new(ErrorKind::Config, rule));
+            return Err(Error::config(rule));
         }
         Ok(())
     }
@@ -83,10 +83,10 @@ impl FromStr for Subject {
 
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for what is neither `user:ID` nor `enterprise:ID`.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what is neither `user:ID` nor `enterprise:ID`.
     fn from_str(text: &str) -> Result<Self, Error> {
         let rule = "a subject is written user:ID or enterprise:ID";
-        let subject = Self::read(text).ok_or_else(|| Error::new(ErrorKind::Config, rule))?;
+        let subject = Self::read(text).ok_or_else(|| Error::config(rule))?;
         subject.check()?;
         Ok(subject)
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::error::{Error, ErrorKind};
+
 /// Why a [`CheckpointStore`](crate::CheckpointStore) can't load or save. Cloning is cheap.
 #[derive(Clone)]
 pub struct CheckpointError(Arc<Inner>);
@@ -47,6 +49,11 @@ impl CheckpointError {
             path: Some(path.to_owned()),
             source: Some(source.into()),
         }))
+    }
+
+    /// The error of a subscription whose checkpoint store failed at this.
+    pub(crate) fn into_error(self, what_failed: &str) -> Error {
+        Error::new(ErrorKind::Checkpoint, format!("{what_failed}: {self}")).with_source(self)
     }
 
     /// The file, where it is about one.

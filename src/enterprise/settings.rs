@@ -7,8 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use crate::config::require;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ensure};
 use crate::event::EventType;
 use crate::position::StartAt;
 use crate::protocol::{Allowance, Bucket};
@@ -89,7 +88,7 @@ impl AdminLogsStreaming {
         self.calls.check()?;
         let in_order =
             !self.shortest_interval.is_zero() && self.shortest_interval <= self.longest_interval;
-        require(
+        ensure(
             in_order && self.longest_interval <= LONGEST_INTERVAL,
             "the intervals between looks must be longer than zero and at most an hour, the shortest no longer than the longest",
         )
@@ -176,7 +175,7 @@ impl AdminLogs {
         self.event_types.check()?;
         self.calls.check()?;
         self.range.check()?;
-        require(
+        ensure(
             self.start != StartAt::Now,
             "a query of the past can't start now",
         )
@@ -201,7 +200,7 @@ impl EventTypes {
     /// Box takes their names with commas in between.
     fn check(&self) -> Result<(), Error> {
         let is_name = |name: &str| !name.is_empty() && !name.contains(',');
-        require(
+        ensure(
             self.0.iter().all(|kind| is_name(kind.as_str())),
             "an event type to ask for must have a name, without a comma in it",
         )?;
@@ -213,7 +212,7 @@ impl EventTypes {
                 "the names of {} event types take up {length} bytes of a URL, and may take up {LONGEST_FILTER}: ask for fewer types, or for all events and leave out the others",
                 self.0.len()
             );
-            return Err(Error::new(ErrorKind::Config, rule));
+            return Err(Error::config(rule));
         }
         Ok(())
     }
@@ -249,14 +248,14 @@ const MADE_BEFORE: Duration = Duration::from_secs(10 * 60);
 impl Range {
     fn check(self) -> Result<(), Error> {
         let mut ends = self.after.iter().chain(&self.before);
-        require(
+        ensure(
             ends.all(|time| {
                 *time >= OffsetDateTime::UNIX_EPOCH && up(*time).format(&Rfc3339).is_ok()
             }),
             "a time to ask for must lie between the years 1970 and 9999",
         )?;
         let in_order = |after| self.before.is_none_or(|before| after < before);
-        require(
+        ensure(
             self.after.is_none_or(in_order),
             "created_after must be earlier than created_before",
         )
@@ -317,7 +316,7 @@ pub(crate) struct CallsPerMinute(u32);
 
 impl CallsPerMinute {
     fn check(self) -> Result<(), Error> {
-        require(
+        ensure(
             (MIN_CALLS_PER_MINUTE..=MAX_CALLS_PER_MINUTE).contains(&self.0),
             "the calls in a minute must be 3 to 1,000",
         )
@@ -339,6 +338,7 @@ impl CallsPerMinute {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[track_caller]
     fn assert_refused(checked: Result<(), Error>, word: &str) {

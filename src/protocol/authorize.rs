@@ -10,7 +10,7 @@ use http::StatusCode;
 use super::LongPoll;
 use super::drain::Drain;
 use super::state::{Because, Due, Phase, Step};
-use crate::auth::{AccessToken, TokenError};
+use crate::auth::{AccessToken, TokenError, without_newer_token};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 
@@ -79,10 +79,10 @@ impl LongPoll {
             }
             (Err(why), rejected) if why.is_transient() => {
                 self.tokens.rejected = rejected;
-                self.retry(Error::no_token(why), now);
+                self.retry(why.into_error(), now);
             }
-            (Err(why), Some((_, error))) => self.stop(error.without_newer_token(Some(why))),
-            (Err(why), None) => self.stop(Error::no_token(why)),
+            (Err(why), Some((_, error))) => self.stop(without_newer_token(error, Some(why))),
+            (Err(why), None) => self.stop(why.into_error()),
         }
     }
 
@@ -95,7 +95,7 @@ impl LongPoll {
         now: Moment,
     ) {
         if error.is_from_box() {
-            self.stop(error.without_newer_token(why));
+            self.stop(without_newer_token(error, why));
         } else {
             self.tokens.same = Some(token);
             self.retry(error, now);
@@ -132,7 +132,7 @@ impl LongPoll {
         let was_asked = self.tokens.was_asked(&token, now);
         let for_good = self.tokens.is_fresh(&token, now) || (was_asked && again);
         if error.is_from_box() && for_good {
-            self.stop(error.without_newer_token(None));
+            self.stop(without_newer_token(error, None));
         } else if self.tokens.asked_lately(now) && !error.is_from_box() {
             // A portal rejects each newer token as well.
             self.tokens.same = Some(token);

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use super::allowance::Allowance;
 use super::bucket::Bucket;
-use crate::config::require;
-use crate::error::Error;
+use crate::error::{Error, ensure};
 
 /// Less than is permitted, by 5 %: the network may push requests together.
 const MARGIN: f64 = 0.95;
@@ -70,11 +69,11 @@ impl Pace {
     }
 
     pub(crate) fn check(self) -> Result<(), Error> {
-        require(
+        ensure(
             self.per_second >= 2 && self.per_minute >= 10,
             "the pace must allow at least 2 requests in a second and 10 in a minute",
         )?;
-        require(
+        ensure(
             self.small_pages_per_minute >= 15,
             "the pace must allow at least 15 small pages in a minute",
         )

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::{Host, Url};
 
-use crate::config::{is_loopback, require, sendable};
-use crate::error::{Error, ErrorKind};
+use crate::config::{is_loopback, sendable};
+use crate::error::{Error, ErrorKind, ensure};
 use crate::json::without_mark;
 
 /// The hosts that Box's realtime servers have.
@@ -122,7 +122,7 @@ impl RealtimeHosts {
     pub(crate) fn check(&self) -> Result<(), Error> {
         for name in &self.named {
             let host = Url::parse(&format!("https://{name}/")).ok();
-            require(
+            ensure(
                 host.is_some_and(|url| {
                     names(name, &url) && url.domain().is_some() && !is_loopback(&url)
                 }),

@@ -5,8 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-use crate::config::require;
-use crate::error::Error;
+use crate::error::{Error, ensure};
 
 /// The longest that a server's `Retry-After` is obeyed: more is a mistake, and would silence a stream for a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
@@ -58,11 +57,11 @@ impl RetryPolicy {
 
     pub(crate) fn check(self) -> Result<(), Error> {
         let in_order = !self.first.is_zero() && self.first <= self.longest;
-        require(
+        ensure(
             in_order && self.longest <= MAX_RETRY_AFTER,
             "the waits between failures must be longer than zero and at most an hour, the first no longer than the longest",
         )?;
-        require(
+        ensure(
             !self.degraded_interval.is_zero() && self.degraded_interval <= MAX_RETRY_AFTER,
             "the degraded interval must be longer than zero and at most an hour",
         )

@@ -210,7 +210,7 @@ impl Write {
 }
 
 pub(super) fn not_saved(error: CheckpointError) -> Error {
-    Error::checkpoint("the checkpoint can't be saved", error)
+    error.into_error("the checkpoint can't be saved")
 }
 
 fn was_dropped() -> Error {

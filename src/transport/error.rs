@@ -29,7 +29,7 @@ pub enum TransportErrorKind {
     /// No connection: refused, unreachable, unknown host, connect timeout, a proxy that refuses, a limit of open files.
     /// Nothing was sent; a retry is safe, and may pass.
     Connect,
-    /// The answer took longer than [`TransportRequest::timeout`].
+    /// The answer took longer than [`TransportRequest::timeout`](super::TransportRequest::timeout).
     Timeout,
     /// The connection ended before the answer's headers were complete, or what came was no HTTP. The server may have acted
     /// on the request.
@@ -37,7 +37,7 @@ pub enum TransportErrorKind {
     /// The connection ended inside the body, or the body's framing was wrong. Where the headers are lost with it, as after a
     /// reset, or show it, as two lengths do, it may be [`Interrupted`](Self::Interrupted) as well.
     Body,
-    /// The body is longer than [`TransportRequest::max_body`]. The same request would give the same body.
+    /// The body is longer than [`TransportRequest::max_body`](super::TransportRequest::max_body). The same request would give the same body.
     BodyTooLarge,
     /// The TLS handshake failed, the server speaks no TLS, its certificate is not trusted, or it requires a certificate of
     /// the client. The server did not act on the request. A connection lost during the handshake may be

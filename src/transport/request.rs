@@ -51,7 +51,7 @@ impl TransportRequest {
         *self.request
     }
 
-    /// How long the client waits before it drops the future of [`send`](HttpTransport::send).
+    /// How long the client waits before it drops the future of [`send`](super::HttpTransport::send).
     ///
     /// Only for libraries that keep a dropped request's socket open: they close it when this has passed. The others
     /// ignore it.
@@ -70,7 +70,7 @@ impl TransportRequest {
     /// under it.
     ///
     /// The client sets this when it resends a `GET` or `OPTIONS` after
-    /// [`Interrupted`](TransportErrorKind::Interrupted). A transport whose library can't choose may ignore it: the resent
+    /// [`Interrupted`](super::TransportErrorKind::Interrupted). A transport whose library can't choose may ignore it: the resent
     /// request then fails only if another dead connection is picked.
     #[must_use]
     pub fn fresh_connection(&self) -> bool {

@@ -215,7 +215,7 @@ mod tests {
             TransportErrorKind::InvalidRequest,
         ] {
             let error = TransportError::with_source(kind, "no proxy for this scheme");
-            let error = Error::no_token(unanswered(error).into());
+            let error = TokenError::from(unanswered(error)).into_error();
             let text = error.to_string();
             assert!(text.ends_with(": no proxy for this scheme"), "{text}");
             assert_eq!(error.kind(), ErrorKind::Runtime);

@@ -15,7 +15,7 @@ use super::pem::{Block, NoBlock};
 use super::traditional::{self, NotDecrypted};
 use crate::auth::TokenError;
 use crate::auth::secret::Secret;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::redact::quote;
 
 /// Writes any key that OpenSSL can read in a form that this library can.
@@ -103,7 +103,7 @@ const WRONG_PASSPHRASE: &str =
     "the private key can't be decrypted; is the passphrase the right one?";
 
 fn refused(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, why.into())
+    Error::config(why.into())
 }
 
 /// Decrypts PKCS#8.
