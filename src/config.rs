@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use url::{Host, Url};
+use url::Url;
 
 use crate::auth::TokenSource;
 use crate::client::LongPollClient;
 use crate::dedup::MAX_WINDOW;
 use crate::error::{Error, ensure};
 use crate::feed::Feed;
-use crate::protocol::{Pace, RealtimeHosts, RetryPolicy};
+use crate::hosts::{API_ORIGIN, RealtimeHosts, api_origin, is_loopback};
+use crate::pacing::{Pace, RetryPolicy};
 use crate::transport::HttpTransport;
-
-pub(crate) const API_ORIGIN: &str = "https://api.box.com";
 
 /// Box's own largest page.
 const MAX_PAGE_LIMIT: u32 = 500;
@@ -33,9 +32,6 @@ const MAX_API_CALLS: usize = 64;
 const MAX_SERVER_LISTS_PER_SECOND: u32 = 500;
 
 const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
-
-/// The most that the domain name system has.
-const MAX_HOST: usize = 253;
 
 const MIN_HOLD: Duration = Duration::from_secs(1);
 
@@ -345,39 +341,6 @@ fn header(name: &str, text: &str) -> Result<HeaderValue, Error> {
         .ok()
         .filter(|value| !value.is_empty())
         .ok_or_else(|| Error::config(format!("{name} is not text that a header can carry")))
-}
-
-pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
-    let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query, and a host of at most 253 characters";
-    let url = Url::parse(text).map_err(|_| Error::config(rule))?;
-    let secure = match url.scheme() {
-        "https" => true,
-        "http" => is_loopback(&url),
-        _ => false,
-    };
-    let bare = url.username().is_empty()
-        && url.password().is_none()
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.host_str().is_some_and(|host| host.len() <= MAX_HOST);
-    ensure(secure && bare && sendable(&url), rule)?;
-    Ok(url.origin().ascii_serialization())
-}
-
-/// Whether HTTP libraries take the URL: a browser's idea of one is wider.
-pub(crate) fn sendable(url: &Url) -> bool {
-    http::Uri::try_from(url.as_str()).is_ok()
-}
-
-/// Whether the URL's host is this machine, by name or by address.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 impl fmt::Display for StreamType {

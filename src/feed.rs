@@ -8,7 +8,7 @@ use url::form_urlencoded::Serializer;
 use crate::config::{Config, StreamType};
 use crate::enterprise::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
-use crate::protocol::{Allowance, Pace};
+use crate::pacing::{Pace, RateLimiter};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -48,11 +48,11 @@ impl Feed {
     }
 
     /// How often it may be asked for: `pace` is that of a user's events.
-    pub(crate) fn allowance(&self, pace: Pace, now: Instant) -> Allowance {
+    pub(crate) fn rate_limiter(&self, pace: Pace, now: Instant) -> RateLimiter {
         match self {
-            Feed::User(_) => pace.allowance(now),
-            Feed::Streaming(streaming) => streaming.calls.allowance(now),
-            Feed::History(query) => query.calls.allowance(now),
+            Feed::User(_) => pace.rate_limiter(now),
+            Feed::Streaming(streaming) => streaming.calls.rate_limiter(now),
+            Feed::History(query) => query.calls.rate_limiter(now),
         }
     }
 

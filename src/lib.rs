@@ -20,7 +20,9 @@ pub mod event;
 mod feed;
 mod gate;
 mod handle;
+mod hosts;
 mod json;
+mod pacing;
 mod position;
 pub mod protocol;
 #[cfg(doc)]
@@ -47,8 +49,10 @@ pub use enterprise::{AdminLogs, AdminLogsQuery, AdminLogsStreaming, EnterpriseCl
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventType, Source};
 pub use handle::StreamHandle;
+pub use hosts::RealtimeHosts;
+pub use pacing::{Pace, RetryPolicy};
 pub use position::{StartAt, StreamPosition};
-pub use protocol::{Pace, Page, RealtimeHosts, RealtimeServer, RetryPolicy, Signal};
+pub use protocol::{Page, RealtimeServer, Signal};
 pub use status::Status;
 pub use stream::{BatchStream, EventStream};
 pub use streams::Streams;

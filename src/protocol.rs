@@ -88,20 +88,16 @@
 //! a realtime server has shown that it responds at once to a position with events behind it: see
 //! [`LongPoll::positions_are_honored`].
 
-mod allowance;
 mod answer;
 mod authorize;
-mod bucket;
 mod drain;
 mod late;
 mod listen;
 mod mode;
-mod pace;
 mod page;
 mod page_limit;
 mod realtime;
 mod request;
-mod retry;
 mod rotation;
 mod state;
 mod tick;
@@ -110,23 +106,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, mem};
 
-pub(crate) use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub(crate) use self::answer::{read_page, read_servers, read_signal};
 use self::authorize::Tokens;
-pub(crate) use self::bucket::Bucket;
 use self::drain::Drain;
 use self::late::Positions;
 use self::listen::Listener;
 use self::mode::Mode;
-pub use self::pace::Pace;
 pub(crate) use self::page::NotAPage;
 pub use self::page::Page;
 use self::page_limit::PageLimit;
 pub(crate) use self::realtime::ServerList;
-pub use self::realtime::{RealtimeHosts, RealtimeServer, Signal};
-pub use self::retry::RetryPolicy;
-pub(crate) use self::retry::{Backoff, retry_after};
+pub use self::realtime::{RealtimeServer, Signal};
 use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
@@ -135,6 +126,7 @@ use crate::clock::Moment;
 pub use crate::config::Config;
 use crate::dedup::Window;
 use crate::error::Error;
+use crate::pacing::{Backoff, RateLimiter, TokenBucket};
 use crate::position::{StartAt, StreamPosition};
 use crate::status::Status;
 use crate::transport::{TransportError, TransportRequest};
@@ -212,9 +204,9 @@ pub struct LongPoll {
     /// The drain that is under way, or the last one.
     drain: Drain,
     window: Window,
-    allowance: Allowance,
+    rate_limiter: RateLimiter,
     /// Pages of a user's stream that may bring little.
-    small_pages: Bucket,
+    small_pages: TokenBucket,
     listener: Listener,
     api_backoff: Backoff,
     limit: PageLimit,
@@ -241,7 +233,7 @@ impl LongPoll {
             mode: Mode::of(&config.feed),
             drain: Drain::default(),
             window: Window::new(config.dedupe_window, &mut rng),
-            allowance: config.feed.allowance(config.pace, now.monotonic),
+            rate_limiter: config.feed.rate_limiter(config.pace, now.monotonic),
             small_pages: config.pace.small_pages(now.monotonic),
             listener: Listener::new(now.monotonic),
             api_backoff: Backoff::default(),
@@ -379,7 +371,7 @@ impl LongPoll {
                             .map(|(token, _)| token.clone()),
                     };
                 }
-                Phase::Send { token, .. } => match self.pay(now) {
+                Phase::Send { token, .. } => match self.try_acquire(now) {
                     Ok(()) => {
                         if let Some(output) = self.send(token, now) {
                             return output;
@@ -437,7 +429,7 @@ impl LongPoll {
 
     fn take_answer(&mut self, asked: Asked, answer: Answer, now: Moment) {
         if !matches!(asked, Asked::Signal(_)) {
-            self.allowance.was_sent_by(now.monotonic);
+            self.rate_limiter.was_sent_by(now.monotonic);
         }
         let is_resent = mem::take(&mut self.resends);
         let may_be_resent = match (&answer, &asked) {
@@ -496,20 +488,20 @@ impl LongPoll {
     }
 
     /// Pays for the current step's request, right before it is sent.
-    fn pay(&mut self, now: Moment) -> Result<(), Instant> {
+    fn try_acquire(&mut self, now: Moment) -> Result<(), Instant> {
         let now = now.monotonic;
         // An enterprise's calls are all counted by the allowance.
         let may_be_small = matches!((self.step, &self.mode), (Step::Fetch, Mode::Listening(_)));
-        if may_be_small && !self.small_pages.can_pay(now) {
-            return Err(self.small_pages.payable_at(now));
+        if may_be_small && !self.small_pages.can_acquire(now) {
+            return Err(self.small_pages.available_at(now));
         }
         if mem::take(&mut self.drain.on_credit) {
-            self.allowance.pay_on_credit(now)?;
+            self.rate_limiter.acquire_early(now)?;
         } else {
-            self.allowance.pay(now)?;
+            self.rate_limiter.try_acquire(now)?;
         }
         if may_be_small {
-            self.small_pages.pay(now)?;
+            self.small_pages.try_acquire(now)?;
         }
         Ok(())
     }
@@ -532,11 +524,11 @@ impl LongPoll {
             }
             (_, token) => {
                 let Some((request, poll)) = self.poll_request(token, now) else {
-                    self.allowance.refund();
+                    self.rate_limiter.refund();
                     self.fetch(Drain::default(), Due::now(now));
                     return None;
                 };
-                self.allowance.keep_returnable();
+                self.rate_limiter.mark_refundable();
                 (request, Asked::Signal(poll))
             }
         };

@@ -25,7 +25,7 @@ use url::Url;
 
 use super::body;
 use super::certificates;
-use crate::config::is_loopback;
+use crate::hosts::is_loopback;
 use crate::transport::open_files::limit_reached;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
 

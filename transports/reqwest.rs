@@ -20,7 +20,7 @@ use reqwest::{Client, ClientBuilder, Url};
 use self::proxies::{PassedOver, Verdict};
 use super::certificates;
 use super::proxy::{ProxyFailure, unusable};
-use crate::config::is_loopback;
+use crate::hosts::is_loopback;
 use crate::transport::{
     Exchange, HttpTransport, Sleep, TransportError, TransportErrorKind, TransportRequest,
 };

@@ -14,8 +14,9 @@ use self::answer::{date, read, unanswered};
 pub(super) use self::form::Form;
 use super::secret::Secret;
 use crate::clock::Moment;
-use crate::config;
+use crate::config::user_agent;
 use crate::error::{Error, ensure};
+use crate::hosts::{API_ORIGIN, api_origin};
 use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// As long as any call to Box's API.
@@ -30,7 +31,7 @@ pub(super) struct Origin(String);
 
 impl Default for Origin {
     fn default() -> Self {
-        Self(config::API_ORIGIN.to_owned())
+        Self(API_ORIGIN.to_owned())
     }
 }
 
@@ -71,7 +72,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(transport: Arc<dyn HttpTransport>, origin: &Origin) -> Result<Self, Error> {
-        let origin = config::api_origin(&origin.0)?;
+        let origin = api_origin(&origin.0)?;
         Ok(Self {
             transport,
             url: format!("{origin}/oauth2/token").into(),
@@ -86,7 +87,7 @@ impl Endpoint {
         let request = Request::builder()
             .method(Method::POST)
             .uri(&*self.url)
-            .header(USER_AGENT, config::user_agent())
+            .header(USER_AGENT, user_agent())
             .header(
                 CONTENT_TYPE,
                 HeaderValue::from_static("application/x-www-form-urlencoded"),

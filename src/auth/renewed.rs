@@ -16,7 +16,7 @@ use super::call::call;
 use super::endpoint::Endpoint;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, TokenSource, lock};
 use crate::clock::Moment;
-use crate::protocol::{Backoff, RetryPolicy};
+use crate::pacing::{Backoff, RetryPolicy};
 
 /// How long a token that is still good is held back while the next one is awaited. Longer than a healthy endpoint takes, and
 /// short enough for a sick one to delay no event by much.

@@ -9,8 +9,8 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::error::{Error, ensure};
 use crate::event::EventType;
+use crate::pacing::{RateLimiter, TokenBucket};
 use crate::position::StartAt;
-use crate::protocol::{Allowance, Bucket};
 
 /// What Box lets a user have, of all applications together.
 const MAX_CALLS_PER_MINUTE: u32 = 1_000;
@@ -323,15 +323,15 @@ impl CallsPerMinute {
     }
 
     /// It counts calls by the minute alone, and none is free.
-    pub(crate) fn allowance(self, now: Instant) -> Allowance {
-        Allowance::new(self.bucket(now), u32::MAX)
+    pub(crate) fn rate_limiter(self, now: Instant) -> RateLimiter {
+        RateLimiter::new(self.bucket(now), u32::MAX)
     }
 
     /// What is left in the bucket and what comes into it within a minute are one call less than permitted together: that
     /// one may have been paid for earlier, and have waited for its turn since.
-    fn bucket(self, now: Instant) -> Bucket {
+    fn bucket(self, now: Instant) -> TokenBucket {
         let at_once = (self.0 / 20).max(1);
-        Bucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
+        TokenBucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
     }
 }
 
@@ -411,7 +411,7 @@ mod tests {
     fn the_bucket_and_what_comes_into_it_leave_room_for_one_call_on_its_way() {
         let now = crate::Moment::read_clocks().monotonic;
         for (calls, at_once, evenly) in [(3, 1.0, 1.0), (60, 3.0, 56.0), (1_000, 50.0, 949.0)] {
-            let bucket = Bucket::full(at_once, evenly, now);
+            let bucket = TokenBucket::full(at_once, evenly, now);
             assert_eq!(CallsPerMinute(calls).bucket(now), bucket);
         }
     }

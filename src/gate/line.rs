@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Call;
 use crate::config::Config;
-use crate::protocol::Bucket;
+use crate::pacing::TokenBucket;
 
 /// How often those who wait look up though nobody calls them: who was called may be one that nobody polls.
 const LOOK_UP: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Line {
     places: usize,
     timeout: Duration,
-    lists: Bucket,
+    lists: TokenBucket,
     /// When each call that is under way is over, whatever comes.
     under_way: BTreeMap<u64, Instant>,
     waiting_to_list: Waiters,
@@ -78,7 +78,7 @@ impl Line {
         // A twentieth at once, and the rest one by one: together never more than that in any second.
         let a_second = config.max_server_lists_per_second;
         let at_once = (a_second / 20).max(1);
-        let lists = Bucket::full(at_once.into(), f64::from(a_second) * 57.0, now);
+        let lists = TokenBucket::full(at_once.into(), f64::from(a_second) * 57.0, now);
         Self {
             places: config.max_api_calls,
             timeout: config.api_timeout,
@@ -115,7 +115,9 @@ impl Line {
                 self.remove(call, mine, &mut released);
                 self.enter(call, mine, now)
             }
-            Next::WatchesTheClock => Turn::WaitUntil(self.lists.payable_at(now).min(now + LOOK_UP)),
+            Next::WatchesTheClock => {
+                Turn::WaitUntil(self.lists.available_at(now).min(now + LOOK_UP))
+            }
             Next::Waits => {
                 if let Some(waiter) = self.waiters(call).get_mut(&mine) {
                     waiter.called = None;
@@ -160,12 +162,12 @@ impl Line {
         self.waiting_to_list.is_empty()
             && self.waiting_for_a_page.is_empty()
             && self.free_places(now) > 0
-            && (call == Call::Page || self.lists.can_pay(now))
+            && (call == Call::Page || self.lists.can_acquire(now))
     }
 
     fn enter(&mut self, call: Call, number: u64, now: Instant) -> Turn {
         if call == Call::List {
-            self.lists.pay_on_credit(now);
+            self.lists.acquire_early(now);
         }
         self.under_way.insert(number, now + self.timeout + GRACE);
         Turn::Enter(number)
@@ -183,7 +185,7 @@ impl Line {
             return Next::Waits;
         }
         let mut places = self.free_places(now);
-        let mut lists = self.lists.affords(now);
+        let mut lists = self.lists.available(now);
         let mut next = Next::Waits;
         let mut late = Vec::new();
         let mut comes = |number: u64, waiter: &mut Waiter| {

@@ -7,11 +7,12 @@ use http::header::{DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
 
-use super::retry::retry_after;
-use super::{NotAPage, Page, RealtimeHosts, ServerList, Signal};
+use super::{NotAPage, Page, ServerList, Signal};
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind};
+use crate::hosts::RealtimeHosts;
 use crate::json;
+use crate::pacing::retry_after;
 use crate::position::StartAt;
 use crate::redact::{quote, without_queries};
 use crate::transport::{TransportError, TransportErrorKind};

@@ -204,9 +204,9 @@ impl LongPoll {
             sent_at,
         };
         if brought_new && self.mode.refunds() {
-            self.allowance.refund();
+            self.rate_limiter.refund();
             if mem::take(&mut self.drain.signalled) {
-                self.allowance.give_back();
+                self.rate_limiter.refund_marked();
             }
         }
         if events.is_empty() {

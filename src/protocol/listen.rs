@@ -12,7 +12,6 @@ use http::StatusCode;
 use super::answer::{read_servers, read_signal};
 use super::drain::{Drain, Pause};
 use super::late::LateChecks;
-use super::retry::Backoff;
 use super::rotation::Rotation;
 use super::state::{Because, Due, Phase, Poll, PollEnd, Step};
 use super::{Answer, LongPoll, RealtimeServer, Signal};
@@ -20,6 +19,7 @@ use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
+use crate::pacing::Backoff;
 use crate::position::StartAt;
 use crate::transport::{TransportErrorKind, TransportRequest};
 
@@ -164,7 +164,7 @@ impl LongPoll {
             return self.enter(Phase::Due(Due::at(at, Because::ItsTurn, now)));
         }
         // A poll would have to wait for the pace, and so would the fetch after it: one of the two does as well, and sooner.
-        if drain.found_events && !self.allowance.can_pay(now.monotonic) {
+        if drain.found_events && !self.rate_limiter.can_acquire(now.monotonic) {
             drain.restart();
             return self.enter(Phase::Due(Due::now(now)));
         }

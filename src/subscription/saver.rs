@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::ledger::{Ledger, Write, not_saved};
 use crate::client::Shared;
 use crate::error::Error;
-use crate::protocol::Backoff;
+use crate::pacing::Backoff;
 use crate::transport::{HttpTransport, Sleep};
 
 /// Drives what the ledger has to write, and waits longer and longer where that fails.

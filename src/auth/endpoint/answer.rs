@@ -15,7 +15,7 @@ use crate::auth::secret::Secret;
 use crate::auth::{AccessToken, TokenError, TokenErrorKind};
 use crate::error::{Error, ErrorKind};
 use crate::json;
-use crate::protocol::retry_after;
+use crate::pacing::retry_after;
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// What Box's tokens live, where an answer doesn't say.

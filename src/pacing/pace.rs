@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::allowance::Allowance;
-use super::bucket::Bucket;
+use super::rate_limiter::RateLimiter;
+use super::token_bucket::TokenBucket;
 use crate::error::{Error, ensure};
 
 /// Less than is permitted, by 5 %: the network may push requests together.
@@ -80,19 +80,19 @@ impl Pace {
     }
 
     /// A token bucket for the pages that bring less than half of the limit.
-    pub(crate) fn small_pages(self, now: Instant) -> Bucket {
+    pub(crate) fn small_pages(self, now: Instant) -> TokenBucket {
         let in_a_minute = f64::from(self.small_pages_per_minute);
         let at_once = in_a_minute * SHARE_AT_ONCE;
         // One may be on its way when the minute begins.
-        Bucket::full(at_once, in_a_minute - at_once - 1.0, now)
+        TokenBucket::full(at_once, in_a_minute - at_once - 1.0, now)
     }
 
-    pub(crate) fn allowance(self, now: Instant) -> Allowance {
+    pub(crate) fn rate_limiter(self, now: Instant) -> RateLimiter {
         let in_a_minute = f64::from(self.per_minute) * MARGIN;
         let at_once = (in_a_minute * SHARE_AT_ONCE).max(1.0);
         let on_credit = 1.0;
         let evenly = in_a_minute - at_once - on_credit;
-        Allowance::new(Bucket::full(at_once, evenly, now), self.per_second)
+        RateLimiter::new(TokenBucket::full(at_once, evenly, now), self.per_second)
     }
 }
 
@@ -105,15 +105,15 @@ mod tests {
     /// When requests go out that are made as early as the pace permits, on credit where there is some.
     fn greedy(pace: Pace, requests: usize) -> Vec<Instant> {
         let mut now = crate::Moment::read_clocks().monotonic;
-        let mut allowance = pace.allowance(now);
+        let mut rate_limiter = pace.rate_limiter(now);
         let mut times = Vec::new();
         while times.len() < requests {
-            if let Err(at) = allowance.pay(now) {
+            if let Err(at) = rate_limiter.try_acquire(now) {
                 now = at;
                 continue;
             }
             times.push(now);
-            if allowance.pay_on_credit(now).is_ok() {
+            if rate_limiter.acquire_early(now).is_ok() {
                 times.push(now);
             }
         }
