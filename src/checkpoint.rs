@@ -18,9 +18,9 @@ pub(crate) use self::identity::Identity;
 use self::wire::Wire;
 use crate::auth::Subject;
 use crate::config::Config;
+use crate::config::StreamKindName;
 use crate::dedup::Window;
 use crate::error::{Error, ErrorKind};
-use crate::feed::FeedName;
 use crate::position::{StartAt, StreamPosition};
 use crate::redact::quote;
 
@@ -39,7 +39,7 @@ const MAX_IDS: usize = 100_000;
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Checkpoint {
     account: String,
-    stream_type: FeedName,
+    stream_type: StreamKindName,
     api_origin: String,
     /// `None`: it was not written down before format 2.
     identity: Option<Identity>,
@@ -61,7 +61,7 @@ impl Checkpoint {
     ) -> Self {
         Self {
             account: account.to_owned(),
-            stream_type: config.feed.name(),
+            stream_type: config.stream_kind.name(),
             api_origin: config.api_origin.to_string(),
             identity: Some(identity.clone()),
             resume_at,
@@ -145,11 +145,11 @@ impl Checkpoint {
         };
         if self.account != account {
             differs("account", &self.account, account)
-        } else if self.stream_type != config.feed.name() {
+        } else if self.stream_type != config.stream_kind.name() {
             differs(
                 "stream type",
                 self.stream_type.as_str(),
-                config.feed.name().as_str(),
+                config.stream_kind.name().as_str(),
             )
         } else if *self.api_origin != *config.api_origin {
             differs("API origin", &self.api_origin, &config.api_origin)

@@ -99,6 +99,25 @@ impl LongPollClient<()> {
     }
 }
 
+impl LongPollClientBuilder {
+    /// Builds the client.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    pub fn build<T: HttpTransport>(
+        self,
+        transport: T,
+        tokens: impl TokenSource,
+    ) -> Result<LongPollClient<T>, Error> {
+        Ok(LongPollClient::with_config(
+            transport,
+            Arc::new(tokens),
+            self.config()?,
+        ))
+    }
+}
+
 impl<T: HttpTransport> LongPollClient<T> {
     /// A client with the defaults, which [`LongPollClientBuilder`] names.
     #[must_use]

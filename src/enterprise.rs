@@ -1,12 +1,10 @@
 //! The ways into an enterprise's events.
 
-mod settings;
-
 use std::fmt;
 
-pub use self::settings::{AdminLogs, AdminLogsStreaming};
 use crate::checkpoint::CheckpointStore;
 use crate::client::LongPollClient;
+use crate::config::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::protocol::Page;

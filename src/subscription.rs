@@ -239,13 +239,13 @@ impl<T: HttpTransport> Subscription<T> {
         let page_came_at = engine.page_came_at().filter(|_| self.told.is_some());
         let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
         let client = &self.driver.client;
-        let kept_for = client.config.feed.kept_for();
+        let retention = client.config.stream_kind.retention();
         let away = client.transport().now().wall.duration_since(since).ok()?;
-        if away <= kept_for || self.told == Some(since) {
+        if away <= retention || self.told == Some(since) {
             return None;
         }
         self.told = Some(since);
-        Some(PossibleGap { since, kept_for })
+        Some(PossibleGap { since, retention })
     }
 
     fn publish(&self) {

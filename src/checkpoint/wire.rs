@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, Identity, MAX_IDS};
 use crate::clock;
-use crate::feed::FeedName;
+use crate::config::StreamKindName;
 use crate::position::StartAt;
 
 /// The digits of a hash of 128 bits.
@@ -66,7 +66,7 @@ impl TryFrom<Wire> for Checkpoint {
             ));
         }
         let stream_type = field("stream_type", wire.stream_type)?;
-        let stream_type = FeedName::of_a_checkpoint(&stream_type)
+        let stream_type = StreamKindName::of_a_checkpoint(&stream_type)
             .ok_or("the checkpoint's stream type is not one that is known")?;
         let identity = match wire.subject {
             Some(subject) => Some(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::feed::Feed;
+use crate::config::StreamKind;
 use crate::position::StreamPosition;
 
 /// So many pages in a row that only move the position are followed at once. Where Box's position moves with every call,
@@ -31,14 +31,14 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) fn of(feed: &Feed) -> Self {
-        match feed {
-            Feed::User(_) => Mode::Listening(EmptyPages::default()),
-            Feed::Streaming(streaming) => Mode::Looking(Interval::between(
+    pub(super) fn of(stream_kind: &StreamKind) -> Self {
+        match stream_kind {
+            StreamKind::User(_) => Mode::Listening(EmptyPages::default()),
+            StreamKind::Streaming(streaming) => Mode::Looking(Interval::between(
                 streaming.shortest_interval,
                 streaming.longest_interval,
             )),
-            Feed::History(history) => Mode::Querying(Query::until(history.range.end())),
+            StreamKind::History(history) => Mode::Querying(Query::until(history.range.end())),
         }
     }
 

@@ -33,7 +33,7 @@ pub enum Update<D = Delivery> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PossibleGap {
     pub(super) since: SystemTime,
-    pub(super) kept_for: Duration,
+    pub(super) retention: Duration,
 }
 
 impl PossibleGap {
@@ -51,14 +51,14 @@ impl PossibleGap {
     /// See <https://developer.box.com/guides/events/user-events/> and
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
     #[must_use]
-    pub fn kept_for(&self) -> Duration {
-        self.kept_for
+    pub fn retention(&self) -> Duration {
+        self.retention
     }
 }
 
 impl fmt::Display for PossibleGap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.kept_for.as_secs() / (24 * 60 * 60);
+        let days = self.retention.as_secs() / (24 * 60 * 60);
         write!(
             f,
             "events may be missing: no page has come for longer than the {days} days that Box is sure to keep them"

@@ -217,7 +217,7 @@ impl EventTypes {
         Ok(())
     }
 
-    pub(crate) fn narrow(&self, query: &mut Serializer<'_, String>) {
+    pub(crate) fn append_filters(&self, query: &mut Serializer<'_, String>) {
         if !self.0.is_empty() {
             query.append_pair("event_type", &self.list());
         }
@@ -267,7 +267,11 @@ impl Range {
     }
 
     /// In whole seconds, as Box's documentation has them, so that nothing is left out.
-    pub(crate) fn narrow(self, query: &mut Serializer<'_, String>, times: ops::Range<SystemTime>) {
+    pub(crate) fn append_filters(
+        self,
+        query: &mut Serializer<'_, String>,
+        times: ops::Range<SystemTime>,
+    ) {
         let ends = [
             (
                 "created_after",
