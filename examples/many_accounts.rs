@@ -16,7 +16,7 @@ use std::io;
 use std::process::ExitCode;
 
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt, Streams};
+use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt, StreamMap};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 
 type Client = LongPollClient<ReqwestTransport>;
@@ -44,7 +44,7 @@ async fn follow(
     users: impl Iterator<Item = String>,
     most: usize,
 ) -> Result<(), Box<dyn Error>> {
-    let mut streams = Streams::new();
+    let mut streams = StreamMap::new();
     for user in users {
         let events = client.as_user(&user)?.events(StartAt::Now);
         streams.insert(user, events);

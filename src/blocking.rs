@@ -23,8 +23,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::auth::{AccessToken, TokenError, TokenSource};
+use crate::auth::{self, AccessToken, TokenError, TokenSource};
 use crate::checkpoint::CheckpointStore;
+use crate::client;
 use crate::config::LongPollClientBuilder;
 use crate::error::Error;
 use crate::position::{StartAt, StreamPosition};
@@ -32,17 +33,17 @@ use crate::protocol::{Page, RealtimeServer, Signal};
 use crate::sys::blocking_thread::{self, NoOutcome};
 use crate::transport::HttpTransport;
 
-mod driver;
 mod enterprise;
 mod iter;
+mod pull;
 mod subscription;
-mod turns;
+mod worker;
 
-use self::driver::Driver;
 pub use self::enterprise::{AdminLogsQuery, EnterpriseClient};
 pub use self::iter::{BatchIter, EventIter};
+pub use self::pull::Timed;
 pub use self::subscription::{Delivery, Subscription};
-pub use self::turns::Timed;
+use self::worker::Worker;
 
 /// A client of Box's events, over the HTTP library `T`, for programs without async. Cloning is cheap; clones share the
 /// thread, the transport and the tokens.
@@ -51,22 +52,22 @@ pub use self::turns::Timed;
 /// [`build_blocking`](LongPollClientBuilder::build_blocking) makes one. Token sources are the same too; [`token_fn`]
 /// makes one of a closure that blocks.
 pub struct LongPollClient<T> {
-    client: crate::LongPollClient<T>,
-    driver: Arc<Driver>,
+    client: client::LongPollClient<T>,
+    worker: Arc<Worker>,
 }
 
 impl<T: HttpTransport> LongPollClient<T> {
     /// A client with the defaults, which [`LongPollClientBuilder`] names.
     #[must_use]
     pub fn new(transport: T, tokens: impl TokenSource) -> Self {
-        Self::over(crate::LongPollClient::new(transport, tokens))
+        Self::over(client::LongPollClient::new(transport, tokens))
     }
 
-    fn over(client: crate::LongPollClient<T>) -> Self {
+    fn over(client: client::LongPollClient<T>) -> Self {
         let transport = client.clone();
         Self {
             client,
-            driver: Arc::new(Driver::new(move |work| {
+            worker: Arc::new(Worker::new(move |work| {
                 transport.transport().block_on(work)
             })),
         }
@@ -80,7 +81,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
     pub fn settle(&self) -> Result<(), Error> {
         let client = self.client.clone();
-        self.driver.run(async move { client.settle().await })
+        self.worker.run(async move { client.settle().await })
     }
 
     /// A sibling for another account, on the same thread; see [`crate::LongPollClient::with_tokens`].
@@ -98,10 +99,10 @@ impl<T: HttpTransport> LongPollClient<T> {
         Ok(self.sibling(self.client.as_user(user_id)?))
     }
 
-    fn sibling(&self, client: crate::LongPollClient<T>) -> Self {
+    fn sibling(&self, client: client::LongPollClient<T>) -> Self {
         Self {
             client,
-            driver: self.driver.clone(),
+            worker: self.worker.clone(),
         }
     }
 
@@ -115,7 +116,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// After a restart an event that Box repeats may come twice: handle events by their ids, or
     /// [`subscribe`](Self::subscribe); see [`crate::LongPollClient::batches`].
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
-        BatchIter::new(self.driver.clone(), self.client.batches(start))
+        BatchIter::new(self.worker.clone(), self.client.batches(start))
     }
 
     /// Follows the account's events from a checkpoint, by batches that are acknowledged; see
@@ -132,8 +133,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ) -> Result<Subscription<T>, Error> {
         let (client, key, start) = (self.client.clone(), key.into(), start.into());
         let subscribed = async move { client.subscribe(store, key, start).await };
-        let stream = self.driver.run(subscribed)??;
-        Ok(Subscription::new(self.driver.clone(), stream))
+        let stream = self.worker.run(subscribed)??;
+        Ok(Subscription::new(self.worker.clone(), stream))
     }
 
     /// Lists the realtime servers, once; see [`crate::LongPollClient::realtime_servers`].
@@ -143,7 +144,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
     pub fn realtime_servers(&self) -> Result<Vec<RealtimeServer>, Error> {
         let client = self.client.clone();
-        self.driver
+        self.worker
             .run(async move { client.realtime_servers().await })?
     }
 
@@ -158,7 +159,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         position: &StreamPosition,
     ) -> Result<Signal, Error> {
         let (client, server, position) = (self.client.clone(), server.clone(), position.clone());
-        self.driver
+        self.worker
             .run(async move { client.listen(&server, &position).await })?
     }
 
@@ -169,7 +170,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
     pub fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
         let (client, from) = (self.client.clone(), from.into());
-        self.driver.run(async move { client.fetch(from).await })?
+        self.worker.run(async move { client.fetch(from).await })?
     }
 }
 
@@ -177,7 +178,7 @@ impl<T> Clone for LongPollClient<T> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
-            driver: self.driver.clone(),
+            worker: self.worker.clone(),
         }
     }
 }
@@ -223,7 +224,7 @@ where
     F: Fn() -> Result<AccessToken, TokenError> + Send + Sync + 'static,
 {
     let get = Arc::new(Mutex::new(get));
-    crate::token_fn(move || {
+    auth::token_fn(move || {
         let get = get.clone();
         async move {
             match blocking_thread::run("box-longpoll-token", move || {

@@ -1,95 +1,32 @@
 //! The client: the three calls, and the ways into a stream.
 
+mod enterprise;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use http::StatusCode;
-
-use crate::auth::{AccessToken, SharedTokens, TokenError, TokenSource, without_newer_token};
+pub use self::enterprise::{AdminLogsQuery, EnterpriseClient};
+use crate::api::Api;
+use crate::auth::TokenSource;
 use crate::checkpoint::CheckpointStore;
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::Error;
-use crate::gate::{Call, Gate};
+use crate::limiter::ApiCall;
 use crate::position::{StartAt, StreamPosition};
-use crate::protocol::{
-    Answer, LongPoll, Page, RealtimeServer, Signal, TICK, read_page, read_servers, read_signal,
-};
+use crate::protocol::{Page, RealtimeServer, Signal, read_page, read_servers, read_signal};
 use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
-use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
+use crate::transport::{HttpTransport, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
 ///
 /// To follow many accounts, make one client, and a sibling of it for each of the others:
 /// [`with_tokens`](Self::with_tokens) where they have tokens of their own, [`as_user`](Self::as_user) where one token acts
 /// for many users. Siblings share the transport, and so its connections, and the limits of what is asked of Box at once.
-/// [`Streams`](crate::Streams) follows all of them in one loop. The events of a whole enterprise come by
+/// [`StreamMap`](crate::StreamMap) follows all of them in one loop. The events of a whole enterprise come by
 /// [`enterprise`](Self::enterprise) and [`admin_logs`](Self::admin_logs).
 pub struct LongPollClient<T> {
-    shared: Arc<Shared<T>>,
-}
-
-/// What a client and its streams have in common.
-pub(crate) struct Shared<T> {
-    pub(crate) tokens: Arc<SharedTokens>,
-    pub(crate) config: Arc<Config>,
-    family: Arc<Family<T>>,
-}
-
-/// What a client and its siblings have in common.
-struct Family<T> {
-    transport: T,
-    gate: Gate,
-    /// The streams check the clocks at multiples of [`TICK`] after this: they wake the machine once.
-    began: Instant,
-    /// `true` if a realtime server has shown that it honors the position of a poll.
-    positions_are_honored: AtomicBool,
-}
-
-impl<T: HttpTransport> Shared<T> {
-    pub(crate) fn transport(&self) -> &T {
-        &self.family.transport
-    }
-
-    /// Sends a call to Box's API, and once more if a kept connection dies under it.
-    async fn call_or_resend(&self, call: Call, request: TransportRequest) -> Answer {
-        match self.call(call, request.clone()).await {
-            Err(error) if error.may_be_resent() => {
-                self.call(call, request.with_fresh_connection()).await
-            }
-            answer => answer,
-        }
-    }
-
-    /// Sends a call to Box's API, when its turn has come.
-    pub(crate) async fn call(&self, call: Call, request: TransportRequest) -> Answer {
-        let _place = self.family.gate.enter(call, self.transport()).await?;
-        exchange(self.transport(), request).await
-    }
-
-    /// Tells a stream what another one has found out of the realtime servers, and the other way round.
-    pub(crate) fn share_what_is_known(&self, engine: &mut LongPoll) {
-        let known = &self.family.positions_are_honored;
-        if let Some(finding) = engine.take_finding() {
-            known.store(finding, Ordering::Relaxed);
-        } else if engine.is_unsure_of_positions() && known.load(Ordering::Relaxed) {
-            engine.assume_positions_are_honored();
-        }
-    }
-
-    pub(crate) fn sleep(self: &Arc<Self>, duration: Duration) -> Sleep<'static> {
-        let shared = self.clone();
-        Box::pin(async move { shared.transport().sleep(duration).await })
-    }
-
-    /// Returns the time until the clocks are checked next.
-    pub(crate) fn until_tick(&self, now: Instant) -> Duration {
-        let passed = now.saturating_duration_since(self.family.began);
-        let past = passed.as_secs_f64() % TICK.as_secs_f64();
-        TICK.saturating_sub(Duration::from_secs_f64(past))
-    }
+    api: Arc<Api<T>>,
 }
 
 impl LongPollClient<()> {
@@ -126,28 +63,16 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
-        let began = transport.now().monotonic;
-        Self::of(Shared {
-            tokens: Arc::new(SharedTokens::new(tokens)),
-            family: Arc::new(Family {
-                transport,
-                gate: Gate::new(&config, began),
-                began,
-                positions_are_honored: AtomicBool::new(false),
-            }),
-            config: Arc::new(config),
-        })
+        Self::of(Api::new(transport, tokens, config))
     }
 
-    fn of(shared: Shared<T>) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+    fn of(api: Api<T>) -> Self {
+        Self { api: Arc::new(api) }
     }
 
     #[cfg(feature = "blocking")]
     pub(crate) fn transport(&self) -> &T {
-        self.shared.transport()
+        self.api.transport()
     }
 
     /// Waits until its token source has nothing under way that must not be cut short: a program that ends in good order awaits
@@ -158,7 +83,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// What is under way goes on when the future is dropped.
     pub async fn settle(&self) {
-        self.shared.tokens.settle().await;
+        self.api.tokens.settle().await;
     }
 
     /// A sibling for another account, which has tokens of its own. The settings are the same, the
@@ -169,11 +94,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// [`max_server_lists_per_second`](LongPollClientBuilder::max_server_lists_per_second). One takes some hundred bytes.
     #[must_use]
     pub fn with_tokens(&self, tokens: impl TokenSource) -> Self {
-        Self::of(Shared {
-            tokens: Arc::new(SharedTokens::new(Arc::new(tokens))),
-            config: self.shared.config.clone(),
-            family: self.shared.family.clone(),
-        })
+        Self::of(self.api.with_tokens(Arc::new(tokens)))
     }
 
     /// A sibling for another user, as whom the same tokens act, by the `As-User` header. A token that Box rejects is refreshed
@@ -190,16 +111,12 @@ impl<T: HttpTransport> LongPollClient<T> {
 
     /// A copy of the settings, to be changed.
     pub(crate) fn config(&self) -> Config {
-        Config::clone(&self.shared.config)
+        Config::clone(&self.api.config)
     }
 
     /// A sibling for the same account.
     pub(crate) fn with_settings(&self, config: Config) -> Self {
-        Self::of(Shared {
-            tokens: self.shared.tokens.clone(),
-            config: Arc::new(config),
-            family: self.shared.family.clone(),
-        })
+        Self::of(self.api.with_config(config))
     }
 
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.
@@ -214,7 +131,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// twice. Handle events by their ids, so that the second time changes nothing, or [`subscribe`](Self::subscribe): a
     /// checkpoint carries the ids.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
-        BatchStream::new(self.shared.clone(), start.into(), fastrand::u64(..))
+        BatchStream::new(self.api.clone(), start.into(), fastrand::u64(..))
     }
 
     /// Follows the account's events from a checkpoint, by batches that are acknowledged.
@@ -223,7 +140,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// checkpoint also keeps the stream type, the API origin, and whom the client stands for as far as it knows: the user
     /// that it [acts as](LongPollClientBuilder::as_user), else the [subject](TokenSource::subject) of its grant. A client
     /// with another of these does not go on from there. The account of the token itself can't be checked: with an
-    /// [`AccessToken`] or a refresh token of somebody else under the same key, the subscription goes on at a position that
+    /// [`AccessToken`](crate::AccessToken) or a refresh token of somebody else under the same key, the subscription goes on at a position that
     /// is not theirs.
     ///
     /// `start` counts only where the store has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved before
@@ -252,7 +169,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         start: impl Into<StartAt>,
     ) -> Result<Subscription<T>, Error> {
         Subscription::start(
-            self.shared.clone(),
+            self.api.clone(),
             Arc::new(store),
             key.into(),
             start.into(),
@@ -276,10 +193,10 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// Dropping the future ends the request.
     pub async fn realtime_servers(&self) -> Result<Vec<RealtimeServer>, Error> {
-        let config = &self.shared.config;
+        let config = &self.api.config;
         let list = |by_type| {
-            self.authorized(
-                Call::List,
+            self.api.authorized(
+                ApiCall::List,
                 move |token| config.list_request(token, by_type),
                 |answer, token| read_servers(answer, token, &config.realtime_hosts),
             )
@@ -316,17 +233,17 @@ impl<T: HttpTransport> LongPollClient<T> {
         server: &RealtimeServer,
         position: &StreamPosition,
     ) -> Result<Signal, Error> {
-        let config = &self.shared.config;
+        let config = &self.api.config;
         config.realtime_hosts.permit(server.url.as_str())?;
         let token = if config.polls_with_token() {
-            Some(self.token().await?)
+            Some(self.api.token().await?)
         } else {
             None
         };
         let from = StartAt::from(position);
         let hold = config.hold(server);
         let request = config.poll_request(server, &from, token.as_ref(), hold);
-        read_signal(exchange(self.shared.transport(), request).await)
+        read_signal(exchange(self.api.transport(), request).await)
     }
 
     /// Fetches one page of events: `GET /events`. Takes a position, or a [`StartAt`]: [`StartAt::Now`] gives an empty
@@ -343,56 +260,24 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Dropping the future ends the request.
     pub async fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
         let from = from.into();
-        let config = &self.shared.config;
-        self.authorized(
-            Call::Page,
-            |token| {
-                let now = self.shared.transport().now().wall;
-                config.page_request(&from, config.page_limit, token, now..now)
-            },
-            |answer, token| Ok(read_page(answer, token, &from)?.page),
-        )
-        .await
-    }
-
-    /// An API call, tried again with a newer token after a 401.
-    async fn authorized<R>(
-        &self,
-        call: Call,
-        request: impl Fn(&AccessToken) -> TransportRequest,
-        read: impl Fn(Answer, &AccessToken) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        let token = self.token().await?;
-        let outcome = read(
-            self.shared.call_or_resend(call, request(&token)).await,
-            &token,
-        );
-        match outcome {
-            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
-                match self.shared.tokens.token(Some(&token)).await {
-                    Ok(newer) if newer == token => Err(without_newer_token(error, None)),
-                    Ok(newer) => {
-                        let answer = self.shared.call_or_resend(call, request(&newer)).await;
-                        read(answer, &newer)
-                    }
-                    Err(why) if why.is_transient() => Err(why.into_error()),
-                    Err(why) => Err(without_newer_token(error, Some(why))),
-                }
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn token(&self) -> Result<AccessToken, Error> {
-        let token = self.shared.tokens.token(None).await;
-        token.map_err(TokenError::into_error)
+        let config = &self.api.config;
+        self.api
+            .authorized(
+                ApiCall::Fetch,
+                |token| {
+                    let now = self.api.transport().now().wall;
+                    config.page_request(&from, config.page_limit, token, now..now)
+                },
+                |answer, token| Ok(read_page(answer, token, &from)?.page),
+            )
+            .await
     }
 }
 
 impl<T> Clone for LongPollClient<T> {
     fn clone(&self) -> Self {
         Self {
-            shared: self.shared.clone(),
+            api: self.api.clone(),
         }
     }
 }
@@ -400,7 +285,7 @@ impl<T> Clone for LongPollClient<T> {
 impl<T> fmt::Debug for LongPollClient<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LongPollClient")
-            .field("config", &self.shared.config)
+            .field("config", &self.api.config)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@
     doc = "Follow a Box account's events over the HTTP stack you already use, and never miss one."
 )]
 
+mod api;
 pub mod auth;
 mod batch;
 #[cfg(feature = "blocking")]
@@ -14,13 +15,11 @@ mod client;
 mod clock;
 mod config;
 mod dedup;
-mod enterprise;
 mod error;
 pub mod event;
-mod gate;
-mod handle;
 mod hosts;
 mod json;
+mod limiter;
 mod pacing;
 mod position;
 pub mod protocol;
@@ -32,7 +31,6 @@ pub mod reliability;
 mod single_flight;
 mod status;
 mod stream;
-mod streams;
 mod subscription;
 mod sys;
 pub mod transport;
@@ -42,18 +40,15 @@ pub mod transports;
 pub use auth::{AccessToken, TokenError, TokenFn, TokenSource, token_fn};
 pub use batch::Batch;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
-pub use client::LongPollClient;
+pub use client::{AdminLogsQuery, EnterpriseClient, LongPollClient};
 pub use config::{AdminLogs, AdminLogsStreaming, LongPollClientBuilder, RealtimeToken, StreamType};
-pub use enterprise::{AdminLogsQuery, EnterpriseClient};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, EventType, Source};
-pub use handle::StreamHandle;
 pub use hosts::RealtimeHosts;
 pub use pacing::{Pace, RetryPolicy};
 pub use position::{StartAt, StreamPosition};
 pub use protocol::{Page, RealtimeServer, Signal};
 pub use status::Status;
-pub use stream::{BatchStream, EventStream};
-pub use streams::Streams;
+pub use stream::{BatchStream, EventStream, StreamHandle, StreamMap};
 pub use subscription::{Delivery, PossibleGap, Subscription, Update};
 pub use transport::{HttpTransport, Moment, TransportError, TransportErrorKind, TransportRequest};

@@ -79,7 +79,7 @@
 //! ```
 //!
 //! Each request goes through the same phases: *due* at a time, *authorized* by a token where it goes to Box's API, *sent*
-//! when the [`Pace`] permits, and answered. A request under which a kept connection died is sent once more. After a failed
+//! when the [`Pace`](crate::Pace) permits, and answered. A request under which a kept connection died is sent once more. After a failed
 //! API request the engine fetches, later, or lists again at once; a stop can come of any.
 //!
 //! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
@@ -121,7 +121,6 @@ pub use self::realtime::{RealtimeServer, Signal};
 use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
-use crate::checkpoint::Checkpoint;
 use crate::clock::Moment;
 pub use crate::config::Config;
 use crate::dedup::Window;
@@ -248,18 +247,18 @@ impl LongPoll {
         }
     }
 
-    /// An engine that goes on where a checkpoint says.
+    /// An engine that resumes with the ids of an earlier run, and when that had caught up last.
     pub(crate) fn resume(
         config: Arc<Config>,
-        checkpoint: &Checkpoint,
+        start: StartAt,
+        window: Window,
+        caught_up_at: SystemTime,
         seed: u64,
         now: Moment,
     ) -> Self {
-        let window = checkpoint.window(config.dedupe_window);
-        let start = checkpoint.resume_at().clone();
         Self {
             window,
-            caught_up_at: Some(checkpoint.last_success()),
+            caught_up_at: Some(caught_up_at),
             ..Self::new(config, start, seed, now)
         }
     }

@@ -1,8 +1,11 @@
 //! What a stream is doing.
 
+mod watch;
+
 use std::fmt;
 use std::time::SystemTime;
 
+pub(crate) use self::watch::{News, StatusWatch};
 use crate::error::Error;
 
 /// What a stream is doing, and why.

@@ -1,6 +1,8 @@
 //! The async facade: drives the engine with a transport.
 
 mod driver;
+mod handle;
+mod map;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,13 +14,14 @@ use std::vec;
 use futures_core::Stream;
 
 pub(crate) use self::driver::{Driver, Step};
+pub use self::handle::StreamHandle;
+pub use self::map::StreamMap;
+use crate::api::Api;
 #[cfg(feature = "blocking")]
 use crate::auth::SharedTokens;
 use crate::batch::Batch;
-use crate::client::Shared;
 use crate::error::Error;
 use crate::event::Event;
-use crate::handle::StreamHandle;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::LongPoll;
 use crate::status::Status;
@@ -91,7 +94,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Asking for the next batch would say that this one is handled, and it is not.
-        if self.batches.driver.board.is_stopped() && self.page.len() > 0 {
+        if self.batches.driver.watch.is_stopped() && self.page.len() > 0 {
             return Poll::Ready(None);
         }
         loop {
@@ -159,7 +162,7 @@ pub struct BatchStream<T: HttpTransport> {
 }
 
 impl<T: HttpTransport> BatchStream<T> {
-    pub(crate) fn new(client: Arc<Shared<T>>, start: StartAt, seed: u64) -> Self {
+    pub(crate) fn new(client: Arc<Api<T>>, start: StartAt, seed: u64) -> Self {
         let now = client.transport().now();
         let engine = LongPoll::new(client.config.clone(), start, seed, now);
         Self {
@@ -190,7 +193,7 @@ impl<T: HttpTransport> BatchStream<T> {
     /// What the stream is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.driver.board.status()
+        self.driver.watch.status()
     }
 
     /// A handle that watches and stops the stream, from anywhere.

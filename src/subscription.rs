@@ -1,10 +1,10 @@
 //! Following an account with a checkpoint: batches that are acknowledged.
 
+mod ack_queue;
 mod delivery;
 mod ledger;
 mod long_wait;
-mod prefix;
-mod saver;
+mod writer;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,17 +18,17 @@ use futures_core::Stream;
 pub use self::delivery::{Delivery, PossibleGap, Update};
 use self::ledger::{Ledger, not_saved};
 use self::long_wait::LongWait;
-use self::saver::Saver;
+use self::writer::CheckpointWriter;
+use crate::api::Api;
 #[cfg(feature = "blocking")]
 use crate::auth::SharedTokens;
 use crate::batch::Batch;
 use crate::checkpoint::{CheckpointError, CheckpointStore, Identity};
-use crate::client::Shared;
 use crate::error::{Error, ensure};
-use crate::handle::StreamHandle;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::LongPoll;
 use crate::status::Status;
+use crate::stream::StreamHandle;
 use crate::stream::{Driver, Step};
 use crate::transport::HttpTransport;
 
@@ -58,7 +58,7 @@ use crate::transport::HttpTransport;
 pub struct Subscription<T: HttpTransport> {
     driver: Driver<T>,
     ledger: Arc<Ledger>,
-    saver: Saver,
+    writer: CheckpointWriter,
     long_wait: LongWait,
     /// The time after which a gap was told of.
     told: Option<SystemTime>,
@@ -68,7 +68,7 @@ pub struct Subscription<T: HttpTransport> {
 
 impl<T: HttpTransport> Subscription<T> {
     pub(crate) async fn start(
-        client: Arc<Shared<T>>,
+        client: Arc<Api<T>>,
         store: Arc<dyn CheckpointStore>,
         account: String,
         start: StartAt,
@@ -81,7 +81,14 @@ impl<T: HttpTransport> Subscription<T> {
         let now = client.transport().now();
         let engine = if let Some(checkpoint) = &found {
             checkpoint.check(&store.location(&account), &account, &identity, &config)?;
-            LongPoll::resume(config.clone(), checkpoint, seed, now)
+            LongPoll::resume(
+                config.clone(),
+                checkpoint.resume_at().clone(),
+                checkpoint.window(config.dedupe_window),
+                checkpoint.last_success(),
+                seed,
+                now,
+            )
         } else {
             LongPoll::new(config.clone(), start, seed, now)
         };
@@ -91,26 +98,26 @@ impl<T: HttpTransport> Subscription<T> {
             account,
             identity,
             config,
-            driver.board.clone(),
+            driver.watch.clone(),
             &driver.engine,
         ));
         let mut subscription = Self {
             driver,
             ledger,
-            saver: Saver::new(seed),
+            writer: CheckpointWriter::new(seed),
             long_wait: LongWait::default(),
             told: None,
             with_now: None,
         };
         if *subscription.driver.engine.resume_at() == StartAt::Now {
-            subscription.anchor().await?;
+            subscription.resolve_now().await?;
         }
         Ok(subscription)
     }
 
     /// Resolves `now`, and makes it durable. Nothing else is sent before.
-    async fn anchor(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_anchor(cx)).await?;
+    async fn resolve_now(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_resolve_now(cx)).await?;
         while let Some(mut write) = self.ledger.due() {
             let outcome = poll_fn(|cx| write.poll(cx)).await;
             self.ledger.finish(&write, &outcome);
@@ -119,8 +126,8 @@ impl<T: HttpTransport> Subscription<T> {
         Ok(())
     }
 
-    fn poll_anchor(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.driver.board.register(cx);
+    fn poll_resolve_now(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.watch.register(cx);
         loop {
             match ready!(self.driver.poll_step(cx)) {
                 Step::Begun => {}
@@ -135,7 +142,7 @@ impl<T: HttpTransport> Subscription<T> {
             if *resume_at != StartAt::Now {
                 // By the meaning of the word nothing comes after it.
                 let now = self.driver.client.transport().now();
-                self.ledger.reach(resume_at, Some(now.wall));
+                self.ledger.advance(resume_at, Some(now.wall));
                 return Poll::Ready(Ok(()));
             }
         }
@@ -165,7 +172,7 @@ impl<T: HttpTransport> Subscription<T> {
     /// What the stream is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.driver.board.status()
+        self.driver.watch.status()
     }
 
     /// A handle that watches and stops the stream, from anywhere. Its position is that of [`position`](Self::position).
@@ -177,7 +184,7 @@ impl<T: HttpTransport> Subscription<T> {
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Update, Error>> {
         loop {
             self.ledger.check_dropped()?;
-            self.saver.poll(&self.ledger, &self.driver.client, cx)?;
+            self.writer.poll(&self.ledger, &self.driver.client, cx)?;
             if let Some(gap) = self.gap() {
                 return Poll::Ready(Ok(Update::PossibleGap(gap)));
             }
@@ -189,14 +196,14 @@ impl<T: HttpTransport> Subscription<T> {
                 return Poll::Ready(Ok(self.deliver(batch)));
             }
             self.driver.go_on();
-            self.reach();
+            self.advance();
             match ready!(self.driver.poll_step(cx)) {
                 Step::Begun => {}
                 Step::Deliver(batch) => return Poll::Ready(Ok(self.deliver(batch))),
                 Step::Stop(error) => return Poll::Ready(Err(error)),
                 Step::Idle => return Poll::Pending,
             }
-            self.reach();
+            self.advance();
             self.publish();
         }
     }
@@ -223,12 +230,13 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn awaits_acks(&self) -> bool {
-        self.is_full() && self.saver.trouble().is_none()
+        self.is_full() && self.writer.trouble().is_none()
     }
 
-    fn reach(&self) {
+    fn advance(&self) {
         let engine = &self.driver.engine;
-        self.ledger.reach(engine.resume_at(), engine.caught_up_at());
+        self.ledger
+            .advance(engine.resume_at(), engine.caught_up_at());
     }
 
     /// What may have been lost while nobody asked. It is told once, and again where pages came since and then none for as
@@ -249,7 +257,7 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn publish(&self) {
-        let status = match self.saver.trouble() {
+        let status = match self.writer.trouble() {
             Some(trouble) => Status::NotSaving {
                 because: trouble.because.clone(),
                 until: trouble.until,
@@ -260,7 +268,7 @@ impl<T: HttpTransport> Subscription<T> {
             },
             None => self.driver.engine.status(),
         };
-        self.driver.board.show(status);
+        self.driver.watch.show(status);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms, from the ground up. A room uses the rooms before it.
-const FLOORS: [&[&str]; 14] = [
+/// The rooms, from the ground up. A room uses the rooms before its line.
+const FLOORS: [&[&str]; 13] = [
     &[
         "clock",
         "dedup",
@@ -18,69 +18,81 @@ const FLOORS: [&[&str]; 14] = [
     &["error"],
     &["hosts", "pacing", "position"],
     &["batch", "config", "status"],
-    &["auth"],
-    &["checkpoint"],
-    &["protocol"],
+    &["auth", "limiter"],
+    &["checkpoint", "protocol"],
     &["api"],
     &["stream"],
     &["subscription"],
     &["client"],
-    &["lib"],
+    &["lib", "proxy", "reliability"],
     &["blocking"],
 ];
 
-/// The rooms of the core that the backends in `transports/` use.
+/// The rooms that the backends in `transports/` use.
 const USED_BY_TRANSPORTS: [&str; 4] = ["hosts", "sys", "transport", "transports"];
+
+/// Imports that the core had once, and must not have again: each made two rooms one.
+const NEVER: [(&str, &str); 14] = [
+    ("api", "use crate::stream::Driver;"),
+    ("auth", "use crate::protocol::retry_after;"),
+    ("checkpoint", "use crate::protocol::Window;"),
+    ("config", "use crate::client::LongPollClient;"),
+    ("config", "use crate::protocol::Pace;"),
+    ("error", "use crate::auth::TokenError;"),
+    ("error", "use crate::checkpoint::CheckpointError;"),
+    ("limiter", "use crate::protocol::TICK;"),
+    ("limiter", "use crate::stream::Streams;"),
+    ("pacing", "use crate::config::require;"),
+    ("protocol", "use crate::checkpoint::Checkpoint;"),
+    ("stream", "use crate::client::Shared;"),
+    ("subscription", "use crate::client::Shared;"),
+    ("subscription", "use crate::LongPollClient;"),
+];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let files = entries.flat_map(|path| {
-        if path.is_dir() {
-            rust_files(&path)
-        } else {
-            vec![path]
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                files.push(path);
+            }
         }
-    });
+    }
     files
-        .filter(|file| file.extension().is_some_and(|end| end == "rs"))
-        .collect()
 }
 
-/// The lines of code that name something by its path from the crate's root, and the first part of each such path.
-fn imports(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    let code = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("//"));
-    code.flat_map(|line| {
+/// The lines of code that have a path from the crate's root, each with the room that the path leads to.
+fn imports(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = code.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.starts_with("//"));
+    lines.flat_map(|line| {
         line.match_indices("crate::").map(move |(at, root)| {
             let path = &line[at + root.len()..];
             let end = path.find(|c: char| !c.is_alphanumeric() && c != '_');
-            (line, &path[..end.unwrap_or(path.len())])
+            let first = &path[..end.unwrap_or(path.len())];
+            let is_module = floor(first).is_some() || first == "transports";
+            (line, if is_module { first } else { "lib" })
         })
     })
 }
 
-/// A sentence for each import that goes up, or to another room of the same floor.
-fn wrong_imports(file: &Path, room: &str, text: &str) -> Vec<String> {
-    let from = floor(room).unwrap_or_else(|| panic!("{} is in no room of FLOORS", file.display()));
-    let imports = imports(text).filter_map(|(line, used)| {
-        // Types and functions at the crate's root belong to the room of `lib.rs`.
-        let used = if floor(used).is_some() { used } else { "lib" };
+/// A sentence for each import of a file that goes up, or to another room of the same floor.
+fn imports_that_go_up(file: &Path, room: &str, code: &str) -> Vec<String> {
+    let name = file.display();
+    let from = floor(room).unwrap_or_else(|| panic!("{name} is in no room of FLOORS"));
+    let imports = imports(code).filter_map(|(line, used)| {
         let to = floor(used)?;
         (used != room && to >= from).then(|| {
-            format!(
-                "{} imports from `{used}` on floor {}, and is itself on floor {}: {line}",
-                file.display(),
-                to + 1,
-                from + 1
-            )
+            let (to, from) = (to + 1, from + 1);
+            format!("{name} is on floor {from} and imports `{used}` from floor {to}: {line}")
         })
     });
     imports.collect()
@@ -88,14 +100,52 @@ fn wrong_imports(file: &Path, room: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn no_file_imports_from_a_higher_floor() {
-    let mut wrong = Vec::new();
-    for file in rust_files(Path::new("src")) {
-        let room = file
-            .iter()
-            .nth(1)
-            .and_then(|part| Path::new(part).file_stem()?.to_str());
-        let text = fs::read_to_string(&file).unwrap();
-        wrong.extend(wrong_imports(&file, room.unwrap(), &text));
+    let mut sentences = Vec::new();
+    for file in rust_files("src") {
+        let room = file.iter().nth(1).map(Path::new).and_then(Path::file_stem);
+        let code = fs::read_to_string(&file).unwrap();
+        sentences.extend(imports_that_go_up(
+            &file,
+            room.unwrap().to_str().unwrap(),
+            &code,
+        ));
     }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(sentences.is_empty(), "\n{}", sentences.join("\n"));
+}
+
+#[test]
+fn an_import_that_goes_up_is_named_with_its_floors() {
+    for (room, import) in NEVER {
+        let file = PathBuf::from(format!("src/{room}/new.rs"));
+        let sentences = imports_that_go_up(&file, room, import);
+        assert_eq!(sentences.len(), 1, "{room}: {import}");
+        assert!(sentences[0].ends_with(import), "{sentences:?}");
+    }
+    let down = "use crate::error::Error;\n// use crate::client::LongPollClient;";
+    assert!(imports_that_go_up(Path::new("src/auth/new.rs"), "auth", down).is_empty());
+}
+
+#[test]
+fn backends_use_the_ground_floors_alone() {
+    for file in rust_files("transports") {
+        let code = fs::read_to_string(&file).unwrap();
+        for (line, used) in imports(&code) {
+            let name = file.display();
+            assert!(
+                USED_BY_TRANSPORTS.contains(&used),
+                "{name} imports `{used}`: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_room_is_left_by_its_full_path() {
+    for file in rust_files("src") {
+        let depth = file.components().count() - 1;
+        let up = "super::".repeat(depth);
+        let code = fs::read_to_string(&file).unwrap();
+        let leaves = |line: &&str| line.starts_with(&format!("use {up}"));
+        assert_eq!(code.lines().find(leaves), None, "{}", file.display());
+    }
 }

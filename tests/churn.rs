@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::{
-    AccessToken, BatchStream, HttpTransport, LongPollClient, Moment, StartAt, Streams,
+    AccessToken, BatchStream, HttpTransport, LongPollClient, Moment, StartAt, StreamMap,
     TransportRequest,
 };
 use bytes::Bytes;
@@ -164,7 +164,7 @@ impl HttpTransport for World {
     }
 }
 
-type Followed = Streams<String, BatchStream<World>>;
+type Followed = StreamMap<String, BatchStream<World>>;
 
 /// Follows the streams for so long.
 #[track_caller]

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::blocking::driver::Driver;
+use crate::blocking::worker::Worker;
 use crate::blocking::{BatchIter, EventIter, LongPollClient, Subscription};
 use crate::checkpoint::CheckpointStore;
+use crate::client;
 use crate::config::{AdminLogs, AdminLogsStreaming};
-use crate::enterprise;
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::protocol::Page;
@@ -60,8 +60,8 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 ///
 /// It is [`crate::AdminLogsQuery`] without async, on the thread of the client that made it.
 pub struct AdminLogsQuery<T> {
-    query: enterprise::AdminLogsQuery<T>,
-    driver: Arc<Driver>,
+    query: client::AdminLogsQuery<T>,
+    worker: Arc<Worker>,
 }
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
@@ -72,7 +72,7 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
 
     /// The events by page, until the range is exhausted. Nothing is sent before the first is asked for.
     pub fn batches(&self) -> BatchIter<T> {
-        BatchIter::new(self.driver.clone(), self.query.batches())
+        BatchIter::new(self.worker.clone(), self.query.batches())
     }
 }
 
@@ -97,7 +97,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
         Ok(AdminLogsQuery {
             query: self.client.admin_logs(query)?,
-            driver: self.driver.clone(),
+            worker: self.worker.clone(),
         })
     }
 }
@@ -114,7 +114,7 @@ impl<T> Clone for AdminLogsQuery<T> {
     fn clone(&self) -> Self {
         Self {
             query: self.query.clone(),
-            driver: self.driver.clone(),
+            worker: self.worker.clone(),
         }
     }
 }

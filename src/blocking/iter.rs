@@ -7,14 +7,14 @@ use std::time::Duration;
 use std::vec;
 
 use crate::batch::Batch;
-use crate::blocking::driver::Driver;
-use crate::blocking::turns::{Timed, Turns};
+use crate::blocking::pull::{Pull, Timed};
+use crate::blocking::worker::Worker;
 use crate::error::Error;
 use crate::event::Event;
-use crate::handle::StreamHandle;
 use crate::position::StreamPosition;
 use crate::status::Status;
 use crate::stream::BatchStream;
+use crate::stream::StreamHandle;
 use crate::transport::HttpTransport;
 
 /// The events of an account, one at a time, for ever. Made by
@@ -74,7 +74,7 @@ impl<T: HttpTransport> EventIter<T> {
 
     fn advance(&mut self, timeout: Option<Duration>) -> Timed<Result<Event, Error>> {
         // Asking for the next batch would say that this one is handled, and it is not.
-        if self.batches.turns.handle().is_stopped() && self.page.len() > 0 {
+        if self.batches.pull.handle().is_stopped() && self.page.len() > 0 {
             return Timed::Ended;
         }
         loop {
@@ -82,7 +82,7 @@ impl<T: HttpTransport> EventIter<T> {
                 return Timed::Item(Ok(event));
             }
             self.page = Vec::new().into_iter();
-            match self.batches.turns.advance(timeout) {
+            match self.batches.pull.advance(timeout) {
                 Timed::Item(Ok(batch)) => self.page = batch.into_iter(),
                 Timed::Item(Err(error)) => return Timed::Item(Err(error)),
                 Timed::Elapsed => return Timed::Elapsed,
@@ -113,39 +113,39 @@ impl<T: HttpTransport> FusedIterator for EventIter<T> {}
 /// as of [`EventIter`].
 #[must_use = "an iterator does nothing until an item is asked for"]
 pub struct BatchIter<T: HttpTransport> {
-    turns: Turns<BatchStream<T>>,
+    pull: Pull<BatchStream<T>>,
 }
 
 impl<T: HttpTransport> BatchIter<T> {
-    pub(crate) fn new(driver: Arc<Driver>, stream: BatchStream<T>) -> Self {
+    pub(crate) fn new(worker: Arc<Worker>, stream: BatchStream<T>) -> Self {
         let handle = stream.handle();
         Self {
-            turns: Turns::new(driver, handle, stream.tokens(), stream),
+            pull: Pull::new(worker, handle, stream.tokens(), stream),
         }
     }
 
     /// The next batch, if one comes in time. Where none does, what is under way goes on and nothing is lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Timed<Result<Batch, Error>> {
-        self.turns.advance(Some(timeout))
+        self.pull.advance(Some(timeout))
     }
 
     /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`](crate::StartAt::Now) is resolved, or the first page
     /// of a start at [`StartAt::Oldest`](crate::StartAt::Oldest) is handled.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
-        self.turns.handle().position()
+        self.pull.handle().position()
     }
 
     /// What the stream is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.turns.handle().status()
+        self.pull.handle().status()
     }
 
     /// A handle that watches and stops the iterator, from any thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
-        self.turns.handle().clone()
+        self.pull.handle().clone()
     }
 }
 
@@ -153,7 +153,7 @@ impl<T: HttpTransport> Iterator for BatchIter<T> {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.turns.advance(None).into_option()
+        self.pull.advance(None).into_option()
     }
 }
 

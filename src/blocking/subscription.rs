@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::blocking::driver::Driver;
-use crate::blocking::turns::{Timed, Turns};
+use crate::blocking::pull::{Pull, Timed};
+use crate::blocking::worker::Worker;
 use crate::error::Error;
 use crate::event::Event;
-use crate::handle::StreamHandle;
 use crate::position::StreamPosition;
 use crate::status::Status;
+use crate::stream::StreamHandle;
 use crate::subscription::{self, Update};
 use crate::transport::HttpTransport;
 
@@ -31,14 +31,14 @@ use crate::transport::HttpTransport;
 /// thread where something was under way: a [`FileStore`](crate::FileStore) may stay locked for a moment.
 #[must_use = "an iterator does nothing until an item is asked for"]
 pub struct Subscription<T: HttpTransport> {
-    turns: Turns<subscription::Subscription<T>>,
+    pull: Pull<subscription::Subscription<T>>,
 }
 
 impl<T: HttpTransport> Subscription<T> {
-    pub(crate) fn new(driver: Arc<Driver>, stream: subscription::Subscription<T>) -> Self {
+    pub(crate) fn new(worker: Arc<Worker>, stream: subscription::Subscription<T>) -> Self {
         let handle = stream.handle();
         Self {
-            turns: Turns::new(driver, handle, stream.tokens(), stream),
+            pull: Pull::new(worker, handle, stream.tokens(), stream),
         }
     }
 
@@ -52,26 +52,26 @@ impl<T: HttpTransport> Subscription<T> {
     /// [`StartAt::Oldest`](crate::StartAt::Oldest) is.
     #[must_use]
     pub fn position(&self) -> Option<StreamPosition> {
-        self.turns.handle().position()
+        self.pull.handle().position()
     }
 
     /// What the stream is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.turns.handle().status()
+        self.pull.handle().status()
     }
 
     /// A handle that watches and stops the iterator, from any thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
-        self.turns.handle().clone()
+        self.pull.handle().clone()
     }
 
     fn advance(&mut self, timeout: Option<Duration>) -> Timed<Result<Update<Delivery>, Error>> {
-        match self.turns.advance(timeout) {
+        match self.pull.advance(timeout) {
             Timed::Item(Ok(Update::Batch(delivery))) => {
-                let driver = self.turns.driver().clone();
-                Timed::Item(Ok(Update::Batch(Delivery { delivery, driver })))
+                let worker = self.pull.worker().clone();
+                Timed::Item(Ok(Update::Batch(Delivery { delivery, worker })))
             }
             Timed::Item(Ok(Update::PossibleGap(gap))) => Timed::Item(Ok(Update::PossibleGap(gap))),
             Timed::Item(Err(error)) => Timed::Item(Err(error)),
@@ -106,7 +106,7 @@ impl<T: HttpTransport> fmt::Debug for Subscription<T> {
 #[must_use = "to drop a batch without an acknowledgement ends the subscription"]
 pub struct Delivery {
     delivery: subscription::Delivery,
-    driver: Arc<Driver>,
+    worker: Arc<Worker>,
 }
 
 impl Delivery {
@@ -142,8 +142,8 @@ impl Delivery {
     /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the client's thread can't be started: the batch
     /// counts as dropped then.
     pub fn ack(self) -> Result<(), Error> {
-        let Self { delivery, driver } = self;
-        driver.run(delivery.ack())?
+        let Self { delivery, worker } = self;
+        worker.run(delivery.ack())?
     }
 }
 

@@ -342,6 +342,7 @@ impl CallsPerMinute {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Moment;
     use crate::error::ErrorKind;
 
     #[track_caller]
@@ -413,7 +414,7 @@ mod tests {
 
     #[test]
     fn the_bucket_and_what_comes_into_it_leave_room_for_one_call_on_its_way() {
-        let now = crate::Moment::read_clocks().monotonic;
+        let now = Moment::read_clocks().monotonic;
         for (calls, at_once, evenly) in [(3, 1.0, 1.0), (60, 3.0, 56.0), (1_000, 50.0, 949.0)] {
             let bucket = TokenBucket::full(at_once, evenly, now);
             assert_eq!(CallsPerMinute(calls).bucket(now), bucket);

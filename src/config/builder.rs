@@ -11,7 +11,7 @@ use crate::error::{Error, ensure};
 use crate::hosts::{RealtimeHosts, api_origin};
 use crate::pacing::{Pace, RetryPolicy};
 
-/// Builds a [`LongPollClient`]; see [`LongPollClient::builder`].
+/// Builds a [`LongPollClient`](crate::LongPollClient); see [`builder`](crate::LongPollClient::builder).
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct LongPollClientBuilder {
@@ -110,7 +110,7 @@ impl LongPollClientBuilder {
     }
 
     /// How many calls to Box's API a client has under way at once, together with its clones, its
-    /// [siblings](LongPollClient::with_tokens) and all their streams. At least 1; default: 64.
+    /// [siblings](crate::LongPollClient::with_tokens) and all their streams. At least 1; default: 64.
     ///
     /// The others wait in the order in which they came; a call's [timeout](Self::api_timeout) begins when it is sent. Polls,
     /// which the realtime servers hold for minutes, are not counted, nor is what a token source does.

@@ -101,10 +101,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::Moment;
 
     /// When requests go out that are made as early as the pace permits, on credit where there is some.
     fn greedy(pace: Pace, requests: usize) -> Vec<Instant> {
-        let mut now = crate::Moment::read_clocks().monotonic;
+        let mut now = Moment::read_clocks().monotonic;
         let mut rate_limiter = pace.rate_limiter(now);
         let mut times = Vec::new();
         while times.len() < requests {

@@ -101,6 +101,7 @@ impl RateLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Moment;
 
     fn rate_limiter(now: Instant) -> RateLimiter {
         RateLimiter::new(TokenBucket::full(1_000.0, 1_000.0, now), 4)
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_is_the_kept_one_and_not_a_later_one() {
-        let start = crate::Moment::read_clocks().monotonic;
+        let start = Moment::read_clocks().monotonic;
         let after = |millis| start + Duration::from_millis(millis);
         let mut rate_limiter = rate_limiter(start);
         assert_eq!(rate_limiter.try_acquire(start), Ok(()));
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_request_that_waited_for_its_turn_counts_from_when_it_was_sent() {
-        let start = crate::Moment::read_clocks().monotonic;
+        let start = Moment::read_clocks().monotonic;
         let after = |millis| start + Duration::from_millis(millis);
         let mut rate_limiter = rate_limiter(start);
         for number in 0..3 {
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_last_request_of_a_second_is_kept_for_credit() {
-        let now = crate::Moment::read_clocks().monotonic;
+        let now = Moment::read_clocks().monotonic;
         let mut rate_limiter = rate_limiter(now);
         while rate_limiter.try_acquire(now).is_ok() {}
         assert_eq!(rate_limiter.acquire_early(now), Ok(()));
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_refund_lets_the_next_request_go_at_once() {
-        let now = crate::Moment::read_clocks().monotonic;
+        let now = Moment::read_clocks().monotonic;
         let mut rate_limiter = rate_limiter(now);
         while rate_limiter.try_acquire(now).is_ok() {}
         for _ in 0..1_000 {

@@ -103,10 +103,11 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Moment;
 
     #[test]
     fn what_the_bucket_has_filled_up_again_is_not_given_back_as_well() {
-        let now = crate::Moment::read_clocks().monotonic;
+        let now = Moment::read_clocks().monotonic;
         let mut bucket = TokenBucket::full(3.0, 114.0, now);
         assert_eq!(bucket.try_acquire(now), Ok(()));
         bucket.mark_refundable();
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_refund_lets_the_next_request_go_at_once() {
-        let now = crate::Moment::read_clocks().monotonic;
+        let now = Moment::read_clocks().monotonic;
         let mut bucket = TokenBucket::full(3.0, 114.0, now);
         while bucket.try_acquire(now).is_ok() {}
         for _ in 0..1_000 {

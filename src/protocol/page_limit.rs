@@ -137,6 +137,7 @@ impl PageLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Moment;
 
     #[track_caller]
     fn pages_until_doubled(limit: &mut PageLimit) -> u32 {
@@ -159,7 +160,7 @@ mod tests {
             limit.page_too_large();
             assert_eq!(limit.current(), 250);
         }
-        limit.backlog_ends(crate::Moment::read_clocks().monotonic);
+        limit.backlog_ends(Moment::read_clocks().monotonic);
         limit.page_too_large();
         assert_eq!(pages_until_doubled(&mut limit), 8);
     }
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_slow_network_is_remembered_for_a_day() {
-        let start = crate::Moment::read_clocks().monotonic;
+        let start = Moment::read_clocks().monotonic;
         let mut limit = PageLimit::new(500);
         limit.page_was_slow(start);
         limit.backlog_ends(start);
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn one_event_is_given_up_after_an_hour_and_ten_tries() {
-        let start = crate::Moment::read_clocks().monotonic;
+        let start = Moment::read_clocks().monotonic;
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut limit = PageLimit::new(1);
         for _ in 0..100 {

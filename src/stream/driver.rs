@@ -5,22 +5,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::StreamHandle;
+use crate::api::Api;
 use crate::batch::Batch;
-use crate::client::Shared;
 use crate::error::Error;
-use crate::gate::Call;
-use crate::handle::{Board, StreamHandle};
+use crate::limiter::ApiCall;
 use crate::protocol::{Input, LongPoll, Output};
+use crate::status::StatusWatch;
 use crate::transport::{HttpTransport, Sleep, exchange};
 
 /// Carries out what the engine says.
 pub(crate) struct Driver<T: HttpTransport> {
-    pub(crate) client: Arc<Shared<T>>,
+    pub(crate) client: Arc<Api<T>>,
     pub(crate) engine: LongPoll,
     in_flight: Option<InFlight>,
     /// The next check of the clocks while something is in flight.
     tick: Option<Sleep<'static>>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) watch: Arc<StatusWatch>,
 }
 
 /// What the engine waits for. `None` comes of a wait that is over.
@@ -36,19 +37,22 @@ pub(crate) enum Step {
 }
 
 impl<T: HttpTransport> Driver<T> {
-    pub(crate) fn new(client: Arc<Shared<T>>, engine: LongPoll) -> Self {
-        let board = Arc::new(Board::new(engine.status(), engine.position().cloned()));
+    pub(crate) fn new(client: Arc<Api<T>>, engine: LongPoll) -> Self {
+        let watch = Arc::new(StatusWatch::new(
+            engine.status(),
+            engine.position().cloned(),
+        ));
         Self {
             client,
             engine,
             in_flight: None,
             tick: None,
-            board,
+            watch,
         }
     }
 
     pub(crate) fn handle(&self) -> StreamHandle {
-        StreamHandle::new(self.board.clone())
+        StreamHandle::new(self.watch.clone())
     }
 
     /// Asks for more, which says that what was delivered is handled.
@@ -61,7 +65,7 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Whether the stream has ended. A request that is under way ends with it.
     pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
-        let stopped = self.board.poll_stopped(cx);
+        let stopped = self.watch.poll_stopped(cx);
         if stopped {
             self.let_go();
         }
@@ -71,7 +75,7 @@ impl<T: HttpTransport> Driver<T> {
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
         self.let_go();
-        self.board.stop(Some(error.clone()));
+        self.watch.stop(Some(error.clone()));
     }
 
     fn let_go(&mut self) {
@@ -104,7 +108,7 @@ impl<T: HttpTransport> Driver<T> {
             }
             Output::Send(request) => {
                 let client = self.client.clone();
-                match Call::of(&self.engine.status()) {
+                match ApiCall::of(&self.engine.status()) {
                     Some(call) => Box::pin(async move {
                         let answer = client.call(call, request).await;
                         Some(Input::Answer(answer))
@@ -131,7 +135,7 @@ impl<T: HttpTransport> Driver<T> {
             Output::Finish => {
                 // Whoever polls hears of it, as of a handle's stop.
                 self.let_go();
-                self.board.stop(None);
+                self.watch.stop(None);
                 return Poll::Ready(Step::Idle);
             }
             Output::Idle if self.in_flight.is_some() => {
@@ -180,13 +184,13 @@ impl<T: HttpTransport> Driver<T> {
     }
 
     fn publish(&self) {
-        self.board
+        self.watch
             .publish(self.engine.status(), self.engine.position());
     }
 }
 
 impl<T: HttpTransport> Drop for Driver<T> {
     fn drop(&mut self) {
-        self.board.stop(None);
+        self.watch.stop(None);
     }
 }

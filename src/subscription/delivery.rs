@@ -135,7 +135,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if !self.acknowledged {
-            self.ledger.give_up(self.number);
+            self.ledger.abandon(self.number);
         }
     }
 }

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use super::prefix::{Mark, Prefix};
+use super::ack_queue::{AckQueue, Watermark};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Identity};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::handle::{Board, News};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::LongPoll;
 use crate::single_flight::SingleFlight;
+use crate::status::{News, StatusWatch};
 
 /// Shared by a subscription and the batches that it has delivered.
 pub(super) struct Ledger {
@@ -23,14 +23,14 @@ pub(super) struct Ledger {
     identity: Identity,
     config: Arc<Config>,
     /// Of the subscription, whose task is woken when something is acknowledged, dropped, saved or not saved.
-    board: Arc<Board>,
+    watch: Arc<StatusWatch>,
     state: Mutex<State>,
 }
 
 struct State {
-    prefix: Prefix,
+    queue: AckQueue,
     /// What the store has.
-    durable: Mark,
+    durable: Watermark,
     write: Option<Write>,
     /// Why the last write failed, until one succeeds.
     failure: Option<CheckpointError>,
@@ -40,7 +40,7 @@ struct State {
 #[derive(Clone)]
 pub(super) struct Write {
     call: SingleFlight<Result<(), CheckpointError>>,
-    brings: Arc<Mark>,
+    brings: Arc<Watermark>,
 }
 
 impl Ledger {
@@ -50,10 +50,10 @@ impl Ledger {
         account: String,
         identity: Identity,
         config: Arc<Config>,
-        board: Arc<Board>,
+        watch: Arc<StatusWatch>,
         engine: &LongPoll,
     ) -> Self {
-        let mark = Mark {
+        let mark = Watermark {
             resume_at: engine.resume_at().clone(),
             batches: 0,
             caught_up_at: engine.caught_up_at(),
@@ -63,9 +63,9 @@ impl Ledger {
             account,
             identity,
             config,
-            board,
+            watch,
             state: Mutex::new(State {
-                prefix: Prefix::new(mark.clone(), engine.window().clone()),
+                queue: AckQueue::new(mark.clone(), engine.window().clone()),
                 durable: mark,
                 write: None,
                 failure: None,
@@ -86,7 +86,7 @@ impl Ledger {
     /// How many batches are delivered and not durable.
     pub(super) fn not_durable(&self) -> usize {
         let state = self.state();
-        let batches = state.prefix.delivered() - state.durable.batches;
+        let batches = state.queue.delivered() - state.durable.batches;
         usize::try_from(batches).unwrap_or(usize::MAX)
     }
 
@@ -97,7 +97,7 @@ impl Ledger {
 
     /// Says that a batch was dropped without an acknowledgement, if one was.
     pub(super) fn check_dropped(&self) -> Result<(), Error> {
-        match self.state().prefix.dropped() {
+        match self.state().queue.dropped() {
             Some(_) => Err(was_dropped()),
             None => Ok(()),
         }
@@ -105,24 +105,24 @@ impl Ledger {
 
     /// As [`Prefix::deliver`].
     pub(super) fn deliver(&self, batch: &Batch, now: SystemTime) -> u64 {
-        self.state().prefix.deliver(batch, now)
+        self.state().queue.deliver(batch, now)
     }
 
     /// As [`Prefix::reach`].
-    pub(super) fn reach(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
-        self.state().prefix.reach(resume_at, caught_up_at);
+    pub(super) fn advance(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
+        self.state().queue.advance(resume_at, caught_up_at);
     }
 
     /// Records that nobody will acknowledge the batch.
-    pub(super) fn give_up(&self, number: u64) {
-        self.state().prefix.give_up(number);
-        self.board.wake();
+    pub(super) fn abandon(&self, number: u64) {
+        self.state().queue.abandon(number);
+        self.watch.wake();
     }
 
     /// Records that a batch is acknowledged, and makes that durable as far as all before it are acknowledged too.
     pub(super) async fn acknowledge(&self, number: u64) -> Result<(), Error> {
-        self.state().prefix.acknowledge(number);
-        self.board.wake();
+        self.state().queue.acknowledge(number);
+        self.watch.wake();
         while let Some(write) = self.owed_to(number)? {
             let outcome = write.call.clone().await;
             self.finish(&write, &outcome);
@@ -134,10 +134,10 @@ impl Ledger {
     /// The write that an acknowledged batch waits for. `None`: none, or none yet.
     fn owed_to(&self, number: u64) -> Result<Option<Write>, Error> {
         let mut state = self.state();
-        if state.prefix.dropped().is_some_and(|first| first < number) {
+        if state.queue.dropped().is_some_and(|first| first < number) {
             return Err(was_dropped());
         }
-        if state.durable.batches >= number || state.prefix.end().batches < number {
+        if state.durable.batches >= number || state.queue.end().batches < number {
             return Ok(None);
         }
         Ok(self.join_or_begin(&mut state))
@@ -149,7 +149,7 @@ impl Ledger {
     }
 
     fn join_or_begin(&self, state: &mut State) -> Option<Write> {
-        let end = state.prefix.end();
+        let end = state.queue.end();
         if state.write.is_none() && end.is_news_to(&state.durable) {
             let checkpoint = Checkpoint::new(
                 &self.account,
@@ -157,7 +157,7 @@ impl Ledger {
                 &self.config,
                 end.resume_at.clone(),
                 end.caught_up_at?,
-                state.prefix.window(),
+                state.queue.window(),
             );
             let (store, account) = (self.store.clone(), self.account.clone());
             let save = async move { store.save(&account, &checkpoint).await };
@@ -178,10 +178,10 @@ impl Ledger {
         };
         let news = match outcome {
             Ok(()) => {
-                state.durable = Mark::clone(&write.brings);
+                state.durable = Watermark::clone(&write.brings);
                 state.failure = None;
                 // Under the lock, so that an older position never comes after a newer one.
-                self.board.move_to(state.durable.resume_at.position())
+                self.watch.move_to(state.durable.resume_at.position())
             }
             Err(error) => {
                 state.failure = Some(error.clone());
@@ -195,7 +195,7 @@ impl Ledger {
             tracing::warn!(%error, "checkpoint");
         }
         news.wake();
-        self.board.wake();
+        self.watch.wake();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

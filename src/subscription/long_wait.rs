@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
-use crate::client::Shared;
+use crate::api::Api;
 use crate::error::Error;
 use crate::transport::{HttpTransport, Sleep};
 
@@ -37,7 +37,7 @@ impl LongWait {
     pub(super) fn poll<T: HttpTransport>(
         &mut self,
         ledger: &Ledger,
-        client: &Arc<Shared<T>>,
+        client: &Arc<Api<T>>,
         cx: &mut Context<'_>,
     ) -> Result<(), Error> {
         if let Self::None = self {

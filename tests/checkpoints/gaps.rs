@@ -46,7 +46,7 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
     for _ in 0..2 {
         let mut subscription = subscribe(&client(&server), &store).await;
         let gap = gap(&mut subscription).await;
-        assert_eq!(gap.kept_for(), 14 * DAY);
+        assert_eq!(gap.retention(), 14 * DAY);
         assert_eq!(gap.since(), store.kept().unwrap().last_success());
         assert!(gap.to_string().contains("14 days"), "{gap}");
         // A crash before it has caught up: it is told again.

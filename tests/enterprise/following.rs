@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::{
-    AdminLogsStreaming, ErrorKind, EventType, StartAt, Status, StreamType, Streams,
+    AdminLogsStreaming, ErrorKind, EventType, StartAt, Status, StreamMap, StreamType,
 };
 use box_longpoll_testkit::{Endpoint, Fault};
 
@@ -162,7 +162,7 @@ fn whoever_is_no_admin_is_told() {
 fn a_set_of_streams_follows_enterprises_too() {
     let world = World::with_events(0, |settings| settings.rate = 1.0);
     let enterprise = world.client().enterprise(streaming()).unwrap();
-    let mut streams = Streams::new();
+    let mut streams = StreamMap::new();
     for n in 0..3 {
         streams.insert(n, enterprise.events(StartAt::Oldest));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use box_longpoll::{AdminLogs, AdminLogsQuery, ErrorKind, EventType, StartAt, Status, Streams};
+use box_longpoll::{AdminLogs, AdminLogsQuery, ErrorKind, EventType, StartAt, Status, StreamMap};
 use box_longpoll_testkit::{Endpoint, Fault};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -73,7 +73,7 @@ fn all_there_is_comes_without_a_range_and_nothing_of_an_empty_one() {
 fn query_wakes_its_task_when_it_ends() {
     let world = hours(1_200, |_| ());
     // A set polls a stream only when that was woken, and lets it go when it has ended.
-    let mut streams = Streams::new();
+    let mut streams = StreamMap::new();
     streams.insert("all", query(&world, AdminLogs::new()).batches());
     let count = async {
         let mut events = 0;

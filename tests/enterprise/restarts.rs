@@ -151,7 +151,7 @@ fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
         match world.run(subscription.next()).unwrap().unwrap() {
             Update::PossibleGap(gap) => {
                 assert!(is_told, "{days}");
-                assert_eq!(gap.kept_for(), 14 * DAY);
+                assert_eq!(gap.retention(), 14 * DAY);
             }
             Update::Batch(batch) => {
                 assert!(!is_told, "{days}");

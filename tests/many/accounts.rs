@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use box_longpoll::{ErrorKind, FileStore, StartAt, Streams, Update};
+use box_longpoll::{ErrorKind, FileStore, StartAt, StreamMap, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use futures_lite::StreamExt;
 
@@ -29,7 +29,7 @@ fn log(server: &EmulatorServer) -> BTreeMap<usize, Vec<String>> {
 async fn events_of_many_accounts_come_in_order_each() {
     let server = many_accounts();
     let client = build(builder(&server));
-    let mut streams: Streams<_, _> = (0..ACCOUNTS)
+    let mut streams: StreamMap<_, _> = (0..ACCOUNTS)
         .map(|n| {
             (
                 n,
@@ -57,7 +57,7 @@ async fn events_of_many_accounts_come_in_order_each() {
 async fn an_account_that_fails_leaves_the_others_alone_and_can_be_followed_anew() {
     let server = many_accounts();
     let client = build(builder(&server));
-    let mut streams = Streams::new();
+    let mut streams = StreamMap::new();
     for n in 0..ACCOUNTS {
         let client = client.with_tokens(token(&account(n)));
         streams.insert(n, client.batches(StartAt::Now));
@@ -98,7 +98,7 @@ async fn subscriptions_are_followed_together_and_acknowledged() {
     let client = build(builder(&server));
     let directory = tempfile::tempdir().unwrap();
     let file = |n: usize| directory.path().join(account(n));
-    let mut streams = Streams::new();
+    let mut streams = StreamMap::new();
     for n in 0..ACCOUNTS {
         let store = FileStore::open(file(n)).unwrap();
         let client = client.with_tokens(token(&account(n)));
@@ -128,7 +128,7 @@ async fn subscriptions_are_followed_together_and_acknowledged() {
 async fn a_timeout_around_next_loses_nothing_and_sends_nothing_anew() {
     let server = many_accounts();
     let client = build(builder(&server));
-    let mut streams: Streams<_, _> = (0..ACCOUNTS)
+    let mut streams: StreamMap<_, _> = (0..ACCOUNTS)
         .map(|n| {
             (
                 n,
@@ -159,7 +159,7 @@ async fn a_timeout_around_next_loses_nothing_and_sends_nothing_anew() {
 async fn a_handle_takes_its_stream_out_of_the_set() {
     let server = many_accounts();
     let client = build(builder(&server));
-    let mut streams: Streams<_, _> = (0..ACCOUNTS)
+    let mut streams: StreamMap<_, _> = (0..ACCOUNTS)
         .map(|n| {
             (
                 n,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{HttpTransport, StartAt, Streams, TransportError, TransportRequest};
+use box_longpoll::{HttpTransport, StartAt, StreamMap, TransportError, TransportRequest};
 use box_longpoll_testkit::{Emulator, EmulatorServer, Endpoint, Fault};
 use bytes::Bytes;
 use http::Response;
@@ -120,7 +120,7 @@ async fn streams_keep_to_the_number_of_calls_and_their_held_polls_are_not_counte
         .max_api_calls(3)
         .build(transport.clone(), token(TOKEN))
         .unwrap();
-    let mut streams = Streams::new();
+    let mut streams = StreamMap::new();
     for n in 0..STREAMS {
         let client = client.with_tokens(token(&account(n)));
         streams.insert(n, client.batches(StartAt::Now));

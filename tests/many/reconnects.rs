@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{BatchStream, StartAt, Streams};
+use box_longpoll::{BatchStream, StartAt, StreamMap};
 use box_longpoll_testkit::{EmulatorServer, Fault};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ const STREAMS: usize = 300;
 
 const LISTS_A_SECOND: u32 = 100;
 
-type Followed = Streams<usize, BatchStream<ReqwestTransport>>;
+type Followed = StreamMap<usize, BatchStream<ReqwestTransport>>;
 
 /// Drives the streams until all of them hold a poll, each after one list. That takes as long as the rate of lists says.
 async fn all_listen(server: &Arc<EmulatorServer>, streams: &mut Followed) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use box_longpoll::Streams;
+use box_longpoll::StreamMap;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_core::Stream;
 use futures_lite::StreamExt;
@@ -37,7 +37,7 @@ impl Stream for Fed {
 /// A set, and what feeds its streams.
 #[derive(Default)]
 struct World {
-    streams: Streams<char, Fed>,
+    streams: StreamMap<char, Fed>,
     feeds: HashMap<char, UnboundedSender<Item>>,
     polls: Rc<RefCell<usize>>,
 }

@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{BatchStream, LongPollClient, RealtimeHosts, StartAt, Streams};
+use box_longpoll::{BatchStream, LongPollClient, RealtimeHosts, StartAt, StreamMap};
 use box_longpoll_testkit::{Config, EmulatorServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ impl Drop for FakeBox {
     }
 }
 
-type Followed = Streams<usize, BatchStream<ReqwestTransport>>;
+type Followed = StreamMap<usize, BatchStream<ReqwestTransport>>;
 
 /// Drives the streams until all of them listen, and says how long that took.
 async fn all_listen(fake_box: &FakeBox, streams: &mut Followed, limit: Duration) -> Value {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
-use self::ready::{Bell, Ready};
+use self::ready::{ReadyQueue, StreamWaker};
 
 /// So many streams are polled before other tasks of the thread have their turn.
 const AT_ONCE: usize = 64;
@@ -23,9 +23,9 @@ const AT_ONCE: usize = 64;
 /// [`Subscription`](crate::Subscription), or any other stream of results. `K` says whose it is.
 ///
 /// ```no_run
-/// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt, Streams};
+/// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt, StreamMap};
 /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>, users: Vec<String>) -> Result<(), Error> {
-/// let mut streams = Streams::new();
+/// let mut streams = StreamMap::new();
 /// for user in users {
 ///     let stream = client.as_user(&user)?.events(StartAt::Now);
 ///     streams.insert(user, stream);
@@ -54,25 +54,25 @@ const AT_ONCE: usize = 64;
 ///
 /// # Cancellation
 ///
-/// What is under way lives in the streams: dropping the future of [`next`](Streams::next), or a timeout around it, keeps it
-/// going and loses nothing. Dropping the set, or [removing](Streams::remove) a stream and dropping that, ends its request.
+/// What is under way lives in the streams: dropping the future of [`next`](StreamMap::next), or a timeout around it, keeps it
+/// going and loses nothing. Dropping the set, or [removing](StreamMap::remove) a stream and dropping that, ends its request.
 #[must_use = "streams do nothing until they are polled"]
-pub struct Streams<K, S> {
+pub struct StreamMap<K, S> {
     members: BTreeMap<u64, Member<K, S>>,
     numbers: HashMap<K, u64>,
     /// Numbers are never used twice: a waker may outlive its stream.
     last_number: u64,
-    ready: Arc<Ready>,
+    ready: Arc<ReadyQueue>,
 }
 
 struct Member<K, S> {
     key: K,
     stream: S,
-    bell: Arc<Bell>,
+    stream_waker: Arc<StreamWaker>,
     waker: Waker,
 }
 
-impl<K, S> Streams<K, S> {
+impl<K, S> StreamMap<K, S> {
     /// An empty set.
     pub fn new() -> Self {
         Self {
@@ -102,14 +102,14 @@ impl<K, S> Streams<K, S> {
     }
 }
 
-impl<K: Clone + Eq + Hash, S> Streams<K, S> {
+impl<K: Clone + Eq + Hash, S> StreamMap<K, S> {
     /// Adds a stream, and gives back the one that had its key. That one can be used on by itself; dropping it ends it.
     pub fn insert(&mut self, key: K, stream: S) -> Option<S> {
         let replaced = self.remove(&key);
         self.last_number += 1;
         let number = self.last_number;
-        let bell = Arc::new(Bell::new(number, self.ready.clone()));
-        let waker = Waker::from(bell.clone());
+        let stream_waker = Arc::new(StreamWaker::new(number, self.ready.clone()));
+        let waker = Waker::from(stream_waker.clone());
         waker.wake_by_ref();
         self.numbers.insert(key.clone(), number);
         self.members.insert(
@@ -117,7 +117,7 @@ impl<K: Clone + Eq + Hash, S> Streams<K, S> {
             Member {
                 key,
                 stream,
-                bell,
+                stream_waker,
                 waker,
             },
         );
@@ -145,7 +145,7 @@ impl<K: Clone + Eq + Hash, S> Streams<K, S> {
     }
 }
 
-impl<K, S, I, E> Streams<K, S>
+impl<K, S, I, E> StreamMap<K, S>
 where
     K: Clone + Eq + Hash,
     S: Stream<Item = Result<I, E>> + Unpin,
@@ -175,13 +175,13 @@ where
             let Some(member) = self.members.get_mut(&number) else {
                 continue;
             };
-            member.bell.hears();
+            member.stream_waker.hears();
             let mut cx = Context::from_waker(&member.waker);
             match Pin::new(&mut member.stream).poll_next(&mut cx) {
                 Poll::Pending => {}
                 Poll::Ready(Some(Ok(item))) => {
                     // It may have more, when all who are ready have had their turn.
-                    member.bell.ring();
+                    member.stream_waker.ring();
                     return Poll::Ready(Some((member.key.clone(), Ok(item))));
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -201,9 +201,9 @@ where
 }
 
 /// Streams that can be moved are all that a set polls.
-impl<K, S> Unpin for Streams<K, S> {}
+impl<K, S> Unpin for StreamMap<K, S> {}
 
-impl<K, S, I, E> Stream for Streams<K, S>
+impl<K, S, I, E> Stream for StreamMap<K, S>
 where
     K: Clone + Eq + Hash,
     S: Stream<Item = Result<I, E>> + Unpin,
@@ -215,7 +215,7 @@ where
     }
 }
 
-impl<K: Clone + Eq + Hash, S> Extend<(K, S)> for Streams<K, S> {
+impl<K: Clone + Eq + Hash, S> Extend<(K, S)> for StreamMap<K, S> {
     fn extend<I: IntoIterator<Item = (K, S)>>(&mut self, streams: I) {
         for (key, stream) in streams {
             self.insert(key, stream);
@@ -223,7 +223,7 @@ impl<K: Clone + Eq + Hash, S> Extend<(K, S)> for Streams<K, S> {
     }
 }
 
-impl<K: Clone + Eq + Hash, S> FromIterator<(K, S)> for Streams<K, S> {
+impl<K: Clone + Eq + Hash, S> FromIterator<(K, S)> for StreamMap<K, S> {
     fn from_iter<I: IntoIterator<Item = (K, S)>>(streams: I) -> Self {
         let mut set = Self::new();
         set.extend(streams);
@@ -231,13 +231,13 @@ impl<K: Clone + Eq + Hash, S> FromIterator<(K, S)> for Streams<K, S> {
     }
 }
 
-impl<K, S> Default for Streams<K, S> {
+impl<K, S> Default for StreamMap<K, S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<K: fmt::Debug, S: fmt::Debug> fmt::Debug for Streams<K, S> {
+impl<K: fmt::Debug, S: fmt::Debug> fmt::Debug for StreamMap<K, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }

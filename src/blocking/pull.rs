@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::auth::SharedTokens;
-use crate::blocking::driver::{Call, Driver};
+use crate::blocking::worker::{Call, Worker};
 use crate::error::Error;
-use crate::handle::StreamHandle;
+use crate::stream::StreamHandle;
 
 /// What came of waiting for an item for a limited time.
 #[derive(Clone, Debug)]
@@ -35,46 +35,46 @@ impl<I> Timed<I> {
 }
 
 /// A stream of one of the iterators.
-pub(crate) struct Turns<S: Stream> {
-    driver: Arc<Driver>,
+pub(crate) struct Pull<S: Stream> {
+    worker: Arc<Worker>,
     handle: StreamHandle,
     tokens: Arc<SharedTokens>,
-    turn: Turn<S>,
+    state: State<S>,
 }
 
 /// Who has the stream.
-enum Turn<S: Stream> {
+enum State<S: Stream> {
     /// The consumer, who has yet to ask.
-    Ours(Box<S>),
+    Idle(Box<S>),
     /// The client's thread, which gives it back.
-    Theirs(Call<Given<S>>),
-    Over,
+    Running(Call<Given<S>>),
+    Done,
 }
 
 /// The stream, given back with its next item.
 type Given<S> = (Box<S>, Option<<S as Stream>::Item>);
 
-impl<S, I> Turns<S>
+impl<S, I> Pull<S>
 where
     S: Stream<Item = Result<I, Error>> + Unpin + Send + 'static,
     I: Send + 'static,
 {
     pub(crate) fn new(
-        driver: Arc<Driver>,
+        worker: Arc<Worker>,
         handle: StreamHandle,
         tokens: Arc<SharedTokens>,
         stream: S,
     ) -> Self {
         Self {
-            driver,
+            worker,
             handle,
             tokens,
-            turn: Turn::Ours(Box::new(stream)),
+            state: State::Idle(Box::new(stream)),
         }
     }
 
-    pub(crate) fn driver(&self) -> &Arc<Driver> {
-        &self.driver
+    pub(crate) fn worker(&self) -> &Arc<Worker> {
+        &self.worker
     }
 
     pub(crate) fn handle(&self) -> &StreamHandle {
@@ -83,15 +83,15 @@ where
 
     /// The next item, if one comes in time.
     pub(crate) fn advance(&mut self, timeout: Option<Duration>) -> Timed<Result<I, Error>> {
-        let call = match mem::replace(&mut self.turn, Turn::Over) {
-            Turn::Over => return Timed::Ended,
-            Turn::Theirs(call) => call,
-            Turn::Ours(mut stream) => {
-                if let Err(error) = self.driver.start() {
+        let call = match mem::replace(&mut self.state, State::Done) {
+            State::Done => return Timed::Ended,
+            State::Running(call) => call,
+            State::Idle(mut stream) => {
+                if let Err(error) = self.worker.start() {
                     self.handle.fail(&error);
                     return Timed::Item(Err(error));
                 }
-                let begun = self.driver.begin(async move {
+                let begun = self.worker.begin(async move {
                     let item = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await;
                     (stream, item)
                 });
@@ -107,13 +107,13 @@ where
         };
         match outcome {
             None => {
-                self.turn = Turn::Theirs(call);
+                self.state = State::Running(call);
                 Timed::Elapsed
             }
             // It came after the consumer had waited, and was told to stop before the consumer asked again.
             Some(Ok((_, Some(Ok(_))))) if self.handle.is_stopped() => Timed::Ended,
             Some(Ok((stream, Some(item)))) => {
-                self.turn = Turn::Ours(stream);
+                self.state = State::Idle(stream);
                 Timed::Item(item)
             }
             Some(Ok((_, None))) => Timed::Ended,
@@ -123,9 +123,9 @@ where
 }
 
 /// What its token source has under way goes on, on the client's thread.
-impl<S: Stream> Drop for Turns<S> {
+impl<S: Stream> Drop for Pull<S> {
     fn drop(&mut self) {
         let tokens = self.tokens.clone();
-        self.driver.finish(async move { tokens.settle().await });
+        self.worker.finish(async move { tokens.settle().await });
     }
 }

@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use super::ledger::{Ledger, Write, not_saved};
-use crate::client::Shared;
+use crate::api::Api;
 use crate::error::Error;
 use crate::pacing::Backoff;
 use crate::transport::{HttpTransport, Sleep};
 
 /// Drives what the ledger has to write, and waits longer and longer where that fails.
-pub(super) struct Saver {
+pub(super) struct CheckpointWriter {
     doing: Doing,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -31,7 +31,7 @@ pub(super) struct Trouble {
     pub(super) until: SystemTime,
 }
 
-impl Saver {
+impl CheckpointWriter {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             doing: Doing::Nothing,
@@ -53,7 +53,7 @@ impl Saver {
     pub(super) fn poll<T: HttpTransport>(
         &mut self,
         ledger: &Ledger,
-        client: &Arc<Shared<T>>,
+        client: &Arc<Api<T>>,
         cx: &mut Context<'_>,
     ) -> Result<(), Error> {
         loop {
@@ -94,7 +94,7 @@ impl Saver {
         }
     }
 
-    fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Shared<T>>) -> Doing {
+    fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Api<T>>) -> Doing {
         let now = client.transport().now();
         let wait = self
             .backoff

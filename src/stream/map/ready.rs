@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 
 /// The numbers of the streams that something has happened to, in that order, and who waits for one.
 #[derive(Default)]
-pub(super) struct Ready {
+pub(super) struct ReadyQueue {
     queue: Mutex<Queue>,
 }
 
@@ -17,14 +17,14 @@ struct Queue {
     asks: Option<Waker>,
 }
 
-impl Ready {
+impl ReadyQueue {
     /// Takes out the stream that has waited for longest. Where none does, wakes this task when one comes.
     pub(super) fn first(&self, asks: &Waker) -> Option<u64> {
         let first = self.queue().numbers.pop_front();
         if first.is_some() {
             return first;
         }
-        // To clone or to drop a waker runs code of the executor, which may ring a bell: never under the lock.
+        // To clone or to drop a waker runs code of the executor, which may ring a stream_waker: never under the lock.
         let asks = asks.clone();
         let mut queue = self.queue();
         let first = queue.numbers.pop_front();
@@ -44,14 +44,14 @@ impl Ready {
 }
 
 /// What wakes one stream: it puts the stream in the queue, once until it is polled.
-pub(super) struct Bell {
+pub(super) struct StreamWaker {
     number: u64,
     rung: AtomicBool,
-    ready: Arc<Ready>,
+    ready: Arc<ReadyQueue>,
 }
 
-impl Bell {
-    pub(super) fn new(number: u64, ready: Arc<Ready>) -> Self {
+impl StreamWaker {
+    pub(super) fn new(number: u64, ready: Arc<ReadyQueue>) -> Self {
         Self {
             number,
             rung: AtomicBool::new(false),
@@ -62,14 +62,14 @@ impl Bell {
     /// The stream is about to be polled: what happens from now on rings again.
     pub(super) fn hears(&self) {
         // A swap, because it reads what the last ring wrote, and so the poll sees everything that the wakers did before they
-        // rang. A store reads nothing: the poll could miss the news of a waker that found the bell rung, and that waker has
+        // rang. A store reads nothing: the poll could miss the news of a waker that found the stream_waker rung, and that waker has
         // put no number in the queue.
         self.rung.swap(false, Ordering::Acquire);
     }
 
     /// Puts the stream in the queue, and gives whom to wake.
     pub(super) fn ring(&self) -> Option<Waker> {
-        // Also where the bell is rung already: the poll that hears it is to see what this waker did before.
+        // Also where the stream_waker is rung already: the poll that hears it is to see what this waker did before.
         if self.rung.swap(true, Ordering::Release) {
             return None;
         }
@@ -79,7 +79,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for StreamWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

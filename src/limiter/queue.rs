@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::Call;
+use super::ApiCall;
 use crate::config::Config;
 use crate::pacing::TokenBucket;
 
@@ -12,13 +12,13 @@ use crate::pacing::TokenBucket;
 const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// Who was called and does not come for so long lets others go first. When it comes after all, it is the first again.
-const LATE: Duration = Duration::from_secs(2);
+const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(2);
 
 /// A call that nobody polls is taken to be over so long after its timeout.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The calls under way, and those that wait, in the order of their numbers.
-pub(super) struct Line {
+pub(super) struct WaitQueue {
     places: usize,
     timeout: Duration,
     lists: TokenBucket,
@@ -58,9 +58,9 @@ impl Released {
 
 /// What a call may do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Admission {
     /// Be sent. The number says later which call is over.
-    Enter(u64),
+    Admitted(u64),
     /// Ask again then, or when it is woken.
     WaitUntil(Instant),
 }
@@ -73,7 +73,7 @@ enum Next {
     Waits,
 }
 
-impl Line {
+impl WaitQueue {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
         // A twentieth at once, and the rest one by one: together never more than that in any second.
         let a_second = config.max_server_lists_per_second;
@@ -93,11 +93,11 @@ impl Line {
     /// Whether it is the call's turn; it gets a number where it is not. Gives also whom to wake.
     pub(super) fn ask(
         &mut self,
-        call: Call,
+        call: ApiCall,
         number: &mut Option<u64>,
         waker: Waker,
         now: Instant,
-    ) -> (Turn, Released) {
+    ) -> (Admission, Released) {
         let mut released = Released::default();
         if number.is_none() && self.is_open_to(call, now) {
             self.last_number += 1;
@@ -110,26 +110,26 @@ impl Line {
         });
         let waiter = self.waiters(call).entry(mine).or_default();
         released.unused.extend(waiter.waker.replace(waker));
-        let turn = match self.call_up(Some(mine), now, &mut released) {
+        let admission = match self.call_up(Some(mine), now, &mut released) {
             Next::Enters => {
                 self.remove(call, mine, &mut released);
                 self.enter(call, mine, now)
             }
             Next::WatchesTheClock => {
-                Turn::WaitUntil(self.lists.available_at(now).min(now + LOOK_UP))
+                Admission::WaitUntil(self.lists.available_at(now).min(now + LOOK_UP))
             }
             Next::Waits => {
                 if let Some(waiter) = self.waiters(call).get_mut(&mine) {
                     waiter.called = None;
                 }
-                Turn::WaitUntil(now + LOOK_UP)
+                Admission::WaitUntil(now + LOOK_UP)
             }
         };
-        (turn, released)
+        (admission, released)
     }
 
     /// A call does not wait any more. Gives whom to wake.
-    pub(super) fn leave(&mut self, call: Call, number: u64, now: Instant) -> Released {
+    pub(super) fn leave(&mut self, call: ApiCall, number: u64, now: Instant) -> Released {
         let mut released = Released::default();
         self.remove(call, number, &mut released);
         self.call_up(None, now, &mut released);
@@ -144,33 +144,33 @@ impl Line {
         released
     }
 
-    fn remove(&mut self, call: Call, number: u64, released: &mut Released) {
+    fn remove(&mut self, call: ApiCall, number: u64, released: &mut Released) {
         let waiter = self.waiters(call).remove(&number);
         released
             .unused
             .extend(waiter.and_then(|waiter| waiter.waker));
     }
 
-    fn waiters(&mut self, call: Call) -> &mut Waiters {
+    fn waiters(&mut self, call: ApiCall) -> &mut Waiters {
         match call {
-            Call::List => &mut self.waiting_to_list,
-            Call::Page => &mut self.waiting_for_a_page,
+            ApiCall::List => &mut self.waiting_to_list,
+            ApiCall::Fetch => &mut self.waiting_for_a_page,
         }
     }
 
-    fn is_open_to(&mut self, call: Call, now: Instant) -> bool {
+    fn is_open_to(&mut self, call: ApiCall, now: Instant) -> bool {
         self.waiting_to_list.is_empty()
             && self.waiting_for_a_page.is_empty()
             && self.free_places(now) > 0
-            && (call == Call::Page || self.lists.can_acquire(now))
+            && (call == ApiCall::Fetch || self.lists.can_acquire(now))
     }
 
-    fn enter(&mut self, call: Call, number: u64, now: Instant) -> Turn {
-        if call == Call::List {
+    fn enter(&mut self, call: ApiCall, number: u64, now: Instant) -> Admission {
+        if call == ApiCall::List {
             self.lists.acquire_early(now);
         }
         self.under_way.insert(number, now + self.timeout + GRACE);
-        Turn::Enter(number)
+        Admission::Admitted(number)
     }
 
     fn free_places(&mut self, now: Instant) -> usize {
@@ -191,7 +191,10 @@ impl Line {
         let mut comes = |number: u64, waiter: &mut Waiter| {
             if asks == Some(number) {
                 waiter.called = Some(now);
-            } else if waiter.called.is_some_and(|at| now >= at + LATE) {
+            } else if waiter
+                .called
+                .is_some_and(|at| now >= at + UNRESPONSIVE_AFTER)
+            {
                 late.push(number);
                 return false;
             } else if waiter.called.is_none() {
@@ -236,8 +239,8 @@ impl Line {
             }
         }
         for number in late {
-            self.remove(Call::List, number, released);
-            self.remove(Call::Page, number, released);
+            self.remove(ApiCall::List, number, released);
+            self.remove(ApiCall::Fetch, number, released);
         }
         next
     }

@@ -12,21 +12,21 @@ use bytes::Bytes;
 use futures_lite::future::pending;
 use http::Response;
 
-use super::line::{Line, Turn};
-use super::{Call, Gate};
+use super::queue::{Admission, WaitQueue};
+use super::{ApiCall, CallLimiter};
 use crate::clock::Moment;
 use crate::config::LongPollClientBuilder;
 use crate::transport::{HttpTransport, TransportError, TransportRequest};
 
 /// A line, and the time.
 struct Hall {
-    line: Line,
+    queue: WaitQueue,
     now: Instant,
 }
 
 /// Somebody who may have to wait.
 struct Caller {
-    call: Call,
+    call: ApiCall,
     number: Option<u64>,
     woken: Arc<Flag>,
 }
@@ -40,7 +40,7 @@ impl Wake for Flag {
     }
 }
 
-fn callers(call: Call, count: usize) -> Vec<Caller> {
+fn callers(call: ApiCall, count: usize) -> Vec<Caller> {
     let caller = || Caller {
         call,
         number: None,
@@ -60,7 +60,7 @@ impl Hall {
         let config = change(LongPollClientBuilder::default()).config().unwrap();
         let now = Moment::read_clocks().monotonic;
         Self {
-            line: Line::new(&config, now),
+            queue: WaitQueue::new(&config, now),
             now,
         }
     }
@@ -73,42 +73,45 @@ impl Hall {
         self.now += time;
     }
 
-    fn ask(&mut self, caller: &mut Caller) -> Turn {
+    fn ask(&mut self, caller: &mut Caller) -> Admission {
         let waker = Waker::from(caller.woken.clone());
         let number = &mut caller.number;
-        let (turn, released) = self.line.ask(caller.call, number, waker, self.now);
+        let (admission, released) = self.queue.ask(caller.call, number, waker, self.now);
         released.wake();
-        turn
+        admission
     }
 
     #[track_caller]
     fn enters(&mut self, caller: &mut Caller) -> u64 {
         match self.ask(caller) {
-            Turn::Enter(place) => place,
-            turn @ Turn::WaitUntil(_) => panic!("{turn:?}"),
+            Admission::Admitted(place) => place,
+            admission @ Admission::WaitUntil(_) => panic!("{admission:?}"),
         }
     }
 
     #[track_caller]
     fn waits(&mut self, caller: &mut Caller) {
-        let turn = self.ask(caller);
-        assert!(matches!(turn, Turn::WaitUntil(_)), "{turn:?}");
+        let admission = self.ask(caller);
+        assert!(
+            matches!(admission, Admission::WaitUntil(_)),
+            "{admission:?}"
+        );
     }
 
     fn release(&mut self, place: u64) {
-        self.line.release(place, self.now).wake();
+        self.queue.release(place, self.now).wake();
     }
 
     fn leave(&mut self, caller: &Caller) {
         let number = caller.number.expect("it waits");
-        self.line.leave(caller.call, number, self.now).wake();
+        self.queue.leave(caller.call, number, self.now).wake();
     }
 }
 
 #[test]
 fn so_many_calls_go_at_once_and_the_rest_in_the_order_in_which_they_came() {
     let mut hall = Hall::with(|builder| builder);
-    let mut callers = callers(Call::Page, 164);
+    let mut callers = callers(ApiCall::Fetch, 164);
     let (going, waiting) = callers.split_at_mut(64);
     let places: Vec<u64> = going.iter_mut().map(|caller| hall.enters(caller)).collect();
     for caller in &mut *waiting {
@@ -128,7 +131,7 @@ fn so_many_calls_go_at_once_and_the_rest_in_the_order_in_which_they_came() {
 #[test]
 fn nobody_slips_in_before_the_one_who_was_called() {
     let mut hall = Hall::of_places(1);
-    let [mut first, mut second, mut third] = callers(Call::Page, 3).try_into().ok().unwrap();
+    let [mut first, mut second, mut third] = callers(ApiCall::Fetch, 3).try_into().ok().unwrap();
     let place = hall.enters(&mut first);
     hall.waits(&mut second);
     hall.release(place);
@@ -138,9 +141,12 @@ fn nobody_slips_in_before_the_one_who_was_called() {
 
 #[test]
 fn lists_and_pages_share_the_order_in_which_they_came() {
-    for order in [[Call::List, Call::Page], [Call::Page, Call::List]] {
+    for order in [
+        [ApiCall::List, ApiCall::Fetch],
+        [ApiCall::Fetch, ApiCall::List],
+    ] {
         let mut hall = Hall::of_places(1);
-        let [mut going] = callers(Call::Page, 1).try_into().ok().unwrap();
+        let [mut going] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
         let place = hall.enters(&mut going);
         let mut waiting: Vec<_> = order
             .into_iter()
@@ -158,7 +164,7 @@ fn lists_and_pages_share_the_order_in_which_they_came() {
 #[test]
 fn who_leaves_the_line_makes_room_for_the_next() {
     let mut hall = Hall::of_places(1);
-    let mut callers = callers(Call::Page, 5);
+    let mut callers = callers(ApiCall::Fetch, 5);
     let place = hall.enters(&mut callers[0]);
     for waiting in &mut callers[1..] {
         hall.waits(waiting);
@@ -175,7 +181,7 @@ fn who_leaves_the_line_makes_room_for_the_next() {
 #[test]
 fn who_is_called_and_does_not_come_keeps_nobody_waiting_and_is_the_first_when_it_comes() {
     let mut hall = Hall::of_places(1);
-    let mut callers = callers(Call::Page, 4);
+    let mut callers = callers(ApiCall::Fetch, 4);
     let place = hall.enters(&mut callers[0]);
     for waiting in &mut callers[1..] {
         hall.waits(waiting);
@@ -195,7 +201,7 @@ fn who_is_called_and_does_not_come_keeps_nobody_waiting_and_is_the_first_when_it
 fn a_call_that_nobody_drives_gives_its_place_up_when_its_time_is_over() {
     let minute = Duration::from_secs(60);
     let mut hall = Hall::with(|builder| builder.max_api_calls(1).api_timeout(minute));
-    let [mut first, mut second, mut third] = callers(Call::Page, 3).try_into().ok().unwrap();
+    let [mut first, mut second, mut third] = callers(ApiCall::Fetch, 3).try_into().ok().unwrap();
     let left = hall.enters(&mut first);
     hall.waits(&mut second);
     hall.pass(minute);
@@ -210,17 +216,17 @@ fn a_call_that_nobody_drives_gives_its_place_up_when_its_time_is_over() {
 #[test]
 fn who_waits_looks_up_within_a_second() {
     let mut hall = Hall::of_places(1);
-    let mut callers = callers(Call::Page, 2);
+    let mut callers = callers(ApiCall::Fetch, 2);
     hall.enters(&mut callers[0]);
     let until = hall.now + Duration::from_secs(1);
-    assert_eq!(hall.ask(&mut callers[1]), Turn::WaitUntil(until));
+    assert_eq!(hall.ask(&mut callers[1]), Admission::WaitUntil(until));
 }
 
 #[test]
 fn pages_pass_lists_whose_time_has_not_come() {
     let mut hall = Hall::with(|builder| builder.max_server_lists_per_second(1));
-    let mut lists = callers(Call::List, 3);
-    let mut pages = callers(Call::Page, 3);
+    let mut lists = callers(ApiCall::List, 3);
+    let mut pages = callers(ApiCall::Fetch, 3);
     hall.enters(&mut lists[0]);
     hall.waits(&mut lists[1]);
     hall.waits(&mut lists[2]);
@@ -236,9 +242,9 @@ fn pages_pass_lists_whose_time_has_not_come() {
 fn list_asks_again_when_its_time_has_come_or_in_a_second() {
     for (a_second, longest) in [(1, 1_000), (2, 600)] {
         let mut hall = Hall::with(|builder| builder.max_server_lists_per_second(a_second));
-        let mut lists = callers(Call::List, 2);
+        let mut lists = callers(ApiCall::List, 2);
         hall.enters(&mut lists[0]);
-        let Turn::WaitUntil(until) = hall.ask(&mut lists[1]) else {
+        let Admission::WaitUntil(until) = hall.ask(&mut lists[1]) else {
             panic!("there was a list in this second");
         };
         let wait = until.checked_duration_since(hall.now).expect("no past");
@@ -250,8 +256,8 @@ fn list_asks_again_when_its_time_has_come_or_in_a_second() {
 #[test]
 fn who_watched_the_clock_and_found_no_place_is_called_when_there_is_one() {
     let mut hall = Hall::with(|builder| builder.max_api_calls(1).max_server_lists_per_second(1));
-    let mut lists = callers(Call::List, 2);
-    let [mut page] = callers(Call::Page, 1).try_into().ok().unwrap();
+    let mut lists = callers(ApiCall::List, 2);
+    let [mut page] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
     let place = hall.enters(&mut lists[0]);
     hall.release(place);
     hall.waits(&mut lists[1]);
@@ -266,11 +272,11 @@ fn who_watched_the_clock_and_found_no_place_is_called_when_there_is_one() {
 #[test]
 fn a_list_that_has_a_time_and_no_place_waits_for_the_place() {
     let mut hall = Hall::of_places(1);
-    let [mut page] = callers(Call::Page, 1).try_into().ok().unwrap();
-    let [mut list] = callers(Call::List, 1).try_into().ok().unwrap();
+    let [mut page] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
+    let [mut list] = callers(ApiCall::List, 1).try_into().ok().unwrap();
     let place = hall.enters(&mut page);
     let until = hall.now + Duration::from_secs(1);
-    assert_eq!(hall.ask(&mut list), Turn::WaitUntil(until));
+    assert_eq!(hall.ask(&mut list), Admission::WaitUntil(until));
     hall.release(place);
     assert!(list.is_woken());
     hall.enters(&mut list);
@@ -279,8 +285,10 @@ fn a_list_that_has_a_time_and_no_place_waits_for_the_place() {
 /// When each of so many lists is asked for, where all come at once and each takes 100 ms, and nobody looks but at its time.
 fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
     let began = hall.now;
-    let mut waiting: Vec<(usize, Caller)> =
-        callers(Call::List, count).into_iter().enumerate().collect();
+    let mut waiting: Vec<(usize, Caller)> = callers(ApiCall::List, count)
+        .into_iter()
+        .enumerate()
+        .collect();
     let mut looks_at: Vec<Instant> = vec![began; count];
     let mut under_way: Vec<(Instant, u64)> = Vec::new();
     let mut times = Vec::new();
@@ -288,7 +296,7 @@ fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
         under_way.retain(|(over, place)| {
             let is_over = *over <= hall.now;
             if is_over {
-                hall.line.release(*place, hall.now).wake();
+                hall.queue.release(*place, hall.now).wake();
             }
             !is_over
         });
@@ -297,12 +305,12 @@ fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
                 return true;
             }
             match hall.ask(caller) {
-                Turn::Enter(place) => {
+                Admission::Admitted(place) => {
                     times.push((*n, hall.now - began));
                     under_way.push((hall.now + Duration::from_millis(100), place));
                     false
                 }
-                Turn::WaitUntil(until) => {
+                Admission::WaitUntil(until) => {
                     looks_at[*n] = until;
                     true
                 }
@@ -374,13 +382,13 @@ fn timer_is_set_anew_when_the_time_of_the_list_is_sooner() {
         now: Moment::read_clocks(),
         sleeps: Mutex::default(),
     };
-    let gate = Gate::new(&builder.config().unwrap(), transport.now.monotonic);
+    let limiter = CallLimiter::new(&builder.config().unwrap(), transport.now.monotonic);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut first = pin!(gate.enter(Call::List, &transport));
+    let mut first = pin!(limiter.acquire(ApiCall::List, &transport));
     assert!(first.as_mut().poll(&mut cx).is_ready());
-    let mut watches = Box::pin(gate.enter(Call::List, &transport));
+    let mut watches = Box::pin(limiter.acquire(ApiCall::List, &transport));
     assert!(watches.as_mut().poll(&mut cx).is_pending());
-    let mut waits = pin!(gate.enter(Call::List, &transport));
+    let mut waits = pin!(limiter.acquire(ApiCall::List, &transport));
     assert!(waits.as_mut().poll(&mut cx).is_pending());
     drop(watches);
     for _ in 0..2 {
@@ -396,13 +404,13 @@ fn timer_is_set_anew_when_the_time_of_the_list_is_sooner() {
 
 /// A task that is polled inside its waker, as some executors do, and whose futures use the gate.
 struct Reentrant {
-    gate: Arc<Gate>,
+    limiter: Arc<CallLimiter>,
     transport: Frozen,
 }
 
 impl Reentrant {
     fn uses_the_gate(&self) {
-        let entering = pin!(self.gate.enter(Call::Page, &self.transport));
+        let entering = pin!(self.limiter.acquire(ApiCall::Fetch, &self.transport));
         let _ = entering.poll(&mut Context::from_waker(Waker::noop()));
     }
 }
@@ -428,15 +436,15 @@ fn gate_is_unlocked_while_it_wakes_or_drops_a_waker() {
     thread::spawn(move || {
         let builder = LongPollClientBuilder::default().max_api_calls(1);
         let now = Moment::read_clocks();
-        let gate = Arc::new(Gate::new(&builder.config().unwrap(), now.monotonic));
+        let limiter = Arc::new(CallLimiter::new(&builder.config().unwrap(), now.monotonic));
         let transport = Frozen(now);
         let reentrant = || {
             Waker::from(Arc::new(Reentrant {
-                gate: gate.clone(),
+                limiter: limiter.clone(),
                 transport: Frozen(now),
             }))
         };
-        let mut first = pin!(gate.enter(Call::Page, &transport));
+        let mut first = pin!(limiter.acquire(ApiCall::Fetch, &transport));
         let Poll::Ready(Ok(place)) = first.as_mut().poll(&mut Context::from_waker(&reentrant()))
         else {
             panic!("there is a place");
@@ -444,7 +452,7 @@ fn gate_is_unlocked_while_it_wakes_or_drops_a_waker() {
         done.send("a waker that did not have to wait was dropped")
             .unwrap();
         {
-            let mut waits = pin!(gate.enter(Call::Page, &transport));
+            let mut waits = pin!(limiter.acquire(ApiCall::Fetch, &transport));
             for _ in 0..2 {
                 let waker = reentrant();
                 let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
@@ -453,7 +461,7 @@ fn gate_is_unlocked_while_it_wakes_or_drops_a_waker() {
             done.send("a waker was replaced").unwrap();
         }
         done.send("one that waited has left").unwrap();
-        let mut waits = pin!(gate.enter(Call::Page, &transport));
+        let mut waits = pin!(limiter.acquire(ApiCall::Fetch, &transport));
         let waker = reentrant();
         let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending());

@@ -12,9 +12,9 @@ use crate::position::StartAt;
 const TIME_SAVED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// What was delivered, and how much of it is acknowledged without a hole.
-pub(super) struct Prefix {
+pub(super) struct AckQueue {
     /// The end of what is acknowledged.
-    end: Mark,
+    end: Watermark,
     /// The ids before the end.
     window: Window,
     /// What comes after it, in order. The first of these is a batch that is not acknowledged.
@@ -26,7 +26,7 @@ pub(super) struct Prefix {
 
 /// A place between what was handed out.
 #[derive(Clone)]
-pub(super) struct Mark {
+pub(super) struct Watermark {
     pub(super) resume_at: StartAt,
     /// How many batches lie before it.
     pub(super) batches: u64,
@@ -51,9 +51,9 @@ enum Kind {
     Moved,
 }
 
-impl Prefix {
+impl AckQueue {
     /// `window` is what the engine begins with.
-    pub(super) fn new(start: Mark, window: Window) -> Self {
+    pub(super) fn new(start: Watermark, window: Window) -> Self {
         Self {
             end: start,
             window,
@@ -63,7 +63,7 @@ impl Prefix {
         }
     }
 
-    pub(super) fn end(&self) -> &Mark {
+    pub(super) fn end(&self) -> &Watermark {
         &self.end
     }
 
@@ -98,7 +98,7 @@ impl Prefix {
     }
 
     /// Takes down where the engine is, with all that was delivered behind it, and when it had caught up.
-    pub(super) fn reach(&mut self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
+    pub(super) fn advance(&mut self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
         let last = match self.after.back_mut() {
             Some(last) => {
                 let here = last.kind == Kind::Moved || last.resume_at == *resume_at;
@@ -139,7 +139,7 @@ impl Prefix {
     }
 
     /// Records that nobody will acknowledge the batch.
-    pub(super) fn give_up(&mut self, number: u64) {
+    pub(super) fn abandon(&mut self, number: u64) {
         self.dropped = Some(self.dropped.map_or(number, |other| other.min(number)));
     }
 }
@@ -153,9 +153,9 @@ impl Entry {
     }
 }
 
-impl Mark {
+impl Watermark {
     /// Whether it is worth a write, where the other is what the store has.
-    pub(super) fn is_news_to(&self, stored: &Mark) -> bool {
+    pub(super) fn is_news_to(&self, stored: &Watermark) -> bool {
         let moved = (&self.resume_at, self.batches) != (&stored.resume_at, stored.batches);
         let at_another_time = match (self.caught_up_at, stored.caught_up_at) {
             (Some(now), Some(stored)) => {
@@ -179,20 +179,20 @@ mod tests {
 
     #[test]
     fn pages_without_events_take_no_room_behind_a_batch() {
-        let start = Mark {
+        let start = Watermark {
             resume_at: StartAt::Oldest,
             batches: 0,
             caught_up_at: None,
         };
         let window = Window::new(10, &mut fastrand::Rng::with_seed(1));
-        let mut prefix = Prefix::new(start, window);
+        let mut queue = AckQueue::new(start, window);
         let batch = Batch::new(Vec::new(), at(1));
-        let number = prefix.deliver(&batch, SystemTime::UNIX_EPOCH);
+        let number = queue.deliver(&batch, SystemTime::UNIX_EPOCH);
         for position in 1..1_000 {
-            prefix.reach(&at(position), None);
+            queue.advance(&at(position), None);
         }
-        assert!(prefix.after.len() <= 2);
-        prefix.acknowledge(number);
-        assert_eq!(prefix.end().resume_at, at(999));
+        assert!(queue.after.len() <= 2);
+        queue.acknowledge(number);
+        assert_eq!(queue.end().resume_at, at(999));
     }
 }

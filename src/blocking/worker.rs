@@ -21,12 +21,12 @@ type Work<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 type BlockOn = dyn Fn(Work<'_>) -> Result<(), TransportError> + Send + Sync;
 
 /// Runs futures on a thread of its own, which starts with the first and ends when the driver is dropped.
-pub(crate) struct Driver {
+pub(crate) struct Worker {
     block_on: Arc<BlockOn>,
     queue: Mutex<Option<UnboundedSender<Work<'static>>>>,
 }
 
-impl Driver {
+impl Worker {
     pub(crate) fn new(
         block_on: impl Fn(Work<'_>) -> Result<(), TransportError> + Send + Sync + 'static,
     ) -> Self {
@@ -189,16 +189,16 @@ mod tests {
     /// A thread that is woken, and something that is dropped with that and has the driver finish its work, once.
     struct Reentrant {
         thread: thread::Thread,
-        driver: Arc<OnceLock<Weak<Driver>>>,
+        worker: Arc<OnceLock<Weak<Worker>>>,
         has_finished: Arc<AtomicBool>,
     }
 
     impl Wake for Reentrant {
         fn wake(self: Arc<Self>) {
-            if let Some(driver) = self.driver.get().and_then(Weak::upgrade)
+            if let Some(worker) = self.worker.get().and_then(Weak::upgrade)
                 && !self.has_finished.swap(true, Ordering::SeqCst)
             {
-                driver.finish(async {});
+                worker.finish(async {});
             }
             self.thread.unpark();
         }
@@ -214,10 +214,10 @@ mod tests {
             let itself = Arc::new(OnceLock::new());
             let has_finished = Arc::new(AtomicBool::new(false));
             let (known, finished) = (itself.clone(), has_finished.clone());
-            let driver = Arc::new(Driver::new(move |mut work| {
+            let worker = Arc::new(Worker::new(move |mut work| {
                 let waker = Waker::from(Arc::new(Reentrant {
                     thread: thread::current(),
-                    driver: known.clone(),
+                    worker: known.clone(),
                     has_finished: finished.clone(),
                 }));
                 let mut cx = Context::from_waker(&waker);
@@ -226,12 +226,12 @@ mod tests {
                 }
                 Ok(())
             }));
-            driver.start().unwrap();
-            itself.set(Arc::downgrade(&driver)).unwrap();
+            worker.start().unwrap();
+            itself.set(Arc::downgrade(&worker)).unwrap();
             // Until the thread was waiting for work, and was woken for it.
             while !has_finished.load(Ordering::SeqCst) {
                 let (finished, told) = mpsc::channel();
-                driver.finish(async move { finished.send(()).unwrap() });
+                worker.finish(async move { finished.send(()).unwrap() });
                 told.recv().unwrap();
             }
             done.send(()).unwrap();
@@ -243,19 +243,19 @@ mod tests {
     fn thread_is_started_again_when_it_has_ended() {
         let (end, ended) = oneshot::channel::<()>();
         let ended = Mutex::new(Some(ended));
-        let driver = Driver::new(move |work| {
+        let worker = Worker::new(move |work| {
             match ended.lock().unwrap().take() {
                 Some(ended) => block_on(or(work, ended.map(drop))),
                 None => block_on(work),
             }
             Ok(())
         });
-        let queue = driver.queue().unwrap();
+        let queue = worker.queue().unwrap();
         end.send(()).unwrap();
         while !queue.is_closed() {
             thread::yield_now();
         }
-        assert_eq!(driver.run(async { 1 }).unwrap(), 1);
+        assert_eq!(worker.run(async { 1 }).unwrap(), 1);
     }
 
     #[test]

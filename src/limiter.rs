@@ -1,6 +1,6 @@
 //! The way to Box's API, for a client, its siblings and all their streams: first come, first served.
 
-mod line;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -9,51 +9,51 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use self::line::{Line, Released, Turn};
+use self::queue::{Admission, Released, WaitQueue};
 use crate::config::Config;
 use crate::status::Status;
 use crate::transport::{HttpTransport, Sleep, TransportError};
 
 /// A call to Box's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(crate) enum ApiCall {
     /// `OPTIONS /events`, for which there is a rate as well.
     List,
     /// `GET /events`
-    Page,
+    Fetch,
 }
 
-impl Call {
+impl ApiCall {
     /// The call that an engine makes which is doing this. `None`: it polls a realtime server.
     pub(crate) fn of(status: &Status) -> Option<Self> {
         match status {
             Status::Listing => Some(Self::List),
-            Status::Fetching => Some(Self::Page),
+            Status::Fetching => Some(Self::Fetch),
             _ => None,
         }
     }
 }
 
 /// Lets through so many calls at once, and so many lists of servers a second.
-pub(crate) struct Gate {
-    line: Mutex<Line>,
+pub(crate) struct CallLimiter {
+    queue: Mutex<WaitQueue>,
 }
 
-impl Gate {
+impl CallLimiter {
     pub(crate) fn new(config: &Config, now: Instant) -> Self {
         Self {
-            line: Mutex::new(Line::new(config, now)),
+            queue: Mutex::new(WaitQueue::new(config, now)),
         }
     }
 
     /// Waits for the call's turn. Its place is free again when what this returns is dropped.
-    pub(crate) async fn enter<'a, T: HttpTransport>(
+    pub(crate) async fn acquire<'a, T: HttpTransport>(
         &'a self,
-        call: Call,
+        call: ApiCall,
         transport: &'a T,
-    ) -> Result<Place<'a, T>, TransportError> {
+    ) -> Result<Permit<'a, T>, TransportError> {
         let mut caller = Caller {
-            gate: self,
+            limiter: self,
             transport,
             call,
             number: None,
@@ -62,13 +62,13 @@ impl Gate {
         poll_fn(|cx| caller.poll(cx)).await
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, WaitQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the line, and wakes those whose turn that makes it.
-    fn change<R>(&self, change: impl FnOnce(&mut Line) -> (R, Released)) -> R {
-        let (outcome, released) = change(&mut self.line());
+    fn change<R>(&self, change: impl FnOnce(&mut WaitQueue) -> (R, Released)) -> R {
+        let (outcome, released) = change(&mut self.queue());
         released.wake();
         outcome
     }
@@ -76,31 +76,33 @@ impl Gate {
 
 /// A call that waits for its turn.
 struct Caller<'a, T: HttpTransport> {
-    gate: &'a Gate,
+    limiter: &'a CallLimiter,
     transport: &'a T,
-    call: Call,
+    call: ApiCall,
     number: Option<u64>,
     timer: Option<(Instant, Sleep<'a>)>,
 }
 
 impl<'a, T: HttpTransport> Caller<'a, T> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Place<'a, T>, TransportError>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit<'a, T>, TransportError>> {
         loop {
             let now = self.transport.now().monotonic;
             let (call, number) = (self.call, &mut self.number);
-            // Cloned here, where the line is not locked.
+            // Cloned here, where the queue is not locked.
             let waker = cx.waker().clone();
-            let turn = self.gate.change(|line| line.ask(call, number, waker, now));
-            let until = match turn {
-                Turn::Enter(number) => {
+            let admission = self
+                .limiter
+                .change(|queue| queue.ask(call, number, waker, now));
+            let until = match admission {
+                Admission::Admitted(number) => {
                     self.number = None;
-                    return Poll::Ready(Ok(Place {
-                        gate: self.gate,
+                    return Poll::Ready(Ok(Permit {
+                        limiter: self.limiter,
                         transport: self.transport,
                         number,
                     }));
                 }
-                Turn::WaitUntil(until) => until,
+                Admission::WaitUntil(until) => until,
             };
             if self.timer.as_ref().is_none_or(|(at, _)| until < *at) {
                 let wait = until.saturating_duration_since(now);
@@ -120,22 +122,23 @@ impl<T: HttpTransport> Drop for Caller<'_, T> {
         if let Some(number) = self.number {
             let now = self.transport.now().monotonic;
             let call = self.call;
-            self.gate.change(|line| ((), line.leave(call, number, now)));
+            self.limiter
+                .change(|queue| ((), queue.leave(call, number, now)));
         }
     }
 }
 
 /// A place of a call that is under way.
-pub(crate) struct Place<'a, T: HttpTransport> {
-    gate: &'a Gate,
+pub(crate) struct Permit<'a, T: HttpTransport> {
+    limiter: &'a CallLimiter,
     transport: &'a T,
     number: u64,
 }
 
-impl<T: HttpTransport> Drop for Place<'_, T> {
+impl<T: HttpTransport> Drop for Permit<'_, T> {
     fn drop(&mut self) {
         let now = self.transport.now().monotonic;
-        self.gate
-            .change(|line| ((), line.release(self.number, now)));
+        self.limiter
+            .change(|queue| ((), queue.release(self.number, now)));
     }
 }

@@ -1,0 +1,209 @@
+//! A status that others watch.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::task::AtomicWaker;
+
+use super::Status;
+use crate::error::Error;
+use crate::position::StreamPosition;
+
+/// Where a stream posts what it is doing.
+#[derive(Debug)]
+pub(crate) struct StatusWatch {
+    snapshot: Mutex<Snapshot>,
+    /// Who polls the stream.
+    stream: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    status: Status,
+    position: Option<StreamPosition>,
+    version: u64,
+    /// The tasks that wait for the next version, by the numbers of their listeners.
+    listeners: BTreeMap<u64, Waker>,
+    last_listener: u64,
+}
+
+impl Snapshot {
+    fn is_stopped(&self) -> bool {
+        matches!(self.status, Status::Stopped { .. })
+    }
+
+    /// The newest status, unless that version was seen.
+    fn news(&self, seen: &mut u64) -> Poll<Option<Status>> {
+        if self.version != *seen {
+            *seen = self.version;
+            return Poll::Ready(Some(self.status.clone()));
+        }
+        if self.is_stopped() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+
+    /// There is something new, and nobody waits any more. Whoever listens from now on sees it.
+    fn changed(&mut self) -> News {
+        self.version += 1;
+        News(mem::take(&mut self.listeners))
+    }
+}
+
+/// The wakers of tasks that wait for a change. Wake them without a lock: a waker runs code of its executor, which may use
+/// the stream.
+#[must_use = "nobody hears of the change until they are woken"]
+#[derive(Default)]
+pub(crate) struct News(BTreeMap<u64, Waker>);
+
+impl News {
+    pub(crate) fn wake(self) {
+        self.0.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A call that waits for news.
+struct Listener<'a> {
+    watch: &'a StatusWatch,
+    number: Option<u64>,
+}
+
+impl Listener<'_> {
+    fn poll(&mut self, seen: &mut u64, cx: &Context<'_>) -> Poll<Option<Status>> {
+        // Cloned, and dropped, without the lock.
+        let waker = cx.waker().clone();
+        let mut snapshot = self.watch.snapshot();
+        let news = snapshot.news(seen);
+        let unused = if news.is_ready() {
+            Some(waker)
+        } else {
+            let number = *self.number.get_or_insert_with(|| {
+                snapshot.last_listener += 1;
+                snapshot.last_listener
+            });
+            snapshot.listeners.insert(number, waker)
+        };
+        drop(snapshot);
+        drop(unused);
+        news
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            // Declared before the lock, and so dropped after it.
+            let _unused;
+            let mut snapshot = self.watch.snapshot();
+            _unused = snapshot.listeners.remove(&number);
+        }
+    }
+}
+
+impl StatusWatch {
+    pub(crate) fn new(status: Status, position: Option<StreamPosition>) -> Self {
+        Self {
+            snapshot: Mutex::new(Snapshot {
+                status,
+                position,
+                version: 1,
+                listeners: BTreeMap::new(),
+                last_listener: 0,
+            }),
+            stream: AtomicWaker::new(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.snapshot().status.clone()
+    }
+
+    pub(crate) fn position(&self) -> Option<StreamPosition> {
+        self.snapshot().position.clone()
+    }
+
+    /// Waits until there is another version than the one that was seen, and returns its status. `None` once the stream has
+    /// stopped and that was seen.
+    pub(crate) async fn changed(&self, seen: &mut u64) -> Option<Status> {
+        let mut listener = Listener {
+            watch: self,
+            number: None,
+        };
+        poll_fn(|cx| listener.poll(seen, cx)).await
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.snapshot().is_stopped()
+    }
+
+    /// Has the stream's task woken when it is stopped, or [woken](Self::wake) for what else it waits for.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.stream.register(cx.waker());
+    }
+
+    /// Whether the stream is stopped. Where it isn't yet, its task is woken when it is.
+    pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
+        self.register(cx);
+        let stopped = self.is_stopped();
+        if stopped {
+            // Nobody is woken any more, and a handle may be kept for long.
+            self.stream.take();
+        }
+        stopped
+    }
+
+    /// Wakes the stream's task.
+    pub(crate) fn wake(&self) {
+        self.stream.wake();
+    }
+
+    pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
+        self.move_to(position).wake();
+        self.show(status);
+    }
+
+    /// What the stream is doing. Once it is stopped, only the position changes.
+    pub(crate) fn show(&self, status: Status) {
+        let mut snapshot = self.snapshot();
+        if snapshot.is_stopped() || snapshot.status == status {
+            return;
+        }
+        snapshot.status = status;
+        let news = snapshot.changed();
+        drop(snapshot);
+        news.wake();
+    }
+
+    /// Where the stream is. Gives whom to wake.
+    pub(crate) fn move_to(&self, position: Option<&StreamPosition>) -> News {
+        let mut snapshot = self.snapshot();
+        if snapshot.position.as_ref() == position {
+            return News::default();
+        }
+        snapshot.position = position.cloned();
+        if snapshot.is_stopped() {
+            return News::default();
+        }
+        snapshot.changed()
+    }
+
+    pub(crate) fn stop(&self, because: Option<Error>) {
+        let mut snapshot = self.snapshot();
+        if snapshot.is_stopped() {
+            return;
+        }
+        snapshot.status = Status::Stopped { because };
+        let news = snapshot.changed();
+        drop(snapshot);
+        news.wake();
+        self.stream.wake();
+    }
+
+    fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,161 @@
+//! Watching and stopping a stream from outside it.
+
+use std::sync::Arc;
+
+use futures_lite::future::block_on;
+
+use crate::error::Error;
+use crate::position::StreamPosition;
+use crate::status::{Status, StatusWatch};
+
+/// Watches and stops a stream, from any task or thread. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct StreamHandle {
+    watch: Arc<StatusWatch>,
+    seen: u64,
+}
+
+impl StreamHandle {
+    pub(crate) fn new(watch: Arc<StatusWatch>) -> Self {
+        Self { watch, seen: 0 }
+    }
+
+    /// What the stream is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.watch.status()
+    }
+
+    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` is
+    /// resolved, or the first page of a start at the oldest event is handled.
+    #[must_use]
+    pub fn position(&self) -> Option<StreamPosition> {
+        self.watch.position()
+    }
+
+    #[cfg(feature = "blocking")]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.watch.is_stopped()
+    }
+
+    #[cfg(feature = "blocking")]
+    pub(crate) fn fail(&self, because: &Error) {
+        self.watch.stop(Some(because.clone()));
+    }
+
+    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
+    /// what came and went in between is left out. The first call on a handle that a stream gave returns at once. `None`
+    /// once the stream has ended and that was told.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn changed(&mut self) -> Option<Status> {
+        self.watch.changed(&mut self.seen).await
+    }
+
+    /// [`changed`](Self::changed) for a thread without async, which is blocked meanwhile.
+    pub fn changed_blocking(&mut self) -> Option<Status> {
+        block_on(self.changed())
+    }
+
+    /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`. Events that were not
+    /// handed out yet are left out, and [`position`](Self::position) stays before them.
+    pub fn stop(&self) {
+        self.watch.stop(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Wake, Waker};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_handle_that_is_kept_does_not_keep_the_task_of_a_stopped_stream() {
+        let watch = Arc::new(StatusWatch::new(Status::Fetching, None));
+        let (handle, task) = (StreamHandle::new(watch.clone()), Arc::new(Task));
+        let waker = Waker::from(task.clone());
+        assert!(!watch.poll_stopped(&Context::from_waker(&waker)));
+        assert!(Arc::strong_count(&task) > 2);
+        handle.stop();
+        assert!(watch.poll_stopped(&Context::from_waker(&waker)));
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
+
+    /// A task that is polled inside its waker, as some executors do, and listens to the stream.
+    struct Reentrant(StreamHandle);
+
+    impl Reentrant {
+        fn listens(&self) {
+            let mut handle = self.0.clone();
+            let changed = pin!(handle.changed());
+            let _ = changed.poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    impl Wake for Reentrant {
+        fn wake(self: Arc<Self>) {
+            self.listens();
+        }
+    }
+
+    impl Drop for Reentrant {
+        fn drop(&mut self) {
+            self.listens();
+        }
+    }
+
+    /// Longer than any of it takes, where nothing waits for itself.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn board_is_unlocked_while_it_wakes_or_drops_a_waker() {
+        let (done, outcome) = mpsc::channel();
+        thread::spawn(move || {
+            let watch = Arc::new(StatusWatch::new(Status::Fetching, None));
+            let mut handle = StreamHandle::new(watch);
+            assert_eq!(block_on(handle.changed()), Some(Status::Fetching));
+            let other = handle.clone();
+            let reentrant = || Waker::from(Arc::new(Reentrant(other.clone())));
+            {
+                let mut changed = pin!(handle.changed());
+                for _ in 0..2 {
+                    let polled = changed
+                        .as_mut()
+                        .poll(&mut Context::from_waker(&reentrant()));
+                    assert!(polled.is_pending());
+                }
+                done.send("a waker was replaced").unwrap();
+            }
+            done.send("a listener was dropped").unwrap();
+            let mut changed = pin!(handle.changed());
+            let polled = changed
+                .as_mut()
+                .poll(&mut Context::from_waker(&reentrant()));
+            assert!(polled.is_pending());
+            other.stop();
+            done.send("a listener was woken").unwrap();
+            let polled = changed.poll(&mut Context::from_waker(&reentrant()));
+            assert!(polled.is_ready());
+            done.send("a listener heard of it").unwrap();
+        });
+        let mut steps = Vec::new();
+        for _ in 0..4 {
+            let step = outcome.recv_timeout(PATIENCE);
+            steps.push(step.unwrap_or_else(|_| panic!("it hangs after {steps:?}")));
+        }
+    }
+}
