@@ -16,7 +16,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, FileStore, LongPollClient, RealtimeHosts, StartAt, Update};
+use box_longpoll::{AccessToken, CheckpointFile, LongPollClient, RealtimeHosts, StartAt, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 
 type Client = LongPollClient<ReqwestTransport>;
@@ -35,7 +35,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             };
             let file = env::args_os().nth(1);
             let file = file.unwrap_or_else(|| "events.checkpoint".into());
-            follow(&client, FileStore::open(file)?, None).await
+            follow(&client, CheckpointFile::open(file)?, None).await
         }
         None => demonstrate().await,
     }
@@ -54,7 +54,7 @@ fn client_of(api: &str, token: AccessToken) -> Result<Client, Box<dyn Error>> {
 /// leaves the last one without an acknowledgement, as a program that is killed would.
 async fn follow(
     client: &Client,
-    store: FileStore,
+    store: CheckpointFile,
     leave_after: Option<usize>,
 ) -> Result<(), Box<dyn Error>> {
     let mut updates = client.subscribe(store, "my account", StartAt::Now).await?;
@@ -94,7 +94,7 @@ async fn demonstrate() -> Result<(), Box<dyn Error>> {
     let file = directory.join("events.checkpoint");
     for life in ["the first life", "killed; the second life"] {
         eprintln!("{life}:");
-        follow(&client, FileStore::open(&file)?, Some(3)).await?;
+        follow(&client, CheckpointFile::open(&file)?, Some(3)).await?;
     }
     std::fs::remove_dir_all(&directory)?;
     Ok(())

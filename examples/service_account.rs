@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Without a client id, or with `--demo`, a fake Box inside the program has an application, and lets a token live for two
-//! seconds. An application with a key takes `auth::JwtApp` in place of `auth::ClientCredentials`, one that a user has
-//! authorized `auth::OAuth`.
+//! seconds. An application with a key takes `auth::JwtBearer` in place of `auth::ClientCredentials`, one that a user has
+//! authorized `auth::RefreshToken`.
 
 mod common;
 
@@ -40,7 +40,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let events = LongPollClient::new(transport, tokens.clone()).events(StartAt::Now);
     let followed = follow(events, usize::MAX).await;
     // Of no use to this grant: it is what keeps a refresh token from being lost.
-    tokens.settle().await;
+    tokens.flush().await;
     followed
 }
 

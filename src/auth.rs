@@ -6,12 +6,12 @@
 //! | the application has | take |
 //! |---|---|
 //! | a client id and secret, of its own service account or with the right to act for users | [`ClientCredentials`] |
-//! | a user's refresh token, which works once | [`OAuth`], with a [`CredentialFile`] |
-//! | a JSON configuration file with a key | `JwtApp` (feature `jwt`) |
+//! | a user's refresh token, which works once | [`RefreshToken`], with a [`CredentialFile`] |
+//! | a JSON configuration file with a key | `JwtBearer` (feature `jwt`) |
 //! | a token that somebody else renews | [`token_fn`], or a [`TokenSource`] of yours |
 //! | a token that is not renewed, a downscoped one for instance | [`AccessToken`] |
 //!
-//! The first three make [`RenewedTokens`], over the HTTP library that the client uses too:
+//! The first three make [`RefreshedTokens`], over the HTTP library that the client uses too:
 //!
 //! ```no_run
 //! use box_longpoll::auth::{ClientCredentials, Subject};
@@ -31,15 +31,15 @@
 //! To act for a user on top of any of them, set the client's [`as_user`](crate::LongPollClientBuilder::as_user).
 
 mod access_token;
-mod call;
 mod client_credentials;
 mod credential;
 mod endpoint;
 mod error;
+mod in_flight;
 #[cfg(feature = "jwt")]
-mod jwt;
-mod oauth;
-mod renewed;
+mod jwt_bearer;
+mod refresh_token;
+mod renewal;
 mod secret;
 mod shared;
 mod subject;
@@ -55,9 +55,9 @@ pub use self::credential::{Credential, CredentialFile, CredentialStore, LockedCr
 pub(crate) use self::error::without_newer_token;
 pub use self::error::{TokenError, TokenErrorKind};
 #[cfg(feature = "jwt")]
-pub use self::jwt::{JwtAlgorithm, JwtApp};
-pub use self::oauth::OAuth;
-pub use self::renewed::RenewedTokens;
+pub use self::jwt_bearer::{JwtAlgorithm, JwtBearer};
+pub use self::refresh_token::RefreshToken;
+pub use self::renewal::RefreshedTokens;
 pub(crate) use self::shared::SharedTokens;
 pub use self::subject::Subject;
 pub use self::token_fn::{TokenFn, token_fn};
@@ -101,7 +101,7 @@ pub trait TokenSource: Send + Sync + 'static {
 
     /// Waits until nothing is under way that must not be cut short, such as a refresh token that is being exchanged for the
     /// next one. A blocking client's thread does not end before. By default nothing is.
-    async fn settle(&self) {}
+    async fn flush(&self) {}
 }
 
 #[async_trait]
@@ -131,8 +131,8 @@ impl<S: TokenSource + ?Sized> TokenSource for Arc<S> {
         (**self).subject()
     }
 
-    async fn settle(&self) {
-        (**self).settle().await;
+    async fn flush(&self) {
+        (**self).flush().await;
     }
 }
 

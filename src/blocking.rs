@@ -73,15 +73,15 @@ impl<T: HttpTransport> LongPollClient<T> {
         }
     }
 
-    /// Waits until its token source has nothing under way that must not be cut short; see [`crate::LongPollClient::settle`]. The
+    /// Waits until its token source has nothing under way that must not be cut short; see [`crate::LongPollClient::flush`]. The
     /// client's thread does not end before that, but the program may.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
-    pub fn settle(&self) -> Result<(), Error> {
+    pub fn flush(&self) -> Result<(), Error> {
         let client = self.client.clone();
-        self.worker.run(async move { client.settle().await })
+        self.worker.run(async move { client.flush().await })
     }
 
     /// A sibling for another account, on the same thread; see [`crate::LongPollClient::with_tokens`].

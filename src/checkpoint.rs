@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::CheckpointError;
-pub use self::file::FileStore;
+pub use self::file::CheckpointFile;
 pub(crate) use self::identity::Identity;
 use self::wire::Wire;
 use crate::auth::Subject;
@@ -190,7 +190,7 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
-/// Where checkpoints are kept. [`FileStore`] keeps one in a file; a database is another.
+/// Where checkpoints are kept. [`CheckpointFile`] keeps one in a file; a database is another.
 ///
 /// A checkpoint is written as a whole: after a crash at any moment the store has the one before or the one after. What
 /// [`save`](CheckpointStore::save) has said to be saved is there after a crash.

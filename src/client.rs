@@ -76,14 +76,14 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Waits until its token source has nothing under way that must not be cut short: a program that ends in good order awaits
-    /// this last, where [`auth::OAuth`](crate::auth::OAuth) gives the tokens. As a rule it returns at once; the exchange of a
+    /// this last, where [`auth::RefreshToken`](crate::auth::RefreshToken) gives the tokens. As a rule it returns at once; the exchange of a
     /// refresh token takes a fraction of a second, and a minute where the network is bad.
     ///
     /// # Cancellation
     ///
     /// What is under way goes on when the future is dropped.
-    pub async fn settle(&self) {
-        self.api.tokens.settle().await;
+    pub async fn flush(&self) {
+        self.api.tokens.flush().await;
     }
 
     /// A sibling for another account, which has tokens of its own. The settings are the same, the

@@ -39,7 +39,7 @@ pub mod transports;
 
 pub use auth::{AccessToken, TokenError, TokenFn, TokenSource, token_fn};
 pub use batch::Batch;
-pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore};
 pub use client::{AdminLogsQuery, EnterpriseClient, LongPollClient};
 pub use config::{AdminLogs, AdminLogsStreaming, LongPollClientBuilder, RealtimeToken, StreamType};
 pub use error::{Error, ErrorKind};

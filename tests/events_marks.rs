@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::auth::{ClientCredentials, CredentialFile, OAuth, Subject};
+use box_longpoll::auth::{ClientCredentials, CredentialFile, RefreshToken, Subject};
 use box_longpoll::{
     AccessToken, ErrorKind, HttpTransport, LongPollClient, Signal, StartAt, StreamPosition,
     TokenSource, TransportError, TransportRequest,
@@ -85,7 +85,7 @@ fn a_mark_before_a_credential_that_was_edited_is_skipped() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "{MARK}{{\"refresh_token\":\"r1\"}}").unwrap();
     let store = CredentialFile::open(file.path()).unwrap();
-    let grant = OAuth::new("id", "a secret of nobody", store);
+    let grant = RefreshToken::new("id", "a secret of nobody", store);
     let tokens = grant.tokens(MarkedBox(StatusCode::OK)).unwrap();
     block_on(tokens.token()).unwrap();
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use box_longpoll::{
-    CheckpointError, FileStore, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
+    CheckpointError, CheckpointFile, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
     StreamType, TransportError,
 };
 use clap::error::ErrorKind;
@@ -146,7 +146,7 @@ impl Arguments {
             return Ok(Facade::Blocking);
         }
         match &self.checkpoint {
-            Some(file) => FileStore::open(file).map(Facade::Checkpoint),
+            Some(file) => CheckpointFile::open(file).map(Facade::Checkpoint),
             None => Ok(Facade::Async),
         }
     }

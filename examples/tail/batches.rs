@@ -6,8 +6,8 @@ mod blocking;
 use std::sync::Arc;
 
 use box_longpoll::{
-    Batch, BatchStream, Delivery, Error, FileStore, HttpTransport, LongPollClientBuilder, StartAt,
-    StreamHandle, StreamPosition, Subscription, TokenSource, Update,
+    Batch, BatchStream, CheckpointFile, Delivery, Error, HttpTransport, LongPollClientBuilder,
+    StartAt, StreamHandle, StreamPosition, Subscription, TokenSource, Update,
 };
 
 #[cfg(feature = "blocking")]
@@ -22,7 +22,7 @@ type Transport = Arc<dyn HttpTransport>;
 /// How the account is followed.
 pub(crate) enum Facade {
     Async,
-    Checkpoint(FileStore),
+    Checkpoint(CheckpointFile),
     #[cfg(feature = "blocking")]
     Blocking,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use box_longpoll::auth::{ClientCredentials, CredentialFile, OAuth, Subject};
+use box_longpoll::auth::{ClientCredentials, CredentialFile, RefreshToken, Subject};
 use box_longpoll::{AccessToken, Error, HttpTransport, TokenError, TokenSource};
 use clap::Args;
 
@@ -43,7 +43,7 @@ pub(crate) struct Credentials {
 pub(crate) enum Source {
     Token(Given),
     ClientCredentials(Application, Subject),
-    OAuth(Application, PathBuf),
+    RefreshToken(Application, PathBuf),
     #[cfg(feature = "jwt")]
     Jwt(PathBuf, Option<Subject>),
 }
@@ -68,7 +68,7 @@ impl Credentials {
         }
         if let Some(application) = self.application() {
             return Some(match (&self.oauth_file, &self.subject) {
-                (Some(file), _) => Source::OAuth(application, file.clone()),
+                (Some(file), _) => Source::RefreshToken(application, file.clone()),
                 (None, Some(subject)) => Source::ClientCredentials(application, subject.clone()),
                 (None, None) => usage_error(
                     "--client-id needs --subject user:ID or enterprise:ID, or --oauth-file FILE",
@@ -135,14 +135,14 @@ impl Source {
                     .api_origin(api)
                     .tokens(transport)?,
             ),
-            Self::OAuth(Application { id, secret }, file) => {
+            Self::RefreshToken(Application { id, secret }, file) => {
                 let file = CredentialFile::open(file).map_err(Unusable::CredentialFile)?;
-                let grant = OAuth::new(id, secret, file).api_origin(api);
+                let grant = RefreshToken::new(id, secret, file).api_origin(api);
                 Arc::new(grant.tokens(transport)?)
             }
             #[cfg(feature = "jwt")]
             Self::Jwt(file, subject) => {
-                let mut app = box_longpoll::auth::JwtApp::from_file(file)?.api_origin(api);
+                let mut app = box_longpoll::auth::JwtBearer::from_file(file)?.api_origin(api);
                 if let Some(subject) = subject {
                     app = app.subject(subject);
                 }

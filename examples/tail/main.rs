@@ -102,7 +102,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
     };
     let mut output = Output::new(format, arguments.count);
     let end = follow(batches, &mut output, &mut report).await;
-    settle(&*tokens).await;
+    flush(&*tokens).await;
     match end {
         End::Counted | End::ReaderGone => ExitCode::SUCCESS,
         End::Interrupted => {
@@ -119,8 +119,8 @@ async fn tail(arguments: Arguments) -> ExitCode {
 }
 
 /// A refresh token that is being exchanged is lost where nobody waits for the next one. Ctrl-C says that nobody does.
-async fn settle(tokens: &dyn TokenSource) {
-    let mut settled = pin!(tokens.settle());
+async fn flush(tokens: &dyn TokenSource) {
+    let mut settled = pin!(tokens.flush());
     if timeout(Duration::from_secs(1), &mut settled).await.is_err() {
         report::say("a refresh token is being exchanged; Ctrl-C would lose it");
         tokio::select! {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::endpoint::{Application, Endpoint, Form, NoTokens, Origin};
-use super::renewed::{Grant, Issued, RenewedTokens};
+use super::endpoint::{Application, Endpoint, Form, Origin, TokenFailure};
+use super::renewal::{Grant, Issued, RefreshedTokens};
 use super::{AccessToken, Subject, TokenError, TokenErrorKind};
 use crate::error::Error;
 use crate::transport::HttpTransport;
@@ -49,11 +49,11 @@ impl ClientCredentials {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
     /// `https` or loopback.
-    pub fn tokens(self, transport: impl HttpTransport) -> Result<RenewedTokens, Error> {
+    pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
         self.application.check()?;
         self.subject.check()?;
         let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
-        Ok(RenewedTokens::new(endpoint, Arc::new(self)))
+        Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 }
 
@@ -70,7 +70,7 @@ impl Grant for ClientCredentials {
         let asked = endpoint.now();
         match endpoint.ask(&form).await.outcome {
             Ok(granted) => Ok(Issued::new(granted.access, asked, granted.life)),
-            Err(NoTokens::Refused(refusal)) if refusal.code == "invalid_grant" => Err(refusal.says(
+            Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => Err(refusal.says(
                 TokenErrorKind::InvalidGrant,
                 &format!(
                     "Box refuses a token for {}; look up its id, and whether the application may use client credentials",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 
-pub(super) use self::answer::{Answered, Granted, NoTokens, Refusal};
+pub(super) use self::answer::{Answered, Granted, Refusal, TokenFailure};
 use self::answer::{date, read, unanswered};
 pub(super) use self::form::Form;
 use super::secret::Secret;

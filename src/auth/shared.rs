@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::call::UnderWay;
+use super::in_flight::InFlight;
 use super::{AccessToken, Subject, TokenError, TokenSource, lock};
 
 /// A client's token source, shared by its streams: whoever meets a 401 first refreshes for all.
@@ -16,7 +16,7 @@ pub(crate) struct SharedTokens {
 struct Refresh {
     rejected: Option<AccessToken>,
     newer: Option<AccessToken>,
-    under_way: UnderWay,
+    under_way: InFlight,
 }
 
 impl SharedTokens {
@@ -51,8 +51,8 @@ impl SharedTokens {
     }
 
     /// Waits until nothing is under way that must not be cut short.
-    pub(crate) async fn settle(&self) {
-        self.source.settle().await;
+    pub(crate) async fn flush(&self) {
+        self.source.flush().await;
     }
 
     async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {

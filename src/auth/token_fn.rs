@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::call::UnderWay;
+use super::in_flight::InFlight;
 use super::{AccessToken, TokenError, TokenSource, lock};
 
 /// A [`TokenSource`] out of a closure that gets a token.
@@ -45,7 +45,7 @@ pub struct TokenFn<F> {
 #[derive(Default)]
 struct Kept {
     token: Option<AccessToken>,
-    under_way: UnderWay,
+    under_way: InFlight,
 }
 
 impl<F> fmt::Debug for TokenFn<F> {

@@ -126,6 +126,6 @@ where
 impl<S: Stream> Drop for Pull<S> {
     fn drop(&mut self) {
         let tokens = self.tokens.clone();
-        self.worker.finish(async move { tokens.settle().await });
+        self.worker.finish(async move { tokens.flush().await });
     }
 }

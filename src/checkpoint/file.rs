@@ -33,9 +33,9 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// the file up at once; only where a call was abandoned in the middle of its write it waits for that.
 ///
 /// ```no_run
-/// # use box_longpoll::{Error, FileStore, HttpTransport, LongPollClient, StartAt, Update};
+/// # use box_longpoll::{Error, CheckpointFile, HttpTransport, LongPollClient, StartAt, Update};
 /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Box<dyn std::error::Error>> {
-/// let store = FileStore::open("events.checkpoint")?;
+/// let store = CheckpointFile::open("events.checkpoint")?;
 /// let mut updates = client.subscribe(store, "ada", StartAt::Now).await?;
 /// while let Some(update) = updates.next().await {
 ///     match update? {
@@ -52,7 +52,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct FileStore {
+pub struct CheckpointFile {
     path: PathBuf,
     kept: Arc<Mutex<Kept>>,
     saves: AtomicU64,
@@ -68,7 +68,7 @@ struct Kept {
     save: u64,
 }
 
-impl FileStore {
+impl CheckpointFile {
     /// Opens the file, which need not be there yet, and keeps everybody else from doing so. Its directory has to be there.
     ///
     /// It waits for the disk, not for who has the file: call it where a program starts.
@@ -143,7 +143,7 @@ impl FileStore {
 }
 
 /// Waits for a write that was abandoned half-way: nobody else may have the file before it is over.
-impl Drop for FileStore {
+impl Drop for CheckpointFile {
     fn drop(&mut self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = kept.lock.take() {
@@ -154,7 +154,7 @@ impl Drop for FileStore {
 }
 
 #[async_trait]
-impl CheckpointStore for FileStore {
+impl CheckpointStore for CheckpointFile {
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
         let key = key.to_owned();
         self.alone(move |path, kept| {

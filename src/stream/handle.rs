@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 
+#[cfg(feature = "blocking")]
 use crate::error::Error;
 use crate::position::StreamPosition;
 use crate::status::{Status, StatusWatch};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::{
-    AccessToken, FileStore, HttpTransport, Moment, StartAt, Status, Subscription, TransportError,
-    TransportRequest, Update,
+    AccessToken, CheckpointFile, HttpTransport, Moment, StartAt, Status, Subscription,
+    TransportError, TransportRequest, Update,
 };
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 use bytes::Bytes;
@@ -76,7 +76,7 @@ impl World {
         let builder = builder(&server).pace(quick());
         let client = builder.build(clock.clone(), token).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let store = FileStore::open(directory.path().join("checkpoint")).unwrap();
+        let store = CheckpointFile::open(directory.path().join("checkpoint")).unwrap();
         let updates = client.subscribe(store, "ada", StartAt::Oldest).await;
         Self {
             server,

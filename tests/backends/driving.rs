@@ -114,7 +114,7 @@ impl TokenSource for Settled {
         Ok(token())
     }
 
-    async fn settle(&self) {
+    async fn flush(&self) {
         self.0.send(()).unwrap();
     }
 }
@@ -126,7 +126,7 @@ fn tokens_are_settled_when_the_client_is() {
     let client = builder(&server)
         .build_blocking(reqwest(), Settled(settled))
         .unwrap();
-    client.settle().unwrap();
+    client.flush().unwrap();
     is_settled.try_recv().unwrap();
 }
 

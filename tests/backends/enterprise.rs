@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use box_longpoll::{
-    AccessToken, AdminLogs, AdminLogsStreaming, FileStore, HttpTransport, LongPollClient, StartAt,
-    Status, Update, blocking,
+    AccessToken, AdminLogs, AdminLogsStreaming, CheckpointFile, HttpTransport, LongPollClient,
+    StartAt, Status, Update, blocking,
 };
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use rstest::rstest;
@@ -112,7 +112,7 @@ fn without_async_an_enterprise_is_followed_from_a_checkpoint(#[case] backend: Ba
         let enterprise = blocking_client(&server, backend)
             .enterprise(eager())
             .unwrap();
-        let store = FileStore::open(&file).unwrap();
+        let store = CheckpointFile::open(&file).unwrap();
         let mut subscription = enterprise
             .subscribe(store, "acme", StartAt::Oldest)
             .unwrap();

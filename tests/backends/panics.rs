@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 
 use box_longpoll::{
-    AccessToken, Error, Event, EventStream, FileStore, HttpTransport, LongPollClient, StartAt,
+    AccessToken, CheckpointFile, Error, Event, EventStream, HttpTransport, LongPollClient, StartAt,
     Subscription, Update, blocking,
 };
 use box_longpoll_testkit::EmulatorServer;
@@ -82,7 +82,7 @@ async fn panics_in_a_task(backend: Backend) {
 }
 
 async fn subscribe(client: &LongPollClient<Transport>, file: &Path) -> Subscription<Transport> {
-    let store = FileStore::open(file).unwrap();
+    let store = CheckpointFile::open(file).unwrap();
     let subscription = client.subscribe(store, "ada", StartAt::Oldest).await;
     subscription.unwrap()
 }
@@ -107,7 +107,7 @@ fn x04_a_batch_in_which_a_thread_panics_comes_again_and_other_iterators_go_on(
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
     let subscribe = || {
-        let store = FileStore::open(&file).unwrap();
+        let store = CheckpointFile::open(&file).unwrap();
         client.subscribe(store, "ada", StartAt::Oldest).unwrap()
     };
     let mut other = client.events(StartAt::Oldest);

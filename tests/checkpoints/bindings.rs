@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use box_longpoll::{CheckpointStore, ErrorKind, FileStore, StartAt, StreamType};
+use box_longpoll::{CheckpointFile, CheckpointStore, ErrorKind, StartAt, StreamType};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
@@ -27,12 +27,12 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("checkpoint");
-        let store = FileStore::open(&file).unwrap();
+        let store = CheckpointFile::open(&file).unwrap();
         store.save(found.account(), found).await.unwrap();
         drop(store);
         let before = std::fs::read(&file).unwrap();
 
-        let store = FileStore::open(&file).unwrap();
+        let store = CheckpointFile::open(&file).unwrap();
         let of_a_file = in_time(client(&server).subscribe(store, key, StartAt::Now))
             .await
             .unwrap_err();
@@ -63,7 +63,7 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
 async fn one_file_is_of_one_account() {
     let server = fake_box(|_| ());
     let directory = tempfile::tempdir().unwrap();
-    let store = FileStore::open(directory.path().join("checkpoint")).unwrap();
+    let store = CheckpointFile::open(directory.path().join("checkpoint")).unwrap();
     let store = std::sync::Arc::new(store);
     let subscribe = |key, stream_type| {
         let client = build(builder(&server).stream_type(stream_type));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use box_longpoll::blocking::{Delivery, LongPollClient, Subscription, Timed};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, ErrorKind, Event, FileStore, StartAt, Status, Update};
+use box_longpoll::{AccessToken, CheckpointFile, ErrorKind, Event, StartAt, Status, Update};
 use box_longpoll_testkit::EmulatorServer;
 
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
@@ -58,7 +58,7 @@ fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
     let life = || {
-        let store = FileStore::open(&file).unwrap();
+        let store = CheckpointFile::open(&file).unwrap();
         let updates = client(&server).subscribe(store, ACCOUNT, StartAt::Oldest);
         updates.unwrap()
     };
@@ -67,7 +67,7 @@ fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
     let open = next_batch(&mut updates);
     // The file is in use as long as a batch is out.
     drop(updates);
-    assert!(FileStore::open(&file).is_err());
+    assert!(CheckpointFile::open(&file).is_err());
     drop(open);
     assert_eq!(follow(&mut life(), 4), server.event_ids(TOKEN)[2..]);
 }

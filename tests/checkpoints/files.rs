@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io, thread};
 
-use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore, FileStore};
+use box_longpoll::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore};
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 
@@ -29,8 +29,8 @@ impl Files {
 
     /// Opens the checkpoint's file.
     #[track_caller]
-    fn open(&self) -> FileStore {
-        FileStore::open(self.path("checkpoint")).unwrap()
+    fn open(&self) -> CheckpointFile {
+        CheckpointFile::open(self.path("checkpoint")).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -53,11 +53,11 @@ fn at(position: &str) -> Checkpoint {
 }
 
 /// No runtime is there.
-fn load(store: &FileStore) -> Result<Option<Checkpoint>, CheckpointError> {
+fn load(store: &CheckpointFile) -> Result<Option<Checkpoint>, CheckpointError> {
     block_on(store.load(ACCOUNT))
 }
 
-fn save(store: &FileStore, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+fn save(store: &CheckpointFile, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
     block_on(store.save(ACCOUNT, checkpoint))
 }
 
@@ -165,7 +165,7 @@ fn a_second_store_on_the_file_is_refused_by_name_until_the_first_is_gone() {
     let files = Files::new();
     let path = files.path("checkpoint");
     let store = files.open();
-    let error = FileStore::open(&path).unwrap_err();
+    let error = CheckpointFile::open(&path).unwrap_err();
     assert_names(&error, &path);
     assert!(error.to_string().contains("in use"), "{error}");
     // By another of its names, too.
@@ -173,10 +173,13 @@ fn a_second_store_on_the_file_is_refused_by_name_until_the_first_is_gone() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&path, files.path("link")).unwrap();
-        assert_names(&FileStore::open(files.path("link")).unwrap_err(), &path);
+        assert_names(
+            &CheckpointFile::open(files.path("link")).unwrap_err(),
+            &path,
+        );
     }
     let around = files.path("checkpoint.lock/../checkpoint");
-    assert!(FileStore::open(around).is_err());
+    assert!(CheckpointFile::open(around).is_err());
     drop(store);
     files.open();
 }
@@ -199,11 +202,11 @@ fn what_a_killed_process_left_behind_is_no_hindrance() {
 fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
     let files = Files::new();
     let path = files.path("missing").join("checkpoint");
-    assert_names(&FileStore::open(&path).unwrap_err(), &path);
+    assert_names(&CheckpointFile::open(&path).unwrap_err(), &path);
 
     // One that goes while the store is open.
     fs::create_dir(files.path("missing")).unwrap();
-    let store = FileStore::open(&path).unwrap();
+    let store = CheckpointFile::open(&path).unwrap();
     save(&store, &at("1")).unwrap();
     fs::remove_dir_all(files.path("missing")).unwrap();
     let error = save(&store, &at("2")).unwrap_err();
@@ -228,13 +231,13 @@ fn a_link_to_a_file_that_does_not_exist_leads_to_that_file() {
     let files = Files::new();
     let [link, target] = ["link", "target"].map(|name| files.path(name));
     std::os::unix::fs::symlink("target", &link).unwrap();
-    let store = FileStore::open(&link).unwrap();
-    assert_names(&FileStore::open(&target).unwrap_err(), &target);
+    let store = CheckpointFile::open(&link).unwrap();
+    assert_names(&CheckpointFile::open(&target).unwrap_err(), &target);
     save(&store, &at("1")).unwrap();
     assert!(link.is_symlink() && target.is_file());
     drop(store);
     assert_eq!(
-        load(&FileStore::open(&target).unwrap()).unwrap(),
+        load(&CheckpointFile::open(&target).unwrap()).unwrap(),
         Some(at("1"))
     );
 }
@@ -247,7 +250,7 @@ fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
     let files = Files::new();
     let directory = files.path("read-only");
     fs::create_dir(&directory).unwrap();
-    let store = FileStore::open(directory.join("checkpoint")).unwrap();
+    let store = CheckpointFile::open(directory.join("checkpoint")).unwrap();
     save(&store, &at("1")).unwrap();
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
     if fs::write(directory.join("probe"), "").is_ok() {
@@ -258,7 +261,7 @@ fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
     assert_names(&save(&store, &at("2")).unwrap_err(), store.path());
     assert_eq!(load(&store).unwrap(), Some(at("1")), "the one before");
     let other = directory.join("other");
-    assert_names(&FileStore::open(&other).unwrap_err(), &other);
+    assert_names(&CheckpointFile::open(&other).unwrap_err(), &other);
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -270,7 +273,7 @@ fn a_directory_whose_sync_gives_einval_fails_no_save() {
     const FILE: &str = "BOX_LONGPOLL_TEST_FILE";
 
     if let Some(file) = std::env::var_os(FILE) {
-        let store = FileStore::open(file).unwrap();
+        let store = CheckpointFile::open(file).unwrap();
         for position in ["1", "2"] {
             save(&store, &at(position)).unwrap();
         }
@@ -346,7 +349,7 @@ fn a_file_is_free_at_once_though_processes_are_being_started() {
                 assert!(command.status().unwrap().success());
             }
         });
-        let reopened = (0..2_000).find_map(|_| FileStore::open(&file).err());
+        let reopened = (0..2_000).find_map(|_| CheckpointFile::open(&file).err());
         over.store(true, Ordering::Relaxed);
         assert!(reopened.is_none(), "{reopened:?}");
     });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use box_longpoll::{ErrorKind, FileStore, StartAt, Status};
+use box_longpoll::{CheckpointFile, ErrorKind, StartAt, Status};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::world::{ACCOUNT, build, follow, idle_until, ids, in_time, next_batch};
@@ -73,7 +73,7 @@ async fn alone(run: &str, name: &str, disk: Disk) {
 async fn assert_pauses_while_full(disk: Disk, directory: PathBuf) {
     let server = fake_box(|_| ());
     server.append(TOKEN, 20);
-    let store = FileStore::open(directory.join("checkpoint")).unwrap();
+    let store = CheckpointFile::open(directory.join("checkpoint")).unwrap();
     let file = store.path().to_owned();
     let client = build(builder(&server).page_limit(2).max_unacknowledged(3));
     let subscription = in_time(client.subscribe(store, ACCOUNT, StartAt::Oldest)).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use box_longpoll::{Checkpoint, FileStore, StartAt};
+use box_longpoll::{Checkpoint, CheckpointFile, StartAt};
 use box_longpoll_testkit::{Endpoint, Fault};
 use serde_json::json;
 
@@ -24,7 +24,7 @@ async fn a_batch_that_is_not_acknowledged_comes_again_and_an_acknowledged_one_do
         let file = directory.path().join("checkpoint");
         let client = client(&server);
         let life = || async {
-            let store = FileStore::open(&file).unwrap();
+            let store = CheckpointFile::open(&file).unwrap();
             in_time(client.subscribe(store, ACCOUNT, StartAt::Oldest))
                 .await
                 .unwrap()

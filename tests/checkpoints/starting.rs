@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointError, CheckpointStore, ErrorKind, FileStore, HttpTransport,
-    StartAt, StreamPosition, TransportError, TransportRequest,
+    AccessToken, Checkpoint, CheckpointError, CheckpointFile, CheckpointStore, ErrorKind,
+    HttpTransport, StartAt, StreamPosition, TransportError, TransportRequest,
 };
 use box_longpoll_testkit::{Counters, EmulatorServer, Endpoint, Fault};
 
@@ -86,7 +86,7 @@ async fn now_is_the_same_after_a_crash_before_the_first_event() {
     let file = directory.path().join("checkpoint");
     let client = client(&server);
     for _ in 0..3 {
-        let store = FileStore::open(&file).unwrap();
+        let store = CheckpointFile::open(&file).unwrap();
         drop(
             in_time(client.subscribe(store, ACCOUNT, StartAt::Now))
                 .await
@@ -94,7 +94,7 @@ async fn now_is_the_same_after_a_crash_before_the_first_event() {
         );
         server.append(TOKEN, 2);
     }
-    let store = FileStore::open(&file).unwrap();
+    let store = CheckpointFile::open(&file).unwrap();
     let mut subscription = in_time(client.subscribe(store, ACCOUNT, StartAt::Now))
         .await
         .unwrap();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use box_longpoll::auth::{ClientCredentials, Subject};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointStore as _, Error, ErrorKind, FileStore, StartAt,
+    AccessToken, Checkpoint, CheckpointFile, CheckpointStore as _, Error, ErrorKind, StartAt,
     TokenError, TokenSource,
 };
 use box_longpoll_testkit::{Application, EmulatorServer};
@@ -191,7 +191,7 @@ async fn newer_format_in_a_file_is_left_as_it_is() {
     let server = server();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("checkpoint");
-    let store = FileStore::open(&path).unwrap();
+    let store = CheckpointFile::open(&path).unwrap();
     let ours = checkpoint(&server, "17", Duration::ZERO);
     store.save(ACCOUNT, &ours).await.unwrap();
     drop(store);
@@ -199,7 +199,7 @@ async fn newer_format_in_a_file_is_left_as_it_is() {
     let newer_layout = text.replacen(" checkpoint 1 ", " checkpoint 2 ", 1);
     assert_ne!(newer_layout, text);
     std::fs::write(&path, &newer_layout).unwrap();
-    let store = FileStore::open(&path).unwrap();
+    let store = CheckpointFile::open(&path).unwrap();
     let subscribed = in_time(client(&server).subscribe(store, ACCOUNT, StartAt::Now)).await;
     assert_refused(subscribed, &["layout 2", "layout 1"]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), newer_layout);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use box_longpoll::auth::{
-    ClientCredentials, Credential, CredentialStore, JwtAlgorithm, JwtApp, LockedCredential, OAuth,
-    RenewedTokens, Subject,
+    ClientCredentials, Credential, CredentialStore, JwtAlgorithm, JwtBearer, LockedCredential,
+    RefreshToken, RefreshedTokens, Subject,
 };
 use box_longpoll::{HttpTransport, TokenError};
 use tokio::sync::OwnedMutexGuard;
@@ -18,7 +18,7 @@ use crate::world::{CLIENT_ID, ENTERPRISE, SECRET, USER};
 pub(crate) enum Grant {
     ServiceAccount,
     User,
-    OAuth,
+    RefreshToken,
     Jwt(JwtAlgorithm),
 }
 
@@ -27,7 +27,7 @@ impl Grant {
     pub(crate) fn account(self) -> String {
         match self {
             Self::ServiceAccount | Self::Jwt(_) => format!("enterprise {ENTERPRISE}"),
-            Self::User | Self::OAuth => USER.to_owned(),
+            Self::User | Self::RefreshToken => USER.to_owned(),
         }
     }
 
@@ -37,7 +37,7 @@ impl Grant {
         origin: &str,
         refresh_token: String,
         transport: impl HttpTransport,
-    ) -> RenewedTokens {
+    ) -> RefreshedTokens {
         match self {
             Self::ServiceAccount => client_credentials(Subject::enterprise(ENTERPRISE))
                 .api_origin(origin)
@@ -45,7 +45,7 @@ impl Grant {
             Self::User => client_credentials(Subject::user(USER))
                 .api_origin(origin)
                 .tokens(transport),
-            Self::OAuth => oauth(&InMemory::new(refresh_token))
+            Self::RefreshToken => oauth(&InMemory::new(refresh_token))
                 .api_origin(origin)
                 .tokens(transport),
             Self::Jwt(algorithm) => jwt(&FROM_CONSOLE)
@@ -61,12 +61,12 @@ pub(crate) fn client_credentials(subject: Subject) -> ClientCredentials {
     ClientCredentials::new(CLIENT_ID, SECRET, subject)
 }
 
-pub(crate) fn oauth(store: &InMemory) -> OAuth {
-    OAuth::new(CLIENT_ID, SECRET, store.clone())
+pub(crate) fn oauth(store: &InMemory) -> RefreshToken {
+    RefreshToken::new(CLIENT_ID, SECRET, store.clone())
 }
 
-pub(crate) fn jwt(key: &str) -> JwtApp {
-    JwtApp::from_json(configuration(key).to_string()).unwrap()
+pub(crate) fn jwt(key: &str) -> JwtBearer {
+    JwtBearer::from_json(configuration(key).to_string()).unwrap()
 }
 
 /// As Box's developer console gives it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use box_longpoll::auth::{JwtAlgorithm, JwtApp, Subject, TokenErrorKind};
+use box_longpoll::auth::{JwtAlgorithm, JwtBearer, Subject, TokenErrorKind};
 use box_longpoll::{ErrorKind, TokenSource as _};
 use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
@@ -31,7 +31,7 @@ fn a_key_gives_tokens_for_a_user_too() {
 #[rstest]
 #[case::service_account(Grant::ServiceAccount, Some(Subject::enterprise(ENTERPRISE)))]
 #[case::user(Grant::User, Some(Subject::user(USER)))]
-#[case::oauth(Grant::OAuth, None)]
+#[case::oauth(Grant::RefreshToken, None)]
 #[case::jwt(Grant::Jwt(JwtAlgorithm::Rs256), Some(Subject::enterprise(ENTERPRISE)))]
 fn grant_names_its_subject_when_it_knows_it(
     #[case] grant: Grant,
@@ -143,7 +143,7 @@ fn what_is_no_configuration_is_refused_by_a_sentence_that_shows_nothing_of_it(
     #[case] configuration: Value,
     #[case] cause: &str,
 ) {
-    let error = JwtApp::from_json(configuration.to_string()).unwrap_err();
+    let error = JwtBearer::from_json(configuration.to_string()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let said = format!("{error} {error:?}");
     assert!(said.contains(cause), "{said}");
@@ -155,7 +155,8 @@ fn what_is_no_configuration_is_refused_by_a_sentence_that_shows_nothing_of_it(
 #[test]
 fn an_application_without_an_enterprise_needs_a_subject() {
     for nobody in [json!("0"), json!(0), Value::Null] {
-        let app = || JwtApp::from_json(with("/enterpriseID", nobody.clone()).to_string()).unwrap();
+        let app =
+            || JwtBearer::from_json(with("/enterpriseID", nobody.clone()).to_string()).unwrap();
         let world = World::new();
         let error = app().tokens(world.clone()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
@@ -166,14 +167,14 @@ fn an_application_without_an_enterprise_needs_a_subject() {
 #[test]
 fn an_enterprise_id_may_be_a_number() {
     let number: u64 = ENTERPRISE.parse().unwrap();
-    let app = JwtApp::from_json(with("/enterpriseID", number).to_string()).unwrap();
+    let app = JwtBearer::from_json(with("/enterpriseID", number).to_string()).unwrap();
     assert_gives_a_token(app);
 }
 
 #[test]
 fn a_byte_order_mark_before_the_configuration_is_ignored() {
     let json = format!("\u{feff}{}", configuration(&FROM_CONSOLE));
-    let app = JwtApp::from_json(json).unwrap();
+    let app = JwtBearer::from_json(json).unwrap();
     assert_gives_a_token(app);
 }
 
@@ -182,13 +183,13 @@ fn a_configuration_in_utf_16_is_refused_by_that_name() {
     let text = format!("\u{feff}{}", configuration(&FROM_CONSOLE));
     for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
         let json: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
-        let error = JwtApp::from_json(json).unwrap_err();
+        let error = JwtBearer::from_json(json).unwrap_err();
         assert!(error.to_string().contains("UTF-16"), "{error}");
     }
 }
 
 #[track_caller]
-pub(crate) fn assert_gives_a_token(app: JwtApp) {
+pub(crate) fn assert_gives_a_token(app: JwtBearer) {
     let world = World::new();
     let tokens = app.api_origin(ORIGIN).tokens(world.clone()).unwrap();
     world.within(Duration::from_secs(1), async {

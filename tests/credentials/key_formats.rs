@@ -7,7 +7,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use box_longpoll::ErrorKind;
-use box_longpoll::auth::JwtApp;
+use box_longpoll::auth::JwtBearer;
 use rstest::rstest;
 
 use crate::grants::configuration;
@@ -16,8 +16,8 @@ use crate::keys::{FROM_CONSOLE, KEY, PASSPHRASE, key_by, openssl};
 
 const TRADITIONAL: &str = "pkey -traditional -des3 -passout PASS";
 
-fn app(key: &str) -> Result<JwtApp, box_longpoll::Error> {
-    JwtApp::from_json(configuration(key).to_string())
+fn app(key: &str) -> Result<JwtBearer, box_longpoll::Error> {
+    JwtBearer::from_json(configuration(key).to_string())
 }
 
 /// The reason for which the key is not read, which shows nothing of it.
@@ -98,7 +98,7 @@ fn a_wrong_passphrase_is_called_that(#[case] key: &str, #[case] passphrases: u32
     for number in 0..passphrases {
         let passphrase = &mut configuration["boxAppSettings"]["appAuth"]["passphrase"];
         *passphrase = format!("canary {number}").into();
-        let error = JwtApp::from_json(configuration.to_string()).unwrap_err();
+        let error = JwtBearer::from_json(configuration.to_string()).unwrap_err();
         let said = error.to_string();
         assert!(said.contains("is the passphrase the right one?"), "{said}");
         assert!(!said.contains("canary"), "{said}");

@@ -19,7 +19,7 @@ const MEAN_GAP_MS: u64 = 700;
 #[rstest]
 #[case::service_account(Grant::ServiceAccount)]
 #[case::user(Grant::User)]
-#[case::oauth(Grant::OAuth)]
+#[case::oauth(Grant::RefreshToken)]
 #[case::rs256(Grant::Jwt(JwtAlgorithm::Rs256))]
 #[case::rs384(Grant::Jwt(JwtAlgorithm::Rs384))]
 #[case::rs512(Grant::Jwt(JwtAlgorithm::Rs512))]

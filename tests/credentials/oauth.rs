@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::TokenSource;
-use box_longpoll::auth::{CredentialStore as _, RenewedTokens, TokenErrorKind};
+use box_longpoll::auth::{CredentialStore as _, RefreshedTokens, TokenErrorKind};
 use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 
@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A user who has authorized the application, and what is kept of it.
-fn authorized(world: &World) -> (InMemory, RenewedTokens) {
+fn authorized(world: &World) -> (InMemory, RefreshedTokens) {
     let now = world.clock.now().monotonic;
     let token = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
     let store = InMemory::new(token);
@@ -23,7 +23,7 @@ fn authorized(world: &World) -> (InMemory, RenewedTokens) {
 }
 
 /// The tokens of a process that shares the store.
-fn process(world: &World, store: &InMemory) -> RenewedTokens {
+fn process(world: &World, store: &InMemory) -> RefreshedTokens {
     oauth(store)
         .api_origin(ORIGIN)
         .tokens(world.clone())
@@ -219,7 +219,7 @@ fn a_program_that_ends_in_good_order_saves_what_could_not_be_saved() {
     store.fail(failing(GIVES_UP + 3));
     world.within(HOUR, async {
         tokens.token().await.unwrap_err();
-        tokens.settle().await;
+        tokens.flush().await;
     });
     assert!(store.json()["access_token"].is_string());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::auth::{
-    Credential, CredentialFile, CredentialStore, LockedCredential, OAuth, RenewedTokens,
+    Credential, CredentialFile, CredentialStore, LockedCredential, RefreshToken, RefreshedTokens,
     TokenErrorKind,
 };
 use box_longpoll::transports::ReqwestTransport;
@@ -72,9 +72,9 @@ impl World {
     }
 }
 
-fn oauth(file: &Path, origin: &str) -> OAuth {
+fn oauth(file: &Path, origin: &str) -> RefreshToken {
     let store = CredentialFile::open(file).unwrap();
-    OAuth::new(CLIENT_ID, SECRET, store).api_origin(origin)
+    RefreshToken::new(CLIENT_ID, SECRET, store).api_origin(origin)
 }
 
 /// Where a process dies, counted through all that it does.
@@ -150,7 +150,7 @@ async fn a_process_that_exchanges_a_token_and_may_die() {
     });
     let store = CredentialFile::open(variable(FILE)).unwrap();
     let transport = Mortal(ReqwestTransport::new().unwrap(), death.clone());
-    let tokens = OAuth::new(CLIENT_ID, SECRET, Mortal(store, death.clone()))
+    let tokens = RefreshToken::new(CLIENT_ID, SECRET, Mortal(store, death.clone()))
         .api_origin(variable(ORIGIN))
         .tokens(transport)
         .unwrap();
@@ -219,7 +219,7 @@ fn assert_killed(status: ExitStatus) {
 }
 
 /// The credential gives tokens, now and after the next exchange.
-async fn assert_works(world: &World, tokens: RenewedTokens) {
+async fn assert_works(world: &World, tokens: RefreshedTokens) {
     let token = tokens.token().await.unwrap();
     tokens.refresh(&token).await.unwrap();
     let transport = ReqwestTransport::new().unwrap();

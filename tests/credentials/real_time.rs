@@ -7,7 +7,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
-use box_longpoll::auth::{Credential, CredentialFile, JwtAlgorithm, OAuth};
+use box_longpoll::auth::{Credential, CredentialFile, JwtAlgorithm, RefreshToken};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{HttpTransport as _, Moment, StartAt};
 use box_longpoll_testkit::Endpoint;
@@ -26,7 +26,7 @@ async fn real_time_a_stream_loses_and_repeats_nothing_over_200_lifetimes_of_its_
     let grants = [
         Grant::ServiceAccount,
         Grant::User,
-        Grant::OAuth,
+        Grant::RefreshToken,
         Grant::Jwt(JwtAlgorithm::Rs256),
     ];
     let followed = grants.map(|grant| tokio::spawn(follow(grant, lifetimes)));
@@ -44,11 +44,11 @@ async fn follow(grant: Grant, lifetimes: u32) {
     let transport = ReqwestTransport::new().unwrap();
     let authorized = server.grant_refresh_token(CLIENT_ID, USER);
     let tokens = match grant {
-        Grant::OAuth => {
+        Grant::RefreshToken => {
             let credential = Credential::new(authorized).unwrap();
             let file = directory.path().join("credential");
             let file = CredentialFile::create(file, &credential).unwrap();
-            let grant = OAuth::new(CLIENT_ID, SECRET, file).api_origin(server.origin());
+            let grant = RefreshToken::new(CLIENT_ID, SECRET, file).api_origin(server.origin());
             grant.tokens(transport.clone()).unwrap()
         }
         grant => grant.tokens(server.origin(), authorized, transport.clone()),

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use box_longpoll::auth::{ClientCredentials, RenewedTokens, Subject, TokenErrorKind};
+use box_longpoll::auth::{ClientCredentials, RefreshedTokens, Subject, TokenErrorKind};
 use box_longpoll::{Error, ErrorKind, StartAt, TokenError};
 use rstest::rstest;
 
@@ -12,23 +12,23 @@ use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::world::{CLIENT_ID, ENTERPRISE, ORIGIN, SECRET, USER, World};
 
 /// An application, and what is wrong with it.
-type Case = fn(&World) -> RenewedTokens;
+type Case = fn(&World) -> RefreshedTokens;
 
-fn wrong_secret(world: &World) -> RenewedTokens {
+fn wrong_secret(world: &World) -> RefreshedTokens {
     ClientCredentials::new(CLIENT_ID, "another secret", Subject::enterprise(ENTERPRISE))
         .api_origin(ORIGIN)
         .tokens(world.clone())
         .unwrap()
 }
 
-fn wrong_subject(world: &World) -> RenewedTokens {
+fn wrong_subject(world: &World) -> RefreshedTokens {
     client_credentials(Subject::enterprise("4711"))
         .api_origin(ORIGIN)
         .tokens(world.clone())
         .unwrap()
 }
 
-fn wrong_subject_of_a_jwt(world: &World) -> RenewedTokens {
+fn wrong_subject_of_a_jwt(world: &World) -> RefreshedTokens {
     jwt(&FROM_CONSOLE)
         .subject(Subject::enterprise("4711"))
         .api_origin(ORIGIN)
@@ -36,21 +36,21 @@ fn wrong_subject_of_a_jwt(world: &World) -> RenewedTokens {
         .unwrap()
 }
 
-fn disabled(world: &World) -> RenewedTokens {
+fn disabled(world: &World) -> RefreshedTokens {
     let mut emulator = world.emulator();
     emulator.change_application(CLIENT_ID, |application| application.authorized = false);
     drop(emulator);
     Grant::ServiceAccount.tokens(ORIGIN, String::new(), world.clone())
 }
 
-fn other_grant(world: &World) -> RenewedTokens {
+fn other_grant(world: &World) -> RefreshedTokens {
     let mut emulator = world.emulator();
     emulator.change_application(CLIENT_ID, |application| application.grants.clear());
     drop(emulator);
     Grant::ServiceAccount.tokens(ORIGIN, String::new(), world.clone())
 }
 
-fn expired_key(world: &World) -> RenewedTokens {
+fn expired_key(world: &World) -> RefreshedTokens {
     let mut emulator = world.emulator();
     emulator.change_application(CLIENT_ID, |application| application.public_keys.clear());
     drop(emulator);
@@ -60,16 +60,16 @@ fn expired_key(world: &World) -> RenewedTokens {
         .unwrap()
 }
 
-fn clock_behind(world: &World) -> RenewedTokens {
+fn clock_behind(world: &World) -> RefreshedTokens {
     off_by(world, 600)
 }
 
-fn clock_ahead(world: &World) -> RenewedTokens {
+fn clock_ahead(world: &World) -> RefreshedTokens {
     off_by(world, -600)
 }
 
 /// And no answer tells the time.
-fn off_by(world: &World, seconds: i64) -> RenewedTokens {
+fn off_by(world: &World, seconds: i64) -> RefreshedTokens {
     world.emulator().change_settings(|settings| {
         settings.clock_skew_seconds = seconds;
         settings.no_date = true;
@@ -80,10 +80,10 @@ fn off_by(world: &World, seconds: i64) -> RenewedTokens {
         .unwrap()
 }
 
-fn used_refresh_token(world: &World) -> RenewedTokens {
+fn used_refresh_token(world: &World) -> RefreshedTokens {
     let now = world.clock.now().monotonic;
     let authorized = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
-    let thief = Grant::OAuth.tokens(ORIGIN, authorized.clone(), world.clone());
+    let thief = Grant::RefreshToken.tokens(ORIGIN, authorized.clone(), world.clone());
     world.within(Duration::from_secs(1), async {
         box_longpoll::TokenSource::token(&thief).await.unwrap()
     });

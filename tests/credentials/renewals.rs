@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::auth::{RenewedTokens, TokenErrorKind};
+use box_longpoll::auth::{RefreshedTokens, TokenErrorKind};
 use box_longpoll::{
     AccessToken, HttpTransport, Moment, StartAt, TokenError, TokenSource as _, TransportError,
     TransportErrorKind, TransportRequest,
@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn tokens(world: &World) -> RenewedTokens {
+fn tokens(world: &World) -> RefreshedTokens {
     Grant::ServiceAccount.tokens(ORIGIN, String::new(), world.clone())
 }
 
@@ -29,7 +29,7 @@ fn tokens(world: &World) -> RenewedTokens {
 #[track_caller]
 fn token_after(
     world: &World,
-    tokens: &RenewedTokens,
+    tokens: &RefreshedTokens,
     time: Duration,
 ) -> (Result<AccessToken, TokenError>, Duration) {
     world.within(time + MINUTE + SECOND, async {
@@ -155,7 +155,7 @@ struct Scripted {
 impl Scripted {
     fn tokens(
         responses: impl Into<VecDeque<Result<&'static str, TransportErrorKind>>>,
-    ) -> (World, RenewedTokens) {
+    ) -> (World, RefreshedTokens) {
         let world = World::new();
         let endpoint = Self {
             world: world.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::auth::{
-    Credential, CredentialStore, JwtAlgorithm, LockedCredential, OAuth, RenewedTokens,
+    Credential, CredentialStore, JwtAlgorithm, LockedCredential, RefreshToken, RefreshedTokens,
 };
 use box_longpoll::blocking::Timed;
 use box_longpoll::{
@@ -51,7 +51,7 @@ fn each_grant_gives_tokens_that_are_renewed(
     #[values(
         Grant::ServiceAccount,
         Grant::User,
-        Grant::OAuth,
+        Grant::RefreshToken,
         Grant::Jwt(JwtAlgorithm::Rs256)
     )]
     grant: Grant,
@@ -122,12 +122,12 @@ impl LockedCredential for TellingLocked {
 fn slow_exchange(
     server: &EmulatorServer,
     transport: impl HttpTransport,
-) -> (RenewedTokens, Receiver<Credential>) {
+) -> (RefreshedTokens, Receiver<Credential>) {
     let slowly = Fault::Drip { interval_ms: 5 };
     server.queue_fault(Endpoint::Token, slowly, 1);
     let store = InMemory::new(server.grant_refresh_token(CLIENT_ID, USER));
     let (sender, saved) = channel();
-    let tokens = OAuth::new(CLIENT_ID, SECRET, Telling(store, sender))
+    let tokens = RefreshToken::new(CLIENT_ID, SECRET, Telling(store, sender))
         .api_origin(server.origin())
         .tokens(transport)
         .unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use box_longpoll::{ErrorKind, FileStore, StartAt, StreamMap, Update};
+use box_longpoll::{CheckpointFile, ErrorKind, StartAt, StreamMap, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use futures_lite::StreamExt;
 
@@ -100,7 +100,7 @@ async fn subscriptions_are_followed_together_and_acknowledged() {
     let file = |n: usize| directory.path().join(account(n));
     let mut streams = StreamMap::new();
     for n in 0..ACCOUNTS {
-        let store = FileStore::open(file(n)).unwrap();
+        let store = CheckpointFile::open(file(n)).unwrap();
         let client = client.with_tokens(token(&account(n)));
         let updates = client.subscribe(store, account(n), StartAt::Oldest).await;
         streams.insert(n, updates.unwrap());

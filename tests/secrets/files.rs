@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use box_longpoll::{Delivery, FileStore, HttpTransport, StartAt, Subscription, Update};
+use box_longpoll::{CheckpointFile, Delivery, HttpTransport, StartAt, Subscription, Update};
 use box_longpoll_testkit::Endpoint;
 use futures_lite::future::or;
 
@@ -45,7 +45,7 @@ fn neither_a_checkpoint_nor_one_that_is_half_written_holds_a_secret() {
         .build(Backend::Reqwest.transport(), token())
         .unwrap();
     Backend::Reqwest.runtime().block_on(async {
-        let store = FileStore::open(&path).unwrap();
+        let store = CheckpointFile::open(&path).unwrap();
         let mut updates = client
             .subscribe(store, "ada", StartAt::Oldest)
             .await

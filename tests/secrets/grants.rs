@@ -3,7 +3,8 @@
 use std::fs;
 
 use box_longpoll::auth::{
-    ClientCredentials, Credential, CredentialFile, JwtApp, OAuth, RenewedTokens, Subject,
+    ClientCredentials, Credential, CredentialFile, JwtBearer, RefreshToken, RefreshedTokens,
+    Subject,
 };
 use box_longpoll::{HttpTransport, TokenSource as _};
 use box_longpoll_testkit::{Endpoint, Fault};
@@ -21,7 +22,7 @@ use crate::log;
 #[derive(Clone, Copy, Debug)]
 enum Grant {
     ClientCredentials,
-    OAuth,
+    RefreshToken,
     Jwt,
 }
 
@@ -31,7 +32,7 @@ fn tokens(
     origin: &str,
     transport: impl HttpTransport,
     directory: &tempfile::TempDir,
-) -> (RenewedTokens, String) {
+) -> (RefreshedTokens, String) {
     match grant {
         Grant::ClientCredentials => {
             let grant = ClientCredentials::new("id", CLIENT_SECRET, Subject::user("1"));
@@ -39,17 +40,17 @@ fn tokens(
             let shown = format!("{grant:?}");
             (grant.tokens(transport).unwrap(), shown)
         }
-        Grant::OAuth => {
+        Grant::RefreshToken => {
             let credential = Credential::new(REFRESH_TOKEN).unwrap();
             let file = directory.path().join("credential");
             let file = CredentialFile::create(file, &credential).unwrap();
             let shown = format!("{credential:?} {file:?}");
-            let grant = OAuth::new("id", CLIENT_SECRET, file).api_origin(origin);
+            let grant = RefreshToken::new("id", CLIENT_SECRET, file).api_origin(origin);
             let shown = format!("{shown} {grant:?}");
             (grant.tokens(transport).unwrap(), shown)
         }
         Grant::Jwt => {
-            let app = JwtApp::from_json(configuration().to_string()).unwrap();
+            let app = JwtBearer::from_json(configuration().to_string()).unwrap();
             let app = app.api_origin(origin);
             let shown = format!("{app:?}");
             (app.tokens(transport).unwrap(), shown)
@@ -75,7 +76,7 @@ fn configuration() -> serde_json::Value {
 /// Refusals, failures and answers that repeat all that the request had.
 fn echoes(grant: Grant) -> Vec<Fault> {
     let mut said = format!("{CLIENT_SECRET} {CLIENT_SECRET_IN_A_FORM}");
-    if let Grant::OAuth = grant {
+    if let Grant::RefreshToken = grant {
         said += &format!(" {REFRESH_TOKEN}");
     }
     let refusal = json!({"error": "invalid_client", "error_description": said}).to_string();
@@ -98,7 +99,7 @@ fn echoes(grant: Grant) -> Vec<Fault> {
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
 fn what_a_token_endpoint_repeats_is_neither_shown_nor_logged(
     #[case] backend: Backend,
-    #[values(Grant::ClientCredentials, Grant::OAuth, Grant::Jwt)] grant: Grant,
+    #[values(Grant::ClientCredentials, Grant::RefreshToken, Grant::Jwt)] grant: Grant,
 ) {
     log::keep();
     let server = fake_box(|_| ());

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::auth::{
-    ClientCredentials, Credential, CredentialFile, JwtApp, OAuth, RenewedTokens, Subject,
+    ClientCredentials, Credential, CredentialFile, JwtBearer, RefreshToken, RefreshedTokens,
+    Subject,
 };
 use box_longpoll::{
     AccessToken, HttpTransport, TokenSource as _, TransportError, TransportRequest,
@@ -130,7 +131,7 @@ fn assert_gone(secrets: &[(&str, Hidden)], had: impl FnOnce()) {
     }
 }
 
-fn use_once(tokens: &RenewedTokens) {
+fn use_once(tokens: &RefreshedTokens) {
     let token = smol::block_on(tokens.token()).unwrap();
     smol::block_on(tokens.refresh(&token)).unwrap();
 }
@@ -167,7 +168,7 @@ fn what_gives_tokens_leaves_no_secret_in_the_memory() {
         let directory = tempfile::tempdir().unwrap();
         let credential = Credential::new(refresh.text()).unwrap();
         let file = CredentialFile::create(directory.path().join("file"), &credential).unwrap();
-        let grant = OAuth::new("id", secret.text(), file);
+        let grant = RefreshToken::new("id", secret.text(), file);
         use_once(&grant.tokens(endpoint.clone()).unwrap());
     });
 }
@@ -190,7 +191,7 @@ fn an_application_with_a_key_leaves_no_secret_in_the_memory() {
             let key = &*crate::keys::FROM_CONSOLE;
             *json += &serde_json::to_string(key).unwrap();
             *json += r#"}},"enterpriseID":"1"}"#;
-            let app = JwtApp::from_json(json.as_bytes()).unwrap();
+            let app = JwtBearer::from_json(json.as_bytes()).unwrap();
             use_once(&app.tokens(endpoint).unwrap());
         },
     );

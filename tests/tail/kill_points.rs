@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
-use box_longpoll::{CheckpointStore as _, FileStore};
+use box_longpoll::{CheckpointFile, CheckpointStore as _};
 use box_longpoll_testkit::EmulatorServer;
 use futures_lite::future::block_on;
 use rstest::rstest;
@@ -106,7 +106,7 @@ impl World {
     /// Where the file says to go on. It is there, and whole.
     #[track_caller]
     fn kept(&self) -> String {
-        let store = FileStore::open(self.file()).unwrap();
+        let store = CheckpointFile::open(self.file()).unwrap();
         let kept = block_on(store.load("tail")).unwrap().unwrap();
         kept.position().unwrap().as_str().to_owned()
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use box_longpoll::{CheckpointStore as _, FileStore};
+use box_longpoll::{CheckpointFile, CheckpointStore as _};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 use futures_lite::future::block_on;
 use rstest::rstest;
@@ -139,7 +139,7 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
     let came = written.first_seen.len();
     assert!(written.first_seen == log, "{came} of {} events", log.len());
 
-    let store = FileStore::open(&file).unwrap();
+    let store = CheckpointFile::open(&file).unwrap();
     let kept = block_on(store.load("tail")).unwrap().unwrap();
     assert_eq!(kept.position().unwrap().as_str(), newest);
 }

@@ -29,7 +29,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What came of a request.
 pub(in crate::auth) struct Answered {
-    pub(in crate::auth) outcome: Result<Granted, NoTokens>,
+    pub(in crate::auth) outcome: Result<Granted, TokenFailure>,
     /// The answer's `Date`.
     #[cfg_attr(
         not(feature = "jwt"),
@@ -46,7 +46,7 @@ pub(in crate::auth) struct Granted {
 }
 
 /// Why Box gave none.
-pub(in crate::auth) enum NoTokens {
+pub(in crate::auth) enum TokenFailure {
     /// Box has seen nothing of the request.
     NotSent(TokenError),
     /// Box may have acted on the request.
@@ -73,11 +73,11 @@ impl Refusal {
     }
 }
 
-impl From<NoTokens> for TokenError {
-    fn from(why: NoTokens) -> Self {
+impl From<TokenFailure> for TokenError {
+    fn from(why: TokenFailure) -> Self {
         let refusal = match why {
-            NoTokens::NotSent(error) | NoTokens::Unanswered(error) => return error,
-            NoTokens::Refused(refusal) => refusal,
+            TokenFailure::NotSent(error) | TokenFailure::Unanswered(error) => return error,
+            TokenFailure::Refused(refusal) => refusal,
         };
         let (kind, sentence) = match &*refusal.code {
             "invalid_client" => (
@@ -126,7 +126,7 @@ const REFUSALS: [&str; 8] = [
     "unsupported_grant_type",
 ];
 
-pub(super) fn read(answer: Response<Bytes>, form: &Form<'_>) -> Result<Granted, NoTokens> {
+pub(super) fn read(answer: Response<Bytes>, form: &Form<'_>) -> Result<Granted, TokenFailure> {
     let (head, body) = answer.into_parts();
     let granted = granted(&body).filter(|_| head.status.is_success());
     let refusal = refusal(&body, form).filter(|_| head.status.is_client_error());
@@ -134,7 +134,7 @@ pub(super) fn read(answer: Response<Bytes>, form: &Form<'_>) -> Result<Granted, 
     let failed = match (granted, refusal) {
         (Some(granted), _) => return Ok(granted),
         (None, Some(refusal)) if REFUSALS.contains(&&*refusal.code) => {
-            return Err(NoTokens::Refused(refusal));
+            return Err(TokenFailure::Refused(refusal));
         }
         (None, Some(refusal)) => {
             format!("what answers at Box's token endpoint says {}", refusal.code)
@@ -145,7 +145,7 @@ pub(super) fn read(answer: Response<Bytes>, form: &Form<'_>) -> Result<Granted, 
         (None, None) => format!("Box's token endpoint answered {}", head.status.as_u16()),
     };
     let error = TokenError::transient(failed).with_retry_after(retry_after(&head.headers));
-    Err(NoTokens::Unanswered(error))
+    Err(TokenFailure::Unanswered(error))
 }
 
 fn refusal(body: &[u8], form: &Form<'_>) -> Option<Refusal> {
@@ -185,18 +185,18 @@ fn wipe(body: Bytes) {
     }
 }
 
-pub(super) fn unanswered(error: TransportError) -> NoTokens {
+pub(super) fn unanswered(error: TransportError) -> TokenFailure {
     let kind = error.kind();
     let detail = format!("no answer from Box's token endpoint: {}", error.in_full());
     let error = Error::new(ErrorKind::Transport, detail).with_source(error);
     match kind {
         TransportErrorKind::Connect | TransportErrorKind::Tls => {
-            NoTokens::NotSent(TokenError::transient(error))
+            TokenFailure::NotSent(TokenError::transient(error))
         }
         TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => {
-            NoTokens::NotSent(TokenError::new(TokenErrorKind::Runtime, error))
+            TokenFailure::NotSent(TokenError::new(TokenErrorKind::Runtime, error))
         }
-        _ => NoTokens::Unanswered(TokenError::transient(error)),
+        _ => TokenFailure::Unanswered(TokenError::transient(error)),
     }
 }
 

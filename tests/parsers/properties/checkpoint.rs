@@ -4,7 +4,7 @@ use std::fs;
 use std::hash::Hasher as _;
 use std::path::Path;
 
-use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore as _, FileStore, StartAt};
+use box_longpoll::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore as _, StartAt};
 use futures_lite::future::block_on;
 use serde_json::Value;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
@@ -43,7 +43,7 @@ fn assert_file(path: &Path, text: &[u8]) {
     let of_another = load(path, &format!("not {account}"));
     assert_names(&of_another.expect_err("it is of another account"), path);
 
-    let store = FileStore::open(path).expect("nobody else has it");
+    let store = CheckpointFile::open(path).expect("nobody else has it");
     block_on(store.save(&account, &checkpoint)).expect("it can be saved");
     drop(store);
     assert_eq!(load(path, &account).expect("it loads"), Some(checkpoint));
@@ -56,7 +56,7 @@ fn assert_file(path: &Path, text: &[u8]) {
 
 /// A store remembers whose file it is, so each call has one of its own.
 fn load(path: &Path, account: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-    let store = FileStore::open(path).expect("nobody else has it");
+    let store = CheckpointFile::open(path).expect("nobody else has it");
     block_on(store.load(account))
 }
 

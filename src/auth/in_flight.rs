@@ -17,9 +17,9 @@ pub(super) fn call<T: Clone + Send + 'static>(
 
 /// The call that is under way, if there is one.
 #[derive(Default)]
-pub(super) struct UnderWay(Option<WeakFlight<Result<AccessToken, TokenError>>>);
+pub(super) struct InFlight(Option<WeakFlight<Result<AccessToken, TokenError>>>);
 
-impl UnderWay {
+impl InFlight {
     pub(super) fn join_or_begin(
         &mut self,
         work: impl Future<Output = Result<AccessToken, TokenError>> + Send + 'static,

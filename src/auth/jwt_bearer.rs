@@ -19,8 +19,8 @@ use self::assertion::Claims;
 pub use self::assertion::JwtAlgorithm;
 use self::key::SigningKey;
 use self::skew::Skew;
-use super::endpoint::{Answered, Application, Endpoint, Form, NoTokens, Origin, Refusal};
-use super::renewed::{Grant, Issued, RenewedTokens};
+use super::endpoint::{Answered, Application, Endpoint, Form, Origin, Refusal, TokenFailure};
+use super::renewal::{Grant, Issued, RefreshedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
 use crate::error::Error;
@@ -54,18 +54,18 @@ const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 /// See <https://developer.box.com/guides/authentication/jwt/>.
 ///
 /// ```no_run
-/// use box_longpoll::auth::{JwtApp, Subject};
+/// use box_longpoll::auth::{JwtBearer, Subject};
 /// # use box_longpoll::{Error, HttpTransport, LongPollClient};
 ///
 /// # fn client<T: HttpTransport + Clone>(transport: T) -> Result<LongPollClient<T>, Error> {
-/// let tokens = JwtApp::from_file("config.json")?
+/// let tokens = JwtBearer::from_file("config.json")?
 ///     .subject(Subject::user("33333"))
 ///     .tokens(transport.clone())?;
 /// Ok(LongPollClient::new(transport, tokens))
 /// # }
 /// ```
 #[must_use]
-pub struct JwtApp {
+pub struct JwtBearer {
     application: Application,
     key: SigningKey,
     key_id: String,
@@ -120,7 +120,7 @@ struct AppAuth {
     passphrase: Option<Secret>,
 }
 
-impl JwtApp {
+impl JwtBearer {
     /// Reads the configuration file, and decrypts the key.
     ///
     /// # Errors
@@ -203,13 +203,13 @@ impl JwtApp {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, where there is no [`subject`](Self::subject), and for an
     /// origin that is not `https` or loopback.
-    pub fn tokens(self, transport: impl HttpTransport) -> Result<RenewedTokens, Error> {
+    pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
         self.application.check()?;
         let rule = "the configuration names no enterprise: a subject is needed";
         let subject = self.subject.as_ref();
         subject.ok_or_else(|| Error::config(rule))?.check()?;
         let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
-        Ok(RenewedTokens::new(endpoint, Arc::new(self)))
+        Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<Answered, TokenError> {
@@ -247,7 +247,7 @@ enum Clock {
 }
 
 #[async_trait]
-impl Grant for JwtApp {
+impl Grant for JwtBearer {
     async fn obtain(
         &self,
         endpoint: &Endpoint,
@@ -264,7 +264,7 @@ impl Grant for JwtApp {
             };
             let refusal = match answered.outcome {
                 Ok(granted) => return Ok(Issued::new(granted.access, asked, granted.life)),
-                Err(NoTokens::Refused(refusal)) if refusal.code == "invalid_grant" => refusal,
+                Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => refusal,
                 Err(why) => return Err(why.into()),
             };
             // An assertion may have come too late, or twice, by no fault of its own.
@@ -309,9 +309,9 @@ fn refused(refusal: &Refusal, clock: &Clock) -> TokenError {
     refusal.says(TokenErrorKind::InvalidGrant, sentence)
 }
 
-impl fmt::Debug for JwtApp {
+impl fmt::Debug for JwtBearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JwtApp")
+        f.debug_struct("JwtBearer")
             .field("client_id", &self.application.id)
             .field("subject", &self.subject)
             .field("algorithm", &self.algorithm)

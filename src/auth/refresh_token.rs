@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::credential::{Access, Credential, CredentialStore, LockedCredential};
-use super::endpoint::{Application, Endpoint, Form, Granted, NoTokens, Origin, Refusal};
-use super::renewed::{Grant, Issued, RenewedTokens};
+use super::endpoint::{Application, Endpoint, Form, Granted, Origin, Refusal, TokenFailure};
+use super::renewal::{Grant, Issued, RefreshedTokens};
 use super::{AccessToken, TokenError, TokenErrorKind, lock};
 use crate::clock;
 use crate::clock::Moment;
@@ -27,13 +27,13 @@ const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 /// one. Processes that share the store use the token that any of them got.
 ///
 /// Such a token expires after 60 days without use. A program that ends in good order awaits the client's
-/// [`settle`](crate::LongPollClient::settle) before, so that no exchange is cut short.
+/// [`flush`](crate::LongPollClient::flush) before, so that no exchange is cut short.
 ///
 /// See <https://developer.box.com/guides/authentication/oauth2/> and
 /// <https://developer.box.com/guides/authentication/tokens/refresh/>.
 ///
 /// ```no_run
-/// use box_longpoll::auth::{Credential, CredentialFile, OAuth};
+/// use box_longpoll::auth::{Credential, CredentialFile, RefreshToken};
 /// use box_longpoll::{HttpTransport, LongPollClient};
 ///
 /// # fn client<T: HttpTransport + Clone>(transport: T, secret: String, refresh_token: String) -> Result<LongPollClient<T>, Box<dyn std::error::Error>> {
@@ -43,12 +43,12 @@ const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 /// } else {
 ///     CredentialFile::create(path, &Credential::new(refresh_token)?)?
 /// };
-/// let tokens = OAuth::new("my-client-id", secret, file).tokens(transport.clone())?;
+/// let tokens = RefreshToken::new("my-client-id", secret, file).tokens(transport.clone())?;
 /// Ok(LongPollClient::new(transport, tokens))
 /// # }
 /// ```
 #[must_use]
-pub struct OAuth {
+pub struct RefreshToken {
     application: Application,
     origin: Origin,
     store: Arc<dyn CredentialStore>,
@@ -61,7 +61,7 @@ struct Unsaved {
     store: Box<dyn LockedCredential>,
 }
 
-impl OAuth {
+impl RefreshToken {
     /// Takes the id and the secret as Box's developer console shows them, and where the user's credential is kept. The
     /// secret is zeroed when it is dropped, and never shown.
     pub fn new(
@@ -89,10 +89,10 @@ impl OAuth {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
     /// `https` or loopback.
-    pub fn tokens(self, transport: impl HttpTransport) -> Result<RenewedTokens, Error> {
+    pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
         self.application.check()?;
         let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
-        Ok(RenewedTokens::new(endpoint, Arc::new(self)))
+        Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 
     /// Makes a new credential durable, and only then gives its access token. Nobody else has it: a store that fails is tried
@@ -145,16 +145,16 @@ impl OAuth {
                     let unsaved = Unsaved { credential, store };
                     return self.keep(endpoint, unsaved).await;
                 }
-                None => NoTokens::Unanswered(TokenError::transient(
+                None => TokenFailure::Unanswered(TokenError::transient(
                     "Box's token endpoint gives no refresh token with the access token",
                 )),
             },
-            Err(NoTokens::Refused(refusal)) if is_of_the_token(&refusal) => {
+            Err(TokenFailure::Refused(refusal)) if is_of_the_token(&refusal) => {
                 return Err(authorize_anew(&refusal, unanswered_since));
             }
             Err(why) => why,
         };
-        if !matches!(why, NoTokens::Unanswered(_)) && unanswered_since.is_none() {
+        if !matches!(why, TokenFailure::Unanswered(_)) && unanswered_since.is_none() {
             // Box has not acted on it: the token is as good as before. If this fails, it is only not known to be.
             let _ = store.save(&credential).await;
         }
@@ -163,7 +163,7 @@ impl OAuth {
 }
 
 #[async_trait]
-impl Grant for OAuth {
+impl Grant for RefreshToken {
     async fn obtain(
         &self,
         endpoint: &Endpoint,
@@ -181,7 +181,7 @@ impl Grant for OAuth {
         }
     }
 
-    async fn settle(&self, endpoint: &Endpoint) {
+    async fn flush(&self, endpoint: &Endpoint) {
         let unsaved = lock(&self.unsaved).take();
         if let Some(unsaved) = unsaved {
             // What comes of it is logged.
@@ -224,9 +224,9 @@ fn authorize_anew(refusal: &Refusal, unanswered_since: Option<SystemTime>) -> To
     refusal.says(TokenErrorKind::AuthorizeAnew, &sentence)
 }
 
-impl fmt::Debug for OAuth {
+impl fmt::Debug for RefreshToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuth")
+        f.debug_struct("RefreshToken")
             .field("client_id", &self.application.id)
             .finish_non_exhaustive()
     }

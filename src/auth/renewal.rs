@@ -1,7 +1,7 @@
 //! Tokens that are renewed before they run out.
 
+mod call;
 mod issued;
-mod renewal;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use self::call::{Renewal, Waiter};
 pub(super) use self::issued::Issued;
 use self::issued::{JITTER, RENEWED_AFTER};
-use self::renewal::{Renewal, Waiter};
-use super::call::call;
 use super::endpoint::Endpoint;
+use super::in_flight::call;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, TokenSource, lock};
 use crate::clock::Moment;
 use crate::pacing::{Backoff, RetryPolicy};
 
 /// How long a token that is still good is held back while the next one is awaited. Longer than a healthy endpoint takes, and
 /// short enough for a sick one to delay no event by much.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REFRESH_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a token is waited for where there is none. A renewal takes as long as it takes, but where it began on a runtime
 /// that rests by now, those on other runtimes are not to rest with it.
@@ -36,14 +36,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 ///   Who asks meanwhile is told of the failure again.
 /// - A call that has begun comes to its end, whoever is dropped: on a thread of its own, where nobody waits for it any more.
 ///   Only the end of the process cuts it short, or that of the runtime it began on: a program that ends in good order awaits
-///   [`settle`](TokenSource::settle) before, which is also the client's
-///   [`settle`](crate::LongPollClient::settle).
+///   [`flush`](TokenSource::flush) before, which is also the client's
+///   [`flush`](crate::LongPollClient::flush).
 /// - What does not pass is told once more to those who ask within the pause, and asked for anew after it; while the old token
 ///   is good, not before it is over.
 ///
 /// A token's life is counted on both clocks, from the moment in which it was asked for; one that is over on either is over.
 #[derive(Clone)]
-pub struct RenewedTokens {
+pub struct RefreshedTokens {
     shared: Arc<Shared>,
 }
 
@@ -69,7 +69,7 @@ pub(super) trait Grant: Send + Sync + 'static {
     }
 
     /// Makes durable what is not durable yet.
-    async fn settle(&self, _endpoint: &Endpoint) {}
+    async fn flush(&self, _endpoint: &Endpoint) {}
 }
 
 struct State {
@@ -91,7 +91,7 @@ struct Failure {
     until: Instant,
 }
 
-impl RenewedTokens {
+impl RefreshedTokens {
     pub(super) fn new(endpoint: Endpoint, grant: Arc<dyn Grant>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -123,7 +123,7 @@ impl RenewedTokens {
             Step::Await { good, waiter } => (good, waiter),
         };
         if let Some(good) = good {
-            let outcome = waiter.wait(PATIENCE).await;
+            let outcome = waiter.wait(REFRESH_GRACE).await;
             self.shared.take_note();
             if let Some(Ok(issued)) = outcome {
                 return Ok(issued.token);
@@ -245,7 +245,7 @@ impl State {
 }
 
 #[async_trait]
-impl TokenSource for RenewedTokens {
+impl TokenSource for RefreshedTokens {
     async fn token(&self) -> Result<AccessToken, TokenError> {
         self.other_than(None).await
     }
@@ -258,17 +258,17 @@ impl TokenSource for RenewedTokens {
         self.shared.grant.subject().cloned()
     }
 
-    async fn settle(&self) {
+    async fn flush(&self) {
         let under_way = lock(&self.shared.state).renewal.clone();
         if let Some(renewal) = under_way {
             let _ = renewal.call.clone().await;
         }
-        self.shared.grant.settle(&self.shared.endpoint).await;
+        self.shared.grant.flush(&self.shared.endpoint).await;
     }
 }
 
-impl fmt::Debug for RenewedTokens {
+impl fmt::Debug for RefreshedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RenewedTokens(..)")
+        f.write_str("RefreshedTokens(..)")
     }
 }

@@ -16,7 +16,7 @@ for version in 3.14.0 10.18.0; do
     "$sdks/python-$version/bin/pip" install --quiet --disable-pip-version-check "boxsdk[jwt]==$version"
 done
 
-cd "$here/../.."
+cd "$here/../../.."
 cargo build --quiet -p box-longpoll-testkit
 emulator=${CARGO_TARGET_DIR:-target}/debug/box-emulator
 

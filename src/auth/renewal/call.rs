@@ -9,8 +9,8 @@ use futures_util::future::{self, Either};
 
 use super::Issued;
 use crate::auth::TokenError;
-use crate::auth::call::Call;
 use crate::auth::endpoint::Endpoint;
+use crate::auth::in_flight::Call;
 
 /// A call that is under way, or has ended and is not taken note of yet.
 pub(super) struct Renewal {
