@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use box_longpoll::protocol::{Input, LongPoll, Output};
-use box_longpoll::{AccessToken, Batch, LongPollClient, Moment, StartAt};
+use box_longpoll::transport::Moment;
+use box_longpoll::{AccessToken, Batch, LongPollClient, StartAt};
 use box_longpoll_testkit::{Config, Emulator};
 use bytes::Bytes;
 use divan::Bencher;

@@ -9,8 +9,9 @@ use std::io;
 use std::process::ExitCode;
 
 use box_longpoll::blocking::LongPollClient;
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, LongPollClientBuilder, RealtimeHosts, StartAt};
+use box_longpoll::{AccessToken, LongPollClientBuilder, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 
 fn main() -> ExitCode {

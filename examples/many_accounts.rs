@@ -15,8 +15,9 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt, StreamMap};
+use box_longpoll::{AccessToken, LongPollClient, StartAt, StreamMap};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 
 type Client = LongPollClient<ReqwestTransport>;

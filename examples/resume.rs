@@ -15,8 +15,10 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, CheckpointFile, LongPollClient, RealtimeHosts, StartAt, Update};
+use box_longpoll::{AccessToken, LongPollClient, StartAt, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 
 type Client = LongPollClient<ReqwestTransport>;

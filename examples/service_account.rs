@@ -15,8 +15,9 @@ use std::io;
 use std::process::ExitCode;
 
 use box_longpoll::auth::{ClientCredentials, Subject};
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{EventStream, LongPollClient, RealtimeHosts, StartAt, TokenSource};
+use box_longpoll::{EventStream, LongPollClient, StartAt, TokenSource};
 use box_longpoll_testkit::{Application, EmulatorServer, Settings};
 
 #[tokio::main(flavor = "current_thread")]

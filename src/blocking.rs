@@ -204,14 +204,14 @@ impl LongPollClientBuilder {
     }
 }
 
-/// A [`TokenSource`] out of a closure that blocks until it has a token: [`crate::token_fn`] without async.
+/// A [`TokenSource`] out of a closure that blocks until it has a token: [`crate::auth::token_fn`] without async.
 ///
 /// Each call of the closure runs on a thread of its own, so that the streams go on meanwhile, and it may use whatever HTTP
 /// library it likes. Calls never overlap: one that nobody waits for any more goes on to its end, and the next begins after
 /// it; the token that it got is left out.
 ///
 /// ```
-/// use box_longpoll::{AccessToken, TokenError, blocking::token_fn};
+/// use box_longpoll::{AccessToken, auth::TokenError, blocking::token_fn};
 /// # fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
 ///
 /// let source = token_fn(|| {

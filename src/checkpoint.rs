@@ -77,7 +77,7 @@ impl Checkpoint {
         &self.account
     }
 
-    /// Which events of the account these are, by Box's name: that of a [`StreamType`](crate::StreamType), or
+    /// Which events of the account these are, by Box's name: that of a [`StreamType`](crate::config::StreamType), or
     /// `admin_logs_streaming`.
     #[must_use]
     pub fn stream_type(&self) -> &'static str {
@@ -199,7 +199,7 @@ impl fmt::Debug for Checkpoint {
 ///
 /// ```
 /// use async_trait::async_trait;
-/// use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore};
+/// use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 /// # struct Table;
 /// # impl Table {
 /// #     async fn select(&self, _: &str) -> std::io::Result<Option<String>> { Ok(None) }

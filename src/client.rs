@@ -179,7 +179,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Lists the realtime servers, once: `OPTIONS /events`. Those that the client's
-    /// [policy](crate::RealtimeHosts) refuses are left out.
+    /// [policy](crate::config::RealtimeHosts) refuses are left out.
     ///
     /// See <https://developer.box.com/reference/options-events/>.
     ///
@@ -221,7 +221,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// Nothing is retried. A server that the client's [policy](crate::RealtimeHosts) does not permit is not asked:
+    /// Nothing is retried. A server that the client's [policy](crate::config::RealtimeHosts) does not permit is not asked:
     /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused). A silent one gives [`ErrorKind::Transport`](crate::ErrorKind::Transport), whose source is of the kind
     /// [`Timeout`](crate::transport::TransportErrorKind::Timeout).
     ///

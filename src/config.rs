@@ -1,7 +1,7 @@
 //! The settings of a client, and the stream that they ask for.
 
-mod admin_logs;
-mod builder;
+pub(crate) mod admin_logs;
+pub(crate) mod builder;
 mod stream_kind;
 
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use url::Url;
 
-pub use self::admin_logs::{AdminLogs, AdminLogsStreaming};
-pub use self::builder::LongPollClientBuilder;
+pub(crate) use self::admin_logs::{AdminLogs, AdminLogsStreaming};
+pub(crate) use self::builder::LongPollClientBuilder;
 pub use self::stream_kind::StreamType;
 pub(crate) use self::stream_kind::{StreamKind, StreamKindName};
 use crate::error::Error;
-use crate::hosts::{API_ORIGIN, RealtimeHosts, is_loopback};
-use crate::pacing::{Pace, RetryPolicy};
+pub use crate::hosts::RealtimeHosts;
+use crate::hosts::{API_ORIGIN, is_loopback};
+pub use crate::pacing::{Pace, RetryPolicy};
 
 /// Box's own largest page.
 const MAX_PAGE_LIMIT: u32 = 500;

@@ -64,7 +64,7 @@ pub enum ErrorKind {
     ParameterRejected,
     /// A complete page of one event could not be read for an hour and in ten tries. Streams stop, at the position before it.
     PageUndecodable,
-    /// The position of a [query](crate::AdminLogs) keeps moving and brings no event: for an hour, or in circles. The query
+    /// The position of a [query](crate::enterprise::AdminLogs) keeps moving and brings no event: for an hour, or in circles. The query
     /// stops at a position that the text names: resume there later, or take what came for all.
     QueryUnfinished,
     /// The response was 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait that long.
@@ -74,11 +74,11 @@ pub enum ErrorKind {
     Status,
     /// The answer has a good status and is not what Box's documentation says. Streams retry.
     UnexpectedAnswer,
-    /// The realtime server's URL is not one that the client's [policy](crate::RealtimeHosts) lets it ask. Streams fetch at
+    /// The realtime server's URL is not one that the client's [policy](crate::config::RealtimeHosts) lets it ask. Streams fetch at
     /// an interval, and list the servers anew.
     RealtimeRefused,
     /// A checkpoint can't be loaded, can't be saved, or is one of something else; the [`source`](StdError::source) is a
-    /// [`CheckpointError`](crate::CheckpointError) where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
+    /// [`CheckpointError`](crate::checkpoint::CheckpointError) where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
     /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry.
     Checkpoint,
     /// A batch of a subscription was dropped without an acknowledgement. Subscriptions stop: subscribe anew, and it comes

@@ -64,7 +64,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 ///   [`allow`](Self::allow) names. It is no IP address.
 /// - Its port is 443, or one that [`allow`](Self::allow) names.
 /// - It has no user and no password.
-/// - Its host is not that of the API, if polls carry the token ([`RealtimeToken::Send`](crate::RealtimeToken::Send)): there a poll
+/// - Its host is not that of the API, if polls carry the token ([`RealtimeToken::Send`](crate::config::RealtimeToken::Send)): there a poll
 ///   would be an API call.
 ///
 /// [`allow_loopback`](Self::allow_loopback) permits this machine besides.

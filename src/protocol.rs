@@ -13,7 +13,7 @@
 //! ```no_run
 //! use box_longpoll::protocol::{Input, LongPoll, Output};
 //! use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
-//! use box_longpoll::{AccessToken, Error, LongPollClient, Moment, StartAt};
+//! use box_longpoll::{AccessToken, Error, LongPollClient, StartAt, transport::Moment};
 //! # type Answer = Result<http::Response<bytes::Bytes>, TransportError>;
 //! # fn send(_: TransportRequest) -> Answer { Err(TransportError::new(TransportErrorKind::Connect)) }
 //! # fn sleep_until(_: std::time::Instant) {}
@@ -63,8 +63,8 @@
 //! ```
 //!
 //! An enterprise's events have no realtime servers, so the engine neither lists nor listens. Fetch and Deliver are the same;
-//! what follows a page with nothing new is another, for events that [happen](crate::AdminLogsStreaming) and for those of the
-//! [past](crate::AdminLogs):
+//! what follows a page with nothing new is another, for events that [happen](crate::enterprise::AdminLogsStreaming) and for those of the
+//! [past](crate::enterprise::AdminLogs):
 //!
 //! ```text
 //!          start
@@ -79,7 +79,7 @@
 //! ```
 //!
 //! Each request goes through the same phases: *due* at a time, *authorized* by a token where it goes to Box's API, *sent*
-//! when the [`Pace`](crate::Pace) permits, and answered. A request under which a kept connection died is sent once more. After a failed
+//! when the [`Pace`](crate::config::Pace) permits, and answered. A request under which a kept connection died is sent once more. After a failed
 //! API request the engine fetches, later, or lists again at once; a stop can come of any.
 //!
 //! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
@@ -122,7 +122,7 @@ use self::state::{Asked, Because, Due, Phase, Step};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 use crate::clock::Moment;
-pub use crate::config::Config;
+use crate::config::Config;
 use crate::dedup::Window;
 use crate::error::Error;
 use crate::pacing::{Backoff, RateLimiter, TokenBucket};
@@ -152,7 +152,7 @@ pub enum Output {
     Deliver(Batch),
     /// The stream has ended; nothing comes after it. [`LongPoll::position`] says where to resume.
     Stop(Error),
-    /// A [query](crate::AdminLogs) is at its end; nothing comes after it. A stream that follows events has none.
+    /// A [query](crate::enterprise::AdminLogs) is at its end; nothing comes after it. A stream that follows events has none.
     Finish,
     /// The input that the last output asked for is still awaited, or the stream has ended.
     Idle,

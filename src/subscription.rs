@@ -44,7 +44,7 @@ use crate::transport::HttpTransport;
 /// - A batch that is dropped without an acknowledgement ends the stream with
 ///   [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). Acknowledgements of the batches before it still count.
 /// - Pages that only move the position acknowledge themselves, in order. They are saved while the subscription is polled,
-///   also while your code handles the next batch. A call of [`save`](crate::CheckpointStore::save) therefore says nothing
+///   also while your code handles the next batch. A call of [`save`](crate::checkpoint::CheckpointStore::save) therefore says nothing
 ///   of the batch in your hands: write what you make of a batch before you acknowledge it, and not in the store's `save`.
 ///
 /// Combinators that poll ahead acknowledge nothing. Ends after an error, and when its [`handle`](Subscription::handle)

@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 13] = [
     &["stream"],
     &["subscription"],
     &["client"],
-    &["lib", "proxy", "reliability"],
+    &["enterprise", "lib", "proxy", "reliability"],
     &["blocking"],
 ];
 

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::Moment;
 use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{HttpTransport, Moment};
 use box_longpoll_testkit::conformance::{Candidate, Case, MakeTransport, Setup, Subject, cases};
 use bytes::Bytes;
 use http::{HeaderValue, Response};

@@ -8,11 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::transport::{Moment, TransportRequest};
 use box_longpoll::transport::{TransportError, TransportErrorKind};
-use box_longpoll::{
-    AccessToken, BatchStream, HttpTransport, LongPollClient, Moment, StartAt, StreamMap,
-    TransportRequest,
-};
+use box_longpoll::{AccessToken, BatchStream, HttpTransport, LongPollClient, StartAt, StreamMap};
 use bytes::Bytes;
 use clock::Clock;
 use http::{Method, Response};

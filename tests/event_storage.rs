@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use box_longpoll::event::Event;
+use box_longpoll::Event;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

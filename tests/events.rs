@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 
-use box_longpoll::event::{Event, EventType, Source};
+use box_longpoll::event::Source;
+use box_longpoll::{Event, EventType};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -4,7 +4,8 @@ use std::alloc::System;
 use std::sync::Arc;
 
 use box_longpoll::protocol::{Input, LongPoll, Output};
-use box_longpoll::{AccessToken, LongPollClient, Moment, StartAt};
+use box_longpoll::transport::Moment;
+use box_longpoll::{AccessToken, LongPollClient, StartAt};
 use bytes::Bytes;
 use http::Response;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::auth::{ClientCredentials, CredentialFile, RefreshToken, Subject};
+use box_longpoll::protocol::Signal;
+use box_longpoll::transport::{TransportError, TransportRequest};
 use box_longpoll::{
-    AccessToken, ErrorKind, HttpTransport, LongPollClient, Signal, StartAt, StreamPosition,
-    TokenSource, TransportError, TransportRequest,
+    AccessToken, ErrorKind, HttpTransport, LongPollClient, StartAt, StreamPosition, TokenSource,
 };
 use bytes::Bytes;
 use futures_lite::future::block_on;

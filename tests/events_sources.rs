@@ -1,7 +1,8 @@
 //! The sources of events, in every shape that Box has for them.
 
-use box_longpoll::Source;
-use box_longpoll::event::{Collaboration, Event, GroupSource};
+use box_longpoll::Event;
+use box_longpoll::event::Source;
+use box_longpoll::event::{Collaboration, GroupSource};
 use rstest::rstest;
 
 #[track_caller]

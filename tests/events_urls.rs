@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use box_longpoll::event::EventType;
-use box_longpoll::protocol::{Config, Input, LongPoll, Output};
-use box_longpoll::{
-    AccessToken, AdminLogs, AdminLogsStreaming, LongPollClient, Moment, StartAt, StreamPosition,
-};
+use box_longpoll::EventType;
+use box_longpoll::config::Config;
+use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
+use box_longpoll::protocol::{Input, LongPoll, Output};
+use box_longpoll::transport::Moment;
+use box_longpoll::{AccessToken, LongPollClient, StartAt, StreamPosition};
 use http::Uri;
 use time::{OffsetDateTime, UtcOffset};
 

@@ -5,11 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::transport::TransportRequest;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    AccessToken, EventStream, HttpTransport, LongPollClient, RealtimeHosts, StartAt,
-    TransportRequest,
-};
+use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient, StartAt};
 use box_longpoll_testkit::EmulatorServer;
 
 /// How long the stream is watched.

@@ -114,7 +114,7 @@ impl ReqwestTransport {
     ///
     /// ```
     /// # use box_longpoll::transports::ReqwestTransport;
-    /// # fn transport(root: reqwest::Certificate) -> Result<ReqwestTransport, box_longpoll::TransportError> {
+    /// # fn transport(root: reqwest::Certificate) -> Result<ReqwestTransport, box_longpoll::transport::TransportError> {
     /// ReqwestTransport::with_builder(move || {
     ///     ReqwestTransport::client_builder().tls_certs_merge([root.clone()])
     /// })

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::ops::ControlFlow;
 
-use box_longpoll::{AccessToken, Event, HttpTransport, LongPollClient, RealtimeHosts, StartAt};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::{AccessToken, Event, HttpTransport, LongPollClient, StartAt};
 
 use crate::runtime::Runtime;
 use crate::subject::{Pace, Start, Subject, give_up};
@@ -33,8 +34,8 @@ impl<T: Backend> Subject for Library<T> {
 
     fn new(origin: &str, pace: Pace) -> Self {
         let pace = match pace {
-            Pace::Default => box_longpoll::Pace::default(),
-            Pace::Raised => box_longpoll::Pace::default()
+            Pace::Default => box_longpoll::config::Pace::default(),
+            Pace::Raised => box_longpoll::config::Pace::default()
                 .per_second(1_000)
                 .per_minute(60_000)
                 .small_pages_per_minute(60_000),

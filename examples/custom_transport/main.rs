@@ -12,7 +12,8 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use box_longpoll::{AccessToken, LongPollClient, RealtimeHosts, StartAt};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::{AccessToken, LongPollClient, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser;
 

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::{HttpTransport, Moment, TransportError, TransportRequest};
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 

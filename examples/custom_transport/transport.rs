@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::transport::{
-    HttpTransport, TransportError, TransportErrorKind, TransportRequest,
-};
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Response, Uri};

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use box_longpoll::{
-    CheckpointError, CheckpointFile, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
-    StreamType, TransportError,
-};
+use box_longpoll::checkpoint::{CheckpointError, CheckpointFile};
+use box_longpoll::config::StreamType;
+use box_longpoll::transport::TransportError;
+use box_longpoll::{HttpTransport, LongPollClient, LongPollClientBuilder, StartAt};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 

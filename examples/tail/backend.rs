@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::TransportError;
 #[cfg(feature = "isahc")]
 use box_longpoll::transports::IsahcTransport;
 #[cfg(feature = "reqwest")]
 use box_longpoll::transports::ReqwestTransport;
 #[cfg(feature = "surf")]
 use box_longpoll::transports::SurfTransport;
-use box_longpoll::{HttpTransport, TransportError};
 use clap::ValueEnum;
 
 /// The HTTP libraries that are compiled in.

@@ -5,9 +5,10 @@ mod blocking;
 
 use std::sync::Arc;
 
+use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::{
-    Batch, BatchStream, CheckpointFile, Delivery, Error, HttpTransport, LongPollClientBuilder,
-    StartAt, StreamHandle, StreamPosition, Subscription, TokenSource, Update,
+    Batch, BatchStream, Delivery, Error, HttpTransport, LongPollClientBuilder, StartAt,
+    StreamHandle, StreamPosition, Subscription, TokenSource, Update,
 };
 
 #[cfg(feature = "blocking")]

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{ClientCredentials, CredentialFile, RefreshToken, Subject};
-use box_longpoll::{AccessToken, Error, HttpTransport, TokenError, TokenSource};
+use box_longpoll::{AccessToken, Error, HttpTransport, TokenSource};
 use clap::Args;
 
 use crate::arguments::usage_error;

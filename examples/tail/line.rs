@@ -1,6 +1,7 @@
 //! An event as a line for people.
 
-use box_longpoll::event::{Event, Source, User};
+use box_longpoll::Event;
+use box_longpoll::event::{Source, User};
 use time::format_description::well_known::Rfc3339;
 
 const DIM: &str = "\x1b[2m";

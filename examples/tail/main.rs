@@ -17,7 +17,8 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use box_longpoll::{ErrorKind, RealtimeHosts, TokenSource};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::{ErrorKind, TokenSource};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use clap::Parser as _;
 use tokio::time::timeout;

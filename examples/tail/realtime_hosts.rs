@@ -1,6 +1,6 @@
 //! Which realtime servers are trusted.
 
-use box_longpoll::RealtimeHosts;
+use box_longpoll::config::RealtimeHosts;
 use url::{Host, Url};
 
 /// Box's own, and where the API itself is on this machine, those on this machine too.

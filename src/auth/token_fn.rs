@@ -16,7 +16,7 @@ use super::{AccessToken, TokenError, TokenSource, lock};
 /// Where somebody else renews the token, answer with [`TokenError::transient`] as long as it is still the old one.
 ///
 /// ```
-/// use box_longpoll::{AccessToken, TokenError, token_fn};
+/// use box_longpoll::{AccessToken, auth::{TokenError, token_fn}};
 /// # async fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
 ///
 /// let source = token_fn(|| async {

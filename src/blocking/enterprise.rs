@@ -16,7 +16,7 @@ use crate::transport::HttpTransport;
 /// Follows an enterprise's events as they happen, by looking for them at an interval. Made by
 /// [`LongPollClient::enterprise`]. Cloning is cheap.
 ///
-/// It is [`crate::EnterpriseClient`] without async, on the thread of the client that made it.
+/// It is [`crate::enterprise::EnterpriseClient`] without async, on the thread of the client that made it.
 pub struct EnterpriseClient<T> {
     client: LongPollClient<T>,
 }
@@ -32,7 +32,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
         self.client.batches(start)
     }
 
-    /// As [`LongPollClient::subscribe`], of the enterprise; see [`crate::EnterpriseClient::subscribe`].
+    /// As [`LongPollClient::subscribe`], of the enterprise; see [`crate::enterprise::EnterpriseClient::subscribe`].
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
         self.client.subscribe(store, key, start)
     }
 
-    /// As [`LongPollClient::fetch`], of the enterprise; see [`crate::EnterpriseClient::fetch`].
+    /// As [`LongPollClient::fetch`], of the enterprise; see [`crate::enterprise::EnterpriseClient::fetch`].
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 
 /// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
 ///
-/// It is [`crate::AdminLogsQuery`] without async, on the thread of the client that made it.
+/// It is [`crate::enterprise::AdminLogsQuery`] without async, on the thread of the client that made it.
 pub struct AdminLogsQuery<T> {
     query: client::AdminLogsQuery<T>,
     worker: Arc<Worker>,

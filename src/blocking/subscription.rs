@@ -28,7 +28,7 @@ use crate::transport::HttpTransport;
 ///
 /// Dropping the iterator ends the request that an elapsed [`next_timeout`](Subscription::next_timeout) has left under way.
 /// A batch that is out by then can still be acknowledged. The store is let go of with the last of them, on the client's
-/// thread where something was under way: a [`CheckpointFile`](crate::CheckpointFile) may stay locked for a moment.
+/// thread where something was under way: a [`CheckpointFile`](crate::checkpoint::CheckpointFile) may stay locked for a moment.
 #[must_use = "an iterator does nothing until an item is asked for"]
 pub struct Subscription<T: HttpTransport> {
     pull: Pull<subscription::Subscription<T>>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 
-/// Why a [`CheckpointStore`](crate::CheckpointStore) can't load or save. Cloning is cheap.
+/// Why a [`CheckpointStore`](crate::checkpoint::CheckpointStore) can't load or save. Cloning is cheap.
 #[derive(Clone)]
 pub struct CheckpointError(Arc<Inner>);
 

@@ -33,7 +33,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// the file up at once; only where a call was abandoned in the middle of its write it waits for that.
 ///
 /// ```no_run
-/// # use box_longpoll::{Error, CheckpointFile, HttpTransport, LongPollClient, StartAt, Update};
+/// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt, Update, checkpoint::CheckpointFile};
 /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = CheckpointFile::open("events.checkpoint")?;
 /// let mut updates = client.subscribe(store, "ada", StartAt::Now).await?;

@@ -24,7 +24,7 @@ use crate::transport::HttpTransport;
 /// enterprise properties": without them a stream stops with [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden).
 ///
 /// ```no_run
-/// # use box_longpoll::{AdminLogsStreaming, EventType, HttpTransport, LongPollClient, StartAt};
+/// # use box_longpoll::{EventType, HttpTransport, LongPollClient, StartAt, enterprise::AdminLogsStreaming};
 /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), box_longpoll::Error> {
 /// let logins = AdminLogsStreaming::default().event_types([EventType::Login, EventType::FailedLogin]);
 /// let mut events = client.enterprise(logins)?.events(StartAt::Now);
@@ -101,7 +101,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 /// [resume](AdminLogs::resume_at), with the same range and types.
 ///
 /// ```no_run
-/// # use box_longpoll::{AdminLogs, EventType, HttpTransport, LongPollClient};
+/// # use box_longpoll::{EventType, HttpTransport, LongPollClient, enterprise::AdminLogs};
 /// # use time::OffsetDateTime;
 /// # async fn count<T: HttpTransport>(client: LongPollClient<T>, midnight: OffsetDateTime) -> Result<(), box_longpoll::Error> {
 /// let yesterday = AdminLogs::new()

@@ -89,7 +89,7 @@ impl LongPollClientBuilder {
     }
 
     /// How often a stream of a user's events may ask in vain. For those of an enterprise there is
-    /// [`calls_per_minute`](crate::AdminLogsStreaming::calls_per_minute).
+    /// [`calls_per_minute`](crate::enterprise::AdminLogsStreaming::calls_per_minute).
     pub fn pace(mut self, pace: Pace) -> Self {
         self.config.pace = pace;
         self

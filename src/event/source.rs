@@ -13,7 +13,7 @@ use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, Us
 /// like. A field that a typed shape lacks is reached through [`Event::field`](super::Event::field).
 ///
 /// ```
-/// use box_longpoll::{Event, Source};
+/// use box_longpoll::{Event, event::Source};
 ///
 /// /// The person or group whom a collaboration is about, and the item.
 /// fn shared(event: &Event) -> Option<String> {

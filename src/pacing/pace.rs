@@ -14,7 +14,7 @@ const SHARE_AT_ONCE: f64 = 1.0 / 15.0;
 
 /// How often a stream of a user's events may ask for something and get nothing new, over all its requests, to the API and to
 /// the realtime servers alike. An enterprise's events have [a limit of their
-/// own](crate::AdminLogsStreaming::calls_per_minute).
+/// own](crate::enterprise::AdminLogsStreaming::calls_per_minute).
 ///
 /// Requests that bring an event for the first time are free, so catching up runs at wire speed; so is the poll that told
 /// of it. What remains is one request a change, the one that shows that there is no more. At the default pace four changes in

@@ -38,7 +38,7 @@ pub struct PossibleGap {
 
 impl PossibleGap {
     /// When nothing was missing, as far as is known: see
-    /// [`Checkpoint::last_success`](crate::Checkpoint::last_success).
+    /// [`Checkpoint::last_success`](crate::checkpoint::Checkpoint::last_success).
     #[must_use]
     pub fn since(&self) -> SystemTime {
         self.since

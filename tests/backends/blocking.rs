@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use box_longpoll::blocking::{LongPollClient, Timed};
-use box_longpoll::{AccessToken, HttpTransport, Signal, StartAt, Status};
+use box_longpoll::protocol::Signal;
+use box_longpoll::{AccessToken, HttpTransport, StartAt, Status};
 use box_longpoll_testkit::EmulatorServer;
 use rstest::rstest;
 

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::{
-    AccessToken, CheckpointFile, HttpTransport, Moment, StartAt, Status, Subscription,
-    TransportError, TransportRequest, Update,
-};
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
+use box_longpoll::{AccessToken, HttpTransport, StartAt, Status, Subscription, Update};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 use bytes::Bytes;
 use futures_lite::future::{or, yield_now};

@@ -15,7 +15,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use box_longpoll::{AccessToken, HttpTransport, LongPollClient, Moment, RealtimeHosts, StartAt};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::transport::Moment;
+use box_longpoll::{AccessToken, HttpTransport, LongPollClient, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Endpoint};
 use fastrand::Rng;
 use futures_lite::future::or;

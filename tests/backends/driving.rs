@@ -8,12 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::auth::TokenError;
 use box_longpoll::blocking::{LongPollClient, token_fn};
+use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    AccessToken, ErrorKind, HttpTransport, StartAt, TokenError, TokenSource, TransportError,
-    TransportErrorKind, TransportRequest,
-};
+use box_longpoll::{AccessToken, ErrorKind, HttpTransport, StartAt, TokenSource};
 use box_longpoll_testkit::EmulatorServer;
 use bytes::Bytes;
 use http::Response;

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::{
-    AccessToken, AdminLogs, AdminLogsStreaming, CheckpointFile, HttpTransport, LongPollClient,
-    StartAt, Status, Update, blocking,
-};
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
+use box_longpoll::{AccessToken, HttpTransport, LongPollClient, StartAt, Status, Update, blocking};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use rstest::rstest;
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::{AccessToken, ErrorKind, Pace, StartAt};
+use box_longpoll::config::Pace;
+use box_longpoll::{AccessToken, ErrorKind, StartAt};
 use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 

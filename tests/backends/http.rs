@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind as IoErrorKind;
 use std::net::TcpListener;
 
-use box_longpoll::TransportErrorKind;
+use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::Fault;
 use rstest::rstest;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use box_longpoll::RetryPolicy;
+use box_longpoll::config::RetryPolicy;
 use box_longpoll_testkit::EmulatorServer;
 use rstest::rstest;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

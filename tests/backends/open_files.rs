@@ -2,7 +2,8 @@
 
 use std::fs::File;
 
-use box_longpoll::{LongPollClient, RealtimeHosts, StartAt, Status};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::{LongPollClient, StartAt, Status};
 use box_longpoll_testkit::EmulatorServer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

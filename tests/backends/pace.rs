@@ -1,6 +1,6 @@
 //! The promise that bounds the requests that bring nothing new.
 
-use box_longpoll::Pace;
+use box_longpoll::config::Pace;
 
 use crate::watched::{Call, Sent};
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 
+use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::{
-    AccessToken, CheckpointFile, Error, Event, EventStream, HttpTransport, LongPollClient, StartAt,
-    Subscription, Update, blocking,
+    AccessToken, Error, Event, EventStream, HttpTransport, LongPollClient, StartAt, Subscription,
+    Update, blocking,
 };
 use box_longpoll_testkit::EmulatorServer;
 use futures_lite::StreamExt as _;

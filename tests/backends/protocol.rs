@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use box_longpoll::{ErrorKind, RealtimeHosts, Status};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::{ErrorKind, Status};
 use box_longpoll_testkit::{Endpoint, Fault, PollPosition};
 use rstest::rstest;
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenError, TokenSource};
+use box_longpoll::auth::TokenError;
+use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenSource};
 use box_longpoll_testkit::{Endpoint, Fault, Settings};
 use futures_lite::future::{or, zip};
 use futures_util::future::join_all;

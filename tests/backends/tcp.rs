@@ -4,7 +4,9 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::{Error, RealtimeHosts, TransportError, TransportErrorKind};
+use box_longpoll::Error;
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll_testkit::{EmulatorServer, Fault};
 use rstest::rstest;
 

@@ -4,7 +4,8 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use box_longpoll::{AccessToken, HttpTransport, TransportErrorKind};
+use box_longpoll::transport::TransportErrorKind;
+use box_longpoll::{AccessToken, HttpTransport};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rstest::rstest;
 use tokio_rustls::rustls::crypto::aws_lc_rs;

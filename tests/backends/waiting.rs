@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use box_longpoll::{ErrorKind, Moment, Status};
+use box_longpoll::transport::Moment;
+use box_longpoll::{ErrorKind, Status};
 use box_longpoll_testkit::{Config, EmulatorServer, Endpoint, Fault};
 use rstest::rstest;
 

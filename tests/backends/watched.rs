@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use box_longpoll::{HttpTransport, Moment, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{Method, Response};
 use serde_json::Value;

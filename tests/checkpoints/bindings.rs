@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use box_longpoll::{CheckpointFile, CheckpointStore, ErrorKind, StartAt, StreamType};
+use box_longpoll::checkpoint::{CheckpointFile, CheckpointStore};
+use box_longpoll::config::StreamType;
+use box_longpoll::{ErrorKind, StartAt};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;

@@ -4,8 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use box_longpoll::blocking::{Delivery, LongPollClient, Subscription, Timed};
+use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, CheckpointFile, ErrorKind, Event, StartAt, Status, Update};
+use box_longpoll::{AccessToken, ErrorKind, Event, StartAt, Status, Update};
 use box_longpoll_testkit::EmulatorServer;
 
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io, thread};
 
-use box_longpoll::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore};
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore};
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use box_longpoll::{CheckpointFile, ErrorKind, StartAt, Status};
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::{ErrorKind, StartAt, Status};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::world::{ACCOUNT, build, follow, idle_until, ids, in_time, next_batch};

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::config::{Pace, StreamType};
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, HttpTransport, LongPollClient, Moment, Pace, PossibleGap, Status, StreamType,
-    Subscription, TransportError, TransportRequest, Update,
+    AccessToken, HttpTransport, LongPollClient, PossibleGap, Status, Subscription, Update,
 };
 use box_longpoll_testkit::EmulatorServer;
 use bytes::Bytes;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, Delivery, HttpTransport, LongPollClientBuilder, Moment, StartAt, Subscription,
-    TransportError, TransportRequest,
+    AccessToken, Delivery, HttpTransport, LongPollClientBuilder, StartAt, Subscription,
 };
 use box_longpoll_testkit::EmulatorServer;
 use bytes::Bytes;

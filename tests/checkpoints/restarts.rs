@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use box_longpoll::{Checkpoint, CheckpointFile, StartAt};
+use box_longpoll::StartAt;
+use box_longpoll::checkpoint::{Checkpoint, CheckpointFile};
 use box_longpoll_testkit::{Endpoint, Fault};
 use serde_json::json;
 

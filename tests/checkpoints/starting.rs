@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore};
+use box_longpoll::transport::{TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointError, CheckpointFile, CheckpointStore, ErrorKind,
-    HttpTransport, StartAt, StreamPosition, TransportError, TransportRequest,
-};
+use box_longpoll::{AccessToken, ErrorKind, HttpTransport, StartAt, StreamPosition};
 use box_longpoll_testkit::{Counters, EmulatorServer, Endpoint, Fault};
 
 use bytes::Bytes;

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore, StreamPosition};
+use box_longpoll::StreamPosition;
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 use event_listener::Event;
 
 /// A store in memory. Clones are the same store; what is in it outlives a subscription, as a file does.

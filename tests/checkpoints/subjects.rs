@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{ClientCredentials, Subject};
+use box_longpoll::checkpoint::{Checkpoint, CheckpointFile, CheckpointStore as _};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointFile, CheckpointStore as _, Error, ErrorKind, StartAt,
-    TokenError, TokenSource,
-};
+use box_longpoll::{AccessToken, Error, ErrorKind, StartAt, TokenSource};
 use box_longpoll_testkit::{Application, EmulatorServer};
 use serde_json::{Value, json};
 

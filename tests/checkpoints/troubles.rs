@@ -2,9 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use box_longpoll::{
-    Delivery, ErrorKind, HttpTransport, RetryPolicy, StartAt, Status, Subscription,
-};
+use box_longpoll::config::RetryPolicy;
+use box_longpoll::{Delivery, ErrorKind, HttpTransport, StartAt, Status, Subscription};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use box_longpoll::config::RetryPolicy;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{Delivery, Error, ErrorKind, RetryPolicy, Status, Subscription, Update};
+use box_longpoll::{Delivery, Error, ErrorKind, Status, Subscription, Update};
 use box_longpoll_testkit::EmulatorServer;
 
 use crate::fake_box::{TOKEN, builder, fake_box};

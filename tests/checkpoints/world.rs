@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
+use box_longpoll::checkpoint::{Checkpoint, CheckpointStore};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointStore, Delivery, HttpTransport, LongPollClient,
-    LongPollClientBuilder, StartAt, Subscription, Update,
+    AccessToken, Delivery, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
+    Subscription, Update,
 };
 use box_longpoll_testkit::EmulatorServer;
 use serde_json::json;

@@ -6,11 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use box_longpoll::protocol::TICK;
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    AccessToken, HttpTransport, LongPollClient, Moment, StartAt, Status, TransportError,
-    TransportRequest,
-};
+use box_longpoll::{AccessToken, HttpTransport, LongPollClient, StartAt, Status};
 use box_longpoll_testkit::{Emulator, EmulatorServer, Endpoint, Fault};
 use bytes::Bytes;
 use http::Response;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use box_longpoll::config::{Pace, RealtimeHosts};
+use box_longpoll::protocol::Signal;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
-use box_longpoll::{Error, ErrorKind, Pace, RealtimeHosts, Signal, StartAt, StreamPosition};
+use box_longpoll::{Error, ErrorKind, StartAt, StreamPosition};
 use box_longpoll_testkit::{Endpoint, Fault};
 use std::error::Error as _;
 

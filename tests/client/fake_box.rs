@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::{LongPollClient, LongPollClientBuilder, RealtimeHosts, RetryPolicy};
+use box_longpoll::config::{RealtimeHosts, RetryPolicy};
+use box_longpoll::{LongPollClient, LongPollClientBuilder};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 
 /// The token of every test, and so the name of its account.

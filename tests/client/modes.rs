@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use box_longpoll::{Pace, RealtimeToken, StartAt, Status};
+use box_longpoll::config::{Pace, RealtimeToken};
+use box_longpoll::{StartAt, Status};
 use box_longpoll_testkit::{PollPosition, Settings, Spelling};
 use rstest::rstest;
 use serde_json::json;

@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use box_longpoll::{
-    AccessToken, EventStream, HttpTransport, LongPollClient, Moment, StartAt, TransportError,
-    TransportErrorKind, TransportRequest,
-};
+use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient, StartAt};
 use box_longpoll_testkit::{
     Answer, Config, Delivery, Emulator, Endpoint, Fault, Reply, Request, Settings,
 };

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use box_longpoll::auth::{TokenError, token_fn};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    AccessToken, ErrorKind, EventStream, LongPollClient, StartAt, TokenError, TokenSource, token_fn,
-};
+use box_longpoll::{AccessToken, ErrorKind, EventStream, LongPollClient, StartAt, TokenSource};
 use box_longpoll_testkit::Settings;
 use tokio::sync::{Notify, Semaphore};
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use box_longpoll::Moment;
+use box_longpoll::transport::Moment;
 
 /// So often a future may be polled while the clock stands still. One that wakes itself for ever fails the test, which would
 /// hang otherwise.

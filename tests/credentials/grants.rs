@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use box_longpoll::HttpTransport;
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{
     ClientCredentials, Credential, CredentialStore, JwtAlgorithm, JwtBearer, LockedCredential,
     RefreshToken, RefreshedTokens, Subject,
 };
-use box_longpoll::{HttpTransport, TokenError};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::keys::{FROM_CONSOLE, PASSPHRASE};

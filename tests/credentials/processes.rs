@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{
     Credential, CredentialFile, CredentialStore, LockedCredential, RefreshToken, RefreshedTokens,
     TokenErrorKind,
 };
+use box_longpoll::transport::{TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{
-    HttpTransport, StartAt, TokenError, TokenSource as _, TransportError, TransportRequest,
-};
+use box_longpoll::{HttpTransport, StartAt, TokenSource as _};
 use box_longpoll_testkit::{EmulatorServer, Endpoint};
 use bytes::Bytes;
 use http::Response;

@@ -8,8 +8,9 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use box_longpoll::auth::{Credential, CredentialFile, JwtAlgorithm, RefreshToken};
+use box_longpoll::transport::Moment;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{HttpTransport as _, Moment, StartAt};
+use box_longpoll::{HttpTransport as _, StartAt};
 use box_longpoll_testkit::Endpoint;
 use tokio::time::timeout;
 

@@ -3,8 +3,9 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{ClientCredentials, RefreshedTokens, Subject, TokenErrorKind};
-use box_longpoll::{Error, ErrorKind, StartAt, TokenError};
+use box_longpoll::{Error, ErrorKind, StartAt};
 use rstest::rstest;
 
 use crate::grants::{Grant, InMemory, client_credentials, jwt, oauth};

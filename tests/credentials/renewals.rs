@@ -5,11 +5,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{RefreshedTokens, TokenErrorKind};
-use box_longpoll::{
-    AccessToken, HttpTransport, Moment, StartAt, TokenError, TokenSource as _, TransportError,
-    TransportErrorKind, TransportRequest,
-};
+use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::{AccessToken, HttpTransport, StartAt, TokenSource as _};
 use box_longpoll_testkit::{Endpoint, Fault};
 use bytes::Bytes;
 use http::Response;

@@ -7,13 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::auth::TokenError;
 use box_longpoll::auth::{
     Credential, CredentialStore, JwtAlgorithm, LockedCredential, RefreshToken, RefreshedTokens,
 };
 use box_longpoll::blocking::Timed;
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::{
-    AccessToken, HttpTransport, LongPollClient, LongPollClientBuilder, RealtimeHosts, StartAt,
-    TokenError, TokenSource as _,
+    AccessToken, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt, TokenSource as _,
 };
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, RequestRecord, Settings};
 use futures_channel::oneshot;

@@ -8,10 +8,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use box_longpoll::{
-    HttpTransport, LongPollClient, Moment, RealtimeHosts, TransportError, TransportErrorKind,
-    TransportRequest,
-};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::{HttpTransport, LongPollClient};
 use box_longpoll_testkit::{
     Answer, Application, Config, Delivery, Emulator, Endpoint, Reply, Request, Settings,
 };

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use box_longpoll::config::{Pace, RealtimeToken};
 use box_longpoll::protocol::Answer;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
-use box_longpoll::{LongPollClient, Pace, RealtimeToken, Status};
+use box_longpoll::{LongPollClient, Status};
 use rstest::rstest;
 
 use crate::script::{Script, body, failed, page, server_list, signal, status, status_with};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::protocol::{Answer, TICK};
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{AdminLogsStreaming, EventType, Status};
+use box_longpoll::{EventType, Status};
 use http::Method;
 
 use crate::script::{Script, body, failed, page, status, status_with};
@@ -157,7 +158,7 @@ fn pages_that_only_move_the_position_are_followed_and_come_to_rest_where_they_ne
 #[test]
 fn a_long_stretch_without_matches_is_followed_to_the_present() {
     let mut script = Script::streaming(streaming().calls_per_minute(1_000), "0");
-    let now = box_longpoll::Moment::read_clocks().wall;
+    let now = box_longpoll::transport::Moment::read_clocks().wall;
     let hours_ago = |hours: u64| {
         let time = now - Duration::from_secs(3_600 * hours);
         let since_1970 = time.duration_since(std::time::UNIX_EPOCH).expect("later");

@@ -1,8 +1,9 @@
 //! The ways in which other clients of this protocol lose, repeat, spin or hang, each as a conversation that this one
 //! gets through.
 
+use box_longpoll::config::{RealtimeHosts, RealtimeToken, RetryPolicy};
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{ErrorKind, LongPollClient, RealtimeHosts, RealtimeToken, RetryPolicy, Status};
+use box_longpoll::{ErrorKind, LongPollClient, Status};
 
 use crate::script::{Script, body, failed, page, server_list, signal, status, status_with};
 

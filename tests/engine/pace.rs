@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::LongPollClient;
+use box_longpoll::config::{Pace, RetryPolicy};
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{LongPollClient, Pace, RetryPolicy};
 
 use crate::script::{Script, failed, page, server_list, signal, status};
 

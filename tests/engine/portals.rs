@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use box_longpoll::auth::TokenError;
+use box_longpoll::enterprise::AdminLogs;
 use box_longpoll::protocol::Answer;
-use box_longpoll::{AdminLogs, ErrorKind, Status, TokenError};
+use box_longpoll::{ErrorKind, Status};
 use rstest::rstest;
 use time::OffsetDateTime;
 
@@ -286,7 +288,7 @@ fn times_are_asked_for_in_whole_seconds_that_leave_nothing_out() {
 fn the_last_365_days_do_not_fall_over_the_edge_on_the_way() {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let asked_after = |ago: Duration, script_runs: Duration| {
-        let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+        let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
         let mut script = Script::query(AdminLogs::new().created_after(now - ago));
         script.pass(script_runs).expect_any();
         let uri = script.asked().request().uri().to_string();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::enterprise::AdminLogs;
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{AdminLogs, ErrorKind, EventType, StartAt};
+use box_longpoll::{ErrorKind, EventType, StartAt};
 use time::macros::datetime;
 
 use crate::script::{Script, body, failed, page, status};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use box_longpoll::{AdminLogs, AdminLogsStreaming, ErrorKind, LongPollClient, Pace, Status};
+use box_longpoll::config::Pace;
+use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
+use box_longpoll::{ErrorKind, LongPollClient, Status};
 use http::Method;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -125,7 +127,7 @@ fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
 
 #[test]
 fn a_query_to_the_end_of_today_ends_at_the_present() {
-    let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+    let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
     let tomorrow = now + Duration::from_secs(24 * 60 * 60);
     let mut script = Script::query(AdminLogs::new().created_before(tomorrow));
     let ahead = position_of(now + Duration::from_secs(60));
@@ -136,7 +138,7 @@ fn a_query_to_the_end_of_today_ends_at_the_present() {
 #[test]
 fn the_present_is_boxs_and_not_the_machines() {
     let mut script = Script::query(AdminLogs::new());
-    let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+    let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
     let position = position_of(now + Duration::from_secs(600));
     let body = format!(r#"{{"entries":[],"next_stream_position":{position}}}"#);
     let in_an_hour = httpdate_in_an_hour();
@@ -146,7 +148,7 @@ fn the_present_is_boxs_and_not_the_machines() {
 }
 
 fn httpdate_in_an_hour() -> String {
-    let later = box_longpoll::Moment::read_clocks().wall + Duration::from_secs(3_600);
+    let later = box_longpoll::transport::Moment::read_clocks().wall + Duration::from_secs(3_600);
     httpdate::fmt_http_date(later)
 }
 
@@ -162,7 +164,7 @@ fn an_outage_is_no_hour_without_an_event() {
 #[test]
 fn a_query_without_an_end_ends_at_the_present() {
     let mut script = Script::query(AdminLogs::new());
-    let now = OffsetDateTime::from(box_longpoll::Moment::read_clocks().wall);
+    let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
     let lately = position_of(now - Duration::from_secs(60));
     script.expect_fetch("0").reply(page(&lately, &[]));
     script.expect_fetch(&lately);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::config::{Pace, RetryPolicy};
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{ErrorKind, LongPollClient, Pace, RetryPolicy};
+use box_longpoll::{ErrorKind, LongPollClient};
 
 use crate::script::{Script, failed, page, server_list, signal, status, status_with};
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use box_longpoll::protocol::{Answer, Config, Input, LongPoll, Output};
+use box_longpoll::auth::TokenError;
+use box_longpoll::config::Config;
+use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
+use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::{
-    AccessToken, AdminLogs, AdminLogsStreaming, Error, ErrorKind, LongPollClient,
-    LongPollClientBuilder, StartAt, Status, TokenError,
+    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, Status,
 };
 use http::{Method, Response};
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::auth::TokenError;
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll::{ErrorKind, Status, TokenError};
+use box_longpoll::{ErrorKind, Status};
 
 use crate::script::{Script, failed, page, server_list, signal, status};
 

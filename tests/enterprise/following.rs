@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use box_longpoll::{
-    AdminLogsStreaming, ErrorKind, EventType, StartAt, Status, StreamMap, StreamType,
-};
+use box_longpoll::config::StreamType;
+use box_longpoll::enterprise::AdminLogsStreaming;
+use box_longpoll::{ErrorKind, EventType, StartAt, Status, StreamMap};
 use box_longpoll_testkit::{Endpoint, Fault};
 
 use crate::world::{ADMIN, World};

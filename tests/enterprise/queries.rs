@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use box_longpoll::{AdminLogs, AdminLogsQuery, ErrorKind, EventType, StartAt, Status, StreamMap};
+use box_longpoll::enterprise::{AdminLogs, AdminLogsQuery};
+use box_longpoll::{ErrorKind, EventType, StartAt, Status, StreamMap};
 use box_longpoll_testkit::{Endpoint, Fault};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -159,7 +160,8 @@ fn what_can_not_be_asked_is_refused_before_anything_is_sent() {
         let error = world.client().admin_logs(refused).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
     }
-    let refused = box_longpoll::AdminLogsStreaming::default().shortest_interval(Duration::ZERO);
+    let refused =
+        box_longpoll::enterprise::AdminLogsStreaming::default().shortest_interval(Duration::ZERO);
     let error = world.client().enterprise(refused).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(world.calls(), 0);

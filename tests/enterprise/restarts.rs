@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use box_longpoll::{
-    AdminLogsStreaming, EnterpriseClient, ErrorKind, StartAt, Subscription, Update,
-};
+use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
+use box_longpoll::{ErrorKind, StartAt, Subscription, Update};
 use fastrand::Rng;
 use serde_json::json;
 use time::OffsetDateTime;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointError, CheckpointStore, EventStream, HttpTransport,
-    LongPollClient, Moment, TransportError, TransportErrorKind, TransportRequest, token_fn,
-};
+use box_longpoll::auth::token_fn;
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
+use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient};
 use box_longpoll_testkit::{Config, Delivery, Emulator, Reply, Request, Settings};
 use bytes::Bytes;
 use http::{Method, Response};

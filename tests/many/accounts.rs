@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use box_longpoll::{CheckpointFile, ErrorKind, StartAt, StreamMap, Update};
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::{ErrorKind, StartAt, StreamMap, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
 use futures_lite::StreamExt;
 

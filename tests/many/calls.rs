@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use box_longpoll::transport::{TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{HttpTransport, StartAt, StreamMap, TransportError, TransportRequest};
+use box_longpoll::{HttpTransport, StartAt, StreamMap};
 use box_longpoll_testkit::{Emulator, EmulatorServer, Endpoint, Fault};
 use bytes::Bytes;
 use http::Response;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use box_longpoll::auth::TokenError;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenError, TokenSource};
+use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenSource};
 use rstest::rstest;
 use tokio::task::JoinSet;
 

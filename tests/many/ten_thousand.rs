@@ -12,8 +12,9 @@ use std::io::{BufRead as _, BufReader, Lines, Read as _, stdin};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{BatchStream, LongPollClient, RealtimeHosts, StartAt, StreamMap};
+use box_longpoll::{BatchStream, LongPollClient, StartAt, StreamMap};
 use box_longpoll_testkit::{Config, EmulatorServer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use box_longpoll::auth::token_fn;
 use box_longpoll::protocol::{Input, LongPoll, Output};
-use box_longpoll::{LongPollClient, Moment, StartAt, token_fn};
+use box_longpoll::transport::Moment;
+use box_longpoll::{LongPollClient, StartAt};
 use bytes::Bytes;
 use http::Response;
 

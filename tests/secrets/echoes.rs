@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::thread;
 
-use box_longpoll::{LongPollClientBuilder, Pace, StartAt, Status, StreamHandle};
+use box_longpoll::config::Pace;
+use box_longpoll::{LongPollClientBuilder, StartAt, Status, StreamHandle};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 use futures_lite::future::or;
 use rstest::rstest;

@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use box_longpoll::{CheckpointFile, Delivery, HttpTransport, StartAt, Subscription, Update};
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::{Delivery, HttpTransport, StartAt, Subscription, Update};
 use box_longpoll_testkit::Endpoint;
 use futures_lite::future::or;
 

@@ -10,9 +10,8 @@ use box_longpoll::auth::{
     ClientCredentials, Credential, CredentialFile, JwtBearer, RefreshToken, RefreshedTokens,
     Subject,
 };
-use box_longpoll::{
-    AccessToken, HttpTransport, TokenSource as _, TransportError, TransportRequest,
-};
+use box_longpoll::transport::{TransportError, TransportRequest};
+use box_longpoll::{AccessToken, HttpTransport, TokenSource as _};
 use bytes::Bytes;
 use http::Response;
 

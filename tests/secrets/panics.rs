@@ -6,9 +6,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, Once};
 
 use async_trait::async_trait;
-use box_longpoll::{
-    AccessToken, Checkpoint, CheckpointError, CheckpointStore, StartAt, TokenError, TokenSource,
-};
+use box_longpoll::auth::TokenError;
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
+use box_longpoll::{AccessToken, StartAt, TokenSource};
 use box_longpoll_testkit::{EmulatorServer, Endpoint};
 
 use crate::backend::Backend;

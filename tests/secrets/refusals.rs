@@ -1,8 +1,7 @@
 //! Line breaks, which would end a header or a line of a log, are refused by a sentence that does not repeat what it refuses.
 
-use box_longpoll::{
-    AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, RealtimeHosts,
-};
+use box_longpoll::config::RealtimeHosts;
+use box_longpoll::{AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder};
 use rstest::rstest;
 
 use crate::canary::said;

@@ -17,10 +17,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::blocking::{BatchIter, LongPollClient, Timed};
-use box_longpoll::{
-    Batch, Error, HttpTransport, LongPollClientBuilder, Moment, StartAt, TransportError,
-    TransportRequest,
-};
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
+use box_longpoll::{Batch, Error, HttpTransport, LongPollClientBuilder, StartAt};
 use bytes::Bytes;
 use http::Response;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use box_longpoll::{Checkpoint, PossibleGap};
+use box_longpoll::PossibleGap;
+use box_longpoll::checkpoint::Checkpoint;
 
 /// As long as Box is sure to keep events.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);

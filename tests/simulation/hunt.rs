@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use box_longpoll::Moment;
+use box_longpoll::transport::Moment;
 
 use crate::coverage::Coverage;
 use crate::run::run;

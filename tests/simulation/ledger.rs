@@ -48,7 +48,7 @@ impl Positions {
     }
 
     fn measure() -> Self {
-        let now = box_longpoll::Moment::read_clocks().monotonic;
+        let now = box_longpoll::transport::Moment::read_clocks().monotonic;
         let mut emulator = Emulator::new(Config::default(), now);
         let first: u64 = emulator.newest_position("a").parse().expect("digits");
         emulator.append_json("a", ["null"], now);

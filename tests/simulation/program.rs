@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
 use box_longpoll::{
-    AdminLogsStreaming, BatchStream, EnterpriseClient, Error, Event, EventStream, HttpTransport,
-    LongPollClient, LongPollClientBuilder, StartAt, StreamHandle, StreamPosition,
+    BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, LongPollClientBuilder,
+    StartAt, StreamHandle, StreamPosition,
 };
 
 use crate::blocking;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::{Checkpoint, CheckpointError, CheckpointStore};
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 
 use crate::coverage::state;
 use crate::scenario::{What, When};

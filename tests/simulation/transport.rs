@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::{
-    AccessToken, HttpTransport, Moment, TokenError, TokenSource, TransportError, TransportRequest,
-};
+use box_longpoll::auth::TokenError;
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
+use box_longpoll::{AccessToken, HttpTransport, TokenSource};
 use box_longpoll_testkit::{Answer, Endpoint};
 use bytes::Bytes;
 use http::Response;

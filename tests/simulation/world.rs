@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
-use box_longpoll::{ErrorKind, Moment, StreamHandle, StreamPosition};
+use box_longpoll::transport::Moment;
+use box_longpoll::{ErrorKind, StreamHandle, StreamPosition};
 use box_longpoll_testkit::{Config, Emulator, Endpoint, HoldId};
 
 use crate::budget::Budget;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
-use box_longpoll::{CheckpointFile, CheckpointStore as _};
+use box_longpoll::checkpoint::{CheckpointFile, CheckpointStore as _};
 use box_longpoll_testkit::EmulatorServer;
 use futures_lite::future::block_on;
 use rstest::rstest;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use box_longpoll::{CheckpointFile, CheckpointStore as _};
+use box_longpoll::checkpoint::{CheckpointFile, CheckpointStore as _};
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 use futures_lite::future::block_on;
 use rstest::rstest;

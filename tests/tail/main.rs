@@ -27,7 +27,7 @@ mod standstill;
 use std::fs;
 use std::sync::Arc;
 
-use box_longpoll::RealtimeHosts;
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

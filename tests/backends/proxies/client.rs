@@ -4,9 +4,9 @@ use std::env;
 use std::error::Error as _;
 use std::time::Duration;
 
-use box_longpoll::{
-    AccessToken, Error, LongPollClient, RealtimeHosts, RetryPolicy, StartAt, Status, TransportError,
-};
+use box_longpoll::config::{RealtimeHosts, RetryPolicy};
+use box_longpoll::transport::TransportError;
+use box_longpoll::{AccessToken, Error, LongPollClient, StartAt, Status};
 use futures_lite::future::or;
 
 use super::processes::SAYS;

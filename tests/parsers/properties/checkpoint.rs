@@ -4,7 +4,8 @@ use std::fs;
 use std::hash::Hasher as _;
 use std::path::Path;
 
-use box_longpoll::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore as _, StartAt};
+use box_longpoll::StartAt;
+use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore as _};
 use futures_lite::future::block_on;
 use serde_json::Value;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use box_longpoll::auth::TokenError;
 use box_longpoll::protocol::{Answer, Input, Output};
 use box_longpoll::transport::{TransportError, TransportErrorKind};
-use box_longpoll::{LongPollClient, StartAt, StreamPosition, TokenError};
+use box_longpoll::{LongPollClient, StartAt, StreamPosition};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::Response;

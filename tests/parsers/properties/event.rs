@@ -1,7 +1,9 @@
 //! An event's fields.
 
-use box_longpoll::event::{Event, RawJson};
-use box_longpoll::{EventType, Source};
+use box_longpoll::Event;
+use box_longpoll::EventType;
+use box_longpoll::event::RawJson;
+use box_longpoll::event::Source;
 use serde_json::value::RawValue;
 
 /// JSON of any shape is an event with that text, which can be read, kept and stored.

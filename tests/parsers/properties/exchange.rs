@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::protocol::{Answer, Config, Input, LongPoll, Output};
-use box_longpoll::transport::{HttpTransport, Moment, TransportError, TransportRequest};
-use box_longpoll::{
-    AccessToken, AdminLogsStreaming, LongPollClient, LongPollClientBuilder, StartAt,
-    StreamPosition, TokenError,
-};
+use box_longpoll::HttpTransport;
+use box_longpoll::auth::TokenError;
+use box_longpoll::config::Config;
+use box_longpoll::enterprise::AdminLogsStreaming;
+use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::transport::{Moment, TransportError, TransportRequest};
+use box_longpoll::{AccessToken, LongPollClient, LongPollClientBuilder, StartAt, StreamPosition};
 use bytes::Bytes;
 use http::Response;
 

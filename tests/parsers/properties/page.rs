@@ -1,7 +1,8 @@
 //! A page of events.
 
+use box_longpoll::protocol::Page;
 use box_longpoll::protocol::{Input, Output};
-use box_longpoll::{LongPollClient, Page, StartAt, StreamPosition};
+use box_longpoll::{LongPollClient, StartAt, StreamPosition};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::value::RawValue;

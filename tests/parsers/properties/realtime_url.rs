@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use box_longpoll::config::RealtimeHosts;
 use box_longpoll::protocol::Output;
-use box_longpoll::{ErrorKind, LongPollClient, RealtimeHosts};
+use box_longpoll::{ErrorKind, LongPollClient};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{Response, Uri};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use box_longpoll::LongPollClient;
 use box_longpoll::protocol::Output;
-use box_longpoll::{LongPollClient, RealtimeServer};
+use box_longpoll::protocol::RealtimeServer;
 use futures_lite::future::block_on;
 
 use super::answer::answer;

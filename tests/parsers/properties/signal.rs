@@ -1,7 +1,8 @@
 //! The end of a poll.
 
+use box_longpoll::LongPollClient;
 use box_longpoll::protocol::Output;
-use box_longpoll::{LongPollClient, Signal};
+use box_longpoll::protocol::Signal;
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::Response;

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use box_longpoll::Moment;
+use box_longpoll::transport::Moment;
 use fastrand::Rng;
 
 use self::climates::{CLIMATES, Row};

@@ -3,7 +3,8 @@ use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use box_longpoll::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
+use box_longpoll::HttpTransport;
+use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use box_longpoll::TransportErrorKind;
+use box_longpoll::transport::TransportErrorKind;
 use futures_util::future::{Either, join_all, select};
 use http::Method;
 use socket2::{Domain, Socket, Type};

@@ -1,6 +1,6 @@
 //! What a failure is called, and what it must not show.
 
-use box_longpoll::{TransportErrorKind, TransportRequest};
+use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{Method, Request};
 

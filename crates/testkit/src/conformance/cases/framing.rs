@@ -1,6 +1,6 @@
 //! Where a body ends, and what is no body.
 
-use box_longpoll::TransportErrorKind;
+use box_longpoll::transport::TransportErrorKind;
 
 use crate::conformance::expect::{expect_eq, expect_one_of};
 use crate::conformance::server::Server;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use box_longpoll::{TransportError, TransportErrorKind};
+use box_longpoll::transport::{TransportError, TransportErrorKind};
 use http::Method;
 
 use crate::conformance::expect::{differs, expect_eq};
@@ -105,7 +105,7 @@ pub fn optional_a_get_is_never_sent_twice(subject: &Subject) {
     );
 }
 
-/// A request with [`fresh_connection`](box_longpoll::TransportRequest::fresh_connection) is the first one of its connection.
+/// A request with [`fresh_connection`](box_longpoll::transport::TransportRequest::fresh_connection) is the first one of its connection.
 pub fn optional_a_fresh_connection_is_opened_when_requested(subject: &Subject) {
     let server = Server::start(subject, |connection| {
         let mut requests = 0;

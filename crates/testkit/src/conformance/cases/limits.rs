@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use box_longpoll::{TransportErrorKind, TransportRequest};
+use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::TransportErrorKind;
+use box_longpoll::transport::TransportErrorKind;
 use futures_util::future::{Either, join_all, select};
 
 use crate::conformance::expect::{differs, expect_eq};

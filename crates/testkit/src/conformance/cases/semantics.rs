@@ -1,6 +1,6 @@
 //! What goes out, and what an answer is.
 
-use box_longpoll::{TransportErrorKind, TransportRequest};
+use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 

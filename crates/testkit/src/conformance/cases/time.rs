@@ -113,7 +113,7 @@ pub fn optional_a_silent_connection_is_probed(subject: &Subject) {
     expect_eq!(text(&answer), "probed");
 }
 
-/// A request that was dropped is over when its [`timeout`](box_longpoll::TransportRequest::timeout) has passed, at the latest:
+/// A request that was dropped is over when its [`timeout`](box_longpoll::transport::TransportRequest::timeout) has passed, at the latest:
 /// its connection is closed.
 pub fn required_a_dropped_request_ends_with_its_timeout(subject: &Subject) {
     // Longer than it takes to send a request on a busy machine.
@@ -122,7 +122,7 @@ pub fn required_a_dropped_request_ends_with_its_timeout(subject: &Subject) {
 }
 
 /// Dropping the future of a request closes its connection, however long its
-/// [`timeout`](box_longpoll::TransportRequest::timeout) is.
+/// [`timeout`](box_longpoll::transport::TransportRequest::timeout) is.
 pub fn optional_dropping_a_request_closes_its_connection_at_once(subject: &Subject) {
     const TIMEOUT: Duration = Duration::from_secs(3_600);
     connections_close_after_drop(subject, TIMEOUT, AT_LAST);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use box_longpoll::TransportErrorKind;
+use box_longpoll::transport::TransportErrorKind;
 use rustls::ServerConfig;
 
 use crate::conformance::connection::Connection;
