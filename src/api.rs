@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::auth::{AccessToken, SharedTokens, TokenError, TokenSource, without_newer_token};
+use crate::auth::{AccessToken, TokenError, TokenSource, without_newer_token};
 use crate::config::Config;
 use crate::error::Error;
 use crate::limiter::{ApiCall, CallLimiter};
@@ -15,7 +15,7 @@ use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
 
 /// A client's access to Box, which its streams share.
 pub(crate) struct Api<T> {
-    pub(crate) tokens: Arc<SharedTokens>,
+    pub(crate) tokens: Arc<dyn TokenSource>,
     pub(crate) config: Arc<Config>,
     shared: Arc<Shared<T>>,
 }
@@ -34,7 +34,7 @@ impl<T: HttpTransport> Api<T> {
     pub(crate) fn new(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
         let began = transport.now().monotonic;
         Self {
-            tokens: Arc::new(SharedTokens::new(tokens)),
+            tokens,
             shared: Arc::new(Shared {
                 transport,
                 limiter: CallLimiter::new(&config, began),
@@ -48,7 +48,7 @@ impl<T: HttpTransport> Api<T> {
     /// Access to another account, with the same settings.
     pub(crate) fn with_tokens(&self, tokens: Arc<dyn TokenSource>) -> Self {
         Self {
-            tokens: Arc::new(SharedTokens::new(tokens)),
+            tokens,
             config: self.config.clone(),
             shared: self.shared.clone(),
         }
@@ -76,19 +76,14 @@ impl<T: HttpTransport> Api<T> {
     ) -> Result<R, Error> {
         let token = self.token().await?;
         let outcome = read(self.call_or_resend(call, request(&token)).await, &token);
-        match outcome {
-            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
-                match self.tokens.token(Some(&token)).await {
-                    Ok(newer) if newer == token => Err(without_newer_token(error, None)),
-                    Ok(newer) => {
-                        let answer = self.call_or_resend(call, request(&newer)).await;
-                        read(answer, &newer)
-                    }
-                    Err(why) if why.is_transient() => Err(why.into_error()),
-                    Err(why) => Err(without_newer_token(error, Some(why))),
-                }
-            }
-            outcome => outcome,
+        let unauthorized = match outcome {
+            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => error,
+            outcome => return outcome,
+        };
+        match self.tokens.token(Some(&token)).await {
+            Ok(newer) => read(self.call_or_resend(call, request(&newer)).await, &newer),
+            Err(why) if why.is_transient() => Err(why.into_error()),
+            Err(why) => Err(without_newer_token(unauthorized, Some(why))),
         }
     }
 

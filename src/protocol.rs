@@ -137,8 +137,8 @@ pub const TICK: Duration = Duration::from_secs(25);
 /// What is to be done next. Whoever drives the engine does each of these, so a new one would be a breaking change.
 #[derive(Debug)]
 pub enum Output {
-    /// An API request needs a token: the current one ([`TokenSource::token`](crate::TokenSource::token)), or a newer one than
-    /// `rejected` ([`TokenSource::refresh`](crate::TokenSource::refresh)). Answer with [`Input::Token`].
+    /// An API request needs a token, other than `rejected`: see [`TokenSource::token`](crate::TokenSource::token). Answer with
+    /// [`Input::Token`].
     GetToken {
         /// The token that Box answered with 401.
         rejected: Option<AccessToken>,

@@ -18,7 +18,7 @@ pub use self::handle::StreamHandle;
 pub use self::map::StreamMap;
 use crate::api::Api;
 #[cfg(feature = "blocking")]
-use crate::auth::SharedTokens;
+use crate::auth::TokenSource;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::event::Event;
@@ -205,7 +205,7 @@ impl<T: HttpTransport> BatchStream<T> {
 
 #[cfg(feature = "blocking")]
 impl<T: HttpTransport> BatchStream<T> {
-    pub(crate) fn tokens(&self) -> Arc<SharedTokens> {
+    pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
         self.driver.client.tokens.clone()
     }
 }

@@ -21,7 +21,7 @@ use self::long_wait::LongWait;
 use self::writer::CheckpointWriter;
 use crate::api::Api;
 #[cfg(feature = "blocking")]
-use crate::auth::SharedTokens;
+use crate::auth::TokenSource;
 use crate::batch::Batch;
 use crate::checkpoint::{CheckpointError, CheckpointStore, Identity};
 use crate::error::{Error, ensure};
@@ -76,7 +76,7 @@ impl<T: HttpTransport> Subscription<T> {
     ) -> Result<Self, Error> {
         ensure(!account.is_empty(), "the account's key must not be empty")?;
         let config = client.config.clone();
-        let identity = Identity::of(&config, &client.tokens);
+        let identity = Identity::of(&config, &*client.tokens);
         let found = store.load(&account).await.map_err(not_loaded)?;
         let now = client.transport().now();
         let engine = if let Some(checkpoint) = &found {
@@ -274,7 +274,7 @@ impl<T: HttpTransport> Subscription<T> {
 
 #[cfg(feature = "blocking")]
 impl<T: HttpTransport> Subscription<T> {
-    pub(crate) fn tokens(&self) -> Arc<SharedTokens> {
+    pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
         self.driver.client.tokens.clone()
     }
 }

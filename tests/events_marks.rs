@@ -78,7 +78,7 @@ fn a_mark_before_an_error_leaves_it_boxs_own() {
 fn a_mark_before_tokens_is_skipped() {
     let grant = ClientCredentials::new("id", "a secret of nobody", Subject::user("1"));
     let tokens = grant.tokens(MarkedBox(StatusCode::OK)).unwrap();
-    assert!(block_on(tokens.token()).is_ok());
+    assert!(block_on(tokens.token(None)).is_ok());
 }
 
 #[test]
@@ -88,5 +88,5 @@ fn a_mark_before_a_credential_that_was_edited_is_skipped() {
     let store = CredentialFile::open(file.path()).unwrap();
     let grant = RefreshToken::new("id", "a secret of nobody", store);
     let tokens = grant.tokens(MarkedBox(StatusCode::OK)).unwrap();
-    block_on(tokens.token()).unwrap();
+    block_on(tokens.token(None)).unwrap();
 }

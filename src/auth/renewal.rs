@@ -108,15 +108,6 @@ impl RefreshedTokens {
         }
     }
 
-    async fn other_than(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
-        let token = self.ask(rejected).await?;
-        if Some(&token) == rejected {
-            // A call that began before Box rejected it may give that very one.
-            return self.ask(rejected).await;
-        }
-        Ok(token)
-    }
-
     async fn ask(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
         let (good, waiter) = match self.shared.step(rejected) {
             Step::Answer(outcome) => return outcome,
@@ -246,12 +237,13 @@ impl State {
 
 #[async_trait]
 impl TokenSource for RefreshedTokens {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        self.other_than(None).await
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        self.other_than(Some(rejected)).await
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let token = self.ask(rejected).await?;
+        if Some(&token) == rejected {
+            // A call that began before Box rejected it may give that very one.
+            return self.ask(rejected).await;
+        }
+        Ok(token)
     }
 
     fn subject(&self) -> Option<Subject> {

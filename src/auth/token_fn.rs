@@ -45,37 +45,12 @@ pub struct TokenFn<F> {
 #[derive(Default)]
 struct Kept {
     token: Option<AccessToken>,
-    under_way: InFlight,
+    in_flight: InFlight,
 }
 
 impl<F> fmt::Debug for TokenFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenFn(..)")
-    }
-}
-
-impl<F, Fut> TokenFn<F>
-where
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
-{
-    /// The token that is kept, unless it is the rejected one; else the outcome of a call.
-    async fn other_than(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
-        let call = {
-            let mut kept = lock(&self.kept);
-            if let Some(token) = &kept.token
-                && Some(token) != rejected
-            {
-                return Ok(token.clone());
-            }
-            let (get, store) = (self.get.clone(), self.kept.clone());
-            kept.under_way.join_or_begin(async move {
-                let token = get().await?;
-                lock(&store).token = Some(token.clone());
-                Ok(token)
-            })
-        };
-        call.await
     }
 }
 
@@ -85,11 +60,22 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        self.other_than(None).await
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        self.other_than(Some(rejected)).await
+    /// Returns the token that is kept, unless it is the rejected one; else the outcome of a call.
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        let call = {
+            let mut kept = lock(&self.kept);
+            if let Some(token) = &kept.token
+                && Some(token) != rejected
+            {
+                return Ok(token.clone());
+            }
+            let (get, store) = (self.get.clone(), self.kept.clone());
+            kept.in_flight.join_or_begin(async move {
+                let token = get().await?;
+                lock(&store).token = Some(token.clone());
+                Ok(token)
+            })
+        };
+        call.await
     }
 }

@@ -6,69 +6,65 @@ use async_trait::async_trait;
 
 use super::{AccessToken, Subject, TokenError};
 
-/// Where access tokens come from.
+/// A source of access tokens.
 ///
-/// [`AccessToken`] is a fixed one, [`token_fn`](crate::auth::token_fn) makes one of a closure, and the [`auth`](crate::auth) module has those of Box's grants.
+/// [`AccessToken`] is a fixed one, [`token_fn`](crate::auth::token_fn) makes one of a closure, and the
+/// [`auth`](crate::auth) module has those of Box's grants.
 ///
-/// A call is waited for without a limit, by all streams that need a token: give it a timeout of its own.
-///
-/// # Cancellation
-///
-/// A call ends when all who wait for it are dropped; the next who needs a token calls anew.
+/// A client and all its streams share one source. When Box rejects their token, each of them calls
+/// [`token`](Self::token), often at the same moment. A source therefore keeps the token it has, and refreshes it once for
+/// all of them, as [`token_fn`](crate::auth::token_fn) does.
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
-    /// The token to use now. Called before every API call, so an implementation keeps the token it has.
+    /// Returns the token to use now, other than `rejected`.
+    ///
+    /// The client calls this with `None` before every API call. After a 401 it passes the token that Box rejected: if the
+    /// source still has that one, it gets a newer one. A source that returns the rejected token again says that there is no
+    /// newer one, and the stream stops.
+    ///
+    /// There is no time limit on the call: give it a timeout of its own.
     ///
     /// # Errors
     ///
-    /// After a [transient](TokenError::transient) error the client asks again, with a growing pause; a
+    /// After a [transient](TokenError::transient) error the client calls again, with a growing pause; a
     /// [permanent](TokenError::permanent) one stops the stream.
-    async fn token(&self) -> Result<AccessToken, TokenError>;
-
-    /// A newer token than `rejected`, which Box answered with 401.
     ///
-    /// The client calls this once for all its streams that met the same 401.
+    /// # Cancellation
     ///
-    /// # Errors
-    ///
-    /// As for [`token`](TokenSource::token). A source that has no newer token answers with a permanent error.
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError>;
+    /// The client drops the future when the stream that waits for it is dropped.
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError>;
 
     /// Returns the account that the tokens stand for, if the source knows it. `None` by default.
     ///
     /// A subscription keeps it in its checkpoint, and refuses the checkpoint of another account.
     ///
-    /// A source that wraps another one passes on that one's.
+    /// A source that wraps another one returns that one's.
     fn subject(&self) -> Option<Subject> {
         None
     }
 
-    /// Waits until nothing is under way that must not be cut short, such as a refresh token that is being exchanged for the
-    /// next one. A blocking client's thread does not end before. By default nothing is.
+    /// Waits until no work is in flight that must not be cut short, such as the exchange of a refresh token for the next one.
+    ///
+    /// A blocking client's thread does not end before. By default there is no such work.
     async fn flush(&self) {}
 }
 
 #[async_trait]
 impl TokenSource for AccessToken {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        Ok(self.clone())
-    }
-
-    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        Err(TokenError::permanent(
-            "this is a fixed token, and one lives 60 minutes: get a new one from Box",
-        ))
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        match rejected {
+            None => Ok(self.clone()),
+            Some(_) => Err(TokenError::permanent(
+                "this is a fixed token, and one lives 60 minutes: get a new one from Box",
+            )),
+        }
     }
 }
 
 #[async_trait]
 impl<S: TokenSource + ?Sized> TokenSource for Arc<S> {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        (**self).token().await
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        (**self).refresh(rejected).await
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        (**self).token(rejected).await
     }
 
     fn subject(&self) -> Option<Subject> {

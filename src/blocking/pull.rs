@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::auth::SharedTokens;
+use crate::auth::TokenSource;
 use crate::blocking::worker::{Call, Worker};
 use crate::error::Error;
 use crate::stream::StreamHandle;
@@ -38,7 +38,7 @@ impl<I> Timed<I> {
 pub(crate) struct Pull<S: Stream> {
     worker: Arc<Worker>,
     handle: StreamHandle,
-    tokens: Arc<SharedTokens>,
+    tokens: Arc<dyn TokenSource>,
     state: State<S>,
 }
 
@@ -62,7 +62,7 @@ where
     pub(crate) fn new(
         worker: Arc<Worker>,
         handle: StreamHandle,
-        tokens: Arc<SharedTokens>,
+        tokens: Arc<dyn TokenSource>,
         stream: S,
     ) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::auth::{SharedTokens, Subject};
+use crate::auth::{Subject, TokenSource};
 use crate::config::Config;
 
 /// The account that a client stands for. A client never asks Box, so it does not know the account of a token alone.
@@ -19,7 +19,7 @@ const TOKEN: &str = "the access token's own account";
 
 impl Identity {
     /// The user that the client acts as, else the subject of its grant.
-    pub(crate) fn of(config: &Config, tokens: &SharedTokens) -> Self {
+    pub(crate) fn of(config: &Config, tokens: &dyn TokenSource) -> Self {
         let as_user = config.as_user.as_ref();
         let as_user = as_user.map(|id| Subject::user(String::from_utf8_lossy(id.as_bytes())));
         match as_user.or_else(|| tokens.subject()) {

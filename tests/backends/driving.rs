@@ -105,11 +105,7 @@ struct Settled(mpsc::Sender<()>);
 
 #[async_trait]
 impl TokenSource for Settled {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        Ok(token())
-    }
-
-    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+    async fn token(&self, _rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
         Ok(token())
     }
 

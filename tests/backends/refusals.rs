@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use box_longpoll::auth::TokenError;
+use box_longpoll::auth::token_fn;
 use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenSource};
 use box_longpoll_testkit::{Endpoint, Fault, Settings};
 use futures_lite::future::{or, zip};
@@ -21,35 +20,36 @@ use crate::trial::{
     Trial, append, by_each_facade, everywhere, faulty_box, passes, passes_everywhere,
 };
 
-/// Numbered tokens. A refresh waits until it may go on.
+/// Numbered tokens. All but the first wait until they may go on.
 struct Numbered {
-    refreshes: AtomicUsize,
-    go_on: Semaphore,
+    calls: Arc<AtomicUsize>,
+    go_on: Arc<Semaphore>,
 }
 
 impl Numbered {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            refreshes: AtomicUsize::new(0),
-            go_on: Semaphore::new(0),
-        })
+    fn new() -> Self {
+        Self {
+            calls: Arc::default(),
+            go_on: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn source(&self) -> Arc<dyn TokenSource> {
+        let (calls, go_on) = (self.calls.clone(), self.go_on.clone());
+        Arc::new(token_fn(move || {
+            let number = calls.fetch_add(1, Ordering::SeqCst);
+            let go_on = go_on.clone();
+            async move {
+                if number > 0 {
+                    go_on.acquire().await.unwrap().forget();
+                }
+                Ok(AccessToken::new(format!("token-{number}"))?)
+            }
+        }))
     }
 
     fn refreshes(&self) -> usize {
-        self.refreshes.load(Ordering::SeqCst)
-    }
-}
-
-#[async_trait]
-impl TokenSource for Numbered {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        Ok(AccessToken::new(format!("token-{}", self.refreshes()))?)
-    }
-
-    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        self.go_on.acquire().await.unwrap().forget();
-        self.refreshes.fetch_add(1, Ordering::SeqCst);
-        self.token().await
+        self.calls.load(Ordering::SeqCst) - 1
     }
 }
 
@@ -72,9 +72,9 @@ fn h01_a_401_is_met_with_one_refresh_for_all_who_wait(
 ) {
     let server = fake_box(|settings| accept(settings, &["token-1"]));
     append(&server, 1);
-    let (transport, source) = (backend.transport(), Numbered::new());
+    let (transport, tokens) = (backend.transport(), Numbered::new());
     let client = builder(&server)
-        .build(transport.clone(), source.clone())
+        .build(transport.clone(), tokens.source())
         .unwrap();
     let first_events = join_all((0..waiters).map(|_| async {
         let mut events = client.events(StartAt::Oldest);
@@ -86,17 +86,17 @@ fn h01_a_401_is_met_with_one_refresh_for_all_who_wait(
         while server.counters().events.requests < everybody {
             transport.sleep(Duration::from_millis(5)).await.unwrap();
         }
-        source.go_on.add_permits(1);
+        tokens.go_on.add_permits(1);
     };
     let elapsed = async {
         transport.sleep(PATIENCE).await.unwrap();
-        panic!("{} refreshes, {:?}", source.refreshes(), server.counters());
+        panic!("{} refreshes, {:?}", tokens.refreshes(), server.counters());
     };
     let (came, ()) = backend
         .runtime()
         .block_on(or(zip(first_events, all_wait), elapsed));
     assert_eq!(came.len(), waiters);
-    assert_eq!(source.refreshes(), 1);
+    assert_eq!(tokens.refreshes(), 1);
     let requests = server.counters().events.requests;
     assert_eq!(requests, 2 * u64::try_from(waiters).unwrap());
 }
@@ -109,14 +109,20 @@ fn h02_a_401_for_the_newer_token_too_stops_the_stream(#[case] backend: Backend) 
     by_each_facade(|facade| {
         let server = fake_box(|settings| accept(settings, &[]));
         append(&server, 3);
-        let source = Numbered::new();
-        source.go_on.add_permits(100);
+        let tokens = Numbered::new();
+        tokens.go_on.add_permits(100);
         let transport = backend.transport();
         let builder = builder(&server);
-        let mut trial =
-            Trial::begin_over(backend, facade, &server, builder, transport, source.clone());
+        let mut trial = Trial::begin_over(
+            backend,
+            facade,
+            &server,
+            builder,
+            transport,
+            tokens.source(),
+        );
         trial.stops_with(ErrorKind::Unauthorized);
-        assert_eq!(source.refreshes(), 1);
+        assert_eq!(tokens.refreshes(), 1);
         assert_eq!(server.counters().total.requests, 2);
 
         server.change_settings(|settings| accept(settings, &["token-1"]));

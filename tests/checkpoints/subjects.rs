@@ -25,12 +25,8 @@ struct Wrapped(Arc<dyn TokenSource>);
 
 #[async_trait]
 impl TokenSource for Wrapped {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        self.0.token().await
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        self.0.refresh(rejected).await
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        self.0.token(rejected).await
     }
 
     fn subject(&self) -> Option<Subject> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use box_longpoll::auth::{TokenError, token_fn};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, ErrorKind, EventStream, LongPollClient, StartAt, TokenSource};
@@ -21,38 +20,25 @@ fn one_account(settings: &mut Settings) {
     }
 }
 
-/// A source whose tokens are numbered, and which counts its refreshes.
-#[derive(Default)]
-struct Numbered {
-    refreshes: AtomicUsize,
-}
-
-impl Numbered {
-    fn current(&self) -> AccessToken {
-        let number = self.refreshes.load(Ordering::SeqCst);
-        AccessToken::new(format!("token-{number}")).unwrap()
-    }
-}
-
-#[async_trait]
-impl TokenSource for Numbered {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        Ok(self.current())
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        assert_eq!(*rejected, self.current(), "each token is renewed once");
-        tokio::task::yield_now().await;
-        self.refreshes.fetch_add(1, Ordering::SeqCst);
-        Ok(self.current())
-    }
+/// A source of numbered tokens, which counts its calls.
+fn numbered(calls: &Arc<AtomicUsize>) -> impl TokenSource {
+    let calls = calls.clone();
+    token_fn(move || {
+        let number = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::task::yield_now().await;
+            Ok(AccessToken::new(format!("token-{number}"))?)
+        }
+    })
 }
 
 #[tokio::test]
 async fn a_401_refreshes_once_for_a_thousand_waiters() {
     let server = fake_box(one_account);
-    let source = Arc::new(Numbered::default());
-    let client = builder(&server).build(transport(), source.clone()).unwrap();
+    let calls = Arc::default();
+    let client = builder(&server)
+        .build(transport(), numbered(&calls))
+        .unwrap();
     server.append("account", 1);
     let mut streams: Vec<_> = (0..1_000).map(|_| client.events(StartAt::Oldest)).collect();
     server.revoke("token-0");
@@ -64,14 +50,16 @@ async fn a_401_refreshes_once_for_a_thousand_waiters() {
         assert_eq!(tasks.join_all().await.len(), 1_000);
     })
     .await;
-    assert_eq!(source.refreshes.load(Ordering::SeqCst), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
 async fn a_stream_outlives_its_tokens() {
     let server = fake_box(one_account);
-    let source = Arc::new(Numbered::default());
-    let client = builder(&server).build(transport(), source.clone()).unwrap();
+    let calls = Arc::default();
+    let client = builder(&server)
+        .build(transport(), numbered(&calls))
+        .unwrap();
     let mut events = client.events(StartAt::Oldest);
     for n in 0..10 {
         server.append("account", 1);
@@ -82,7 +70,7 @@ async fn a_stream_outlives_its_tokens() {
         );
         server.revoke(&format!("token-{n}"));
     }
-    assert_eq!(source.refreshes.load(Ordering::SeqCst), 9);
+    assert_eq!(calls.load(Ordering::SeqCst), 10);
 }
 
 /// Polls a stream until its token is being asked for, and lets it lie.

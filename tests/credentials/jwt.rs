@@ -53,7 +53,7 @@ fn a_clock_that_is_off_is_corrected_by_the_date_of_an_answer(#[case] seconds: i6
         .unwrap();
     for requests in [2, 3] {
         world.within(Duration::from_secs(4_000), async {
-            tokens.token().await.unwrap();
+            tokens.token(None).await.unwrap();
             assert_eq!(world.token_requests(), requests, "it is remembered");
             world.clock.wait(Duration::from_secs(3_500)).await;
         });
@@ -85,7 +85,7 @@ fn an_assertion_that_came_too_late_or_twice_is_made_anew(#[case] claim: &str) {
     };
     refuse(1);
     world.within(Duration::from_secs(1), async {
-        tokens.token().await.unwrap()
+        tokens.token(None).await.unwrap()
     });
     assert_eq!(world.token_requests(), 2);
 }
@@ -101,7 +101,7 @@ fn a_clock_that_agrees_with_boxs_is_not_blamed() {
     emulator.queue_fault(Endpoint::Token, refusal("exp"), 2);
     drop(emulator);
     let error = world.within(Duration::from_secs(1), async {
-        tokens.token().await.unwrap_err()
+        tokens.token(None).await.unwrap_err()
     });
     assert_eq!(error.kind(), TokenErrorKind::Transient);
 }
@@ -193,6 +193,6 @@ pub(crate) fn assert_gives_a_token(app: JwtBearer) {
     let world = World::new();
     let tokens = app.api_origin(ORIGIN).tokens(world.clone()).unwrap();
     world.within(Duration::from_secs(1), async {
-        tokens.token().await.unwrap();
+        tokens.token(None).await.unwrap();
     });
 }

@@ -34,10 +34,10 @@ fn process(world: &World, store: &InMemory) -> RefreshedTokens {
 fn a_process_that_starts_again_goes_on_with_the_access_token_that_is_kept() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
-    let first = world.within(SECOND, async { tokens.token().await.unwrap() });
+    let first = world.within(SECOND, async { tokens.token(None).await.unwrap() });
     drop(tokens);
     let again = process(&world, &store);
-    let second = world.within(SECOND, async { again.token().await.unwrap() });
+    let second = world.within(SECOND, async { again.token(None).await.unwrap() });
     assert!(first == second);
     assert_eq!(world.token_requests(), 1);
 }
@@ -46,11 +46,11 @@ fn a_process_that_starts_again_goes_on_with_the_access_token_that_is_kept() {
 fn kept_access_token_is_not_used_when_it_is_due() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
-    let first = world.within(SECOND, async { tokens.token().await.unwrap() });
+    let first = world.within(SECOND, async { tokens.token(None).await.unwrap() });
     drop(tokens);
     world.within(HOUR, world.clock.wait(58 * 60 * SECOND));
     let again = process(&world, &store);
-    let second = world.within(SECOND, async { again.token().await.unwrap() });
+    let second = world.within(SECOND, async { again.token(None).await.unwrap() });
     assert!(first != second);
     assert_eq!(world.token_requests(), 2);
 }
@@ -62,7 +62,7 @@ fn processes_that_share_a_store_exchange_a_token_once() {
     let processes: Vec<_> = (0..10).map(|_| process(&world, &store)).collect();
     for hour in 1..=24 {
         world.within(HOUR, async {
-            let tokens = processes.iter().map(TokenSource::token);
+            let tokens = processes.iter().map(|tokens| tokens.token(None));
             let tokens = futures_util::future::join_all(tokens).await;
             let first = tokens[0].as_ref().unwrap();
             assert!(tokens.iter().all(|token| token.as_ref().unwrap() == first));
@@ -77,11 +77,11 @@ fn a_rejected_token_is_exchanged_though_its_time_is_not_over() {
     let world = World::new();
     let (_, tokens) = authorized(&world);
     world.within(SECOND, async {
-        let first = tokens.token().await.unwrap();
-        let second = tokens.refresh(&first).await.unwrap();
+        let first = tokens.token(None).await.unwrap();
+        let second = tokens.token(Some(&first)).await.unwrap();
         assert!(first != second);
         // Of a stream that met the same 401 later.
-        assert!(tokens.refresh(&first).await.unwrap() == second);
+        assert!(tokens.token(Some(&first)).await.unwrap() == second);
     });
     assert_eq!(world.token_requests(), 2);
 }
@@ -94,10 +94,10 @@ fn a_lost_answer_is_an_error_that_says_the_user_must_authorize_anew(#[case] faul
     let (store, tokens) = authorized(&world);
     world.emulator().queue_fault(Endpoint::Token, fault, 1);
     let error = world.within(2 * HOUR, async {
-        let lost = tokens.token().await.unwrap_err();
+        let lost = tokens.token(None).await.unwrap_err();
         assert_eq!(lost.kind(), TokenErrorKind::Transient);
         world.clock.wait(60 * SECOND).await;
-        tokens.token().await.unwrap_err()
+        tokens.token(None).await.unwrap_err()
     });
     assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
     assert!(
@@ -108,7 +108,7 @@ fn a_lost_answer_is_an_error_that_says_the_user_must_authorize_anew(#[case] faul
     );
     // The next process says the same.
     let again = process(&world, &store);
-    let error = world.within(SECOND, async { again.token().await.unwrap_err() });
+    let error = world.within(SECOND, async { again.token(None).await.unwrap_err() });
     assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
     assert!(error.to_string().contains("was lost"), "{error}");
 }
@@ -122,11 +122,11 @@ fn a_request_that_box_did_not_act_on_is_made_again_with_the_same_token(#[case] f
     world.emulator().queue_fault(Endpoint::Token, fault, 3);
     world.within(HOUR, async {
         for _ in 0..3 {
-            let error = tokens.token().await.unwrap_err();
+            let error = tokens.token(None).await.unwrap_err();
             assert_eq!(error.kind(), TokenErrorKind::Transient);
             world.clock.wait(60 * SECOND).await;
         }
-        tokens.token().await.unwrap();
+        tokens.token(None).await.unwrap();
     });
 }
 
@@ -137,7 +137,7 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
     store.fail([true, true]);
     world.within(HOUR, async {
         for _ in 0..2 {
-            let error = tokens.token().await.unwrap_err();
+            let error = tokens.token(None).await.unwrap_err();
             assert!(
                 error.to_string().contains("the disk is read-only"),
                 "{error}"
@@ -145,7 +145,7 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
             world.clock.wait(60 * SECOND).await;
         }
         assert_eq!(world.token_requests(), 0);
-        tokens.token().await.unwrap();
+        tokens.token(None).await.unwrap();
     });
     assert_eq!(world.token_requests(), 1);
 }
@@ -158,11 +158,11 @@ fn an_intent_that_may_not_be_durable_is_saved_again_before_the_next_request() {
     emulator.queue_fault(Endpoint::Token, Fault::Unavailable, 1);
     drop(emulator);
     world.within(HOUR, async {
-        tokens.token().await.unwrap_err();
+        tokens.token(None).await.unwrap_err();
         assert!(store.json()["exchanging_since"].is_string());
         store.fail([true]);
         world.clock.wait(60 * SECOND).await;
-        tokens.token().await.unwrap_err();
+        tokens.token(None).await.unwrap_err();
     });
     assert_eq!(world.token_requests(), 1, "none without the intent");
 }
@@ -181,7 +181,7 @@ fn a_new_token_is_not_used_before_it_is_durable() {
     store.fail(failing(GIVES_UP - 1));
     world.within(HOUR, async {
         let asked = world.clock.now().monotonic;
-        tokens.token().await.unwrap();
+        tokens.token(None).await.unwrap();
         assert!(world.clock.now().monotonic - asked > 60 * SECOND);
     });
     assert!(store.json()["access_token"].is_string());
@@ -194,7 +194,7 @@ fn a_new_token_that_cannot_be_saved_is_not_lost() {
     let (store, tokens) = authorized(&world);
     store.fail(failing(GIVES_UP));
     world.within(HOUR, async {
-        let error = tokens.token().await.unwrap_err();
+        let error = tokens.token(None).await.unwrap_err();
         assert!(
             error.to_string().contains("the disk is read-only"),
             "{error}"
@@ -206,7 +206,7 @@ fn a_new_token_that_cannot_be_saved_is_not_lost() {
         );
         assert!(store.json()["access_token"].is_null());
         world.clock.wait(60 * SECOND).await;
-        tokens.token().await.unwrap();
+        tokens.token(None).await.unwrap();
     });
     assert!(store.json()["access_token"].is_string());
     assert_eq!(world.token_requests(), 1);
@@ -218,7 +218,7 @@ fn a_program_that_ends_in_good_order_saves_what_could_not_be_saved() {
     let (store, tokens) = authorized(&world);
     store.fail(failing(GIVES_UP + 3));
     world.within(HOUR, async {
-        tokens.token().await.unwrap_err();
+        tokens.token(None).await.unwrap_err();
         tokens.flush().await;
     });
     assert!(store.json()["access_token"].is_string());
@@ -231,14 +231,14 @@ fn nobody_else_uses_the_old_token_while_the_new_one_cannot_be_saved() {
     store.fail(failing(GIVES_UP));
     let other = process(&world, &store);
     world.within(HOUR, async {
-        tokens.token().await.unwrap_err();
-        let mut waiting = std::pin::pin!(other.token());
+        tokens.token(None).await.unwrap_err();
+        let mut waiting = std::pin::pin!(other.token(None));
         tokio::select! {
             biased;
             outcome = &mut waiting => panic!("{outcome:?}"),
             () = world.clock.wait(60 * SECOND) => {}
         }
-        let token = tokens.token().await.unwrap();
+        let token = tokens.token(None).await.unwrap();
         assert!(waiting.await.unwrap() == token);
     });
     assert_eq!(world.token_requests(), 1);
@@ -252,12 +252,12 @@ fn who_waits_for_a_credential_that_nobody_lets_go_of_is_told_so() {
     world.within(HOUR, async {
         let _locked = store.lock().await.unwrap();
         let asked = world.clock.now().monotonic;
-        let error = tokens.token().await.unwrap_err();
+        let error = tokens.token(None).await.unwrap_err();
         assert_eq!(error.kind(), TokenErrorKind::Transient);
         let waited = world.clock.now().monotonic - asked;
         assert_eq!(waited, 5 * 60 * SECOND);
     });
-    world.within(HOUR, async { tokens.token().await.unwrap() });
+    world.within(HOUR, async { tokens.token(None).await.unwrap() });
 }
 
 #[test]
@@ -265,13 +265,13 @@ fn a_token_that_was_picked_up_late_is_renewed_by_its_own_age() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     world.within(HOUR, async {
-        let first = tokens.token().await.unwrap();
+        let first = tokens.token(None).await.unwrap();
         world.clock.wait(50 * 60 * SECOND).await;
         let late = process(&world, &store);
-        assert!(late.token().await.unwrap() == first);
+        assert!(late.token(None).await.unwrap() == first);
         world.clock.wait(8 * 60 * SECOND).await;
         assert!(
-            late.token().await.unwrap() != first,
+            late.token(None).await.unwrap() != first,
             "it is two minutes from its end"
         );
     });

@@ -154,7 +154,7 @@ async fn a_process_that_exchanges_a_token_and_may_die() {
         .api_origin(variable(ORIGIN))
         .tokens(transport)
         .unwrap();
-    tokens.token().await.unwrap();
+    tokens.token(None).await.unwrap();
     death.may_come();
 }
 
@@ -187,7 +187,7 @@ async fn a_process_killed_at_any_step_of_an_exchange_leaves_a_credential_or_the_
         let tokens = oauth(&world.file(), world.server.origin())
             .tokens(ReqwestTransport::new().unwrap())
             .unwrap();
-        left.push(match tokens.token().await {
+        left.push(match tokens.token(None).await {
             Ok(_) if world.exchanges() == before => TheNewToken,
             Ok(_) => TheOldToken,
             Err(error) => {
@@ -220,8 +220,8 @@ fn assert_killed(status: ExitStatus) {
 
 /// The credential gives tokens, now and after the next exchange.
 async fn assert_works(world: &World, tokens: RefreshedTokens) {
-    let token = tokens.token().await.unwrap();
-    tokens.refresh(&token).await.unwrap();
+    let token = tokens.token(None).await.unwrap();
+    tokens.token(Some(&token)).await.unwrap();
     let transport = ReqwestTransport::new().unwrap();
     let client = builder(&world.server).build(transport, tokens).unwrap();
     client.fetch(StartAt::Now).await.unwrap();
@@ -234,7 +234,7 @@ async fn an_outcome_that_was_written_and_not_put_in_place_is_found_where_it_is_w
     let token = || async {
         let tokens = oauth(&world.file(), world.server.origin());
         let tokens = tokens.tokens(ReqwestTransport::new().unwrap()).unwrap();
-        tokens.token().await
+        tokens.token(None).await
     };
     let mut exchanging: serde_json::Value =
         serde_json::from_slice(&std::fs::read(world.file()).unwrap()).unwrap();
@@ -270,10 +270,10 @@ async fn a_process_that_uses_a_shared_credential() {
     let tokens = oauth(Path::new(&file), &origin)
         .tokens(transport.clone())
         .unwrap();
-    let mut seen = vec![tokens.token().await.unwrap()];
+    let mut seen = vec![tokens.token(None).await.unwrap()];
     for _ in 0..RENEWALS {
         let rejected = seen.last().expect("it starts with one");
-        let newer = tokens.refresh(rejected).await.unwrap();
+        let newer = tokens.token(Some(rejected)).await.unwrap();
         assert!(!seen.contains(&newer));
         seen.push(newer);
     }

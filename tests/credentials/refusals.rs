@@ -86,7 +86,9 @@ fn used_refresh_token(world: &World) -> RefreshedTokens {
     let authorized = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
     let thief = Grant::RefreshToken.tokens(ORIGIN, authorized.clone(), world.clone());
     world.within(Duration::from_secs(1), async {
-        box_longpoll::TokenSource::token(&thief).await.unwrap()
+        box_longpoll::TokenSource::token(&thief, None)
+            .await
+            .unwrap()
     });
     oauth(&InMemory::new(authorized))
         .api_origin(ORIGIN)

@@ -34,7 +34,7 @@ fn token_after(
     world.within(time + MINUTE + SECOND, async {
         world.clock.wait(time).await;
         let asked = world.clock.now().monotonic;
-        let outcome = tokens.token().await;
+        let outcome = tokens.token(None).await;
         (outcome, world.clock.now().monotonic - asked)
     })
 }
@@ -43,7 +43,7 @@ fn token_after(
 fn a_thousand_who_wait_make_one_call() {
     let world = World::new();
     let tokens = tokens(&world);
-    let waiting = (0..1_000).map(|_| tokens.token());
+    let waiting = (0..1_000).map(|_| tokens.token(None));
     let all = world.within(SECOND, futures_util::future::join_all(waiting));
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(world.token_requests(), 1);
@@ -189,7 +189,7 @@ impl HttpTransport for Scripted {
 fn rejected_token_is_not_given_back_when_the_endpoint_repeats_it() {
     let (world, tokens) = Scripted::tokens([Ok("one"), Ok("one"), Ok("two")]);
     let (first, _) = token_after(&world, &tokens, Duration::ZERO);
-    let refreshed = world.within(SECOND, tokens.refresh(&first.unwrap()));
+    let refreshed = world.within(SECOND, tokens.token(Some(&first.unwrap())));
     assert!(refreshed.unwrap() == AccessToken::new("two").unwrap());
 }
 

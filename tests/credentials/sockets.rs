@@ -67,8 +67,8 @@ fn each_grant_gives_tokens_that_are_renewed(
             server.append(&grant.account(), 1);
             let page = client.fetch(StartAt::Oldest).await.unwrap();
             assert_eq!(page.events.len(), n);
-            let token = tokens.token().await.unwrap();
-            tokens.refresh(&token).await.unwrap();
+            let token = tokens.token(None).await.unwrap();
+            tokens.token(Some(&token)).await.unwrap();
         }
     });
     assert_eq!(token_requests(&server), 4);

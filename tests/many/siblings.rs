@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use box_longpoll::auth::TokenError;
+use box_longpoll::auth::token_fn;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, ErrorKind, StartAt, TokenSource};
 use rstest::rstest;
@@ -62,33 +61,25 @@ fn a_user_whom_no_header_can_carry_is_refused(#[case] user: &str) {
     assert_eq!(client.as_user(user).unwrap_err().kind(), ErrorKind::Config);
 }
 
-/// Tokens that are numbered.
-#[derive(Default)]
-struct Numbered {
-    refreshes: AtomicUsize,
-}
-
-#[async_trait]
-impl TokenSource for Numbered {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        let number = self.refreshes.load(Ordering::SeqCst);
-        Ok(AccessToken::new(format!("token-{number}"))?)
-    }
-
-    async fn refresh(&self, _rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        tokio::task::yield_now().await;
-        self.refreshes.fetch_add(1, Ordering::SeqCst);
-        self.token().await
-    }
+/// A source of numbered tokens, which counts them.
+fn numbered(calls: &Arc<AtomicUsize>) -> impl TokenSource {
+    let calls = calls.clone();
+    token_fn(move || {
+        let number = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::task::yield_now().await;
+            Ok(AccessToken::new(format!("token-{number}"))?)
+        }
+    })
 }
 
 #[tokio::test]
 async fn a_rejected_token_is_refreshed_once_for_all_users() {
     const USERS: usize = 200;
     let server = fake_box(|_| ());
-    let source = Arc::new(Numbered::default());
+    let calls = Arc::default();
     let client = builder(&server)
-        .build(ReqwestTransport::new().unwrap(), source.clone())
+        .build(ReqwestTransport::new().unwrap(), numbered(&calls))
         .unwrap();
     server.revoke("token-0");
     let mut tasks = JoinSet::new();
@@ -103,7 +94,7 @@ async fn a_rejected_token_is_refreshed_once_for_all_users() {
         });
     }
     in_time(tasks.join_all()).await;
-    assert_eq!(source.refreshes.load(Ordering::SeqCst), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
 
 #[test]

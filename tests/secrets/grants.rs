@@ -108,7 +108,7 @@ fn what_a_token_endpoint_repeats_is_neither_shown_nor_logged(
         server.queue_fault(Endpoint::Token, echo, 1);
         backend.runtime().block_on(async {
             let (tokens, shown) = tokens(grant, server.origin(), backend.transport(), &directory);
-            let error = tokens.token().await.unwrap_err();
+            let error = tokens.token(None).await.unwrap_err();
             let shown = format!("{shown} {tokens:?} {}", said(&error));
             assert_hidden("what is shown", &shown);
             assert!(!shown.contains(PASSPHRASE), "{shown}");

@@ -131,8 +131,8 @@ fn assert_gone(secrets: &[(&str, Hidden)], had: impl FnOnce()) {
 }
 
 fn use_once(tokens: &RefreshedTokens) {
-    let token = smol::block_on(tokens.token()).unwrap();
-    smol::block_on(tokens.refresh(&token)).unwrap();
+    let token = smol::block_on(tokens.token(None)).unwrap();
+    smol::block_on(tokens.token(Some(&token))).unwrap();
 }
 
 #[test]

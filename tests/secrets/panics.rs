@@ -47,12 +47,8 @@ struct CarelessSource(AccessToken);
 
 #[async_trait]
 impl TokenSource for CarelessSource {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
-        panic!("a careless source: {self:?} {:?}", self.0)
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        panic!("a careless source: {rejected:?}")
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
+        panic!("a careless source: {self:?} {:?} {rejected:?}", self.0)
     }
 }
 

@@ -178,14 +178,9 @@ impl Drop for Resting<'_> {
 
 #[async_trait]
 impl TokenSource for World {
-    async fn token(&self) -> Result<AccessToken, TokenError> {
+    async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
         self.step(Step::AsksForToken).await;
-        self.give_token(None)
-    }
-
-    async fn refresh(&self, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
-        self.step(Step::AsksForToken).await;
-        self.give_token(Some(rejected))
+        self.give_token(rejected)
     }
 }
 
