@@ -59,7 +59,7 @@ async fn follow(
     store: CheckpointFile,
     leave_after: Option<usize>,
 ) -> Result<(), Box<dyn Error>> {
-    let mut updates = client.subscribe(store, "my account", StartAt::Now).await?;
+    let mut updates = client.subscribe(store, "my account", StartAt::Now);
     let mut batches = 0;
     while let Some(update) = updates.next().await {
         match update? {
@@ -77,6 +77,7 @@ async fn follow(
                 batch.ack().await?;
             }
             Update::PossibleGap(gap) => eprintln!("{gap}"),
+            Update::Started(_) | Update::Moved(_) => {}
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! A page of events, without the repeats.
 
 use crate::event::Event;
-use crate::position::{StartAt, StreamPosition};
+use crate::position::StartAt;
 
 /// Events that came together and were not handed out before, in the order of the stream. Never empty.
 #[derive(Clone, Debug)]
@@ -39,17 +39,12 @@ impl Batch {
         self.events
     }
 
-    /// Where to resume once all these events are handled. Store it with `to_string`, and read it back with `parse`.
+    /// Returns where to resume once all these events are handled.
+    ///
+    /// Store it with `to_string` and read it back with `parse`.
     #[must_use]
-    pub fn resume_at(&self) -> &StartAt {
-        &self.end
-    }
-
-    /// The position of [`resume_at`](Self::resume_at). `None` where Box has named none since a start at
-    /// [`StartAt::Oldest`].
-    #[must_use]
-    pub fn position(&self) -> Option<&StreamPosition> {
-        self.end.position()
+    pub fn resume_at(&self) -> StartAt {
+        self.end.clone()
     }
 }
 

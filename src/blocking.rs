@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::{self, AccessToken, TokenError, TokenSource};
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client;
 use crate::config::LongPollClientBuilder;
 use crate::error::Error;
@@ -120,21 +120,23 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Follows the account's events from a checkpoint, by batches that are acknowledged; see
-    /// [`crate::LongPollClient::subscribe`].
-    ///
-    /// # Errors
-    ///
-    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    /// [`crate::LongPollClient::subscribe`]. Nothing is sent before the first update is asked for.
     pub fn subscribe(
         &self,
         store: impl CheckpointStore,
         key: impl Into<String>,
         start: impl Into<StartAt>,
-    ) -> Result<Subscription<T>, Error> {
-        let (client, key, start) = (self.client.clone(), key.into(), start.into());
-        let subscribed = async move { client.subscribe(store, key, start).await };
-        let stream = self.worker.run(subscribed)??;
-        Ok(Subscription::new(self.worker.clone(), stream))
+    ) -> Subscription<T> {
+        Subscription::new(
+            self.worker.clone(),
+            self.client.subscribe(store, key, start),
+        )
+    }
+
+    /// Follows the account's events, by batches whose checkpoints the program stores itself; see
+    /// [`crate::LongPollClient::subscribe_from`]. Nothing is sent before the first update is asked for.
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
+        Subscription::new(self.worker.clone(), self.client.subscribe_from(from))
     }
 
     /// Lists the realtime servers, once; see [`crate::LongPollClient::realtime_servers`].

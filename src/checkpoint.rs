@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::StreamKindName;
 use crate::dedup::Window;
 use crate::error::{Error, ErrorKind};
-use crate::position::{StartAt, StreamPosition};
+use crate::position::StartAt;
 use crate::redact::quote;
 
 /// The most ids that a checkpoint carries, 32 bytes each in JSON: it is written as a whole with every acknowledgement.
@@ -100,16 +100,10 @@ impl Checkpoint {
         &self.api_origin
     }
 
-    /// The end of what is acknowledged. `None` where Box has named none since a start at [`StartAt::Oldest`].
+    /// Returns where a subscription resumes: a position, or [`StartAt::Oldest`]; never [`StartAt::Now`].
     #[must_use]
-    pub fn position(&self) -> Option<&StreamPosition> {
-        self.resume_at.position()
-    }
-
-    /// Where a subscription goes on: the position, or [`StartAt::Oldest`]; never [`StartAt::Now`].
-    #[must_use]
-    pub fn resume_at(&self) -> &StartAt {
-        &self.resume_at
+    pub fn resume_at(&self) -> StartAt {
+        self.resume_at.clone()
     }
 
     /// When Box last had nothing after the position, to within an hour; for a subscription that has not caught up yet, when
@@ -165,6 +159,28 @@ impl Checkpoint {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Where a subscription begins whose checkpoints the program stores: see
+/// [`subscribe_from`](crate::LongPollClient::subscribe_from).
+#[derive(Clone, Debug)]
+pub enum ResumeFrom {
+    /// Behind what was stored with this checkpoint.
+    Checkpoint(Box<Checkpoint>),
+    /// There is no checkpoint yet.
+    Start(StartAt),
+}
+
+impl From<Checkpoint> for ResumeFrom {
+    fn from(checkpoint: Checkpoint) -> Self {
+        Self::Checkpoint(Box::new(checkpoint))
+    }
+}
+
+impl<S: Into<StartAt>> From<S> for ResumeFrom {
+    fn from(start: S) -> Self {
+        Self::Start(start.into())
     }
 }
 

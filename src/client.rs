@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use self::enterprise::{AdminLogsQuery, EnterpriseClient};
 use crate::api::Api;
 use crate::auth::TokenSource;
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::Error;
 use crate::limiter::ApiCall;
@@ -134,48 +134,71 @@ impl<T: HttpTransport> LongPollClient<T> {
         BatchStream::new(self.api.clone(), start.into(), fastrand::u64(..))
     }
 
-    /// Follows the account's events from a checkpoint, by batches that are acknowledged.
+    /// Follows the account's events from a checkpoint, by batches that are acknowledged. Nothing is sent before the
+    /// subscription is polled.
     ///
     /// `key` names the account in the store: any text that is the same in the next run. Two accounts need two keys. The
-    /// checkpoint also keeps the stream type, the API origin, and whom the client stands for as far as it knows: the user
-    /// that it [acts as](LongPollClientBuilder::as_user), else the [subject](TokenSource::subject) of its grant. A client
-    /// with another of these does not go on from there. The account of the token itself can't be checked: with an
-    /// [`AccessToken`](crate::AccessToken) or a refresh token of somebody else under the same key, the subscription goes on at a position that
-    /// is not theirs.
+    /// checkpoint also keeps the stream type, the API origin, and the account that the client stands for as far as it knows:
+    /// the user that it [acts as](LongPollClientBuilder::as_user), else the [subject](TokenSource::subject) of its grant. A
+    /// client with another of these does not resume there. The client can't check the account of the token itself: with an
+    /// [`AccessToken`](crate::AccessToken) or a refresh token of somebody else under the same key, the subscription resumes
+    /// at a position that is not theirs.
     ///
-    /// `start` counts only where the store has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved before
-    /// this returns: what happens from then on is delivered, also after a crash. Other starts, and a checkpoint, send
-    /// nothing before the subscription is polled.
+    /// `start` counts only if the store has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved when the
+    /// subscription is first polled. [`Update::Started`](crate::Update::Started) comes after that: the events from then on are
+    /// delivered, also after a crash.
     ///
-    /// The store may be saving while a batch is in your hands: write what you make of the batch before you acknowledge it,
-    /// and see [`CheckpointStore::save`] before you write it there.
+    /// The store may be saving while you handle a batch: write its effects before you acknowledge it, and see
+    /// [`CheckpointStore::save`] before you write them there.
     ///
     /// A key has one subscription at a time, its batches included: two would undo each other's checkpoints.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails, or its checkpoint is of another key,
-    /// stream type, API origin or subject, or of a newer format: that is never taken for a new start.
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key. While `now` is resolved, what may pass is retried
-    /// and logged; what streams stop with is returned.
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing was started when the future is dropped; `now` may have been saved.
-    pub async fn subscribe(
+    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the store can't load, or if
+    /// its checkpoint is of another key, stream type, API origin or subject, or of a newer format: that is never taken for a
+    /// new start. It is [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key.
+    pub fn subscribe(
         &self,
         store: impl CheckpointStore,
         key: impl Into<String>,
         start: impl Into<StartAt>,
-    ) -> Result<Subscription<T>, Error> {
-        Subscription::start(
+    ) -> Subscription<T> {
+        Subscription::with_store(
             self.api.clone(),
             Arc::new(store),
             key.into(),
             start.into(),
             fastrand::u64(..),
         )
-        .await
+    }
+
+    /// Follows the account's events, by batches whose checkpoints the program stores itself: in the transaction that stores
+    /// the events' effects. Nothing is sent before the subscription is polled.
+    ///
+    /// So each event has its effect exactly once, whenever the program is killed: a transaction has both or neither, and the
+    /// checkpoint carries the [window of repeats](LongPollClientBuilder::dedupe_window). Events without an id, which Box
+    /// documents none of, can't be told from their repeats: they are delivered again with them.
+    ///
+    /// `from` is the stored [`Checkpoint`](crate::checkpoint::Checkpoint), or where to start if there is none.
+    ///
+    /// 1. [`Update::Started`](crate::Update::Started) comes first, with the start resolved. Store its
+    ///    [checkpoint](crate::Progress::checkpoint) and call [`stored`](crate::Progress::stored): the stream goes on then.
+    /// 2. For each [`Update::Batch`](crate::Update::Batch), in their order: begin a transaction, store the events' effects and
+    ///    [`checkpoint()`](crate::Delivery::checkpoint), commit, and call [`stored`](crate::Delivery::stored).
+    /// 3. [`Update::Moved`](crate::Update::Moved) comes at most once an hour, if only the position moved: store its checkpoint.
+    ///
+    /// A batch that is dropped before it is stored ends the subscription. If a commit fails, drop the subscription too and
+    /// resume from what is stored.
+    ///
+    /// The checkpoint's [`account`](crate::checkpoint::Checkpoint::account) is empty: keep it under a key of your own.
+    ///
+    /// # Errors
+    ///
+    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the checkpoint is of another
+    /// stream type, API origin or subject.
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
+        Subscription::without_store(self.api.clone(), from.into(), fastrand::u64(..))
     }
 
     /// Lists the realtime servers, once: `OPTIONS /events`. Those that the client's

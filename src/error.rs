@@ -50,7 +50,7 @@ pub enum ErrorKind {
     /// The token source has no token for now. Streams retry.
     Token,
     /// Box rejects the token and there is no newer one, or the token source failed for good. Streams stop: get a new token
-    /// and start at the stream's [`position`](crate::EventStream::position).
+    /// and start at the stream's [`resume_at`](crate::EventStream::resume_at).
     ///
     /// A 401 that is not Box's, such as a captive portal's, is [`Status`](Self::Status), and streams retry it.
     Unauthorized,

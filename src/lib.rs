@@ -49,5 +49,5 @@ pub use event::event_type::EventType;
 pub use position::{StartAt, StreamPosition};
 pub use status::Status;
 pub use stream::{BatchStream, EventStream, StreamHandle, StreamMap};
-pub use subscription::{Delivery, PossibleGap, Subscription, Update};
+pub use subscription::{Delivery, PossibleGap, Progress, Subscription, Update};
 pub use transport::contract::HttpTransport;

@@ -110,7 +110,9 @@ impl StartAt {
         }
     }
 
-    pub(crate) fn position(&self) -> Option<&StreamPosition> {
+    /// The position, where this is one. `None` for [`Now`](Self::Now) and [`Oldest`](Self::Oldest).
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
         match self {
             StartAt::At(position) => Some(position),
             StartAt::Now | StartAt::Oldest => None,

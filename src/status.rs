@@ -14,6 +14,8 @@ use crate::error::Error;
 pub enum Status {
     /// It is asking its token source.
     Authorizing,
+    /// A subscription's store is loading the checkpoint.
+    LoadingCheckpoint,
     /// It is fetching events, or waits until one more API call may be made: see
     /// [`max_api_calls`](crate::LongPollClientBuilder::max_api_calls).
     Fetching,
@@ -93,6 +95,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Status::Authorizing => f.write_str("getting an access token"),
+            Status::LoadingCheckpoint => f.write_str("loading the checkpoint"),
             Status::Fetching => f.write_str("fetching events"),
             Status::Listing => f.write_str("asking for realtime servers"),
             Status::Connecting { .. } => f.write_str("connecting to a realtime server"),

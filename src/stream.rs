@@ -22,7 +22,7 @@ use crate::auth::TokenSource;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::event::Event;
-use crate::position::{StartAt, StreamPosition};
+use crate::position::StartAt;
 use crate::protocol::LongPoll;
 use crate::status::Status;
 use crate::transport::HttpTransport;
@@ -30,7 +30,7 @@ use crate::transport::HttpTransport;
 /// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events),
 /// by [`EnterpriseClient`](crate::enterprise::EnterpriseClient) and, up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
 ///
-/// An event counts as handled when the next one is asked for; [`position`](EventStream::position) is the end of the last
+/// An event counts as handled when the next one is asked for; [`resume_at`](EventStream::resume_at) is the end of the last
 /// page whose events are all handled. Combinators that poll ahead (`buffered`, `ready_chunks`, a channel in between)
 /// therefore acknowledge events before your code has seen them: handle each before asking for the next where that
 /// matters.
@@ -69,11 +69,13 @@ impl<T: HttpTransport> EventStream<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where to resume: the end of the last page whose events are all handled. `None` until a start at
-    /// [`StartAt::Now`] is resolved, or the first page of a start at [`StartAt::Oldest`] is handled.
+    /// Returns where to resume: the end of the last page whose events are all handled.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
-    pub fn position(&self) -> Option<&StreamPosition> {
-        self.batches.position()
+    pub fn resume_at(&self) -> StartAt {
+        self.batches.resume_at()
     }
 
     /// What the stream is doing.
@@ -183,11 +185,13 @@ impl<T: HttpTransport> BatchStream<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`] is resolved, or the first page
-    /// of a start at [`StartAt::Oldest`] is handled.
+    /// Returns where to resume: the end of what is handled.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
-    pub fn position(&self) -> Option<&StreamPosition> {
-        self.driver.engine.position()
+    pub fn resume_at(&self) -> StartAt {
+        self.driver.engine.resume_at().clone()
     }
 
     /// What the stream is doing.
@@ -223,7 +227,7 @@ impl<T: HttpTransport> fmt::Debug for EventStream<T> {
         f.debug_struct("EventStream")
             .field("page", &self.page.len())
             .field("status", &self.status())
-            .field("position", &self.position())
+            .field("resume_at", &self.resume_at())
             .finish_non_exhaustive()
     }
 }
@@ -232,7 +236,7 @@ impl<T: HttpTransport> fmt::Debug for BatchStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchStream")
             .field("status", &self.status())
-            .field("position", &self.position())
+            .field("resume_at", &self.resume_at())
             .finish_non_exhaustive()
     }
 }

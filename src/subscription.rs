@@ -4,32 +4,34 @@ mod ack_queue;
 mod delivery;
 mod ledger;
 mod long_wait;
+mod progress;
 mod writer;
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn, ready as ready_now};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_core::Stream;
 
 pub use self::delivery::{Delivery, PossibleGap, Update};
-use self::ledger::{Ledger, not_saved};
+use self::ledger::Ledger;
 use self::long_wait::LongWait;
+use self::progress::Awaits;
+pub use self::progress::Progress;
 use self::writer::CheckpointWriter;
 use crate::api::Api;
 #[cfg(feature = "blocking")]
 use crate::auth::TokenSource;
 use crate::batch::Batch;
-use crate::checkpoint::{CheckpointError, CheckpointStore, Identity};
-use crate::error::{Error, ensure};
-use crate::position::{StartAt, StreamPosition};
+use crate::checkpoint::{Checkpoint, CheckpointStore, ResumeFrom};
+use crate::error::Error;
+use crate::position::StartAt;
 use crate::protocol::LongPoll;
 use crate::status::Status;
-use crate::stream::StreamHandle;
-use crate::stream::{Driver, Step};
+use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
 
 /// The events of an account by page, for ever, from a checkpoint that moves as they are acknowledged. Made by
@@ -58,78 +60,150 @@ use crate::transport::HttpTransport;
 pub struct Subscription<T: HttpTransport> {
     driver: Driver<T>,
     ledger: Arc<Ledger>,
+    seed: u64,
     writer: CheckpointWriter,
     long_wait: LongWait,
+    start: Start,
+    /// When the program last stored where it is, or could have.
+    moved_at: Option<Instant>,
     /// The time after which a gap was told of.
     told: Option<SystemTime>,
     /// Events that Box gave with the position of `now`, where it should give none.
     with_now: Option<Batch>,
 }
 
+/// How far the start of a subscription is.
+enum Start {
+    Loading(Load),
+    /// `now` has no position yet.
+    Resolving,
+    /// A restart would not begin here yet.
+    Saving,
+    /// The program has yet to store where the subscription starts.
+    Told,
+    Done,
+}
+
+/// A checkpoint that is loaded from the store.
+type Load = Pin<Box<dyn Future<Output = Result<Option<Checkpoint>, Error>> + Send>>;
+
+/// A program is told of a position that moves without events this often.
+const MOVED_EVERY: Duration = Duration::from_secs(60 * 60);
+
 impl<T: HttpTransport> Subscription<T> {
-    pub(crate) async fn start(
+    /// A subscription that loads its checkpoint from the store when it is first polled.
+    pub(crate) fn with_store(
         client: Arc<Api<T>>,
         store: Arc<dyn CheckpointStore>,
         account: String,
         start: StartAt,
         seed: u64,
-    ) -> Result<Self, Error> {
-        ensure(!account.is_empty(), "the account's key must not be empty")?;
-        let config = client.config.clone();
-        let identity = Identity::of(&config, &*client.tokens);
-        let found = store.load(&account).await.map_err(not_loaded)?;
+    ) -> Self {
+        Self::new(client, Some(store), account, start, seed)
+    }
+
+    /// A subscription whose checkpoints the program stores.
+    pub(crate) fn without_store(client: Arc<Api<T>>, from: ResumeFrom, seed: u64) -> Self {
+        match from {
+            ResumeFrom::Start(start) => Self::new(client, None, String::new(), start, seed),
+            ResumeFrom::Checkpoint(checkpoint) => {
+                let (account, start) = (checkpoint.account().to_owned(), checkpoint.resume_at());
+                let mut subscription = Self::new(client, None, account, start, seed);
+                subscription.start = Start::Loading(Box::pin(ready_now(Ok(Some(*checkpoint)))));
+                subscription
+            }
+        }
+    }
+
+    fn new(
+        client: Arc<Api<T>>,
+        store: Option<Arc<dyn CheckpointStore>>,
+        account: String,
+        start: StartAt,
+        seed: u64,
+    ) -> Self {
         let now = client.transport().now();
-        let engine = if let Some(checkpoint) = &found {
-            checkpoint.check(&store.location(&account), &account, &identity, &config)?;
-            LongPoll::resume(
-                config.clone(),
-                checkpoint.resume_at().clone(),
-                checkpoint.window(config.dedupe_window),
-                checkpoint.last_success(),
-                seed,
-                now,
-            )
-        } else {
-            LongPoll::new(config.clone(), start, seed, now)
-        };
+        let engine = LongPoll::new(client.config.clone(), start, seed, now);
         let driver = Driver::new(client, engine);
         let ledger = Arc::new(Ledger::new(
             store,
             account,
-            identity,
-            config,
+            &driver.client,
             driver.watch.clone(),
             &driver.engine,
         ));
-        let mut subscription = Self {
+        let subscription = Self {
+            start: Start::Loading(Box::pin(ledger.clone().load())),
             driver,
             ledger,
+            seed,
             writer: CheckpointWriter::new(seed),
             long_wait: LongWait::default(),
+            moved_at: None,
             told: None,
             with_now: None,
         };
-        if *subscription.driver.engine.resume_at() == StartAt::Now {
-            subscription.resolve_now().await?;
-        }
-        Ok(subscription)
+        subscription.publish();
+        subscription
     }
 
-    /// Resolves `now`, and makes it durable. Nothing else is sent before.
-    async fn resolve_now(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_resolve_now(cx)).await?;
-        while let Some(mut write) = self.ledger.due() {
-            let outcome = poll_fn(|cx| write.poll(cx)).await;
-            self.ledger.finish(&write, &outcome);
-            outcome.map_err(not_saved)?;
+    /// Goes on with the start. Gives `None` when it is over.
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Update>, Error>> {
+        loop {
+            match &mut self.start {
+                Start::Loading(load) => {
+                    if let Some(checkpoint) = ready!(load.as_mut().poll(cx))? {
+                        self.resume(&checkpoint)?;
+                    }
+                    self.start = Start::Resolving;
+                }
+                Start::Resolving => {
+                    ready!(self.poll_resolve_now(cx))?;
+                    self.start = Start::Saving;
+                }
+                Start::Saving if self.ledger.saves() => {
+                    self.writer.poll(&self.ledger, &self.driver.client, cx)?;
+                    if !self.ledger.start_is_durable() {
+                        return Poll::Pending;
+                    }
+                    self.start = Start::Done;
+                    return Poll::Ready(Ok(Some(Update::Started(self.progress(Awaits::Nothing)))));
+                }
+                Start::Saving => {
+                    self.start = Start::Told;
+                    return Poll::Ready(Ok(Some(Update::Started(self.progress(Awaits::Start)))));
+                }
+                Start::Told if self.ledger.start_is_durable() => {
+                    self.moved_at = Some(self.driver.client.transport().now().monotonic);
+                    self.start = Start::Done;
+                }
+                Start::Told => return Poll::Pending,
+                Start::Done => return Poll::Ready(Ok(None)),
+            }
         }
+    }
+
+    fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let client = &self.driver.client;
+        let engine = LongPoll::resume(
+            client.config.clone(),
+            checkpoint.resume_at(),
+            checkpoint.window(client.config.dedupe_window),
+            checkpoint.last_success(),
+            self.seed,
+            client.transport().now(),
+        );
+        self.ledger.resume(checkpoint, &engine)?;
+        self.driver.engine = engine;
         Ok(())
     }
 
+    /// Resolves `now`. Nothing else is sent before.
     fn poll_resolve_now(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.driver.watch.register(cx);
-        loop {
-            match ready!(self.driver.poll_step(cx)) {
+        while *self.driver.engine.resume_at() == StartAt::Now {
+            let step = self.driver.poll_step(cx);
+            self.publish();
+            match ready!(step) {
                 Step::Begun => {}
                 Step::Deliver(batch) => {
                     self.with_now = Some(batch);
@@ -143,9 +217,25 @@ impl<T: HttpTransport> Subscription<T> {
                 // By the meaning of the word nothing comes after it.
                 let now = self.driver.client.transport().now();
                 self.ledger.advance(resume_at, Some(now.wall));
-                return Poll::Ready(Ok(()));
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    fn progress(&self, awaits: Awaits) -> Progress {
+        let now = self.driver.client.transport().now();
+        Progress::new(self.ledger.clone(), self.ledger.end(now.wall), awaits)
+    }
+
+    /// The position has moved without events, for a program that stores checkpoints itself.
+    fn moved(&mut self) -> Option<Progress> {
+        let now = self.driver.client.transport().now().monotonic;
+        let is_due = now.saturating_duration_since(self.moved_at?) >= MOVED_EVERY;
+        if !is_due || !self.ledger.has_moved() {
+            return None;
+        }
+        self.moved_at = Some(now);
+        Some(self.progress(Awaits::Nothing))
     }
 
     /// The next batch, or the news that some may be missing. `None` once the stream has ended.
@@ -162,11 +252,13 @@ impl<T: HttpTransport> Subscription<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Where a restart resumes: the end of what is acknowledged and saved. `None` until the first page of a start at
-    /// [`StartAt::Oldest`] is.
+    /// Returns where a restart resumes: the end of what is acknowledged and saved.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved and saved, and [`StartAt::Oldest`] until the first page of such
+    /// a start is.
     #[must_use]
-    pub fn position(&self) -> Option<StreamPosition> {
-        self.ledger.position()
+    pub fn resume_at(&self) -> StartAt {
+        self.ledger.resume_at()
     }
 
     /// What the stream is doing.
@@ -175,7 +267,7 @@ impl<T: HttpTransport> Subscription<T> {
         self.driver.watch.status()
     }
 
-    /// A handle that watches and stops the stream, from anywhere. Its position is that of [`position`](Self::position).
+    /// A handle that watches and stops the stream, from anywhere. It resumes where [`resume_at`](Self::resume_at) says.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.driver.handle()
@@ -184,7 +276,13 @@ impl<T: HttpTransport> Subscription<T> {
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Update, Error>> {
         loop {
             self.ledger.check_dropped()?;
+            if let Some(update) = ready!(self.poll_start(cx))? {
+                return Poll::Ready(Ok(update));
+            }
             self.writer.poll(&self.ledger, &self.driver.client, cx)?;
+            if let Some(progress) = self.moved() {
+                return Poll::Ready(Ok(Update::Moved(progress)));
+            }
             if let Some(gap) = self.gap() {
                 return Poll::Ready(Ok(Update::PossibleGap(gap)));
             }
@@ -258,12 +356,13 @@ impl<T: HttpTransport> Subscription<T> {
 
     fn publish(&self) {
         let status = match self.writer.trouble() {
+            _ if matches!(self.start, Start::Loading(_)) => Status::LoadingCheckpoint,
             Some(trouble) => Status::NotSaving {
                 because: trouble.because.clone(),
                 until: trouble.until,
                 batches: self.ledger.not_durable(),
             },
-            None if self.is_full() => Status::AwaitingAcks {
+            None if self.is_full() || matches!(self.start, Start::Told) => Status::AwaitingAcks {
                 batches: self.ledger.not_durable(),
             },
             None => self.driver.engine.status(),
@@ -292,15 +391,11 @@ impl<T: HttpTransport> Stream for Subscription<T> {
     }
 }
 
-fn not_loaded(error: CheckpointError) -> Error {
-    error.into_error("the checkpoint can't be loaded")
-}
-
 impl<T: HttpTransport> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("status", &self.status())
-            .field("position", &self.position())
+            .field("resume_at", &self.resume_at())
             .finish_non_exhaustive()
     }
 }

@@ -38,7 +38,7 @@ pub(crate) enum Batches {
 }
 
 impl Facade {
-    pub(crate) async fn batches(
+    pub(crate) fn batches(
         self,
         settings: LongPollClientBuilder,
         transport: Transport,
@@ -53,7 +53,7 @@ impl Facade {
             }
             Self::Checkpoint(store) => {
                 let client = settings.build(transport, tokens)?;
-                let updates = client.subscribe(store, ACCOUNT, start).await?;
+                let updates = client.subscribe(store, ACCOUNT, start);
                 Ok(Batches::Checkpoint(Box::new(updates), None))
             }
             #[cfg(feature = "blocking")]
@@ -74,10 +74,11 @@ impl Batches {
             Self::Checkpoint(updates, shown) => loop {
                 return Some(match updates.next().await? {
                     Ok(Update::Batch(delivery)) => {
-                        let batch = delivery.batch().clone();
+                        let batch = Batch::clone(&delivery);
                         *shown = Some(delivery);
                         Ok(batch)
                     }
+                    Ok(Update::Started(_) | Update::Moved(_)) => continue,
                     Ok(Update::PossibleGap(gap)) => {
                         report::say(&gap.to_string());
                         continue;
@@ -110,6 +111,6 @@ impl Batches {
     }
 
     pub(crate) fn position(&self) -> Option<StreamPosition> {
-        self.handle().position()
+        self.handle().resume_at().position().cloned()
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                 };
                 match shown {
                     Ok(Shown::Whole) => match batches.written().await {
-                        Ok(()) => report.position(batch.position()),
+                        Ok(()) => report.position(batch.resume_at().position()),
                         Err(error) => return End::Stopped(error),
                     },
                     Ok(Shown::Part) => return End::Counted,
@@ -62,7 +62,7 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                 }
             }
             Some(status) = handle.changed() => {
-                report.position(handle.position().as_ref());
+                report.position(handle.resume_at().position());
                 report.status(&status);
             }
             () = report.steady() => report.recovered(),

@@ -89,8 +89,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
     };
     let start = arguments.from.clone();
     let mut report = Report::new(start.clone());
-    let batches = facade.batches(settings, transport, tokens.clone(), start);
-    let batches = match batches.await {
+    let batches = match facade.batches(settings, transport, tokens.clone(), start) {
         Ok(batches) => batches,
         Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
         Err(error) => return failure(&report.stopped(&error)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::blocking::worker::Worker;
 use crate::blocking::{BatchIter, EventIter, LongPollClient, Subscription};
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client;
 use crate::config::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
@@ -33,17 +33,18 @@ impl<T: HttpTransport> EnterpriseClient<T> {
     }
 
     /// As [`LongPollClient::subscribe`], of the enterprise; see [`crate::enterprise::EnterpriseClient::subscribe`].
-    ///
-    /// # Errors
-    ///
-    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
     pub fn subscribe(
         &self,
         store: impl CheckpointStore,
         key: impl Into<String>,
         start: impl Into<StartAt>,
-    ) -> Result<Subscription<T>, Error> {
+    ) -> Subscription<T> {
         self.client.subscribe(store, key, start)
+    }
+
+    /// As [`LongPollClient::subscribe_from`], of the enterprise.
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
+        self.client.subscribe_from(from)
     }
 
     /// As [`LongPollClient::fetch`], of the enterprise; see [`crate::enterprise::EnterpriseClient::fetch`].

@@ -11,7 +11,7 @@ use crate::blocking::pull::{Pull, Timed};
 use crate::blocking::worker::Worker;
 use crate::error::Error;
 use crate::event::Event;
-use crate::position::StreamPosition;
+use crate::position::StartAt;
 use crate::status::Status;
 use crate::stream::BatchStream;
 use crate::stream::StreamHandle;
@@ -22,7 +22,7 @@ use crate::transport::HttpTransport;
 /// [`EnterpriseClient`](crate::blocking::EnterpriseClient) and, up to their end, by
 /// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery).
 ///
-/// An event counts as handled when the next one is asked for; [`position`](EventIter::position) is the end of the last
+/// An event counts as handled when the next one is asked for; [`resume_at`](EventIter::resume_at) is the end of the last
 /// page whose events are all handled. What asks ahead (`peekable`, a channel in between) therefore acknowledges events
 /// before your code has seen them.
 ///
@@ -53,11 +53,13 @@ impl<T: HttpTransport> EventIter<T> {
         self.advance(Some(timeout))
     }
 
-    /// Where to resume: the end of the last page whose events are all handled. `None` until a start at
-    /// [`StartAt::Now`](crate::StartAt::Now) is resolved, or the first page of a start at [`StartAt::Oldest`](crate::StartAt::Oldest) is handled.
+    /// Returns where to resume: the end of the last page whose events are all handled.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
-    pub fn position(&self) -> Option<StreamPosition> {
-        self.batches.position()
+    pub fn resume_at(&self) -> StartAt {
+        self.batches.resume_at()
     }
 
     /// What the stream is doing.
@@ -129,11 +131,13 @@ impl<T: HttpTransport> BatchIter<T> {
         self.pull.advance(Some(timeout))
     }
 
-    /// Where to resume: the end of what is handled. `None` until a start at [`StartAt::Now`](crate::StartAt::Now) is resolved, or the first page
-    /// of a start at [`StartAt::Oldest`](crate::StartAt::Oldest) is handled.
+    /// Returns where to resume: the end of what is handled.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
-    pub fn position(&self) -> Option<StreamPosition> {
-        self.pull.handle().position()
+    pub fn resume_at(&self) -> StartAt {
+        self.pull.handle().resume_at()
     }
 
     /// What the stream is doing.
@@ -164,7 +168,7 @@ impl<T: HttpTransport> fmt::Debug for EventIter<T> {
         f.debug_struct("EventIter")
             .field("page", &self.page.len())
             .field("status", &self.status())
-            .field("position", &self.position())
+            .field("resume_at", &self.resume_at())
             .finish_non_exhaustive()
     }
 }
@@ -173,7 +177,7 @@ impl<T: HttpTransport> fmt::Debug for BatchIter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchIter")
             .field("status", &self.status())
-            .field("position", &self.position())
+            .field("resume_at", &self.resume_at())
             .finish_non_exhaustive()
     }
 }

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::blocking::pull::{Pull, Timed};
 use crate::blocking::worker::Worker;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::event::Event;
-use crate::position::StreamPosition;
+use crate::position::StartAt;
 use crate::status::Status;
 use crate::stream::StreamHandle;
 use crate::subscription::{self, Update};
@@ -48,11 +50,13 @@ impl<T: HttpTransport> Subscription<T> {
         self.advance(Some(timeout))
     }
 
-    /// Where a restart resumes: the end of what is acknowledged and saved. `None` until the first page of a start at
-    /// [`StartAt::Oldest`](crate::StartAt::Oldest) is.
+    /// Returns where a restart resumes: the end of what is acknowledged and saved.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved and saved, and [`StartAt::Oldest`] until the first page of such
+    /// a start is.
     #[must_use]
-    pub fn position(&self) -> Option<StreamPosition> {
-        self.pull.handle().position()
+    pub fn resume_at(&self) -> StartAt {
+        self.pull.handle().resume_at()
     }
 
     /// What the stream is doing.
@@ -73,6 +77,8 @@ impl<T: HttpTransport> Subscription<T> {
                 let worker = self.pull.worker().clone();
                 Timed::Item(Ok(Update::Batch(Delivery { delivery, worker })))
             }
+            Timed::Item(Ok(Update::Started(start))) => Timed::Item(Ok(Update::Started(start))),
+            Timed::Item(Ok(Update::Moved(progress))) => Timed::Item(Ok(Update::Moved(progress))),
             Timed::Item(Ok(Update::PossibleGap(gap))) => Timed::Item(Ok(Update::PossibleGap(gap))),
             Timed::Item(Err(error)) => Timed::Item(Err(error)),
             Timed::Elapsed => Timed::Elapsed,
@@ -95,7 +101,7 @@ impl<T: HttpTransport> fmt::Debug for Subscription<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("status", &self.status())
-            .field("position", &self.position())
+            .field("resume_at", &self.resume_at())
             .finish_non_exhaustive()
     }
 }
@@ -110,28 +116,19 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The batch.
-    #[must_use]
-    pub fn batch(&self) -> &Batch {
-        self.delivery.batch()
+    /// Returns the checkpoint of a restart behind this batch; see [`crate::Delivery::checkpoint`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if a batch before this one is not stored yet, or if the
+    /// subscription has a store.
+    pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        self.delivery.checkpoint()
     }
 
-    /// The events.
-    #[must_use]
-    pub fn events(&self) -> &[Event] {
-        self.delivery.events()
-    }
-
-    /// How many events there are; at least one.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
-    pub fn len(&self) -> usize {
-        self.delivery.len()
-    }
-
-    /// The events, one after the other.
-    pub fn iter(&self) -> std::slice::Iter<'_, Event> {
-        self.delivery.iter()
+    /// Says that the program has stored the [checkpoint](Self::checkpoint); see [`crate::Delivery::stored`].
+    pub fn stored(self) {
+        self.delivery.stored();
     }
 
     /// Says that the events are handled: they won't come again. Blocks until that is durable, or, where a batch before this
@@ -144,6 +141,15 @@ impl Delivery {
     pub fn ack(self) -> Result<(), Error> {
         let Self { delivery, worker } = self;
         worker.run(delivery.ack())?
+    }
+}
+
+/// The events, and where to resume after them.
+impl Deref for Delivery {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.delivery
     }
 }
 

@@ -36,7 +36,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt, Update, checkpoint::CheckpointFile};
 /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = CheckpointFile::open("events.checkpoint")?;
-/// let mut updates = client.subscribe(store, "ada", StartAt::Now).await?;
+/// let mut updates = client.subscribe(store, "ada", StartAt::Now);
 /// while let Some(update) = updates.next().await {
 ///     match update? {
 ///         Update::Batch(batch) => {
@@ -46,6 +46,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 ///             batch.ack().await?;
 ///         }
 ///         Update::PossibleGap(gap) => eprintln!("{gap}"),
+///         Update::Started(_) | Update::Moved(_) => {}
 ///     }
 /// }
 /// # Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client::LongPollClient;
 use crate::config::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
@@ -61,17 +61,18 @@ impl<T: HttpTransport> EnterpriseClient<T> {
     ///
     /// As there. A checkpoint of a user's events is refused with [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint),
     /// and so is one of these by a client for a user's events.
-    ///
-    /// # Cancellation
-    ///
-    /// As there.
-    pub async fn subscribe(
+    pub fn subscribe(
         &self,
         store: impl CheckpointStore,
         key: impl Into<String>,
         start: impl Into<StartAt>,
-    ) -> Result<Subscription<T>, Error> {
-        self.client.subscribe(store, key, start).await
+    ) -> Subscription<T> {
+        self.client.subscribe(store, key, start)
+    }
+
+    /// As [`LongPollClient::subscribe_from`], of the enterprise.
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
+        self.client.subscribe_from(from)
     }
 
     /// As [`LongPollClient::fetch`], of the enterprise. These calls are not counted by
@@ -97,7 +98,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 /// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
 ///
 /// Its streams retry, renew tokens and leave out repeats as those that follow events do, and end where the range does:
-/// `None` comes when a page brings neither a new event nor a new position. Their `position()` is where to
+/// `None` comes when a page brings neither a new event nor a new position. Their `resume_at()` says where to
 /// [resume](AdminLogs::resume_at), with the same range and types.
 ///
 /// ```no_run

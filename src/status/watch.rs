@@ -10,7 +10,7 @@ use futures_util::task::AtomicWaker;
 
 use super::Status;
 use crate::error::Error;
-use crate::position::StreamPosition;
+use crate::position::StartAt;
 
 /// Where a stream posts what it is doing.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct StatusWatch {
 #[derive(Debug)]
 struct Snapshot {
     status: Status,
-    position: Option<StreamPosition>,
+    resume_at: StartAt,
     version: u64,
     /// The tasks that wait for the next version, by the numbers of their listeners.
     listeners: BTreeMap<u64, Waker>,
@@ -105,11 +105,11 @@ impl Drop for Listener<'_> {
 }
 
 impl StatusWatch {
-    pub(crate) fn new(status: Status, position: Option<StreamPosition>) -> Self {
+    pub(crate) fn new(status: Status, resume_at: StartAt) -> Self {
         Self {
             snapshot: Mutex::new(Snapshot {
                 status,
-                position,
+                resume_at,
                 version: 1,
                 listeners: BTreeMap::new(),
                 last_listener: 0,
@@ -122,8 +122,8 @@ impl StatusWatch {
         self.snapshot().status.clone()
     }
 
-    pub(crate) fn position(&self) -> Option<StreamPosition> {
-        self.snapshot().position.clone()
+    pub(crate) fn resume_at(&self) -> StartAt {
+        self.snapshot().resume_at.clone()
     }
 
     /// Waits until there is another version than the one that was seen, and returns its status. `None` once the stream has
@@ -161,8 +161,8 @@ impl StatusWatch {
         self.stream.wake();
     }
 
-    pub(crate) fn publish(&self, status: Status, position: Option<&StreamPosition>) {
-        self.move_to(position).wake();
+    pub(crate) fn publish(&self, status: Status, resume_at: &StartAt) {
+        self.move_to(resume_at).wake();
         self.show(status);
     }
 
@@ -179,12 +179,12 @@ impl StatusWatch {
     }
 
     /// Where the stream is. Gives whom to wake.
-    pub(crate) fn move_to(&self, position: Option<&StreamPosition>) -> News {
+    pub(crate) fn move_to(&self, resume_at: &StartAt) -> News {
         let mut snapshot = self.snapshot();
-        if snapshot.position.as_ref() == position {
+        if snapshot.resume_at == *resume_at {
             return News::default();
         }
-        snapshot.position = position.cloned();
+        snapshot.resume_at = resume_at.clone();
         if snapshot.is_stopped() {
             return News::default();
         }

@@ -40,7 +40,7 @@ impl<T: HttpTransport> Driver<T> {
     pub(crate) fn new(client: Arc<Api<T>>, engine: LongPoll) -> Self {
         let watch = Arc::new(StatusWatch::new(
             engine.status(),
-            engine.position().cloned(),
+            engine.resume_at().clone(),
         ));
         Self {
             client,
@@ -185,7 +185,7 @@ impl<T: HttpTransport> Driver<T> {
 
     fn publish(&self) {
         self.watch
-            .publish(self.engine.status(), self.engine.position());
+            .publish(self.engine.status(), self.engine.resume_at());
     }
 }
 

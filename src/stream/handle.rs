@@ -6,7 +6,7 @@ use futures_lite::future::block_on;
 
 #[cfg(feature = "blocking")]
 use crate::error::Error;
-use crate::position::StreamPosition;
+use crate::position::StartAt;
 use crate::status::{Status, StatusWatch};
 
 /// Watches and stops a stream, from any task or thread. Cloning is cheap.
@@ -27,11 +27,13 @@ impl StreamHandle {
         self.watch.status()
     }
 
-    /// Where to resume: the end of what was handled when the stream was last polled. `None` until a start at `now` is
-    /// resolved, or the first page of a start at the oldest event is handled.
+    /// Returns where to resume: the end of what was handled when the stream was last polled.
+    ///
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
-    pub fn position(&self) -> Option<StreamPosition> {
-        self.watch.position()
+    pub fn resume_at(&self) -> StartAt {
+        self.watch.resume_at()
     }
 
     #[cfg(feature = "blocking")]
@@ -61,7 +63,7 @@ impl StreamHandle {
     }
 
     /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`. Events that were not
-    /// handed out yet are left out, and [`position`](Self::position) stays before them.
+    /// handed out yet are left out, and [`resume_at`](Self::resume_at) stays before them.
     pub fn stop(&self) {
         self.watch.stop(None);
     }
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_handle_that_is_kept_does_not_keep_the_task_of_a_stopped_stream() {
-        let watch = Arc::new(StatusWatch::new(Status::Fetching, None));
+        let watch = Arc::new(StatusWatch::new(Status::Fetching, StartAt::Now));
         let (handle, task) = (StreamHandle::new(watch.clone()), Arc::new(Task));
         let waker = Waker::from(task.clone());
         assert!(!watch.poll_stopped(&Context::from_waker(&waker)));
@@ -126,7 +128,7 @@ mod tests {
     fn board_is_unlocked_while_it_wakes_or_drops_a_waker() {
         let (done, outcome) = mpsc::channel();
         thread::spawn(move || {
-            let watch = Arc::new(StatusWatch::new(Status::Fetching, None));
+            let watch = Arc::new(StatusWatch::new(Status::Fetching, StartAt::Now));
             let mut handle = StreamHandle::new(watch);
             assert_eq!(block_on(handle.changed()), Some(Status::Fetching));
             let other = handle.clone();

@@ -89,7 +89,7 @@ impl AckQueue {
         let ids = batch.iter().filter_map(Event::id);
         let ids = ids.map(|id| self.window.hash(id)).collect();
         self.after.push_back(Entry {
-            resume_at: batch.resume_at().clone(),
+            resume_at: batch.resume_at(),
             ids,
             caught_up_at: None,
             kind: Kind::Batch(self.delivered),
@@ -117,6 +117,30 @@ impl AckQueue {
                 kind: Kind::Moved,
             });
         }
+    }
+
+    /// Returns the end of a batch and the ids before it. `None` if a batch before it is not acknowledged.
+    pub(super) fn after(&self, number: u64) -> Option<(Watermark, Window)> {
+        let entry = self.after.front()?;
+        if entry.kind != Kind::Batch(number) {
+            return None;
+        }
+        let mut window = self.window.clone();
+        window.hold_at_least(entry.ids.len());
+        for hash in &entry.ids {
+            window.insert_hash(*hash);
+        }
+        let end = Watermark {
+            resume_at: entry.resume_at.clone(),
+            batches: self.end.batches + 1,
+            caught_up_at: entry.caught_up_at.or(self.end.caught_up_at),
+        };
+        Some((end, window))
+    }
+
+    /// Returns `true` if nothing that was handed out waits for an acknowledgement.
+    pub(super) fn is_settled(&self) -> bool {
+        self.after.is_empty()
     }
 
     /// Moves the end behind the batch, if all before it are acknowledged.

@@ -1,11 +1,14 @@
 //! What a subscription gives.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::Progress;
 use super::ledger::Ledger;
 use crate::batch::Batch;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::event::Event;
 
@@ -15,8 +18,17 @@ use crate::event::Event;
 #[derive(Debug)]
 #[must_use = "a batch wants an acknowledgement"]
 pub enum Update<D = Delivery> {
+    /// The subscription begins. It comes once, before anything else, when a restart would begin here as well.
+    ///
+    /// With [`subscribe_from`](crate::LongPollClient::subscribe_from) the program makes it so: it stores the
+    /// [checkpoint](Progress::checkpoint), and the stream polls Box only after [`stored`](Progress::stored).
+    Started(Progress),
     /// Events that were not acknowledged before. Handle them, and [acknowledge](Delivery::ack) the batch.
     Batch(D),
+    /// Only with [`subscribe_from`](crate::LongPollClient::subscribe_from), and at most once an hour: the position has moved
+    /// without an event. Store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored), so that a
+    /// restart does not begin at a position that Box has forgotten. Dropping it is harmless: it comes again.
+    Moved(Progress),
     /// The program was away for longer than Box keeps events: some may be missing before the next batch. Compare what you
     /// have with what Box has now; the stream goes on.
     PossibleGap(PossibleGap),
@@ -87,28 +99,25 @@ impl Delivery {
         }
     }
 
-    /// The batch.
-    #[must_use]
-    pub fn batch(&self) -> &Batch {
-        &self.batch
+    /// Returns the checkpoint of a restart behind this batch, with the window of repeats.
+    ///
+    /// Store it in the transaction that stores the events' effects, and call [`stored`](Self::stored) after the commit:
+    /// then each event with an id has its effect exactly once, whenever the program is killed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if a batch before this one is not stored yet, or if the
+    /// subscription has a store, which saves its checkpoints.
+    pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        self.ledger.checkpoint_after(self.number)
     }
 
-    /// The events.
-    #[must_use]
-    pub fn events(&self) -> &[Event] {
-        self.batch.events()
-    }
-
-    /// How many events there are; at least one.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
-    pub fn len(&self) -> usize {
-        self.batch.len()
-    }
-
-    /// The events, one after the other.
-    pub fn iter(&self) -> std::slice::Iter<'_, Event> {
-        self.batch.iter()
+    /// Says that the program has stored the [checkpoint](Self::checkpoint). Nothing else is written.
+    ///
+    /// A subscription with a store takes it as an acknowledgement, which it saves with the next one.
+    pub fn stored(mut self) {
+        self.acknowledged = true;
+        self.ledger.record(self.number);
     }
 
     /// Says that the events are handled: they won't come again.
@@ -129,6 +138,15 @@ impl Delivery {
     pub async fn ack(mut self) -> Result<(), Error> {
         self.acknowledged = true;
         self.ledger.acknowledge(self.number).await
+    }
+}
+
+/// The events, and where to resume after them.
+impl Deref for Delivery {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
     }
 }
 

@@ -7,18 +7,22 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use super::ack_queue::{AckQueue, Watermark};
+use crate::api::Api;
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Identity};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind};
-use crate::position::{StartAt, StreamPosition};
+use crate::dedup::Window;
+use crate::error::{Error, ErrorKind, ensure};
+use crate::position::StartAt;
 use crate::protocol::LongPoll;
 use crate::single_flight::SingleFlight;
 use crate::status::{News, StatusWatch};
+use crate::transport::HttpTransport;
 
 /// Shared by a subscription and the batches that it has delivered.
 pub(super) struct Ledger {
-    store: Arc<dyn CheckpointStore>,
+    /// `None`: the program stores checkpoints itself, and says so.
+    store: Option<Arc<dyn CheckpointStore>>,
     account: String,
     identity: Identity,
     config: Arc<Config>,
@@ -29,8 +33,10 @@ pub(super) struct Ledger {
 
 struct State {
     queue: AckQueue,
-    /// What the store has.
+    /// The end of what is stored.
     durable: Watermark,
+    /// `true` once a restart would begin where this subscription did.
+    start_is_durable: bool,
     write: Option<Write>,
     /// Why the last write failed, until one succeeds.
     failure: Option<CheckpointError>,
@@ -46,36 +52,133 @@ pub(super) struct Write {
 impl Ledger {
     /// A ledger of an engine that has yet to begin.
     pub(super) fn new(
-        store: Arc<dyn CheckpointStore>,
+        store: Option<Arc<dyn CheckpointStore>>,
         account: String,
-        identity: Identity,
-        config: Arc<Config>,
+        api: &Api<impl HttpTransport>,
         watch: Arc<StatusWatch>,
         engine: &LongPoll,
     ) -> Self {
-        let mark = Watermark {
-            resume_at: engine.resume_at().clone(),
-            batches: 0,
-            caught_up_at: engine.caught_up_at(),
-        };
         Self {
+            state: Mutex::new(State::at_start_of(engine, store.is_some())),
             store,
             account,
-            identity,
-            config,
+            identity: Identity::of(&api.config, &*api.tokens),
+            config: api.config.clone(),
             watch,
-            state: Mutex::new(State {
-                queue: AckQueue::new(mark.clone(), engine.window().clone()),
-                durable: mark,
-                write: None,
-                failure: None,
-            }),
         }
     }
 
-    /// Where a subscription would go on after a crash.
-    pub(super) fn position(&self) -> Option<StreamPosition> {
-        self.state().durable.resume_at.position().cloned()
+    /// Begins again, with an engine that resumes from this checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint is of something else.
+    pub(super) fn resume(&self, checkpoint: &Checkpoint, engine: &LongPoll) -> Result<(), Error> {
+        let location = match &self.store {
+            Some(store) => store.location(&self.account),
+            None => "the start".to_owned(),
+        };
+        checkpoint.check(&location, &self.account, &self.identity, &self.config)?;
+        let mut state = self.state();
+        *state = State::at_start_of(engine, self.store.is_some());
+        let news = self.watch.move_to(&state.durable.resume_at);
+        drop(state);
+        news.wake();
+        Ok(())
+    }
+
+    /// Loads the checkpoint that the store has.
+    pub(super) async fn load(self: Arc<Self>) -> Result<Option<Checkpoint>, Error> {
+        ensure(
+            !self.account.is_empty(),
+            "the account's key must not be empty",
+        )?;
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let loaded = store.load(&self.account).await;
+        loaded.map_err(|error| error.into_error("the checkpoint can't be loaded"))
+    }
+
+    /// Returns `true` if it saves checkpoints itself.
+    pub(super) fn saves(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Returns `true` once a restart would begin where this subscription did.
+    pub(super) fn start_is_durable(&self) -> bool {
+        let state = self.state();
+        state.start_is_durable && !state.queue.end().is_news_to(&state.durable)
+    }
+
+    /// Returns the end of what is acknowledged, and its checkpoint.
+    pub(super) fn end(&self, now: SystemTime) -> (Watermark, Checkpoint) {
+        let state = self.state();
+        let end = state.queue.end().clone();
+        let checkpoint =
+            self.checkpoint(&end, end.caught_up_at.unwrap_or(now), state.queue.window());
+        (end, checkpoint)
+    }
+
+    /// Returns `true` if the position has moved behind all that was delivered, and the program has not stored that.
+    pub(super) fn has_moved(&self) -> bool {
+        let state = self.state();
+        state.queue.is_settled() && state.queue.end().is_news_to(&state.durable)
+    }
+
+    /// The checkpoint to store with a batch.
+    pub(super) fn checkpoint_after(&self, number: u64) -> Result<Checkpoint, Error> {
+        if self.saves() {
+            return Err(Error::new(
+                ErrorKind::Checkpoint,
+                "this subscription saves its checkpoints itself: acknowledge the batch, or use subscribe_from",
+            ));
+        }
+        let state = self.state();
+        let (end, window) = state.queue.after(number).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Checkpoint,
+                "a batch before this one is not stored yet: store batches in their order",
+            )
+        })?;
+        let caught_up_at = end.caught_up_at.unwrap_or(SystemTime::UNIX_EPOCH);
+        Ok(self.checkpoint(&end, caught_up_at, &window))
+    }
+
+    fn checkpoint(&self, end: &Watermark, caught_up_at: SystemTime, window: &Window) -> Checkpoint {
+        Checkpoint::new(
+            &self.account,
+            &self.identity,
+            &self.config,
+            end.resume_at.clone(),
+            caught_up_at,
+            window,
+        )
+    }
+
+    /// Records that the program has stored a checkpoint without a batch.
+    pub(super) fn stored_at(&self, end: Watermark) {
+        let mut state = self.state();
+        state.start_is_durable = true;
+        let news = self.is_durable(&mut state, end);
+        drop(state);
+        news.wake();
+        self.watch.wake();
+    }
+
+    /// Notes that this is stored, unless more is.
+    fn is_durable(&self, state: &mut State, end: Watermark) -> News {
+        if end.batches < state.durable.batches {
+            return News::default();
+        }
+        state.durable = end;
+        // Under the lock, so that an older position never comes after a newer one.
+        self.watch.move_to(&state.durable.resume_at)
+    }
+
+    /// Where a subscription would resume after a crash.
+    pub(super) fn resume_at(&self) -> StartAt {
+        self.state().durable.resume_at.clone()
     }
 
     /// The key that the program gave for the account.
@@ -103,12 +206,12 @@ impl Ledger {
         }
     }
 
-    /// As [`Prefix::deliver`].
+    /// As [`AckQueue::deliver`].
     pub(super) fn deliver(&self, batch: &Batch, now: SystemTime) -> u64 {
         self.state().queue.deliver(batch, now)
     }
 
-    /// As [`Prefix::reach`].
+    /// As [`AckQueue::advance`].
     pub(super) fn advance(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
         self.state().queue.advance(resume_at, caught_up_at);
     }
@@ -119,10 +222,24 @@ impl Ledger {
         self.watch.wake();
     }
 
+    /// Records that a batch is acknowledged. Without a store it is stored as well.
+    pub(super) fn record(&self, number: u64) {
+        let mut state = self.state();
+        state.queue.acknowledge(number);
+        let news = if self.saves() {
+            News::default()
+        } else {
+            let end = state.queue.end().clone();
+            self.is_durable(&mut state, end)
+        };
+        drop(state);
+        news.wake();
+        self.watch.wake();
+    }
+
     /// Records that a batch is acknowledged, and makes that durable as far as all before it are acknowledged too.
     pub(super) async fn acknowledge(&self, number: u64) -> Result<(), Error> {
-        self.state().queue.acknowledge(number);
-        self.watch.wake();
+        self.record(number);
         while let Some(write) = self.owed_to(number)? {
             let outcome = write.call.clone().await;
             self.finish(&write, &outcome);
@@ -149,17 +266,11 @@ impl Ledger {
     }
 
     fn join_or_begin(&self, state: &mut State) -> Option<Write> {
+        let store = self.store.as_ref()?;
         let end = state.queue.end();
         if state.write.is_none() && end.is_news_to(&state.durable) {
-            let checkpoint = Checkpoint::new(
-                &self.account,
-                &self.identity,
-                &self.config,
-                end.resume_at.clone(),
-                end.caught_up_at?,
-                state.queue.window(),
-            );
-            let (store, account) = (self.store.clone(), self.account.clone());
+            let checkpoint = self.checkpoint(end, end.caught_up_at?, state.queue.window());
+            let (store, account) = (store.clone(), self.account.clone());
             let save = async move { store.save(&account, &checkpoint).await };
             state.write = Some(Write {
                 call: SingleFlight::new(save, || Err(CheckpointError::new("the store panicked"))),
@@ -178,10 +289,8 @@ impl Ledger {
         };
         let news = match outcome {
             Ok(()) => {
-                state.durable = Watermark::clone(&write.brings);
                 state.failure = None;
-                // Under the lock, so that an older position never comes after a newer one.
-                self.watch.move_to(state.durable.resume_at.position())
+                self.is_durable(&mut state, Watermark::clone(&write.brings))
             }
             Err(error) => {
                 state.failure = Some(error.clone());
@@ -200,6 +309,23 @@ impl Ledger {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn at_start_of(engine: &LongPoll, start_is_durable: bool) -> Self {
+        let start = Watermark {
+            resume_at: engine.resume_at().clone(),
+            batches: 0,
+            caught_up_at: engine.caught_up_at(),
+        };
+        Self {
+            queue: AckQueue::new(start.clone(), engine.window().clone()),
+            durable: start,
+            start_is_durable,
+            write: None,
+            failure: None,
+        }
     }
 }
 

@@ -76,11 +76,16 @@ impl World {
         let client = builder.build(clock.clone(), token).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let store = CheckpointFile::open(directory.path().join("checkpoint")).unwrap();
-        let updates = client.subscribe(store, "ada", StartAt::Oldest).await;
+        let mut updates = client.subscribe(store, "ada", StartAt::Oldest);
+        let started = updates.next().await;
+        assert!(
+            matches!(started, Some(Ok(Update::Started(_)))),
+            "{started:?}"
+        );
         Self {
             server,
             clock,
-            updates: updates.unwrap(),
+            updates,
             came: Vec::new(),
             _directory: directory,
         }
@@ -92,7 +97,7 @@ impl World {
         while self.came.len() < log.len() {
             match self.updates.next().await {
                 Some(Ok(Update::Batch(batch))) => {
-                    self.came.extend(ids(batch.batch()));
+                    self.came.extend(ids(&batch));
                     batch.ack().await.unwrap();
                 }
                 other => panic!("{other:?}"),

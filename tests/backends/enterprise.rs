@@ -112,9 +112,12 @@ fn without_async_an_enterprise_is_followed_from_a_checkpoint(#[case] backend: Ba
             .enterprise(eager())
             .unwrap();
         let store = CheckpointFile::open(&file).unwrap();
-        let mut subscription = enterprise
-            .subscribe(store, "acme", StartAt::Oldest)
-            .unwrap();
+        let mut subscription = enterprise.subscribe(store, "acme", StartAt::Oldest);
+        let started = subscription.next();
+        assert!(
+            matches!(started, Some(Ok(Update::Started(_)))),
+            "{started:?}"
+        );
         while came.len() < life * 300 {
             let Some(Ok(Update::Batch(batch))) = subscription.next() else {
                 panic!("{}", subscription.status());
@@ -161,7 +164,7 @@ fn without_async_a_query_ends_and_a_wait_for_the_next_look_can_be_stopped(
         loop {
             let status = handle.changed_blocking().expect("it goes on");
             // It also waits for its first request, and has no position by then.
-            if matches!(status, Status::Waiting { .. }) && handle.position().is_some() {
+            if matches!(status, Status::Waiting { .. }) && handle.resume_at().position().is_some() {
                 break;
             }
         }

@@ -98,7 +98,7 @@ fn follow_through_every_fault(
                 // A stream that starts anew does not remember what the one before it delivered.
                 of_this_stream.clear();
                 starts.push(transport.sent().len());
-                stream = follow(stream.position().map_or(StartAt::Oldest, StartAt::At));
+                stream = follow(stream.resume_at());
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use box_longpoll::blocking::{BatchIter, Timed};
 use box_longpoll::{
     AccessToken, Batch, BatchStream, Error, HttpTransport, LongPollClientBuilder, StartAt, Status,
-    StreamPosition, TokenSource,
+    TokenSource,
 };
 use futures_lite::future::or;
 
@@ -23,7 +23,7 @@ pub(crate) trait Follower {
     /// What comes in time. `None`: nothing.
     fn next_within(&mut self, wait: Duration) -> Option<Result<Batch, Error>>;
 
-    fn position(&self) -> Option<StreamPosition>;
+    fn resume_at(&self) -> StartAt;
 
     fn status(&self) -> Status;
 }
@@ -79,8 +79,8 @@ impl Follower for Polled {
         self.runtime.block_on(or(next, elapsed))
     }
 
-    fn position(&self) -> Option<StreamPosition> {
-        self.stream.position().cloned()
+    fn resume_at(&self) -> StartAt {
+        self.stream.resume_at()
     }
 
     fn status(&self) -> Status {
@@ -97,8 +97,8 @@ impl Follower for BatchIter<Arc<dyn HttpTransport>> {
         }
     }
 
-    fn position(&self) -> Option<StreamPosition> {
-        self.position()
+    fn resume_at(&self) -> StartAt {
+        self.resume_at()
     }
 
     fn status(&self) -> Status {

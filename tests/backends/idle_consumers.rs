@@ -35,7 +35,7 @@ fn x05_while_a_consumer_hangs_at_most_a_page_is_fetched_and_the_position_stays(
     // It hangs with a batch in its hands.
     assert_asks_nothing(&server, A_WHILE);
     assert_eq!(came.len() as u64, server.counters().events_served);
-    assert_eq!(stream.position(), None);
+    assert_eq!(stream.resume_at().position(), None);
 
     while came.len() < 20 * PAGE {
         came.extend(next_ids(&mut *stream));
@@ -43,7 +43,7 @@ fn x05_while_a_consumer_hangs_at_most_a_page_is_fetched_and_the_position_stays(
     while server.counters().open_polls == 0 {
         assert!(stream.next_within(Duration::from_millis(5)).is_none());
     }
-    let position = stream.position();
+    let handled = stream.resume_at();
     let served = server.counters().events_served;
     // It hangs while it listens.
     server.append(TOKEN, 20 * PAGE);
@@ -55,7 +55,7 @@ fn x05_while_a_consumer_hangs_at_most_a_page_is_fetched_and_the_position_stays(
     }
     assert_asks_nothing(&server, A_WHILE);
     assert!(server.counters().events_served <= served + PAGE as u64);
-    assert_eq!(stream.position(), position);
+    assert_eq!(stream.resume_at(), handled);
 
     while came.len() < 40 * PAGE {
         came.extend(next_ids(&mut *stream));
@@ -78,13 +78,13 @@ fn x06_while_a_slow_consumer_handles_a_batch_nothing_is_asked_for(
     let follow = client(backend, facade, settings);
     let mut stream = follow(StartAt::Oldest);
     let mut came = Vec::new();
-    let mut handled = None;
+    let mut handled = StartAt::Oldest;
     for _ in 0..30 {
         let batch = next_batch(&mut *stream);
-        assert_eq!(stream.position(), handled, "the end of the one before");
+        assert_eq!(stream.resume_at(), handled, "the end of the one before");
         assert_asks_nothing(&server, SLOW);
         came.extend(ids(&batch));
-        handled = batch.position().cloned();
+        handled = batch.resume_at();
         assert_eq!(server.counters().events_served, came.len() as u64);
     }
     // A poll, the page that it told of, and an empty one; now and then a list of servers.

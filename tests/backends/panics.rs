@@ -74,7 +74,7 @@ async fn panics_in_a_task(backend: Backend) {
         let Some(Ok(Update::Batch(batch))) = updates.next().await else {
             panic!("{:?}", updates.status());
         };
-        came.extend(ids(batch.batch()));
+        came.extend(ids(&batch));
         batch.ack().await.unwrap();
     }
     assert_eq!(came, log[HANDLED * EVENTS..]);
@@ -84,8 +84,13 @@ async fn panics_in_a_task(backend: Backend) {
 
 async fn subscribe(client: &LongPollClient<Transport>, file: &Path) -> Subscription<Transport> {
     let store = CheckpointFile::open(file).unwrap();
-    let subscription = client.subscribe(store, "ada", StartAt::Oldest).await;
-    subscription.unwrap()
+    let mut subscription = client.subscribe(store, "ada", StartAt::Oldest);
+    let started = subscription.next().await;
+    assert!(
+        matches!(started, Some(Ok(Update::Started(_)))),
+        "{started:?}"
+    );
+    subscription
 }
 
 async fn next_ids(events: &mut EventStream<Transport>, count: usize) -> Vec<String> {
@@ -109,7 +114,13 @@ fn x04_a_batch_in_which_a_thread_panics_comes_again_and_other_iterators_go_on(
     let file = directory.path().join("checkpoint");
     let subscribe = || {
         let store = CheckpointFile::open(&file).unwrap();
-        client.subscribe(store, "ada", StartAt::Oldest).unwrap()
+        let mut updates = client.subscribe(store, "ada", StartAt::Oldest);
+        let started = updates.next();
+        assert!(
+            matches!(started, Some(Ok(Update::Started(_)))),
+            "{started:?}"
+        );
+        updates
     };
     let mut other = client.events(StartAt::Oldest);
     let mut of_other: Vec<_> = other.by_ref().take(3).map(id).collect();
@@ -131,7 +142,7 @@ fn x04_a_batch_in_which_a_thread_panics_comes_again_and_other_iterators_go_on(
         let Ok(Update::Batch(batch)) = update else {
             panic!("{update:?}");
         };
-        came.extend(ids(batch.batch()));
+        came.extend(ids(&batch));
         batch.ack().unwrap();
     }
     assert_eq!(came, log[HANDLED * EVENTS..]);
@@ -158,8 +169,7 @@ fn x04_a_thread_that_panics_leaves_the_position_before_the_page_that_it_was_in(
             assert_ne!(id(event), fatal, "a fault of the consumer");
         }
     });
-    let position = handle.position().unwrap();
-    let came: Vec<_> = client.events(position).take(6).map(id).collect();
+    let came: Vec<_> = client.events(handle.resume_at()).take(6).map(id).collect();
     assert_eq!(came, log[HANDLED * EVENTS..]);
 }
 

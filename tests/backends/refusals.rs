@@ -182,7 +182,7 @@ fn stops_and_resumes(
     server.queue_fault(endpoint, fault.clone(), 1);
     let mut trial = Trial::begin(backend, facade, &server, builder(&server));
     trial.stops_with(kind);
-    assert!(trial.stream.position().is_some());
+    assert!(trial.stream.resume_at().position().is_some());
     append(&server, 2);
     trial.resumes();
     trial.is_well();

@@ -142,7 +142,7 @@ impl Trial {
 
     /// Begins another stream where this one is.
     pub(crate) fn resumes(&mut self) {
-        let start = self.stream.position().map_or(StartAt::Oldest, StartAt::At);
+        let start = self.stream.resume_at();
         self.began.push(self.transport.sent().len());
         self.stream = (self.follow)(start);
     }

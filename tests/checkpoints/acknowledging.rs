@@ -26,12 +26,12 @@ async fn an_acknowledgement_returns_when_it_is_durable() {
     let mut subscription = subscribe(&client(&server), &store).await;
     for _ in 0..2 {
         let batch = next_batch(&mut subscription).await;
-        let end = batch.batch().position().cloned();
+        let end = batch.resume_at().position().cloned();
         assert_ne!(store.position(), end);
         in_time(batch.ack()).await.unwrap();
         assert_eq!(store.position(), end);
-        assert_eq!(subscription.position(), end);
-        assert_eq!(subscription.handle().position(), end);
+        assert_eq!(subscription.resume_at().position(), end.as_ref());
+        assert_eq!(subscription.handle().resume_at().position(), end.as_ref());
     }
 }
 
@@ -44,7 +44,7 @@ async fn out_of_order_only_the_contiguous_prefix_is_committed() {
     let mut batches = next_batches(&mut subscription, 4).await;
     let ends: Vec<_> = batches
         .iter()
-        .map(|batch| batch.batch().position().cloned())
+        .map(|batch| batch.resume_at().position().cloned())
         .collect();
     let fourth = batches.pop().unwrap();
     let third = batches.pop().unwrap();
@@ -69,7 +69,7 @@ async fn delivery_gives_the_events_of_its_batch() {
     let batch = next_batch(&mut subscription).await;
     assert_eq!(batch.len(), 2);
     for events in [
-        batch.batch().iter(),
+        batch.iter(),
         batch.events().iter(),
         batch.iter(),
         (&batch).into_iter(),
@@ -132,7 +132,7 @@ async fn an_acknowledgement_that_is_not_awaited_to_its_end_counts() {
     let store = Memory::default();
     let mut subscription = subscribe(&client(&server), &store).await;
     let batch = next_batch(&mut subscription).await;
-    let end = batch.batch().position().cloned();
+    let end = batch.resume_at().position().cloned();
     store.behave(Behaviour::Waits);
     let cut = tokio::time::timeout(Duration::from_millis(10), batch.ack()).await;
     assert!(cut.is_err());
@@ -165,7 +165,7 @@ async fn a_batch_that_is_dropped_is_an_error_at_the_next_call() {
     assert!(in_time(subscription.next()).await.is_none());
 
     // What was before it still counts, and the rest comes again.
-    let end = first.batch().position().cloned();
+    let end = first.resume_at().position().cloned();
     in_time(first.ack()).await.unwrap();
     assert_eq!(store.position(), end);
     drop(subscription);
@@ -280,7 +280,7 @@ async fn a_stopped_or_dropped_subscription_still_takes_acknowledgements() {
     let mut subscription = subscribe(&client(&server), &store).await;
     let mut batches = next_batches(&mut subscription, 2).await;
     let second = batches.pop().unwrap();
-    let end = second.batch().position().cloned();
+    let end = second.resume_at().position().cloned();
     subscription.handle().stop();
     assert!(in_time(subscription.next()).await.is_none());
     in_time(batches.pop().unwrap().ack()).await.unwrap();
@@ -297,7 +297,7 @@ async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
     let store = Memory::default();
     let mut subscription = subscribe(&client(&server), &store).await;
     let batch = next_batch(&mut subscription).await;
-    let end = batch.batch().position().cloned();
+    let end = batch.resume_at().position().cloned();
 
     // Repeats, which bring nothing but the position after them.
     let repeats = server.emulator().events(TOKEN);

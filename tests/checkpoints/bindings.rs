@@ -8,7 +8,7 @@ use box_longpoll::{ErrorKind, StartAt};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
-use crate::world::{ACCOUNT, build, checkpoint, checkpoint_of, client, in_time};
+use crate::world::{ACCOUNT, build, checkpoint, checkpoint_of, client, in_time, started};
 
 #[tokio::test]
 async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
@@ -35,7 +35,7 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
         let before = std::fs::read(&file).unwrap();
 
         let store = CheckpointFile::open(&file).unwrap();
-        let of_a_file = in_time(client(&server).subscribe(store, key, StartAt::Now))
+        let of_a_file = in_time(started(client(&server).subscribe(store, key, StartAt::Now)))
             .await
             .unwrap_err();
         assert!(of_a_file.to_string().contains("checkpoint"), "{of_a_file}");
@@ -45,9 +45,13 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
                 .contains(&*directory.path().to_string_lossy()),
             "{of_a_file}"
         );
-        let in_memory = in_time(client(&server).subscribe(Memory::with(found), key, StartAt::Now))
-            .await
-            .unwrap_err();
+        let in_memory = in_time(started(client(&server).subscribe(
+            Memory::with(found),
+            key,
+            StartAt::Now,
+        )))
+        .await
+        .unwrap_err();
         let place = format!("at {key:?}");
         assert!(in_memory.to_string().contains(&place), "{in_memory}");
         for error in [of_a_file, in_memory] {
@@ -70,7 +74,7 @@ async fn one_file_is_of_one_account() {
     let subscribe = |key, stream_type| {
         let client = build(builder(&server).stream_type(stream_type));
         let store = store.clone();
-        async move { client.subscribe(store, key, StartAt::Now).await }
+        async move { started(client.subscribe(store, key, StartAt::Now)).await }
     };
     let _ada = in_time(subscribe("ada", StreamType::All)).await.unwrap();
     let error = in_time(subscribe("bob", StreamType::All))

@@ -27,10 +27,15 @@ fn client(server: &EmulatorServer) -> LongPollClient<ReqwestTransport> {
 }
 
 fn subscribe(server: &EmulatorServer, store: &Memory) -> Updates {
-    let client = client(server);
-    client
-        .subscribe(store.clone(), ACCOUNT, StartAt::Oldest)
-        .unwrap()
+    started(client(server).subscribe(store.clone(), ACCOUNT, StartAt::Oldest))
+}
+
+#[track_caller]
+fn started(mut updates: Updates) -> Updates {
+    match updates.next_timeout(PATIENCE) {
+        Timed::Item(Ok(Update::Started(_))) => updates,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[track_caller]
@@ -60,8 +65,7 @@ fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
     let file = directory.path().join("checkpoint");
     let life = || {
         let store = CheckpointFile::open(&file).unwrap();
-        let updates = client(&server).subscribe(store, ACCOUNT, StartAt::Oldest);
-        updates.unwrap()
+        started(client(&server).subscribe(store, ACCOUNT, StartAt::Oldest))
     };
     let mut updates = life();
     assert_eq!(follow(&mut updates, 2), server.event_ids(TOKEN)[..2]);
@@ -81,7 +85,7 @@ fn an_acknowledgement_is_durable_when_it_returns_and_only_up_to_the_first_hole()
     let mut updates = subscribe(&server, &store);
     let first = next_batch(&mut updates);
     let second = next_batch(&mut updates);
-    let end = second.batch().position().cloned();
+    let end = second.resume_at().position().cloned();
     // From another thread, and while the iterator is at work.
     let acknowledging = thread::spawn(move || {
         second.ack().unwrap();
@@ -91,7 +95,7 @@ fn an_acknowledgement_is_durable_when_it_returns_and_only_up_to_the_first_hole()
     assert!(matches!(nothing, Timed::Elapsed), "{nothing:?}");
     acknowledging.join().unwrap().unwrap();
     assert_eq!(store.position(), end);
-    assert_eq!(updates.position(), end);
+    assert_eq!(updates.resume_at().position(), end.as_ref());
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn delivery_gives_the_events_of_its_batch() {
     let batch = next_batch(&mut updates);
     assert_eq!(batch.len(), 2);
     for events in [
-        batch.batch().iter(),
+        batch.iter(),
         batch.events().iter(),
         batch.iter(),
         (&batch).into_iter(),
@@ -117,9 +121,7 @@ fn now_is_durable_when_the_subscription_has_started() {
     let server = fake_box(|_| ());
     let store = Memory::default();
     let client = client(&server);
-    let mut updates = client
-        .subscribe(store.clone(), ACCOUNT, StartAt::Now)
-        .unwrap();
+    let mut updates = started(client.subscribe(store.clone(), ACCOUNT, StartAt::Now));
     let newest = server.emulator().newest_position(TOKEN);
     assert_eq!(store.position().unwrap().as_str(), newest);
     assert_eq!(server.counters().total.requests, 1);

@@ -11,7 +11,7 @@ use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::{ErrorKind, StartAt, Status};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
-use crate::world::{ACCOUNT, build, follow, idle_until, ids, in_time, next_batch};
+use crate::world::{ACCOUNT, build, follow, idle_until, ids, in_time, next_batch, started};
 
 /// Set in the process whose disk is to be full, to the directory that it writes to.
 const DIRECTORY: &str = "BOX_LONGPOLL_TEST_DIRECTORY";
@@ -77,10 +77,10 @@ async fn assert_pauses_while_full(disk: Disk, directory: PathBuf) {
     let store = CheckpointFile::open(directory.join("checkpoint")).unwrap();
     let file = store.path().to_owned();
     let client = build(builder(&server).page_limit(2).max_unacknowledged(3));
-    let subscription = in_time(client.subscribe(store, ACCOUNT, StartAt::Oldest)).await;
+    let subscription = in_time(started(client.subscribe(store, ACCOUNT, StartAt::Oldest))).await;
     let mut subscription = subscription.unwrap();
     let mut came = follow(&mut subscription, 2).await;
-    let durable = subscription.position();
+    let durable = subscription.resume_at();
     let whole = fs::read(&file).unwrap();
 
     disk.fill(&directory);
@@ -105,14 +105,17 @@ async fn assert_pauses_while_full(disk: Disk, directory: PathBuf) {
     })
     .await;
     assert_eq!(server.counters().total, asked.total);
-    assert_eq!(subscription.position(), durable);
+    assert_eq!(subscription.resume_at(), durable);
     assert!(fs::read(&file).unwrap() == whole, "a restart would find it");
 
     disk.make_room(&directory);
     came.extend(follow(&mut subscription, 12).await);
     assert_eq!(came, server.event_ids(TOKEN));
     let newest = server.emulator().newest_position(TOKEN);
-    assert_eq!(subscription.position().unwrap().as_str(), newest);
+    assert_eq!(
+        subscription.resume_at().position().unwrap().as_str(),
+        newest
+    );
     assert!(!directory.join("checkpoint.new").exists());
 }
 

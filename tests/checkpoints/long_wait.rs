@@ -21,7 +21,7 @@ use tracing::Level;
 
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
-use crate::world::{idle_until, in_time, next_batch, next_batches};
+use crate::world::{idle_until, in_time, next_batch, next_batches, started};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -192,7 +192,7 @@ impl World {
             .max_unacknowledged(2)
             .build(self.minutes.clone(), AccessToken::new(TOKEN).unwrap())
             .unwrap();
-        let subscribed = client.subscribe(self.store.clone(), key, StartAt::Oldest);
+        let subscribed = started(client.subscribe(self.store.clone(), key, StartAt::Oldest));
         let mut subscription = in_time(subscribed).await.unwrap();
         let batches = next_batches(&mut subscription, 2).await;
         (subscription, batches)
@@ -268,9 +268,11 @@ fn blocking_subscription_warns_when_it_has_waited_a_minute() {
         .max_unacknowledged(1)
         .build_blocking(world.minutes.clone(), AccessToken::new(TOKEN).unwrap())
         .unwrap();
-    let mut updates = client
-        .subscribe(world.store.clone(), key, StartAt::Oldest)
-        .unwrap();
+    let mut updates = client.subscribe(world.store.clone(), key, StartAt::Oldest);
+    assert!(matches!(
+        updates.next(),
+        Some(Ok(box_longpoll::Update::Started(_)))
+    ));
     let batch = updates.next().unwrap().unwrap();
     let mut idle_until = |holds: &dyn Fn() -> bool| {
         let wait = Duration::from_millis(5);

@@ -11,7 +11,7 @@ use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
 use crate::world::{
     ACCOUNT, DAY, build, checkpoint, client, follow, ids, in_time, next_batch, next_batches,
-    subscribe,
+    started, subscribe,
 };
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_batch_that_is_not_acknowledged_comes_again_and_an_acknowledged_one_do
         let client = client(&server);
         let life = || async {
             let store = CheckpointFile::open(&file).unwrap();
-            in_time(client.subscribe(store, ACCOUNT, StartAt::Oldest))
+            in_time(started(client.subscribe(store, ACCOUNT, StartAt::Oldest)))
                 .await
                 .unwrap()
         };
@@ -167,14 +167,14 @@ async fn a_checkpoint_says_what_it_is_and_holds_no_token() {
     let store = Memory::default();
     let mut subscription = subscribe(&client(&server), &store).await;
     let batch = next_batch(&mut subscription).await;
-    let end = batch.batch().position().cloned();
+    let end = batch.resume_at().position().cloned();
     in_time(batch.ack()).await.unwrap();
     let kept = store.kept().unwrap();
     assert_eq!(kept.account(), ACCOUNT);
     assert_eq!(kept.stream_type(), "all");
     assert_eq!(kept.api_origin(), server.origin());
-    assert_eq!(kept.position(), end.as_ref());
-    assert_eq!(*kept.resume_at(), StartAt::At(end.unwrap()));
+    assert_eq!(kept.resume_at().position(), end.as_ref());
+    assert_eq!(kept.resume_at(), StartAt::At(end.unwrap()));
     #[expect(clippy::disallowed_methods, reason = "it is dated now")]
     let age = std::time::SystemTime::now().duration_since(kept.last_success());
     assert!(age.unwrap().as_secs() < 60, "{kept:?}");

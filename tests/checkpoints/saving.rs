@@ -23,7 +23,10 @@ async fn batch_is_handed_out_while_an_earlier_page_is_saved() {
     server.append(TOKEN, 1);
     let batch = next_batch(&mut subscription).await;
     assert_eq!(store.kept(), None, "the save is under way");
-    assert_ne!(store.saves()[0].position(), batch.batch().position());
+    assert_ne!(
+        store.saves()[0].resume_at().position(),
+        batch.resume_at().position()
+    );
 
     store.behave(Behaviour::Works);
     in_time(batch.ack()).await.unwrap();

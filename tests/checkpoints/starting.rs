@@ -16,7 +16,7 @@ use http::Response;
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
 use crate::world::{
-    ACCOUNT, checkpoint, client, follow, idle_until, ids, in_time, next_batch, subscribe,
+    ACCOUNT, checkpoint, client, follow, idle_until, ids, in_time, next_batch, started, subscribe,
 };
 
 /// Takes down what was asked of Box by the time of the first save.
@@ -47,9 +47,13 @@ async fn now_is_durable_before_the_subscription_has_started_and_before_the_first
         server: server.clone(),
         asked: asked.clone(),
     };
-    let mut subscription = in_time(client(&server).subscribe(store, ACCOUNT, StartAt::Now))
-        .await
-        .unwrap();
+    let mut subscription = in_time(started(client(&server).subscribe(
+        store,
+        ACCOUNT,
+        StartAt::Now,
+    )))
+    .await
+    .unwrap();
 
     let at_the_save = asked.lock().unwrap().clone().expect("it is saved by now");
     for counters in [at_the_save, server.counters()] {
@@ -60,7 +64,10 @@ async fn now_is_durable_before_the_subscription_has_started_and_before_the_first
         );
     }
     let newest = server.emulator().newest_position(TOKEN);
-    assert_eq!(subscription.position().unwrap().as_str(), newest);
+    assert_eq!(
+        subscription.resume_at().position().unwrap().as_str(),
+        newest
+    );
 
     // Whatever happens from then on is delivered.
     server.append(TOKEN, 2);
@@ -75,7 +82,7 @@ async fn oldest_is_saved_when_box_gives_no_position() {
     let store = Memory::default();
     let mut subscription = subscribe(&client(&server), &store).await;
     idle_until(&mut subscription, |_| store.kept().is_some()).await;
-    assert_eq!(*store.kept().unwrap().resume_at(), StartAt::Oldest);
+    assert_eq!(store.kept().unwrap().resume_at(), StartAt::Oldest);
 }
 
 #[tokio::test]
@@ -87,14 +94,14 @@ async fn now_is_the_same_after_a_crash_before_the_first_event() {
     for _ in 0..3 {
         let store = CheckpointFile::open(&file).unwrap();
         drop(
-            in_time(client.subscribe(store, ACCOUNT, StartAt::Now))
+            in_time(started(client.subscribe(store, ACCOUNT, StartAt::Now)))
                 .await
                 .unwrap(),
         );
         server.append(TOKEN, 2);
     }
     let store = CheckpointFile::open(&file).unwrap();
-    let mut subscription = in_time(client.subscribe(store, ACCOUNT, StartAt::Now))
+    let mut subscription = in_time(started(client.subscribe(store, ACCOUNT, StartAt::Now)))
         .await
         .unwrap();
     assert_eq!(follow(&mut subscription, 6).await, server.event_ids(TOKEN));
@@ -106,7 +113,12 @@ async fn now_survives_what_may_pass() {
     server.queue_fault(Endpoint::Events, Fault::ServerError, 2);
     server.queue_fault(Endpoint::Events, Fault::MissingPosition, 1);
     let store = Memory::default();
-    let started = in_time(client(&server).subscribe(store.clone(), ACCOUNT, StartAt::Now)).await;
+    let started = in_time(started(client(&server).subscribe(
+        store.clone(),
+        ACCOUNT,
+        StartAt::Now,
+    )))
+    .await;
     assert!(started.is_ok(), "{started:?}");
     assert_eq!(server.counters().total.requests, 4);
     assert!(store.position().is_some());
@@ -117,9 +129,13 @@ async fn what_does_not_pass_is_an_error_of_the_start_and_saves_nothing() {
     let server = fake_box(|_| ());
     server.queue_fault(Endpoint::Events, Fault::Forbidden, 1);
     let store = Memory::default();
-    let error = in_time(client(&server).subscribe(store.clone(), ACCOUNT, StartAt::Now))
-        .await
-        .unwrap_err();
+    let error = in_time(started(client(&server).subscribe(
+        store.clone(),
+        ACCOUNT,
+        StartAt::Now,
+    )))
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     assert!(store.saves().is_empty());
 }
@@ -130,9 +146,13 @@ async fn a_now_that_cannot_be_saved_is_an_error_and_no_start() {
     let store = Memory::default();
     for behaviour in [Behaviour::KeepsAndFails, Behaviour::Panics] {
         store.behave(behaviour);
-        let error = in_time(client(&server).subscribe(Fresh(store.clone()), ACCOUNT, StartAt::Now))
-            .await
-            .unwrap_err();
+        let error = in_time(started(client(&server).subscribe(
+            Fresh(store.clone()),
+            ACCOUNT,
+            StartAt::Now,
+        )))
+        .await
+        .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
     }
     assert_eq!(server.counters().realtime.requests, 0);
@@ -162,7 +182,7 @@ async fn the_start_counts_only_where_there_is_no_checkpoint() {
     for start in [StartAt::Now, StartAt::Oldest, StartAt::At(elsewhere)] {
         let store = Memory::with(&checkpoint(&server, &position, Duration::ZERO));
         let requests = server.counters().total.requests;
-        let mut subscription = in_time(client(&server).subscribe(store, ACCOUNT, start))
+        let mut subscription = in_time(started(client(&server).subscribe(store, ACCOUNT, start)))
             .await
             .unwrap();
         assert_eq!(
@@ -170,7 +190,10 @@ async fn the_start_counts_only_where_there_is_no_checkpoint() {
             requests,
             "nothing is sent"
         );
-        assert_eq!(subscription.position().unwrap().as_str(), position);
+        assert_eq!(
+            subscription.resume_at().position().unwrap().as_str(),
+            position
+        );
         let came = follow(&mut subscription, 2).await;
         assert_eq!(came, server.event_ids(TOKEN)[2..]);
     }
@@ -181,9 +204,13 @@ async fn a_start_that_box_rejects_leaves_no_checkpoint() {
     let server = fake_box(|_| ());
     let store = Memory::default();
     let nowhere: StreamPosition = "nowhere".parse().unwrap();
-    let mut subscription = in_time(client(&server).subscribe(store.clone(), ACCOUNT, nowhere))
-        .await
-        .unwrap();
+    let mut subscription = in_time(started(client(&server).subscribe(
+        store.clone(),
+        ACCOUNT,
+        nowhere,
+    )))
+    .await
+    .unwrap();
     let error = in_time(subscription.next()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PositionRejected);
     assert!(subscription.next().await.is_none());
@@ -196,9 +223,13 @@ async fn a_start_that_box_rejects_leaves_no_checkpoint() {
 #[tokio::test]
 async fn a_key_without_a_name_is_refused() {
     let server = fake_box(|_| ());
-    let error = in_time(client(&server).subscribe(Memory::default(), "", StartAt::Now))
-        .await
-        .unwrap_err();
+    let error = in_time(started(client(&server).subscribe(
+        Memory::default(),
+        "",
+        StartAt::Now,
+    )))
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 
@@ -230,7 +261,12 @@ async fn an_event_on_the_page_of_now_is_delivered_and_hides_none_after_it() {
     let token = AccessToken::new(TOKEN).unwrap();
     let client = builder(&server).build(transport, token).unwrap();
     let store = Memory::default();
-    let started = in_time(client.subscribe(store.clone(), ACCOUNT, StartAt::Now)).await;
+    let started = in_time(started(client.subscribe(
+        store.clone(),
+        ACCOUNT,
+        StartAt::Now,
+    )))
+    .await;
     let mut subscription = started.unwrap();
     assert!(store.position().is_some());
     let batch = next_batch(&mut subscription).await;

@@ -60,7 +60,7 @@ impl Memory {
     }
 
     pub(crate) fn position(&self) -> Option<StreamPosition> {
-        self.kept()?.position().cloned()
+        self.kept()?.resume_at().position().cloned()
     }
 
     /// All that it was asked to save.

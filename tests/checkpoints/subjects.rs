@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
-use crate::world::{ACCOUNT, Client, build, checkpoint, client, follow, in_time, subscribe};
+use crate::world::{
+    ACCOUNT, Client, build, checkpoint, client, follow, in_time, started, subscribe,
+};
 
 const APPLICATION: &str = "the-client-id";
 const SECRET: &str = "a-secret-that-nobody-may-see";
@@ -82,14 +84,24 @@ async fn checkpoint_is_refused_when_another_subject_opens_it() {
     let clients = clients(&server);
     for (owner, its_name) in &clients {
         let store = Memory::default();
-        let subscription = in_time(owner.subscribe(store.clone(), ACCOUNT, StartAt::Now)).await;
+        let subscription = in_time(started(owner.subscribe(
+            store.clone(),
+            ACCOUNT,
+            StartAt::Now,
+        )))
+        .await;
         drop(subscription.unwrap());
         let kept = store.kept().unwrap();
         let subject = kept.subject().map(ToString::to_string);
         assert_eq!(subject.as_deref().unwrap_or(clients[0].1), *its_name);
         let requests = server.counters().total.requests;
         for (client, name) in &clients {
-            let subscribed = in_time(client.subscribe(store.clone(), ACCOUNT, StartAt::Now)).await;
+            let subscribed = in_time(started(client.subscribe(
+                store.clone(),
+                ACCOUNT,
+                StartAt::Now,
+            )))
+            .await;
             if name == its_name {
                 assert!(subscribed.is_ok(), "{subscribed:?}");
             } else {
@@ -129,10 +141,13 @@ fn blocking_client_refuses_the_checkpoint_of_another_user() {
         .unwrap();
     let (ada, bob) = (client.as_user("17").unwrap(), client.as_user("18").unwrap());
     let store = Memory::default();
-    drop(ada.subscribe(store.clone(), ACCOUNT, StartAt::Now).unwrap());
-    let of_another = bob.subscribe(store.clone(), ACCOUNT, StartAt::Now);
-    assert_refused(of_another, &["subject", "user:17", "user:18"]);
-    assert!(ada.subscribe(store, ACCOUNT, StartAt::Now).is_ok());
+    let begin = |client: &box_longpoll::blocking::LongPollClient<_>| {
+        let updates = client.subscribe(store.clone(), ACCOUNT, StartAt::Now);
+        updates.take(1).next().unwrap()
+    };
+    assert!(begin(&ada).is_ok());
+    assert_refused(begin(&bob), &["subject", "user:17", "user:18"]);
+    assert!(begin(&ada).is_ok());
 }
 
 #[tokio::test]
@@ -156,7 +171,12 @@ async fn checkpoint_of_format_1_is_read_and_gains_the_subject() {
     assert_eq!(follow(&mut subscription, 1).await, server.event_ids("17"));
     drop(subscription);
     assert_eq!(store.kept().unwrap().subject(), Some(&Subject::user("17")));
-    let of_another = in_time(client(&server).subscribe(store, ACCOUNT, StartAt::Now)).await;
+    let of_another = in_time(started(client(&server).subscribe(
+        store,
+        ACCOUNT,
+        StartAt::Now,
+    )))
+    .await;
     assert_refused(of_another, &["user:17"]);
 }
 
@@ -195,7 +215,12 @@ async fn newer_format_in_a_file_is_left_as_it_is() {
     assert_ne!(newer_layout, text);
     std::fs::write(&path, &newer_layout).unwrap();
     let store = CheckpointFile::open(&path).unwrap();
-    let subscribed = in_time(client(&server).subscribe(store, ACCOUNT, StartAt::Now)).await;
+    let subscribed = in_time(started(client(&server).subscribe(
+        store,
+        ACCOUNT,
+        StartAt::Now,
+    )))
+    .await;
     assert_refused(subscribed, &["layout 2", "layout 1"]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), newer_layout);
 }
@@ -232,7 +257,7 @@ async fn subject_survives_being_written_and_read() {
         let packed = postcard::to_stdvec(&kept).unwrap();
         assert_eq!(postcard::from_bytes::<Checkpoint>(&packed).unwrap(), kept);
         let store = Memory::with(&kept);
-        let subscribed = in_time(client.subscribe(store, ACCOUNT, StartAt::Oldest)).await;
+        let subscribed = in_time(started(client.subscribe(store, ACCOUNT, StartAt::Oldest))).await;
         assert!(subscribed.is_ok(), "{subscribed:?}");
     }
     for odd in ["", "17", "group:17"] {

@@ -8,7 +8,8 @@ use box_longpoll::{Delivery, ErrorKind, HttpTransport, StartAt, Status, Subscrip
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
 use crate::world::{
-    ACCOUNT, build, client, follow, idle_until, ids, in_time, next_batch, next_batches, subscribe,
+    ACCOUNT, build, client, follow, idle_until, ids, in_time, next_batch, next_batches, started,
+    subscribe,
 };
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn an_acknowledgement_that_could_not_be_saved_comes_with_the_next() {
     let mut subscription = subscribe(&client(&server), &store).await;
     let first = next_batch(&mut subscription).await;
     let second = next_batch(&mut subscription).await;
-    let end = second.batch().position().cloned();
+    let end = second.resume_at().position().cloned();
     store.behave(Behaviour::Fails);
     in_time(first.ack()).await.unwrap_err();
     store.behave(Behaviour::Works);
@@ -162,13 +163,17 @@ async fn a_store_that_saves_without_saying_so_is_asked_again_and_brings_nothing_
     let mut subscription = subscribe(&client(&server), &store).await;
     store.behave(Behaviour::KeepsAndFails);
     let batch = next_batch(&mut subscription).await;
-    let end = batch.batch().position().cloned();
+    let end = batch.resume_at().position().cloned();
     in_time(batch.ack()).await.unwrap_err();
-    assert_ne!(subscription.position(), end, "nobody said so");
+    assert_ne!(
+        subscription.resume_at().position(),
+        end.as_ref(),
+        "nobody said so"
+    );
     drop(subscription);
     store.behave(Behaviour::Works);
     let mut resumed = subscribe(&client(&server), &store).await;
-    assert_eq!(resumed.position(), end);
+    assert_eq!(resumed.resume_at().position(), end.as_ref());
     assert_eq!(follow(&mut resumed, 4).await, server.event_ids(TOKEN)[2..]);
 }
 
@@ -178,9 +183,13 @@ async fn a_checkpoint_that_cannot_be_loaded_is_an_error_and_no_fresh_start() {
     let store = Memory::default();
     store.behave(Behaviour::Fails);
     for start in [StartAt::Now, StartAt::Oldest] {
-        let error = in_time(client(&server).subscribe(store.clone(), ACCOUNT, start))
-            .await
-            .unwrap_err();
+        let error = in_time(started(client(&server).subscribe(
+            store.clone(),
+            ACCOUNT,
+            start,
+        )))
+        .await
+        .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint);
         assert!(error.to_string().contains("the store is down"), "{error}");
     }

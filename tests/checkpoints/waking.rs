@@ -101,7 +101,7 @@ async fn acknowledgement_that_is_cut_short_wakes_the_subscription() {
     let mut full = Full::of(&server, &store).await;
     full.waits();
     store.behave(Behaviour::Waits);
-    let end = full.batches[0].batch().position().cloned();
+    let end = full.batches[0].resume_at().position().cloned();
     let ack = full.batches.remove(0).ack();
     assert!(Arc::<Task>::default().polls(ack).is_pending());
     assert_eq!(full.task.wake_ups(), 1);

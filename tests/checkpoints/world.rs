@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use box_longpoll::checkpoint::{Checkpoint, CheckpointStore};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, Delivery, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
+    AccessToken, Delivery, Error, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt,
     Subscription, Update,
 };
 use box_longpoll_testkit::EmulatorServer;
@@ -39,9 +39,24 @@ pub(crate) async fn subscribe<T: HttpTransport>(
     client: &LongPollClient<T>,
     store: &(impl CheckpointStore + Clone),
 ) -> Subscription<T> {
-    in_time(client.subscribe(store.clone(), ACCOUNT, StartAt::Oldest))
-        .await
-        .unwrap()
+    in_time(started(client.subscribe(
+        store.clone(),
+        ACCOUNT,
+        StartAt::Oldest,
+    )))
+    .await
+    .unwrap()
+}
+
+/// A subscription that has started, or the error that it stopped with.
+pub(crate) async fn started<T: HttpTransport>(
+    mut subscription: Subscription<T>,
+) -> Result<Subscription<T>, Error> {
+    match subscription.next().await {
+        Some(Ok(Update::Started(_))) => Ok(subscription),
+        Some(Err(error)) => Err(error),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// What comes in time.

@@ -47,11 +47,11 @@ async fn the_position_of_events_moves_when_a_whole_page_is_handled() {
     let mut events = client(&server).events(StartAt::At(start.clone()));
     for _ in 0..3 {
         next_event(&mut events).await;
-        assert_eq!(events.position(), Some(&start));
+        assert_eq!(events.resume_at().position(), Some(&start));
     }
     server.append(TOKEN, 1);
     next_event(&mut events).await;
-    let after_the_first_page = events.position().unwrap().clone();
+    let after_the_first_page = events.resume_at().position().unwrap().clone();
     assert_ne!(after_the_first_page, start);
 
     // Whoever resumes there gets what was not handled, and nothing else.
@@ -67,8 +67,12 @@ async fn a_batch_says_where_to_resume_after_it() {
     let mut batches = client(&server).batches(StartAt::Oldest);
     let first = in_time(batches.next()).await.unwrap().unwrap();
     assert_eq!(first.len(), 500);
-    assert_eq!(batches.position(), None, "it is not handled yet");
-    let resume = first.position().unwrap().clone();
+    assert_eq!(
+        batches.resume_at().position(),
+        None,
+        "it is not handled yet"
+    );
+    let resume = first.resume_at().position().unwrap().clone();
     let mut resumed = client(&server).events(resume);
     let ids = next_ids(&mut resumed, 500).await;
     assert_eq!(ids, server.event_ids(TOKEN)[500..]);
@@ -164,17 +168,25 @@ async fn a_stop_leaves_the_position_after_what_was_handled_and_before_what_was_n
     let mut batches = client(&server).batches(StartAt::Oldest);
     let batch = in_time(batches.next()).await.unwrap().unwrap();
     batches.handle().stop();
-    assert_eq!(batches.position(), None, "nobody has asked for more");
+    assert_eq!(
+        batches.resume_at().position(),
+        None,
+        "nobody has asked for more"
+    );
     assert!(batches.next().await.is_none());
-    assert_eq!(batches.position(), batch.position());
-    assert_eq!(batches.handle().position().as_ref(), batch.position());
+    assert_eq!(batches.resume_at().position(), batch.resume_at().position());
+    assert_eq!(batches.handle().resume_at(), batch.resume_at());
 
     let mut events = client(&server).events(StartAt::Oldest);
     next_ids(&mut events, 499).await;
     events.handle().stop();
     for _ in 0..3 {
         assert!(events.next().await.is_none());
-        assert_eq!(events.position(), None, "one of the page is not handled");
+        assert_eq!(
+            events.resume_at().position(),
+            None,
+            "one of the page is not handled"
+        );
     }
 }
 
@@ -188,7 +200,10 @@ async fn a_handle_sees_what_the_stream_is_doing() {
     let listening = async {
         while let Some(status) = watcher.changed().await {
             if let Status::Listening { .. } = status {
-                assert!(watcher.position().is_some(), "now is resolved by then");
+                assert!(
+                    watcher.resume_at().position().is_some(),
+                    "now is resolved by then"
+                );
                 return;
             }
         }
@@ -239,13 +254,13 @@ async fn an_error_is_the_last_item_and_the_position_stays() {
     let server = fake_box(|_| ());
     let client = client(&server);
     let mut batches = listening(&server, &client).await;
-    let position = batches.position().cloned();
+    let position = batches.resume_at().position().cloned();
     server.queue_fault(Endpoint::Events, Fault::Forbidden, 1);
     server.append(TOKEN, 1);
     let error = in_time(batches.next()).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     assert!(batches.next().await.is_none());
-    assert_eq!(batches.position(), position.as_ref());
+    assert_eq!(batches.resume_at().position(), position.as_ref());
     let Status::Stopped {
         because: Some(because),
         ..

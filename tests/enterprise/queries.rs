@@ -109,7 +109,7 @@ fn a_query_resumes_at_a_position_in_its_middle() {
     let mut events = query(&world, range.clone()).events();
     let first = world.next_ids(&mut events, 1_234);
     assert_eq!(first, ids(0..1_234));
-    let handled = events.position().unwrap().clone();
+    let handled = events.resume_at().position().unwrap().clone();
     let rest = world.ids_to_the_end(&mut query(&world, range.resume_at(handled)).events());
     let again = rest.len() + 1_234 - 2_500;
     assert!(again < 500, "{again} came again, more than a page");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
-use box_longpoll::{ErrorKind, StartAt, Subscription, Update};
+use box_longpoll::{Error, ErrorKind, StartAt, Subscription, Update};
 use fastrand::Rng;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -20,13 +20,22 @@ fn enterprise(world: &World) -> EnterpriseClient<World> {
     world.client().enterprise(streaming).unwrap()
 }
 
+/// A subscription that has started, or the error that it stopped with.
+async fn started(mut subscription: Subscription<World>) -> Result<Subscription<World>, Error> {
+    match subscription.next().await {
+        Some(Ok(Update::Started(_))) => Ok(subscription),
+        Some(Err(error)) => Err(error),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Acknowledges most of what comes, some batches late, and notes what is durable.
 async fn follow(subscription: &mut Subscription<World>, rng: &mut Rng, durable: &mut Vec<String>) {
     let mut kept = Vec::new();
     loop {
         match subscription.next().await.unwrap().unwrap() {
             Update::Batch(batch) => kept.push(batch),
-            Update::PossibleGap(gap) => panic!("{gap}"),
+            other => panic!("{other:?}"),
         }
         if rng.u32(..3) > 0 {
             for batch in kept.drain(..) {
@@ -56,7 +65,7 @@ fn a_program_that_is_killed_again_and_again_loses_nothing_and_gets_nothing_ackno
         let enterprise = enterprise(&world);
         let seconds = Duration::from_secs(rng.u64(1..30));
         let life = async {
-            let subscribed = enterprise.subscribe(store.clone(), KEY, StartAt::Oldest);
+            let subscribed = started(enterprise.subscribe(store.clone(), KEY, StartAt::Oldest));
             follow(&mut subscribed.await.unwrap(), &mut rng, &mut durable).await;
         };
         assert!(world.run_for(seconds, life).is_none());
@@ -70,7 +79,13 @@ fn a_program_that_is_killed_again_and_again_loses_nothing_and_gets_nothing_ackno
 fn what_happens_between_two_lives_comes_in_the_second() {
     let world = World::with_events(10, |_| ());
     let store = Store::default();
-    let subscribe = || world.run(enterprise(&world).subscribe(store.clone(), KEY, StartAt::Now));
+    let subscribe = || {
+        world.run(started(enterprise(&world).subscribe(
+            store.clone(),
+            KEY,
+            StartAt::Now,
+        )))
+    };
     drop(subscribe().unwrap());
     world.append(3);
     let mut subscription = subscribe().unwrap();
@@ -88,14 +103,14 @@ fn a_checkpoint_of_one_kind_is_refused_for_the_other() {
     let world = World::with_events(10, |_| ());
     let (of_enterprise, of_user) = (Store::default(), Store::default());
     let (enterprise, user) = (enterprise(&world), world.client());
-    let subscribed = enterprise.subscribe(of_enterprise.clone(), KEY, StartAt::Now);
+    let subscribed = started(enterprise.subscribe(of_enterprise.clone(), KEY, StartAt::Now));
     drop(world.run(subscribed).unwrap());
-    let subscribed = user.subscribe(of_user.clone(), KEY, StartAt::Now);
+    let subscribed = started(user.subscribe(of_user.clone(), KEY, StartAt::Now));
     drop(world.run(subscribed).unwrap());
     let calls = world.calls();
     for refused in [
-        world.run(user.subscribe(of_enterprise, KEY, StartAt::Now)),
-        world.run(enterprise.subscribe(of_user, KEY, StartAt::Now)),
+        world.run(started(user.subscribe(of_enterprise, KEY, StartAt::Now))),
+        world.run(started(enterprise.subscribe(of_user, KEY, StartAt::Now))),
     ] {
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint);
@@ -113,7 +128,11 @@ fn a_checkpoint_is_of_no_event_types_in_particular() {
     let subscribe = |kind: &str| {
         let streaming = AdminLogsStreaming::default().event_types([kind]);
         let enterprise = world.client().enterprise(streaming).unwrap();
-        world.run(enterprise.subscribe(store.clone(), KEY, StartAt::Now))
+        world.run(started(enterprise.subscribe(
+            store.clone(),
+            KEY,
+            StartAt::Now,
+        )))
     };
     let event = |id: &str, kind: &str| format!(r#"{{"event_id":"{id}","event_type":"{kind}"}}"#);
     drop(subscribe("LOGIN").unwrap());
@@ -145,7 +164,7 @@ fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
         });
         store.keep(checkpoint.to_string());
         let enterprise = enterprise(&world);
-        let subscribed = enterprise.subscribe(store, KEY, StartAt::Oldest);
+        let subscribed = started(enterprise.subscribe(store, KEY, StartAt::Oldest));
         let mut subscription = world.run(subscribed).unwrap();
         match world.run(subscription.next()).unwrap().unwrap() {
             Update::PossibleGap(gap) => {
@@ -156,6 +175,7 @@ fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
                 assert!(!is_told, "{days}");
                 world.run(batch.ack()).unwrap();
             }
+            other => panic!("{other:?}"),
         }
     }
 }

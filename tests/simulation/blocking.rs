@@ -69,11 +69,11 @@ fn follow(transport: &Threaded, client: &LongPollClient<Threaded>, start: StartA
                 return None;
             }
         };
-        let (end, position) = (batch.resume_at().to_string(), batches.position());
+        let (end, resume_at) = (batch.resume_at().to_string(), batches.resume_at());
         let events: Vec<_> = batch.into_iter().map(|event| text(&event)).collect();
         let handled = async {
             world.step(Step::Gets(events.len())).await;
-            let number = world.delivered(&events, position.as_ref());
+            let number = world.delivered(&events, resume_at.position());
             if !handling.is_zero() {
                 world.rest(handling).await;
             }

@@ -112,7 +112,7 @@ impl Default for Climate {
 pub(crate) enum Consumer {
     /// `client.batches(..)`: it stores `batch.resume_at()` after each batch.
     Batches,
-    /// `client.events(..)`: it stores `events.position()` when that has moved.
+    /// `client.events(..)`: it stores `events.resume_at().position()` when that has moved.
     Events,
     /// As [`Batches`](Self::Batches), with the blocking client and a program on a thread.
     BlockingBatches,

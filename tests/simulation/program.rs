@@ -10,7 +10,7 @@ use std::time::Duration;
 use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
 use box_longpoll::{
     BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, LongPollClientBuilder,
-    StartAt, StreamHandle, StreamPosition,
+    StartAt, StreamHandle,
 };
 
 use crate::blocking;
@@ -108,7 +108,7 @@ trait Source {
     fn handle(&self) -> StreamHandle;
 
     /// What the stream says is handled.
-    fn position(&self) -> Option<StreamPosition>;
+    fn resume_at(&self) -> StartAt;
 
     /// Makes durable what is handled. It may fail: then it is done with the next one.
     async fn commit(&mut self, world: &World);
@@ -133,8 +133,8 @@ impl Source for Batches {
         self.stream.handle()
     }
 
-    fn position(&self) -> Option<StreamPosition> {
-        self.stream.position().cloned()
+    fn resume_at(&self) -> StartAt {
+        self.stream.resume_at()
     }
 
     async fn commit(&mut self, world: &World) {
@@ -159,12 +159,12 @@ impl Source for Events {
         self.stream.handle()
     }
 
-    fn position(&self) -> Option<StreamPosition> {
-        self.stream.position().cloned()
+    fn resume_at(&self) -> StartAt {
+        self.stream.resume_at()
     }
 
     async fn commit(&mut self, world: &World) {
-        let position = self.stream.position().map(ToString::to_string);
+        let position = self.stream.resume_at().position().map(ToString::to_string);
         if let Some(position) = position
             && self.stored.as_ref() != Some(&position)
             && write(world, &position).await == Written::Yes
@@ -234,7 +234,7 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
             }
             Some(Ok(events)) => {
                 world.step(Step::Gets(events.len())).await;
-                let number = world.delivered(&events, source.position().as_ref());
+                let number = world.delivered(&events, source.resume_at().position());
                 if !manner.handling.is_zero() {
                     world.rest(manner.handling).await;
                 }

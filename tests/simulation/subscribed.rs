@@ -101,8 +101,8 @@ impl Inner {
         if self.climate.consumer != Consumer::Subscription {
             return;
         }
-        let shown = handle.position();
-        let shown = shown.as_ref().map(StreamPosition::as_str);
+        let resume_at = handle.resume_at();
+        let shown = resume_at.position().map(StreamPosition::as_str);
         let confirmed = self.store.confirmed().filter(|place| *place != "oldest");
         if shown != confirmed {
             let why = format!("it shows {shown:?}, and {confirmed:?} is durable");

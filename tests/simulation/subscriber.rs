@@ -19,18 +19,20 @@ use crate::world::{ACCOUNT, Step, World};
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn follow(world: World, client: LongPollClient<World>, start: StartAt) -> Ended {
-    let subscribed = client.subscribe(world.clone(), ACCOUNT, start).await;
-    let mut subscription = match subscribed {
-        Ok(subscription) => subscription,
-        Err(error) => return Some(error),
-    };
-    world.subscribed(subscription.handle());
+    let mut subscription = client.subscribe(world.clone(), ACCOUNT, start);
+    match subscription.next().await {
+        Some(Ok(Update::Started(_))) => world.subscribed(subscription.handle()),
+        Some(Ok(other)) => panic!("{other:?}"),
+        Some(Err(error)) => return Some(error),
+        None => return None,
+    }
     let mut consumer = Consumer::of(&world);
     let ended = loop {
         match consumer.next(&mut subscription).await {
             None => consumer.acknowledge(0).await,
             Some(Some(Ok(Update::PossibleGap(gap)))) => world.told_of(&gap).await,
             Some(Some(Ok(Update::Batch(delivery)))) => consumer.take(delivery).await,
+            Some(Some(Ok(other))) => panic!("{other:?}"),
             Some(Some(Err(error))) => break Some(error),
             Some(None) => break None,
         }

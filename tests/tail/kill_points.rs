@@ -108,7 +108,7 @@ impl World {
     fn kept(&self) -> String {
         let store = CheckpointFile::open(self.file()).unwrap();
         let kept = block_on(store.load("tail")).unwrap().unwrap();
-        kept.position().unwrap().as_str().to_owned()
+        kept.resume_at().to_string()
     }
 
     #[track_caller]

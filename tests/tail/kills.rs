@@ -141,7 +141,7 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
 
     let store = CheckpointFile::open(&file).unwrap();
     let kept = block_on(store.load("tail")).unwrap().unwrap();
-    assert_eq!(kept.position().unwrap().as_str(), newest);
+    assert_eq!(kept.resume_at().to_string(), newest);
 }
 
 /// What several lives of the program wrote.

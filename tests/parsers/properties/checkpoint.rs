@@ -36,7 +36,7 @@ fn assert_file(path: &Path, text: &[u8]) {
         Ok(None) => panic!("a file was taken for none"),
         Err(error) => return assert_names(&error, path),
     };
-    assert_ne!(*checkpoint.resume_at(), StartAt::Now);
+    assert_ne!(checkpoint.resume_at(), StartAt::Now);
     let json = serde_json::to_string(&checkpoint).expect("a checkpoint can be written");
     let read: Checkpoint = serde_json::from_str(&json).expect("what was written can be read");
     assert_eq!(read, checkpoint);

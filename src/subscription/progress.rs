@@ -1,0 +1,84 @@
+//! How far a subscription is, apart from its batches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::ack_queue::Watermark;
+use super::ledger::Ledger;
+use crate::checkpoint::Checkpoint;
+use crate::position::StartAt;
+
+/// How far a subscription is: at its start, or where its position has moved without an event.
+///
+/// A program that follows with [`subscribe_from`](crate::LongPollClient::subscribe_from) stores the
+/// [`checkpoint`](Self::checkpoint) and says so by [`stored`](Self::stored). With a
+/// [store](crate::LongPollClient::subscribe) there is nothing to do.
+pub struct Progress {
+    ledger: Arc<Ledger>,
+    end: Watermark,
+    checkpoint: Checkpoint,
+    awaits: Awaits,
+}
+
+/// The part of a subscription that waits for a checkpoint to be stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Awaits {
+    /// The stream polls Box only after that.
+    Start,
+    /// None: it comes again in an hour, or it is stored already.
+    Nothing,
+}
+
+impl Progress {
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        (end, checkpoint): (Watermark, Checkpoint),
+        awaits: Awaits,
+    ) -> Self {
+        Self {
+            ledger,
+            end,
+            checkpoint,
+            awaits,
+        }
+    }
+
+    /// Returns where a restart resumes; never [`StartAt::Now`].
+    #[must_use]
+    pub fn resume_at(&self) -> StartAt {
+        self.checkpoint.resume_at()
+    }
+
+    /// Returns the checkpoint to store, for [`subscribe_from`](crate::LongPollClient::subscribe_from).
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Says that the checkpoint is stored.
+    ///
+    /// With a [store](crate::LongPollClient::subscribe) this does nothing.
+    pub fn stored(mut self) {
+        self.awaits = Awaits::Nothing;
+        if !self.ledger.saves() {
+            self.ledger.stored_at(self.end.clone());
+        }
+    }
+}
+
+/// A start that is dropped unstored ends the subscription.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.awaits == Awaits::Start {
+            self.ledger.abandon(0);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress")
+            .field("resume_at", &self.resume_at())
+            .finish_non_exhaustive()
+    }
+}
