@@ -1,8 +1,10 @@
 //! What is kept of a subscription between two runs of a program.
 
+mod directory;
 mod error;
 mod file;
 mod identity;
+mod slot;
 mod wire;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::directory::CheckpointDirectory;
 pub use self::error::CheckpointError;
 pub use self::file::CheckpointFile;
 pub(crate) use self::identity::Identity;
@@ -206,7 +209,7 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
-/// Where checkpoints are kept. [`CheckpointFile`] keeps one in a file; a database is another.
+/// Where checkpoints are kept. [`CheckpointFile`] keeps one in a file, [`CheckpointDirectory`] those of many accounts; a database is another.
 ///
 /// A checkpoint is written as a whole: after a crash at any moment the store has the one before or the one after. What
 /// [`save`](CheckpointStore::save) has said to be saved is there after a crash.

@@ -4,6 +4,7 @@ mod acknowledging;
 mod bindings;
 #[cfg(feature = "blocking")]
 mod blocking;
+mod directories;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
 mod files;
@@ -11,6 +12,7 @@ mod files;
 mod full_disk;
 mod gaps;
 mod long_wait;
+mod own_transactions;
 mod restarts;
 mod saving;
 mod starting;

@@ -1,0 +1,187 @@
+//! The file of one checkpoint, and the lock that keeps everybody else away from it.
+
+mod text;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Checkpoint, CheckpointError};
+use crate::redact::quote;
+use crate::sys::atomic_file::{read, write};
+use crate::sys::blocking_thread::{self, NoOutcome};
+
+/// The largest file that is read. A checkpoint with as many ids as one holds has a quarter of it.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+const NOT_USABLE: &str = "it can't be resumed from, and is left as it is";
+const NOT_WRITTEN: &str = "it can't be written";
+
+/// A file that is locked as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// Locks `file`, on behalf of what lies at `path`.
+    pub(super) fn of(path: &Path, file: &Path) -> Result<Self, CheckpointError> {
+        let failed =
+            |what: &str, error: io::Error| CheckpointError::of_file_because(path, what, error);
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(file)
+            .map_err(|error| failed("its lock can't be made", error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self(lock)),
+            Err(TryLockError::WouldBlock) => Err(CheckpointError::of_file(
+                path,
+                "it is in use, by another process or by another store of this one",
+            )),
+            Err(TryLockError::Error(error)) => Err(failed("it can't be locked", error)),
+        }
+    }
+}
+
+/// Closing the file is not enough: a process that is being started has it too, until it runs its own program.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// The file of one account's checkpoint. Each call runs on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Slot {
+    path: PathBuf,
+    kept: Arc<Mutex<Kept>>,
+    saves: AtomicU64,
+}
+
+/// What is known of the file.
+#[derive(Debug)]
+struct Kept {
+    /// `false` once the store is gone.
+    is_open: bool,
+    account: Option<String>,
+    /// Which call of `save` wrote it. One that was abandoned may still come to write, and must not undo a later one.
+    save: u64,
+}
+
+impl Slot {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            kept: Arc::new(Mutex::new(Kept {
+                is_open: true,
+                account: None,
+                save: 0,
+            })),
+            saves: AtomicU64::new(1),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
+        let key = key.to_owned();
+        self.alone(move |path, kept| {
+            let text = read(path, MAX_BYTES).map_err(|error| {
+                CheckpointError::of_file_because(path, "it can't be read", error)
+            })?;
+            let found = match text {
+                Some(text) => Some(
+                    text::parse(&text)
+                        .map_err(|why| CheckpointError::of_file_because(path, NOT_USABLE, why))?,
+                ),
+                None => None,
+            };
+            let owner = found.as_ref().map_or(&*key, Checkpoint::account).to_owned();
+            kept.belongs_to(owner, path)?;
+            kept.belongs_to(key, path)?;
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(super) async fn save(
+        &self,
+        key: &str,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), CheckpointError> {
+        let (key, checkpoint) = (key.to_owned(), checkpoint.clone());
+        let save = self.saves.fetch_add(1, Ordering::Relaxed);
+        self.alone(move |path, kept| {
+            kept.belongs_to(key, path)?;
+            if kept.save > save {
+                return Ok(());
+            }
+            let text = text::write(&checkpoint)
+                .map_err(|error| CheckpointError::of_file_because(path, NOT_WRITTEN, error))?;
+            write(path, text.as_bytes(), OpenOptions::new())
+                .map_err(|error| CheckpointError::of_file_because(path, NOT_WRITTEN, error))?;
+            kept.save = save;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs the work on a thread of its own. Calls follow one another.
+    async fn alone<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path, &mut Kept) -> Result<R, CheckpointError> + Send + 'static,
+    ) -> Result<R, CheckpointError> {
+        let (path, kept) = (self.path.clone(), self.kept.clone());
+        let outcome = blocking_thread::run("box-longpoll-file", move || {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if !kept.is_open {
+                // An abandoned call, which comes too late.
+                return Err(CheckpointError::of_file(&path, "its store is gone"));
+            }
+            work(&path, &mut kept)
+        });
+        outcome.await.unwrap_or_else(|why| {
+            Err(match why {
+                NoOutcome::NotStarted(error) => CheckpointError::of_file_because(
+                    &self.path,
+                    "no thread can be started for it",
+                    error,
+                ),
+                NoOutcome::Panicked => CheckpointError::of_file(&self.path, "a fault in its store"),
+            })
+        })
+    }
+}
+
+/// Waits for a write that was abandoned half-way: nobody else may have the file before it is over.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.is_open = false;
+    }
+}
+
+impl Kept {
+    /// One file holds one checkpoint: two accounts would overwrite each other's.
+    fn belongs_to(&mut self, account: String, path: &Path) -> Result<(), CheckpointError> {
+        match &self.account {
+            Some(owner) if *owner != account => Err(CheckpointError::of_file(
+                path,
+                &format!(
+                    "it is of the account \"{}\", and this is \"{}\"",
+                    quote(owner),
+                    quote(&account)
+                ),
+            )),
+            Some(_) => Ok(()),
+            None => {
+                self.account = Some(account);
+                Ok(())
+            }
+        }
+    }
+}
