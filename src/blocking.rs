@@ -51,7 +51,7 @@ use self::worker::Worker;
 /// Its settings are those of [`crate::LongPollClient::builder`], whose
 /// [`build_blocking`](LongPollClientBuilder::build_blocking) makes one. Token sources are the same too; [`token_fn`]
 /// makes one of a closure that blocks.
-pub struct LongPollClient<T> {
+pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     client: client::LongPollClient<T>,
     worker: Arc<Worker>,
 }

@@ -20,12 +20,32 @@ use crate::transport::{HttpTransport, exchange};
 
 /// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
 ///
+/// An application that names the client's type in many places leaves `T` out and makes the client of an
+/// `Arc<dyn HttpTransport>`, which is a transport itself:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use box_longpoll::{AccessToken, HttpTransport, LongPollClient};
+///
+/// struct Application {
+///     client: LongPollClient,
+/// }
+///
+/// fn application(transport: impl HttpTransport, token: AccessToken) -> Application {
+///     let transport: Arc<dyn HttpTransport> = Arc::new(transport);
+///     Application {
+///         client: LongPollClient::new(transport, token),
+///     }
+/// }
+/// ```
+///
 /// To follow many accounts, make one client, and a sibling of it for each of the others:
 /// [`with_tokens`](Self::with_tokens) where they have tokens of their own, [`as_user`](Self::as_user) where one token acts
 /// for many users. Siblings share the transport, and so its connections, and the limits of what is asked of Box at once.
 /// [`StreamMap`](crate::StreamMap) follows all of them in one loop. The events of a whole enterprise come by
 /// [`enterprise`](Self::enterprise) and [`admin_logs`](Self::admin_logs).
-pub struct LongPollClient<T> {
+pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     api: Arc<Api<T>>,
 }
 

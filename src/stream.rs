@@ -42,7 +42,7 @@ use crate::transport::HttpTransport;
 /// The request under way lives in the stream: dropping the future of [`next`](EventStream::next), or a timeout around
 /// it, keeps it going and loses nothing. Dropping the stream ends it.
 #[must_use = "a stream does nothing until it is polled"]
-pub struct EventStream<T: HttpTransport> {
+pub struct EventStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     batches: BatchStream<T>,
     page: vec::IntoIter<Event>,
 }
@@ -159,7 +159,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 /// The request under way lives in the stream: dropping the future of [`next`](BatchStream::next), or a timeout around
 /// it, keeps it going and loses nothing. Dropping the stream ends it.
 #[must_use = "a stream does nothing until it is polled"]
-pub struct BatchStream<T: HttpTransport> {
+pub struct BatchStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,
 }
 

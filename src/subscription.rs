@@ -57,7 +57,7 @@ use crate::transport::HttpTransport;
 /// The request and the write under way live in the stream: dropping the future of [`next`](Subscription::next), or a
 /// timeout around it, keeps them going and loses nothing. Dropping the stream ends the request.
 #[must_use = "a stream does nothing until it is polled"]
-pub struct Subscription<T: HttpTransport> {
+pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,
     ledger: Arc<Ledger>,
     seed: u64,

@@ -17,7 +17,7 @@ use crate::transport::HttpTransport;
 /// [`LongPollClient::enterprise`]. Cloning is cheap.
 ///
 /// It is [`crate::enterprise::EnterpriseClient`] without async, on the thread of the client that made it.
-pub struct EnterpriseClient<T> {
+pub struct EnterpriseClient<T = Arc<dyn HttpTransport>> {
     client: LongPollClient<T>,
 }
 
@@ -60,7 +60,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 /// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
 ///
 /// It is [`crate::enterprise::AdminLogsQuery`] without async, on the thread of the client that made it.
-pub struct AdminLogsQuery<T> {
+pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
     query: client::AdminLogsQuery<T>,
     worker: Arc<Worker>,
 }

@@ -35,7 +35,7 @@ use crate::transport::HttpTransport;
 /// Dropping the iterator ends the request that an elapsed [`next_timeout`](EventIter::next_timeout) has left under way.
 /// With isahc the request's connection stays open until the poll would have ended.
 #[must_use = "an iterator does nothing until an item is asked for"]
-pub struct EventIter<T: HttpTransport> {
+pub struct EventIter<T: HttpTransport = Arc<dyn HttpTransport>> {
     batches: BatchIter<T>,
     page: vec::IntoIter<Event>,
 }
@@ -114,7 +114,7 @@ impl<T: HttpTransport> FusedIterator for EventIter<T> {}
 /// batch, before you ask for the next; [`BatchStream`] shows how such a program starts. Errors, handle and cancellation are
 /// as of [`EventIter`].
 #[must_use = "an iterator does nothing until an item is asked for"]
-pub struct BatchIter<T: HttpTransport> {
+pub struct BatchIter<T: HttpTransport = Arc<dyn HttpTransport>> {
     pull: Pull<BatchStream<T>>,
 }
 

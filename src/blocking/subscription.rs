@@ -32,7 +32,7 @@ use crate::transport::HttpTransport;
 /// A batch that is out by then can still be acknowledged. The store is let go of with the last of them, on the client's
 /// thread where something was under way: a [`CheckpointFile`](crate::checkpoint::CheckpointFile) may stay locked for a moment.
 #[must_use = "an iterator does nothing until an item is asked for"]
-pub struct Subscription<T: HttpTransport> {
+pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     pull: Pull<subscription::Subscription<T>>,
 }
 

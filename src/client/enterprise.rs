@@ -1,6 +1,7 @@
 //! The ways into an enterprise's events.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client::LongPollClient;
@@ -37,7 +38,7 @@ use crate::transport::HttpTransport;
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/> and
 /// <https://developer.box.com/reference/get-events/>.
-pub struct EnterpriseClient<T> {
+pub struct EnterpriseClient<T = Arc<dyn HttpTransport>> {
     client: LongPollClient<T>,
 }
 
@@ -120,7 +121,7 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/> and
 /// <https://developer.box.com/reference/get-events/>.
-pub struct AdminLogsQuery<T> {
+pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
     client: LongPollClient<T>,
     start: StartAt,
 }

@@ -89,13 +89,13 @@ impl Ledger {
 
     /// Loads the checkpoint that the store has.
     pub(super) async fn load(self: Arc<Self>) -> Result<Option<Checkpoint>, Error> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
         ensure(
             !self.account.is_empty(),
             "the account's key must not be empty",
         )?;
-        let Some(store) = &self.store else {
-            return Ok(None);
-        };
         let loaded = store.load(&self.account).await;
         loaded.map_err(|error| error.into_error("the checkpoint can't be loaded"))
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointFile, CheckpointStore};
 use box_longpoll::transport::{TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
-use box_longpoll::{AccessToken, ErrorKind, HttpTransport, StartAt, StreamPosition};
+use box_longpoll::{AccessToken, ErrorKind, HttpTransport, StartAt, Status, StreamPosition};
 use box_longpoll_testkit::{Counters, EmulatorServer, Endpoint, Fault};
 
 use bytes::Bytes;
@@ -141,21 +141,29 @@ async fn what_does_not_pass_is_an_error_of_the_start_and_saves_nothing() {
 }
 
 #[tokio::test]
-async fn a_now_that_cannot_be_saved_is_an_error_and_no_start() {
+async fn nothing_starts_before_now_is_saved() {
     let server = fake_box(|_| ());
-    let store = Memory::default();
     for behaviour in [Behaviour::KeepsAndFails, Behaviour::Panics] {
+        let store = Memory::default();
         store.behave(behaviour);
-        let error = in_time(started(client(&server).subscribe(
-            Fresh(store.clone()),
-            ACCOUNT,
-            StartAt::Now,
-        )))
-        .await
-        .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
+        let store_that_finds_nothing = Fresh(store.clone());
+        let mut subscription =
+            client(&server).subscribe(store_that_finds_nothing, ACCOUNT, StartAt::Now);
+        idle_until(&mut subscription, |subscription| {
+            matches!(subscription.status(), Status::NotSaving { .. })
+        })
+        .await;
+        assert_eq!(subscription.resume_at(), StartAt::Now);
+        store.behave(Behaviour::Works);
+        let mut subscription = in_time(started(subscription)).await.unwrap();
+        assert_eq!(
+            subscription.resume_at().position(),
+            store.position().as_ref()
+        );
+        assert_eq!(server.counters().realtime.requests, 0);
+        subscription.handle().stop();
+        assert!(in_time(subscription.next()).await.is_none());
     }
-    assert_eq!(server.counters().realtime.requests, 0);
 }
 
 /// A store that finds nothing.
