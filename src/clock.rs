@@ -4,8 +4,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use jiff::Timestamp;
 
 /// The machine was suspended if its clocks went so far apart, 10 s. No connection dies of less than that, and a clock that
 /// is being set right stays below it.
@@ -54,20 +53,75 @@ impl Moment {
 
 /// Writes a time by RFC 3339.
 pub(crate) fn to_rfc3339(time: SystemTime) -> String {
-    let since_1970 = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i128::try_from(since_1970.as_nanos())
-        .ok()
-        .and_then(|nanos| OffsetDateTime::from_unix_timestamp_nanos(nanos).ok())
-        .and_then(|time| time.format(&Rfc3339).ok())
-        // Of a clock that is millennia ahead: too old, which asks for a look at what is missing.
-        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
+    // A clock that is millennia ahead gives 1970 too: so old a time leads to a look at what is missing.
+    Timestamp::try_from(time)
+        .unwrap_or_default()
+        .max(Timestamp::UNIX_EPOCH)
+        .to_string()
 }
 
 /// Reads a time by RFC 3339. `None` if it is no moment since 1970.
 pub(crate) fn from_rfc3339(text: &str) -> Option<SystemTime> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    let nanos = u64::try_from(time.unix_timestamp_nanos()).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
+    let time: Timestamp = text.parse().ok()?;
+    let since_1970 = Duration::try_from(time.as_duration()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(since_1970)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn since_1970(seconds: u64, nanoseconds: u32) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+    }
+
+    #[test]
+    fn time_has_as_many_digits_as_it_needs() {
+        for (time, text) in [
+            (since_1970(0, 0), "1970-01-01T00:00:00Z"),
+            (since_1970(0, 1), "1970-01-01T00:00:00.000000001Z"),
+            (since_1970(1_784_111_777, 0), "2026-07-15T10:36:17Z"),
+            (
+                since_1970(1_784_111_777, 500_000_000),
+                "2026-07-15T10:36:17.5Z",
+            ),
+            (
+                since_1970(1_784_111_777, 120_000_000),
+                "2026-07-15T10:36:17.12Z",
+            ),
+            (
+                since_1970(1_784_111_777, 123_456_000),
+                "2026-07-15T10:36:17.123456Z",
+            ),
+            (
+                since_1970(1_784_111_777, 123_456_789),
+                "2026-07-15T10:36:17.123456789Z",
+            ),
+            (since_1970(32_503_680_000, 0), "3000-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(to_rfc3339(time), text);
+            assert_eq!(from_rfc3339(text), Some(time));
+        }
+    }
+
+    #[test]
+    fn time_before_1970_or_after_9999_is_written_as_1970() {
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        for time in [
+            SystemTime::UNIX_EPOCH - year,
+            SystemTime::UNIX_EPOCH + 8_100 * year,
+        ] {
+            assert_eq!(to_rfc3339(time), "1970-01-01T00:00:00Z");
+        }
+        assert_eq!(from_rfc3339("1969-12-31T23:59:59.9Z"), None);
+        assert_eq!(from_rfc3339("10000-01-01T00:00:00Z"), None);
+        assert_eq!(from_rfc3339("2026-07-15"), None);
+    }
+
+    #[test]
+    fn time_is_read_in_any_offset() {
+        let time = Some(since_1970(1_784_111_777, 0));
+        assert_eq!(from_rfc3339("2026-07-15T03:36:17-07:00"), time);
+        assert_eq!(from_rfc3339("2026-07-15T12:36:17+02:00"), time);
+    }
 }

@@ -5,6 +5,9 @@
 //! [`Event::raw`] has every byte that came.
 //!
 //! Names in Box's JSON may repeat within one object, though they should not; the last one counts.
+//!
+//! Times are [`jiff::Timestamp`]s. The offset in which an event's own time is written is
+//! [`Event::created_at_offset`]; any other one stands in the raw text.
 
 mod access;
 mod collaboration;

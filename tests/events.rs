@@ -5,9 +5,8 @@ use std::error::Error;
 
 use box_longpoll::event::Source;
 use box_longpoll::{Event, EventType};
+use jiff::Timestamp;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 const UPLOAD: &str = r#"{
     "type": "event",
@@ -62,8 +61,8 @@ fn source(json: &str) -> Option<Source> {
     event(&format!(r#"{{"event_id":"e1","source":{json}}}"#)).source()
 }
 
-fn time(rfc3339: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(rfc3339, &Rfc3339).ok()
+fn time(rfc3339: &str) -> Option<Timestamp> {
+    rfc3339.parse().ok()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use box_longpoll::Event;
 use box_longpoll::event::{Source, User};
-use time::format_description::well_known::Rfc3339;
+use jiff::tz::Offset;
 
 const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
@@ -19,10 +19,11 @@ impl Line {
     }
 
     pub(crate) fn of(&self, event: &Event) -> String {
-        let when = event.created_at().map_or_else(
-            || "-".into(),
-            |time| time.format(&Rfc3339).unwrap_or_else(|_| time.to_string()),
-        );
+        let when = match (event.created_at(), event.created_at_offset()) {
+            (None, _) => "-".into(),
+            (Some(time), None | Some(Offset::UTC)) => time.to_string(),
+            (Some(time), Some(offset)) => time.display_with_offset(offset).to_string(),
+        };
         let kind = event
             .event_type()
             .map_or_else(|| "-".into(), |kind| plain(kind.as_str()));

@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use box_longpoll::{Error, ErrorKind, StartAt, Status, StreamPosition};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::common::with_causes;
@@ -175,6 +174,6 @@ impl Report {
 
 /// A time to the second.
 fn written(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time).truncate_to_second();
-    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+    let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
+    format!("{time:.0}")
 }

@@ -104,10 +104,10 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 ///
 /// ```no_run
 /// # use box_longpoll::{EventType, HttpTransport, LongPollClient, enterprise::AdminLogs};
-/// # use time::OffsetDateTime;
-/// # async fn count<T: HttpTransport>(client: LongPollClient<T>, midnight: OffsetDateTime) -> Result<(), box_longpoll::Error> {
+/// # use jiff::{SignedDuration, Timestamp};
+/// # async fn count<T: HttpTransport>(client: LongPollClient<T>, midnight: Timestamp) -> Result<(), box_longpoll::Error> {
 /// let yesterday = AdminLogs::new()
-///     .created_after(midnight - time::Duration::DAY)
+///     .created_after(midnight - SignedDuration::from_hours(24))
 ///     .created_before(midnight)
 ///     .event_types([EventType::Download]);
 /// let mut batches = client.admin_logs(yesterday)?.batches();

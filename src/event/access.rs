@@ -1,6 +1,6 @@
 //! How an item can be reached, and who holds it: shared links, upload addresses and locks.
 
-use time::OffsetDateTime;
+use jiff::Timestamp;
 
 use super::User;
 use super::from_json::record;
@@ -29,7 +29,7 @@ record! {
         /// `true` if visitors need a password.
         "is_password_enabled" => pub is_password_enabled: Option<bool>,
         /// When the link expires.
-        "unshared_at" => pub unshared_at: Option<OffsetDateTime>,
+        "unshared_at" => pub unshared_at: Option<Timestamp>,
         /// How often the item was downloaded by the link.
         "download_count" => pub download_count: Option<u64>,
         /// How often the item was looked at by the link.
@@ -67,9 +67,9 @@ record! {
         /// The user who locked the file.
         "created_by" => pub created_by: Option<User>,
         /// When the user locked the file.
-        "created_at" => pub created_at: Option<OffsetDateTime>,
+        "created_at" => pub created_at: Option<Timestamp>,
         /// When the lock ends by itself.
-        "expired_at" => pub expired_at: Option<OffsetDateTime>,
+        "expired_at" => pub expired_at: Option<Timestamp>,
         /// `true` if others may not even download the file.
         "is_download_prevented" => pub is_download_prevented: Option<bool>,
         /// The kind of application that locked the file, such as `office_wopi`.

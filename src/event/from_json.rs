@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use jiff::Timestamp;
 
 use super::EventType;
 use super::cursor::JsonCursor;
@@ -36,9 +35,9 @@ impl FromJson for bool {
     }
 }
 
-impl FromJson for OffsetDateTime {
+impl FromJson for Timestamp {
     fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
-        Self::parse(&value.string()?, &Rfc3339).ok()
+        value.string()?.parse().ok()
     }
 }
 

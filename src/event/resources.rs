@@ -1,4 +1,4 @@
-use time::OffsetDateTime;
+use jiff::Timestamp;
 
 use super::from_json::record;
 use super::{FolderUploadEmail, Group, Lock, RawJson, SharedLink, User};
@@ -27,17 +27,17 @@ record! {
         /// All folders above the file.
         "path_collection" => pub path_collection: Option<PathCollection>,
         /// When the file was created on Box.
-        "created_at" => pub created_at: Option<OffsetDateTime>,
+        "created_at" => pub created_at: Option<Timestamp>,
         /// When the file was last changed on Box.
-        "modified_at" => pub modified_at: Option<OffsetDateTime>,
+        "modified_at" => pub modified_at: Option<Timestamp>,
         /// When the content was created, perhaps before it was on Box.
-        "content_created_at" => pub content_created_at: Option<OffsetDateTime>,
+        "content_created_at" => pub content_created_at: Option<Timestamp>,
         /// When the content was last changed, perhaps before it was on Box.
-        "content_modified_at" => pub content_modified_at: Option<OffsetDateTime>,
+        "content_modified_at" => pub content_modified_at: Option<Timestamp>,
         /// When the file went to the trash.
-        "trashed_at" => pub trashed_at: Option<OffsetDateTime>,
+        "trashed_at" => pub trashed_at: Option<Timestamp>,
         /// When the file leaves the trash for good.
-        "purged_at" => pub purged_at: Option<OffsetDateTime>,
+        "purged_at" => pub purged_at: Option<Timestamp>,
         /// Who created the file.
         "created_by" => pub created_by: Option<User>,
         /// Who changed the file last.
@@ -90,17 +90,17 @@ record! {
         /// All folders above this one.
         "path_collection" => pub path_collection: Option<PathCollection>,
         /// When the folder was created on Box.
-        "created_at" => pub created_at: Option<OffsetDateTime>,
+        "created_at" => pub created_at: Option<Timestamp>,
         /// When the folder was last changed on Box.
-        "modified_at" => pub modified_at: Option<OffsetDateTime>,
+        "modified_at" => pub modified_at: Option<Timestamp>,
         /// When the folder was created, perhaps before it was on Box.
-        "content_created_at" => pub content_created_at: Option<OffsetDateTime>,
+        "content_created_at" => pub content_created_at: Option<Timestamp>,
         /// When the content was last changed, perhaps before it was on Box.
-        "content_modified_at" => pub content_modified_at: Option<OffsetDateTime>,
+        "content_modified_at" => pub content_modified_at: Option<Timestamp>,
         /// When the folder went to the trash.
-        "trashed_at" => pub trashed_at: Option<OffsetDateTime>,
+        "trashed_at" => pub trashed_at: Option<Timestamp>,
         /// When the folder leaves the trash for good.
-        "purged_at" => pub purged_at: Option<OffsetDateTime>,
+        "purged_at" => pub purged_at: Option<Timestamp>,
         /// Who created the folder.
         "created_by" => pub created_by: Option<User>,
         /// Who changed the folder last.
@@ -152,13 +152,13 @@ record! {
         /// All folders above the web link.
         "path_collection" => pub path_collection: Option<PathCollection>,
         /// When the web link was created on Box.
-        "created_at" => pub created_at: Option<OffsetDateTime>,
+        "created_at" => pub created_at: Option<Timestamp>,
         /// When the web link was last changed on Box.
-        "modified_at" => pub modified_at: Option<OffsetDateTime>,
+        "modified_at" => pub modified_at: Option<Timestamp>,
         /// When the web link went to the trash.
-        "trashed_at" => pub trashed_at: Option<OffsetDateTime>,
+        "trashed_at" => pub trashed_at: Option<Timestamp>,
         /// When the web link leaves the trash for good.
-        "purged_at" => pub purged_at: Option<OffsetDateTime>,
+        "purged_at" => pub purged_at: Option<Timestamp>,
         /// Who created the web link.
         "created_by" => pub created_by: Option<User>,
         /// Who changed the web link last.

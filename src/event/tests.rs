@@ -1,4 +1,6 @@
 use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::tz::Offset;
 
 use super::*;
 
@@ -50,6 +52,50 @@ fn an_owned_event_does_not_share_the_memory_of_its_page() {
     assert_eq!(owned.event_type(), Some(&EventType::Login));
     assert!(!page.as_ptr_range().contains(&owned.raw().as_ptr()));
     assert!(!page.as_ptr_range().contains(&owned.id().unwrap().as_ptr()));
+}
+
+#[test]
+fn event_takes_no_more_than_twelve_words() {
+    assert!(size_of::<Event>() <= 12 * size_of::<u64>());
+}
+
+#[test]
+fn event_keeps_its_time_when_it_is_far_from_today() {
+    let created_at = |text: &str| event(&format!(r#"{{"created_at":"{text}"}}"#)).created_at();
+    for time in [
+        Timestamp::MIN,
+        "0001-01-01T00:00:00Z".parse().unwrap(),
+        "1969-12-31T23:59:59.999999999Z".parse().unwrap(),
+        Timestamp::UNIX_EPOCH,
+        Timestamp::MAX,
+    ] {
+        assert_eq!(created_at(&time.to_string()), Some(time));
+    }
+    assert_eq!(created_at("2026-11-30"), None);
+}
+
+#[test]
+fn event_has_the_offset_of_its_time_and_none_without_it() {
+    let event = |json: &str| event(&format!(r#"{{"created_at":{json}}}"#));
+    for (json, hours) in [
+        (r#""2026-11-30T12:00:00-08:00""#, Some(-8)),
+        (r#""2026-11-30T12:00:00\u002b02:00""#, Some(2)),
+        (r#""2026-11-30T12:00:00Z""#, Some(0)),
+        (r#""1","created_at":"2026-11-30T12:00:00+01:00""#, Some(1)),
+        (r#""2026-11-30T12:00:00""#, None),
+        (r#""2026-11-30""#, None),
+        (r#""9999-12-31T23:59:59Z""#, None),
+        ("17", None),
+        ("null", None),
+    ] {
+        let event = event(json);
+        assert_eq!(
+            event.created_at_offset(),
+            hours.map(Offset::constant),
+            "{json}"
+        );
+        assert_eq!(event.created_at().is_some(), hours.is_some(), "{json}");
+    }
 }
 
 #[test]

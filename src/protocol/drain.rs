@@ -164,7 +164,9 @@ impl LongPoll {
         };
         let last = page.events.iter().rev().take(EVENTS_DATED);
         let newest = last.filter_map(Event::recorded_at).max();
-        newest.is_some_and(|newest| SystemTime::from(newest) + CAUGHT_UP_WITHIN >= date)
+        newest
+            .and_then(|newest| SystemTime::try_from(newest).ok())
+            .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
     }
 
     /// Takes the repeats out of a page. What is left is handed out; a page without any is turned at once.

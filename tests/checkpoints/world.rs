@@ -10,9 +10,8 @@ use box_longpoll::{
     Subscription, Update,
 };
 use box_longpoll_testkit::EmulatorServer;
+use jiff::Timestamp;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::fake_box::{PATIENCE, TOKEN, builder};
 
@@ -144,9 +143,8 @@ pub(crate) fn checkpoint_of(
     position: &str,
     age: Duration,
 ) -> Checkpoint {
-    let last_success = OffsetDateTime::from(SystemTime::now() - age);
-    let last_success = last_success.format(&Rfc3339).unwrap();
-    dated_checkpoint(origin, stream_type, position, &last_success)
+    let last_success = Timestamp::try_from(SystemTime::now() - age).unwrap();
+    dated_checkpoint(origin, stream_type, position, &last_success.to_string())
 }
 
 pub(crate) fn dated_checkpoint(

@@ -5,7 +5,6 @@ use std::time::Duration;
 use box_longpoll::enterprise::AdminLogs;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll::{ErrorKind, EventType, StartAt};
-use time::macros::datetime;
 
 use crate::script::{Script, body, failed, page, status};
 
@@ -59,15 +58,15 @@ fn the_end_comes_when_the_last_batch_is_handled() {
 #[test]
 fn the_range_and_the_types_go_along_escaped() {
     let query = AdminLogs::new()
-        .created_after(datetime!(2026-01-01 00:00 +01:00))
-        .created_before(datetime!(2026-02-01 00:00:30 UTC))
+        .created_after("2026-01-01T00:00:00+01:00".parse().unwrap())
+        .created_before("2026-02-01T00:00:30Z".parse().unwrap())
         .event_types([EventType::Download, EventType::Upload])
         .resume_at(StartAt::At("1152922976252290886".parse().unwrap()));
     let mut script = Script::query(query);
     script.expect_fetch("1152922976252290886");
     assert_eq!(
         script.asked().request().uri(),
-        "https://api.box.com/2.0/events?stream_type=admin_logs&stream_position=1152922976252290886&limit=500&event_type=DOWNLOAD%2CUPLOAD&created_after=2026-01-01T00%3A00%3A00%2B01%3A00&created_before=2026-02-01T00%3A00%3A30Z"
+        "https://api.box.com/2.0/events?stream_type=admin_logs&stream_position=1152922976252290886&limit=500&event_type=DOWNLOAD%2CUPLOAD&created_after=2025-12-31T23%3A00%3A00Z&created_before=2026-02-01T00%3A00%3A30Z"
     );
 }
 

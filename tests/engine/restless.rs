@@ -6,15 +6,13 @@ use box_longpoll::config::Pace;
 use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
 use box_longpoll::{ErrorKind, LongPollClient, Status};
 use http::Method;
-use time::OffsetDateTime;
-use time::macros::datetime;
+use jiff::Timestamp;
 
 use crate::script::{Script, page, server_list, signal, status_with};
 
 /// A position that holds a time.
-fn position_of(time: OffsetDateTime) -> String {
-    let millis = time.unix_timestamp_nanos() / 1_000_000;
-    ((1_i128 << 60) + millis).to_string()
+fn position_of(time: Timestamp) -> String {
+    ((1 << 60) + time.as_millisecond()).to_string()
 }
 
 #[test]
@@ -113,7 +111,7 @@ fn a_query_whose_position_moves_for_an_hour_stops_with_its_position() {
 
 #[test]
 fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
-    let before = datetime!(2026-02-01 00:00 UTC);
+    let before: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
     let mut script = Script::query(AdminLogs::new().created_before(before));
     let earlier = position_of(before - Duration::from_millis(1));
     script.expect_fetch("0").reply(page(&earlier, &["a"]));
@@ -127,7 +125,7 @@ fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
 
 #[test]
 fn a_query_to_the_end_of_today_ends_at_the_present() {
-    let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
+    let now = now();
     let tomorrow = now + Duration::from_secs(24 * 60 * 60);
     let mut script = Script::query(AdminLogs::new().created_before(tomorrow));
     let ahead = position_of(now + Duration::from_secs(60));
@@ -138,13 +136,18 @@ fn a_query_to_the_end_of_today_ends_at_the_present() {
 #[test]
 fn the_present_is_boxs_and_not_the_machines() {
     let mut script = Script::query(AdminLogs::new());
-    let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
+    let now = now();
     let position = position_of(now + Duration::from_secs(600));
     let body = format!(r#"{{"entries":[],"next_stream_position":{position}}}"#);
     let in_an_hour = httpdate_in_an_hour();
     script.expect_fetch("0");
     script.reply(status_with(200, &[("date", &in_an_hour)], &body));
     script.expect_fetch(&position);
+}
+
+fn now() -> Timestamp {
+    let now = box_longpoll::transport::Moment::read_clocks().wall;
+    Timestamp::try_from(now).unwrap()
 }
 
 fn httpdate_in_an_hour() -> String {
@@ -164,7 +167,7 @@ fn an_outage_is_no_hour_without_an_event() {
 #[test]
 fn a_query_without_an_end_ends_at_the_present() {
     let mut script = Script::query(AdminLogs::new());
-    let now = OffsetDateTime::from(box_longpoll::transport::Moment::read_clocks().wall);
+    let now = now();
     let lately = position_of(now - Duration::from_secs(60));
     script.expect_fetch("0").reply(page(&lately, &[]));
     script.expect_fetch(&lately);

@@ -5,15 +5,14 @@ use std::time::Duration;
 use box_longpoll::enterprise::{AdminLogs, AdminLogsQuery};
 use box_longpoll::{ErrorKind, EventType, StartAt, Status, StreamMap};
 use box_longpoll_testkit::{Endpoint, Fault};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-use time::macros::datetime;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::world::World;
 
 /// When the n-th event was created: one an hour.
-fn hour(n: i64) -> OffsetDateTime {
-    datetime!(2026-01-01 00:00 UTC) + time::Duration::hours(n)
+fn hour(n: i64) -> Timestamp {
+    let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    first + SignedDuration::from_hours(n)
 }
 
 /// A year's first so many hours, with an event each, of two types in turn.
@@ -21,7 +20,7 @@ fn hours(count: i64, change: impl FnOnce(&mut box_longpoll_testkit::Settings)) -
     let world = World::with_events(0, change);
     world.append_json((0..count).map(|n| {
         let kind = if n % 2 == 0 { "LOGIN" } else { "UPLOAD" };
-        let created = hour(n).format(&Rfc3339).unwrap();
+        let created = hour(n);
         format!(r#"{{"event_id":"{n}","event_type":"{kind}","created_at":"{created}"}}"#)
     }));
     world

@@ -5,9 +5,8 @@ use std::time::Duration;
 use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
 use box_longpoll::{Error, ErrorKind, StartAt, Subscription, Update};
 use fastrand::Rng;
+use jiff::Timestamp;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::world::{Store, World};
 
@@ -151,14 +150,14 @@ fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
     let world = World::with_events(10, |_| ());
     for (days, is_told) in [(13, false), (15, true)] {
         let store = Store::default();
-        let last_success =
-            OffsetDateTime::from(box_longpoll::HttpTransport::now(&world).wall - days * DAY);
+        let last_success = box_longpoll::HttpTransport::now(&world).wall - days * DAY;
+        let last_success = Timestamp::try_from(last_success).unwrap();
         let checkpoint = json!({
             "account": KEY,
             "stream_type": "admin_logs_streaming",
             "api_origin": "https://api.box.com",
             "position": "oldest",
-            "last_success": last_success.format(&Rfc3339).unwrap(),
+            "last_success": last_success.to_string(),
             "id_key": "0".repeat(32),
             "ids": "",
         });

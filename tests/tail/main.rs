@@ -29,8 +29,7 @@ use std::sync::Arc;
 
 use box_longpoll::config::RealtimeHosts;
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use jiff::Timestamp;
 
 use crate::executable::{BACKENDS, CLIENTS};
 use crate::program::{PATIENCE, TOKEN, Tail};
@@ -431,7 +430,7 @@ fn trouble_that_lasts_is_told_again_with_the_next_try() {
     assert_eq!(ended.reports.len(), 2, "not with each try: {ended:?}");
     let tries = ended.reports.iter().map(|line| {
         let (_, time) = line.split_once("; next try at ").expect("it says when");
-        OffsetDateTime::parse(time, &Rfc3339).expect("a time")
+        time.parse::<Timestamp>().expect("a time")
     });
     assert!(tries.is_sorted(), "{ended:?}");
     let requests = server.counters().events.requests;

@@ -1,8 +1,6 @@
 use std::time::{Duration, Instant};
 
-use time::{
-    OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339, macros::format_description,
-};
+use jiff::{Timestamp, fmt::rfc2822, tz::Offset};
 
 /// Turns the moments of a monotonic clock into dates.
 #[derive(Clone, Debug)]
@@ -40,29 +38,23 @@ impl Calendar {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 pub(crate) fn http_date(unix: i64) -> String {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    date(unix).format(&format).unwrap_or_default()
+    rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&date(unix))
+        .unwrap_or_default()
 }
 
 /// Box writes times with the offset of its own servers: `2012-12-12T10:53:43-08:00`.
 pub(crate) fn rfc3339(unix: i64) -> String {
-    let pacific = UtcOffset::from_hms(-8, 0, 0).unwrap_or(UtcOffset::UTC);
-    date(unix)
-        .to_offset(pacific)
-        .format(&Rfc3339)
-        .unwrap_or_default()
+    const PACIFIC: Offset = Offset::constant(-8);
+    date(unix).display_with_offset(PACIFIC).to_string()
 }
 
 pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .ok()
-        .map(OffsetDateTime::unix_timestamp)
+    Some(text.parse::<Timestamp>().ok()?.as_second())
 }
 
-fn date(unix: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp(unix).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+fn date(unix: i64) -> Timestamp {
+    Timestamp::from_second(unix).unwrap_or_default()
 }
 
 #[cfg(test)]
