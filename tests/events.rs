@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 
-use box_longpoll::event::Source;
+use box_longpoll::event::{PathCollection, Source};
 use box_longpoll::{Event, EventType};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -128,6 +128,8 @@ fn a_file_has_its_fields() {
     assert_eq!(file.item_status.as_deref(), Some("active"));
     let path = file.path_collection.unwrap();
     assert_eq!(path.total_count, Some(2));
+    assert!(path.contains("0") && path.contains("11446498"));
+    assert!(!path.contains("2305649799") && !PathCollection::default().contains("0"));
     let folders = path.entries.unwrap();
     let names: Vec<_> = folders
         .iter()
@@ -136,6 +138,23 @@ fn a_file_has_its_fields() {
     assert_eq!(names, ["All Files", "Pictures"]);
     assert_eq!(folders[0].etag, None);
     assert_eq!(folders[1].sequence_id.as_deref(), Some("3"));
+}
+
+#[test]
+fn event_names_its_source() {
+    let event = event(UPLOAD);
+    assert_eq!(event.source_type().as_deref(), Some("file"));
+    assert_eq!(event.source_id().as_deref(), Some("2305649799"));
+    assert_eq!(event.source_name().as_deref(), Some("testing.html"));
+}
+
+#[test]
+fn event_without_a_source_names_none() {
+    for json in ["{}", r#"{"source":null}"#, r#"{"source":"file"}"#] {
+        let event = event(json);
+        let named = [event.source_type(), event.source_id(), event.source_name()];
+        assert_eq!(named, [None, None, None], "{json}");
+    }
 }
 
 #[test]

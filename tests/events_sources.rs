@@ -13,6 +13,9 @@ fn source(json: &str) -> Source {
     let event: Event = serde_json::from_str(&stored).unwrap();
     let source = event.source().unwrap();
     assert_eq!(event.details().source.as_ref(), Some(&source));
+    assert_eq!(event.source_type().as_deref(), source.item_type());
+    assert_eq!(event.source_id().as_deref(), source.id());
+    assert_eq!(event.source_name().as_deref(), source.name());
     source
 }
 

@@ -11,6 +11,7 @@ use jiff::tz::Offset;
 
 use super::cursor::{JsonCursor, as_str};
 use super::from_json::{FromJson, record};
+use super::source::SourceHead;
 use super::{EventType, RawJson, Source, User};
 
 /// Something that happened in a Box account.
@@ -20,12 +21,11 @@ use super::{EventType, RawJson, Source, User};
 /// once, or call [`details`](Self::details) if you need most of it.
 ///
 /// ```
-/// use box_longpoll::{Event, event::Source};
+/// use box_longpoll::Event;
 ///
 /// fn line(event: &Event) -> String {
 ///     let what = event.event_type().map_or("?", |event_type| event_type.as_str());
-///     let source = event.source();
-///     let name = source.as_ref().and_then(Source::name).unwrap_or("-");
+///     let name = event.source_name().unwrap_or_default();
 ///     format!("{what} {name}")
 /// }
 /// # let json = r#"{"event_type":"ITEM_UPLOAD","source":{"type":"file","name":"plan.pdf"}}"#;
@@ -157,6 +157,25 @@ impl Event {
         self.read("source")
     }
 
+    /// Returns [`Source::name`] of the [`source`](Self::source), without reading more of it than that needs.
+    #[must_use]
+    pub fn source_name(&self) -> Option<String> {
+        self.source_head()?.name
+    }
+
+    /// Returns [`Source::id`] of the [`source`](Self::source), without reading more of it than that needs.
+    #[must_use]
+    pub fn source_id(&self) -> Option<String> {
+        self.source_head()?.id
+    }
+
+    /// Returns [`Source::item_type`] of the [`source`](Self::source), such as `file`, without reading more of it than that
+    /// needs.
+    #[must_use]
+    pub fn source_type(&self) -> Option<String> {
+        self.source_head()?.item_type
+    }
+
     /// More about the event, in a shape that depends on its type. Enterprise streams only.
     #[must_use]
     pub fn additional_details(&self) -> Option<RawJson> {
@@ -222,6 +241,10 @@ impl Event {
     fn read<T: FromJson>(&self, name: &str) -> Option<T> {
         let mut value = self.walk().member(name)?;
         T::from_json(&mut value)
+    }
+
+    fn source_head(&self) -> Option<SourceHead> {
+        SourceHead::read(self.walk().member("source")?)
     }
 
     fn walk(&self) -> JsonCursor<'_> {

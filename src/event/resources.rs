@@ -241,6 +241,16 @@ record! {
     }
 }
 
+impl PathCollection {
+    /// Returns `true` if the folder with this id is one of them, so that the item lies below it. `false` if
+    /// [`entries`](Self::entries) is `None`.
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        let mut entries = self.entries.iter().flatten();
+        entries.any(|folder| folder.id.as_deref() == Some(id))
+    }
+}
+
 record! {
     /// One [version](https://developer.box.com/reference/resources/file-version--mini/) of a file's content.
     pub struct FileVersion {

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::collaboration::Names;
 use super::cursor::JsonCursor;
-use super::from_json::{FromJson, Record};
+use super::from_json::{FromJson, Record, object, record};
 use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, User, WebLink};
 
 /// The thing that an event happened to.
@@ -154,6 +154,34 @@ impl FromJson for Source {
             return names
                 .into_source(kind)
                 .or_else(|| OtherSource::read(start, kind, None, None).map(Self::Other));
+        }
+    }
+}
+
+record! {
+    /// What a line about an event shows of its source.
+    pub(super) struct SourceHead {
+        "type" => pub(super) item_type: Option<String>,
+        "id" => pub(super) id: Option<String>,
+        "name" => pub(super) name: Option<String>,
+    }
+}
+
+impl SourceHead {
+    /// Gives the same as reading a [`Source`], which is only done if one of the three stands under another name.
+    pub(super) fn read(source: JsonCursor<'_>) -> Option<Self> {
+        let head: Self = object(&mut { source })?;
+        let is_complete = head.id.is_some() && head.name.is_some();
+        match head.item_type.as_deref() {
+            Some("user" | "file" | "folder" | "web_link" | "app_item") if is_complete => Some(head),
+            _ => {
+                let source = Source::from_json(&mut { source })?;
+                Some(Self {
+                    item_type: source.item_type().map(str::to_owned),
+                    id: source.id().map(str::to_owned),
+                    name: source.name().map(str::to_owned),
+                })
+            }
         }
     }
 }

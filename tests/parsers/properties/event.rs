@@ -52,7 +52,15 @@ pub(crate) fn assert_readable(event: &Event) {
             assert_part(&field, event.raw());
         }
     }
-    if let Some(source) = &details.source {
+    let source = details.source.as_ref();
+    assert_eq!(
+        event.source_name().as_deref(),
+        source.and_then(Source::name)
+    );
+    assert_eq!(event.source_id().as_deref(), source.and_then(Source::id));
+    let source_type = source.and_then(Source::item_type);
+    assert_eq!(event.source_type().as_deref(), source_type);
+    if let Some(source) = source {
         assert_named(source, event);
     }
     let _ = format!("{event:?} {details:?}");
