@@ -242,6 +242,12 @@ impl fmt::Debug for Checkpoint {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` stores no checkpoints",
+    label = "not a `CheckpointStore`",
+    note = "for a file, pass `checkpoint::CheckpointFile::open(path)?`",
+    note = "for any other place, implement `CheckpointStore` for a type of yours"
+)]
 #[async_trait]
 pub trait CheckpointStore: Send + Sync + 'static {
     /// The checkpoint that was saved last under this key. `None`: there never was one.

@@ -14,6 +14,12 @@ use super::{AccessToken, Subject, TokenError};
 /// A client and all its streams share one source. When Box rejects their token, each of them calls
 /// [`token`](Self::token), often at the same moment. A source therefore keeps the token it has, and refreshes it once for
 /// all of them, as [`token_fn`](crate::auth::token_fn) does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of access tokens",
+    label = "not a `TokenSource`",
+    note = "for a token that you have, pass `AccessToken::new(token)?`",
+    note = "for tokens that are refreshed, pass those of a grant in `box_longpoll::auth`, or `auth::token_fn(..)`"
+)]
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
     /// Returns the token to use now, other than `rejected`.

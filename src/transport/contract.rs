@@ -16,6 +16,12 @@ use super::{Moment, TransportError, TransportRequest};
 /// the one a test controls. The trait is object-safe: `Arc<dyn HttpTransport>` is itself a transport.
 ///
 /// See the [module documentation](crate::transport) for what an implementation promises.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no HTTP transport of box-longpoll",
+    label = "not an `HttpTransport`",
+    note = "pass a transport of `box_longpoll::transports`, such as `ReqwestTransport::new()?`; each has a Cargo feature",
+    note = "for another HTTP library, implement `HttpTransport` for a type of yours"
+)]
 #[async_trait]
 pub trait HttpTransport: Send + Sync + 'static {
     /// Sends the request, and reads the complete response.
