@@ -1,3 +1,5 @@
+// docs.rs shows beside each item which Cargo feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // The README's program is over reqwest, and is compiled as a test.
 #![cfg_attr(feature = "reqwest", doc = include_str!("../README.md"))]
 #![cfg_attr(

@@ -8,6 +8,9 @@
 //!
 //! It is not affiliated with Box. Its behaviour follows Box's public documentation and the public code of Box's SDKs.
 
+// docs.rs shows beside each item which Cargo feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod access;
 mod account;
 mod answer;

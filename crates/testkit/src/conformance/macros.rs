@@ -9,6 +9,7 @@
 /// # fn transport() -> Arc<dyn box_longpoll::HttpTransport> { unimplemented!("a doc test runs none of the cases") }
 /// box_longpoll_testkit::conformance_tests!(|_| transport(), skip: [required_unknown = "no such case"]);
 /// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 #[macro_export]
 macro_rules! conformance_tests {
     (
