@@ -12,7 +12,6 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::backend::Backend;
 use crate::batches::Facade;
-use crate::common;
 use crate::credentials::{Credentials, Source};
 use crate::realtime_hosts::realtime_hosts;
 
@@ -21,7 +20,7 @@ const MAX_PAGE: u32 = 500;
 
 /// Shows what happens in a Box account, as it happens
 #[derive(Parser)]
-#[command(name = "tail", long_about = include_str!("about.txt").trim_end())]
+#[command(name = "box-tail", version, long_about = include_str!("about.txt").trim_end())]
 pub(crate) struct Arguments {
     /// Where Box's API is, if not at `https://api.box.com`; http is for this machine only
     #[arg(long, value_name = "URL")]
@@ -162,7 +161,15 @@ impl Arguments {
 /// Ends the program where the settings are wrong since the argument was added.
 fn check(settings: &LongPollClientBuilder, argument: &str, value: &str) {
     if let Err(error) = settings.clone().config() {
-        usage_error(&format!("{argument} {}: {error}", common::shown(value)));
+        usage_error(&format!("{argument} {}: {error}", shown(value)));
+    }
+}
+
+/// Returns a URL in quotes, without the password that it may hold.
+fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("{:?}", format!("…@{rest}")),
+        None => format!("{url:?}"),
     }
 }
 

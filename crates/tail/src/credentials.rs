@@ -1,5 +1,6 @@
 //! What the program has to get access tokens with.
 
+use std::env::{self, VarError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use box_longpoll::{AccessToken, Error, HttpTransport, TokenSource};
 use clap::Args;
 
 use crate::arguments::usage_error;
-use crate::common::{variable, with_causes};
+use crate::report::with_causes;
 
 /// An access token, or what gives one
 #[derive(Args)]
@@ -98,9 +99,19 @@ impl Credentials {
 
 const TOKEN: &str = "BOX_ACCESS_TOKEN";
 
-/// A variable, if it is set. Ends the program where it is set to nothing.
+/// Returns the value of an environment variable, or `None` if it is not set.
+///
+/// If the variable is empty or not text, most likely a script failed to fill it: the program ends. Its error does not show
+/// the value, which may be a secret.
 fn environment(name: &str) -> Option<String> {
-    variable(name).unwrap_or_else(|error| usage_error(&error))
+    match env::var(name) {
+        Ok(value) if value.is_empty() => usage_error(&format!(
+            "{name} is set, but empty: fill it, or unset it to do without"
+        )),
+        Ok(value) => Some(value),
+        Err(VarError::NotPresent) => None,
+        Err(VarError::NotUnicode(_)) => usage_error(&format!("{name} is not text")),
+    }
 }
 
 /// Why there is no source of tokens.

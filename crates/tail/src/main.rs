@@ -3,8 +3,6 @@
 mod arguments;
 mod backend;
 mod batches;
-#[path = "../common/mod.rs"]
-mod common;
 mod credentials;
 mod follow;
 mod line;
@@ -24,12 +22,11 @@ use clap::Parser as _;
 use tokio::time::timeout;
 
 use self::arguments::{Account, Arguments, usage_error};
-use self::common::with_causes;
 use self::credentials::{Source, Unusable};
 use self::follow::{End, follow};
 use self::line::Line;
 use self::output::{Format, Output};
-use self::report::Report;
+use self::report::{Report, with_causes};
 
 /// Events a second of the fake Box: enough to look alive, few enough to read.
 const DEMO_RATE: f64 = 4.0;

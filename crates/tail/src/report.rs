@@ -9,8 +9,6 @@ use box_longpoll::{Error, ErrorKind, StartAt, Status, StreamPosition};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::common::with_causes;
-
 /// A stream that listens again and fails within this time has not recovered.
 const STEADY: Duration = Duration::from_secs(1);
 
@@ -51,6 +49,21 @@ struct Trouble {
 /// Where nobody reads, there is nobody to tell either.
 pub(crate) fn say(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Returns an error's text and those of its causes, as far as one does not repeat another.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text += &format!(": {said}");
+        }
+        cause = error.source();
+    }
+    // A terminal obeys what it is sent.
+    text.replace(char::is_control, " ")
 }
 
 impl Report {

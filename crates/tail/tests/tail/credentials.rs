@@ -91,14 +91,35 @@ fn a_file_with_a_refresh_token_is_used_and_kept_up_to_date() {
     assert_eq!(world.server.counters().token.requests, 1);
 }
 
+/// Runs `openssl`, and returns its output. No key is kept: one in a repository is found by everybody who looks for leaked
+/// keys.
+#[cfg(feature = "jwt")]
+#[track_caller]
+fn openssl(arguments: &[&str]) -> String {
+    let output = std::process::Command::new("openssl")
+        .args(arguments)
+        .output();
+    let output = output.expect("the tests of keys run the program openssl");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[cfg(feature = "jwt")]
 #[test]
 fn the_configuration_of_boxs_developer_console_is_all_that_it_takes() {
-    use crate::keys::{FROM_CONSOLE, PASSPHRASE, PUBLIC_KEY};
+    const PASSPHRASE: &str = "the-passphrase-of-the-test";
+    const TRIPLE_DES: [&str; 5] = ["-topk8", "-v2", "des3", "-v2prf", "hmacWithSHA1"];
 
     let world = World::new();
+    let key = openssl(&["genpkey", "-algorithm", "RSA"]);
+    let key = world.file("key.pem", &key);
+    let key = ["-in", key.to_str().unwrap()];
+    let public_key = openssl(&[&["pkey", "-pubout"], &key[..]].concat());
+    let passphrase = ["-passout", &format!("pass:{PASSPHRASE}")];
+    let private_key = openssl(&[&["pkcs8"], &TRIPLE_DES[..], &passphrase, &key].concat());
     world.server.change_application(ID, |application| {
-        let key = ("k1".to_owned(), PUBLIC_KEY.clone());
+        let key = ("k1".to_owned(), public_key);
         application.public_keys.extend([key]);
     });
     let configuration = serde_json::json!({
@@ -107,7 +128,7 @@ fn the_configuration_of_boxs_developer_console_is_all_that_it_takes() {
             "clientSecret": SECRET,
             "appAuth": {
                 "publicKeyID": "k1",
-                "privateKey": *FROM_CONSOLE,
+                "privateKey": private_key,
                 "passphrase": PASSPHRASE,
             },
         },

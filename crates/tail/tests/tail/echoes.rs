@@ -2,8 +2,7 @@
 
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 
-use crate::executable::BACKENDS;
-use crate::program::{TOKEN, Tail};
+use crate::program::{BACKENDS, TOKEN, Tail};
 
 const CHANNEL: &str = "a-channel-that-nobody-may-see";
 

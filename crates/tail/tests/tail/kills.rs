@@ -10,8 +10,7 @@ use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 use futures_lite::future::block_on;
 use rstest::rstest;
 
-use crate::executable::{BACKENDS, CLIENTS};
-use crate::program::{Ended, TOKEN, Tail};
+use crate::program::{BACKENDS, CLIENTS, Ended, TOKEN, Tail};
 
 #[test]
 fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() {

@@ -1,4 +1,4 @@
-//! The example `tail`, as a program.
+//! The program `box-tail`, run as everybody runs it.
 
 #![cfg(any(feature = "reqwest", feature = "surf", feature = "isahc"))]
 
@@ -6,18 +6,13 @@
 mod blocking;
 mod credentials;
 mod echoes;
-mod examples;
-mod executable;
-#[cfg(feature = "jwt")]
-#[path = "../keys/mod.rs"]
-mod keys;
 #[cfg(target_os = "linux")]
 mod kill_points;
 #[cfg(target_os = "linux")]
 mod killer;
 mod kills;
 mod program;
-#[path = "../../examples/tail/realtime_hosts.rs"]
+#[path = "../../src/realtime_hosts.rs"]
 mod realtime_hosts;
 #[cfg(target_os = "linux")]
 mod rotation_points;
@@ -31,8 +26,7 @@ use box_longpoll::config::RealtimeHosts;
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, Settings};
 use jiff::Timestamp;
 
-use crate::executable::{BACKENDS, CLIENTS};
-use crate::program::{PATIENCE, TOKEN, Tail};
+use crate::program::{BACKENDS, CLIENTS, PATIENCE, TOKEN, Tail};
 
 #[test]
 fn twenty_events_come_without_anything_to_set_up() {
@@ -56,6 +50,35 @@ fn demo_is_shown_by_name_when_there_is_a_token() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.reports[0].contains("--demo"), "{ended:?}");
     }
+}
+
+#[test]
+fn token_variable_is_named_when_it_is_empty_or_no_token() {
+    for (token, word) in [("", "empty"), ("two words", "white space")] {
+        let environment = [("BOX_ACCESS_TOKEN", token)];
+        let ended = Tail::start_with(&environment, &[]).end_without_events();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let said = &ended.reports[0];
+        assert!(
+            said.starts_with("error: ") && said.contains("BOX_ACCESS_TOKEN") && said.contains(word),
+            "{said}"
+        );
+        assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn token_variable_is_named_without_its_value_if_it_is_not_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let environment = [("BOX_ACCESS_TOKEN", OsStr::from_bytes(b"a-secret-\xff"))];
+    let ended = Tail::start_with(&environment, &[]).end_without_events();
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let said = &ended.reports[0];
+    assert!(said.contains("BOX_ACCESS_TOKEN is not text"), "{said}");
+    assert!(!format!("{ended:?}").contains("a-secret"), "{ended:?}");
 }
 
 #[test]

@@ -10,7 +10,25 @@ use std::time::Duration;
 use box_longpoll_testkit::EmulatorServer;
 use serde_json::Value;
 
-use crate::executable::PROGRAM;
+/// The program, as it was built with the features of this test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_box-tail");
+
+/// The HTTP libraries that are compiled in, as the program names them.
+pub(crate) const BACKENDS: &[&str] = &[
+    #[cfg(feature = "reqwest")]
+    "reqwest",
+    #[cfg(feature = "surf")]
+    "surf",
+    #[cfg(feature = "isahc")]
+    "isahc",
+];
+
+/// The arguments that choose between the clients that are compiled in.
+pub(crate) const CLIENTS: &[&[&str]] = &[
+    &[],
+    #[cfg(feature = "blocking")]
+    &["--blocking"],
+];
 
 /// The token, and so the account at the emulator.
 pub(crate) const TOKEN: &str = "a-token-that-nobody-may-see";
@@ -38,25 +56,19 @@ pub(crate) struct Ended {
 impl Tail {
     /// Without a token in its environment.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_with(&[], arguments)
+        Self::start_with::<&str>(&[], arguments)
     }
 
     /// With these variables in its environment.
-    pub(crate) fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
-        let environment: Vec<_> = environment
-            .iter()
-            .map(|(name, value)| (*name, OsStr::new(*value)))
-            .collect();
-        Self::start_program(PROGRAM.as_os_str(), &environment, arguments)
-    }
-
-    /// Another example, with these variables in its environment.
-    pub(crate) fn start_program(
-        program: &OsStr,
-        environment: &[(&str, &OsStr)],
+    pub(crate) fn start_with<V: AsRef<OsStr>>(
+        environment: &[(&str, V)],
         arguments: &[&str],
     ) -> Self {
-        Self::of_command(Command::new(program), environment, arguments).read()
+        let mut command = command(&[], arguments);
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        Self::spawn(command).read()
     }
 
     /// Against an emulator.
@@ -68,7 +80,7 @@ impl Tail {
     /// Against an emulator, with nobody who reads its output.
     pub(crate) fn unread(server: &EmulatorServer, arguments: &[&str]) -> Self {
         let account = ["--api", server.origin(), "--token", TOKEN];
-        Self::spawn(&[], &[&account, arguments].concat())
+        Self::spawn(command(&[], &[&account, arguments].concat()))
     }
 
     /// Against an emulator, run by another program, whose command line ends with this one's.
@@ -81,25 +93,11 @@ impl Tail {
     /// Run by another program.
     #[cfg(target_os = "linux")]
     pub(crate) fn run(runner: &[&OsStr], arguments: &[&str]) -> Self {
-        Self::spawn(runner, arguments).read()
+        Self::spawn(command(runner, arguments)).read()
     }
 
-    fn spawn(runner: &[&OsStr], arguments: &[&str]) -> Self {
-        let line = [runner, &[PROGRAM.as_os_str()]].concat();
-        let mut command = Command::new(line[0]);
-        command.args(&line[1..]);
-        Self::of_command(command, &[], arguments)
-    }
-
-    fn of_command(
-        mut command: Command,
-        environment: &[(&str, &OsStr)],
-        arguments: &[&str],
-    ) -> Self {
+    fn spawn(mut command: Command) -> Self {
         let mut child = command
-            .args(arguments)
-            .env_remove("BOX_ACCESS_TOKEN")
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -188,6 +186,18 @@ impl Tail {
         let sent = Command::new("sh").args(["-c", &kill]).status();
         assert!(sent.expect("there is a shell").success());
     }
+}
+
+/// Returns the program's command line, behind that of a runner if there is one. The program's environment has no token, even
+/// if that of the test has one.
+fn command(runner: &[&OsStr], arguments: &[&str]) -> Command {
+    let line = [runner, &[OsStr::new(PROGRAM)]].concat();
+    let mut command = Command::new(line[0]);
+    command
+        .args(&line[1..])
+        .args(arguments)
+        .env_remove("BOX_ACCESS_TOKEN");
+    command
 }
 
 impl Drop for Tail {
