@@ -1,4 +1,4 @@
-//! The code that the examples share: reading the environment, and ending with a sentence.
+//! The code that the examples share: reading the environment and the arguments, and ending with a sentence.
 
 #![allow(dead_code, reason = "each example has its own use for it")]
 
@@ -28,6 +28,21 @@ pub(crate) fn access_token() -> Result<Option<AccessToken>, Box<dyn Error>> {
 /// Returns `true` if an argument names the demo.
 pub(crate) fn demo_is_named() -> bool {
     env::args_os().skip(1).any(|argument| argument == "--demo")
+}
+
+/// Returns the N of `--count N`. Without it, there is no end to count to.
+///
+/// # Errors
+///
+/// N is missing, or no number.
+pub(crate) fn count() -> Result<usize, String> {
+    let mut arguments = env::args().skip_while(|argument| argument != "--count");
+    if arguments.next().is_none() {
+        return Ok(usize::MAX);
+    }
+    let count = arguments.next().unwrap_or_default();
+    let parsed = count.parse();
+    parsed.map_err(|error| format!("--count {count:?}: {error}"))
 }
 
 /// Returns the value of an environment variable, or `None` if it is not set.

@@ -1,7 +1,8 @@
 //! Follows a Box account over an HTTP library that `box-longpoll` knows nothing of.
 //!
 //! The library is hyper-util's client, and `transport.rs` is all it takes; `tagged.rs` wraps it, to add a header. Without
-//! `BOX_ACCESS_TOKEN`, or with `--demo`, the account is one of a fake Box that lives inside the program.
+//! `BOX_ACCESS_TOKEN`, or with `--demo`, the account is one of a fake Box that lives inside the program. `--count N` ends it
+//! after N events.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -15,22 +16,9 @@ use std::process::ExitCode;
 use box_longpoll::config::RealtimeHosts;
 use box_longpoll::{AccessToken, LongPollClient, StartAt};
 use box_longpoll_testkit::{EmulatorServer, Settings};
-use clap::Parser;
 
 use self::tagged::Tagged;
 use self::transport::HyperTransport;
-
-/// Follows a Box account over hyper-util's client
-#[derive(Parser)]
-struct Arguments {
-    /// Ends after N events
-    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
-    count: usize,
-
-    /// Follows a fake Box inside the program, also where there is an access token
-    #[arg(long)]
-    demo: bool,
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -38,13 +26,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+    let count = common::count()?;
     // Trouble that will pass is no error: it is logged, and shows in the stream's status.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let transport = Tagged(HyperTransport::new([])?);
     if let Some(token) = common::access_token()? {
         let client = LongPollClient::new(transport, token);
-        return follow(&client, arguments.count).await;
+        return follow(&client, count).await;
     }
     let fake_box = EmulatorServer::start_with(Settings {
         rate: 4.0,
@@ -54,7 +42,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .api_origin(fake_box.origin())
         .realtime_hosts(RealtimeHosts::default().allow_loopback())
         .build(transport, AccessToken::new("demo")?)?;
-    follow(&client, arguments.count).await
+    follow(&client, count).await
 }
 
 async fn follow(

@@ -1,0 +1,262 @@
+//! The examples, run as programs. Each of them refuses an environment that is not right.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use box_longpoll_testkit::EmulatorServer;
+
+/// The token, and so the account at the emulator.
+const TOKEN: &str = "a-token-that-nobody-may-see";
+
+/// No program takes longer on a busy machine, to its next line or to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The features that this test was built with. With all of them, even those that no example needs, Cargo finds the library
+/// built already.
+const FEATURES: &[&str] = &[
+    #[cfg(feature = "blocking")]
+    "blocking",
+    #[cfg(feature = "default")]
+    "default",
+    #[cfg(feature = "full")]
+    "full",
+    #[cfg(feature = "isahc")]
+    "isahc",
+    #[cfg(feature = "jwt")]
+    "jwt",
+    #[cfg(feature = "reqwest")]
+    "reqwest",
+    #[cfg(feature = "surf")]
+    "surf",
+];
+
+/// The examples that take an access token from the environment, and their arguments.
+const WITH_TOKEN: &[(&str, &[&str])] = &[
+    #[cfg(feature = "blocking")]
+    ("blocking", &[]),
+    ("custom_transport", &[]),
+    ("many_accounts", &["17"]),
+    ("resume", &["no-such-directory/file"]),
+    ("tail", &[]),
+];
+
+#[test]
+fn tail_ends_after_the_count_when_there_is_no_token() {
+    let ended = run("tail", &[], &["--count", "5"], 5);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.events.len(), 5, "{ended:?}");
+    assert!(ended.reports[0].contains("fake Box"), "{ended:?}");
+}
+
+#[test]
+fn tail_shows_the_demo_by_name_when_there_is_a_token() {
+    let environment = [("BOX_ACCESS_TOKEN", OsStr::new(TOKEN))];
+    let ended = run("tail", &environment, &["--demo", "--count", "1"], 1);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.events.len(), 1, "{ended:?}");
+    assert!(ended.reports[0].contains("fake Box"), "{ended:?}");
+}
+
+#[test]
+fn tail_refuses_a_count_that_is_no_number() {
+    for arguments in [&["--count"][..], &["--count", "many"]] {
+        assert_fails(&run("tail", &[], arguments, 0), &["--count"]);
+    }
+}
+
+#[test]
+fn example_names_the_variable_when_it_is_empty_or_no_token() {
+    for (example, arguments) in WITH_TOKEN {
+        for (token, words) in [
+            ("", ["BOX_ACCESS_TOKEN", "empty"]),
+            ("two words", ["BOX_ACCESS_TOKEN", "white space"]),
+        ] {
+            let environment = [("BOX_ACCESS_TOKEN", OsStr::new(token))];
+            let ended = run(example, &environment, arguments, 0);
+            assert_fails(&ended, &words);
+            assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn example_names_the_variable_and_not_its_value_when_it_is_no_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    for (example, arguments) in WITH_TOKEN {
+        let value = OsStr::from_bytes(b"a-secret-\xff");
+        let ended = run(example, &[("BOX_ACCESS_TOKEN", value)], arguments, 0);
+        assert_fails(&ended, &["BOX_ACCESS_TOKEN is not text"]);
+        assert!(!format!("{ended:?}").contains("a-secret"), "{ended:?}");
+    }
+}
+
+#[test]
+fn service_account_names_the_variable_that_is_missing_or_empty() {
+    let names = ["BOX_CLIENT_ID", "BOX_CLIENT_SECRET", "BOX_ENTERPRISE_ID"];
+    for (index, name) in names.iter().enumerate() {
+        let earlier = names[..index].iter();
+        let mut environment: Vec<_> = earlier.map(|name| (*name, OsStr::new("1"))).collect();
+        if index > 0 {
+            let ended = run("service_account", &environment, &[], 0);
+            assert_fails(&ended, &[name, "not set"]);
+        }
+        environment.push((name, OsStr::new("")));
+        let ended = run("service_account", &environment, &[], 0);
+        assert_fails(&ended, &[name, "empty"]);
+    }
+}
+
+#[test]
+fn resume_prints_an_error_and_its_causes_as_sentences() {
+    let server = EmulatorServer::start();
+    let start = |api: &str, file: &str| {
+        let environment = [("BOX_ACCESS_TOKEN", TOKEN), ("BOX_API", api)];
+        let environment = environment.map(|(name, value)| (name, OsStr::new(value)));
+        run("resume", &environment, &[file], 0)
+    };
+    let api = "http://box.example";
+    assert_fails(
+        &start(api, "no-such-directory/file"),
+        &["BOX_API", api, "API origin"],
+    );
+    let ended = start(server.origin(), "no-such-directory/file");
+    assert_fails(&ended, &["no-such-directory", "No such file"]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    std::fs::write(&file, "not a checkpoint").unwrap();
+    let ended = start(server.origin(), file.to_str().unwrap());
+    assert_fails(
+        &ended,
+        &["the checkpoint can't be loaded", "not a checkpoint"],
+    );
+}
+
+#[track_caller]
+fn assert_fails(ended: &Ended, words: &[&str]) {
+    assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+    assert!(ended.events.is_empty(), "{ended:?}");
+    let said = &ended.reports[0];
+    assert!(said.starts_with("error: "), "{ended:?}");
+    // What `Debug` shows of an error.
+    assert!(!said.contains(['{', '}']), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+/// A program's end, and all that it wrote.
+#[derive(Debug)]
+struct Ended {
+    /// `None` if a signal ended it.
+    code: Option<i32>,
+    /// The lines on standard output.
+    events: Vec<String>,
+    /// The lines on standard error.
+    reports: Vec<String>,
+}
+
+/// Runs an example to its end. If it writes more than so many events, or nothing for too long, it is killed.
+fn run(name: &str, environment: &[(&str, &OsStr)], arguments: &[&str], most: usize) -> Ended {
+    let mut command = Command::new(executable(name));
+    command.args(arguments);
+    for variable in [
+        "BOX_ACCESS_TOKEN",
+        "BOX_API",
+        "BOX_CLIENT_ID",
+        "BOX_CLIENT_SECRET",
+        "BOX_ENTERPRISE_ID",
+    ] {
+        command.env_remove(variable);
+    }
+    let mut child = command
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("it is a pipe");
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(stdout).lines();
+        lines
+            .map_while(Result::ok)
+            .all(|line| sender.send(line).is_ok())
+    });
+    let mut events = Vec::new();
+    let has_ended = loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => events.push(line),
+            Err(error) => break error == mpsc::RecvTimeoutError::Disconnected,
+        }
+        if events.len() > most {
+            break false;
+        }
+    };
+    if !has_ended {
+        child.kill().expect("it can be killed");
+    }
+    let output = child.wait_with_output().expect("it has ended");
+    Ended {
+        code: output.status.code(),
+        events,
+        reports: String::from_utf8_lossy(&output.stderr)
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+/// Returns an example's executable. `cargo test` builds the examples beside the tests. `cargo test --test examples` alone
+/// does not, so this function does it.
+fn executable(example: &str) -> PathBuf {
+    static BUILDS: Mutex<()> = Mutex::new(());
+    let test = std::env::current_exe().expect("a test is a file");
+    let profile = test.ancestors().nth(2).expect("it lies in PROFILE/deps");
+    let program = profile
+        .join("examples")
+        .join(example)
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    // One test builds them, and the others find them.
+    let _builds = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_up_to_date(&program) {
+        build_examples(profile);
+    }
+    program
+}
+
+/// Returns `true` if the program is newer than its sources, which Cargo notes in a file beside it.
+fn is_up_to_date(program: &Path) -> bool {
+    let changed = |file: &Path| fs::metadata(file).and_then(|file| file.modified()).ok();
+    let made = changed(program);
+    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let mut sources = sources.split_whitespace().skip(1).map(Path::new);
+    made.is_some() && sources.all(|source| changed(source).is_some_and(|at| Some(at) <= made))
+}
+
+fn build_examples(profile: &Path) {
+    let target = profile.parent().expect("profiles lie in the target folder");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--examples", "--no-default-features"])
+        .args(["--features", &FEATURES.join(",")])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // If the environment of a test has it, rustls-ffi is built again, with all that depends on it.
+        .env_remove("CARGO_PKG_VERSION");
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().is_ok_and(|status| status.success());
+    assert!(built, "the examples can't be built");
+}
