@@ -1,5 +1,7 @@
 //! The examples, run as programs. Each of them refuses an environment that is not right.
 
+mod exactly_once;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -41,6 +43,7 @@ const WITH_TOKEN: &[(&str, &[&str])] = &[
     #[cfg(feature = "blocking")]
     ("blocking", &[]),
     ("custom_transport", &[]),
+    ("exactly_once", &["no-such-directory/file"]),
     ("many_accounts", &["17"]),
     ("resume", &["no-such-directory/file"]),
     ("tail", &[]),

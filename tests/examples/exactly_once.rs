@@ -1,0 +1,111 @@
+//! The program that keeps each event exactly once, killed again and again at random moments.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use box_longpoll_testkit::{EmulatorServer, Settings};
+use rusqlite::Connection;
+
+use crate::{PATIENCE, TOKEN, executable};
+
+const KILLS: usize = 100;
+
+fn start(server: &EmulatorServer, database: &Path) -> Child {
+    Command::new(executable("exactly_once"))
+        .arg(database)
+        .env("BOX_ACCESS_TOKEN", TOKEN)
+        .env("BOX_API", server.origin())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// The ids of the stored events, in the order in which they were stored.
+fn stored(database: &Path) -> Vec<String> {
+    let database = Connection::open(database).unwrap();
+    let select = "SELECT json ->> 'event_id' FROM events ORDER BY number";
+    let Ok(mut events) = database.prepare(select) else {
+        // The program was killed before it made its tables.
+        return Vec::new();
+    };
+    let ids = events.query_map([], |row| row.get(0)).unwrap();
+    ids.map(Result::unwrap).collect()
+}
+
+fn has_started(database: &Path) -> bool {
+    let count = "SELECT count(*) FROM checkpoints";
+    let database = Connection::open(database).unwrap();
+    let count = database.query_row(count, [], |row| row.get::<_, i64>(0));
+    count.is_ok_and(|count| count == 1)
+}
+
+fn kill(program: &mut Child) {
+    program.kill().expect("it can be killed");
+    program.wait().expect("it has ended");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a random moment, or a look from time to time"
+)]
+fn pause(millis: u64) {
+    thread::sleep(Duration::from_millis(millis));
+}
+
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let holds_in_time = (0..PATIENCE.as_millis() / 20).any(|_| {
+        pause(20);
+        holds()
+    });
+    assert!(holds_in_time, "not in time: {what}");
+}
+
+#[test]
+fn each_event_is_stored_once_when_the_program_is_killed() {
+    let seed =
+        std::env::var("ONCE_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("ONCE_SEED={seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let server = EmulatorServer::start_with(Settings {
+        repeat_rate: 0.1,
+        short_page_rate: 0.3,
+        hold_ms: 500,
+        ..Settings::default()
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("events.db");
+    // The first life stores where it starts, before there are events.
+    let mut program = start(&server, &database);
+    wait_until("the start is stored", || has_started(&database));
+    kill(&mut program);
+    server.change_settings(|settings| settings.rate = 100.0);
+    let mut kills_with_events = 0;
+    for _ in 0..KILLS {
+        let before = stored(&database).len();
+        let mut program = start(&server, &database);
+        // Any moment: before it has started, or in the middle of a transaction.
+        pause(rng.u64(..150));
+        kill(&mut program);
+        kills_with_events += usize::from(stored(&database).len() > before);
+    }
+    server.change_settings(|settings| settings.rate = 0.0);
+    server.append_json(TOKEN, [r#"{"event_id":"the last one"}"#]);
+    let mut program = start(&server, &database);
+    wait_until("the last event is stored", || {
+        stored(&database)
+            .last()
+            .is_some_and(|id| id == "the last one")
+    });
+    kill(&mut program);
+
+    let stored = stored(&database);
+    println!(
+        "{kills_with_events} of {KILLS} lives stored events, {} in all",
+        stored.len()
+    );
+    assert_eq!(stored, server.event_ids(TOKEN));
+    assert!(kills_with_events > 0, "no life lasted long enough");
+}
