@@ -8,14 +8,14 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::protocol::{Input, LongPoll, Output};
+use box_longpoll::protocol::{Call, Input, LongPoll, Output};
 use box_longpoll::transport::Moment;
 use box_longpoll::{AccessToken, Batch, LongPollClient, StartAt};
 use box_longpoll_testkit::{Config, Emulator};
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use http::{Method, Response};
+use http::Response;
 
 /// The most that Box sends at once.
 const PAGE: usize = 500;
@@ -133,7 +133,7 @@ impl Engine {
 
     /// Gives it a page, and goes on until it waits for the next. Returns the events that came out.
     fn take(&mut self, page: &Bytes) -> Option<Batch> {
-        self.answer(page.clone());
+        self.respond(Call::Fetch, page.clone());
         self.go_on()
     }
 
@@ -144,15 +144,13 @@ impl Engine {
             self.now.monotonic += Duration::from_secs(60);
             let input = match self.engine.poll_output(self.now) {
                 Output::GetToken { .. } => Input::Token(Ok(self.token.clone())),
-                Output::Send(request) if request.request().method() == Method::OPTIONS => {
-                    self.answer(Bytes::from_static(SERVERS));
-                    continue;
-                }
-                Output::Send(request) if request.request().uri().path() == "/2.0/events" => {
-                    return delivered;
-                }
-                Output::Send(_) => {
-                    self.answer(Bytes::from_static(SIGNAL));
+                Output::Send { call, .. } => {
+                    let body = match call {
+                        Call::Fetch => return delivered,
+                        Call::List => SERVERS,
+                        Call::Listen => SIGNAL,
+                    };
+                    self.respond(call, Bytes::from_static(body));
                     continue;
                 }
                 Output::Deliver(batch) => {
@@ -166,9 +164,10 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, body: Bytes) {
-        let answer = Input::Answer(Ok(Response::new(body)));
-        self.engine.handle_input(answer, self.now);
+    fn respond(&mut self, call: Call, body: Bytes) {
+        let result = Ok(Response::new(body));
+        let input = Input::Response { call, result };
+        self.engine.handle_input(input, self.now);
     }
 }
 

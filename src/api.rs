@@ -10,7 +10,7 @@ use crate::auth::{AccessToken, TokenError, TokenSource, without_newer_token};
 use crate::config::Config;
 use crate::error::Error;
 use crate::limiter::{ApiCall, CallLimiter};
-use crate::protocol::{Answer, LongPoll, TICK};
+use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, LongPoll, Response};
 use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
 
 /// A client's access to Box, which its streams share.
@@ -24,7 +24,7 @@ pub(crate) struct Api<T> {
 struct Shared<T> {
     transport: T,
     limiter: CallLimiter,
-    /// The streams check the clocks at multiples of [`TICK`] after this: they wake the machine once.
+    /// The streams check the clocks at multiples of [`CLOCK_CHECK_INTERVAL`] after this: they wake the machine once.
     began: Instant,
     /// `true` if a realtime server has shown that it honors the position of a poll.
     positions_are_honored: AtomicBool,
@@ -72,7 +72,7 @@ impl<T: HttpTransport> Api<T> {
         &self,
         call: ApiCall,
         request: impl Fn(&AccessToken) -> TransportRequest,
-        read: impl Fn(Answer, &AccessToken) -> Result<R, Error>,
+        read: impl Fn(Response, &AccessToken) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let token = self.token().await?;
         let outcome = read(self.call_or_resend(call, request(&token)).await, &token);
@@ -93,17 +93,27 @@ impl<T: HttpTransport> Api<T> {
     }
 
     /// Sends a call to Box's API, and once more if a kept connection dies under it.
-    async fn call_or_resend(&self, call: ApiCall, request: TransportRequest) -> Answer {
+    async fn call_or_resend(&self, call: ApiCall, request: TransportRequest) -> Response {
         match self.call(call, request.clone()).await {
             Err(error) if error.may_be_resent() => {
                 self.call(call, request.with_fresh_connection()).await
             }
-            answer => answer,
+            result => result,
         }
     }
 
+    /// Sends an engine's request. A poll is no call to Box's API, so the limiter does not count it.
+    pub(crate) async fn send(&self, call: Call, request: TransportRequest) -> Response {
+        let call = match call {
+            Call::List => ApiCall::List,
+            Call::Fetch => ApiCall::Fetch,
+            Call::Listen => return exchange(self.transport(), request).await,
+        };
+        self.call(call, request).await
+    }
+
     /// Sends a call to Box's API, when its turn has come.
-    pub(crate) async fn call(&self, call: ApiCall, request: TransportRequest) -> Answer {
+    async fn call(&self, call: ApiCall, request: TransportRequest) -> Response {
         let _permit = self.shared.limiter.acquire(call, self.transport()).await?;
         exchange(self.transport(), request).await
     }
@@ -126,7 +136,7 @@ impl<T: HttpTransport> Api<T> {
     /// Returns the time until the clocks are checked next.
     pub(crate) fn until_tick(&self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.shared.began);
-        let past = passed.as_secs_f64() % TICK.as_secs_f64();
-        TICK.saturating_sub(Duration::from_secs_f64(past))
+        let past = passed.as_secs_f64() % CLOCK_CHECK_INTERVAL.as_secs_f64();
+        CLOCK_CHECK_INTERVAL.saturating_sub(Duration::from_secs_f64(past))
     }
 }

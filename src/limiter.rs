@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use self::queue::{Admission, Released, WaitQueue};
 use crate::config::Config;
-use crate::status::Status;
 use crate::transport::{HttpTransport, Sleep, TransportError};
 
 /// A call to Box's API.
@@ -21,17 +20,6 @@ pub(crate) enum ApiCall {
     List,
     /// `GET /events`
     Fetch,
-}
-
-impl ApiCall {
-    /// The call that an engine makes which is doing this. `None`: it polls a realtime server.
-    pub(crate) fn of(status: &Status) -> Option<Self> {
-        match status {
-            Status::Listing => Some(Self::List),
-            Status::Fetching => Some(Self::Fetch),
-            _ => None,
-        }
-    }
 }
 
 /// Lets through so many calls at once, and so many lists of servers a second.

@@ -5,7 +5,8 @@
 //!
 //! 1. Call [`LongPoll::poll_output`] and do what it says.
 //! 2. Tell [`LongPoll::handle_input`] what came of it.
-//! 3. While you do it, say [`Input::Tick`] every [`TICK`], if a machine that slept is to be noticed.
+//! 3. While you do it, say [`Input::CheckClocks`] every [`CLOCK_CHECK_INTERVAL`], so that it notices when the machine was
+//!    suspended.
 //! 4. Go on for ever; [`Output::Stop`] is the end, and [`Output::Finish`] that of a query.
 //!
 //! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
@@ -14,8 +15,8 @@
 //! use box_longpoll::protocol::{Input, LongPoll, Output};
 //! use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 //! use box_longpoll::{AccessToken, Error, LongPollClient, StartAt, transport::Moment};
-//! # type Answer = Result<http::Response<bytes::Bytes>, TransportError>;
-//! # fn send(_: TransportRequest) -> Answer { Err(TransportError::new(TransportErrorKind::Connect)) }
+//! # type Response = Result<http::Response<bytes::Bytes>, TransportError>;
+//! # fn send(_: TransportRequest) -> Response { Err(TransportError::new(TransportErrorKind::Connect)) }
 //! # fn sleep_until(_: std::time::Instant) {}
 //!
 //! fn follow(token: &AccessToken) -> Result<(), Error> {
@@ -25,7 +26,10 @@
 //!         let input = match engine.poll_output(Moment::read_clocks()) {
 //!             Output::GetToken { rejected: None } => Input::Token(Ok(token.clone())),
 //!             Output::GetToken { rejected: Some(_) } => return Ok(()), // no newer one
-//!             Output::Send(request) => Input::Answer(send(request)),
+//!             Output::Send { call, request } => Input::Response {
+//!                 call,
+//!                 result: send(request),
+//!             },
 //!             Output::WaitUntil(time) => {
 //!                 sleep_until(time);
 //!                 continue;
@@ -88,7 +92,6 @@
 //! a realtime server has shown that it responds at once to a position with events behind it: see
 //! [`LongPoll::positions_are_honored`].
 
-mod answer;
 mod authorize;
 mod drain;
 mod late;
@@ -98,6 +101,7 @@ mod page;
 mod page_limit;
 mod realtime;
 mod request;
+mod response;
 mod rotation;
 mod state;
 mod tick;
@@ -106,19 +110,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, mem};
 
-pub use self::answer::Answer;
-pub(crate) use self::answer::{read_page, read_servers, read_signal};
 use self::authorize::Tokens;
 use self::drain::Drain;
 use self::late::Positions;
 use self::listen::Listener;
 use self::mode::Mode;
-pub(crate) use self::page::NotAPage;
 pub use self::page::Page;
+pub(crate) use self::page::PageDecodeError;
 use self::page_limit::PageLimit;
 pub(crate) use self::realtime::ServerList;
 pub use self::realtime::{RealtimeServer, Signal};
-use self::state::{Asked, Because, Due, Phase, Step};
+pub use self::response::Response;
+pub(crate) use self::response::{read_page, read_servers, read_signal};
+use self::state::{Asked, Because, Due, Phase};
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
 use crate::clock::Moment;
@@ -130,9 +134,21 @@ use crate::position::{StartAt, StreamPosition};
 use crate::status::Status;
 use crate::transport::{TransportError, TransportRequest};
 
-/// How often to say [`Input::Tick`] while something is awaited, 25 s: a machine that wakes from sleep is noticed within this,
-/// and an idle stream is not woken more often.
-pub const TICK: Duration = Duration::from_secs(25);
+/// How often to say [`Input::CheckClocks`] while something is in flight, 25 s. The engine notices within this time that the
+/// machine was suspended, and an idle stream wakes the machine no more often.
+pub const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(25);
+
+/// One of the engine's three requests. At most one of each is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `OPTIONS /events`: lists the realtime servers. It counts against Box's API limits.
+    List,
+    /// `GET` of a realtime server: a long poll, which is held until something happens. It does not count against Box's API
+    /// limits.
+    Listen,
+    /// `GET /events`: fetches a page of events. It counts against Box's API limits.
+    Fetch,
+}
 
 /// What is to be done next. Whoever drives the engine does each of these, so a new one would be a breaking change.
 #[derive(Debug)]
@@ -143,9 +159,14 @@ pub enum Output {
         /// The token that Box answered with 401.
         rejected: Option<AccessToken>,
     },
-    /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Answer with [`Input::Answer`]; after the
+    /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Reply with [`Input::Response`]; after the
     /// timeout with a [`TransportErrorKind::Timeout`](crate::transport::TransportErrorKind::Timeout).
-    Send(TransportRequest),
+    Send {
+        /// The call that the request makes. [`Input::Response`] names it too.
+        call: Call,
+        /// The request.
+        request: TransportRequest,
+    },
     /// Nothing is due before this. Call [`LongPoll::poll_output`] again then.
     WaitUntil(Instant),
     /// Hand these events to the consumer. Say [`Input::BatchHandled`] once it has handled them, or asks for more.
@@ -163,26 +184,31 @@ pub enum Output {
 pub enum Input {
     /// The token source's answer to [`Output::GetToken`].
     Token(Result<AccessToken, TokenError>),
-    /// The server's answer to [`Output::Send`], or why there is none.
-    Answer(Answer),
-    /// Time can't be waited for, for an [`Output::WaitUntil`] or an [`Input::Tick`]. The engine stops.
+    /// The server's response to [`Output::Send`], or why there is none. The engine ignores it unless that call is in flight.
+    Response {
+        /// The call of the [`Output::Send`].
+        call: Call,
+        /// The response, or the transport's error.
+        result: Response,
+    },
+    /// Time can't be waited for, for an [`Output::WaitUntil`] or an [`Input::CheckClocks`]. The engine stops.
     WaitFailed(TransportError),
-    /// Time has passed. Say so every [`TICK`] while an output is being carried out, then call [`LongPoll::poll_output`]:
+    /// Time has passed. Say so every [`CLOCK_CHECK_INTERVAL`] while an output is being carried out, then call [`LongPoll::poll_output`]:
     /// where it gives anything but [`Output::Idle`], what was being carried out is to be dropped for it. So a machine that
     /// has slept drops a request that died meanwhile, instead of waiting for it.
-    Tick,
+    CheckClocks,
     /// The consumer has handled what [`Output::Deliver`] gave it.
     BatchHandled,
 }
 
-/// Shows no more than the variant: an answer's body may hold a realtime channel.
+/// Shows no more than the variant: a response's body may hold a realtime channel.
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Input::Token(_) => "Token(..)",
-            Input::Answer(_) => "Answer(..)",
+            Input::Response { .. } => "Response { .. }",
             Input::WaitFailed(_) => "WaitFailed(..)",
-            Input::Tick => "Tick",
+            Input::CheckClocks => "CheckClocks",
             Input::BatchHandled => "BatchHandled",
         })
     }
@@ -195,7 +221,7 @@ pub struct LongPoll {
     rng: fastrand::Rng,
     /// Where the next page starts: the end of all that was handled.
     from: StartAt,
-    step: Step,
+    call: Call,
     phase: Phase,
     /// When the engine was last told something, or asked for something.
     awake_at: Moment,
@@ -210,7 +236,7 @@ pub struct LongPoll {
     api_backoff: Backoff,
     limit: PageLimit,
     tokens: Tokens,
-    /// `true` if the request of the current step is sent once more, since a kept connection died under it.
+    /// `true` if the current call's request is sent once more, since a kept connection died under it.
     resends: bool,
     began: SystemTime,
     /// When a page came last.
@@ -226,7 +252,7 @@ impl LongPoll {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             from: start,
-            step: Step::Fetch,
+            call: Call::Fetch,
             phase: Phase::Due(Due::now(now)),
             awake_at: now,
             mode: Mode::of(&config.stream_kind),
@@ -408,11 +434,11 @@ impl LongPoll {
         let since = mem::replace(&mut self.awake_at, now);
         match (mem::replace(&mut self.phase, Phase::Changing), input) {
             (Phase::AwaitToken, Input::Token(outcome)) => self.take_token(outcome, now),
-            (Phase::AwaitAnswer(asked), Input::Answer(answer)) => {
-                self.take_answer(asked, answer, now);
+            (Phase::AwaitAnswer(asked), Input::Response { call, result }) if call == self.call => {
+                self.take_response(asked, result, now);
             }
             (Phase::AwaitHandled(turn), Input::BatchHandled) => self.turn_page(turn, now),
-            (phase, Input::Tick) => {
+            (phase, Input::CheckClocks) => {
                 self.phase = phase;
                 self.tick(since, now);
             }
@@ -426,12 +452,12 @@ impl LongPoll {
         }
     }
 
-    fn take_answer(&mut self, asked: Asked, answer: Answer, now: Moment) {
+    fn take_response(&mut self, asked: Asked, result: Response, now: Moment) {
         if !matches!(asked, Asked::Signal(_)) {
             self.rate_limiter.was_sent_by(now.monotonic);
         }
         let is_resent = mem::take(&mut self.resends);
-        let may_be_resent = match (&answer, &asked) {
+        let may_be_resent = match (&result, &asked) {
             (Ok(_), _) => false,
             (Err(error), Asked::Page(_) | Asked::Servers(_)) => error.may_be_resent(),
             // One that was held was cut by something else, and its URL may be used up.
@@ -447,9 +473,9 @@ impl LongPoll {
             return self.enter(Phase::send(asked.into_token()));
         }
         match asked {
-            Asked::Page(token) => self.take_page(answer, token, now),
-            Asked::Servers(token) => self.take_servers(answer, token, now),
-            Asked::Signal(poll) => self.take_signal(answer, &poll, now),
+            Asked::Page(token) => self.take_page(result, token, now),
+            Asked::Servers(token) => self.take_servers(result, token, now),
+            Asked::Signal(poll) => self.take_signal(result, &poll, now),
         }
     }
 
@@ -467,16 +493,16 @@ impl LongPoll {
         self.enter(Phase::Stop(Some(error)));
     }
 
-    /// Gets the token that the current step's request needs.
+    /// Gets the token that the current call needs.
     fn authorize(&mut self, now: Moment) {
-        if let Step::Listen = self.step
+        if let Call::Listen = self.call
             && self.listener.rotation.pick(now.monotonic).is_none()
         {
-            self.step = Step::List;
+            self.call = Call::List;
         }
-        let needs_token = match self.step {
-            Step::Fetch | Step::List => true,
-            Step::Listen => self.config.polls_with_token(),
+        let needs_token = match self.call {
+            Call::Fetch | Call::List => true,
+            Call::Listen => self.config.polls_with_token(),
         };
         let phase = match self.take_same_token() {
             Some(token) if needs_token => Phase::send(Some(token)),
@@ -486,11 +512,11 @@ impl LongPoll {
         self.enter(phase);
     }
 
-    /// Pays for the current step's request, right before it is sent.
+    /// Pays for the current call's request, right before it is sent.
     fn try_acquire(&mut self, now: Moment) -> Result<(), Instant> {
         let now = now.monotonic;
         // An enterprise's calls are all counted by the allowance.
-        let may_be_small = matches!((self.step, &self.mode), (Step::Fetch, Mode::Listening(_)));
+        let may_be_small = matches!((self.call, &self.mode), (Call::Fetch, Mode::Listening(_)));
         if may_be_small && !self.small_pages.can_acquire(now) {
             return Err(self.small_pages.available_at(now));
         }
@@ -511,12 +537,12 @@ impl LongPoll {
         self.config.page_request(&self.from, limit, token, times)
     }
 
-    /// Sends the current step's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after
+    /// Sends the current call's request. `None` where the server to poll has gone meanwhile: a drain is due then, as after
     /// every poll.
     fn send(&mut self, token: Option<AccessToken>, now: Moment) -> Option<Output> {
-        let (request, asked) = match (self.step, token) {
-            (Step::Fetch, Some(token)) => (self.page_request(&token, now), Asked::Page(token)),
-            (Step::List, Some(token)) => {
+        let (request, asked) = match (self.call, token) {
+            (Call::Fetch, Some(token)) => (self.page_request(&token, now), Asked::Page(token)),
+            (Call::List, Some(token)) => {
                 let by_type = self.listener.lists_by_type;
                 let request = self.config.list_request(&token, by_type);
                 (request, Asked::Servers(token))
@@ -538,6 +564,9 @@ impl LongPoll {
         };
         self.awake_at = now;
         self.enter(Phase::AwaitAnswer(asked));
-        Some(Output::Send(request))
+        Some(Output::Send {
+            call: self.call,
+            request,
+        })
     }
 }

@@ -40,7 +40,7 @@ const NEVER: [(&str, &str); 14] = [
     ("config", "use crate::protocol::Pace;"),
     ("error", "use crate::auth::TokenError;"),
     ("error", "use crate::checkpoint::CheckpointError;"),
-    ("limiter", "use crate::protocol::TICK;"),
+    ("limiter", "use crate::protocol::CLOCK_CHECK_INTERVAL;"),
     ("limiter", "use crate::stream::Streams;"),
     ("pacing", "use crate::config::require;"),
     ("protocol", "use crate::checkpoint::Checkpoint;"),

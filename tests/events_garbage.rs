@@ -3,7 +3,7 @@
 use std::alloc::System;
 use std::sync::Arc;
 
-use box_longpoll::protocol::{Input, LongPoll, Output};
+use box_longpoll::protocol::{Call, Input, LongPoll, Output};
 use box_longpoll::transport::Moment;
 use box_longpoll::{AccessToken, LongPollClient, StartAt};
 use bytes::Bytes;
@@ -24,12 +24,15 @@ fn cost(beginning: &str, filling: u8) -> usize {
     let token = AccessToken::new("a-token-of-nobody").unwrap();
     assert!(matches!(engine.poll_output(now), Output::GetToken { .. }));
     engine.handle_input(Input::Token(Ok(token)), now);
-    assert!(matches!(engine.poll_output(now), Output::Send(_)));
+    assert!(matches!(engine.poll_output(now), Output::Send { .. }));
     let mut body = beginning.as_bytes().to_vec();
     body.resize(BODY, filling);
-    let answer = Input::Answer(Ok(Response::new(Bytes::from(body))));
+    let input = Input::Response {
+        call: Call::Fetch,
+        result: Ok(Response::new(Bytes::from(body))),
+    };
     let before = ALLOCATOR.stats().bytes_allocated;
-    engine.handle_input(answer, now);
+    engine.handle_input(input, now);
     assert!(matches!(engine.poll_output(now), Output::WaitUntil(_)));
     ALLOCATOR.stats().bytes_allocated - before
 }

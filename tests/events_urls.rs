@@ -50,7 +50,7 @@ fn url_of_a_page(config: Config) -> Uri {
                 let token = AccessToken::new("token").unwrap();
                 engine.handle_input(Input::Token(Ok(token)), now);
             }
-            Output::Send(request) => return request.request().uri().clone(),
+            Output::Send { request, .. } => return request.request().uri().clone(),
             output => panic!("{output:?}"),
         }
     }

@@ -37,9 +37,10 @@ fn turn(engine: &mut LongPoll, token: &AccessToken, page: Bytes, now: Moment) {
     while events == 0 {
         let input = match engine.poll_output(now) {
             Output::GetToken { .. } => Input::Token(Ok(token.clone())),
-            Output::Send(_) => {
-                Input::Answer(Ok(Response::new(page.take().expect("one page a turn"))))
-            }
+            Output::Send { call, .. } => Input::Response {
+                call,
+                result: Ok(Response::new(page.take().expect("one page a turn"))),
+            },
             Output::Deliver(batch) => {
                 events = batch.len();
                 Input::BatchHandled

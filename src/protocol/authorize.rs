@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::LongPoll;
 use super::drain::Drain;
-use super::state::{Because, Due, Phase, Step};
+use super::state::{Because, Due, Phase};
+use super::{Call, LongPoll};
 use crate::auth::{AccessToken, TokenError, without_newer_token};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
@@ -146,14 +146,14 @@ impl LongPoll {
 
     /// Tries again later. Events are fetched in any case, also while Box lists no servers.
     pub(super) fn retry(&mut self, error: Error, now: Moment) {
-        if let Step::List = self.step {
+        if let Call::List = self.call {
             return self.retry_list(error, now);
         }
         let at = self.after_api_backoff(&error, now);
         let due = Due::at(at, self.because(error, now), now);
-        match self.step {
-            Step::Fetch => self.enter(Phase::Due(due)),
-            Step::List | Step::Listen => self.fetch(Drain::default(), due),
+        match self.call {
+            Call::Fetch => self.enter(Phase::Due(due)),
+            Call::List | Call::Listen => self.fetch(Drain::default(), due),
         }
     }
 

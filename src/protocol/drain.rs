@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answer::{PageError, PageResponse, read_page};
 use super::mode::{Mode, QueryStep};
-use super::state::{Arrived, Because, Due, Phase, Step};
-use super::{Answer, LongPoll};
+use super::response::{PageError, PageResponse, read_page};
+use super::state::{Arrived, Because, Due, Phase};
+use super::{Call, LongPoll, Response};
 use crate::auth::AccessToken;
 use crate::batch::Batch;
 use crate::clock::Moment;
@@ -95,13 +95,13 @@ impl LongPoll {
     /// Starts a drain, when its first page is due.
     pub(super) fn fetch(&mut self, drain: Drain, due: Due) {
         self.resends = false;
-        self.step = Step::Fetch;
+        self.call = Call::Fetch;
         self.drain = drain;
         self.enter(Phase::Due(due));
     }
 
-    pub(super) fn take_page(&mut self, answer: Answer, token: AccessToken, now: Moment) {
-        match read_page(answer, &token, &self.from) {
+    pub(super) fn take_page(&mut self, result: Response, token: AccessToken, now: Moment) {
+        match read_page(result, &token, &self.from) {
             Ok(PageResponse { page, .. })
                 if self.from == StartAt::Now && page.next_position.is_none() =>
             {

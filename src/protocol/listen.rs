@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::answer::{read_servers, read_signal};
 use super::drain::{Drain, Pause};
 use super::late::LateChecks;
+use super::response::{read_servers, read_signal};
 use super::rotation::Rotation;
-use super::state::{Because, Due, Phase, Poll, PollEnd, Step};
-use super::{Answer, LongPoll, RealtimeServer, Signal};
+use super::state::{Because, Due, Phase, Poll, PollEnd};
+use super::{Call, LongPoll, RealtimeServer, Response, Signal};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::config::Config;
@@ -174,9 +174,9 @@ impl LongPoll {
         {
             return self.fetch(Drain::default(), Due::at(pause.until, pause.because, now));
         }
-        self.step = match listener.rotation.pick(now.monotonic) {
-            Some(_) => Step::Listen,
-            None => Step::List,
+        self.call = match listener.rotation.pick(now.monotonic) {
+            Some(_) => Call::Listen,
+            None => Call::List,
         };
         self.enter(Phase::Due(Due::now(now)));
     }
@@ -200,8 +200,8 @@ impl LongPoll {
         Some((request, Poll { token, ..poll }))
     }
 
-    pub(super) fn take_servers(&mut self, answer: Answer, token: AccessToken, now: Moment) {
-        let list = match read_servers(answer, &token, &self.config.realtime_hosts) {
+    pub(super) fn take_servers(&mut self, result: Response, token: AccessToken, now: Moment) {
+        let list = match read_servers(result, &token, &self.config.realtime_hosts) {
             Ok(list) => list,
             Err(error) => return self.list_failed(error, token, now),
         };
@@ -210,7 +210,7 @@ impl LongPoll {
         let rotation = &mut self.listener.rotation;
         rotation.replace(list.servers, &mut self.rng, now.monotonic);
         if rotation.pick(now.monotonic).is_some() {
-            self.step = Step::Listen;
+            self.call = Call::Listen;
             return self.enter(Phase::Due(Due::now(now)));
         }
         let because = list.refused.unwrap_or_else(|| {
@@ -260,14 +260,14 @@ impl LongPoll {
     }
 
     /// Whatever ended the poll, what follows is a drain; this decides what follows that.
-    pub(super) fn take_signal(&mut self, answer: Answer, poll: &Poll, now: Moment) {
+    pub(super) fn take_signal(&mut self, result: Response, poll: &Poll, now: Moment) {
         let mut drain = Drain::default();
         let listener = &mut self.listener;
-        if had_connection(&answer, poll, now) {
+        if had_connection(&result, poll, now) {
             listener.reached();
         }
-        let ran_out = matches!(&answer, Err(error) if error.kind() == TransportErrorKind::Timeout);
-        match read_signal(answer) {
+        let ran_out = matches!(&result, Err(error) if error.kind() == TransportErrorKind::Timeout);
+        match read_signal(result) {
             Ok(Signal::NewChange) => {
                 listener.poll_was_good();
                 listener.late.signalled(now.monotonic);
@@ -363,8 +363,8 @@ fn refuses(status: StatusCode) -> bool {
 }
 
 /// Returns `true` if a poll had a connection: something came back, or it outlived the attempt to connect.
-fn had_connection(answer: &Answer, poll: &Poll, now: Moment) -> bool {
-    match answer {
+fn had_connection(result: &Response, poll: &Poll, now: Moment) -> bool {
+    match result {
         Ok(_) => true,
         Err(error) => match error.kind() {
             TransportErrorKind::Connect | TransportErrorKind::Tls => false,

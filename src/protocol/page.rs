@@ -27,7 +27,7 @@ const MAX_EVENTS: usize = 50_000;
 
 /// Why a body is no page.
 #[derive(Debug)]
-pub(crate) enum NotAPage {
+pub(crate) enum PageDecodeError {
     /// It is nothing that Box would say: something on the way answered. Asking again helps.
     Foreign {
         /// `true` if events seem to be in it all the same, as in a page that has lost its beginning.
@@ -45,10 +45,10 @@ pub(crate) enum NotAPage {
 
 impl Page {
     /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
-    pub(crate) fn decode(body: &Bytes) -> Result<Self, NotAPage> {
+    pub(crate) fn decode(body: &Bytes) -> Result<Self, PageDecodeError> {
         let text = without_mark(body);
         let has = |name: &[u8]| text.windows(name.len()).any(|at| at == name);
-        let foreign = || NotAPage::Foreign {
+        let foreign = || PageDecodeError::Foreign {
             has_events: has(ENTRIES) || has(EVENT_ID),
         };
         // Serde's error about text at the wrong place has all of that text in it.
@@ -59,9 +59,9 @@ impl Page {
             if !has(ENTRIES) {
                 foreign()
             } else if error.is_eof() {
-                NotAPage::Cut
+                PageDecodeError::Cut
             } else {
-                NotAPage::Undecodable {
+                PageDecodeError::Undecodable {
                     line: error.line(),
                     column: error.column(),
                 }
@@ -72,7 +72,7 @@ impl Page {
         }
         let Entries(entries) = wire.entries.unwrap_or_default();
         if entries.len() > MAX_EVENTS {
-            return Err(NotAPage::TooManyEvents);
+            return Err(PageDecodeError::TooManyEvents);
         }
         Ok(Self {
             events: entries
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 
 /// A number's text is the position, as it stands: it has more digits than a float holds. `0` and `now` are none: the one
 /// starts anew, the other skips what lies between.
-fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, NotAPage> {
+fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageDecodeError> {
     let json = raw.get();
     let text = match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).ok(),
@@ -169,7 +169,7 @@ fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, NotAPage> {
     };
     match text {
         Some(text) if text.len() > StreamPosition::MAX_LENGTH => {
-            Err(NotAPage::PositionTooLong { bytes: text.len() })
+            Err(PageDecodeError::PositionTooLong { bytes: text.len() })
         }
         text => Ok(text.and_then(|text| text.parse().ok())),
     }
@@ -217,7 +217,10 @@ mod tests {
         assert_next_position(&format!("\"{longest}\""), Some(&longest));
         let body = format!(r#"{{"entries":[],"next_stream_position":"{longest}9"}}"#);
         let error = Page::decode(&body.into()).unwrap_err();
-        assert!(matches!(error, NotAPage::PositionTooLong { bytes: 16_385 }));
+        assert!(matches!(
+            error,
+            PageDecodeError::PositionTooLong { bytes: 16_385 }
+        ));
     }
 
     #[test]
@@ -257,7 +260,7 @@ mod tests {
         ] {
             let error = Page::decode(&Bytes::from(foreign)).unwrap_err();
             assert!(
-                matches!(error, NotAPage::Foreign { has_events: false }),
+                matches!(error, PageDecodeError::Foreign { has_events: false }),
                 "{foreign}"
             );
         }
@@ -268,17 +271,20 @@ mod tests {
         ] {
             let error = Page::decode(&Bytes::from(part)).unwrap_err();
             assert!(
-                matches!(error, NotAPage::Foreign { has_events: true }),
+                matches!(error, PageDecodeError::Foreign { has_events: true }),
                 "{part}"
             );
         }
         for broken in [r#"{"entries":[{"a":]}"#, r#"{"entries":"x"}"#] {
             let error = Page::decode(&Bytes::from(broken)).unwrap_err();
-            assert!(matches!(error, NotAPage::Undecodable { .. }), "{broken}");
+            assert!(
+                matches!(error, PageDecodeError::Undecodable { .. }),
+                "{broken}"
+            );
         }
         for cut in [r#"{"entries":[{"a":"#, r#"{"entries":[],"next_stream_posi"#] {
             let error = Page::decode(&Bytes::from(cut)).unwrap_err();
-            assert!(matches!(error, NotAPage::Cut), "{cut}");
+            assert!(matches!(error, PageDecodeError::Cut), "{cut}");
         }
     }
 
@@ -293,6 +299,6 @@ mod tests {
     fn a_flood_of_events_is_not_taken() {
         let body = format!("{{\"entries\":[0{}]}}", ",0".repeat(1_000_000));
         let error = Page::decode(&body.into()).unwrap_err();
-        assert!(matches!(error, NotAPage::TooManyEvents));
+        assert!(matches!(error, PageDecodeError::TooManyEvents));
     }
 }

@@ -8,15 +8,7 @@ use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
 
-/// Which of the three requests is next.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    Fetch,
-    List,
-    Listen,
-}
-
-/// How far the request of the current step is.
+/// How far the current call is.
 #[derive(Debug)]
 pub(super) enum Phase {
     Due(Due),

@@ -9,10 +9,9 @@ use super::StreamHandle;
 use crate::api::Api;
 use crate::batch::Batch;
 use crate::error::Error;
-use crate::limiter::ApiCall;
 use crate::protocol::{Input, LongPoll, Output};
 use crate::status::StatusWatch;
-use crate::transport::{HttpTransport, Sleep, exchange};
+use crate::transport::{HttpTransport, Sleep};
 
 /// Carries out what the engine says.
 pub(crate) struct Driver<T: HttpTransport> {
@@ -106,18 +105,12 @@ impl<T: HttpTransport> Driver<T> {
                 let tokens = self.client.tokens.clone();
                 Box::pin(async move { Some(Input::Token(tokens.token(rejected.as_ref()).await)) })
             }
-            Output::Send(request) => {
+            Output::Send { call, request } => {
                 let client = self.client.clone();
-                match ApiCall::of(&self.engine.status()) {
-                    Some(call) => Box::pin(async move {
-                        let answer = client.call(call, request).await;
-                        Some(Input::Answer(answer))
-                    }),
-                    None => Box::pin(async move {
-                        let answer = exchange(client.transport(), request).await;
-                        Some(Input::Answer(answer))
-                    }),
-                }
+                Box::pin(async move {
+                    let result = client.send(call, request).await;
+                    Some(Input::Response { call, result })
+                })
             }
             Output::WaitUntil(until) => {
                 let client = self.client.clone();
@@ -156,7 +149,7 @@ impl<T: HttpTransport> Driver<T> {
         });
         let slept = ready!(tick.as_mut().poll(cx));
         self.tick = None;
-        Poll::Ready(slept.map_or_else(Input::WaitFailed, |()| Input::Tick))
+        Poll::Ready(slept.map_or_else(Input::WaitFailed, |()| Input::CheckClocks))
     }
 
     /// Goes on to the next batch, where each counts as handled when the next is asked for.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use box_longpoll::protocol::TICK;
+use box_longpoll::protocol::CLOCK_CHECK_INTERVAL;
 use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, HttpTransport, LongPollClient, StartAt, Status};
@@ -55,7 +55,7 @@ impl HttpTransport for Machine {
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
-        if duration <= TICK {
+        if duration <= CLOCK_CHECK_INTERVAL {
             let until = self.now().monotonic + duration;
             self.ticks.lock().unwrap().push(until);
         }
@@ -139,16 +139,16 @@ async fn all_streams_of_a_client_look_at_the_clocks_at_the_same_moments() {
         streams.spawn(async move { events.next().await.is_some() });
         let begun = move |emulator: &Emulator| emulator.counters().open_polls == n;
         in_time(holds(&server, begun)).await;
-        machine.sleep(TICK / 7).await.unwrap();
+        machine.sleep(CLOCK_CHECK_INTERVAL / 7).await.unwrap();
     }
     machine.ticks.lock().unwrap().clear();
-    machine.sleep(TICK * 2).await.unwrap();
+    machine.sleep(CLOCK_CHECK_INTERVAL * 2).await.unwrap();
 
     let ticks = machine.ticks.lock().unwrap();
     assert!(ticks.len() >= 20, "{}", ticks.len());
     let into_the_tick = |tick: &Instant| {
         let since = (*tick - machine.started.monotonic).as_secs_f64();
-        since % TICK.as_secs_f64()
+        since % CLOCK_CHECK_INTERVAL.as_secs_f64()
     };
     let first = ticks.iter().map(into_the_tick).fold(f64::MAX, f64::min);
     let last = ticks.iter().map(into_the_tick).fold(0.0, f64::max);
@@ -170,6 +170,7 @@ async fn requests_that_follow_each_other_share_a_look() {
     let looks = machine.ticks.lock().unwrap().len();
     assert!(server.requests().len() >= 3);
     // The first, and one after each moment to look that has passed on a busy machine.
-    let passed = (machine.now().monotonic - machine.started.monotonic).as_secs() / TICK.as_secs();
+    let passed = (machine.now().monotonic - machine.started.monotonic).as_secs()
+        / CLOCK_CHECK_INTERVAL.as_secs();
     assert!(looks as u64 <= 2 + passed, "{looks} looks");
 }

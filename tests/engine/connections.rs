@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use box_longpoll::config::{Pace, RealtimeToken};
-use box_longpoll::protocol::Answer;
+use box_longpoll::protocol::Response;
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::{LongPollClient, Status};
 use rstest::rstest;
 
 use crate::script::{Script, body, failed, page, server_list, signal, status, status_with};
 
-fn interrupted() -> Answer {
+fn interrupted() -> Response {
     failed(TransportErrorKind::Interrupted)
 }
 
-fn interrupted_on_a_connection(reused: bool) -> Answer {
+fn interrupted_on_a_connection(reused: bool) -> Response {
     let error = TransportError::new(TransportErrorKind::Interrupted);
     Err(error.with_connection_reused(reused))
 }
@@ -104,7 +104,7 @@ fn a_request_on_a_connection_of_its_own_is_not_resent() {
 #[case(failed(TransportErrorKind::Tls))]
 #[case(failed(TransportErrorKind::Other))]
 #[case(status(502))]
-fn only_an_interrupted_request_is_resent(#[case] failure: Answer) {
+fn only_an_interrupted_request_is_resent(#[case] failure: Response) {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(failure);
     assert!(matches!(script.status(), Status::Retrying { .. }));
@@ -128,7 +128,7 @@ fn a_resent_request_counts_in_the_pace() {
 #[case::empty(body(""))]
 #[case::html(body("<html>timeout</html>"))]
 #[case::unknown(signal("timeout"))]
-fn a_poll_that_was_held_and_cut_is_followed_at_once(#[case] cut: Answer) {
+fn a_poll_that_was_held_and_cut_is_followed_at_once(#[case] cut: Response) {
     let mut script = Script::listening(2);
     let host = script.host();
     script.pass(Duration::from_secs(1)).reply(cut);
@@ -142,7 +142,7 @@ fn a_poll_that_was_held_and_cut_is_followed_at_once(#[case] cut: Answer) {
 #[case::cut(failed(TransportErrorKind::Body))]
 #[case::bad_gateway(status(502))]
 #[case::empty(body(""))]
-fn a_poll_that_was_cut_at_once_is_followed_by_a_pause(#[case] cut: Answer) {
+fn a_poll_that_was_cut_at_once_is_followed_by_a_pause(#[case] cut: Response) {
     let mut script = Script::listening(2);
     script.reply(cut);
     script.expect_fetch("100").reply(page("100", &[]));
@@ -154,7 +154,7 @@ fn a_poll_that_was_cut_at_once_is_followed_by_a_pause(#[case] cut: Answer) {
 #[case::not_found(status(404))]
 #[case::overloaded(status_with(503, &[("retry-after", "7")], ""))]
 #[case::no_connection(failed(TransportErrorKind::Connect))]
-fn a_refusal_stays_one_however_long_the_poll_was_held(#[case] refusal: Answer) {
+fn a_refusal_stays_one_however_long_the_poll_was_held(#[case] refusal: Response) {
     let mut script = Script::listening(2);
     script.pass(Duration::from_secs(60)).reply(refusal);
     script.expect_fetch("100").reply(page("100", &[]));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::enterprise::AdminLogsStreaming;
-use box_longpoll::protocol::{Answer, TICK};
+use box_longpoll::protocol::{CLOCK_CHECK_INTERVAL, Response};
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll::{EventType, Status};
 use http::Method;
@@ -179,7 +179,9 @@ fn a_machine_that_has_slept_looks_at_once() {
         looks_in_vain(&mut script);
     }
     assert!(matches!(script.status(), Status::Waiting { .. }));
-    script.sleep(Duration::from_secs(3_600)).tick_after(TICK);
+    script
+        .sleep(Duration::from_secs(3_600))
+        .tick_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").assert_waited(0.0, 0.0);
 }
 
@@ -213,7 +215,7 @@ fn the_event_types_go_along_escaped() {
 }
 
 /// The times of all requests within twenty minutes, in seconds. Every so often one is sent late, as where others go first.
-fn requests(calls: u32, late: bool, mut answer: impl FnMut(u32) -> Answer) -> Vec<f64> {
+fn requests(calls: u32, late: bool, mut answer: impl FnMut(u32) -> Response) -> Vec<f64> {
     let streaming = streaming()
         .calls_per_minute(calls)
         .shortest_interval(Duration::from_millis(1));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use box_longpoll::protocol::Answer;
+use box_longpoll::protocol::Response;
 use box_longpoll::transport::TransportErrorKind;
 use rstest::rstest;
 
@@ -55,7 +55,7 @@ fn a_server_that_responds_to_an_old_position_at_once_honors_positions() {
 #[rstest]
 #[case::reconnect(signal("reconnect"))]
 #[case::timeout(failed(TransportErrorKind::Timeout))]
-fn a_missed_signal_has_it_found_out_once_more(#[case] end: Answer) {
+fn a_missed_signal_has_it_found_out_once_more(#[case] end: Response) {
     let mut script = Script::listening(1);
     assert!(script.positions_are_honored());
     script.reply(end);

@@ -38,7 +38,7 @@ fn pages_that_only_move_the_position_are_paced() {
 }
 
 /// Answers everything with the least that there is, for ten minutes, and gives the times of the requests in seconds.
-fn vain_requests(mut answer: impl FnMut(&Script) -> box_longpoll::protocol::Answer) -> Vec<f64> {
+fn vain_requests(mut answer: impl FnMut(&Script) -> box_longpoll::protocol::Response) -> Vec<f64> {
     let mut script = Script::start("0");
     let mut at = 0.0;
     let mut times = Vec::new();

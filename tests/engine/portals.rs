@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use box_longpoll::auth::TokenError;
 use box_longpoll::enterprise::AdminLogs;
-use box_longpoll::protocol::Answer;
+use box_longpoll::protocol::Response;
 use box_longpoll::{ErrorKind, Status};
 use jiff::Timestamp;
 use rstest::rstest;
@@ -13,7 +13,7 @@ use crate::script::{Script, page, server_list, signal, status, status_with};
 
 const HTML: &[(&str, &str)] = &[("content-type", "text/html")];
 
-fn portal() -> Answer {
+fn portal() -> Response {
     status_with(401, HTML, "<html>Please log in to the network</html>")
 }
 
@@ -22,7 +22,7 @@ fn portal() -> Answer {
 #[case(status_with(403, &[], r#"{"message":"Forbidden"}"#))]
 #[case(status_with(400, &[], ""))]
 #[case(status_with(400, &[], "<html><center>nginx</center></html>"))]
-fn a_refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Answer) {
+fn a_refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Response) {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(refusal);
     let error = script.failure();
@@ -261,7 +261,7 @@ fn position(text: &str) -> box_longpoll::StartAt {
     text.parse().expect("a position")
 }
 
-fn bad_request(message: &str) -> Answer {
+fn bad_request(message: &str) -> Response {
     let body = format!(r#"{{"type":"error","code":"bad_request","message":"{message}"}}"#);
     status_with(400, &[], &body)
 }

@@ -1,8 +1,9 @@
 //! What is asked: how requests are made.
 
 use box_longpoll::LongPollClient;
+use box_longpoll::protocol::Call;
 
-use crate::script::{Script, page, server_list};
+use crate::script::{Script, page, server_list, signal};
 
 #[test]
 fn a_start_at_the_oldest_event_asks_for_position_0() {
@@ -47,4 +48,22 @@ fn each_answer_may_be_as_long_as_the_security_page_says() {
     assert_eq!(script.asked().max_body(), 256 << 10);
     script.reply(server_list(1)).expect_listen("100");
     assert_eq!(script.asked().max_body(), 64 << 10);
+}
+
+#[test]
+fn response_is_ignored_when_its_call_is_not_in_flight() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100");
+    script.reply_to(Call::List, server_list(1)).expect_idle();
+    script.reply_to(Call::Listen, signal("new_change"));
+    script.expect_idle().reply_to(Call::Fetch, page("100", &[]));
+    script.expect_list();
+    script.reply_to(Call::Fetch, page("200", &["a"]));
+    script.expect_idle().reply_to(Call::List, server_list(1));
+    script.expect_listen("100");
+    script
+        .reply_to(Call::Fetch, page("200", &["a"]))
+        .expect_idle();
+    script.reply_to(Call::Listen, signal("new_change"));
+    script.expect_fetch("100").assert_position("100");
 }

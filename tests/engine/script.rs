@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use box_longpoll::auth::TokenError;
 use box_longpoll::config::Config;
 use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
-use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::protocol::{Call, Input, LongPoll, Output, Response};
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::{
     AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, Status,
 };
-use http::{Method, Response};
+use http::Method;
 
 /// The engine, at some point of the conversation.
 pub(crate) struct Script {
@@ -20,7 +20,7 @@ pub(crate) struct Script {
     waited: Duration,
     token: &'static str,
     token_takes: Duration,
-    asked: Option<TransportRequest>,
+    asked: Option<(Call, TransportRequest)>,
     /// What was looked at ahead of its turn.
     output: Option<Output>,
 }
@@ -155,7 +155,7 @@ impl Script {
 
     pub(crate) fn tick_now(&mut self) -> &mut Self {
         self.waited = Duration::ZERO;
-        self.input(Input::Tick);
+        self.input(Input::CheckClocks);
         self
     }
 
@@ -164,18 +164,19 @@ impl Script {
     }
 
     #[track_caller]
-    fn expect_request(&mut self, method: &Method, path: &str) -> String {
+    fn expect_request(&mut self, expected: Call, method: &Method, path: &str) -> String {
         let request = self.expect_any().asked().request();
         let uri = request.uri().clone();
         assert_eq!(request.method(), method, "{uri}");
         assert_eq!(uri.path(), path, "{uri}");
+        assert_eq!(self.call(), expected);
         uri.query().unwrap_or_default().to_owned()
     }
 
     /// A page is asked for, from that position.
     #[track_caller]
     pub(crate) fn expect_fetch(&mut self, from: &str) -> &mut Self {
-        let query = self.expect_request(&Method::GET, "/2.0/events");
+        let query = self.expect_request(Call::Fetch, &Method::GET, "/2.0/events");
         let wanted = format!("stream_position={from}");
         assert!(query.split('&').any(|pair| pair == wanted), "{query}");
         self
@@ -184,14 +185,14 @@ impl Script {
     /// The servers are asked for.
     #[track_caller]
     pub(crate) fn expect_list(&mut self) -> &mut Self {
-        self.expect_request(&Method::OPTIONS, "/2.0/events");
+        self.expect_request(Call::List, &Method::OPTIONS, "/2.0/events");
         self
     }
 
     /// A poll is held, at that position, for nine seconds so far.
     #[track_caller]
     pub(crate) fn expect_listen(&mut self, at: &str) -> &mut Self {
-        let query = self.expect_request(&Method::GET, "/subscribe");
+        let query = self.expect_request(Call::Listen, &Method::GET, "/subscribe");
         assert_eq!(
             query,
             format!("channel=c&stream_type=all&stream_position={at}")
@@ -212,11 +213,11 @@ impl Script {
     /// Anything is asked.
     #[track_caller]
     pub(crate) fn expect_any(&mut self) -> &mut Self {
-        let request = match self.next() {
-            Output::Send(request) => request,
+        let sent = match self.next() {
+            Output::Send { call, request } => (call, request),
             output => panic!("expected a request, got {output:?}"),
         };
-        self.asked = Some(request);
+        self.asked = Some(sent);
         self
     }
 
@@ -226,8 +227,8 @@ impl Script {
         loop {
             match self.next() {
                 Output::Deliver(_) => self.handled(),
-                Output::Send(request) => {
-                    self.asked = Some(request);
+                Output::Send { call, request } => {
+                    self.asked = Some((call, request));
                     return self;
                 }
                 output => panic!("expected a request, got {output:?}"),
@@ -245,7 +246,12 @@ impl Script {
 
     /// The request that was asked last.
     pub(crate) fn asked(&self) -> &TransportRequest {
-        self.asked.as_ref().expect("a request")
+        &self.asked.as_ref().expect("a request").1
+    }
+
+    /// The call of the request that was sent last.
+    fn call(&self) -> Call {
+        self.asked.as_ref().expect("a request").0
     }
 
     /// The host that was asked last.
@@ -254,9 +260,14 @@ impl Script {
     }
 
     /// Answers the request. What the engine waits is counted from here.
-    pub(crate) fn reply(&mut self, answer: Answer) -> &mut Self {
+    pub(crate) fn reply(&mut self, result: Response) -> &mut Self {
+        self.reply_to(self.call(), result)
+    }
+
+    /// Gives the engine a response to that call, which may not be in flight.
+    pub(crate) fn reply_to(&mut self, call: Call, result: Response) -> &mut Self {
         self.waited = Duration::ZERO;
-        self.input(Input::Answer(answer));
+        self.input(Input::Response { call, result });
         self
     }
 
@@ -448,9 +459,9 @@ impl Script {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "an answer is a result")]
-fn response(status: u16, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Answer {
-    let mut response = Response::builder().status(status);
+#[expect(clippy::unnecessary_wraps, reason = "a response is a result")]
+fn response(status: u16, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Response {
+    let mut response = http::Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);
     }
@@ -458,7 +469,7 @@ fn response(status: u16, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>
 }
 
 /// A page with such events; the next position is given as JSON.
-pub(crate) fn page(next: &str, ids: &[&str]) -> Answer {
+pub(crate) fn page(next: &str, ids: &[&str]) -> Response {
     let entries: Vec<String> = ids
         .iter()
         .map(|id| match *id {
@@ -474,7 +485,7 @@ pub(crate) fn page(next: &str, ids: &[&str]) -> Answer {
 }
 
 /// A list of so many servers, of 7 polls and 10 minutes each.
-pub(crate) fn server_list(servers: usize) -> Answer {
+pub(crate) fn server_list(servers: usize) -> Response {
     let entries: Vec<String> = (1..=servers)
         .map(|n| {
             format!(
@@ -488,17 +499,17 @@ pub(crate) fn server_list(servers: usize) -> Answer {
     ))
 }
 
-pub(crate) fn signal(message: &str) -> Answer {
+pub(crate) fn signal(message: &str) -> Response {
     body(&format!(r#"{{"message":"{message}"}}"#))
 }
 
 /// 200 with that body.
-pub(crate) fn body(text: &str) -> Answer {
+pub(crate) fn body(text: &str) -> Response {
     response(200, &[], text.to_owned())
 }
 
 /// A status, and an error in Box's form if it is one.
-pub(crate) fn status(status: u16) -> Answer {
+pub(crate) fn status(status: u16) -> Response {
     let body = match status {
         400.. => format!(r#"{{"type":"error","status":{status}}}"#),
         _ => String::new(),
@@ -506,10 +517,10 @@ pub(crate) fn status(status: u16) -> Answer {
     response(status, &[], body)
 }
 
-pub(crate) fn status_with(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn status_with(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
     response(status, headers, body.to_owned())
 }
 
-pub(crate) fn failed(kind: TransportErrorKind) -> Answer {
+pub(crate) fn failed(kind: TransportErrorKind) -> Response {
     Err(TransportError::new(kind))
 }

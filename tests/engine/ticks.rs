@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::ErrorKind;
-use box_longpoll::protocol::TICK;
+use box_longpoll::protocol::CLOCK_CHECK_INTERVAL;
 use box_longpoll::transport::TransportErrorKind;
 
 use crate::script::{Script, failed, page, server_list, signal, status, status_with};
@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 fn ticks_change_nothing_while_the_machine_is_awake() {
     let mut script = Script::listening(1);
     for _ in 0..20 {
-        script.tick_after(TICK).expect_idle();
+        script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
     }
     script.reply(signal("new_change")).expect_fetch("100");
 }
@@ -23,23 +23,26 @@ fn ticks_change_nothing_while_the_machine_is_awake() {
 #[test]
 fn a_poll_that_a_sleep_has_cut_off_gives_way_to_a_fetch_and_a_new_list() {
     let mut script = Script::listening(2);
-    script.tick_after(TICK).sleep(HOUR).expect_idle();
     script
-        .tick_after(TICK)
+        .tick_after(CLOCK_CHECK_INTERVAL)
+        .sleep(HOUR)
+        .expect_idle();
+    script
+        .tick_after(CLOCK_CHECK_INTERVAL)
         .expect_fetch("100")
         .assert_waited(0.0, 0.0);
     script.reply(page("200", &["a"])).expect_batch(&["a"]);
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("200");
-    script.tick_after(TICK).expect_idle();
+    script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
 }
 
 #[test]
 fn a_sleep_too_short_to_cut_anything_off_is_let_pass() {
     let mut script = Script::listening(1);
     script.sleep(Duration::from_secs(9));
-    script.tick_after(TICK).expect_idle();
+    script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
 }
 
 #[test]
@@ -48,22 +51,28 @@ fn a_clock_that_is_set_costs_one_look() {
         let mut script = Script::listening(1);
         set(&mut script, DAY);
         script
-            .tick_after(TICK)
+            .tick_after(CLOCK_CHECK_INTERVAL)
             .expect_fetch("100")
             .reply(page("100", &[]));
         script.expect_list().reply(server_list(1));
         script.expect_listen("100");
-        script.tick_after(TICK).expect_idle();
+        script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
     }
 }
 
 #[test]
 fn a_call_that_a_sleep_has_cut_off_is_made_again_from_the_same_position() {
     let mut script = Script::start("100");
-    script.expect_fetch("100").sleep(HOUR).tick_after(TICK);
+    script
+        .expect_fetch("100")
+        .sleep(HOUR)
+        .tick_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").assert_waited(0.0, 0.0);
     script.reply(page("100", &[]));
-    script.expect_list().sleep(HOUR).tick_after(TICK);
+    script
+        .expect_list()
+        .sleep(HOUR)
+        .tick_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").assert_waited(0.0, 0.0);
 }
 
@@ -80,7 +89,10 @@ fn what_a_consumer_did_not_ask_about_for_long_goes_on() {
 fn a_pause_that_a_failed_poll_left_ends_with_a_sleep_in_the_fetch_before_it() {
     let mut script = Script::listening(1);
     script.reply(failed(TransportErrorKind::Connect));
-    script.expect_fetch("100").sleep(HOUR).tick_after(TICK);
+    script
+        .expect_fetch("100")
+        .sleep(HOUR)
+        .tick_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().assert_waited(0.0, 0.0);
 }
@@ -90,7 +102,10 @@ fn a_token_that_was_renewed_before_a_sleep_may_have_run_out() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
-    script.expect_fetch("100").sleep(HOUR).tick_after(TICK);
+    script
+        .expect_fetch("100")
+        .sleep(HOUR)
+        .tick_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-3");
     script.expect_fetch("100").reply(page("200", &["a"]));

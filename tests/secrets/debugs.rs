@@ -29,13 +29,16 @@ fn an_engine_and_all_that_goes_in_and_out_show_no_secret() {
         shown += &format!("{output:?} {engine:?} ");
         let input = match output {
             Output::GetToken { .. } => Input::Token(Ok(token())),
-            Output::Send(request) => {
+            Output::Send { call, request } => {
                 let uri = request.request().uri().to_string();
                 polled = uri.contains(CHANNEL);
                 // The header is marked, for whoever shows headers.
                 shown += &format!("{:?}", request.request().headers());
                 match answers.next() {
-                    Some(body) => Input::Answer(Ok(Response::new(Bytes::from(body)))),
+                    Some(body) => Input::Response {
+                        call,
+                        result: Ok(Response::new(Bytes::from(body))),
+                    },
                     None => continue,
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use box_longpoll::ErrorKind;
-use box_longpoll::protocol::TICK;
+use box_longpoll::protocol::CLOCK_CHECK_INTERVAL;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::Endpoint;
 use serde_json::Value;
@@ -372,7 +372,8 @@ impl Conduct {
     /// Whether the stream may have learned just now that the machine has slept: it drops what is under way, then, and
     /// waits for nothing but what it was asked to.
     pub(crate) fn may_know_of_a_sleep(&self, now: Duration) -> bool {
-        self.clocks_jumped.is_some_and(|at| now <= at + TICK)
+        self.clocks_jumped
+            .is_some_and(|at| now <= at + CLOCK_CHECK_INTERVAL)
     }
 
     fn give_up(&mut self, asked: &Asked) {

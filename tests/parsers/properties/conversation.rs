@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::auth::TokenError;
-use box_longpoll::protocol::{Answer, Input, Output};
+use box_longpoll::protocol::{Call, Input, Output};
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::{LongPollClient, StartAt, StreamPosition};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use http::Response;
 use url::form_urlencoded;
 
 use super::answer::answer;
-use super::exchange::{Engine, NO_EVENTS, ONE_SERVER, Request, client, token};
+use super::exchange::{Engine, NO_EVENTS, ONE_SERVER, client, token};
 use super::shown;
 
 /// Enough for a dozen polls; more of them say the same, and slow the fuzzer down.
@@ -47,7 +47,7 @@ struct Talk<'a> {
     engine: Engine,
     asks_for_pages_alone: bool,
     tape: &'a [u8],
-    awaited: Option<Request>,
+    awaited: Option<Call>,
     /// The position of the page that came last.
     offered: Option<StreamPosition>,
     stopped: bool,
@@ -76,7 +76,7 @@ impl Talk<'_> {
                 let jump = Duration::from_secs(u64::from(self.byte()).pow(2));
                 self.engine.now.monotonic += jump;
                 self.engine.now.wall -= jump;
-                self.input(Input::Tick);
+                self.input(Input::CheckClocks);
             }
             254.. => {
                 let error = TransportError::new(TransportErrorKind::Runtime);
@@ -114,25 +114,25 @@ impl Talk<'_> {
                 };
                 self.input(Input::Token(outcome));
             }
-            Output::Send(request) => {
-                let asked = Request::of(&request);
-                assert!(asked == Request::Page || !self.asks_for_pages_alone);
-                if asked == Request::Page {
+            Output::Send { call, request } => {
+                assert!(call == Call::Fetch || !self.asks_for_pages_alone);
+                if call == Call::Fetch {
                     let query = request.request().uri().query().unwrap_or_default();
                     let from = form_urlencoded::parse(query.as_bytes())
                         .find_map(|(name, value)| (name == "stream_position").then_some(value));
                     assert_eq!(from.as_deref(), self.engine.position());
                 }
-                self.awaited = Some(asked);
+                self.awaited = Some(call);
             }
             Output::Deliver(batch) => assert_ne!(batch.len(), 0),
             Output::Finish => panic!("what is followed has no end"),
         }
     }
 
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, answer: Result<Response<Bytes>, TransportError>) {
         let before = self.engine.engine.position().cloned();
-        if self.awaited.take() == Some(Request::Page)
+        let awaited = self.awaited.take();
+        if awaited == Some(Call::Fetch)
             && let Ok(page) = &answer
         {
             let client = client(LongPollClient::builder(), page);
@@ -140,7 +140,11 @@ impl Talk<'_> {
             self.offered = fetched.ok().and_then(|page| page.next_position);
         }
         let now = self.engine.now;
-        self.engine.engine.handle_input(Input::Answer(answer), now);
+        let input = Input::Response {
+            call: awaited.unwrap_or(Call::Fetch),
+            result: answer,
+        };
+        self.engine.engine.handle_input(input, now);
         let after = self.engine.engine.position();
         assert_eq!(after, before.as_ref(), "what came is not handled yet");
     }
@@ -160,11 +164,11 @@ impl Talk<'_> {
         assert!(after.is_some(), "the position is lost");
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> Result<Response<Bytes>, TransportError> {
         let text = match self.byte() {
             0..40 => match self.awaited {
-                Some(Request::Signal) => r#"{"message":"new_change"}"#.to_owned(),
-                Some(Request::Servers) => ONE_SERVER.to_owned(),
+                Some(Call::Listen) => r#"{"message":"new_change"}"#.to_owned(),
+                Some(Call::List) => ONE_SERVER.to_owned(),
                 _ => NO_EVENTS.to_owned(),
             },
             40..100 => {

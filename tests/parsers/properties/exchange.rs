@@ -8,7 +8,7 @@ use box_longpoll::HttpTransport;
 use box_longpoll::auth::TokenError;
 use box_longpoll::config::Config;
 use box_longpoll::enterprise::AdminLogsStreaming;
-use box_longpoll::protocol::{Answer, Input, LongPoll, Output};
+use box_longpoll::protocol::{Call, Input, LongPoll, Output};
 use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::{AccessToken, LongPollClient, LongPollClientBuilder, StartAt, StreamPosition};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ pub(crate) struct Canned(pub(crate) Response<Bytes>);
 
 #[async_trait]
 impl HttpTransport for Canned {
-    async fn send(&self, _request: TransportRequest) -> Answer {
+    async fn send(&self, _request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         Ok(self.0.clone())
     }
 
@@ -46,25 +46,6 @@ pub(crate) fn client(
         .expect("settings in their range")
 }
 
-/// What the engine is waiting for an answer to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    Page,
-    Servers,
-    Signal,
-}
-
-impl Request {
-    pub(crate) fn of(request: &TransportRequest) -> Self {
-        let request = request.request();
-        match (request.method(), request.uri().path()) {
-            (&http::Method::OPTIONS, _) => Self::Servers,
-            (_, "/2.0/events") => Self::Page,
-            _ => Self::Signal,
-        }
-    }
-}
-
 pub(crate) const POSITION: &str = "100";
 pub(crate) const NO_EVENTS: &str = r#"{"entries":[],"next_stream_position":"100"}"#;
 pub(crate) const ONE_SERVER: &str = r#"{"entries":[{"url":"http://2.realtime.services.box.net/subscribe?channel=c&stream_type=all"}]}"#;
@@ -73,6 +54,8 @@ pub(crate) const ONE_SERVER: &str = r#"{"entries":[{"url":"http://2.realtime.ser
 pub(crate) struct Engine {
     pub(crate) engine: LongPoll,
     pub(crate) now: Moment,
+    /// The call of the request that was sent last.
+    sent: Option<Call>,
 }
 
 impl Engine {
@@ -93,40 +76,45 @@ impl Engine {
         Self {
             engine: LongPoll::new(Arc::new(config), start, 7, now),
             now,
+            sent: None,
         }
     }
 
     /// An engine that has sent that request, at position 100.
-    pub(crate) fn asking(request: Request) -> Self {
-        Self::asking_with(LongPollClient::builder(), request)
+    pub(crate) fn asking(call: Call) -> Self {
+        Self::asking_with(LongPollClient::builder(), call)
     }
 
-    pub(crate) fn asking_with(builder: LongPollClientBuilder, request: Request) -> Self {
+    pub(crate) fn asking_with(builder: LongPollClientBuilder, call: Call) -> Self {
         let mut engine = Self::start(builder);
-        let before: &[&'static str] = match request {
-            Request::Page => &[],
-            Request::Servers => &[NO_EVENTS],
-            Request::Signal => &[NO_EVENTS, ONE_SERVER],
+        let before: &[&'static str] = match call {
+            Call::Fetch => &[],
+            Call::List => &[NO_EVENTS],
+            Call::Listen => &[NO_EVENTS, ONE_SERVER],
         };
         for body in before {
-            let _ = engine.expect_request();
+            engine.expect_request();
             engine.answer(Response::new(Bytes::from_static(body.as_bytes())));
         }
-        assert_eq!(Request::of(&engine.expect_request()), request);
+        assert_eq!(engine.expect_request(), call);
         engine
     }
 
     #[track_caller]
-    fn expect_request(&mut self) -> TransportRequest {
-        match self.next() {
-            Output::Send(request) => request,
-            output => panic!("expected a request, got {output:?}"),
-        }
+    fn expect_request(&mut self) -> Call {
+        let output = self.next();
+        let Output::Send { call, .. } = output else {
+            panic!("expected a request, got {output:?}");
+        };
+        call
     }
 
     pub(crate) fn answer(&mut self, answer: Response<Bytes>) {
-        self.engine
-            .handle_input(Input::Answer(Ok(answer)), self.now);
+        let input = Input::Response {
+            call: self.sent.expect("a request"),
+            result: Ok(answer),
+        };
+        self.engine.handle_input(input, self.now);
         shown::assert_status(&self.engine.status());
     }
 
@@ -148,7 +136,12 @@ impl Engine {
                     shown::assert_error(&error);
                     return Output::Stop(error);
                 }
-                output => return output,
+                output => {
+                    if let Output::Send { call, .. } = output {
+                        self.sent = Some(call);
+                    }
+                    return output;
+                }
             }
         }
     }

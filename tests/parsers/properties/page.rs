@@ -1,14 +1,13 @@
 //! A page of events.
 
-use box_longpoll::protocol::Page;
-use box_longpoll::protocol::{Input, Output};
+use box_longpoll::protocol::{Call, Input, Output, Page};
 use box_longpoll::{LongPollClient, StartAt, StreamPosition};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::value::RawValue;
 
 use super::answer::answer;
-use super::exchange::{Engine, POSITION, Request, client};
+use super::exchange::{Engine, POSITION, client};
 use super::{event, shown};
 
 /// A page keeps every byte of its events and of its position; what is no page moves nothing.
@@ -26,7 +25,7 @@ pub(crate) fn holds(data: &[u8]) {
         }
     };
 
-    let mut engine = Engine::asking(Request::Page);
+    let mut engine = Engine::asking(Call::Fetch);
     engine.answer(answer);
     assert_eq!(engine.position(), Some(POSITION), "nothing is handled yet");
     if let Output::Deliver(batch) = engine.next() {

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use box_longpoll::config::RealtimeHosts;
-use box_longpoll::protocol::Output;
+use box_longpoll::protocol::{Call, Output};
 use box_longpoll::{ErrorKind, LongPollClient};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{Response, Uri};
 
-use super::exchange::{Engine, Request, client};
+use super::exchange::{Engine, client};
 use super::shown;
 
 const NAMED: &str = "proxy.example";
@@ -28,14 +28,14 @@ pub(crate) fn holds(data: &[u8]) {
     for (hosts, permitted) in policies() {
         let builder = || LongPollClient::builder().realtime_hosts(hosts.clone());
         let listed = block_on(client(builder(), &answer).realtime_servers());
-        let mut engine = Engine::asking_with(builder(), Request::Servers);
+        let mut engine = Engine::asking_with(builder(), Call::List);
         engine.answer(answer.clone());
-        let Output::Send(request) = engine.next() else {
+        let Output::Send { call, request } = engine.next() else {
             panic!("a URL stops nothing");
         };
         match listed {
             Ok(servers) => {
-                assert_eq!(Request::of(&request), Request::Signal);
+                assert_eq!(call, Call::Listen);
                 let uri = request.request().uri();
                 assert!(permitted(uri), "{uri}");
                 assert_eq!(uri.host(), Some(servers[0].host()));
@@ -45,7 +45,7 @@ pub(crate) fn holds(data: &[u8]) {
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::RealtimeRefused, "{error}");
-                assert_eq!(Request::of(&request), Request::Page);
+                assert_eq!(call, Call::Fetch);
                 shown::assert_error(&error);
             }
         }

@@ -1,12 +1,12 @@
 //! An answer of Box's API with a bad status, and what it says.
 
-use box_longpoll::protocol::Output;
+use box_longpoll::protocol::{Call, Output};
 use box_longpoll::{LongPollClient, StartAt};
 use futures_lite::future::block_on;
 use http::StatusCode;
 
 use super::answer::answer;
-use super::exchange::{Engine, POSITION, Request, client};
+use super::exchange::{Engine, POSITION, client};
 use super::shown;
 
 /// It is an error of that status, and moves nothing.
@@ -26,11 +26,11 @@ pub(crate) fn holds(data: &[u8]) {
         }
     }
 
-    for request in [Request::Page, Request::Servers, Request::Signal] {
-        let mut engine = Engine::asking(request);
+    for call in [Call::Fetch, Call::List, Call::Listen] {
+        let mut engine = Engine::asking(call);
         engine.answer(answer.clone());
         let output = engine.next();
-        assert!(matches!(output, Output::Send(_) | Output::Stop(_)));
+        assert!(matches!(output, Output::Send { .. } | Output::Stop(_)));
         assert_eq!(engine.position(), Some(POSITION));
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use box_longpoll::protocol::Output;
+use box_longpoll::protocol::{Call, Output};
 use box_longpoll::{LongPollClient, StartAt};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{HeaderValue, Response};
 
-use super::exchange::{Engine, Request, client};
+use super::exchange::{Engine, client};
 use super::shown;
 
 /// The first line is the one, the second the other. Seconds are obeyed up to an hour, and nothing waits longer.
@@ -39,15 +39,15 @@ pub(crate) fn holds(data: &[u8]) {
             );
         }
 
-        for request in [Request::Page, Request::Servers, Request::Signal] {
-            let mut engine = Engine::asking(request);
+        for call in [Call::Fetch, Call::List, Call::Listen] {
+            let mut engine = Engine::asking(call);
             engine.answer(answer.clone());
             let before = engine.now.monotonic;
             let output = engine.next();
-            assert!(matches!(output, Output::Send(_)), "{output:?}");
+            assert!(matches!(output, Output::Send { .. }), "{output:?}");
             let waited = engine.now.monotonic - before;
             // A poll's own wait comes after the page that is fetched at once.
-            if request != Request::Signal {
+            if call != Call::Listen {
                 assert!(waited >= error.retry_after().unwrap_or_default());
             }
         }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use box_longpoll::LongPollClient;
-use box_longpoll::protocol::Output;
-use box_longpoll::protocol::RealtimeServer;
+use box_longpoll::protocol::{Call, Output, RealtimeServer};
 use futures_lite::future::block_on;
 
 use super::answer::answer;
-use super::exchange::{Engine, POSITION, Request, client};
+use super::exchange::{Engine, POSITION, client};
 use super::shown;
 
 /// Servers that can be used are listed, with numbers that can be worked with; a list without one stops nothing but for
@@ -20,23 +19,20 @@ pub(crate) fn holds(data: &[u8]) {
         Err(error) => shown::assert_error(&error),
     }
 
-    let mut engine = Engine::asking(Request::Servers);
+    let mut engine = Engine::asking(Call::List);
     let stops = matches!(answer.status().as_u16(), 401 | 403);
     engine.answer(answer);
     match engine.next() {
-        Output::Send(request) if Request::of(&request) == Request::Signal => {
+        Output::Send {
+            call: Call::Listen,
+            request,
+        } => {
             let host = request.request().uri().host().unwrap_or_default();
             assert!(is_boxs(host), "{host}");
             assert!(!request.request().headers().contains_key("authorization"));
         }
         // A list that failed is asked for once more before events are fetched.
-        Output::Send(request) => {
-            let asked = Request::of(&request);
-            assert!(
-                matches!(asked, Request::Page | Request::Servers),
-                "{asked:?}"
-            );
-        }
+        Output::Send { .. } => {}
         Output::Stop(error) => assert!(stops, "{error}"),
         output => panic!("{output:?}"),
     }

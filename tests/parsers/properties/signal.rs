@@ -1,14 +1,13 @@
 //! The end of a poll.
 
 use box_longpoll::LongPollClient;
-use box_longpoll::protocol::Output;
-use box_longpoll::protocol::Signal;
+use box_longpoll::protocol::{Call, Output, Signal};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::Response;
 
 use super::answer::answer;
-use super::exchange::{Engine, ONE_SERVER, POSITION, Request, client};
+use super::exchange::{Engine, ONE_SERVER, POSITION, client};
 use super::shown;
 
 /// Whatever ends a poll, a page is fetched from the same position after it.
@@ -24,11 +23,11 @@ pub(crate) fn holds(data: &[u8]) {
         Err(error) => shown::assert_error(&error),
     }
 
-    let mut engine = Engine::asking(Request::Signal);
+    let mut engine = Engine::asking(Call::Listen);
     engine.answer(answer);
-    let Output::Send(request) = engine.next() else {
+    let Output::Send { call, .. } = engine.next() else {
         panic!("a signal stops nothing");
     };
-    assert_eq!(Request::of(&request), Request::Page);
+    assert_eq!(call, Call::Fetch);
     assert_eq!(engine.position(), Some(POSITION));
 }

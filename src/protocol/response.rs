@@ -1,13 +1,13 @@
-//! What an answer means before its body is read: which statuses are failures, and of what kind.
+//! What a response means before its body is read: which statuses are failures, and of what kind.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{DATE, WWW_AUTHENTICATE};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::{NotAPage, Page, ServerList, Signal};
+use super::{Page, PageDecodeError, ServerList, Signal};
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind};
 use crate::hosts::RealtimeHosts;
@@ -20,8 +20,8 @@ use crate::transport::{TransportError, TransportErrorKind};
 /// Error bodies are small; a larger one is not Box's and is not read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// An answer or the lack of one, as a transport gives it.
-pub type Answer = Result<Response<Bytes>, TransportError>;
+/// A response, or why there is none, as a transport gives it.
+pub type Response = Result<http::Response<Bytes>, TransportError>;
 
 /// A page, and when Box says that it sent it.
 pub(crate) struct PageResponse {
@@ -54,22 +54,22 @@ impl From<PageError> for Error {
 
 /// Reads the response to `OPTIONS /events`.
 pub(crate) fn read_servers(
-    answer: Answer,
+    result: Response,
     token: &AccessToken,
     hosts: &RealtimeHosts,
 ) -> Result<ServerList, Error> {
-    let response = api_response(answer, token)?;
+    let response = api_response(result, token)?;
     ServerList::decode(response.body(), hosts)
         .map_err(|error| error.with_retry_after(retry_after(response.headers())))
 }
 
 /// Reads the response to `GET /events`, which was sent with that position.
 pub(crate) fn read_page(
-    answer: Answer,
+    result: Response,
     token: &AccessToken,
     from: &StartAt,
 ) -> Result<PageResponse, PageError> {
-    let response = answer.map_err(no_page)?;
+    let response = result.map_err(no_page)?;
     let response = api_response(Ok(response), token).map_err(|error| match error.status() {
         _ if error.is_a_bad_request() => PageError::Call(rejected(error, from)),
         Some(StatusCode::GATEWAY_TIMEOUT) => PageError::Slow(error),
@@ -81,26 +81,26 @@ pub(crate) fn read_page(
             .with_retry_after(retry_after(response.headers()))
     };
     let page = Page::decode(body).map_err(|error| match error {
-        NotAPage::Foreign { has_events: false } => PageError::Call(unexpected(format!(
+        PageDecodeError::Foreign { has_events: false } => PageError::Call(unexpected(format!(
             "the response is not a page of events: {}",
             shown(body, token)
         ))),
         // Events have names and addresses in them, which no log should have.
-        NotAPage::Foreign { has_events: true } => PageError::Call(unexpected(format!(
+        PageDecodeError::Foreign { has_events: true } => PageError::Call(unexpected(format!(
             "the response is not a page of events, and seems to be a part of one: {} bytes, not shown",
             body.len()
         ))),
-        NotAPage::Cut => PageError::Slow(unexpected(
+        PageDecodeError::Cut => PageError::Slow(unexpected(
             "a page of events ends too early: something cut it off".into(),
         )),
-        NotAPage::PositionTooLong { bytes } => PageError::Call(unexpected(format!(
+        PageDecodeError::PositionTooLong { bytes } => PageError::Call(unexpected(format!(
             "the next stream position has {bytes} bytes, and the most that is kept is 16 KiB"
         ))),
-        NotAPage::TooManyEvents => PageError::TooLarge(Error::new(
+        PageDecodeError::TooManyEvents => PageError::TooLarge(Error::new(
             ErrorKind::PageUndecodable,
             "a page has far more events than were asked for",
         )),
-        NotAPage::Undecodable { line, column } => PageError::Undecodable(Error::new(
+        PageDecodeError::Undecodable { line, column } => PageError::Undecodable(Error::new(
             ErrorKind::PageUndecodable,
             format!("a page of events cannot be read from line {line}, column {column} on"),
         )),
@@ -133,9 +133,9 @@ fn rejected(error: Error, from: &StartAt) -> Error {
     error.of_kind(kind)
 }
 
-/// Reads the answer of a realtime server. A signal that is known counts whatever the status.
-pub(crate) fn read_signal(answer: Answer) -> Result<Signal, Error> {
-    let response = answer.map_err(no_signal)?;
+/// Reads the response of a realtime server. A signal that is known counts whatever the status.
+pub(crate) fn read_signal(result: Response) -> Result<Signal, Error> {
+    let response = result.map_err(no_signal)?;
     let status = response.status();
     match Signal::decode(response.body()) {
         Some(known @ (Signal::NewChange | Signal::Reconnect | Signal::MaxRetries)) => Ok(known),
@@ -176,8 +176,8 @@ fn no_answer(error: TransportError) -> Error {
 ///
 /// Only an error in Box's own form is Box's word. Anything else came from something on the way, such as a proxy or a captive
 /// portal, and passes.
-fn api_response(answer: Answer, token: &AccessToken) -> Result<Response<Bytes>, Error> {
-    let response = answer.map_err(no_answer)?;
+fn api_response(result: Response, token: &AccessToken) -> Result<http::Response<Bytes>, Error> {
+    let response = result.map_err(no_answer)?;
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -335,8 +335,8 @@ mod tests {
     #[track_caller]
     fn said_of(body: &str) -> String {
         let token = AccessToken::new("a-token-of-nobody").unwrap();
-        let answer = Ok(Response::new(Bytes::from(body.to_owned())));
-        let error = read_page(answer, &token, &StartAt::Oldest).err().unwrap();
+        let result = Ok(http::Response::new(Bytes::from(body.to_owned())));
+        let error = read_page(result, &token, &StartAt::Oldest).err().unwrap();
         Error::from(error).to_string()
     }
 
