@@ -33,8 +33,8 @@ pub(super) enum Positions {
 #[derive(Debug, Default)]
 pub(super) struct LateChecks {
     pub(super) positions: Positions,
-    signalled_at: Option<Instant>,
-    /// `true` if what was signalled has come.
+    signaled_at: Option<Instant>,
+    /// `true` if what was signaled has come.
     found: bool,
     /// The position before a page that was just read, to find out with.
     probe: Option<StartAt>,
@@ -53,8 +53,8 @@ impl LateChecks {
     /// A server that honors positions has responded to it by then. A later signal may be of something else.
     pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
-    pub(super) fn signalled(&mut self, now: Instant) {
-        self.signalled_at = Some(now);
+    pub(super) fn signaled(&mut self, now: Instant) {
+        self.signaled_at = Some(now);
         self.found = false;
     }
 
@@ -73,7 +73,7 @@ impl LateChecks {
             self.probe = self.probed.take();
         } else {
             self.found_out(Positions::Honored);
-            self.signalled_at = None;
+            self.signaled_at = None;
         }
     }
 
@@ -83,7 +83,7 @@ impl LateChecks {
     }
 
     /// A poll that ended without a signal was followed by new events. They may have come after its end, so it is found out
-    /// once more whether the server honors positions.
+    /// once more if the server honors positions.
     pub(super) fn signal_was_missed(&mut self) {
         if self.positions == Positions::Honored {
             self.found_out(Positions::Unknown);
@@ -102,7 +102,7 @@ impl LateChecks {
         self.finding.take()
     }
 
-    /// A position with events behind it for the next poll, if that is to find out whether the server honors it.
+    /// A position with events behind it for the next poll, if that is to find out if the server honors it.
     pub(super) fn take_probe(&mut self) -> Option<StartAt> {
         let probe = self.probe.take();
         self.probed = probe.filter(|_| self.positions == Positions::Unknown);
@@ -114,7 +114,7 @@ impl LateChecks {
         if self.probe.is_some() && self.positions == Positions::Unknown {
             return None;
         }
-        let last = self.signalled_at? + BEFORE_POLL;
+        let last = self.signaled_at? + BEFORE_POLL;
         let next = self.next_after(now)?;
         (next <= last || next <= now + SOON).then_some(next)
     }
@@ -122,7 +122,7 @@ impl LateChecks {
     /// When to fetch again. A server that honors positions tells of what is late as soon as it is polled; without checks
     /// it would tell again and again of an event that does not show yet.
     pub(super) fn next_after(&self, now: Instant) -> Option<Instant> {
-        let signalled_at = self.signalled_at?;
+        let signaled_at = self.signaled_at?;
         let last = match self.positions {
             Positions::Honored if self.found => return None,
             Positions::Honored => BEFORE_POLL,
@@ -132,7 +132,7 @@ impl LateChecks {
             .into_iter()
             .map(Duration::from_secs)
             .filter(|after| *after <= last)
-            .map(|after| signalled_at + after)
+            .map(|after| signaled_at + after)
             .find(|at| *at > now)
     }
 }

@@ -1,15 +1,20 @@
-//! What follows a drain.
+//! How a stream goes on after a drain.
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::state::PageOutcome;
 use crate::config::StreamKind;
 use crate::position::StreamPosition;
 
-/// So many pages in a row that only move the position are followed at once. Where Box's position moves with every call,
+/// A full page is the end of the backlog if its newest event is no older than this: Box shows events late, and its stream is
+/// not in the order of time.
+pub(super) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// So many pages in a row that only move the position are followed at once. If Box's position moves with every call,
 /// though nothing happens, a stream must come to rest all the same.
 const EMPTY_PAGES_FOLLOWED: u32 = 100;
 
-/// By how much a wait may be shorter, so that many streams don't look at the same moment.
+/// By how much a wait may be shorter, so that many streams don't fetch at the same moment.
 const JITTER: f64 = 0.2;
 
 /// A query whose position only moves is given up after this long.
@@ -19,32 +24,85 @@ const QUERY_GIVEN_UP_AFTER: Duration = Duration::from_secs(3_600);
 const FIRST_QUERY_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_QUERY_WAIT: Duration = Duration::from_secs(60);
 
-/// How more is heard of.
+/// How a stream finds later events, once a drain is over.
 #[derive(Debug)]
 pub(super) enum Mode {
-    /// A realtime server tells of it.
-    Listening(EmptyPages),
-    /// It is looked for.
-    Looking(Interval),
-    /// There is no more.
-    Querying(Query),
+    /// A realtime server signals them.
+    LongPoll(EmptyPages),
+    /// They are fetched at an interval.
+    Interval(Interval),
+    /// There are none: a query ends.
+    Query(Query),
+}
+
+/// The decision after a page.
+pub(super) enum AfterPage {
+    /// Another page.
+    Fetch,
+    /// Another page, after so long.
+    FetchIn(Duration),
+    /// Later events: the drain is over.
+    EndDrain,
+    /// Nothing: a query is complete.
+    Finish,
+    /// Nothing: a query comes to no end, because its position does this.
+    GiveUp(&'static str),
 }
 
 impl Mode {
     pub(super) fn of(stream_kind: &StreamKind) -> Self {
         match stream_kind {
-            StreamKind::User(_) => Mode::Listening(EmptyPages::default()),
-            StreamKind::Streaming(streaming) => Mode::Looking(Interval::between(
+            StreamKind::User(_) => Mode::LongPoll(EmptyPages::default()),
+            StreamKind::Streaming(streaming) => Mode::Interval(Interval::between(
                 streaming.shortest_interval,
                 streaming.longest_interval,
             )),
-            StreamKind::History(history) => Mode::Querying(Query::until(history.range.end())),
+            StreamKind::History(history) => Mode::Query(Query::until(history.range.end())),
         }
     }
 
-    /// Whether a request that brings something new is free.
-    pub(super) fn refunds(&self) -> bool {
-        matches!(self, Mode::Listening(_))
+    pub(super) fn is_long_poll(&self) -> bool {
+        matches!(self, Mode::LongPoll(_))
+    }
+
+    /// Decides what follows a page. `only_moved`: it brought nothing but another position.
+    pub(super) fn after_page(
+        &mut self,
+        page: &PageOutcome,
+        only_moved: bool,
+        now: Instant,
+    ) -> AfterPage {
+        let goes_on = match self {
+            Mode::Query(_) if page.circles => return AfterPage::GiveUp("goes in circles"),
+            _ if page.circles => false,
+            Mode::Interval(interval) if only_moved => {
+                // The filter may have removed a long stretch.
+                let time = page.to.position().and_then(StreamPosition::time);
+                let lies_back = time.is_some_and(|time| time + CAUGHT_UP_WITHIN < page.sent_at);
+                interval.empty_pages.follow() || lies_back
+            }
+            Mode::Interval(interval) => {
+                interval.empty_pages.reset();
+                page.brought_new
+            }
+            Mode::LongPoll(empty_pages) if only_moved => empty_pages.follow(),
+            Mode::LongPoll(empty_pages) => {
+                empty_pages.end(page.moved);
+                page.brought_new
+            }
+            Mode::Query(query) if only_moved => {
+                return query.after_empty_page(page, now);
+            }
+            Mode::Query(query) => {
+                query.quiet_ends();
+                page.brought_new
+            }
+        };
+        match self {
+            _ if goes_on => AfterPage::Fetch,
+            Mode::Query(_) => AfterPage::Finish,
+            Mode::LongPoll(_) | Mode::Interval(_) => AfterPage::EndDrain,
+        }
     }
 }
 
@@ -55,30 +113,30 @@ pub(super) struct EmptyPages(u32);
 impl EmptyPages {
     /// A page had something new, or left the position where it was. A position that has moved by itself does so after the
     /// next event as well: only one that stands still shows that it is over.
-    pub(super) fn end(&mut self, moved: bool) {
+    fn end(&mut self, moved: bool) {
         if !moved || self.0 <= EMPTY_PAGES_FOLLOWED {
             self.reset();
         }
     }
 
-    pub(super) fn reset(&mut self) {
+    fn reset(&mut self) {
         self.0 = 0;
     }
 
-    /// A page only moved the position. Whether it is followed at once.
-    pub(super) fn follow(&mut self) -> bool {
+    /// A page only moved the position. Returns `true` if another page follows at once.
+    fn follow(&mut self) -> bool {
         self.0 = (self.0 + 1).min(EMPTY_PAGES_FOLLOWED + 1);
         self.0 <= EMPTY_PAGES_FOLLOWED
     }
 }
 
-/// The waits between looks.
+/// The waits between drains.
 #[derive(Debug)]
 pub(super) struct Interval {
     shortest: Duration,
     longest: Duration,
     next: Duration,
-    pub(super) empty_pages: EmptyPages,
+    empty_pages: EmptyPages,
 }
 
 impl Interval {
@@ -91,8 +149,8 @@ impl Interval {
         }
     }
 
-    /// How long to wait after a look.
-    pub(super) fn after_look(&mut self, found: bool, rng: &mut fastrand::Rng) -> Duration {
+    /// Returns how long to wait after a drain.
+    pub(super) fn after_drain(&mut self, found: bool, rng: &mut fastrand::Rng) -> Duration {
         if found {
             self.next = self.shortest;
         }
@@ -105,24 +163,15 @@ impl Interval {
 /// A query's way to its end.
 ///
 /// Most end on a page that leaves the position where it was. Box's positions for an enterprise hold a time, though, and may
-/// move by themselves. Then the query ends once that time has passed the last moment that it asks for.
+/// move by themselves. Then the query ends once that time has passed the last moment of the query.
 #[derive(Debug)]
 pub(super) struct Query {
-    /// The last moment that is asked for. `None`: the present.
+    /// The last moment of the query. `None`: the present.
     end: Option<SystemTime>,
     empty_pages: EmptyPages,
     /// Since when pages have only moved the position.
     quiet_since: Option<Instant>,
     wait: Duration,
-}
-
-/// What follows a page of a query that only moved the position.
-pub(super) enum QueryStep {
-    /// The next page is asked for, after so long.
-    GoOn(Duration),
-    /// All that was asked for has come.
-    Finish,
-    GiveUp,
 }
 
 impl Query {
@@ -136,33 +185,26 @@ impl Query {
     }
 
     /// A page had something new, or left the position where it was.
-    pub(super) fn quiet_ends(&mut self) {
+    fn quiet_ends(&mut self) {
         *self = Self::until(self.end);
     }
 
-    /// A page only moved the position, to `position`. It was sent at `sent_at`, by Box's clock.
-    pub(super) fn after_empty_page(
-        &mut self,
-        position: Option<&StreamPosition>,
-        sent_at: SystemTime,
-        now: Instant,
-    ) -> QueryStep {
-        let end = self.end.map_or(sent_at, |end| end.min(sent_at));
-        if position
-            .and_then(StreamPosition::time)
-            .is_some_and(|time| time > end)
-        {
-            return QueryStep::Finish;
+    /// A page only moved the position.
+    fn after_empty_page(&mut self, page: &PageOutcome, now: Instant) -> AfterPage {
+        let end = self.end.map_or(page.sent_at, |end| end.min(page.sent_at));
+        let time = page.to.position().and_then(StreamPosition::time);
+        if time.is_some_and(|time| time > end) {
+            return AfterPage::Finish;
         }
         let since = *self.quiet_since.get_or_insert(now);
         if self.empty_pages.follow() {
-            return QueryStep::GoOn(Duration::ZERO);
+            return AfterPage::Fetch;
         }
         if now.saturating_duration_since(since) >= QUERY_GIVEN_UP_AFTER {
-            return QueryStep::GiveUp;
+            return AfterPage::GiveUp("has moved for an hour without an event");
         }
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST_QUERY_WAIT);
-        QueryStep::GoOn(wait)
+        AfterPage::FetchIn(wait)
     }
 }

@@ -1,4 +1,4 @@
-//! What a page of events says.
+//! A page of events, decoded.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::json::without_mark;
 use crate::position::StreamPosition;
 
-/// One answer to `GET /events`.
+/// One response to `GET /events`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
@@ -21,21 +21,21 @@ pub struct Page {
     pub next_position: Option<StreamPosition>,
 }
 
-/// More events than this on a page are a flood, whatever was asked for: each costs more memory than the two bytes that it
+/// More events than this on a page are a flood, whatever the limit was: each costs more memory than the two bytes that it
 /// may have on the wire.
 const MAX_EVENTS: usize = 50_000;
 
 /// Why a body is no page.
 #[derive(Debug)]
 pub(crate) enum PageDecodeError {
-    /// It is nothing that Box would say: something on the way answered. Asking again helps.
+    /// It is nothing that Box would say: something on the way responded. A retry helps.
     Foreign {
         /// `true` if events seem to be in it all the same, as in a page that has lost its beginning.
         has_events: bool,
     },
     /// It is a page, and not readable. If it stays so, one of its events is to blame.
     Undecodable { line: usize, column: usize },
-    /// It is a page that ends before its JSON does: something on the way cut it off. Asking again helps.
+    /// It is a page that ends before its JSON does: something on the way cut it off. A retry helps.
     Cut,
     /// Its next position is longer than any that is kept.
     PositionTooLong { bytes: usize },
@@ -90,7 +90,7 @@ impl Page {
 const ENTRIES: &[u8] = b"\"entries\"";
 const EVENT_ID: &[u8] = b"\"event_id\"";
 
-/// A page's JSON object. Where a name is given twice, the last one counts.
+/// A page's JSON object. If a name is given twice, the last one counts.
 #[derive(Default)]
 struct Wire<'a> {
     entries: Option<Entries<'a>>,
@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 }
 
 /// A number's text is the position, as it stands: it has more digits than a float holds. `0` and `now` are none: the one
-/// starts anew, the other skips what lies between.
+/// starts over, the other skips what lies between.
 fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageDecodeError> {
     let json = raw.get();
     let text = match json.as_bytes().first() {

@@ -1,6 +1,6 @@
-//! How many events to ask for at once.
+//! The limit of events on a page.
 //!
-//! A page that cannot be read, is too large or does not come in time is asked for again with half as many events, down to
+//! A page that cannot be read, is too large or does not come in time is fetched again with half as many events, down to
 //! one; full pages that come well let the size grow back. The type to start from is [`PageLimit`].
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// neighbors too.
 const GOOD_UNTIL_DOUBLED: u32 = 8;
 
-/// The most of these, where larger pages have failed again and again. On a link on which they never come, a failed try
+/// The most of these, if larger pages have failed again and again. On a link on which they never come, a failed try
 /// costs the API timeout.
 const MOST_GOOD_UNTIL_DOUBLED: u32 = 512;
 
@@ -82,7 +82,7 @@ impl PageLimit {
         }
     }
 
-    /// A page cannot be read. The first time one of the configured size is asked for again as it was: such a failure often
+    /// A page cannot be read. The first time one of the configured size is fetched again as it was: such a failure often
     /// passes.
     pub(super) fn page_failed(&mut self) {
         self.failed += 1;

@@ -23,7 +23,7 @@ const MAX_PAGE: usize = 16 * 1024 * 1024;
 /// A signal has some 30 bytes.
 const MAX_SIGNAL: usize = 64 * 1024;
 
-/// How much later than its `retry_timeout` a server's answer may come: the server's clock started later than ours.
+/// How much later than its `retry_timeout` a server's response may come: the server's clock started later than ours.
 const HOLD_GRACE: Duration = Duration::from_secs(5);
 
 /// A list that is swallowed keeps the stream from fetching for no longer than this. It has a few hundred bytes.
@@ -85,7 +85,7 @@ impl Config {
         TransportRequest::new(request, hold, MAX_SIGNAL)
     }
 
-    /// Whether a poll wants a token.
+    /// Returns `true` if a poll needs a token.
     pub(crate) fn polls_with_token(&self) -> bool {
         self.realtime_token == RealtimeToken::Send
     }

@@ -1,24 +1,20 @@
-//! What a response means before its body is read: which statuses are failures, and of what kind.
+//! The meaning of a response before its body is read: which statuses are failures, and of what kind.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 
-use super::{Page, PageDecodeError, ServerList, Signal};
+use super::box_error::{BoxError, shown};
+use super::page::PageDecodeError;
+use super::{Page, ServerList, Signal};
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind};
 use crate::hosts::RealtimeHosts;
-use crate::json;
 use crate::pacing::retry_after;
 use crate::position::StartAt;
-use crate::redact::{quote, without_queries};
 use crate::transport::{TransportError, TransportErrorKind};
-
-/// Error bodies are small; a larger one is not Box's and is not read.
-const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// A response, or why there is none, as a transport gives it.
 pub type Response = Result<http::Response<Bytes>, TransportError>;
@@ -31,7 +27,7 @@ pub(crate) struct PageResponse {
 
 /// Why a page could not be had.
 pub(crate) enum PageError {
-    /// The call failed, whatever was asked for.
+    /// The call failed, whatever it was for.
     Call(Error),
     /// The page did not come in time, or not to its end: fewer events at once may help.
     Slow(Error),
@@ -124,7 +120,7 @@ fn no_page(error: TransportError) -> PageError {
     }
 }
 
-/// Says of a 400 whether Box refuses the position that was sent, or something else.
+/// Gives a 400 its kind: Box refuses the position that was sent, or another parameter.
 fn rejected(error: Error, from: &StartAt) -> Error {
     let kind = match (error.parameter(), from.position()) {
         (None | Some("stream_position"), Some(_)) => ErrorKind::PositionRejected,
@@ -219,114 +215,6 @@ fn asks_for_bearer(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The codes of Box's errors, without those that only a success has.
-///
-/// See <https://developer.box.com/reference/resources/client-error/>.
-const BOX_CODES: &[&str] = &[
-    "bad_request",
-    "unauthorized",
-    "forbidden",
-    "not_found",
-    "method_not_allowed",
-    "conflict",
-    "precondition_failed",
-    "too_many_requests",
-    "rate_limit_exceeded",
-    "internal_server_error",
-    "unavailable",
-    "insufficient_scope",
-    "access_denied_insufficient_permissions",
-    "invalid_parameter",
-];
-
-/// The parameters of `GET /events`.
-const PARAMETERS: [&str; 6] = [
-    "stream_position",
-    "stream_type",
-    "limit",
-    "event_type",
-    "created_after",
-    "created_before",
-];
-
-/// An error in Box's own form, fit to be shown.
-#[derive(Default)]
-struct BoxError {
-    code: Option<String>,
-    message: Option<String>,
-    request_id: Option<String>,
-    /// The parameter that the error names.
-    parameter: Option<&'static str>,
-}
-
-impl BoxError {
-    /// `None` if the body is not in Box's form: a JSON object of the type `error`, or with one of Box's codes.
-    fn read(body: &[u8], token: &AccessToken) -> Option<Self> {
-        if body.len() > MAX_ERROR_BODY {
-            return None;
-        }
-        let value: Value = json::read(body).ok()?;
-        let text = |name| value.get(name)?.as_str();
-        let known = text("code").is_some_and(|code| BOX_CODES.contains(&code));
-        if text("type") != Some("error") && !known {
-            return None;
-        }
-        let shown = |name| Some(shown(text(name)?.as_bytes(), token));
-        Some(Self {
-            code: shown("code"),
-            message: shown("message"),
-            request_id: shown("request_id"),
-            parameter: parameter(&value),
-        })
-    }
-
-    fn describe(&self, status: StatusCode) -> String {
-        let mut detail = format!("Box responded {}", status.as_u16());
-        if let Some(code) = &self.code {
-            detail += &format!(" ({code})");
-        }
-        if let Some(message) = &self.message {
-            detail += &format!(": {message}");
-        }
-        detail
-    }
-}
-
-/// The parameter that an error is about: Box names it beside the message, or in it.
-fn parameter(error: &Value) -> Option<&'static str> {
-    let known = |name: &str| PARAMETERS.into_iter().find(|known| *known == name);
-    let listed = error
-        .pointer("/context_info/errors")
-        .and_then(Value::as_array);
-    let named = listed
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.get("name")?.as_str())
-        .find_map(known);
-    named.or_else(|| {
-        let message = error.get("message")?.as_str()?.to_ascii_lowercase();
-        let words = message.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let words = format!("_{words}_");
-        PARAMETERS
-            .into_iter()
-            .find(|name| words.contains(&format!("_{name}_")))
-    })
-}
-
-/// How much of a server's text is read for a quotation, in bytes. The quotation is shorter, and secrets shorten it further.
-const READ_FOR_A_QUOTATION: usize = 1_024;
-
-/// The beginning of a server's text, fit to be shown.
-fn shown(text: &[u8], token: &AccessToken) -> String {
-    let beginning = &text[..text.len().min(READ_FOR_A_QUOTATION)];
-    let mut shown = token.scrub(&String::from_utf8_lossy(beginning));
-    if beginning.len() < text.len() {
-        // The token may lie across the cut.
-        shown.truncate(token.start_of_part_in(&shown));
-    }
-    quote(&without_queries(&shown))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,28 +253,5 @@ mod tests {
             said.ends_with(": <html>Please log in to the network</html>"),
             "{said}"
         );
-    }
-
-    #[test]
-    fn no_part_of_a_token_that_lies_across_the_cut_is_shown() {
-        let token = AccessToken::new("T9cE5asGnuyYCCqIZFoWjFHvNbvVqT9cE5").unwrap();
-        let text = token.text();
-        for room in READ_FOR_A_QUOTATION - 2 * text.len()..=READ_FOR_A_QUOTATION {
-            // All before the token becomes a few characters, so the quotation reaches beyond the cut.
-            let query = format!("/s?{}", "x".repeat(room - 4));
-            for end in ["", "T9c", text] {
-                let body = format!("{query} {text}{end}");
-                let shown = shown(body.as_bytes(), &token);
-                assert!(shown.starts_with("/s?[query]"), "{shown}");
-                assert!(!shown.contains("T9cE"), "{room}: {shown}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_quotation_ends_within_a_character_without_harm() {
-        let token = AccessToken::new("a-token-of-nobody").unwrap();
-        let query = format!("?{} é", "x".repeat(READ_FOR_A_QUOTATION - 3));
-        assert_eq!(shown(query.as_bytes(), &token), "?[query] \u{fffd}");
     }
 }

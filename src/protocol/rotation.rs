@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use super::RealtimeServer;
 
-/// The listed servers, each in turn, until they are to be listed anew.
+/// So many hosts without a connection are remembered.
+const UNREACHED: usize = 16;
+
+/// The listed servers, each in turn, until they are to be listed again.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     servers: Vec<RealtimeServer>,
@@ -14,8 +17,10 @@ pub(crate) struct Rotation {
     /// How often the current one was polled.
     polls: u32,
     listed_at: Instant,
-    /// Hosts that asked to be left alone, with the end of it. Outlives the list.
+    /// Hosts that sent `Retry-After`, with the end of it. Outlives the list.
     blocked: Vec<(String, Instant)>,
+    /// Hosts whose last connection failed. Outlives the list.
+    unreached: Vec<String>,
 }
 
 impl Rotation {
@@ -27,6 +32,7 @@ impl Rotation {
             polls: 0,
             listed_at: now,
             blocked: Vec::new(),
+            unreached: Vec::new(),
         }
     }
 
@@ -44,7 +50,7 @@ impl Rotation {
         self.listed_at = now;
     }
 
-    /// The server to poll now, past those that asked to be left alone. `None`: list them anew.
+    /// The server to poll now, past those that sent `Retry-After`. `None`: list them again.
     pub(crate) fn pick(&mut self, now: Instant) -> Option<&RealtimeServer> {
         self.blocked.retain(|(_, until)| *until > now);
         while self.given_up < self.servers.len() {
@@ -61,7 +67,7 @@ impl Rotation {
         None
     }
 
-    /// When the first of the listed servers that asked to be left alone may be asked again.
+    /// Returns when the first of the listed servers that sent `Retry-After` may be polled again.
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let listed = |host: &str| self.servers.iter().any(|server| server.host() == host);
         self.blocked
@@ -69,11 +75,6 @@ impl Rotation {
             .filter(|(host, _)| listed(host))
             .map(|(_, until)| *until)
             .min()
-    }
-
-    /// The host of the server that is polled, or was last.
-    pub(crate) fn current_host(&self) -> Option<&str> {
-        self.servers.get(self.current).map(RealtimeServer::host)
     }
 
     pub(crate) fn count_poll(&mut self) {
@@ -87,7 +88,7 @@ impl Rotation {
         self.polls = 0;
     }
 
-    /// Has the servers listed anew.
+    /// Has the servers listed again.
     pub(crate) fn discard(&mut self) {
         self.servers.clear();
     }
@@ -96,6 +97,28 @@ impl Rotation {
     pub(crate) fn block_current(&mut self, until: Instant) {
         if let Some(server) = self.servers.get(self.current) {
             self.blocked.push((server.host().to_owned(), until));
+        }
+    }
+
+    pub(crate) fn is_unreached(&self, host: &str) -> bool {
+        self.unreached.iter().any(|unreached| unreached == host)
+    }
+
+    /// The current server's host has a connection.
+    pub(crate) fn reached(&mut self) {
+        if let Some(server) = self.servers.get(self.current) {
+            self.unreached.retain(|host| host != server.host());
+        }
+    }
+
+    /// The current server's host could not be reached.
+    pub(crate) fn not_reached(&mut self) {
+        if let Some(server) = self.servers.get(self.current)
+            && !self.is_unreached(server.host())
+        {
+            let host = server.host().to_owned();
+            self.unreached.truncate(UNREACHED - 1);
+            self.unreached.insert(0, host);
         }
     }
 }

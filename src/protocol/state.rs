@@ -1,98 +1,194 @@
-//! The states of the engine, as the diagram in its documentation draws them.
+//! The phases of a call, and what the engine's parts decide.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::Page;
-use super::drain::Turn;
+use super::poll::Poll;
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::position::StartAt;
+use crate::status::Status;
+
+/// After this many polls in a row that were refused or found no connection, or lists that failed, a quick retry does not
+/// help.
+pub(super) const FAILURES_UNTIL_DEGRADED: u32 = 3;
 
 /// How far the current call is.
 #[derive(Debug)]
 pub(super) enum Phase {
-    Due(Due),
+    /// The call is made at a time.
+    Scheduled(Scheduled),
+    /// The call needs a token.
     Authorize,
+    /// The token source is at work.
     AwaitToken,
+    /// The request goes out when the pace permits.
     Send {
         token: Option<AccessToken>,
+        /// `true` if a kept connection died under the request, so it is sent once more.
+        resends: bool,
         /// Until when the pace makes it wait.
         paced_until: Option<SystemTime>,
     },
-    AwaitAnswer(Asked),
+    /// The request is in flight.
+    AwaitResponse {
+        pending: Pending,
+        /// `true` if the request was sent once more.
+        resent: bool,
+    },
+    /// A page has come, and its repeats are still in it.
     Arrived(Arrived),
-    AwaitHandled(Turn),
-    /// With an error, or because there is no more.
+    /// The consumer has a batch.
+    AwaitHandled(PageOutcome),
+    /// The engine is about to end: with an error, or because a query is complete.
     Stop(Option<Error>),
+    /// The engine has said that it has ended.
     Stopped(Option<Error>),
-    /// Only while one phase gives way to the next.
-    Changing,
+    /// One phase gives way to the next.
+    Transition,
 }
 
 impl Phase {
     pub(super) fn send(token: Option<AccessToken>) -> Self {
         Self::Send {
             token,
+            resends: false,
             paced_until: None,
         }
     }
-}
 
-/// What an answer is awaited to, with the token that went along to Box's API.
-#[derive(Debug)]
-pub(super) enum Asked {
-    Page(AccessToken),
-    Servers(AccessToken),
-    Signal(Poll),
-}
-
-impl Asked {
-    pub(super) fn into_token(self) -> Option<AccessToken> {
+    pub(super) fn status(&self) -> Status {
         match self {
-            Asked::Page(token) | Asked::Servers(token) => Some(token),
-            Asked::Signal(poll) => poll.token,
+            Phase::Scheduled(scheduled) => scheduled.status(),
+            Phase::Send {
+                paced_until: Some(until),
+                ..
+            } => Status::Waiting { until: *until },
+            Phase::Authorize | Phase::AwaitToken | Phase::Send { .. } => Status::Authorizing,
+            Phase::AwaitResponse { pending, .. } => match pending {
+                Pending::Fetch(_) => Status::Fetching,
+                Pending::List(_) => Status::Listing,
+                Pending::Listen(poll) => {
+                    let since = poll.sent.wall;
+                    if poll.connecting {
+                        Status::Connecting { since }
+                    } else {
+                        Status::Listening { since }
+                    }
+                }
+            },
+            Phase::Arrived(_) | Phase::AwaitHandled(_) | Phase::Transition => Status::Delivering,
+            Phase::Stop(because) | Phase::Stopped(because) => Status::Stopped {
+                because: because.clone(),
+            },
         }
     }
 }
 
-/// A poll that is held.
+/// The decision of a part of the engine. The engine carries it out.
 #[derive(Debug)]
-pub(super) struct Poll {
-    /// The token that went along, where the settings want one.
-    pub(super) token: Option<AccessToken>,
-    pub(super) sent: Moment,
-    /// How long it is held at most.
-    pub(super) hold: Duration,
-    pub(super) ends_by: PollEnd,
-    /// `true` if its host could not be reached the last time, and has not shown yet that it can be now.
-    pub(super) connecting: bool,
+pub(super) enum Next {
+    /// The current call is made again.
+    Again(Scheduled),
+    /// A drain begins: events are fetched until a page brings nothing new.
+    Drain(Hint, Scheduled),
+    /// A drain is over. The listener decides what follows.
+    Drained,
+    /// A poll opens now, after a list if there is no server left.
+    Listen,
+    /// The current call failed, and is made again later if nothing else comes first.
+    Retry(Error),
+    /// The stream ends with an error.
+    Stop(Error),
+    /// A query is complete.
+    Finish,
 }
 
-/// A poll that was held for so long was a good one: whatever ended its connection, a proxy's timeout as a rule, the next one
-/// is as good.
-const HELD: Duration = Duration::from_secs(10);
-
-impl Poll {
-    pub(super) fn held_for(&self, now: Moment) -> Duration {
-        now.monotonic.saturating_duration_since(self.sent.monotonic)
-    }
-
-    pub(super) fn was_held(&self, now: Moment) -> bool {
-        self.held_for(now) >= HELD
-    }
-}
-
-/// What it means if nothing comes in the time of a poll.
+/// Why a drain begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PollEnd {
-    /// The server was to say `reconnect` by then: something may have swallowed it.
-    Silence,
-    /// The poll was kept shorter, since a longer one was swallowed or the settings say so.
-    Limit,
-    /// A late check is due.
-    LateCheck,
-    /// The server did not respond at once to a position with events behind it.
-    Probe,
+pub(super) enum Hint {
+    /// A realtime server signaled a change.
+    Changed,
+    /// There may be events that no signal announced.
+    Maybe,
+}
+
+/// When a call is made, and why then.
+#[derive(Debug)]
+pub(super) struct Scheduled {
+    pub(super) at: Instant,
+    at_wall: SystemTime,
+    reason: WaitReason,
+}
+
+/// Why a call is not made at once.
+#[derive(Clone, Debug)]
+pub(super) enum WaitReason {
+    /// The call comes next, or a late check is due at that time.
+    InTurn,
+    /// Events are fetched at an interval.
+    Interval,
+    /// The call is made again after a failure.
+    Failed(Error),
+    /// No realtime server can be used, or something on the way refuses all calls.
+    Degraded(Error),
+}
+
+impl Scheduled {
+    pub(super) fn now(now: Moment) -> Self {
+        Self::at(now.monotonic, WaitReason::InTurn, now)
+    }
+
+    pub(super) fn at(at: Instant, reason: WaitReason, now: Moment) -> Self {
+        Self {
+            at,
+            at_wall: now.wall_at(at),
+            reason,
+        }
+    }
+
+    /// Ends a wait for a network or an interval from before the machine was suspended. A wait that a server requested goes
+    /// on.
+    pub(super) fn machine_was_suspended(&mut self, now: Moment) {
+        let ends = match &self.reason {
+            WaitReason::InTurn => false,
+            WaitReason::Interval => true,
+            WaitReason::Failed(error) | WaitReason::Degraded(error) => {
+                error.retry_after().is_none()
+            }
+        };
+        if ends {
+            self.at = now.monotonic;
+        }
+        self.at_wall = now.wall_at(self.at);
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let until = self.at_wall;
+        match self.reason.clone() {
+            WaitReason::InTurn | WaitReason::Interval => Status::Waiting { until },
+            WaitReason::Failed(because) => Status::Retrying { because, until },
+            WaitReason::Degraded(because) => Status::Degraded { because, until },
+        }
+    }
+}
+
+/// A call that is in flight, with the token that went along.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Fetch(AccessToken),
+    List(AccessToken),
+    Listen(Poll),
+}
+
+impl Pending {
+    pub(super) fn into_token(self) -> Option<AccessToken> {
+        match self {
+            Pending::Fetch(token) | Pending::List(token) => Some(token),
+            Pending::Listen(poll) => poll.token,
+        }
+    }
 }
 
 /// A page that has come, and what it proves.
@@ -105,35 +201,17 @@ pub(super) struct Arrived {
     pub(super) sent_at: SystemTime,
 }
 
+/// The meaning of a page, once the consumer has handled its events.
 #[derive(Debug)]
-pub(super) struct Due {
-    pub(super) at: Instant,
-    pub(super) at_wall: SystemTime,
-    pub(super) because: Because,
-}
-
-/// Why a request is not sent at once.
-#[derive(Clone, Debug)]
-pub(super) enum Because {
-    /// It is its turn, or a late check makes it wait.
-    ItsTurn,
-    /// It looks for events at an interval.
-    NextLook,
-    Failed(Error),
-    /// No realtime server can be used, or something on the way refuses all calls.
-    Degraded(Error),
-}
-
-impl Due {
-    pub(super) fn now(now: Moment) -> Self {
-        Self::at(now.monotonic, Because::ItsTurn, now)
-    }
-
-    pub(super) fn at(at: Instant, because: Because, now: Moment) -> Self {
-        Self {
-            at,
-            at_wall: now.wall_at(at),
-            because,
-        }
-    }
+pub(super) struct PageOutcome {
+    /// The position after the page.
+    pub(super) to: StartAt,
+    pub(super) moved: bool,
+    pub(super) brought_new: bool,
+    /// The pages lead in a circle.
+    pub(super) circles: bool,
+    /// When the page came, if it proves that there was nothing more, or next to nothing.
+    pub(super) caught_up_at: Option<SystemTime>,
+    /// When it was sent, by Box's clock if the response says so.
+    pub(super) sent_at: SystemTime,
 }

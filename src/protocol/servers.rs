@@ -1,4 +1,4 @@
-//! What the realtime servers are and what they say.
+//! The list of realtime servers, as Box sends it.
 
 use std::fmt;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl RealtimeServer {
         self.ttl
     }
 
-    /// How often the URL may be polled before the servers are to be listed anew. At least 1.
+    /// How often the URL may be polled before the servers are to be listed again. At least 1.
     #[must_use]
     pub fn max_retries(&self) -> u32 {
         self.max_retries
@@ -74,7 +74,7 @@ impl fmt::Debug for RealtimeServer {
     }
 }
 
-/// One answer to `OPTIONS /events`.
+/// One response to `OPTIONS /events`.
 #[derive(Debug)]
 pub(crate) struct ServerList {
     pub(crate) servers: Vec<RealtimeServer>,
@@ -168,43 +168,6 @@ fn whole(number: f64) -> u32 {
     number as u32
 }
 
-/// What a realtime server says at the end of a poll.
-///
-/// See <https://developer.box.com/guides/events/user-events/polling/>.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Signal {
-    /// Something happened: fetch.
-    NewChange,
-    /// Nothing happened for a while: list the servers anew.
-    Reconnect,
-    /// The URL is used up: list the servers anew.
-    MaxRetries,
-    /// Something that Box doesn't document, as it came. It is a server's text: escape it before you show it.
-    Other(String),
-}
-
-#[derive(Deserialize)]
-struct SignalWire {
-    message: String,
-}
-
-impl Signal {
-    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
-        let body = without_mark(body);
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return None;
-        }
-        let wire: SignalWire = serde_json::from_slice(body).ok()?;
-        Some(match &*wire.message {
-            "new_change" => Signal::NewChange,
-            "reconnect" => Signal::Reconnect,
-            "max_retries" => Signal::MaxRetries,
-            _ => Signal::Other(wire.message),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,29 +226,6 @@ mod tests {
         let list = ServerList::decode(body.as_bytes(), &RealtimeHosts::default()).unwrap();
         assert_eq!(list.servers.len(), 1);
         assert!(list.refused.is_some());
-    }
-
-    #[test]
-    fn signals_are_read_with_and_without_a_version() {
-        assert_eq!(
-            Signal::decode(br#"{"version":1,"message":"new_change"}"#),
-            Some(Signal::NewChange)
-        );
-        assert_eq!(
-            Signal::decode(br#" {"message":"reconnect"}"#),
-            Some(Signal::Reconnect)
-        );
-        assert_eq!(
-            Signal::decode(br#"{"message":"max_retries"}"#),
-            Some(Signal::MaxRetries)
-        );
-        assert_eq!(
-            Signal::decode(br#"{"message":"x"}"#),
-            Some(Signal::Other("x".into()))
-        );
-        for garbage in ["", "<html>", "[\"new_change\"]", "{\"message\":1}", "{"] {
-            assert_eq!(Signal::decode(garbage.as_bytes()), None, "{garbage}");
-        }
     }
 
     #[test]

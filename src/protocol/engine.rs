@@ -1,0 +1,326 @@
+//! The engine itself: which call is made, and how far it is.
+//!
+//! It hands whatever happens to the part that owns the call, and carries out what the part decides: the
+//! [`Fetcher`], the [`Lister`], the [`Listener`], and the [`Authorizer`] for the tokens of all three. The parts do not know
+//! each other. The engine keeps what they share: the phase of the current call, and the rate limiter.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::authorize::Authorizer;
+use super::fetch::Fetcher;
+use super::late::Positions;
+use super::list::Lister;
+use super::listen::Listener;
+use super::state::{Arrived, Hint, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
+use super::{Call, Input, Output};
+use crate::batch::Batch;
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::dedup::Window;
+use crate::error::Error;
+use crate::pacing::RateLimiter;
+use crate::position::{StartAt, StreamPosition};
+use crate::status::Status;
+
+/// The engine of one stream. See the [module documentation](super).
+#[derive(Debug)]
+pub struct LongPoll {
+    pub(super) config: Arc<Config>,
+    pub(super) rng: fastrand::Rng,
+    pub(super) call: Call,
+    phase: Phase,
+    /// When the engine last took an input, or sent a request.
+    pub(super) awake_at: Moment,
+    pub(super) rate_limiter: RateLimiter,
+    pub(super) authorizer: Authorizer,
+    pub(super) fetcher: Fetcher,
+    pub(super) lister: Lister,
+    pub(super) listener: Listener,
+}
+
+impl LongPoll {
+    /// An engine that starts there and then. `seed` decides its jitter, its first server and the key of its hashes.
+    #[must_use]
+    pub fn new(config: Arc<Config>, start: StartAt, seed: u64, now: Moment) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            call: Call::Fetch,
+            phase: Phase::Scheduled(Scheduled::now(now)),
+            awake_at: now,
+            rate_limiter: config.stream_kind.rate_limiter(config.pace, now.monotonic),
+            authorizer: Authorizer::default(),
+            fetcher: Fetcher::new(&config, start, &mut rng, now),
+            lister: Lister::new(),
+            listener: Listener::new(now.monotonic),
+            rng,
+            config,
+        }
+    }
+
+    /// An engine that resumes with the ids of an earlier run, and when that had caught up last.
+    pub(crate) fn resume(
+        config: Arc<Config>,
+        start: StartAt,
+        window: Window,
+        caught_up_at: SystemTime,
+        seed: u64,
+        now: Moment,
+    ) -> Self {
+        let mut engine = Self::new(config, start, seed, now);
+        engine.fetcher.window = window;
+        engine.fetcher.caught_up_at = Some(caught_up_at);
+        engine
+    }
+
+    pub(crate) fn window(&self) -> &Window {
+        &self.fetcher.window
+    }
+
+    /// Returns where the next page starts.
+    pub(crate) fn resume_at(&self) -> &StartAt {
+        &self.fetcher.from
+    }
+
+    /// Returns when Box last had nothing after the position, or next to nothing. `None`: not since the start.
+    pub(crate) fn caught_up_at(&self) -> Option<SystemTime> {
+        self.fetcher.caught_up_at
+    }
+
+    /// Returns when the last page came. `None`: none has come since the start.
+    pub(crate) fn page_came_at(&self) -> Option<SystemTime> {
+        self.fetcher.page_came_at
+    }
+
+    /// Returns `true` if a realtime server has shown that it honors the position of a poll.
+    ///
+    /// Until then the engine fetches several times after a signal, up to 64 s later, and polls once with a position that has
+    /// events behind it, to find out.
+    #[must_use]
+    pub fn positions_are_honored(&self) -> bool {
+        self.listener.late.positions == Positions::Honored
+    }
+
+    /// Returns `Some(true)` if the engine has found out since the last call that the realtime servers honor positions, and
+    /// `Some(false)` if it has found that they may not.
+    pub(crate) fn take_finding(&mut self) -> Option<bool> {
+        let finding = self.listener.late.take_finding();
+        finding.map(|positions| positions == Positions::Honored)
+    }
+
+    /// Returns `true` while it is unknown if the realtime servers honor positions.
+    pub(crate) fn is_unsure_of_positions(&self) -> bool {
+        self.listener.late.positions == Positions::Unknown
+    }
+
+    /// Tells the engine that the realtime servers honor the position of a poll, as another engine has
+    /// [found out](Self::positions_are_honored).
+    pub fn assume_positions_are_honored(&mut self) {
+        self.listener.late.positions = Positions::Honored;
+    }
+
+    /// Returns the end of what the consumer has handled, from which a stream resumes. `None` until `now` has been resolved.
+    #[must_use]
+    pub fn position(&self) -> Option<&StreamPosition> {
+        self.fetcher.from.position()
+    }
+
+    /// Returns what the engine is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.phase.status()
+    }
+
+    /// Returns what to do next.
+    pub fn poll_output(&mut self, now: Moment) -> Output {
+        loop {
+            match mem::replace(&mut self.phase, Phase::Transition) {
+                Phase::Scheduled(scheduled) if now.monotonic < scheduled.at => {
+                    let at = scheduled.at;
+                    self.phase = Phase::Scheduled(scheduled);
+                    return Output::WaitUntil(at);
+                }
+                Phase::Scheduled(_) => self.authorize(now),
+                Phase::Authorize => {
+                    self.enter(self.call, Phase::AwaitToken);
+                    let rejected = self.authorizer.rejected();
+                    return Output::GetToken { rejected };
+                }
+                Phase::Send { token, resends, .. } => match self.try_acquire(now.monotonic) {
+                    Ok(()) => {
+                        if let Some(output) = self.send(token, resends, now) {
+                            return output;
+                        }
+                    }
+                    Err(at) => {
+                        let phase = Phase::Send {
+                            token,
+                            resends,
+                            paced_until: Some(now.wall_at(at)),
+                        };
+                        self.enter(self.call, phase);
+                        return Output::WaitUntil(at);
+                    }
+                },
+                Phase::Arrived(arrived) => {
+                    if let Some(batch) = self.deliver(arrived, now) {
+                        return Output::Deliver(batch);
+                    }
+                }
+                Phase::Stop(because) => {
+                    self.enter(self.call, Phase::Stopped(because.clone()));
+                    return because.map_or(Output::Finish, Output::Stop);
+                }
+                awaiting @ (Phase::AwaitToken
+                | Phase::AwaitResponse { .. }
+                | Phase::AwaitHandled(_)
+                | Phase::Stopped(_)
+                | Phase::Transition) => {
+                    self.phase = awaiting;
+                    return Output::Idle;
+                }
+            }
+        }
+    }
+
+    /// Takes what came of the last output. An input that the engine does not wait for is ignored.
+    pub fn handle_input(&mut self, input: Input, now: Moment) {
+        let since = mem::replace(&mut self.awake_at, now);
+        match (mem::replace(&mut self.phase, Phase::Transition), input) {
+            (Phase::AwaitToken, Input::Token(outcome)) => {
+                match self.authorizer.token_came(outcome, now) {
+                    Ok(token) => self.enter(self.call, Phase::send(Some(token))),
+                    Err(next) => self.carry_out(next, now),
+                }
+            }
+            (Phase::AwaitResponse { pending, resent }, Input::Response { call, result })
+                if call == self.call =>
+            {
+                self.take_response(pending, resent, result, now);
+            }
+            (Phase::AwaitHandled(outcome), Input::BatchHandled) => self.finish_page(outcome, now),
+            (phase, Input::CheckClocks) => {
+                self.phase = phase;
+                self.check_clocks(since, now);
+            }
+            (
+                Phase::Scheduled(_)
+                | Phase::Send { .. }
+                | Phase::AwaitToken
+                | Phase::AwaitResponse { .. },
+                Input::WaitFailed(error),
+            ) => self.carry_out(Next::Stop(Error::no_timer(error)), now),
+            (phase, _) => self.phase = phase,
+        }
+    }
+
+    /// Hands out the events of a page that are no repeats. A page without any is finished at once.
+    fn deliver(&mut self, arrived: Arrived, now: Moment) -> Option<Batch> {
+        let (events, outcome) = self.fetcher.drop_repeats(arrived);
+        if outcome.brought_new && self.fetcher.refunds() {
+            self.rate_limiter.refund();
+            if self.fetcher.take_signaled() {
+                self.rate_limiter.refund_marked();
+            }
+        }
+        if events.is_empty() {
+            self.finish_page(outcome, now);
+            return None;
+        }
+        let batch = Batch::new(events, outcome.to.clone());
+        self.enter(self.call, Phase::AwaitHandled(outcome));
+        Some(batch)
+    }
+
+    fn finish_page(&mut self, outcome: PageOutcome, now: Moment) {
+        if outcome.brought_new {
+            self.listener.late.page_read(&self.fetcher.from);
+        }
+        let next = self.fetcher.finish_page(outcome, &mut self.rng, now);
+        self.carry_out(next, now);
+    }
+
+    /// A page brought nothing new: the listener goes on, unless events are fetched again first.
+    fn after_drain(&mut self, now: Moment) -> Next {
+        let found_events = self.fetcher.found_events();
+        if let Some(at) = self.listener.drained(found_events, now) {
+            return Next::Again(Scheduled::at(at, WaitReason::InTurn, now));
+        }
+        // A poll would wait for the pace, and so would the fetch after it. One of the two does as well, and sooner.
+        if found_events && !self.rate_limiter.can_acquire(now.monotonic) {
+            return Next::Drain(Hint::Maybe, Scheduled::now(now));
+        }
+        self.fetcher.backlog_ends(now);
+        self.listener.resume(now)
+    }
+
+    /// Schedules a call that failed. Events are fetched in any case, also while Box lists no servers.
+    fn retry(&mut self, error: Error, now: Moment) -> Next {
+        let (policy, rng) = (&self.config.retry, &mut self.rng);
+        if self.call == Call::List {
+            return self.lister.retry(error, policy, rng, now);
+        }
+        let at = self.fetcher.retry_at(&error, policy, rng, now);
+        let scheduled = Scheduled::at(at, self.authorizer.wait_reason(error, now), now);
+        match self.call {
+            Call::Fetch => Next::Again(scheduled),
+            Call::List | Call::Listen => Next::Drain(Hint::Maybe, scheduled),
+        }
+    }
+
+    /// Drops what a suspended machine has cut off: a poll gives way to a fetch and a new list of servers, a call is made
+    /// again, and the wait after a failure or between two drains ends.
+    fn check_clocks(&mut self, since: Moment, now: Moment) {
+        let mut dropped = None;
+        if let Phase::AwaitResponse { pending, .. } = &mut self.phase {
+            dropped = Some(self.call);
+            if let Pending::Listen(poll) = pending {
+                self.listener.check_connection(poll, now);
+            }
+        }
+        if !now.was_suspended_since(since) {
+            return;
+        }
+        self.listener.machine_was_suspended(dropped);
+        if dropped.is_some() {
+            self.carry_out(Next::Drain(Hint::Maybe, Scheduled::now(now)), now);
+        } else if let Phase::Scheduled(scheduled) = &mut self.phase {
+            scheduled.machine_was_suspended(now);
+        }
+    }
+
+    /// Does what a part has decided.
+    pub(super) fn carry_out(&mut self, next: Next, now: Moment) {
+        match next {
+            Next::Again(scheduled) => self.enter(self.call, Phase::Scheduled(scheduled)),
+            Next::Drain(hint, scheduled) => {
+                self.fetcher.start(hint);
+                self.enter(Call::Fetch, Phase::Scheduled(scheduled));
+            }
+            Next::Listen => self.enter(Call::Listen, Phase::Scheduled(Scheduled::now(now))),
+            Next::Drained => {
+                let next = self.after_drain(now);
+                self.carry_out(next, now);
+            }
+            Next::Retry(error) => {
+                let next = self.retry(error, now);
+                self.carry_out(next, now);
+            }
+            Next::Stop(error) => self.enter(self.call, Phase::Stop(Some(error))),
+            Next::Finish => self.enter(self.call, Phase::Stop(None)),
+        }
+    }
+
+    /// Changes the call and its phase, and logs the transition.
+    pub(super) fn enter(&mut self, call: Call, phase: Phase) {
+        self.call = call;
+        self.phase = phase;
+        match self.status() {
+            status @ (Status::Retrying { .. } | Status::Degraded { .. }) => {
+                tracing::warn!(%status, "long poll");
+            }
+            status => tracing::trace!(%status, position = ?self.position(), "long poll"),
+        }
+    }
+}

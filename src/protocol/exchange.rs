@@ -1,0 +1,143 @@
+//! One request and its response: the token, the pace, sending, and handing the response to the part that owns the call.
+
+use std::time::Instant;
+
+use super::fetch::NoPage;
+use super::state::{Hint, Next, Pending, Phase, Scheduled};
+use super::{Call, LongPoll, Output, Response};
+use crate::auth::AccessToken;
+use crate::clock::Moment;
+
+impl LongPoll {
+    /// Gets the token that the current call needs.
+    pub(super) fn authorize(&mut self, now: Moment) {
+        let call = match self.call {
+            Call::Listen if !self.listener.has_server(now) => Call::List,
+            call => call,
+        };
+        let needs_token = call != Call::Listen || self.config.polls_with_token();
+        let phase = match self.authorizer.take_same_token() {
+            Some(token) if needs_token => Phase::send(Some(token)),
+            _ if needs_token => Phase::Authorize,
+            _ => Phase::send(None),
+        };
+        self.enter(call, phase);
+    }
+
+    /// Pays for the current call's request, right before it is sent.
+    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
+        let fetches = self.call == Call::Fetch;
+        if fetches
+            && let Some(small_pages) = self.fetcher.small_pages()
+            && !small_pages.can_acquire(now)
+        {
+            return Err(small_pages.available_at(now));
+        }
+        if self.fetcher.take_credit() {
+            self.rate_limiter.acquire_early(now)?;
+        } else {
+            self.rate_limiter.try_acquire(now)?;
+        }
+        if fetches && let Some(small_pages) = self.fetcher.small_pages() {
+            small_pages.try_acquire(now)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the current call's request. `None` if the server to poll has gone meanwhile: a drain follows, as after every
+    /// poll.
+    pub(super) fn send(
+        &mut self,
+        token: Option<AccessToken>,
+        resends: bool,
+        now: Moment,
+    ) -> Option<Output> {
+        let (request, pending) = match (self.call, token) {
+            (Call::Fetch, Some(token)) => {
+                let request = self.fetcher.request(&self.config, &token, now);
+                (request, Pending::Fetch(token))
+            }
+            (Call::List, Some(token)) => {
+                let request = self.lister.request(&self.config, &token);
+                (request, Pending::List(token))
+            }
+            (_, token) => {
+                let from = &self.fetcher.from;
+                let Some((request, poll)) = self.listener.poll(from, token, &self.config, now)
+                else {
+                    self.rate_limiter.refund();
+                    self.carry_out(Next::Drain(Hint::Maybe, Scheduled::now(now)), now);
+                    return None;
+                };
+                self.rate_limiter.mark_refundable();
+                (request, Pending::Listen(poll))
+            }
+        };
+        let request = if resends {
+            request.with_fresh_connection()
+        } else {
+            request
+        };
+        self.awake_at = now;
+        let call = self.call;
+        let phase = Phase::AwaitResponse {
+            pending,
+            resent: resends,
+        };
+        self.enter(call, phase);
+        Some(Output::Send { call, request })
+    }
+
+    /// Takes the response to the current call's request, or why there is none.
+    pub(super) fn take_response(
+        &mut self,
+        pending: Pending,
+        resent: bool,
+        result: Response,
+        now: Moment,
+    ) {
+        if self.call != Call::Listen {
+            self.rate_limiter.was_sent_by(now.monotonic);
+        }
+        if !resent && self.may_be_resent(&pending, &result, now) {
+            let phase = Phase::Send {
+                token: pending.into_token(),
+                resends: true,
+                paced_until: None,
+            };
+            return self.enter(self.call, phase);
+        }
+        let (policy, rng) = (&self.config.retry, &mut self.rng);
+        let next = match pending {
+            Pending::Fetch(token) => match self.fetcher.page_came(result, &token, now) {
+                Ok(arrived) => {
+                    self.authorizer.token_was_good();
+                    return self.enter(self.call, Phase::Arrived(arrived));
+                }
+                Err(NoPage::CallFailed(error)) => self.authorizer.call_failed(error, token, now),
+                Err(NoPage::Decided(next)) => next,
+            },
+            Pending::List(token) => match self.lister.list_came(result, &token, &self.config) {
+                Ok(list) => {
+                    self.authorizer.token_was_good();
+                    self.listener.servers_listed(list, policy, rng, now)
+                }
+                Err(error) if self.lister.drops_type(&error) => Next::Again(Scheduled::now(now)),
+                Err(error) => self.authorizer.call_failed(error, token, now),
+            },
+            Pending::Listen(poll) => self.listener.poll_ended(result, &poll, policy, rng, now),
+        };
+        self.carry_out(next, now);
+    }
+
+    fn may_be_resent(&mut self, pending: &Pending, result: &Response, now: Moment) -> bool {
+        let Err(error) = result else {
+            return false;
+        };
+        error.may_be_resent()
+            && match pending {
+                Pending::Fetch(_) | Pending::List(_) => true,
+                Pending::Listen(poll) => self.listener.may_resend(poll, now),
+            }
+    }
+}

@@ -1,0 +1,292 @@
+//! Fetching until a page brings nothing new: `GET /events`.
+//!
+//! This module owns the position. It removes repeats, and decides after each page if another is fetched. The type to start
+//! from is [`Fetcher`].
+
+use std::mem;
+use std::time::{Instant, SystemTime};
+
+use super::drain::Drain;
+use super::mode::{AfterPage, CAUGHT_UP_WITHIN, Mode};
+use super::page_limit::PageLimit;
+use super::response::{PageError, PageResponse, read_page};
+use super::state::{Arrived, Hint, Next, PageOutcome, Scheduled, WaitReason};
+use super::{Page, Response};
+use crate::auth::AccessToken;
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::dedup::Window;
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::pacing::{Backoff, RetryPolicy, TokenBucket};
+use crate::position::StartAt;
+use crate::redact::quote;
+use crate::transport::TransportRequest;
+
+/// The time of so many of a page's last events is read, each of which costs reading the event.
+const EVENTS_DATED: usize = 16;
+
+/// The position of the stream, and how its pages are fetched.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    /// The start of the next page: the end of all that was handled.
+    pub(super) from: StartAt,
+    /// The drain that goes on, or the last one.
+    drain: Drain,
+    mode: Mode,
+    pub(super) window: Window,
+    limit: PageLimit,
+    /// Pages of a user's stream that may bring little.
+    small_pages: TokenBucket,
+    backoff: Backoff,
+    began: SystemTime,
+    /// When the last page came.
+    pub(super) page_came_at: Option<SystemTime>,
+    /// When Box last had nothing after the position.
+    pub(super) caught_up_at: Option<SystemTime>,
+}
+
+/// Why there is no page.
+pub(super) enum NoPage {
+    /// The call failed, and its token may be to blame.
+    CallFailed(Error),
+    Decided(Next),
+}
+
+impl Fetcher {
+    pub(super) fn new(
+        config: &Config,
+        start: StartAt,
+        rng: &mut fastrand::Rng,
+        now: Moment,
+    ) -> Self {
+        Self {
+            from: start,
+            drain: Drain::default(),
+            mode: Mode::of(&config.stream_kind),
+            window: Window::new(config.dedupe_window, rng),
+            limit: PageLimit::new(config.page_limit),
+            small_pages: config.pace.small_pages(now.monotonic),
+            backoff: Backoff::default(),
+            began: now.wall,
+            page_came_at: None,
+            caught_up_at: None,
+        }
+    }
+
+    pub(super) fn start(&mut self, hint: Hint) {
+        self.drain = Drain::start(hint);
+    }
+
+    pub(super) fn found_events(&self) -> bool {
+        self.drain.found_events
+    }
+
+    pub(super) fn request(
+        &self,
+        config: &Config,
+        token: &AccessToken,
+        now: Moment,
+    ) -> TransportRequest {
+        let times = self.began..now.wall;
+        config.page_request(&self.from, self.limit.current(), token, times)
+    }
+
+    /// Returns the bucket that a page pays to before it is known to be large. An enterprise's calls are all counted by the
+    /// rate limiter.
+    pub(super) fn small_pages(&mut self) -> Option<&mut TokenBucket> {
+        self.mode.is_long_poll().then_some(&mut self.small_pages)
+    }
+
+    /// Returns `true`, once, if the next request does not wait for the pace.
+    pub(super) fn take_credit(&mut self) -> bool {
+        mem::take(&mut self.drain.on_credit)
+    }
+
+    /// Takes the response to a fetch.
+    pub(super) fn page_came(
+        &mut self,
+        result: Response,
+        token: &AccessToken,
+        now: Moment,
+    ) -> Result<Arrived, NoPage> {
+        let response =
+            read_page(result, token, &self.from).map_err(|error| self.page_failed(error, now))?;
+        if self.from == StartAt::Now && response.page.next_position.is_none() {
+            return Err(NoPage::Decided(Next::Retry(Error::new(
+                ErrorKind::UnexpectedAnswer,
+                "Box gave no position for `now`",
+            ))));
+        }
+        self.backoff.succeeded();
+        self.page_came_at = Some(now.wall);
+        let events = response.page.events.len();
+        if self.limit.is_large(events) {
+            self.small_pages.refund();
+        }
+        let caught_up = self.ends_backlog(&response);
+        self.limit.page_came(events);
+        Ok(Arrived {
+            page: response.page,
+            caught_up_at: caught_up.then_some(now.wall),
+            sent_at: response.date.unwrap_or(now.wall),
+        })
+    }
+
+    fn page_failed(&mut self, error: PageError, now: Moment) -> NoPage {
+        let is_too_large = matches!(error, PageError::TooLarge(_));
+        match error {
+            PageError::Call(error) => NoPage::CallFailed(error),
+            PageError::Slow(error) => {
+                self.limit.page_was_slow(now.monotonic);
+                NoPage::CallFailed(error)
+            }
+            PageError::TooLarge(error) | PageError::Undecodable(error) => {
+                if self.limit.is_unreadable(now.monotonic) {
+                    return NoPage::Decided(Next::Stop(error));
+                }
+                if is_too_large {
+                    self.limit.page_too_large();
+                } else {
+                    self.limit.page_failed();
+                }
+                NoPage::Decided(Next::Retry(error))
+            }
+        }
+    }
+
+    /// Returns `true` if a page proves that there was nothing more, or nothing but what has just happened.
+    fn ends_backlog(&self, response: &PageResponse) -> bool {
+        let page = &response.page;
+        if page.next_position.is_none() && !page.events.is_empty() {
+            // It does not say how much lies behind its events.
+            return false;
+        }
+        if !self.limit.is_full(page.events.len()) {
+            return true;
+        }
+        let Some(date) = response.date else {
+            return false;
+        };
+        let last = page.events.iter().rev().take(EVENTS_DATED);
+        let newest = last.filter_map(Event::recorded_at).max();
+        newest
+            .and_then(|newest| SystemTime::try_from(newest).ok())
+            .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
+    }
+
+    /// Removes the repeats from a page. The consumer handles the events that are left, before the page is
+    /// [finished](Self::finish_page).
+    pub(super) fn drop_repeats(&mut self, arrived: Arrived) -> (Vec<Event>, PageOutcome) {
+        let Page {
+            mut events,
+            next_position,
+        } = arrived.page;
+        let moved = next_position
+            .as_ref()
+            .is_some_and(|next| self.from.position() != Some(next));
+        let mut new_ids = false;
+        let mut without_id = false;
+        self.window.hold_at_least(events.len());
+        events.retain(|event| {
+            let Some(id) = event.id() else {
+                without_id = true;
+                return true;
+            };
+            let first_seen = self.window.insert(id);
+            new_ids |= first_seen;
+            first_seen
+        });
+        let circles = moved
+            && !new_ids
+            && next_position.as_ref().is_some_and(|position| {
+                let hash = self.window.hash(position.as_str());
+                self.drain.was_visited(hash)
+            });
+        let outcome = PageOutcome {
+            to: next_position.map_or_else(|| self.from.clone(), StartAt::At),
+            moved,
+            brought_new: new_ids || (without_id && moved && !circles),
+            circles,
+            caught_up_at: arrived.caught_up_at,
+            sent_at: arrived.sent_at,
+        };
+        (events, outcome)
+    }
+
+    /// Returns `true` if a request is free that brings something new.
+    pub(super) fn refunds(&self) -> bool {
+        self.mode.is_long_poll()
+    }
+
+    /// Returns `true`, once, if a poll signaled the change that a page has brought.
+    pub(super) fn take_signaled(&mut self) -> bool {
+        mem::take(&mut self.drain.signaled)
+    }
+
+    /// Moves the position past a page whose events are handled, and decides if another page follows.
+    pub(super) fn finish_page(
+        &mut self,
+        outcome: PageOutcome,
+        rng: &mut fastrand::Rng,
+        now: Moment,
+    ) -> Next {
+        let resolved_now = self.from == StartAt::Now;
+        self.caught_up_at = outcome.caught_up_at.or(self.caught_up_at);
+        if outcome.brought_new {
+            self.drain.found_events = true;
+            self.drain.followed_at_once = false;
+        }
+        let only_moved = outcome.moved && !outcome.brought_new && !resolved_now;
+        if only_moved && !outcome.circles && self.mode.is_long_poll() {
+            self.drain.on_credit = !self.drain.followed_at_once;
+            self.drain.followed_at_once = true;
+        }
+        let after = self.mode.after_page(&outcome, only_moved, now.monotonic);
+        self.from = outcome.to;
+        match after {
+            AfterPage::Fetch => Next::Again(Scheduled::now(now)),
+            AfterPage::FetchIn(wait) => {
+                let at = now.monotonic + wait;
+                Next::Again(Scheduled::at(at, WaitReason::Interval, now))
+            }
+            AfterPage::EndDrain => self.end_drain(rng, now),
+            AfterPage::Finish => Next::Finish,
+            AfterPage::GiveUp(why) => Next::Stop(self.unfinished(why)),
+        }
+    }
+
+    fn end_drain(&mut self, rng: &mut fastrand::Rng, now: Moment) -> Next {
+        let Mode::Interval(interval) = &mut self.mode else {
+            return Next::Drained;
+        };
+        let at = now.monotonic + interval.after_drain(self.drain.found_events, rng);
+        self.backlog_ends(now);
+        Next::Drain(Hint::Maybe, Scheduled::at(at, WaitReason::Interval, now))
+    }
+
+    fn unfinished(&self, why: &str) -> Error {
+        let at = quote(&self.from.to_string());
+        Error::new(
+            ErrorKind::QueryUnfinished,
+            format!("the query comes to no end: its position {why}; it is at {at}"),
+        )
+    }
+
+    /// No page follows at once.
+    pub(super) fn backlog_ends(&mut self, now: Moment) {
+        self.limit.backlog_ends(now.monotonic);
+    }
+
+    /// Returns when to fetch again after an API call that failed.
+    pub(super) fn retry_at(
+        &mut self,
+        error: &Error,
+        policy: &RetryPolicy,
+        rng: &mut fastrand::Rng,
+        now: Moment,
+    ) -> Instant {
+        let requested = error.retry_after().unwrap_or_default();
+        now.monotonic + self.backoff.after_failure(policy, requested, rng)
+    }
+}
