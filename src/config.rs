@@ -109,7 +109,7 @@ impl Config {
     }
 
     /// These settings, to query an enterprise's past with a [`LongPoll`](crate::protocol::LongPoll) of your own, which
-    /// starts at [`AdminLogs::starts_at`] and comes to an end. The stream type, the
+    /// comes to an end. The stream type, the
     /// [pace](crate::LongPollClientBuilder::pace) and all that is said of realtime servers count no more.
     ///
     /// # Errors

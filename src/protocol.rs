@@ -164,7 +164,7 @@ pub enum Output {
     WaitUntil(Instant),
     /// Hand these events to the consumer. Say [`Input::BatchHandled`] once it has handled them, or requests more.
     Deliver(Batch),
-    /// The stream has ended; nothing comes after it. [`LongPoll::position`] says where to resume.
+    /// The stream has ended; nothing comes after it. [`LongPoll::resume_at`] says where to resume.
     Stop(Error),
     /// A [query](crate::enterprise::AdminLogs) is at its end; nothing comes after it. A stream that follows events has none.
     Finish,

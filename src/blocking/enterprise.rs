@@ -67,13 +67,13 @@ pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
     /// The events, one at a time, until the range is exhausted. Nothing is sent before the first is asked for.
-    pub fn events(&self) -> EventIter<T> {
-        EventIter::new(self.batches())
+    pub fn events(&self, start: impl Into<StartAt>) -> EventIter<T> {
+        EventIter::new(self.batches(start))
     }
 
     /// The events by page, until the range is exhausted. Nothing is sent before the first is asked for.
-    pub fn batches(&self) -> BatchIter<T> {
-        BatchIter::new(self.worker.clone(), self.query.batches())
+    pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
+        BatchIter::new(self.worker.clone(), self.query.batches(start))
     }
 }
 

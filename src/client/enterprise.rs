@@ -99,18 +99,18 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 /// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
 ///
 /// Its streams retry, renew tokens and leave out repeats as those that follow events do, and end where the range does:
-/// `None` comes when a page brings neither a new event nor a new position. Their `resume_at()` says where to
-/// [resume](AdminLogs::resume_at), with the same range and types.
+/// `None` comes when a page brings neither a new event nor a new position. Their `resume_at()` says where a
+/// query for the same range and types goes on.
 ///
 /// ```no_run
-/// # use box_longpoll::{EventType, HttpTransport, LongPollClient, enterprise::AdminLogs};
+/// # use box_longpoll::{EventType, HttpTransport, LongPollClient, StartAt, enterprise::AdminLogs};
 /// # use jiff::{SignedDuration, Timestamp};
 /// # async fn count<T: HttpTransport>(client: LongPollClient<T>, midnight: Timestamp) -> Result<(), box_longpoll::Error> {
 /// let yesterday = AdminLogs::new()
 ///     .created_after(midnight - SignedDuration::from_hours(24))
 ///     .created_before(midnight)
 ///     .event_types([EventType::Download]);
-/// let mut batches = client.admin_logs(yesterday)?.batches();
+/// let mut batches = client.admin_logs(yesterday)?.batches(StartAt::Oldest);
 /// let mut downloads = 0;
 /// while let Some(batch) = batches.next().await {
 ///     downloads += batch?.len();
@@ -123,18 +123,22 @@ impl<T: HttpTransport> EnterpriseClient<T> {
 /// <https://developer.box.com/reference/get-events/>.
 pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
     client: LongPollClient<T>,
-    start: StartAt,
 }
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
-    /// The events, one at a time, until the range is exhausted. Nothing is sent before the stream is polled.
-    pub fn events(&self) -> EventStream<T> {
-        self.client.events(self.start.clone())
+    /// Returns the events, one at a time, until the range is exhausted. Nothing is sent before the stream is polled.
+    ///
+    /// `start` is [`StartAt::Oldest`] for a new query. To go on with an earlier one for the same range and types, pass what
+    /// its stream's or batch's `resume_at` returned. A query can't start at [`StartAt::Now`]: its stream stops with
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
+        self.client.events(start)
     }
 
-    /// The events by page, until the range is exhausted. Nothing is sent before the stream is polled.
-    pub fn batches(&self) -> BatchStream<T> {
-        self.client.batches(self.start.clone())
+    /// Returns the events by page, until the range is exhausted, from `start` as for [`events`](Self::events). Nothing is sent
+    /// before the stream is polled.
+    pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
+        self.client.batches(start)
     }
 }
 
@@ -163,11 +167,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
-        let start = query.starts_at().clone();
         let config = self.config().admin_logs(query)?;
         Ok(AdminLogsQuery {
             client: self.with_settings(config),
-            start,
         })
     }
 }
@@ -184,7 +186,6 @@ impl<T> Clone for AdminLogsQuery<T> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
-            start: self.start.clone(),
         }
     }
 }
@@ -201,7 +202,6 @@ impl<T> fmt::Debug for AdminLogsQuery<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdminLogsQuery")
             .field("client", &self.client)
-            .field("start", &self.start)
             .finish()
     }
 }

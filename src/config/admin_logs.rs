@@ -9,7 +9,6 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use crate::error::{Error, ensure};
 use crate::event::EventType;
 use crate::pacing::{RateLimiter, TokenBucket};
-use crate::position::StartAt;
 
 /// What Box lets a user have, of all applications together.
 const MAX_CALLS_PER_MINUTE: u32 = 1_000;
@@ -106,7 +105,6 @@ pub struct AdminLogs {
     pub(crate) event_types: EventTypes,
     pub(crate) range: Range,
     pub(crate) calls: CallsPerMinute,
-    start: StartAt,
 }
 
 impl Default for AdminLogs {
@@ -115,7 +113,6 @@ impl Default for AdminLogs {
             event_types: EventTypes::default(),
             range: Range::default(),
             calls: CallsPerMinute(300),
-            start: StartAt::Oldest,
         }
     }
 }
@@ -149,13 +146,6 @@ impl AdminLogs {
         self
     }
 
-    /// Goes on where an earlier query for the same was: at its stream's position, or at the
-    /// [end of a batch](crate::Batch::resume_at). Default: at the beginning.
-    pub fn resume_at(mut self, position: impl Into<StartAt>) -> Self {
-        self.start = position.into();
-        self
-    }
-
     /// How many calls one stream of the query makes in any minute, at most, retries and refused ones included. A twentieth
     /// of them may follow each other at once. 3 to 1,000, which is all that Box lets a user have; default: 300, so up to
     /// some 140,000 events.
@@ -164,20 +154,10 @@ impl AdminLogs {
         self
     }
 
-    /// Where its streams start.
-    #[must_use]
-    pub fn starts_at(&self) -> &StartAt {
-        &self.start
-    }
-
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.event_types.check()?;
         self.calls.check()?;
-        self.range.check()?;
-        ensure(
-            self.start != StartAt::Now,
-            "a query of the past can't start now",
-        )
+        self.range.check()
     }
 }
 
@@ -404,7 +384,6 @@ mod tests {
         assert_refused(range(Timestamp::MIN, late).check(), "1970");
         assert_refused(range(time("1969-12-31T23:59:59Z"), late).check(), "1970");
         assert!(range(Timestamp::UNIX_EPOCH, late).check().is_ok());
-        assert_refused(AdminLogs::new().resume_at(StartAt::Now).check(), "now");
     }
 
     #[test]

@@ -17,11 +17,11 @@ use super::state::{Arrived, Hint, Next, PageOutcome, Pending, Phase, Scheduled, 
 use super::{Call, Input, Output};
 use crate::batch::Batch;
 use crate::clock::Moment;
-use crate::config::Config;
+use crate::config::{Config, StreamKind};
 use crate::dedup::Window;
 use crate::error::Error;
 use crate::pacing::RateLimiter;
-use crate::position::{StartAt, StreamPosition};
+use crate::position::StartAt;
 use crate::status::Status;
 
 /// The engine of one stream. See the [module documentation](super).
@@ -47,7 +47,7 @@ impl LongPoll {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             call: Call::Fetch,
-            phase: Phase::Scheduled(Scheduled::now(now)),
+            phase: first_phase(&config, &start, now),
             awake_at: now,
             rate_limiter: config.stream_kind.rate_limiter(config.pace, now.monotonic),
             authorizer: Authorizer::default(),
@@ -78,8 +78,9 @@ impl LongPoll {
         &self.fetcher.window
     }
 
-    /// Returns where the next page starts.
-    pub(crate) fn resume_at(&self) -> &StartAt {
+    /// Returns where a stream resumes: the end of what the consumer has handled. [`StartAt::Now`] until that is resolved.
+    #[must_use]
+    pub fn resume_at(&self) -> &StartAt {
         &self.fetcher.from
     }
 
@@ -118,12 +119,6 @@ impl LongPoll {
     /// [found out](Self::positions_are_honored).
     pub fn assume_positions_are_honored(&mut self) {
         self.listener.late.positions = Positions::Honored;
-    }
-
-    /// Returns the end of what the consumer has handled, from which a stream resumes. `None` until `now` has been resolved.
-    #[must_use]
-    pub fn position(&self) -> Option<&StreamPosition> {
-        self.fetcher.from.position()
     }
 
     /// Returns what the engine is doing.
@@ -320,7 +315,17 @@ impl LongPoll {
             status @ (Status::Retrying { .. } | Status::Degraded { .. }) => {
                 tracing::warn!(%status, "long poll");
             }
-            status => tracing::trace!(%status, position = ?self.position(), "long poll"),
+            status => tracing::trace!(%status, resume_at = %self.resume_at(), "long poll"),
         }
+    }
+}
+
+fn first_phase(config: &Config, start: &StartAt, now: Moment) -> Phase {
+    match (&config.stream_kind, start) {
+        (StreamKind::History(_), StartAt::Now) => {
+            let rule = "a query of the past can't start at now: start at the oldest event";
+            Phase::Stop(Some(Error::config(rule)))
+        }
+        _ => Phase::Scheduled(Scheduled::now(now)),
     }
 }

@@ -85,7 +85,7 @@ fn a_query_ends(#[case] backend: Backend) {
         let query = client(&server, backend)
             .admin_logs(AdminLogs::new())
             .unwrap();
-        let mut batches = query.batches();
+        let mut batches = query.batches(StartAt::Oldest);
         let mut came = Vec::new();
         while let Some(batch) = batches.next().await {
             let batch = batch.unwrap();
@@ -144,7 +144,7 @@ fn without_async_a_query_ends_and_a_wait_for_the_next_look_can_be_stopped(
     server.append(TOKEN, 250);
     let client = blocking_client(&server, backend);
     let query = client.admin_logs(AdminLogs::new()).unwrap();
-    let mut events = query.events();
+    let mut events = query.events(StartAt::Oldest);
     let came: Vec<String> = events
         .by_ref()
         .map(|event| event.unwrap().id().unwrap().to_owned())
@@ -154,7 +154,10 @@ fn without_async_a_query_ends_and_a_wait_for_the_next_look_can_be_stopped(
         events.status(),
         Status::Stopped { because: None, .. }
     ));
-    let events: usize = query.batches().map(|batch| batch.unwrap().len()).sum();
+    let events: usize = query
+        .batches(StartAt::Oldest)
+        .map(|batch| batch.unwrap().len())
+        .sum();
     assert_eq!(events, 250);
 
     let enterprise = client.enterprise(AdminLogsStreaming::default()).unwrap();

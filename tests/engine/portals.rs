@@ -222,7 +222,7 @@ fn a_rejected_parameter_is_named_and_not_the_position(
     #[case] message: &str,
     #[case] named: Option<&str>,
 ) {
-    let mut script = Script::query(AdminLogs::new().resume_at(position("1152922976252290886")));
+    let mut script = Script::query_from(position("1152922976252290886"), AdminLogs::new());
     script.expect_any().reply(bad_request(message));
     let error = script.stopped();
     assert_eq!(error.kind(), ErrorKind::ParameterRejected, "{error}");

@@ -60,9 +60,9 @@ fn the_range_and_the_types_go_along_escaped() {
     let query = AdminLogs::new()
         .created_after("2026-01-01T00:00:00+01:00".parse().unwrap())
         .created_before("2026-02-01T00:00:30Z".parse().unwrap())
-        .event_types([EventType::Download, EventType::Upload])
-        .resume_at(StartAt::At("1152922976252290886".parse().unwrap()));
-    let mut script = Script::query(query);
+        .event_types([EventType::Download, EventType::Upload]);
+    let start = StartAt::At("1152922976252290886".parse().unwrap());
+    let mut script = Script::query_from(start, query);
     script.expect_fetch("1152922976252290886");
     assert_eq!(
         script.asked().request().uri(),

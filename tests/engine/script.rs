@@ -56,7 +56,11 @@ impl Script {
 
     /// An engine of an enterprise's past.
     pub(crate) fn query(query: AdminLogs) -> Self {
-        let start = query.starts_at().clone();
+        Self::query_from(StartAt::Oldest, query)
+    }
+
+    /// The same from another start.
+    pub(crate) fn query_from(start: StartAt, query: AdminLogs) -> Self {
         let config = LongPollClient::builder().config().unwrap();
         Self::of(config.admin_logs(query).unwrap(), start, 7)
     }
@@ -380,8 +384,7 @@ impl Script {
 
     #[track_caller]
     pub(crate) fn assert_position(&self, position: &str) -> &Self {
-        let at = self.engine.position().map(ToString::to_string);
-        assert_eq!(at.as_deref(), Some(position));
+        assert_eq!(self.engine.resume_at().to_string(), position);
         self
     }
 

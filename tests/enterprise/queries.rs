@@ -45,7 +45,7 @@ fn a_query_gives_exactly_its_range_and_ends() {
     let range = AdminLogs::new()
         .created_after(hour(999))
         .created_before(hour(3_999));
-    let mut events = query(&world, range.clone()).events();
+    let mut events = query(&world, range.clone()).events(StartAt::Oldest);
     assert_eq!(world.ids_to_the_end(&mut events), ids(1_000..4_000));
     assert!(matches!(
         events.status(),
@@ -55,17 +55,17 @@ fn a_query_gives_exactly_its_range_and_ends() {
     world.assert_calls_a_minute(300);
 
     let logins = range.event_types([EventType::Login]);
-    let came = world.ids_to_the_end(&mut query(&world, logins).events());
+    let came = world.ids_to_the_end(&mut query(&world, logins).events(StartAt::Oldest));
     assert_eq!(came, ids((1_000..4_000).step_by(2)));
 }
 
 #[test]
 fn all_there_is_comes_without_a_range_and_nothing_of_an_empty_one() {
     let world = hours(1_200, |settings| settings.zero_position_at_the_end = true);
-    let came = world.ids_to_the_end(&mut query(&world, AdminLogs::new()).events());
+    let came = world.ids_to_the_end(&mut query(&world, AdminLogs::new()).events(StartAt::Oldest));
     assert_eq!(came, ids(0..1_200));
     let later = AdminLogs::new().created_after(hour(1_200));
-    let none = world.ids_to_the_end(&mut query(&world, later).events());
+    let none = world.ids_to_the_end(&mut query(&world, later).events(StartAt::Oldest));
     assert!(none.is_empty(), "{none:?}");
 }
 
@@ -74,7 +74,10 @@ fn query_wakes_its_task_when_it_ends() {
     let world = hours(1_200, |_| ());
     // A set polls a stream only when that was woken, and lets it go when it has ended.
     let mut streams = StreamMap::new();
-    streams.insert("all", query(&world, AdminLogs::new()).batches());
+    streams.insert(
+        "all",
+        query(&world, AdminLogs::new()).batches(StartAt::Oldest),
+    );
     let count = async {
         let mut events = 0;
         while let Some((_, batch)) = streams.next().await {
@@ -89,7 +92,7 @@ fn query_wakes_its_task_when_it_ends() {
 fn a_query_resumes_at_a_position_in_its_middle() {
     let world = hours(3_000, |settings| settings.short_page_rate = 0.5);
     let range = AdminLogs::new().created_before(hour(2_499));
-    let mut batches = query(&world, range.clone()).batches();
+    let mut batches = query(&world, range.clone()).batches(StartAt::Oldest);
     let mut came = 0;
     let mut places = vec![(StartAt::Oldest, came)];
     while let Some(batch) = world.run(batches.next()) {
@@ -100,16 +103,16 @@ fn a_query_resumes_at_a_position_in_its_middle() {
     assert_eq!(came, 2_500);
     assert!(places.len() > 6, "{}", places.len());
     for (place, before) in places {
-        let rest = query(&world, range.clone().resume_at(place)).events();
+        let rest = query(&world, range.clone()).events(place);
         let mut rest = rest;
         assert_eq!(world.ids_to_the_end(&mut rest), ids(before..2_500));
     }
 
-    let mut events = query(&world, range.clone()).events();
+    let mut events = query(&world, range.clone()).events(StartAt::Oldest);
     let first = world.next_ids(&mut events, 1_234);
     assert_eq!(first, ids(0..1_234));
-    let handled = events.resume_at().position().unwrap().clone();
-    let rest = world.ids_to_the_end(&mut query(&world, range.resume_at(handled)).events());
+    let handled = events.resume_at();
+    let rest = world.ids_to_the_end(&mut query(&world, range).events(handled));
     let again = rest.len() + 1_234 - 2_500;
     assert!(again < 500, "{again} came again, more than a page");
     assert_eq!(rest, ids(i64::try_from(1_234 - again).unwrap()..2_500));
@@ -118,7 +121,7 @@ fn a_query_resumes_at_a_position_in_its_middle() {
 #[test]
 fn a_query_goes_on_through_failures_and_a_token_that_runs_out() {
     let world = hours(2_000, |_| ());
-    let mut batches = query(&world, AdminLogs::new()).batches();
+    let mut batches = query(&world, AdminLogs::new()).batches(StartAt::Oldest);
     let mut came = Vec::new();
     for fault in [Fault::Reset, Fault::RateLimited { seconds: 7 }, Fault::Html] {
         let batch = world.run(batches.next()).unwrap().unwrap();
@@ -138,7 +141,7 @@ fn a_query_goes_on_through_failures_and_a_token_that_runs_out() {
 fn a_query_keeps_to_the_calls_of_a_minute() {
     let world = hours(20_000, |_| ());
     let slow = AdminLogs::new().calls_per_minute(10);
-    let came = world.ids_to_the_end(&mut query(&world, slow).events());
+    let came = world.ids_to_the_end(&mut query(&world, slow).events(StartAt::Oldest));
     assert_eq!(came.len(), 20_000);
     world.assert_calls_a_minute(10);
     let minutes = world.gaps(0).iter().sum::<f64>() / 60.0;
@@ -149,7 +152,6 @@ fn a_query_keeps_to_the_calls_of_a_minute() {
 fn what_can_not_be_asked_is_refused_before_anything_is_sent() {
     let world = hours(1, |_| ());
     for refused in [
-        AdminLogs::new().resume_at(StartAt::Now),
         AdminLogs::new()
             .created_after(hour(2))
             .created_before(hour(1)),
@@ -163,5 +165,9 @@ fn what_can_not_be_asked_is_refused_before_anything_is_sent() {
         box_longpoll::enterprise::AdminLogsStreaming::default().shortest_interval(Duration::ZERO);
     let error = world.client().enterprise(refused).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
+    let mut now = query(&world, AdminLogs::new()).events(StartAt::Now);
+    let error = world.run(now.next()).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(world.run(now.next()).is_none());
     assert_eq!(world.calls(), 0);
 }

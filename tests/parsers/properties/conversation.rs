@@ -88,7 +88,7 @@ impl Talk<'_> {
 
     /// Does what the engine says.
     fn go_on(&mut self) {
-        let before = self.engine.engine.position().cloned();
+        let before = self.engine.engine.resume_at().position().cloned();
         let output = self.engine.engine.poll_output(self.engine.now);
         self.assert_moved_by_a_page(before.as_ref());
         match output {
@@ -130,7 +130,7 @@ impl Talk<'_> {
     }
 
     fn take(&mut self, answer: Result<Response<Bytes>, TransportError>) {
-        let before = self.engine.engine.position().cloned();
+        let before = self.engine.engine.resume_at().position().cloned();
         let awaited = self.awaited.take();
         if awaited == Some(Call::Fetch)
             && let Ok(page) = &answer
@@ -145,19 +145,19 @@ impl Talk<'_> {
             result: answer,
         };
         self.engine.engine.handle_input(input, now);
-        let after = self.engine.engine.position();
+        let after = self.engine.engine.resume_at().position();
         assert_eq!(after, before.as_ref(), "what came is not handled yet");
     }
 
     fn input(&mut self, input: Input) {
-        let before = self.engine.engine.position().cloned();
+        let before = self.engine.engine.resume_at().position().cloned();
         self.engine.engine.handle_input(input, self.engine.now);
         self.assert_moved_by_a_page(before.as_ref());
     }
 
     #[track_caller]
     fn assert_moved_by_a_page(&self, before: Option<&StreamPosition>) {
-        let after = self.engine.engine.position();
+        let after = self.engine.engine.resume_at().position();
         if after != before {
             assert_eq!(after, self.offered.as_ref(), "it moved by itself");
         }

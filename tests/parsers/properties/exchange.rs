@@ -155,6 +155,9 @@ impl Engine {
     }
 
     pub(crate) fn position(&self) -> Option<&str> {
-        self.engine.position().map(StreamPosition::as_str)
+        self.engine
+            .resume_at()
+            .position()
+            .map(StreamPosition::as_str)
     }
 }
