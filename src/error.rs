@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::redact::quote;
+use crate::redact::Chain;
 use crate::transport::{TransportError, TransportErrorKind};
 
 /// Why a call failed, a stream stopped, or a stream is retrying.
 ///
-/// Match on [`kind`](Error::kind). The text is one sentence; what a server said in it is escaped and shortened. It
-/// never contains a token or a realtime channel. Cloning is cheap.
+/// Match on [`kind`](Error::kind). The text is one sentence, without that of the cause: [`display_chain`](Error::display_chain)
+/// has all of them on one line. A server's words in it are escaped and shortened. It never contains a token or a realtime
+/// channel. Cloning is cheap.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -166,27 +167,12 @@ impl Error {
         self.change(|inner| inner.retry_after = retry_after)
     }
 
-    /// A transport's timers fail.
     pub(crate) fn no_timer(error: TransportError) -> Self {
-        Self::new(ErrorKind::Runtime, error.in_full()).with_source(error)
+        Self::new(ErrorKind::Runtime, "the transport's timers fail").with_source(error)
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|inner| inner.source = Some(Arc::new(source)))
-    }
-
-    /// The error and its causes, as far as one doesn't say what the one before it said already.
-    pub(crate) fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let said = error.to_string();
-            if !text.contains(&said) {
-                text += &format!(": {}", quote(&said));
-            }
-            cause = error.source();
-        }
-        text
     }
 
     pub(crate) fn with_hint(self, hint: &str) -> Self {
@@ -200,6 +186,22 @@ impl Error {
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
+    }
+
+    /// Returns the error and its causes on one line, for logs and for people.
+    ///
+    /// The text of an error does not contain that of its [`source`](StdError::source). Each cause follows after a colon, with
+    /// control characters escaped, and is cut to 600 characters.
+    ///
+    /// ```
+    /// # fn show(error: box_longpoll::Error) {
+    /// // no response from Box: could not connect: Connection refused (os error 111)
+    /// eprintln!("{}", error.display_chain());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn display_chain(&self) -> impl fmt::Display + '_ {
+        Chain(self)
     }
 
     /// What kind of failure this is.
@@ -297,6 +299,8 @@ mod tests {
         let error = TransportError::with_source(TransportErrorKind::Runtime, "no timers here");
         let error = Error::no_timer(error);
         assert_eq!(error.kind(), ErrorKind::Runtime);
-        assert!(error.to_string().ends_with(": no timers here"), "{error}");
+        let chain = error.display_chain().to_string();
+        assert!(chain.ends_with(": no timers here"), "{chain}");
+        assert!(!error.to_string().contains("no timers here"), "{error}");
     }
 }

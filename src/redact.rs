@@ -3,6 +3,9 @@
 //! Secrets and the queries of realtime URLs are taken out, control characters are escaped, and the rest is cut. Start at
 //! [`quote`].
 
+use std::error::Error;
+use std::fmt;
+
 /// The most of a server's text that is quoted, in characters.
 const QUOTED: usize = 200;
 
@@ -12,6 +15,24 @@ const SHORTEST_SECRET: usize = 8;
 /// A server's text, made fit to be shown: control characters escaped, cut to 200 characters.
 pub(crate) fn quote(text: &str) -> String {
     quote_up_to(QUOTED, text)
+}
+
+/// An error and its causes on one line, fit to be shown. No error repeats its cause.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+
+/// The most of a cause's text that is shown, in characters: what to do, and what Box said.
+const CAUSE: usize = 600;
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {}", quote_up_to(CAUSE, &error.to_string()))?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// As [`quote`], cut to so many characters.

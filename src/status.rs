@@ -103,10 +103,10 @@ impl fmt::Display for Status {
             Status::Delivering => f.write_str("delivering"),
             Status::Waiting { .. } => f.write_str("waiting"),
             Status::Retrying { because, .. } => {
-                write!(f, "retrying: {}", because.with_causes())
+                write!(f, "retrying: {}", because.display_chain())
             }
             Status::Degraded { because, .. } => {
-                write!(f, "fetching at an interval: {}", because.with_causes())
+                write!(f, "fetching at an interval: {}", because.display_chain())
             }
             Status::AwaitingAcks { batches } => {
                 write!(f, "waiting until one of {batches} batches is acknowledged")
@@ -116,12 +116,12 @@ impl fmt::Display for Status {
             } => write!(
                 f,
                 "keeping {batches} batches that are not durable: {}",
-                because.with_causes()
+                because.display_chain()
             ),
             Status::Stopped { because: None } => f.write_str("stopped"),
             Status::Stopped {
                 because: Some(because),
-            } => write!(f, "stopped: {}", because.with_causes()),
+            } => write!(f, "stopped: {}", because.display_chain()),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::redact::quote_up_to;
 /// What is shown of a source's text, in characters: what to do, and what Box said.
 const LONGEST_SENTENCE: usize = 600;
 
-/// Why a [`TokenSource`](crate::TokenSource) has no token. Its source is one sentence that says what to do. Cloning is cheap.
+/// Why a [`TokenSource`](crate::TokenSource) has no token. Its text is one sentence that says what to do. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct TokenError {
     kind: TokenErrorKind,
@@ -102,6 +102,12 @@ impl TokenError {
         self
     }
 
+    /// Returns the error that the token source gave.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.source
+    }
+
     /// Whether asking again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -112,23 +118,21 @@ impl TokenError {
 impl TokenError {
     /// The error of a call or a stream that gets no token.
     pub(crate) fn into_error(self) -> Error {
-        let kind = match self.kind {
-            TokenErrorKind::Transient => ErrorKind::Token,
-            TokenErrorKind::Runtime => ErrorKind::Runtime,
-            _ => ErrorKind::Unauthorized,
+        let (kind, text) = match self.kind {
+            TokenErrorKind::Transient => (ErrorKind::Token, "no access token for now"),
+            TokenErrorKind::Runtime => (ErrorKind::Runtime, "no access token"),
+            _ => (ErrorKind::Unauthorized, "no access token"),
         };
-        Error::new(kind, format!("there is {self}")).with_source(self)
+        Error::new(kind, text).with_source(self)
     }
 }
 
 /// Adds to the error of a 401 that the token source has no other token, or fails to give one.
 pub(crate) fn without_newer_token(unauthorized: Error, why: Option<TokenError>) -> Error {
+    let error = unauthorized.with_hint("and there is no newer access token");
     match why {
-        Some(why) => {
-            let hint = format!("and there is {why}");
-            unauthorized.with_hint(&hint).with_source(why)
-        }
-        None => unauthorized.with_hint("and there is no newer access token"),
+        Some(why) => error.with_source(why),
+        None => error,
     }
 }
 
@@ -139,21 +143,16 @@ impl From<Error> for TokenError {
     }
 }
 
-/// That there is none, and why.
+/// Why there is none.
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = if self.is_transient() {
-            "no access token for now"
-        } else {
-            "no access token"
-        };
-        let why = quote_up_to(LONGEST_SENTENCE, &self.source.to_string());
-        write!(f, "{head}: {why}")
+        f.write_str(&quote_up_to(LONGEST_SENTENCE, &self.source.to_string()))
     }
 }
 
+/// The text is the inner error's, and so is the source.
 impl StdError for TokenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(self.source.as_ref() as &(dyn StdError + 'static))
+        self.source.source()
     }
 }

@@ -13,6 +13,7 @@ use super::{AccessToken, TokenError, TokenErrorKind, lock};
 use crate::clock;
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::redact::Chain;
 use crate::transport::HttpTransport;
 
 /// The waits between attempts to save a new credential, in seconds: a minute altogether.
@@ -104,7 +105,7 @@ impl RefreshToken {
         } = unsaved;
         let mut waits = SAVE_AGAIN_AFTER.into_iter();
         while let Err(error) = store.save(&credential).await {
-            tracing::error!(%error, "a new refresh token is in this process alone");
+            tracing::error!(error = %Chain(&error), "a new refresh token is in this process alone");
             let slept = match waits.next() {
                 Some(seconds) => {
                     let wait = Duration::from_secs(seconds);

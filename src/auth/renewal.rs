@@ -17,6 +17,7 @@ use super::in_flight::call;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, TokenSource, lock};
 use crate::clock::Moment;
 use crate::pacing::{Backoff, RetryPolicy};
+use crate::redact::Chain;
 
 /// How long a token that is still good is held back while the next one is awaited. Longer than a healthy endpoint takes, and
 /// short enough for a sick one to delay no event by much.
@@ -221,7 +222,7 @@ impl State {
                     &mut self.rng,
                 );
                 let good_until = self.held.as_ref().and_then(|held| held.issued.until());
-                tracing::warn!(%error, ?wait, "no new access token");
+                tracing::warn!(error = %Chain(&error), ?wait, "no new access token");
                 self.failure = Some(Failure {
                     until: match good_until {
                         Some(until) if !error.is_transient() => until,

@@ -163,11 +163,7 @@ impl<R> Drop for Call<R> {
 }
 
 fn not_started(error: TransportError) -> Error {
-    Error::new(
-        ErrorKind::Runtime,
-        format!("the client's thread did not start: {error}"),
-    )
-    .with_source(error)
+    Error::new(ErrorKind::Runtime, "the client's thread did not start").with_source(error)
 }
 
 fn thread_ended() -> Error {

@@ -53,7 +53,7 @@ impl CheckpointError {
 
     /// The error of a subscription whose checkpoint store failed at this.
     pub(crate) fn into_error(self, what_failed: &str) -> Error {
-        Error::new(ErrorKind::Checkpoint, format!("{what_failed}: {self}")).with_source(self)
+        Error::new(ErrorKind::Checkpoint, what_failed).with_source(self)
     }
 
     /// The file, where it is about one.
@@ -63,7 +63,7 @@ impl CheckpointError {
     }
 }
 
-/// The file, what failed, and why, on one line.
+/// The file and what failed. An error of a store of your own has the text of its cause.
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { what, path, source } = &*self.0;
@@ -71,8 +71,7 @@ impl fmt::Display for CheckpointError {
             write!(f, "{}: ", path.display())?;
         }
         match (what, source) {
-            (Some(what), Some(source)) => write!(f, "{what}: {source}"),
-            (Some(what), None) => f.write_str(what),
+            (Some(what), _) => f.write_str(what),
             (None, Some(source)) => source.fmt(f),
             (None, None) => f.write_str("the checkpoint store failed"),
         }
@@ -91,9 +90,10 @@ impl fmt::Debug for CheckpointError {
 
 impl StdError for CheckpointError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_ref()
-            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+        let source = self.0.source.as_ref()?;
+        match self.0.what {
+            Some(_) => Some(source.as_ref()),
+            None => source.source(),
+        }
     }
 }

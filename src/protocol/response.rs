@@ -155,8 +155,7 @@ fn no_signal(error: TransportError) -> Error {
         TransportErrorKind::Runtime => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
     };
-    let why = error.in_full();
-    Error::new(kind, format!("no signal from the realtime server: {why}")).with_source(error)
+    Error::new(kind, "no signal from the realtime server").with_source(error)
 }
 
 /// The caller chooses the API's origin: a transport that can't send there never will.
@@ -165,7 +164,7 @@ fn no_answer(error: TransportError) -> Error {
         TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
     };
-    Error::new(kind, format!("no answer from Box: {}", error.in_full())).with_source(error)
+    Error::new(kind, "no response from Box").with_source(error)
 }
 
 /// An API response with a good status.

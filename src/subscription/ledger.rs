@@ -15,6 +15,7 @@ use crate::dedup::Window;
 use crate::error::{Error, ErrorKind, ensure};
 use crate::position::StartAt;
 use crate::protocol::LongPoll;
+use crate::redact::Chain;
 use crate::single_flight::SingleFlight;
 use crate::status::{News, StatusWatch};
 use crate::transport::HttpTransport;
@@ -301,7 +302,7 @@ impl Ledger {
         // Code of others, which may acknowledge or drop a batch: a store's future, wakers, and a log.
         drop(over);
         if let Err(error) = outcome {
-            tracing::warn!(%error, "checkpoint");
+            tracing::warn!(error = %Chain(error), "checkpoint");
         }
         news.wake();
         self.watch.wake();

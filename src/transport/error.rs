@@ -114,18 +114,6 @@ impl TransportError {
     pub fn kind(&self) -> TransportErrorKind {
         self.kind
     }
-
-    /// The text, with its cause where that tells what to change: what meets these stops.
-    pub(crate) fn in_full(&self) -> String {
-        match (self.kind, &self.detail, &self.source) {
-            (
-                TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest,
-                None,
-                Some(cause),
-            ) => format!("{self}: {cause}"),
-            _ => self.to_string(),
-        }
-    }
 }
 
 impl fmt::Display for TransportError {

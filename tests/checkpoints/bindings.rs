@@ -38,9 +38,13 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
         let of_a_file = in_time(started(client(&server).subscribe(store, key, StartAt::Now)))
             .await
             .unwrap_err();
-        assert!(of_a_file.to_string().contains("checkpoint"), "{of_a_file}");
+        assert!(
+            of_a_file.display_chain().to_string().contains("checkpoint"),
+            "{of_a_file}"
+        );
         assert!(
             of_a_file
+                .display_chain()
                 .to_string()
                 .contains(&*directory.path().to_string_lossy()),
             "{of_a_file}"
@@ -53,11 +57,14 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
         .await
         .unwrap_err();
         let place = format!("at {key:?}");
-        assert!(in_memory.to_string().contains(&place), "{in_memory}");
+        assert!(
+            in_memory.display_chain().to_string().contains(&place),
+            "{in_memory}"
+        );
         for error in [of_a_file, in_memory] {
             assert_eq!(error.kind(), ErrorKind::Checkpoint);
             for word in words {
-                assert!(error.to_string().contains(word), "{error}");
+                assert!(error.display_chain().to_string().contains(word), "{error}");
             }
         }
         assert_eq!(std::fs::read(&file).unwrap(), before, "it is left alone");
@@ -81,9 +88,15 @@ async fn one_file_is_of_one_account() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Checkpoint);
-    assert!(error.to_string().contains("\"ada\""), "{error}");
+    assert!(
+        error.display_chain().to_string().contains("\"ada\""),
+        "{error}"
+    );
     let error = in_time(subscribe("ada", StreamType::Sync))
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("stream type"), "{error}");
+    assert!(
+        error.display_chain().to_string().contains("stream type"),
+        "{error}"
+    );
 }

@@ -17,7 +17,7 @@ async fn accounts_share_a_directory_and_resume_each_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let client = client(&server);
     for (n, account) in ACCOUNTS.into_iter().enumerate() {
-        server.append(&format!("token-{n}"), 4 + 2 * n);
+        server.append(&format!("token-{n}"), 4 + 4 * n);
         assert!(server.event_ids(account).is_empty());
     }
     for life in 0..2 {

@@ -74,7 +74,8 @@ fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Error>, words: &[&str])
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Checkpoint, "{error}");
     for word in words {
-        assert!(error.to_string().contains(word), "{word}: {error}");
+        let chain = error.display_chain().to_string();
+        assert!(chain.contains(word), "{word}: {chain}");
     }
 }
 

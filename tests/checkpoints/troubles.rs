@@ -26,7 +26,13 @@ async fn a_store_that_fails_pauses_delivery_at_the_bound_says_so_and_loses_nothi
         came.extend(ids(&batch));
         let error = in_time(batch.ack()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint);
-        assert!(error.to_string().contains("the store is down"), "{error}");
+        assert!(
+            error
+                .display_chain()
+                .to_string()
+                .contains("the store is down"),
+            "{error}"
+        );
     }
     idle_until(&mut subscription, |subscription| {
         matches!(
@@ -191,7 +197,13 @@ async fn a_checkpoint_that_cannot_be_loaded_is_an_error_and_no_fresh_start() {
         .await
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint);
-        assert!(error.to_string().contains("the store is down"), "{error}");
+        assert!(
+            error
+                .display_chain()
+                .to_string()
+                .contains("the store is down"),
+            "{error}"
+        );
     }
     assert_eq!(server.counters().total.requests, 0);
     assert!(store.saves().is_empty());

@@ -187,7 +187,7 @@ fn wipe(body: Bytes) {
 
 pub(super) fn unanswered(error: TransportError) -> TokenFailure {
     let kind = error.kind();
-    let detail = format!("no answer from Box's token endpoint: {}", error.in_full());
+    let detail = "no response from Box's token endpoint";
     let error = Error::new(ErrorKind::Transport, detail).with_source(error);
     match kind {
         TransportErrorKind::Connect | TransportErrorKind::Tls => {
@@ -216,7 +216,7 @@ mod tests {
         ] {
             let error = TransportError::with_source(kind, "no proxy for this scheme");
             let error = TokenError::from(unanswered(error)).into_error();
-            let text = error.to_string();
+            let text = error.display_chain().to_string();
             assert!(text.ends_with(": no proxy for this scheme"), "{text}");
             assert_eq!(error.kind(), ErrorKind::Runtime);
         }

@@ -11,6 +11,7 @@ use super::Issued;
 use crate::auth::TokenError;
 use crate::auth::endpoint::Endpoint;
 use crate::auth::in_flight::Call;
+use crate::redact::Chain;
 
 /// A call that is under way, or has ended and is not taken note of yet.
 pub(super) struct Renewal {
@@ -70,12 +71,12 @@ impl Drop for Waiter {
                     let _ = call.await;
                 }));
                 if let Err(error) = driven {
-                    tracing::warn!(%error, "a renewal waits until somebody needs a token");
+                    tracing::warn!(error = %Chain(&error), "a renewal waits until somebody needs a token");
                 }
             };
             let name = "box-longpoll-token".to_owned();
             if let Err(error) = thread::Builder::new().name(name).spawn(work) {
-                tracing::warn!(%error, "a renewal waits until somebody needs a token");
+                tracing::warn!(error = %Chain(&error), "a renewal waits until somebody needs a token");
             }
         }
     }

@@ -1,4 +1,9 @@
-//! The transports under the testkit's conformance suite: a module for each.
+//! The transports under the testkit's conformance suite: a module for each. Those of a program of one's own, and those that
+//! break a rule, wait beside them.
+
+#[cfg(feature = "reqwest")]
+mod broken;
+mod custom;
 
 #[cfg(feature = "reqwest")]
 mod reqwest {

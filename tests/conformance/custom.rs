@@ -1,16 +1,16 @@
 //! The example's transports keep the contract: the one over hyper-util all of it, and the one that wraps it adds a header and
 //! says so.
 
-#[path = "../examples/custom_transport/tagged.rs"]
+#[path = "../../examples/custom_transport/tagged.rs"]
 mod tagged;
-#[path = "../examples/custom_transport/transport.rs"]
+#[path = "../../examples/custom_transport/transport.rs"]
 mod transport;
 
 use box_longpoll_testkit::conformance::Setup;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::transport::HyperTransport;
+use self::transport::HyperTransport;
 
 fn hyper_transport(setup: &Setup) -> HyperTransport {
     let authority = CertificateDer::from_pem_slice(setup.ca_pem().as_bytes());
@@ -27,7 +27,7 @@ mod hyper {
 }
 
 mod wrapped {
-    use crate::tagged::Tagged;
+    use super::tagged::Tagged;
 
     box_longpoll_testkit::conformance_tests!(
         |setup| Tagged(super::hyper_transport(setup)),

@@ -1,7 +1,5 @@
 //! The conformance suite finds transports that break a rule each.
 
-#![cfg(feature = "reqwest")]
-
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
