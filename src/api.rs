@@ -1,5 +1,7 @@
 //! One account's access to Box: the transport, the tokens, the settings, and the limits of calls.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,8 +12,11 @@ use crate::auth::{AccessToken, TokenError, TokenSource, without_newer_token};
 use crate::config::Config;
 use crate::error::Error;
 use crate::limiter::{ApiCall, CallLimiter};
-use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, LongPoll, Response};
+use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, Input, LongPoll, Response};
 use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
+
+/// Something that the engine waits for. A wait that is over gives no input.
+pub(crate) type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
 
 /// A client's access to Box, which its streams share.
 pub(crate) struct Api<T> {
@@ -102,14 +107,24 @@ impl<T: HttpTransport> Api<T> {
         }
     }
 
-    /// Sends an engine's request. A poll is no call to Box's API, so the limiter does not count it.
-    pub(crate) async fn send(&self, call: Call, request: TransportRequest) -> Response {
-        let call = match call {
+    /// Sends an engine's request. A poll is no call to Box's API, so the limiter does not count it, and its future, which is
+    /// held for minutes, has no room for a permit.
+    pub(crate) fn send(self: &Arc<Self>, call: Call, request: TransportRequest) -> InFlight {
+        let api = self.clone();
+        let api_call = match call {
             Call::List => ApiCall::List,
             Call::Fetch => ApiCall::Fetch,
-            Call::Listen => return exchange(self.transport(), request).await,
+            Call::Listen => {
+                return Box::pin(async move {
+                    let result = exchange(api.transport(), request).await;
+                    Some(Input::Response { call, result })
+                });
+            }
         };
-        self.call(call, request).await
+        Box::pin(async move {
+            let result = api.call(api_call, request).await;
+            Some(Input::Response { call, result })
+        })
     }
 
     /// Sends a call to Box's API, when its turn has come.

@@ -1,12 +1,10 @@
 //! Carrying out what the engine says.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::StreamHandle;
-use crate::api::Api;
+use crate::api::{Api, InFlight};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::protocol::{Input, LongPoll, Output};
@@ -22,9 +20,6 @@ pub(crate) struct Driver<T: HttpTransport> {
     tick: Option<Sleep<'static>>,
     pub(crate) watch: Arc<StatusWatch>,
 }
-
-/// What the engine waits for. `None` comes of a wait that is over.
-type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
 
 /// What came of one of the engine's outputs.
 pub(crate) enum Step {
@@ -105,13 +100,7 @@ impl<T: HttpTransport> Driver<T> {
                 let tokens = self.client.tokens.clone();
                 Box::pin(async move { Some(Input::Token(tokens.token(rejected.as_ref()).await)) })
             }
-            Output::Send { call, request } => {
-                let client = self.client.clone();
-                Box::pin(async move {
-                    let result = client.send(call, request).await;
-                    Some(Input::Response { call, result })
-                })
-            }
+            Output::Send { call, request } => self.client.send(call, request),
             Output::WaitUntil(until) => {
                 let client = self.client.clone();
                 let wait = until.saturating_duration_since(now.monotonic);
