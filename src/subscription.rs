@@ -35,7 +35,8 @@ use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
 
 /// The events of an account by page, for ever, from a checkpoint that moves as they are acknowledged. Made by
-/// [`LongPollClient::subscribe`](crate::LongPollClient::subscribe).
+/// [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
+/// [`subscribe_from`](crate::LongPollClient::subscribe_from).
 ///
 /// - A batch that is not [acknowledged](Delivery::ack) comes again after a restart, and so do all after it. Batches may be
 ///   acknowledged in any order, and from any task.

@@ -46,7 +46,7 @@
 //! ```
 //!
 //! It keeps the rules above but for one, on purpose: it adds `x-job`. The suite is told so by `adds: ["x-job"]`, as
-//! `tests/custom_transport.rs` does for this transport.
+//! `tests/conformance/custom.rs` does for this transport.
 
 pub(crate) mod contract;
 mod error;

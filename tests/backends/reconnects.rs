@@ -54,7 +54,7 @@ fn begin(backend: Backend) -> Trial {
     trial
 }
 
-/// An event comes after every hundredth.
+/// An event comes before every hundredth: it ends the poll that is held.
 #[track_caller]
 fn reconnects(trial: &mut Trial, times: u32) {
     let message = "reconnect".to_owned();
@@ -63,8 +63,8 @@ fn reconnects(trial: &mut Trial, times: u32) {
             message: message.clone(),
         };
         trial.server.queue_fault(Endpoint::Realtime, fault, 100);
-        trial.meets_its_faults();
         append(&trial.server, 1);
+        trial.meets_its_faults();
         trial.brings_all();
     }
 }

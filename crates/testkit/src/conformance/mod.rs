@@ -31,7 +31,7 @@
 //! ```
 //!
 //! No case looks at a header that is named there. Headers that the client itself relies on, such as `authorization`, can't be
-//! named. `examples/custom_transport/tagged.rs` of `box-longpoll` is such a transport, and `tests/custom_transport.rs` runs
+//! named. `examples/custom_transport/tagged.rs` of `box-longpoll` is such a transport, and `tests/conformance/custom.rs` runs
 //! the suite for it.
 //!
 //! # Exceptions
