@@ -53,7 +53,13 @@ fn a_stream_that_needs_https_stops_and_names_the_feature() {
     let mut events = client.events(StartAt::Now);
     let error = block_on(events.next()).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
-    assert!(error.to_string().contains("surf-native-tls"), "{error}");
+    assert!(
+        error
+            .display_chain()
+            .to_string()
+            .contains("surf-native-tls"),
+        "{error}"
+    );
     assert!(block_on(events.next()).is_none());
 }
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, Once};
 use async_trait::async_trait;
 use box_longpoll::auth::TokenError;
 use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
-use box_longpoll::{AccessToken, StartAt, TokenSource};
+use box_longpoll::{AccessToken, StartAt, Status, TokenSource};
 use box_longpoll_testkit::{EmulatorServer, Endpoint};
+use futures_lite::future::or;
 
 use crate::backend::Backend;
 use crate::canary::{TOKEN, assert_hidden, echoes, list, token};
@@ -83,7 +84,17 @@ fn a_store_that_panics_tells_no_secret() {
         let client = builder(&server).build(Backend::Reqwest.transport(), token());
         let client = client.unwrap();
         let mut subscription = client.subscribe(CarelessStore, "ada", StartAt::Now);
-        drop(subscription.next().await);
+        let mut handle = subscription.handle();
+        let is_not_saved = async {
+            while !matches!(handle.status(), Status::NotSaving { .. }) {
+                handle.changed().await;
+            }
+        };
+        let starts = async {
+            subscription.next().await;
+        };
+        or(starts, is_not_saved).await;
+        panic!("{:?}", subscription.status());
     });
     assert_harmless(&said, "a careless store");
 }
