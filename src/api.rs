@@ -86,6 +86,7 @@ impl<T: HttpTransport> Api<T> {
             outcome => return outcome,
         };
         match self.tokens.token(Some(&token)).await {
+            Ok(same) if same == token => Err(without_newer_token(unauthorized, None)),
             Ok(newer) => read(self.call_or_resend(call, request(&newer)).await, &newer),
             Err(why) if why.is_transient() => Err(why.into_error()),
             Err(why) => Err(without_newer_token(unauthorized, Some(why))),

@@ -208,8 +208,10 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///    [`checkpoint()`](crate::Delivery::checkpoint), commit, and call [`stored`](crate::Delivery::stored).
     /// 3. [`Update::Moved`](crate::Update::Moved) comes at most once an hour, if only the position moved: store its checkpoint.
     ///
-    /// A batch that is dropped before it is stored ends the subscription. If a commit fails, drop the subscription too and
-    /// resume from what is stored.
+    /// Handle an update before you ask for the next one, or store what you keep of them in their order. A batch that is dropped
+    /// before it is stored ends the subscription. If a commit fails, drop the subscription too and resume from what is stored.
+    ///
+    /// An account has one subscription at a time, its batches included: two would store the same events twice.
     ///
     /// The checkpoint's [`account`](crate::checkpoint::Checkpoint::account) is empty: keep it under a key of your own.
     ///

@@ -80,7 +80,8 @@ pub enum ErrorKind {
     RealtimeRefused,
     /// A checkpoint can't be loaded, can't be saved, or is one of something else; the [`source`](StdError::source) is a
     /// [`CheckpointError`](crate::checkpoint::CheckpointError) where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
-    /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry.
+    /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry to save; one
+    /// that can't be loaded ends them. A batch whose predecessor is not stored has no checkpoint yet.
     Checkpoint,
     /// A batch of a subscription was dropped without an acknowledgement. Subscriptions stop: subscribe anew, and it comes
     /// again.

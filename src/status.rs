@@ -68,7 +68,8 @@ pub enum Status {
     /// the oldest of them is acknowledged. A warning is logged once a wait has lasted a minute.
     #[non_exhaustive]
     AwaitingAcks {
-        /// How many batches are delivered and not durable.
+        /// How many batches are delivered and not durable. 0: the program has yet to store where the subscription
+        /// [starts](crate::Update::Started).
         batches: usize,
     },
     /// Of a subscription: its checkpoint can't be saved, and it will try again. Batches are delivered meanwhile, as many as
@@ -108,6 +109,7 @@ impl fmt::Display for Status {
             Status::Degraded { because, .. } => {
                 write!(f, "fetching at an interval: {}", because.display_chain())
             }
+            Status::AwaitingAcks { batches: 0 } => f.write_str("waiting until the start is stored"),
             Status::AwaitingAcks { batches } => {
                 write!(f, "waiting until one of {batches} batches is acknowledged")
             }

@@ -8,7 +8,7 @@ mod progress;
 mod writer;
 
 use std::fmt;
-use std::future::{Future, poll_fn, ready as ready_now};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_core::Stream;
 
 pub use self::delivery::{Delivery, PossibleGap, Update};
-use self::ledger::Ledger;
+use self::ledger::{Ledger, Load};
 use self::long_wait::LongWait;
 use self::progress::Awaits;
 pub use self::progress::Progress;
@@ -76,6 +76,8 @@ pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
 /// How far the start of a subscription is.
 enum Start {
     Loading(Load),
+    /// It resumes from this checkpoint.
+    Given(Box<Checkpoint>),
     /// `now` has no position yet.
     Resolving,
     /// A restart would not begin here yet.
@@ -84,9 +86,6 @@ enum Start {
     Told,
     Done,
 }
-
-/// A checkpoint that is loaded from the store.
-type Load = Pin<Box<dyn Future<Output = Result<Option<Checkpoint>, Error>> + Send>>;
 
 /// A program is told of a position that moves without events this often.
 const MOVED_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -110,7 +109,7 @@ impl<T: HttpTransport> Subscription<T> {
             ResumeFrom::Checkpoint(checkpoint) => {
                 let (account, start) = (checkpoint.account().to_owned(), checkpoint.resume_at());
                 let mut subscription = Self::new(client, None, account, start, seed);
-                subscription.start = Start::Loading(Box::pin(ready_now(Ok(Some(*checkpoint)))));
+                subscription.start = Start::Given(checkpoint);
                 subscription
             }
         }
@@ -134,7 +133,7 @@ impl<T: HttpTransport> Subscription<T> {
             &driver.engine,
         ));
         let subscription = Self {
-            start: Start::Loading(Box::pin(ledger.clone().load())),
+            start: Start::Loading(ledger.load()),
             driver,
             ledger,
             seed,
@@ -153,9 +152,15 @@ impl<T: HttpTransport> Subscription<T> {
         loop {
             match &mut self.start {
                 Start::Loading(load) => {
-                    if let Some(checkpoint) = ready!(load.as_mut().poll(cx))? {
-                        self.resume(&checkpoint)?;
-                    }
+                    let found = ready!(Pin::new(load).poll(cx))?;
+                    self.start = match found {
+                        Some(checkpoint) => Start::Given(Box::new(checkpoint)),
+                        None => Start::Resolving,
+                    };
+                }
+                Start::Given(checkpoint) => {
+                    let checkpoint = checkpoint.clone();
+                    self.resume(&checkpoint)?;
                     self.start = Start::Resolving;
                 }
                 Start::Resolving => {
@@ -178,7 +183,10 @@ impl<T: HttpTransport> Subscription<T> {
                     self.moved_at = Some(self.driver.client.transport().now().monotonic);
                     self.start = Start::Done;
                 }
-                Start::Told => return Poll::Pending,
+                Start::Told => {
+                    self.long_wait.poll(&self.ledger, &self.driver.client, cx)?;
+                    return Poll::Pending;
+                }
                 Start::Done => return Poll::Ready(Ok(None)),
             }
         }
@@ -244,7 +252,8 @@ impl<T: HttpTransport> Subscription<T> {
     /// # Errors
     ///
     /// One that the stream stops with; the kinds of [`ErrorKind`](crate::ErrorKind) say which those are. It is the last
-    /// item. What may pass is retried, and shown in the [status](Subscription::status) meanwhile: a store that fails is.
+    /// item. What may pass is retried, and shown in the [status](Subscription::status) meanwhile, such as a store that can't
+    /// save. A store that can't load ends the subscription: subscribe again.
     ///
     /// # Cancellation
     ///

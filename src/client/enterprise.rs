@@ -53,8 +53,8 @@ impl<T: HttpTransport> EnterpriseClient<T> {
         self.client.batches(start)
     }
 
-    /// As [`LongPollClient::subscribe`], of the enterprise. Box keeps its events for 14 days: who was away for longer is
-    /// told of a [`PossibleGap`](crate::PossibleGap).
+    /// As [`LongPollClient::subscribe`], of the enterprise. Box keeps its events for 14 days: after a
+    /// longer absence a [`PossibleGap`](crate::PossibleGap) comes before the batches.
     ///
     /// The checkpoint is of the stream type `admin_logs_streaming`, and of no event types in particular.
     ///

@@ -33,7 +33,7 @@ const AT_ONCE: usize = 64;
 /// while let Some((user, event)) = streams.next().await {
 ///     match event {
 ///         Ok(event) => println!("{user}: {}", event.raw()),
-///         Err(error) => println!("{user} is followed no more: {error}"),
+///         Err(error) => println!("{user} is followed no more: {}", error.display_chain()),
 ///     }
 /// }
 /// # Ok(())

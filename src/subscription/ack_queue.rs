@@ -119,23 +119,26 @@ impl AckQueue {
         }
     }
 
-    /// Returns the end of a batch and the ids before it. `None` if a batch before it is not acknowledged.
-    pub(super) fn after(&self, number: u64) -> Option<(Watermark, Window)> {
+    /// Returns the end of a batch. `None` if a batch before it is not acknowledged.
+    pub(super) fn end_of(&self, number: u64) -> Option<Watermark> {
         let entry = self.after.front()?;
-        if entry.kind != Kind::Batch(number) {
-            return None;
-        }
-        let mut window = self.window.clone();
-        window.hold_at_least(entry.ids.len());
-        for hash in &entry.ids {
-            window.insert_hash(*hash);
-        }
-        let end = Watermark {
+        (entry.kind == Kind::Batch(number)).then(|| Watermark {
             resume_at: entry.resume_at.clone(),
             batches: self.end.batches + 1,
             caught_up_at: entry.caught_up_at.or(self.end.caught_up_at),
-        };
-        Some((end, window))
+        })
+    }
+
+    /// Returns the ids up to the end of the first batch that is not acknowledged.
+    pub(super) fn window_of_first(&self) -> Window {
+        let mut window = self.window.clone();
+        if let Some(entry) = self.after.front() {
+            window.hold_at_least(entry.ids.len());
+            for hash in &entry.ids {
+                window.insert_hash(*hash);
+            }
+        }
+        window
     }
 
     /// Returns `true` if nothing that was handed out waits for an acknowledgement.

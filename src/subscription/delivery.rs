@@ -21,12 +21,13 @@ pub enum Update<D = Delivery> {
     /// The subscription begins. It comes once, before anything else, when a restart would begin here as well.
     ///
     /// With [`subscribe_from`](crate::LongPollClient::subscribe_from) the program makes it so: it stores the
-    /// [checkpoint](Progress::checkpoint), and the stream polls Box only after [`stored`](Progress::stored).
+    /// [checkpoint](Progress::checkpoint), and the stream polls Box only after [`stored`](Progress::stored). Dropping it before
+    /// that ends the subscription with [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged).
     Started(Progress),
     /// Events that were not acknowledged before. Handle them, and [acknowledge](Delivery::ack) the batch.
     Batch(D),
     /// Only with [`subscribe_from`](crate::LongPollClient::subscribe_from), and at most once an hour: the position has moved
-    /// without an event. Store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored), so that a
+    /// without an event, or an hour has passed without one. Store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored), so that a
     /// restart does not begin at a position that Box has forgotten. Dropping it is harmless: it comes again.
     Moved(Progress),
     /// The program was away for longer than Box keeps events: some may be missing before the next batch. Compare what you
@@ -36,7 +37,7 @@ pub enum Update<D = Delivery> {
 
 /// For longer than Box is sure to keep events nobody asked for them.
 ///
-/// It comes before anything else after a start from an old checkpoint, and if a running program was kept from Box for so
+/// It comes before any batch after a start from an old checkpoint, and if a running program was kept from Box for so
 /// long. It comes again after a restart until the subscription has caught up, and that is acknowledged and saved; and again
 /// if pages have come since and then none for as long.
 ///
@@ -114,7 +115,9 @@ impl Delivery {
 
     /// Says that the program has stored the [checkpoint](Self::checkpoint). Nothing else is written.
     ///
-    /// A subscription with a store takes it as an acknowledgement, which it saves with the next one.
+    /// If a batch before this one is not stored, the subscription ends with
+    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). A subscription with a store takes it as an
+    /// acknowledgement, which it saves with the next one or while it is polled.
     pub fn stored(mut self) {
         self.acknowledged = true;
         self.ledger.record(self.number);
@@ -129,13 +132,16 @@ impl Delivery {
     ///
     /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails. The acknowledgement is kept: it is
     /// saved with the next one, or while the subscription is polled, and comes to nothing only if the program ends before.
-    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) where a batch before it was dropped.
+    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) where a batch before it was dropped. With
+    /// [`subscribe_from`](crate::LongPollClient::subscribe_from) it is always an error, which ends the subscription: there
+    /// the program stores the [checkpoint](Self::checkpoint).
     ///
     /// # Cancellation
     ///
     /// A future that was never polled acknowledges nothing, and dropping it drops the batch. Once it was polled the
     /// acknowledgement is kept, and saved as after an error.
     pub async fn ack(mut self) -> Result<(), Error> {
+        self.ledger.ensure_it_saves()?;
         self.acknowledged = true;
         self.ledger.acknowledge(self.number).await
     }

@@ -43,6 +43,9 @@ struct State {
     failure: Option<CheckpointError>,
 }
 
+/// A checkpoint that is loaded from the store.
+pub(super) type Load = SingleFlight<Result<Option<Checkpoint>, Error>>;
+
 /// A write that is under way. Whoever waits for it drives it, and tells the ledger what came of it.
 #[derive(Clone)]
 pub(super) struct Write {
@@ -89,16 +92,18 @@ impl Ledger {
     }
 
     /// Loads the checkpoint that the store has.
-    pub(super) async fn load(self: Arc<Self>) -> Result<Option<Checkpoint>, Error> {
-        let Some(store) = &self.store else {
-            return Ok(None);
+    pub(super) fn load(&self) -> Load {
+        let (store, account) = (self.store.clone(), self.account.clone());
+        let load = async move {
+            let Some(store) = store else {
+                return Ok(None);
+            };
+            ensure(!account.is_empty(), "the account's key must not be empty")?;
+            store.load(&account).await.map_err(not_loaded)
         };
-        ensure(
-            !self.account.is_empty(),
-            "the account's key must not be empty",
-        )?;
-        let loaded = store.load(&self.account).await;
-        loaded.map_err(|error| error.into_error("the checkpoint can't be loaded"))
+        SingleFlight::new(load, || {
+            Err(not_loaded(CheckpointError::new("the store panicked")))
+        })
     }
 
     /// Returns `true` if it saves checkpoints itself.
@@ -127,6 +132,19 @@ impl Ledger {
         state.queue.is_settled() && state.queue.end().is_news_to(&state.durable)
     }
 
+    /// # Errors
+    ///
+    /// The program stores the checkpoints itself.
+    pub(super) fn ensure_it_saves(&self) -> Result<(), Error> {
+        if self.saves() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Checkpoint,
+            "the program stores the checkpoints of this subscription: store this batch's, and call stored()",
+        ))
+    }
+
     /// The checkpoint to store with a batch.
     pub(super) fn checkpoint_after(&self, number: u64) -> Result<Checkpoint, Error> {
         if self.saves() {
@@ -136,12 +154,13 @@ impl Ledger {
             ));
         }
         let state = self.state();
-        let (end, window) = state.queue.after(number).ok_or_else(|| {
+        let end = state.queue.end_of(number).ok_or_else(|| {
             Error::new(
                 ErrorKind::Checkpoint,
                 "a batch before this one is not stored yet: store batches in their order",
             )
         })?;
+        let window = state.queue.window_of_first();
         let caught_up_at = end.caught_up_at.unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(self.checkpoint(&end, caught_up_at, &window))
     }
@@ -202,6 +221,10 @@ impl Ledger {
     /// Says that a batch was dropped without an acknowledgement, if one was.
     pub(super) fn check_dropped(&self) -> Result<(), Error> {
         match self.state().queue.dropped() {
+            Some(0) => Err(Error::new(
+                ErrorKind::Unacknowledged,
+                "the start of the subscription was dropped before it was stored",
+            )),
             Some(_) => Err(was_dropped()),
             None => Ok(()),
         }
@@ -223,15 +246,19 @@ impl Ledger {
         self.watch.wake();
     }
 
-    /// Records that a batch is acknowledged. Without a store it is stored as well.
+    /// Records that a batch is acknowledged. Without a store its end is stored as well, unless a batch before it is not:
+    /// that ends the subscription.
     pub(super) fn record(&self, number: u64) {
         let mut state = self.state();
-        state.queue.acknowledge(number);
         let news = if self.saves() {
+            state.queue.acknowledge(number);
             News::default()
-        } else {
-            let end = state.queue.end().clone();
+        } else if let Some(end) = state.queue.end_of(number) {
+            state.queue.acknowledge(number);
             self.is_durable(&mut state, end)
+        } else {
+            state.queue.abandon(number);
+            News::default()
         };
         drop(state);
         news.wake();
@@ -336,6 +363,10 @@ impl Write {
     }
 }
 
+fn not_loaded(error: CheckpointError) -> Error {
+    error.into_error("the checkpoint can't be loaded")
+}
+
 pub(super) fn not_saved(error: CheckpointError) -> Error {
     error.into_error("the checkpoint can't be saved")
 }
@@ -343,6 +374,6 @@ pub(super) fn not_saved(error: CheckpointError) -> Error {
 fn was_dropped() -> Error {
     Error::new(
         ErrorKind::Unacknowledged,
-        "a batch was dropped without an acknowledgement; subscribe anew, and it comes again",
+        "a batch was dropped without an acknowledgement, or stored before the one that precedes it; subscribe anew, and it comes again",
     )
 }

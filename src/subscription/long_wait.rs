@@ -57,12 +57,21 @@ impl LongWait {
                 .saturating_duration_since(*since);
             *self = Self::Warned;
             slept.map_err(Error::no_timer)?;
-            tracing::warn!(
-                key = ledger.account(),
-                batches = ledger.not_durable(),
-                ?waited,
-                "no batch is delivered until one of these is acknowledged and saved"
-            );
+            let (key, batches) = (ledger.account(), ledger.not_durable());
+            if batches == 0 {
+                tracing::warn!(
+                    key,
+                    ?waited,
+                    "no batch is delivered until the start is stored"
+                );
+            } else {
+                tracing::warn!(
+                    key,
+                    batches,
+                    ?waited,
+                    "no batch is delivered until one of these is acknowledged and saved"
+                );
+            }
         }
         Ok(())
     }

@@ -248,3 +248,38 @@ async fn subscription_shows_what_it_does_and_stops_while_box_is_down() {
     handle.stop();
     assert!(in_time(subscription.next()).await.is_none());
 }
+
+#[tokio::test]
+async fn batch_that_is_acknowledged_and_not_stored_ends_the_subscription() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut subscription = client(&server).subscribe_from(StartAt::Oldest);
+    start_of(&mut subscription).await.stored();
+    let batch = next_batch(&mut subscription).await;
+    let error = batch.ack().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    assert!(error.to_string().contains("stored()"), "{error}");
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    assert_eq!(subscription.resume_at(), StartAt::Oldest);
+}
+
+#[tokio::test]
+async fn batch_that_is_stored_before_its_predecessor_ends_the_subscription() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 4);
+    let mut subscription = client(&server).subscribe_from(StartAt::Oldest);
+    start_of(&mut subscription).await.stored();
+    let first = next_batch(&mut subscription).await;
+    let second = next_batch(&mut subscription).await;
+    second.stored();
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unacknowledged);
+    let end = first.resume_at();
+    first.stored();
+    assert_eq!(
+        subscription.resume_at(),
+        end,
+        "no further than what is stored"
+    );
+}
