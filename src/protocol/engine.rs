@@ -17,7 +17,7 @@ use super::state::{Arrived, Hint, Next, PageOutcome, Pending, Phase, Scheduled, 
 use super::{Call, Input, Output};
 use crate::batch::Batch;
 use crate::clock::Moment;
-use crate::config::{Config, StreamKind};
+use crate::config::Config;
 use crate::dedup::Window;
 use crate::error::Error;
 use crate::pacing::RateLimiter;
@@ -47,7 +47,7 @@ impl LongPoll {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             call: Call::Fetch,
-            phase: first_phase(&config, &start, now),
+            phase: Phase::Scheduled(Scheduled::now(now)),
             awake_at: now,
             rate_limiter: config.stream_kind.rate_limiter(config.pace, now.monotonic),
             authorizer: Authorizer::default(),
@@ -317,15 +317,5 @@ impl LongPoll {
             }
             status => tracing::trace!(%status, resume_at = %self.resume_at(), "long poll"),
         }
-    }
-}
-
-fn first_phase(config: &Config, start: &StartAt, now: Moment) -> Phase {
-    match (&config.stream_kind, start) {
-        (StreamKind::History(_), StartAt::Now) => {
-            let rule = "a query of the past can't start at now: start at the oldest event";
-            Phase::Stop(Some(Error::config(rule)))
-        }
-        _ => Phase::Scheduled(Scheduled::now(now)),
     }
 }

@@ -7,10 +7,15 @@ use super::state::{Hint, Next, Pending, Phase, Scheduled};
 use super::{Call, LongPoll, Output, Response};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
+use crate::error::Error;
 
 impl LongPoll {
     /// Gets the token that the current call needs.
     pub(super) fn authorize(&mut self, now: Moment) {
+        if !self.fetcher.can_start() {
+            let rule = "a query of the past can't start at now: start at the oldest event";
+            return self.carry_out(Next::Stop(Error::config(rule)), now);
+        }
         let call = match self.call {
             Call::Listen if !self.listener.has_server(now) => Call::List,
             call => call,

@@ -78,6 +78,11 @@ impl Fetcher {
         self.drain = Drain::start(hint);
     }
 
+    /// Returns `false` for a query of the past that is to start at `now`.
+    pub(super) fn can_start(&self) -> bool {
+        self.from != StartAt::Now || !matches!(self.mode, Mode::Query(_))
+    }
+
     pub(super) fn found_events(&self) -> bool {
         self.drain.found_events
     }

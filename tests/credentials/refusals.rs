@@ -141,7 +141,7 @@ fn what_does_not_pass_stops_a_stream_by_one_sentence_that_names_the_cause(
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     assert_eq!(of_the_source(&error).kind(), kind);
-    let sentence = error.to_string();
+    let sentence = error.display_chain().to_string();
     println!("{sentence}");
     assert!(sentence.contains(cause), "{sentence}");
     assert!(
