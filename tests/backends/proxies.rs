@@ -106,7 +106,7 @@ fn says_and_goes_on(backend: Backend, kind: Kind, user: &str, why: &str) {
 
     let port = proxy.kill();
     client.says(&format!(
-        "retrying Some(Connect): no answer from Box: {UNREACHABLE}"
+        "retrying Some(Connect): no response from Box: {UNREACHABLE}"
     ));
     let _proxy = Proxy::start_on(port, Kind::Open, world.hosts.path()).expect("its port is free");
     world.is_followed_by(client);
@@ -163,7 +163,7 @@ fn x13_a_stream_goes_through_a_socks_proxy(#[case] backend: Backend) {
     // With this scheme the client looks up the name.
     let socks5 = format!("socks5://127.0.0.1:{open}");
     let mut client = through(socks5.clone());
-    let said = client.says("retrying Some(Connect): no answer from Box: could not connect");
+    let said = client.says("retrying Some(Connect): no response from Box: could not connect");
     assert!(!said.contains("the proxy"), "{said}");
     let [preload, hosts] = processes::knowing(world.hosts.text());
     world.is_followed_by(world.client(backend, &[("ALL_PROXY", &socks5), preload, hosts]));

@@ -95,5 +95,6 @@ fn told(error: &Error) -> String {
         cause = error.source();
     }
     let kind = transport.map(TransportError::kind);
-    format!("{kind:?}: {error} | {causes}").replace('\n', " ")
+    let chain = error.display_chain();
+    format!("{kind:?}: {chain} | {causes}").replace('\n', " ")
 }
