@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use box_longpoll::checkpoint::{Checkpoint, ResumeFrom};
-use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, LongPollClient, StartAt, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
@@ -33,7 +32,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     match common::access_token()? {
         Some(token) => {
             let client = match common::variable("BOX_API")? {
-                Some(api) => client_of(&api, token)?,
+                Some(api) => common::client_of(&api, token)?,
                 None => LongPollClient::new(ReqwestTransport::new()?, token),
             };
             let file = env::args_os()
@@ -43,15 +42,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
         None => demonstrate().await,
     }
-}
-
-/// A client of an API on this machine, where its realtime servers are, too.
-fn client_of(api: &str, token: AccessToken) -> Result<Client, Box<dyn Error>> {
-    let client = LongPollClient::builder()
-        .api_origin(api)
-        .realtime_hosts(RealtimeHosts::default().allow_loopback())
-        .build(ReqwestTransport::new()?, token);
-    Ok(client.map_err(|error| format!("BOX_API {}: {error}", common::shown(api)))?)
 }
 
 /// Stores the events of batch after batch. `leave_after` so many it returns in the middle of a transaction, as a program that
@@ -126,7 +116,7 @@ async fn demonstrate() -> Result<(), Box<dyn Error>> {
         repeat_rate: 0.5,
         ..Settings::default()
     });
-    let client = client_of(fake_box.origin(), AccessToken::new("demo")?)?;
+    let client = common::client_of(fake_box.origin(), AccessToken::new("demo")?)?;
     let directory = env::temp_dir().join(format!("box-longpoll-once-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let file = directory.join("events.db");

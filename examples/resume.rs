@@ -16,7 +16,6 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use box_longpoll::checkpoint::CheckpointFile;
-use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, LongPollClient, StartAt, Update};
 use box_longpoll_testkit::{EmulatorServer, Settings};
@@ -32,7 +31,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     match common::access_token()? {
         Some(token) => {
             let client = match common::variable("BOX_API")? {
-                Some(api) => client_of(&api, token)?,
+                Some(api) => common::client_of(&api, token)?,
                 None => LongPollClient::new(ReqwestTransport::new()?, token),
             };
             let file = env::args_os().nth(1);
@@ -41,15 +40,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
         None => demonstrate().await,
     }
-}
-
-/// A client of an API on this machine, where its realtime servers are, too.
-fn client_of(api: &str, token: AccessToken) -> Result<Client, Box<dyn Error>> {
-    let client = LongPollClient::builder()
-        .api_origin(api)
-        .realtime_hosts(RealtimeHosts::default().allow_loopback())
-        .build(ReqwestTransport::new()?, token);
-    Ok(client.map_err(|error| format!("BOX_API {}: {error}", common::shown(api)))?)
 }
 
 /// Writes the events of batch after batch, and acknowledges each when it is written. `leave_after` so many it returns, and
@@ -90,7 +80,7 @@ async fn demonstrate() -> Result<(), Box<dyn Error>> {
         rate: 4.0,
         ..Settings::default()
     });
-    let client = client_of(fake_box.origin(), AccessToken::new("demo")?)?;
+    let client = common::client_of(fake_box.origin(), AccessToken::new("demo")?)?;
     // It is of no use when the fake Box has gone.
     let directory = env::temp_dir().join(format!("box-longpoll-resume-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;

@@ -94,7 +94,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id that no header can carry.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         Ok(self.sibling(self.client.as_user(user_id)?))
     }

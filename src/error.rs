@@ -83,8 +83,9 @@ pub enum ErrorKind {
     /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry to save; one
     /// that can't be loaded ends them. A batch whose predecessor is not stored has no checkpoint yet.
     Checkpoint,
-    /// A batch of a subscription was dropped without an acknowledgement. Subscriptions stop: subscribe anew, and it comes
-    /// again.
+    /// A batch of a subscription was dropped without an acknowledgement. With
+    /// [`subscribe_from`](crate::LongPollClient::subscribe_from): the start or a batch was dropped unstored, or a batch was
+    /// stored before its predecessor. Subscriptions stop: subscribe again, and it is delivered again.
     Unacknowledged,
 }
 

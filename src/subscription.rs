@@ -39,7 +39,8 @@ use crate::transport::HttpTransport;
 /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
 ///
 /// - A batch that is not [acknowledged](Delivery::ack) comes again after a restart, and so do all after it. Batches may be
-///   acknowledged in any order, and from any task.
+///   acknowledged in any order, and from any task. With [`subscribe_from`](crate::LongPollClient::subscribe_from) they are
+///   [stored](Delivery::stored) in their order instead.
 /// - At most [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) batches are out that are not durable.
 ///   The stream waits then, and its [status](Subscription::status) is [`Status::AwaitingAcks`], or
 ///   [`Status::NotSaving`] where the store fails. Whoever collects more of them before acknowledging any waits for ever;

@@ -7,6 +7,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use box_longpoll::AccessToken;
+#[cfg(feature = "reqwest")]
+use box_longpoll::{LongPollClient, config::RealtimeHosts, transports::ReqwestTransport};
 
 /// Returns the access token of the environment. `None`: the demo is to be shown, since `--demo` names it or
 /// `BOX_ACCESS_TOKEN` is not set.
@@ -94,4 +96,21 @@ pub(crate) fn shown(url: &str) -> String {
         Some((_, rest)) => format!("{:?}", format!("…@{rest}")),
         None => format!("{url:?}"),
     }
+}
+
+/// Returns a client of an API on this machine, which has its realtime servers there too.
+///
+/// # Errors
+///
+/// The API's origin can't be used. The sentence names `BOX_API`.
+#[cfg(feature = "reqwest")]
+pub(crate) fn client_of(
+    api: &str,
+    token: AccessToken,
+) -> Result<LongPollClient<ReqwestTransport>, Box<dyn Error>> {
+    let client = LongPollClient::builder()
+        .api_origin(api)
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
+        .build(ReqwestTransport::new()?, token);
+    Ok(client.map_err(|error| format!("BOX_API {}: {error}", shown(api)))?)
 }

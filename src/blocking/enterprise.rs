@@ -82,7 +82,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn enterprise(&self, streaming: AdminLogsStreaming) -> Result<EnterpriseClient<T>, Error> {
         let client = self.client.enterprise(streaming)?.into_client();
         Ok(EnterpriseClient {
@@ -94,7 +94,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
         Ok(AdminLogsQuery {
             query: self.client.admin_logs(query)?,

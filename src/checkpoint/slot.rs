@@ -60,7 +60,7 @@ pub(super) struct Slot {
     saves: AtomicU64,
 }
 
-/// What is known of the file.
+/// The state of the file, as far as this process knows it.
 #[derive(Debug)]
 struct Kept {
     /// `false` once the store is gone.

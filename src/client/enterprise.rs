@@ -60,8 +60,9 @@ impl<T: HttpTransport> EnterpriseClient<T> {
     ///
     /// # Errors
     ///
-    /// As there. A checkpoint of a user's events is refused with [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint),
-    /// and so is one of these by a client for a user's events.
+    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the store can't load, or if
+    /// the checkpoint is of something else, such as of a user's events. A client for a user's events refuses one of these in
+    /// the same way. It is [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key.
     pub fn subscribe(
         &self,
         store: impl CheckpointStore,
@@ -81,11 +82,11 @@ impl<T: HttpTransport> EnterpriseClient<T> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Nothing is retried, apart from one token refresh after a 401 and one request whose kept connection has died.
     ///
     /// # Cancellation
     ///
-    /// As there.
+    /// Dropping the future ends the request.
     pub async fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
         self.client.fetch(from).await
     }
