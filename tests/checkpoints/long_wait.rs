@@ -228,6 +228,27 @@ async fn subscription_warns_once_when_it_has_waited_a_minute() {
 }
 
 #[tokio::test]
+async fn subscription_warns_when_its_start_is_not_stored() {
+    let world = World::new();
+    let minutes = &world.minutes;
+    let client = settings(&world.server)
+        .build(minutes.clone(), AccessToken::new(TOKEN).unwrap())
+        .unwrap();
+    // It has no key.
+    assert!(warnings("").is_empty());
+    let mut subscription = client.subscribe_from(StartAt::Oldest);
+    let Some(Ok(box_longpoll::Update::Started(start))) = in_time(subscription.next()).await else {
+        panic!("it has not started");
+    };
+    idle_until(&mut subscription, |_| minutes.waits() == 1).await;
+    minutes.pass();
+    idle_until(&mut subscription, |_| warnings("").len() == 1).await;
+    assert!(warnings("")[0].contains("until the start is stored"));
+    start.stored();
+    next_batch(&mut subscription).await.stored();
+}
+
+#[tokio::test]
 async fn subscription_does_not_warn_when_a_batch_is_acknowledged() {
     let world = World::new();
     let minutes = &world.minutes;

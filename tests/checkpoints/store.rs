@@ -76,10 +76,12 @@ impl Memory {
 #[async_trait]
 impl CheckpointStore for Memory {
     async fn load(&self, _key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-        if self.state().behaviour == Behaviour::Fails {
-            return Err(CheckpointError::new("the store is down"));
+        let behaviour = self.state().behaviour;
+        match behaviour {
+            Behaviour::Fails => Err(CheckpointError::new("the store is down")),
+            Behaviour::Panics => panic!("on purpose"),
+            _ => Ok(self.kept()),
         }
-        Ok(self.kept())
     }
 
     async fn save(&self, _key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {

@@ -184,6 +184,19 @@ async fn a_store_that_saves_without_saying_so_is_asked_again_and_brings_nothing_
 }
 
 #[tokio::test]
+async fn store_that_panics_while_it_loads_stops_its_subscription() {
+    let server = fake_box(|_| ());
+    let store = Memory::default();
+    store.behave(Behaviour::Panics);
+    let mut subscription = client(&server).subscribe(store, ACCOUNT, StartAt::Oldest);
+    let error = in_time(subscription.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Checkpoint);
+    let chain = error.display_chain().to_string();
+    assert!(chain.ends_with("the store panicked"), "{chain}");
+    assert!(in_time(subscription.next()).await.is_none());
+}
+
+#[tokio::test]
 async fn a_checkpoint_that_cannot_be_loaded_is_an_error_and_no_fresh_start() {
     let server = fake_box(|_| ());
     let store = Memory::default();

@@ -232,3 +232,18 @@ fn a_token_that_no_header_can_carry_is_refused() {
     let shown = format!("{:?}", AccessToken::new("canary").unwrap());
     assert!(!shown.contains("canary"));
 }
+
+#[tokio::test]
+async fn call_is_not_repeated_when_there_is_no_newer_token() {
+    let server = fake_box(one_account);
+    server.revoke("token-0");
+    let source = token_fn(|| async { Ok(AccessToken::new("token-0")?) });
+    let client = builder(&server).build(transport(), source).unwrap();
+    let error = in_time(client.fetch(StartAt::Now)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert!(
+        error.to_string().contains("no newer access token"),
+        "{error}"
+    );
+    assert_eq!(server.counters().total.requests, 1);
+}
