@@ -159,11 +159,15 @@ impl Relay {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let shared = Arc::clone(&accepting);
-                shared.open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    // A client may go away at any time.
-                    let _ = shared.serve(BufReader::new(client)).await;
-                    shared.open.fetch_sub(1, Ordering::SeqCst);
+                    let mut client = BufReader::new(client);
+                    // reqwest opens connections that it may not need, and keeps them. They don't count before their first
+                    // request, and a client may go away at any time.
+                    if let Ok(head) = read_head(&mut client).await {
+                        shared.open.fetch_add(1, Ordering::SeqCst);
+                        let _ = shared.serve(client, head).await;
+                        shared.open.fetch_sub(1, Ordering::SeqCst);
+                    }
                 });
             }
         });
@@ -178,7 +182,7 @@ impl Relay {
         format!("http://{}", self.address)
     }
 
-    /// Returns how many connections the relay has not ended.
+    /// Returns how many connections that have had a request the relay has not ended.
     fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
@@ -194,10 +198,10 @@ impl Relay {
 }
 
 impl Shared {
-    async fn serve(&self, mut client: BufReader<TcpStream>) -> io::Result<()> {
+    /// Serves a connection from its first request on.
+    async fn serve(&self, mut client: BufReader<TcpStream>, mut head: String) -> io::Result<()> {
         client.get_ref().set_nodelay(true)?;
         let mut server = BufReader::new(TcpStream::connect(self.server).await?);
-        let mut head = read_head(&mut client).await?;
         loop {
             server.write_all(head.as_bytes()).await?;
             let response = read_response(&mut server).await?;
