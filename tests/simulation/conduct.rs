@@ -7,11 +7,10 @@ use box_longpoll::ErrorKind;
 use box_longpoll::protocol::CLOCK_CHECK_INTERVAL;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::Endpoint;
-use serde_json::Value;
 
 use crate::climate::{Climate, Consumer, Start};
 use crate::exchange::{
-    Asked, Outcome, Place, channel_of, is_from_box, is_page, position_text, retry_after,
+    Asked, Body, Outcome, Place, channel_of, is_from_box, position_text, retry_after,
 };
 use crate::ledger::Ledger;
 use crate::scenario::What;
@@ -225,14 +224,13 @@ impl Conduct {
         let interrupted = matches!(outcome, Err(TransportErrorKind::Interrupted));
         self.may_be_resent = (interrupted && !asked.fresh_connection).then_some(asked.endpoint);
         let status = outcome.as_ref().map_or(0, |answer| answer.status);
-        let body: Option<Value> = outcome
+        let body = outcome
             .as_ref()
             .ok()
             .filter(|answer| {
                 (200..300).contains(&answer.status) || asked.endpoint == Endpoint::Realtime
             })
-            .and_then(|answer| serde_json::from_slice(&answer.body).ok())
-            .filter(Value::is_object);
+            .and_then(|answer| Body::read(&answer.body));
         if let (Some(What::Answer(fault)), true) = (met, outcome.is_ok()) {
             let until = now + Duration::from_secs(retry_after(fault));
             if asked.endpoint == Endpoint::Realtime {
@@ -245,17 +243,17 @@ impl Conduct {
             self.polled(asked, outcome, body.as_ref(), held, now);
             return None;
         }
-        let from_box = outcome.as_ref().is_ok_and(is_from_box);
+        let from_box = || outcome.as_ref().is_ok_and(is_from_box);
         match status {
-            401 if from_box => {
+            401 if from_box() => {
                 self.last_rejected.clone_from(&asked.token);
                 self.rejected_tokens.extend(asked.token.clone());
                 return None;
             }
             // Something on the way said so. A newer token is tried at once, and the same one may be tried later.
             401 => return None,
-            403 if from_box => self.must_stop = Some(ErrorKind::Forbidden),
-            400 if from_box && asked.endpoint == Endpoint::Events => {
+            403 if from_box() => self.must_stop = Some(ErrorKind::Forbidden),
+            400 if from_box() && asked.endpoint == Endpoint::Events => {
                 self.must_stop = Some(match asked.position.as_deref() {
                     Some("0" | "now") => ErrorKind::ParameterRejected,
                     _ => ErrorKind::PositionRejected,
@@ -264,14 +262,14 @@ impl Conduct {
             _ => {}
         }
         match (asked.endpoint, body) {
-            (Endpoint::Events, Some(page)) if is_page(&page) => {
+            (Endpoint::Events, Some(page)) if page.is_page() => {
                 self.before = Some(Place::LookingAgain);
                 let given = outcome
                     .as_ref()
                     .ok()
                     .and_then(|answer| position_text(&answer.body));
                 self.page_moved = given.is_some() && given != asked.position;
-                let events = page["entries"].as_array().map_or(0, Vec::len);
+                let events = page.entries().map_or(0, |entries| entries.len());
                 let from_now = asked.position.as_deref() == Some("now");
                 self.page_proves = if from_now && given.is_none() {
                     None
@@ -285,7 +283,7 @@ impl Conduct {
                 return resolved;
             }
             (Endpoint::Options, Some(list))
-                if list["entries"].is_array() || list["chunk_size"] == 0 =>
+                if list.entries().is_some() || list.number("chunk_size") == Some(0) =>
             {
                 self.before = Some(Place::WithoutServer);
                 self.listed(&list, now);
@@ -301,11 +299,12 @@ impl Conduct {
         None
     }
 
-    fn listed(&mut self, list: &Value, now: Duration) {
+    fn listed(&mut self, list: &Body<'_>, now: Duration) {
         self.lists += 1;
         self.oldest_list = self.lists;
-        for entry in list["entries"].as_array().into_iter().flatten() {
-            let channel = entry["url"].as_str().and_then(channel_of);
+        for entry in list.entries().into_iter().flatten() {
+            let url = Body::read(entry.get().as_bytes()).and_then(|entry| entry.text("url"));
+            let channel = url.as_deref().and_then(channel_of);
             let listed = Channel {
                 list: self.lists,
                 listed: now,
@@ -321,12 +320,12 @@ impl Conduct {
         &mut self,
         asked: &Asked,
         outcome: &Outcome,
-        body: Option<&Value>,
+        body: Option<&Body<'_>>,
         held: Duration,
         now: Duration,
     ) {
         let status = outcome.as_ref().ok().map(|answer| answer.status);
-        match body.and_then(|body| body["message"].as_str()) {
+        match body.and_then(|body| body.text("message")).as_deref() {
             Some("new_change") => self.before = Some(Place::AfterSignal),
             Some("reconnect" | "max_retries") => {
                 self.before = Some(Place::AfterSignal);

@@ -1,10 +1,13 @@
 //! One request and what came of it, as far as a stream's conduct goes.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::{Answer, Endpoint, Fault};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The longest `Retry-After` that is obeyed, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 3_600;
@@ -83,14 +86,46 @@ pub(crate) fn is_from_box(answer: &Answer) -> bool {
         .headers
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
-    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    bearer || body.is_some_and(|body| body["type"] == "error")
+    bearer
+        || Body::read(&answer.body)
+            .is_some_and(|body| body.text("type").as_deref() == Some("error"))
 }
 
-pub(crate) fn is_page(body: &Value) -> bool {
-    match (&body["entries"], &body["next_stream_position"]) {
-        (Value::Null, position) => !position.is_null(),
-        (entries, _) => entries.is_array(),
+/// The members of an object, which are read when they are asked for: most of a page is not.
+#[derive(Deserialize)]
+pub(crate) struct Body<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
+
+impl<'a> Body<'a> {
+    pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+
+    fn member<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        let member: &'a RawValue = self.0.get(name)?;
+        serde_json::from_str(member.get()).ok()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.member(name)
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.member(name)
+    }
+
+    pub(crate) fn entries(&self) -> Option<Vec<&'a RawValue>> {
+        self.member("entries")
+    }
+
+    fn is_null(&self, name: &str) -> bool {
+        self.0.get(name).is_none_or(|member| member.get() == "null")
+    }
+
+    pub(crate) fn is_page(&self) -> bool {
+        match self.is_null("entries") {
+            true => !self.is_null("next_stream_position"),
+            false => self.entries().is_some(),
+        }
     }
 }
 
