@@ -12,7 +12,7 @@ use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient, Star
 use box_longpoll_testkit::EmulatorServer;
 
 /// How long the stream is watched.
-const WATCHED: Duration = Duration::from_secs(10);
+const WATCHED: Duration = Duration::from_secs(5);
 
 /// The CPU time of this thread so far, which runs the stream, its runtime and nothing else.
 fn cpu_time() -> Duration {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use box_longpoll::{HttpTransport, transports};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     #[cfg(feature = "reqwest")]
     Reqwest,

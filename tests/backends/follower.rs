@@ -19,7 +19,7 @@ pub(crate) enum Facade {
     Blocking,
 }
 
-pub(crate) trait Follower {
+pub(crate) trait Follower: Send {
     /// What comes in time. `None`: nothing.
     fn next_within(&mut self, wait: Duration) -> Option<Result<Batch, Error>>;
 
@@ -29,7 +29,7 @@ pub(crate) trait Follower {
 }
 
 /// A client, as what begins a stream.
-pub(crate) type Follow = Box<dyn Fn(StartAt) -> Box<dyn Follower>>;
+pub(crate) type Follow = Box<dyn Fn(StartAt) -> Box<dyn Follower> + Send>;
 
 pub(crate) fn client(backend: Backend, facade: Facade, builder: LongPollClientBuilder) -> Follow {
     let token = Arc::new(AccessToken::new(TOKEN).unwrap());

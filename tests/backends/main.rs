@@ -1,4 +1,5 @@
-//! The client over each backend, and by both facades.
+//! The client over each backend, and by both facades; and the conformance suite over each transport. Both wait most of the
+//! time, so that they wait in one program.
 
 #![cfg(all(
     feature = "blocking",
@@ -8,6 +9,8 @@
 mod backend;
 mod blocking;
 mod clocks;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 #[cfg(target_os = "linux")]
 mod cutting_proxy;
 mod dead_network;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
 
-/// Sixty events, appended one by one as the ones before have come, are all seen, in order, once.
+/// Sixty events, of which three are appended when the ones before have come.
 #[rstest]
 #[case::with_strings(|settings: &mut Settings| {
     settings.position_spelling = Spelling::String;
@@ -33,7 +33,6 @@ use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
     settings.drop_signals = true;
     settings.hold_ms = 100;
 })]
-#[case::where_events_show_late(|settings: &mut Settings| settings.visible_after_ms = 100)]
 #[case::where_events_repeat(|settings: &mut Settings| settings.repeat_rate = 0.5)]
 #[case::where_times_are_out_of_order(|settings: &mut Settings| settings.reorder_rate = 0.5)]
 #[case::where_pages_are_short(|settings: &mut Settings| settings.short_page_rate = 0.9)]
@@ -51,6 +50,16 @@ use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
 #[case::where_calls_are_limited(|settings: &mut Settings| settings.calls_per_minute = Some(1_000))]
 #[tokio::test]
 async fn every_event_is_seen_once_and_in_order(#[case] change: fn(&mut Settings)) {
+    sees_every_event(20, change).await;
+}
+
+/// The client finds each of them a second after it first looked.
+#[tokio::test]
+async fn late_events_are_seen_once_and_in_order() {
+    sees_every_event(6, |settings| settings.visible_after_ms = 100).await;
+}
+
+async fn sees_every_event(times: usize, change: impl FnOnce(&mut Settings)) {
     let server = fake_box(change);
     // A pace that lets the test end soon; the default one has its own tests.
     let pace = Pace::default()
@@ -59,7 +68,7 @@ async fn every_event_is_seen_once_and_in_order(#[case] change: fn(&mut Settings)
         .small_pages_per_minute(1_200);
     let mut events = build(builder(&server).pace(pace)).events(StartAt::Oldest);
     let mut ids = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..times {
         server.append(TOKEN, 3);
         let log = server.event_ids(TOKEN);
         let missing = log.len() - ids.len();

@@ -620,7 +620,10 @@ fn a_header_of_the_clients_own_cannot_be_named() {
 #[test]
 fn one_that_spins_is_found() {
     let case = case!(required_uses_no_cpu_while_a_request_is_held);
-    let failure = case.run("broken::one_that_spins_is_found", Candidate::new(spins));
+    let failure = case.run(
+        "conformance::broken::one_that_spins_is_found",
+        Candidate::new(spins),
+    );
     let failure = failure.unwrap_err();
     // It was this that failed, in the process that is measured.
     assert!(failure.contains("of CPU time in"), "{failure}");

@@ -14,6 +14,7 @@ use box_longpoll::transport::{TransportError, TransportRequest};
 use box_longpoll::{AccessToken, HttpTransport, TokenSource as _};
 use bytes::Bytes;
 use http::Response;
+use memchr::memchr_iter;
 
 /// How much of the memory is looked at in one go.
 const CHUNK: usize = 1 << 20;
@@ -74,8 +75,9 @@ impl Hidden {
                     .read_at(&mut buffer[..wanted], at as u64)
                     .unwrap_or(0);
                 let first = self.0[0] & 0x7f;
-                let mut found = (0..read.saturating_sub(self.0.len() - 1))
-                    .filter(|offset| buffer[*offset] == first && !own.contains(&(at + offset)))
+                let starts = read.saturating_sub(self.0.len() - 1);
+                let mut found = memchr_iter(first, &buffer[..starts])
+                    .filter(|offset| !own.contains(&(at + offset)))
                     .filter(|offset| self.is_at_the_start_of(&buffer[*offset..]));
                 if found.next().is_some() {
                     return true;
