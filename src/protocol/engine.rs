@@ -13,13 +13,14 @@ use super::fetch::Fetcher;
 use super::late::Positions;
 use super::list::Lister;
 use super::listen::Listener;
-use super::state::{Arrived, Hint, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
+use super::state::{Hint, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
 use super::{Call, Input, Output};
 use crate::batch::Batch;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::dedup::Window;
 use crate::error::Error;
+use crate::event::Event;
 use crate::pacing::RateLimiter;
 use crate::position::StartAt;
 use crate::status::Status;
@@ -158,10 +159,13 @@ impl LongPoll {
                         return Output::WaitUntil(at);
                     }
                 },
-                Phase::Arrived(arrived) => {
-                    if let Some(batch) = self.deliver(arrived, now) {
-                        return Output::Deliver(batch);
-                    }
+                Phase::Deliver(events, outcome) if events.is_empty() => {
+                    self.finish_page(outcome, now);
+                }
+                Phase::Deliver(events, outcome) => {
+                    let batch = Batch::new(events, outcome.to.clone());
+                    self.enter(self.call, Phase::AwaitHandled(outcome));
+                    return Output::Deliver(batch);
                 }
                 Phase::Stop(because) => {
                     self.enter(self.call, Phase::Stopped(because.clone()));
@@ -210,22 +214,15 @@ impl LongPoll {
         }
     }
 
-    /// Hands out the events of a page that are no repeats. A page without any is finished at once.
-    fn deliver(&mut self, arrived: Arrived, now: Moment) -> Option<Batch> {
-        let (events, outcome) = self.fetcher.drop_repeats(arrived);
+    /// Takes the events of a page that are no repeats.
+    pub(super) fn page_came(&mut self, events: Vec<Event>, outcome: PageOutcome) {
         if outcome.brought_new && self.fetcher.refunds() {
             self.rate_limiter.refund();
             if self.fetcher.take_signaled() {
                 self.rate_limiter.refund_marked();
             }
         }
-        if events.is_empty() {
-            self.finish_page(outcome, now);
-            return None;
-        }
-        let batch = Batch::new(events, outcome.to.clone());
-        self.enter(self.call, Phase::AwaitHandled(outcome));
-        Some(batch)
+        self.enter(self.call, Phase::Deliver(events, outcome));
     }
 
     fn finish_page(&mut self, outcome: PageOutcome, now: Moment) {
@@ -296,6 +293,10 @@ impl LongPoll {
             Next::Listen => self.enter(Call::Listen, Phase::Scheduled(Scheduled::now(now))),
             Next::Drained => {
                 let next = self.after_drain(now);
+                self.carry_out(next, now);
+            }
+            Next::CallFailed(error, token) => {
+                let next = self.authorizer.call_failed(error, token, now);
                 self.carry_out(next, now);
             }
             Next::Retry(error) => {

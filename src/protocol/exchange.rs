@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::fetch::NoPage;
 use super::state::{Hint, Next, Pending, Phase, Scheduled};
 use super::{Call, LongPoll, Output, Response};
 use crate::auth::AccessToken;
@@ -114,13 +113,12 @@ impl LongPoll {
         }
         let (policy, rng) = (&self.config.retry, &mut self.rng);
         let next = match pending {
-            Pending::Fetch(token) => match self.fetcher.page_came(result, &token, now) {
-                Ok(arrived) => {
+            Pending::Fetch(token) => match self.fetcher.page_came(result, token, now) {
+                Ok((events, outcome)) => {
                     self.authorizer.token_was_good();
-                    return self.enter(self.call, Phase::Arrived(arrived));
+                    return self.page_came(events, outcome);
                 }
-                Err(NoPage::CallFailed(error)) => self.authorizer.call_failed(error, token, now),
-                Err(NoPage::Decided(next)) => next,
+                Err(next) => next,
             },
             Pending::List(token) => match self.lister.list_came(result, &token, &self.config) {
                 Ok(list) => {

@@ -8,9 +8,10 @@ use std::time::{Instant, SystemTime};
 
 use super::drain::Drain;
 use super::mode::{AfterPage, CAUGHT_UP_WITHIN, Mode};
+use super::page::{PageError, PageFault};
 use super::page_limit::PageLimit;
-use super::response::{PageError, PageResponse, read_page};
-use super::state::{Arrived, Hint, Next, PageOutcome, Scheduled, WaitReason};
+use super::response::{PageResponse, read_page};
+use super::state::{Hint, Next, PageOutcome, Scheduled, WaitReason};
 use super::{Page, Response};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
@@ -44,13 +45,6 @@ pub(super) struct Fetcher {
     pub(super) page_came_at: Option<SystemTime>,
     /// When Box last had nothing after the position.
     pub(super) caught_up_at: Option<SystemTime>,
-}
-
-/// Why there is no page.
-pub(super) enum NoPage {
-    /// The call failed, and its token may be to blame.
-    CallFailed(Error),
-    Decided(Next),
 }
 
 impl Fetcher {
@@ -112,16 +106,16 @@ impl Fetcher {
     pub(super) fn page_came(
         &mut self,
         result: Response,
-        token: &AccessToken,
+        token: AccessToken,
         now: Moment,
-    ) -> Result<Arrived, NoPage> {
-        let response =
-            read_page(result, token, &self.from).map_err(|error| self.page_failed(error, now))?;
+    ) -> Result<(Vec<Event>, PageOutcome), Next> {
+        let response = read_page(result, &token, &self.from)
+            .map_err(|error| self.page_failed(error, token, now))?;
         if self.from == StartAt::Now && response.page.next_position.is_none() {
-            return Err(NoPage::Decided(Next::Retry(Error::new(
+            return Err(Next::Retry(Error::new(
                 ErrorKind::UnexpectedAnswer,
                 "Box gave no position for `now`",
-            ))));
+            )));
         }
         self.backoff.succeeded();
         self.page_came_at = Some(now.wall);
@@ -131,33 +125,22 @@ impl Fetcher {
         }
         let caught_up = self.ends_backlog(&response);
         self.limit.page_came(events);
-        Ok(Arrived {
-            page: response.page,
-            caught_up_at: caught_up.then_some(now.wall),
-            sent_at: response.date.unwrap_or(now.wall),
-        })
+        Ok(self.drop_repeats(response, caught_up, now))
     }
 
-    fn page_failed(&mut self, error: PageError, now: Moment) -> NoPage {
-        let is_too_large = matches!(error, PageError::TooLarge(_));
-        match error {
-            PageError::Call(error) => NoPage::CallFailed(error),
-            PageError::Slow(error) => {
-                self.limit.page_was_slow(now.monotonic);
-                NoPage::CallFailed(error)
-            }
-            PageError::TooLarge(error) | PageError::Undecodable(error) => {
-                if self.limit.is_unreadable(now.monotonic) {
-                    return NoPage::Decided(Next::Stop(error));
-                }
-                if is_too_large {
-                    self.limit.page_too_large();
-                } else {
-                    self.limit.page_failed();
-                }
-                NoPage::Decided(Next::Retry(error))
-            }
+    fn page_failed(&mut self, failed: PageError, token: AccessToken, now: Moment) -> Next {
+        let PageError { error, fault } = failed;
+        let now = now.monotonic;
+        if error.kind() == ErrorKind::PageUndecodable && self.limit.is_unreadable(now) {
+            return Next::Stop(error);
         }
+        match fault {
+            PageFault::Call => {}
+            PageFault::Slow => self.limit.page_was_slow(now),
+            PageFault::TooLarge => self.limit.page_too_large(),
+            PageFault::Undecodable => self.limit.page_failed(),
+        }
+        Next::CallFailed(error, token)
     }
 
     /// Returns `true` if a page proves that there was nothing more, or nothing but what has just happened.
@@ -182,11 +165,16 @@ impl Fetcher {
 
     /// Removes the repeats from a page. The consumer handles the events that are left, before the page is
     /// [finished](Self::finish_page).
-    pub(super) fn drop_repeats(&mut self, arrived: Arrived) -> (Vec<Event>, PageOutcome) {
+    fn drop_repeats(
+        &mut self,
+        response: PageResponse,
+        caught_up: bool,
+        now: Moment,
+    ) -> (Vec<Event>, PageOutcome) {
         let Page {
             mut events,
             next_position,
-        } = arrived.page;
+        } = response.page;
         let moved = next_position
             .as_ref()
             .is_some_and(|next| self.from.position() != Some(next));
@@ -213,8 +201,8 @@ impl Fetcher {
             moved,
             brought_new: new_ids || (without_id && moved && !circles),
             circles,
-            caught_up_at: arrived.caught_up_at,
-            sent_at: arrived.sent_at,
+            caught_up_at: caught_up.then_some(now.wall),
+            sent_at: response.date.unwrap_or(now.wall),
         };
         (events, outcome)
     }

@@ -7,6 +7,9 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::box_error::shown;
+use crate::auth::AccessToken;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::json::without_mark;
 use crate::position::StreamPosition;
@@ -25,31 +28,62 @@ pub struct Page {
 /// may have on the wire.
 const MAX_EVENTS: usize = 50_000;
 
-/// Why a body is no page.
+/// Why a page could not be had.
 #[derive(Debug)]
-pub(crate) enum PageDecodeError {
-    /// It is nothing that Box would say: something on the way responded. A retry helps.
-    Foreign {
-        /// `true` if events seem to be in it all the same, as in a page that has lost its beginning.
-        has_events: bool,
-    },
-    /// It is a page, and not readable. If it stays so, one of its events is to blame.
-    Undecodable { line: usize, column: usize },
-    /// It is a page that ends before its JSON does: something on the way cut it off. A retry helps.
-    Cut,
-    /// Its next position is longer than any that is kept.
-    PositionTooLong { bytes: usize },
-    /// It has more events than are taken.
-    TooManyEvents,
+pub(crate) struct PageError {
+    pub(crate) error: Error,
+    pub(crate) fault: PageFault,
+}
+
+impl From<PageError> for Error {
+    fn from(failed: PageError) -> Self {
+        failed.error
+    }
+}
+
+/// Where the fault lies, which says if fewer events at once help.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PageFault {
+    /// With the call, whatever it was for.
+    Call,
+    /// The page did not come in time, or not to its end: fewer events at once may help.
+    Slow,
+    /// The page has more than is taken: fewer events at once help.
+    TooLarge,
+    /// The page is complete and not readable: if it stays so, one of its events is to blame.
+    Undecodable,
+}
+
+impl PageFault {
+    /// Returns the error for a response that is no page.
+    fn with(self, detail: impl Into<String>) -> PageError {
+        let kind = match self {
+            PageFault::Call | PageFault::Slow => ErrorKind::UnexpectedAnswer,
+            PageFault::TooLarge | PageFault::Undecodable => ErrorKind::PageUndecodable,
+        };
+        self.of(Error::new(kind, detail))
+    }
+
+    /// Returns the error, with its fault.
+    pub(super) fn of(self, error: Error) -> PageError {
+        PageError { error, fault: self }
+    }
 }
 
 impl Page {
     /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
-    pub(crate) fn decode(body: &Bytes) -> Result<Self, PageDecodeError> {
+    pub(crate) fn decode(body: &Bytes, token: &AccessToken) -> Result<Self, PageError> {
         let text = without_mark(body);
         let has = |name: &[u8]| text.windows(name.len()).any(|at| at == name);
-        let foreign = || PageDecodeError::Foreign {
-            has_events: has(ENTRIES) || has(EVENT_ID),
+        let foreign = || {
+            let seen = if has(ENTRIES) || has(EVENT_ID) {
+                // Events have names and addresses in them, which no log should have.
+                let bytes = body.len();
+                format!(", and seems to be a part of one: {bytes} bytes, not shown")
+            } else {
+                format!(": {}", shown(body, token))
+            };
+            PageFault::Call.with(format!("the response is not a page of events{seen}"))
         };
         // Serde's error about text at the wrong place has all of that text in it.
         if !text.trim_ascii_start().starts_with(b"{") {
@@ -59,12 +93,12 @@ impl Page {
             if !has(ENTRIES) {
                 foreign()
             } else if error.is_eof() {
-                PageDecodeError::Cut
+                PageFault::Slow.with("a page of events ends too early: something cut it off")
             } else {
-                PageDecodeError::Undecodable {
-                    line: error.line(),
-                    column: error.column(),
-                }
+                let (line, column) = (error.line(), error.column());
+                PageFault::Undecodable.with(format!(
+                    "a page of events cannot be read from line {line}, column {column} on"
+                ))
             }
         })?;
         if wire.entries.is_none() && wire.next_stream_position.is_none() {
@@ -72,7 +106,7 @@ impl Page {
         }
         let Entries(entries) = wire.entries.unwrap_or_default();
         if entries.len() > MAX_EVENTS {
-            return Err(PageDecodeError::TooManyEvents);
+            return Err(PageFault::TooLarge.with("a page has far more events than were asked for"));
         }
         Ok(Self {
             events: entries
@@ -160,7 +194,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 
 /// A number's text is the position, as it stands: it has more digits than a float holds. `0` and `now` are none: the one
 /// starts over, the other skips what lies between.
-fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageDecodeError> {
+fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageError> {
     let json = raw.get();
     let text = match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).ok(),
@@ -169,7 +203,10 @@ fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageDecodeErr
     };
     match text {
         Some(text) if text.len() > StreamPosition::MAX_LENGTH => {
-            Err(PageDecodeError::PositionTooLong { bytes: text.len() })
+            let bytes = text.len();
+            Err(PageFault::Call.with(format!(
+                "the next stream position has {bytes} bytes, and the most that is kept is 16 KiB"
+            )))
         }
         text => Ok(text.and_then(|text| text.parse().ok())),
     }
@@ -179,10 +216,23 @@ fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageDecodeErr
 mod tests {
     use super::*;
 
+    fn decode(body: &Bytes) -> Result<Page, PageError> {
+        Page::decode(body, &AccessToken::new("a-token-of-nobody").unwrap())
+    }
+
+    /// The body is no page: by this fault, with this in its text.
+    #[track_caller]
+    fn assert_fault(body: &str, fault: PageFault, said: &str) {
+        let failed = decode(&Bytes::from(body.to_owned())).unwrap_err();
+        assert_eq!(failed.fault, fault, "{body}");
+        let text = failed.error.to_string();
+        assert!(text.contains(said), "{body}: {text}");
+    }
+
     #[track_caller]
     fn assert_next_position(json: &str, expected: Option<&str>) {
         let body = format!(r#"{{"entries":[],"next_stream_position":{json}}}"#);
-        let page = Page::decode(&body.into()).unwrap_or(Page {
+        let page = decode(&body.into()).unwrap_or(Page {
             events: Vec::new(),
             next_position: None,
         });
@@ -216,11 +266,7 @@ mod tests {
         let longest = "9".repeat(16 * 1024);
         assert_next_position(&format!("\"{longest}\""), Some(&longest));
         let body = format!(r#"{{"entries":[],"next_stream_position":"{longest}9"}}"#);
-        let error = Page::decode(&body.into()).unwrap_err();
-        assert!(matches!(
-            error,
-            PageDecodeError::PositionTooLong { bytes: 16_385 }
-        ));
+        assert_fault(&body, PageFault::Call, "position has 16385 bytes");
     }
 
     #[test]
@@ -229,7 +275,7 @@ mod tests {
             r#"{"next_stream_position":1}"#,
             r#"{"entries":null,"next_stream_position":1}"#,
         ] {
-            let page = Page::decode(&body.into()).unwrap();
+            let page = decode(&body.into()).unwrap();
             assert!(page.events.is_empty() && page.next_position.is_some());
         }
     }
@@ -238,7 +284,7 @@ mod tests {
     fn an_event_of_any_shape_is_taken_with_its_exact_text() {
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         let body = format!(r#"{{"entries":[ {{"event_id" : "a"}} ,null,"x",7,{deep}]}}"#);
-        let page = Page::decode(&body.into()).unwrap();
+        let page = decode(&body.into()).unwrap();
         let texts: Vec<&str> = page.events.iter().map(Event::raw).collect();
         assert_eq!(
             texts,
@@ -258,47 +304,35 @@ mod tests {
             "{ error: 'gateway', please log in }",
             r#"{"chunk_size":1,"next_"#,
         ] {
-            let error = Page::decode(&Bytes::from(foreign)).unwrap_err();
-            assert!(
-                matches!(error, PageDecodeError::Foreign { has_events: false }),
-                "{foreign}"
-            );
+            let said = format!("not a page of events: {foreign}");
+            assert_fault(foreign, PageFault::Call, said.trim_end());
         }
         for part in [
             r#"[{"event_id":"a"}]"#,
             r#"a@example.com"}},{"event_id":"a"}],"next_stream_position":1}"#,
             r#"{"events":[{"event_id":"a"}]}"#,
         ] {
-            let error = Page::decode(&Bytes::from(part)).unwrap_err();
-            assert!(
-                matches!(error, PageDecodeError::Foreign { has_events: true }),
-                "{part}"
-            );
+            assert_fault(part, PageFault::Call, "seems to be a part of one");
         }
         for broken in [r#"{"entries":[{"a":]}"#, r#"{"entries":"x"}"#] {
-            let error = Page::decode(&Bytes::from(broken)).unwrap_err();
-            assert!(
-                matches!(error, PageDecodeError::Undecodable { .. }),
-                "{broken}"
-            );
+            assert_fault(broken, PageFault::Undecodable, "cannot be read from line 1");
         }
         for cut in [r#"{"entries":[{"a":"#, r#"{"entries":[],"next_stream_posi"#] {
-            let error = Page::decode(&Bytes::from(cut)).unwrap_err();
-            assert!(matches!(error, PageDecodeError::Cut), "{cut}");
+            assert_fault(cut, PageFault::Slow, "ends too early");
         }
     }
 
     #[test]
     fn of_a_name_given_twice_the_last_one_counts() {
         let body = r#"{"next_stream_position":1,"entries":[],"next_stream_position":2}"#;
-        let page = Page::decode(&body.into()).unwrap();
+        let page = decode(&body.into()).unwrap();
         assert_eq!(page.next_position.unwrap().as_str(), "2");
     }
 
     #[test]
     fn a_flood_of_events_is_not_taken() {
         let body = format!("{{\"entries\":[0{}]}}", ",0".repeat(1_000_000));
-        let error = Page::decode(&body.into()).unwrap_err();
-        assert!(matches!(error, PageDecodeError::TooManyEvents));
+        let error = decode(&body.into()).unwrap_err();
+        assert_eq!(error.fault, PageFault::TooLarge);
     }
 }

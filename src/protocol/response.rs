@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::{DATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
-use super::box_error::{BoxError, shown};
-use super::page::PageDecodeError;
+use super::box_error::BoxError;
+use super::page::{PageError, PageFault};
 use super::{Page, ServerList, Signal};
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind};
@@ -23,29 +23,6 @@ pub type Response = Result<http::Response<Bytes>, TransportError>;
 pub(crate) struct PageResponse {
     pub(crate) page: Page,
     pub(crate) date: Option<SystemTime>,
-}
-
-/// Why a page could not be had.
-pub(crate) enum PageError {
-    /// The call failed, whatever it was for.
-    Call(Error),
-    /// The page did not come in time, or not to its end: fewer events at once may help.
-    Slow(Error),
-    /// The page has more bytes than are taken: fewer events at once help.
-    TooLarge(Error),
-    /// The page is complete and not readable: if it stays so, one of its events is to blame.
-    Undecodable(Error),
-}
-
-impl From<PageError> for Error {
-    fn from(error: PageError) -> Self {
-        match error {
-            PageError::Call(error)
-            | PageError::Slow(error)
-            | PageError::TooLarge(error)
-            | PageError::Undecodable(error) => error,
-        }
-    }
 }
 
 /// Reads the response to `OPTIONS /events`.
@@ -67,39 +44,12 @@ pub(crate) fn read_page(
 ) -> Result<PageResponse, PageError> {
     let response = result.map_err(no_page)?;
     let response = api_response(Ok(response), token).map_err(|error| match error.status() {
-        _ if error.is_a_bad_request() => PageError::Call(rejected(error, from)),
-        Some(StatusCode::GATEWAY_TIMEOUT) => PageError::Slow(error),
-        _ => PageError::Call(error),
+        _ if error.is_a_bad_request() => PageFault::Call.of(rejected(error, from)),
+        Some(StatusCode::GATEWAY_TIMEOUT) => PageFault::Slow.of(error),
+        _ => PageFault::Call.of(error),
     })?;
-    let body = response.body();
-    let unexpected = |detail: String| {
-        Error::new(ErrorKind::UnexpectedAnswer, detail)
-            .with_retry_after(retry_after(response.headers()))
-    };
-    let page = Page::decode(body).map_err(|error| match error {
-        PageDecodeError::Foreign { has_events: false } => PageError::Call(unexpected(format!(
-            "the response is not a page of events: {}",
-            shown(body, token)
-        ))),
-        // Events have names and addresses in them, which no log should have.
-        PageDecodeError::Foreign { has_events: true } => PageError::Call(unexpected(format!(
-            "the response is not a page of events, and seems to be a part of one: {} bytes, not shown",
-            body.len()
-        ))),
-        PageDecodeError::Cut => PageError::Slow(unexpected(
-            "a page of events ends too early: something cut it off".into(),
-        )),
-        PageDecodeError::PositionTooLong { bytes } => PageError::Call(unexpected(format!(
-            "the next stream position has {bytes} bytes, and the most that is kept is 16 KiB"
-        ))),
-        PageDecodeError::TooManyEvents => PageError::TooLarge(Error::new(
-            ErrorKind::PageUndecodable,
-            "a page has far more events than were asked for",
-        )),
-        PageDecodeError::Undecodable { line, column } => PageError::Undecodable(Error::new(
-            ErrorKind::PageUndecodable,
-            format!("a page of events cannot be read from line {line}, column {column} on"),
-        )),
+    let page = Page::decode(response.body(), token).map_err(|PageError { error, fault }| {
+        fault.of(error.with_retry_after(retry_after(response.headers())))
     })?;
     let date = response.headers().get(DATE);
     Ok(PageResponse {
@@ -113,10 +63,13 @@ fn no_page(error: TransportError) -> PageError {
     match error.kind() {
         TransportErrorKind::BodyTooLarge => {
             let detail = "a page of events is larger than 16 MiB";
-            PageError::TooLarge(Error::new(ErrorKind::PageUndecodable, detail).with_source(error))
+            PageFault::TooLarge
+                .of(Error::new(ErrorKind::PageUndecodable, detail).with_source(error))
         }
-        TransportErrorKind::Timeout | TransportErrorKind::Body => PageError::Slow(no_answer(error)),
-        _ => PageError::Call(no_answer(error)),
+        TransportErrorKind::Timeout | TransportErrorKind::Body => {
+            PageFault::Slow.of(no_answer(error))
+        }
+        _ => PageFault::Call.of(no_answer(error)),
     }
 }
 

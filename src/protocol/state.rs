@@ -2,11 +2,11 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::Page;
 use super::poll::Poll;
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::event::Event;
 use crate::position::StartAt;
 use crate::status::Status;
 
@@ -37,8 +37,8 @@ pub(super) enum Phase {
         /// `true` if the request was sent once more.
         resent: bool,
     },
-    /// A page has come, and its repeats are still in it.
-    Arrived(Arrived),
+    /// A page has come, and its events are handed out next, without the repeats.
+    Deliver(Vec<Event>, PageOutcome),
     /// The consumer has a batch.
     AwaitHandled(PageOutcome),
     /// The engine is about to end: with an error, or because a query is complete.
@@ -78,7 +78,7 @@ impl Phase {
                     }
                 }
             },
-            Phase::Arrived(_) | Phase::AwaitHandled(_) | Phase::Transition => Status::Delivering,
+            Phase::Deliver(..) | Phase::AwaitHandled(_) | Phase::Transition => Status::Delivering,
             Phase::Stop(because) | Phase::Stopped(because) => Status::Stopped {
                 because: because.clone(),
             },
@@ -97,6 +97,8 @@ pub(super) enum Next {
     Drained,
     /// A poll opens now, after a list if there is no server left.
     Listen,
+    /// An API call failed, and its token may be to blame.
+    CallFailed(Error, AccessToken),
     /// The current call failed, and is made again later if nothing else comes first.
     Retry(Error),
     /// The stream ends with an error.
@@ -189,16 +191,6 @@ impl Pending {
             Pending::Listen(poll) => poll.token,
         }
     }
-}
-
-/// A page that has come, and what it proves.
-#[derive(Debug)]
-pub(super) struct Arrived {
-    pub(super) page: Page,
-    /// When it came, if there was nothing more behind it, or next to nothing.
-    pub(super) caught_up_at: Option<SystemTime>,
-    /// When it was sent, by Box's clock if the response says so.
-    pub(super) sent_at: SystemTime,
 }
 
 /// The meaning of a page, once the consumer has handled its events.
