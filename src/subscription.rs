@@ -135,10 +135,10 @@ impl<T: HttpTransport> Subscription<T> {
         ));
         let subscription = Self {
             start: Start::Loading(ledger.load()),
+            writer: CheckpointWriter::new(driver.client.config.retry, seed),
             driver,
             ledger,
             seed,
-            writer: CheckpointWriter::new(seed),
             long_wait: LongWait::default(),
             moved_at: None,
             told: None,

@@ -102,7 +102,7 @@ impl RefreshedTokens {
                     held: None,
                     renewal: None,
                     failure: None,
-                    backoff: Backoff::default(),
+                    backoff: Backoff::new(RetryPolicy::default(), fastrand::Rng::new()),
                     rng: fastrand::Rng::new(),
                 }),
             }),
@@ -216,11 +216,7 @@ impl State {
             Err(error) if error.kind() == TokenErrorKind::Runtime => {}
             Err(error) => {
                 let since = error.since.unwrap_or(now.monotonic);
-                let wait = self.backoff.after_failure(
-                    &RetryPolicy::default(),
-                    error.retry_after().unwrap_or_default(),
-                    &mut self.rng,
-                );
+                let wait = self.backoff.after_failure(error.retry_after());
                 let good_until = self.held.as_ref().and_then(|held| held.issued.until());
                 tracing::warn!(error = %Chain(&error), ?wait, "no new access token");
                 self.failure = Some(Failure {

@@ -66,36 +66,45 @@ impl RetryPolicy {
             "the degraded interval must be longer than zero and at most an hour",
         )
     }
-
-    /// The jittered wait where no realtime server can be used.
-    pub(crate) fn degraded_wait(&self, rng: &mut fastrand::Rng) -> Duration {
-        self.degraded_interval.mul_f64(1.0 + rng.f64())
-    }
 }
 
-/// The waits of one endpoint.
-#[derive(Debug, Default)]
+/// The waits of one endpoint, and the chance in them.
+#[derive(Debug)]
 pub(crate) struct Backoff {
+    policy: RetryPolicy,
+    rng: fastrand::Rng,
     /// Failures since the last success.
     in_a_row: u32,
     previous: Duration,
 }
 
 impl Backoff {
-    /// The wait after a failure: at least `at_least`, which is what the server asked for.
-    pub(crate) fn after_failure(
-        &mut self,
-        policy: &RetryPolicy,
-        at_least: Duration,
-        rng: &mut fastrand::Rng,
-    ) -> Duration {
+    pub(crate) fn new(policy: RetryPolicy, rng: fastrand::Rng) -> Self {
+        Self {
+            policy,
+            rng,
+            in_a_row: 0,
+            previous: Duration::ZERO,
+        }
+    }
+
+    /// Returns the wait after a failure: at least what the server requested.
+    pub(crate) fn after_failure(&mut self, retry_after: Option<Duration>) -> Duration {
+        let at_least = retry_after.unwrap_or_default();
+        let RetryPolicy { first, longest, .. } = self.policy;
+        let chance = self.rng.f64();
         self.in_a_row = self.in_a_row.saturating_add(1);
         if self.in_a_row == 1 {
-            return policy.first.mul_f64(0.1 + 0.4 * rng.f64()).max(at_least);
+            return first.mul_f64(0.1 + 0.4 * chance).max(at_least);
         }
-        let bound = (self.previous.max(policy.first) * 3).min(policy.longest);
-        self.previous = policy.first + bound.saturating_sub(policy.first).mul_f64(rng.f64());
+        let bound = (self.previous.max(first) * 3).min(longest);
+        self.previous = first + bound.saturating_sub(first).mul_f64(chance);
         self.previous.max(at_least)
+    }
+
+    /// Returns the wait while no realtime server can be used.
+    pub(crate) fn while_degraded(&mut self) -> Duration {
+        self.policy.degraded_interval.mul_f64(1.0 + self.rng.f64())
     }
 
     pub(crate) fn succeeded(&mut self) {
@@ -128,6 +137,10 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn backoff() -> Backoff {
+        Backoff::new(RetryPolicy::default(), fastrand::Rng::with_seed(1))
+    }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs
@@ -165,14 +178,13 @@ mod tests {
 
     #[test]
     fn waits_grow_with_each_failure_in_a_row_up_to_the_longest() {
-        let policy = RetryPolicy::default();
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut backoff = Backoff::default();
-        let first = backoff.after_failure(&policy, Duration::ZERO, &mut rng);
+        let mut backoff = backoff();
+        let policy = backoff.policy;
+        let first = backoff.after_failure(None);
         assert!(policy.first / 10 <= first && first <= policy.first / 2);
         let mut waits = Vec::new();
         for _ in 0..100 {
-            let wait = backoff.after_failure(&policy, Duration::ZERO, &mut rng);
+            let wait = backoff.after_failure(None);
             assert!(policy.first <= wait && wait <= policy.longest);
             waits.push(wait);
         }
@@ -182,28 +194,23 @@ mod tests {
 
     #[test]
     fn each_success_brings_the_waits_down() {
-        let policy = RetryPolicy::default();
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut backoff = Backoff {
-            in_a_row: 20,
-            previous: policy.longest,
-        };
+        let mut backoff = backoff();
+        backoff.in_a_row = 20;
+        backoff.previous = backoff.policy.longest;
         for most in [30, 15] {
             backoff.succeeded();
-            let wait = backoff.after_failure(&policy, Duration::ZERO, &mut rng);
-            assert!(wait <= policy.first / 2);
+            let wait = backoff.after_failure(None);
+            assert!(wait <= backoff.policy.first / 2);
             assert_eq!(backoff.previous, Duration::from_secs(most));
         }
     }
 
     #[test]
     fn the_servers_wish_is_the_least_wait() {
-        let mut backoff = Backoff::default();
+        let mut backoff = backoff();
         let asked = Duration::from_secs(30);
-        let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..2 {
-            let wait = backoff.after_failure(&RetryPolicy::default(), asked, &mut rng);
-            assert_eq!(wait, asked);
+            assert_eq!(backoff.after_failure(Some(asked)), asked);
         }
     }
 }

@@ -29,7 +29,6 @@ use crate::status::Status;
 #[derive(Debug)]
 pub struct LongPoll {
     pub(super) config: Arc<Config>,
-    pub(super) rng: fastrand::Rng,
     pub(super) call: Call,
     phase: Phase,
     /// When the engine last took an input, or sent a request.
@@ -53,9 +52,8 @@ impl LongPoll {
             rate_limiter: config.stream_kind.rate_limiter(config.pace, now.monotonic),
             authorizer: Authorizer::default(),
             fetcher: Fetcher::new(&config, start, &mut rng, now),
-            lister: Lister::new(),
-            listener: Listener::new(now.monotonic),
-            rng,
+            lister: Lister::new(&config, &mut rng),
+            listener: Listener::new(&config, &mut rng, now.monotonic),
             config,
         }
     }
@@ -229,7 +227,7 @@ impl LongPoll {
         if outcome.brought_new {
             self.listener.late.page_read(&self.fetcher.from);
         }
-        let next = self.fetcher.finish_page(outcome, &mut self.rng, now);
+        let next = self.fetcher.finish_page(outcome, now);
         self.carry_out(next, now);
     }
 
@@ -249,11 +247,10 @@ impl LongPoll {
 
     /// Schedules a call that failed. Events are fetched in any case, also while Box lists no servers.
     fn retry(&mut self, error: Error, now: Moment) -> Next {
-        let (policy, rng) = (&self.config.retry, &mut self.rng);
         if self.call == Call::List {
-            return self.lister.retry(error, policy, rng, now);
+            return self.lister.retry(error, now);
         }
-        let at = self.fetcher.retry_at(&error, policy, rng, now);
+        let at = self.fetcher.retry_at(&error, now);
         let scheduled = Scheduled::at(at, self.authorizer.wait_reason(error, now), now);
         match self.call {
             Call::Fetch => Next::Again(scheduled),

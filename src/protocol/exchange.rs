@@ -111,7 +111,6 @@ impl LongPoll {
             };
             return self.enter(self.call, phase);
         }
-        let (policy, rng) = (&self.config.retry, &mut self.rng);
         let next = match pending {
             Pending::Fetch(token) => match self.fetcher.page_came(result, token, now) {
                 Ok((events, outcome)) => {
@@ -123,12 +122,12 @@ impl LongPoll {
             Pending::List(token) => match self.lister.list_came(result, &token, &self.config) {
                 Ok(list) => {
                     self.authorizer.token_was_good();
-                    self.listener.servers_listed(list, policy, rng, now)
+                    self.listener.servers_listed(list, now)
                 }
                 Err(error) if self.lister.drops_type(&error) => Next::Again(Scheduled::now(now)),
                 Err(error) => self.authorizer.call_failed(error, token, now),
             },
-            Pending::Listen(poll) => self.listener.poll_ended(result, &poll, policy, rng, now),
+            Pending::Listen(poll) => self.listener.poll_ended(result, &poll, now),
         };
         self.carry_out(next, now);
     }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::dedup::Window;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::pacing::{Backoff, RetryPolicy, TokenBucket};
+use crate::pacing::{Backoff, TokenBucket};
 use crate::position::StartAt;
 use crate::redact::quote;
 use crate::transport::TransportRequest;
@@ -57,11 +57,11 @@ impl Fetcher {
         Self {
             from: start,
             drain: Drain::default(),
-            mode: Mode::of(&config.stream_kind),
+            mode: Mode::of(&config.stream_kind, rng),
             window: Window::new(config.dedupe_window, rng),
             limit: PageLimit::new(config.page_limit),
             small_pages: config.pace.small_pages(now.monotonic),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(config.retry, rng.fork()),
             began: now.wall,
             page_came_at: None,
             caught_up_at: None,
@@ -218,12 +218,7 @@ impl Fetcher {
     }
 
     /// Moves the position past a page whose events are handled, and decides if another page follows.
-    pub(super) fn finish_page(
-        &mut self,
-        outcome: PageOutcome,
-        rng: &mut fastrand::Rng,
-        now: Moment,
-    ) -> Next {
+    pub(super) fn finish_page(&mut self, outcome: PageOutcome, now: Moment) -> Next {
         let resolved_now = self.from == StartAt::Now;
         self.caught_up_at = outcome.caught_up_at.or(self.caught_up_at);
         if outcome.brought_new {
@@ -243,17 +238,17 @@ impl Fetcher {
                 let at = now.monotonic + wait;
                 Next::Again(Scheduled::at(at, WaitReason::Interval, now))
             }
-            AfterPage::EndDrain => self.end_drain(rng, now),
+            AfterPage::EndDrain => self.end_drain(now),
             AfterPage::Finish => Next::Finish,
             AfterPage::GiveUp(why) => Next::Stop(self.unfinished(why)),
         }
     }
 
-    fn end_drain(&mut self, rng: &mut fastrand::Rng, now: Moment) -> Next {
+    fn end_drain(&mut self, now: Moment) -> Next {
         let Mode::Interval(interval) = &mut self.mode else {
             return Next::Drained;
         };
-        let at = now.monotonic + interval.after_drain(self.drain.found_events, rng);
+        let at = now.monotonic + interval.after_drain(self.drain.found_events);
         self.backlog_ends(now);
         Next::Drain(Hint::Maybe, Scheduled::at(at, WaitReason::Interval, now))
     }
@@ -272,14 +267,7 @@ impl Fetcher {
     }
 
     /// Returns when to fetch again after an API call that failed.
-    pub(super) fn retry_at(
-        &mut self,
-        error: &Error,
-        policy: &RetryPolicy,
-        rng: &mut fastrand::Rng,
-        now: Moment,
-    ) -> Instant {
-        let requested = error.retry_after().unwrap_or_default();
-        now.monotonic + self.backoff.after_failure(policy, requested, rng)
+    pub(super) fn retry_at(&mut self, error: &Error, now: Moment) -> Instant {
+        now.monotonic + self.backoff.after_failure(error.retry_after())
     }
 }

@@ -11,7 +11,7 @@ use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::Error;
-use crate::pacing::{Backoff, RetryPolicy};
+use crate::pacing::Backoff;
 use crate::transport::TransportRequest;
 
 /// How the servers are listed.
@@ -23,10 +23,10 @@ pub(super) struct Lister {
 }
 
 impl Lister {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(config: &Config, rng: &mut fastrand::Rng) -> Self {
         Self {
             by_type: true,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(config.retry, rng.fork()),
         }
     }
 
@@ -52,15 +52,9 @@ impl Lister {
     }
 
     /// Lists again later. Events are fetched first, unless this is the first failure and passes quickly.
-    pub(super) fn retry(
-        &mut self,
-        error: Error,
-        policy: &RetryPolicy,
-        rng: &mut fastrand::Rng,
-        now: Moment,
-    ) -> Next {
+    pub(super) fn retry(&mut self, error: Error, now: Moment) -> Next {
         let requested = error.retry_after().unwrap_or_default();
-        let wait = self.backoff.after_failure(policy, requested, rng);
+        let wait = self.backoff.after_failure(error.retry_after());
         let failures = self.backoff.in_a_row();
         if failures == 1 && requested.is_zero() && !error.is_timeout() {
             let at = now.monotonic + wait;
@@ -69,7 +63,7 @@ impl Lister {
         let (wait, reason) = if failures < FAILURES_UNTIL_DEGRADED {
             (wait, WaitReason::Failed(error))
         } else {
-            let wait = policy.degraded_wait(rng).max(requested);
+            let wait = self.backoff.while_degraded().max(requested);
             (wait, WaitReason::Degraded(error))
         };
         Next::Drain(

@@ -18,7 +18,7 @@ use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::pacing::{Backoff, RetryPolicy};
+use crate::pacing::Backoff;
 use crate::position::StartAt;
 use crate::transport::{TransportErrorKind, TransportRequest};
 
@@ -48,12 +48,12 @@ struct AfterPoll {
 }
 
 impl Listener {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(config: &Config, rng: &mut fastrand::Rng, now: Instant) -> Self {
         Self {
-            rotation: Rotation::empty(now),
+            rotation: Rotation::empty(rng.fork(), now),
             late: LateChecks::default(),
             after: AfterPoll::default(),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(config.retry, rng.fork()),
             unusable: 0,
             hold_limit: HoldLimit::default(),
         }
@@ -65,14 +65,8 @@ impl Listener {
     }
 
     /// Takes a new list. Events are fetched at an interval while no server can be polled.
-    pub(super) fn servers_listed(
-        &mut self,
-        list: ServerList,
-        policy: &RetryPolicy,
-        rng: &mut fastrand::Rng,
-        now: Moment,
-    ) -> Next {
-        self.rotation.replace(list.servers, rng, now.monotonic);
+    pub(super) fn servers_listed(&mut self, list: ServerList, now: Moment) -> Next {
+        self.rotation.replace(list.servers, now.monotonic);
         if self.has_server(now) {
             return Next::Listen;
         }
@@ -82,7 +76,7 @@ impl Listener {
                 "Box lists no realtime server that can be asked now",
             )
         });
-        let mut at = now.monotonic + policy.degraded_wait(rng);
+        let mut at = now.monotonic + self.backoff.while_degraded();
         if let Some(released) = self.rotation.released_at() {
             at = at.min(released);
         }
@@ -140,14 +134,7 @@ impl Listener {
     }
 
     /// Takes what ended a poll. A drain follows.
-    pub(super) fn poll_ended(
-        &mut self,
-        result: Response,
-        poll: &Poll,
-        policy: &RetryPolicy,
-        rng: &mut fastrand::Rng,
-        now: Moment,
-    ) -> Next {
+    pub(super) fn poll_ended(&mut self, result: Response, poll: &Poll, now: Moment) -> Next {
         self.after = AfterPoll::default();
         if poll.had_connection(&result, now) {
             self.rotation.reached();
@@ -175,9 +162,9 @@ impl Listener {
                     ErrorKind::UnexpectedAnswer,
                     "the realtime server sent an unknown signal",
                 );
-                self.after.pause = Some(self.pause_after(error, policy, rng, now));
+                self.after.pause = Some(self.pause_after(error, now));
             }
-            Err(error) => self.after.pause = Some(self.pause_after(error, policy, rng, now)),
+            Err(error) => self.after.pause = Some(self.pause_after(error, now)),
         }
         Next::Drain(hint, Scheduled::now(now))
     }
@@ -199,13 +186,7 @@ impl Listener {
     }
 
     /// Returns the pause after a poll that failed, and goes on to the server for the poll after it.
-    fn pause_after(
-        &mut self,
-        error: Error,
-        policy: &RetryPolicy,
-        rng: &mut fastrand::Rng,
-        now: Moment,
-    ) -> (Instant, WaitReason) {
+    fn pause_after(&mut self, error: Error, now: Moment) -> (Instant, WaitReason) {
         if let Some(wait) = error.retry_after() {
             self.rotation.block_current(now.monotonic + wait);
         }
@@ -224,7 +205,7 @@ impl Listener {
             _ => self.rotation.give_up_current(),
         }
         if self.unusable < FAILURES_UNTIL_DEGRADED {
-            let wait = self.backoff.after_failure(policy, Duration::ZERO, rng);
+            let wait = self.backoff.after_failure(None);
             return (now.monotonic + wait, WaitReason::Failed(error));
         }
         let error = match error.status() {
@@ -233,7 +214,7 @@ impl Listener {
             ),
             _ => error,
         };
-        let until = now.monotonic + policy.degraded_wait(rng);
+        let until = now.monotonic + self.backoff.while_degraded();
         (until, WaitReason::Degraded(error))
     }
 

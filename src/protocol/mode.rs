@@ -50,12 +50,13 @@ pub(super) enum AfterPage {
 }
 
 impl Mode {
-    pub(super) fn of(stream_kind: &StreamKind) -> Self {
+    pub(super) fn of(stream_kind: &StreamKind, rng: &mut fastrand::Rng) -> Self {
         match stream_kind {
             StreamKind::User(_) => Mode::LongPoll(EmptyPages::default()),
             StreamKind::Streaming(streaming) => Mode::Interval(Interval::between(
                 streaming.shortest_interval,
                 streaming.longest_interval,
+                rng.fork(),
             )),
             StreamKind::History(history) => Mode::Query(Query::until(history.range.end())),
         }
@@ -133,6 +134,7 @@ impl EmptyPages {
 /// The waits between drains.
 #[derive(Debug)]
 pub(super) struct Interval {
+    rng: fastrand::Rng,
     shortest: Duration,
     longest: Duration,
     next: Duration,
@@ -140,8 +142,9 @@ pub(super) struct Interval {
 }
 
 impl Interval {
-    fn between(shortest: Duration, longest: Duration) -> Self {
+    fn between(shortest: Duration, longest: Duration, rng: fastrand::Rng) -> Self {
         Self {
+            rng,
             shortest,
             longest,
             next: shortest,
@@ -150,11 +153,11 @@ impl Interval {
     }
 
     /// Returns how long to wait after a drain.
-    pub(super) fn after_drain(&mut self, found: bool, rng: &mut fastrand::Rng) -> Duration {
+    pub(super) fn after_drain(&mut self, found: bool) -> Duration {
         if found {
             self.next = self.shortest;
         }
-        let wait = self.next.mul_f64(1.0 - JITTER * rng.f64());
+        let wait = self.next.mul_f64(1.0 - JITTER * self.rng.f64());
         self.next = (self.next * 2).min(self.longest);
         wait.max(self.shortest)
     }

@@ -10,6 +10,7 @@ const UNREACHED: usize = 16;
 /// The listed servers, each in turn, until they are to be listed again.
 #[derive(Debug)]
 pub(crate) struct Rotation {
+    rng: fastrand::Rng,
     servers: Vec<RealtimeServer>,
     current: usize,
     /// How many of the servers were given up since they were listed.
@@ -24,8 +25,9 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    pub(crate) fn empty(now: Instant) -> Self {
+    pub(crate) fn empty(rng: fastrand::Rng, now: Instant) -> Self {
         Self {
+            rng,
             servers: Vec::new(),
             current: 0,
             given_up: 0,
@@ -37,13 +39,8 @@ impl Rotation {
     }
 
     /// Takes a new list, and starts at one of its servers by chance, so that clients spread over them.
-    pub(crate) fn replace(
-        &mut self,
-        servers: Vec<RealtimeServer>,
-        rng: &mut fastrand::Rng,
-        now: Instant,
-    ) {
-        self.current = rng.usize(..servers.len().max(1));
+    pub(crate) fn replace(&mut self, servers: Vec<RealtimeServer>, now: Instant) {
+        self.current = self.rng.usize(..servers.len().max(1));
         self.servers = servers;
         self.given_up = 0;
         self.polls = 0;

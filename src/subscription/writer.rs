@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::ledger::{Ledger, Write, not_saved};
 use crate::api::Api;
 use crate::error::Error;
-use crate::pacing::Backoff;
+use crate::pacing::{Backoff, RetryPolicy};
 use crate::transport::{HttpTransport, Sleep};
 
 /// Drives what the ledger has to write, and waits longer and longer where that fails.
 pub(super) struct CheckpointWriter {
     doing: Doing,
     backoff: Backoff,
-    rng: fastrand::Rng,
     trouble: Option<Trouble>,
 }
 
@@ -32,11 +31,10 @@ pub(super) struct Trouble {
 }
 
 impl CheckpointWriter {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(policy: RetryPolicy, seed: u64) -> Self {
         Self {
             doing: Doing::Nothing,
-            backoff: Backoff::default(),
-            rng: fastrand::Rng::with_seed(seed),
+            backoff: Backoff::new(policy, fastrand::Rng::with_seed(seed)),
             trouble: None,
         }
     }
@@ -96,9 +94,7 @@ impl CheckpointWriter {
 
     fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Api<T>>) -> Doing {
         let now = client.transport().now();
-        let wait = self
-            .backoff
-            .after_failure(&client.config.retry, Duration::ZERO, &mut self.rng);
+        let wait = self.backoff.after_failure(None);
         self.trouble = Some(Trouble {
             because,
             until: now.wall_at(now.monotonic + wait),
