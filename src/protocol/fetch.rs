@@ -4,6 +4,7 @@
 //! from is [`Fetcher`].
 
 use std::mem;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::drain::Drain;
@@ -49,7 +50,7 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub(super) fn new(
-        config: &Config,
+        config: &Arc<Config>,
         start: StartAt,
         rng: &mut fastrand::Rng,
         now: Moment,
@@ -57,7 +58,7 @@ impl Fetcher {
         Self {
             from: start,
             drain: Drain::default(),
-            mode: Mode::of(&config.stream_kind, rng),
+            mode: Mode::new(config, rng.fork()),
             window: Window::new(config.dedupe_window, rng),
             limit: PageLimit::new(config.page_limit),
             small_pages: config.pace.small_pages(now.monotonic),
@@ -74,7 +75,7 @@ impl Fetcher {
 
     /// Returns `false` for a query of the past that is to start at `now`.
     pub(super) fn can_start(&self) -> bool {
-        self.from != StartAt::Now || !matches!(self.mode, Mode::Query(_))
+        self.from != StartAt::Now || !self.mode.is_query()
     }
 
     pub(super) fn found_events(&self) -> bool {
@@ -245,10 +246,10 @@ impl Fetcher {
     }
 
     fn end_drain(&mut self, now: Moment) -> Next {
-        let Mode::Interval(interval) = &mut self.mode else {
+        let Some(wait) = self.mode.interval(self.drain.found_events) else {
             return Next::Drained;
         };
-        let at = now.monotonic + interval.after_drain(self.drain.found_events);
+        let at = now.monotonic + wait;
         self.backlog_ends(now);
         Next::Drain(Hint::Maybe, Scheduled::at(at, WaitReason::Interval, now))
     }

@@ -1,9 +1,10 @@
 //! How a stream goes on after a drain.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::state::PageOutcome;
-use crate::config::StreamKind;
+use crate::config::{Config, StreamKind};
 use crate::position::StreamPosition;
 
 /// A full page is the end of the backlog if its newest event is no older than this: Box shows events late, and its stream is
@@ -24,17 +25,6 @@ const QUERY_GIVEN_UP_AFTER: Duration = Duration::from_secs(3_600);
 const FIRST_QUERY_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_QUERY_WAIT: Duration = Duration::from_secs(60);
 
-/// How a stream finds later events, once a drain is over.
-#[derive(Debug)]
-pub(super) enum Mode {
-    /// A realtime server signals them.
-    LongPoll(EmptyPages),
-    /// They are fetched at an interval.
-    Interval(Interval),
-    /// There are none: a query ends.
-    Query(Query),
-}
-
 /// The decision after a page.
 pub(super) enum AfterPage {
     /// Another page.
@@ -49,21 +39,40 @@ pub(super) enum AfterPage {
     GiveUp(&'static str),
 }
 
+/// How a stream finds later events, once a drain is over: a realtime server signals them, they are fetched at an interval,
+/// or there are none and a query ends.
+///
+/// Most queries end on a page that leaves the position where it was. Box's positions for an enterprise hold a time, though,
+/// and may move by themselves. Then the query ends once that time has passed the last moment of the query.
+#[derive(Debug)]
+pub(super) struct Mode {
+    config: Arc<Config>,
+    rng: fastrand::Rng,
+    /// Pages in a row that only moved the position.
+    empty_pages: u32,
+    /// Since when a query's pages have only moved the position.
+    quiet_since: Option<Instant>,
+    /// The next wait, of an interval or of such a query.
+    wait: Duration,
+}
+
 impl Mode {
-    pub(super) fn of(stream_kind: &StreamKind, rng: &mut fastrand::Rng) -> Self {
-        match stream_kind {
-            StreamKind::User(_) => Mode::LongPoll(EmptyPages::default()),
-            StreamKind::Streaming(streaming) => Mode::Interval(Interval::between(
-                streaming.shortest_interval,
-                streaming.longest_interval,
-                rng.fork(),
-            )),
-            StreamKind::History(history) => Mode::Query(Query::until(history.range.end())),
+    pub(super) fn new(config: &Arc<Config>, rng: fastrand::Rng) -> Self {
+        Self {
+            config: config.clone(),
+            rng,
+            empty_pages: 0,
+            quiet_since: None,
+            wait: Duration::ZERO,
         }
     }
 
     pub(super) fn is_long_poll(&self) -> bool {
-        matches!(self, Mode::LongPoll(_))
+        matches!(self.config.stream_kind, StreamKind::User(_))
+    }
+
+    pub(super) fn is_query(&self) -> bool {
+        matches!(self.config.stream_kind, StreamKind::History(_))
     }
 
     /// Decides what follows a page. `only_moved`: it brought nothing but another position.
@@ -73,141 +82,79 @@ impl Mode {
         only_moved: bool,
         now: Instant,
     ) -> AfterPage {
-        let goes_on = match self {
-            Mode::Query(_) if page.circles => return AfterPage::GiveUp("goes in circles"),
+        let time = page.to.position().and_then(StreamPosition::time);
+        let goes_on = match &self.config.stream_kind {
+            StreamKind::History(_) if page.circles => return AfterPage::GiveUp("goes in circles"),
             _ if page.circles => false,
-            Mode::Interval(interval) if only_moved => {
+            StreamKind::History(query) if only_moved => {
+                let end = query.range.end();
+                let end = end.map_or(page.sent_at, |end| end.min(page.sent_at));
+                if time.is_some_and(|time| time > end) {
+                    return AfterPage::Finish;
+                }
+                return self.after_empty_page(now);
+            }
+            StreamKind::Streaming(_) if only_moved => {
                 // The filter may have removed a long stretch.
-                let time = page.to.position().and_then(StreamPosition::time);
                 let lies_back = time.is_some_and(|time| time + CAUGHT_UP_WITHIN < page.sent_at);
-                interval.empty_pages.follow() || lies_back
+                self.follows() || lies_back
             }
-            Mode::Interval(interval) => {
-                interval.empty_pages.reset();
+            StreamKind::User(_) if only_moved => self.follows(),
+            StreamKind::User(_) if page.moved && self.empty_pages > EMPTY_PAGES_FOLLOWED => {
+                // A position that has moved by itself does so after the next event as well: only one that stands still
+                // shows that it is over.
                 page.brought_new
             }
-            Mode::LongPoll(empty_pages) if only_moved => empty_pages.follow(),
-            Mode::LongPoll(empty_pages) => {
-                empty_pages.end(page.moved);
-                page.brought_new
-            }
-            Mode::Query(query) if only_moved => {
-                return query.after_empty_page(page, now);
-            }
-            Mode::Query(query) => {
-                query.quiet_ends();
+            _ => {
+                self.empty_pages = 0;
+                if self.quiet_since.take().is_some() {
+                    // The waits of a query begin with the shortest again.
+                    self.wait = Duration::ZERO;
+                }
                 page.brought_new
             }
         };
-        match self {
-            _ if goes_on => AfterPage::Fetch,
-            Mode::Query(_) => AfterPage::Finish,
-            Mode::LongPoll(_) | Mode::Interval(_) => AfterPage::EndDrain,
+        if goes_on {
+            AfterPage::Fetch
+        } else if self.is_query() {
+            AfterPage::Finish
+        } else {
+            AfterPage::EndDrain
         }
-    }
-}
-
-/// Counts the pages in a row that only moved the position.
-#[derive(Debug, Default)]
-pub(super) struct EmptyPages(u32);
-
-impl EmptyPages {
-    /// A page had something new, or left the position where it was. A position that has moved by itself does so after the
-    /// next event as well: only one that stands still shows that it is over.
-    fn end(&mut self, moved: bool) {
-        if !moved || self.0 <= EMPTY_PAGES_FOLLOWED {
-            self.reset();
-        }
-    }
-
-    fn reset(&mut self) {
-        self.0 = 0;
     }
 
     /// A page only moved the position. Returns `true` if another page follows at once.
-    fn follow(&mut self) -> bool {
-        self.0 = (self.0 + 1).min(EMPTY_PAGES_FOLLOWED + 1);
-        self.0 <= EMPTY_PAGES_FOLLOWED
-    }
-}
-
-/// The waits between drains.
-#[derive(Debug)]
-pub(super) struct Interval {
-    rng: fastrand::Rng,
-    shortest: Duration,
-    longest: Duration,
-    next: Duration,
-    empty_pages: EmptyPages,
-}
-
-impl Interval {
-    fn between(shortest: Duration, longest: Duration, rng: fastrand::Rng) -> Self {
-        Self {
-            rng,
-            shortest,
-            longest,
-            next: shortest,
-            empty_pages: EmptyPages::default(),
-        }
+    fn follows(&mut self) -> bool {
+        self.empty_pages = (self.empty_pages + 1).min(EMPTY_PAGES_FOLLOWED + 1);
+        self.empty_pages <= EMPTY_PAGES_FOLLOWED
     }
 
-    /// Returns how long to wait after a drain.
-    pub(super) fn after_drain(&mut self, found: bool) -> Duration {
-        if found {
-            self.next = self.shortest;
-        }
-        let wait = self.next.mul_f64(1.0 - JITTER * self.rng.f64());
-        self.next = (self.next * 2).min(self.longest);
-        wait.max(self.shortest)
-    }
-}
-
-/// A query's way to its end.
-///
-/// Most end on a page that leaves the position where it was. Box's positions for an enterprise hold a time, though, and may
-/// move by themselves. Then the query ends once that time has passed the last moment of the query.
-#[derive(Debug)]
-pub(super) struct Query {
-    /// The last moment of the query. `None`: the present.
-    end: Option<SystemTime>,
-    empty_pages: EmptyPages,
-    /// Since when pages have only moved the position.
-    quiet_since: Option<Instant>,
-    wait: Duration,
-}
-
-impl Query {
-    fn until(end: Option<SystemTime>) -> Self {
-        Self {
-            end,
-            empty_pages: EmptyPages::default(),
-            quiet_since: None,
-            wait: FIRST_QUERY_WAIT,
-        }
-    }
-
-    /// A page had something new, or left the position where it was.
-    fn quiet_ends(&mut self) {
-        *self = Self::until(self.end);
-    }
-
-    /// A page only moved the position.
-    fn after_empty_page(&mut self, page: &PageOutcome, now: Instant) -> AfterPage {
-        let end = self.end.map_or(page.sent_at, |end| end.min(page.sent_at));
-        let time = page.to.position().and_then(StreamPosition::time);
-        if time.is_some_and(|time| time > end) {
-            return AfterPage::Finish;
-        }
+    /// A page of a query only moved the position.
+    fn after_empty_page(&mut self, now: Instant) -> AfterPage {
         let since = *self.quiet_since.get_or_insert(now);
-        if self.empty_pages.follow() {
+        if self.follows() {
             return AfterPage::Fetch;
         }
         if now.saturating_duration_since(since) >= QUERY_GIVEN_UP_AFTER {
             return AfterPage::GiveUp("has moved for an hour without an event");
         }
-        let wait = self.wait;
+        let wait = self.wait.max(FIRST_QUERY_WAIT);
         self.wait = (wait * 2).min(LONGEST_QUERY_WAIT);
         AfterPage::FetchIn(wait)
+    }
+
+    /// Returns how long to wait after a drain. `None`: later events are signaled.
+    pub(super) fn interval(&mut self, found: bool) -> Option<Duration> {
+        let StreamKind::Streaming(streaming) = &self.config.stream_kind else {
+            return None;
+        };
+        let shortest = streaming.shortest_interval;
+        let next = if found {
+            shortest
+        } else {
+            self.wait.max(shortest)
+        };
+        self.wait = (next * 2).min(streaming.longest_interval);
+        Some(next.mul_f64(1.0 - JITTER * self.rng.f64()).max(shortest))
     }
 }
