@@ -99,7 +99,6 @@ mod engine;
 mod exchange;
 mod fetch;
 mod late;
-mod list;
 mod listen;
 mod mode;
 mod page;

@@ -1,8 +1,8 @@
 //! The engine itself: which call is made, and how far it is.
 //!
-//! It hands whatever happens to the part that owns the call, and carries out what the part decides: the
-//! [`Fetcher`], the [`Lister`], the [`Listener`], and the [`Authorizer`] for the tokens of all three. The parts do not know
-//! each other. The engine keeps what they share: the phase of the current call, and the rate limiter.
+//! It hands whatever happens to the part that owns the call, and carries out what the part decides: the [`Fetcher`], the
+//! [`Listener`], and the [`Authorizer`] for the tokens of both. The parts do not know each other. The engine keeps what they
+//! share: the phase of the current call, and the rate limiter.
 
 use std::mem;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use super::authorize::Authorizer;
 use super::fetch::Fetcher;
 use super::late::Positions;
-use super::list::Lister;
 use super::listen::Listener;
 use super::state::{Hint, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
 use super::{Call, Input, Output};
@@ -36,7 +35,6 @@ pub struct LongPoll {
     pub(super) rate_limiter: RateLimiter,
     pub(super) authorizer: Authorizer,
     pub(super) fetcher: Fetcher,
-    pub(super) lister: Lister,
     pub(super) listener: Listener,
 }
 
@@ -52,7 +50,6 @@ impl LongPoll {
             rate_limiter: config.stream_kind.rate_limiter(config.pace, now.monotonic),
             authorizer: Authorizer::default(),
             fetcher: Fetcher::new(&config, start, &mut rng, now),
-            lister: Lister::new(&config, &mut rng),
             listener: Listener::new(&config, &mut rng, now.monotonic),
             config,
         }
@@ -248,7 +245,7 @@ impl LongPoll {
     /// Schedules a call that failed. Events are fetched in any case, also while Box lists no servers.
     fn retry(&mut self, error: Error, now: Moment) -> Next {
         if self.call == Call::List {
-            return self.lister.retry(error, now);
+            return self.listener.list_later(error, now);
         }
         let at = self.fetcher.retry_at(&error, now);
         let scheduled = Scheduled::at(at, self.authorizer.wait_reason(error, now), now);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::state::{Hint, Next, Pending, Phase, Scheduled};
-use super::{Call, LongPoll, Output, Response};
+use super::{Call, LongPoll, Output, Response, read_servers};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
@@ -58,17 +58,12 @@ impl LongPoll {
     ) -> Option<Output> {
         let (request, pending) = match (self.call, token) {
             (Call::Fetch, Some(token)) => {
-                let request = self.fetcher.request(&self.config, &token, now);
-                (request, Pending::Fetch(token))
+                (self.fetcher.request(&token, now), Pending::Fetch(token))
             }
-            (Call::List, Some(token)) => {
-                let request = self.lister.request(&self.config, &token);
-                (request, Pending::List(token))
-            }
+            (Call::List, Some(token)) => (self.listener.list(&token), Pending::List(token)),
             (_, token) => {
                 let from = &self.fetcher.from;
-                let Some((request, poll)) = self.listener.poll(from, token, &self.config, now)
-                else {
+                let Some((request, poll)) = self.listener.poll(from, token, now) else {
                     self.rate_limiter.refund();
                     self.carry_out(Next::Drain(Hint::Maybe, Scheduled::now(now)), now);
                     return None;
@@ -119,12 +114,13 @@ impl LongPoll {
                 }
                 Err(next) => next,
             },
-            Pending::List(token) => match self.lister.list_came(result, &token, &self.config) {
+            Pending::List(token) => match read_servers(result, &token, &self.config.realtime_hosts)
+            {
                 Ok(list) => {
                     self.authorizer.token_was_good();
                     self.listener.servers_listed(list, now)
                 }
-                Err(error) if self.lister.drops_type(&error) => Next::Again(Scheduled::now(now)),
+                Err(error) if self.listener.drops_type(&error) => Next::Again(Scheduled::now(now)),
                 Err(error) => self.authorizer.call_failed(error, token, now),
             },
             Pending::Listen(poll) => self.listener.poll_ended(result, &poll, now),

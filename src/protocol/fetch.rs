@@ -31,6 +31,7 @@ const EVENTS_DATED: usize = 16;
 /// The position of the stream, and how its pages are fetched.
 #[derive(Debug)]
 pub(super) struct Fetcher {
+    config: Arc<Config>,
     /// The start of the next page: the end of all that was handled.
     pub(super) from: StartAt,
     /// The drain that goes on, or the last one.
@@ -56,6 +57,7 @@ impl Fetcher {
         now: Moment,
     ) -> Self {
         Self {
+            config: config.clone(),
             from: start,
             drain: Drain::default(),
             mode: Mode::new(config, rng.fork()),
@@ -82,14 +84,10 @@ impl Fetcher {
         self.drain.found_events
     }
 
-    pub(super) fn request(
-        &self,
-        config: &Config,
-        token: &AccessToken,
-        now: Moment,
-    ) -> TransportRequest {
+    pub(super) fn request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
         let times = self.began..now.wall;
-        config.page_request(&self.from, self.limit.current(), token, times)
+        self.config
+            .page_request(&self.from, self.limit.current(), token, times)
     }
 
     /// Returns the bucket that a page pays to before it is known to be large. An enterprise's calls are all counted by the

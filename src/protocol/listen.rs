@@ -1,10 +1,11 @@
-//! Holding a poll at a realtime server: `GET {realtime url}`.
+//! Listing the realtime servers, `OPTIONS /events`, and holding a poll at one of them: `GET {realtime url}`.
 //!
 //! Any end of a poll becomes a [`Hint`], and events are fetched: a signal is a hint, and `GET /events` is the truth. This
-//! module decides what comes after that drain: a late check, a pause, or the next poll. It fetches nothing itself. The type
-//! to start from is [`Listener`].
+//! module decides what comes after that drain: a late check, a pause, or the next poll. The servers are listed when none is
+//! left to poll. It fetches no events itself. The type to start from is [`Listener`].
 
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -25,6 +26,10 @@ use crate::transport::{TransportErrorKind, TransportRequest};
 /// The listed servers, and how their polls have ended so far.
 #[derive(Debug)]
 pub(super) struct Listener {
+    config: Arc<Config>,
+    /// `true` if the servers are listed for the stream type. Box may reject that parameter.
+    lists_by_type: bool,
+    list_backoff: Backoff,
     rotation: Rotation,
     pub(super) late: LateChecks,
     after: AfterPoll,
@@ -48,8 +53,11 @@ struct AfterPoll {
 }
 
 impl Listener {
-    pub(super) fn new(config: &Config, rng: &mut fastrand::Rng, now: Instant) -> Self {
+    pub(super) fn new(config: &Arc<Config>, rng: &mut fastrand::Rng, now: Instant) -> Self {
         Self {
+            config: config.clone(),
+            lists_by_type: true,
+            list_backoff: Backoff::new(config.retry, rng.fork()),
             rotation: Rotation::empty(rng.fork(), now),
             late: LateChecks::default(),
             after: AfterPoll::default(),
@@ -64,8 +72,40 @@ impl Listener {
         self.rotation.pick(now.monotonic).is_some()
     }
 
+    /// Returns the request that lists the servers.
+    pub(super) fn list(&self, token: &AccessToken) -> TransportRequest {
+        self.config.list_request(token, self.lists_by_type)
+    }
+
+    /// Returns `true` if Box may have rejected the stream type, so the servers are listed again without it.
+    pub(super) fn drops_type(&mut self, error: &Error) -> bool {
+        error.is_a_bad_request() && mem::take(&mut self.lists_by_type)
+    }
+
+    /// Lists again later. Events are fetched first, unless this is the first failure and passes quickly.
+    pub(super) fn list_later(&mut self, error: Error, now: Moment) -> Next {
+        let requested = error.retry_after().unwrap_or_default();
+        let wait = self.list_backoff.after_failure(error.retry_after());
+        let failures = self.list_backoff.in_a_row();
+        if failures == 1 && requested.is_zero() && !error.is_timeout() {
+            let at = now.monotonic + wait;
+            return Next::Again(Scheduled::at(at, WaitReason::Failed(error), now));
+        }
+        let (wait, reason) = if failures < FAILURES_UNTIL_DEGRADED {
+            (wait, WaitReason::Failed(error))
+        } else {
+            let wait = self.list_backoff.while_degraded().max(requested);
+            (wait, WaitReason::Degraded(error))
+        };
+        Next::Drain(
+            Hint::Maybe,
+            Scheduled::at(now.monotonic + wait, reason, now),
+        )
+    }
+
     /// Takes a new list. Events are fetched at an interval while no server can be polled.
     pub(super) fn servers_listed(&mut self, list: ServerList, now: Moment) -> Next {
+        self.list_backoff.succeeded();
         self.rotation.replace(list.servers, now.monotonic);
         if self.has_server(now) {
             return Next::Listen;
@@ -91,12 +131,11 @@ impl Listener {
         &mut self,
         from: &StartAt,
         token: Option<AccessToken>,
-        config: &Config,
         now: Moment,
     ) -> Option<(TransportRequest, Poll)> {
         let probe = self.late.take_probe();
         let server = self.rotation.pick(now.monotonic)?.clone();
-        let longest = match config.hold(&server) {
+        let longest = match self.config.hold(&server) {
             hold if hold < server.retry_timeout() => (hold, PollEnd::Limit),
             hold => (hold, PollEnd::Silence),
         };
@@ -115,7 +154,9 @@ impl Listener {
             |best, next| if next.0 < best.0 { next } else { best },
         );
         let from = probe.as_ref().unwrap_or(from);
-        let request = config.poll_request(&server, from, token.as_ref(), hold);
+        let request = self
+            .config
+            .poll_request(&server, from, token.as_ref(), hold);
         self.rotation.count_poll();
         let poll = Poll {
             token,
