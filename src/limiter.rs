@@ -40,14 +40,15 @@ impl CallLimiter {
         call: ApiCall,
         transport: &'a T,
     ) -> Result<Permit<'a, T>, TransportError> {
-        let mut caller = Caller {
+        let mut permit = Permit {
             limiter: self,
             transport,
             call,
             number: None,
             timer: None,
         };
-        poll_fn(|cx| caller.poll(cx)).await
+        poll_fn(|cx| permit.poll(cx)).await?;
+        Ok(permit)
     }
 
     fn queue(&self) -> MutexGuard<'_, WaitQueue> {
@@ -62,8 +63,8 @@ impl CallLimiter {
     }
 }
 
-/// A call that waits for its turn.
-struct Caller<'a, T: HttpTransport> {
+/// The place of a call, which waits in the queue first. When this is dropped, its place is free again.
+pub(crate) struct Permit<'a, T: HttpTransport> {
     limiter: &'a CallLimiter,
     transport: &'a T,
     call: ApiCall,
@@ -71,26 +72,19 @@ struct Caller<'a, T: HttpTransport> {
     timer: Option<(Instant, Sleep<'a>)>,
 }
 
-impl<'a, T: HttpTransport> Caller<'a, T> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit<'a, T>, TransportError>> {
+impl<T: HttpTransport> Permit<'_, T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         loop {
             let now = self.transport.now().monotonic;
             let (call, number) = (self.call, &mut self.number);
             // Cloned here, where the queue is not locked.
             let waker = cx.waker().clone();
-            let admission = self
+            let Admission::WaitUntil(until) = self
                 .limiter
-                .change(|queue| queue.ask(call, number, waker, now));
-            let until = match admission {
-                Admission::Admitted(number) => {
-                    self.number = None;
-                    return Poll::Ready(Ok(Permit {
-                        limiter: self.limiter,
-                        transport: self.transport,
-                        number,
-                    }));
-                }
-                Admission::WaitUntil(until) => until,
+                .change(|queue| queue.ask(call, number, waker, now))
+            else {
+                self.timer = None;
+                return Poll::Ready(Ok(()));
             };
             if self.timer.as_ref().is_none_or(|(at, _)| until < *at) {
                 let wait = until.saturating_duration_since(now);
@@ -105,7 +99,7 @@ impl<'a, T: HttpTransport> Caller<'a, T> {
     }
 }
 
-impl<T: HttpTransport> Drop for Caller<'_, T> {
+impl<T: HttpTransport> Drop for Permit<'_, T> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
             let now = self.transport.now().monotonic;
@@ -113,20 +107,5 @@ impl<T: HttpTransport> Drop for Caller<'_, T> {
             self.limiter
                 .change(|queue| ((), queue.leave(call, number, now)));
         }
-    }
-}
-
-/// A place of a call that is under way.
-pub(crate) struct Permit<'a, T: HttpTransport> {
-    limiter: &'a CallLimiter,
-    transport: &'a T,
-    number: u64,
-}
-
-impl<T: HttpTransport> Drop for Permit<'_, T> {
-    fn drop(&mut self) {
-        let now = self.transport.now().monotonic;
-        self.limiter
-            .change(|queue| ((), queue.release(self.number, now)));
     }
 }

@@ -59,8 +59,8 @@ impl Released {
 /// What a call may do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Be sent. The number says later which call is over.
-    Admitted(u64),
+    /// Be sent.
+    Admitted,
     /// Ask again then, or when it is woken.
     WaitUntil(Instant),
 }
@@ -90,7 +90,7 @@ impl WaitQueue {
         }
     }
 
-    /// Whether it is the call's turn; it gets a number where it is not. Gives also whom to wake.
+    /// Returns whether it is the call's turn, and whom to wake. A new call gets a number, by which it [leaves](Self::leave).
     pub(super) fn ask(
         &mut self,
         call: ApiCall,
@@ -99,15 +99,15 @@ impl WaitQueue {
         now: Instant,
     ) -> (Admission, Released) {
         let mut released = Released::default();
-        if number.is_none() && self.is_open_to(call, now) {
-            self.last_number += 1;
-            released.unused.push(waker);
-            return (self.enter(call, self.last_number, now), released);
-        }
+        let is_new = number.is_none();
         let mine = *number.get_or_insert_with(|| {
             self.last_number += 1;
             self.last_number
         });
+        if is_new && self.is_open_to(call, now) {
+            released.unused.push(waker);
+            return (self.enter(call, mine, now), released);
+        }
         let waiter = self.waiters(call).entry(mine).or_default();
         released.unused.extend(waiter.waker.replace(waker));
         let admission = match self.call_up(Some(mine), now, &mut released) {
@@ -128,18 +128,11 @@ impl WaitQueue {
         (admission, released)
     }
 
-    /// A call does not wait any more. Gives whom to wake.
+    /// A call is over, or does not wait any more. Returns whom to wake.
     pub(super) fn leave(&mut self, call: ApiCall, number: u64, now: Instant) -> Released {
         let mut released = Released::default();
-        self.remove(call, number, &mut released);
-        self.call_up(None, now, &mut released);
-        released
-    }
-
-    /// A call is over. Gives whom to wake.
-    pub(super) fn release(&mut self, number: u64, now: Instant) -> Released {
-        let mut released = Released::default();
         self.under_way.remove(&number);
+        self.remove(call, number, &mut released);
         self.call_up(None, now, &mut released);
         released
     }
@@ -170,7 +163,7 @@ impl WaitQueue {
             self.lists.acquire_early(now);
         }
         self.under_way.insert(number, now + self.timeout + GRACE);
-        Admission::Admitted(number)
+        Admission::Admitted
     }
 
     fn free_places(&mut self, now: Instant) -> usize {

@@ -49,7 +49,14 @@ fn callers(call: ApiCall, count: usize) -> Vec<Caller> {
     std::iter::repeat_with(caller).take(count).collect()
 }
 
+/// What a call leaves by.
+type Place = (ApiCall, u64);
+
 impl Caller {
+    fn place(&self) -> Place {
+        (self.call, self.number.expect("it has asked"))
+    }
+
     fn is_woken(&self) -> bool {
         self.woken.0.swap(false, Ordering::SeqCst)
     }
@@ -82,11 +89,9 @@ impl Hall {
     }
 
     #[track_caller]
-    fn enters(&mut self, caller: &mut Caller) -> u64 {
-        match self.ask(caller) {
-            Admission::Admitted(place) => place,
-            admission @ Admission::WaitUntil(_) => panic!("{admission:?}"),
-        }
+    fn enters(&mut self, caller: &mut Caller) -> Place {
+        assert_eq!(self.ask(caller), Admission::Admitted);
+        caller.place()
     }
 
     #[track_caller]
@@ -98,13 +103,12 @@ impl Hall {
         );
     }
 
-    fn release(&mut self, place: u64) {
-        self.queue.release(place, self.now).wake();
+    fn release(&mut self, (call, number): Place) {
+        self.queue.leave(call, number, self.now).wake();
     }
 
     fn leave(&mut self, caller: &Caller) {
-        let number = caller.number.expect("it waits");
-        self.queue.leave(caller.call, number, self.now).wake();
+        self.release(caller.place());
     }
 }
 
@@ -113,7 +117,7 @@ fn so_many_calls_go_at_once_and_the_rest_in_the_order_in_which_they_came() {
     let mut hall = Hall::with(|builder| builder);
     let mut callers = callers(ApiCall::Fetch, 164);
     let (going, waiting) = callers.split_at_mut(64);
-    let places: Vec<u64> = going.iter_mut().map(|caller| hall.enters(caller)).collect();
+    let places: Vec<Place> = going.iter_mut().map(|caller| hall.enters(caller)).collect();
     for caller in &mut *waiting {
         hall.waits(caller);
     }
@@ -290,13 +294,13 @@ fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
         .enumerate()
         .collect();
     let mut looks_at: Vec<Instant> = vec![began; count];
-    let mut under_way: Vec<(Instant, u64)> = Vec::new();
+    let mut under_way: Vec<(Instant, Place)> = Vec::new();
     let mut times = Vec::new();
     while !waiting.is_empty() {
         under_way.retain(|(over, place)| {
             let is_over = *over <= hall.now;
             if is_over {
-                hall.queue.release(*place, hall.now).wake();
+                hall.release(*place);
             }
             !is_over
         });
@@ -305,9 +309,9 @@ fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
                 return true;
             }
             match hall.ask(caller) {
-                Admission::Admitted(place) => {
+                Admission::Admitted => {
                     times.push((*n, hall.now - began));
-                    under_way.push((hall.now + Duration::from_millis(100), place));
+                    under_way.push((hall.now + Duration::from_millis(100), caller.place()));
                     false
                 }
                 Admission::WaitUntil(until) => {
