@@ -166,16 +166,17 @@ impl StatusWatch {
         self.show(status);
     }
 
-    /// What the stream is doing. Once it is stopped, only the position changes.
-    pub(crate) fn show(&self, status: Status) {
+    /// What the stream is doing. Once it is stopped, only the position changes. Returns `true` if that is news.
+    pub(crate) fn show(&self, status: Status) -> bool {
         let mut snapshot = self.snapshot();
         if snapshot.is_stopped() || snapshot.status == status {
-            return;
+            return false;
         }
         snapshot.status = status;
         let news = snapshot.changed();
         drop(snapshot);
         news.wake();
+        true
     }
 
     /// Where the stream is. Gives whom to wake.
@@ -192,15 +193,9 @@ impl StatusWatch {
     }
 
     pub(crate) fn stop(&self, because: Option<Error>) {
-        let mut snapshot = self.snapshot();
-        if snapshot.is_stopped() {
-            return;
+        if self.show(Status::Stopped { because }) {
+            self.stream.wake();
         }
-        snapshot.status = Status::Stopped { because };
-        let news = snapshot.changed();
-        drop(snapshot);
-        news.wake();
-        self.stream.wake();
     }
 
     fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
