@@ -211,7 +211,7 @@ impl LongPoll {
 
     /// Takes the events of a page that are no repeats.
     pub(super) fn page_came(&mut self, events: Vec<Event>, outcome: PageOutcome) {
-        if outcome.brought_new && self.fetcher.refunds() {
+        if outcome.brought_new && self.fetcher.is_long_poll() {
             self.rate_limiter.refund();
             if self.fetcher.take_signaled() {
                 self.rate_limiter.refund_marked();

@@ -30,22 +30,20 @@ impl LongPoll {
 
     /// Pays for the current call's request, right before it is sent.
     pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
-        let fetches = self.call == Call::Fetch;
-        if fetches
-            && let Some(small_pages) = self.fetcher.small_pages()
-            && !small_pages.can_acquire(now)
-        {
-            return Err(small_pages.available_at(now));
+        // Each page is small until it has come.
+        let is_small = self.call == Call::Fetch && self.fetcher.is_long_poll();
+        if is_small {
+            self.fetcher.small_pages.try_acquire(now)?;
         }
-        if self.fetcher.take_credit() {
-            self.rate_limiter.acquire_early(now)?;
+        let paid = if self.fetcher.take_credit() {
+            self.rate_limiter.acquire_early(now)
         } else {
-            self.rate_limiter.try_acquire(now)?;
+            self.rate_limiter.try_acquire(now)
+        };
+        if is_small && paid.is_err() {
+            self.fetcher.small_pages.refund();
         }
-        if fetches && let Some(small_pages) = self.fetcher.small_pages() {
-            small_pages.try_acquire(now)?;
-        }
-        Ok(())
+        paid
     }
 
     /// Sends the current call's request. `None` if the server to poll has gone meanwhile: a drain follows, as after every

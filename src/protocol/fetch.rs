@@ -39,8 +39,9 @@ pub(super) struct Fetcher {
     mode: Mode,
     pub(super) window: Window,
     limit: PageLimit,
-    /// Pages of a user's stream that may bring little.
-    small_pages: TokenBucket,
+    /// A page of a user's stream pays to this before it is known to be large. An enterprise's calls are all counted by the
+    /// rate limiter.
+    pub(super) small_pages: TokenBucket,
     backoff: Backoff,
     began: SystemTime,
     /// When the last page came.
@@ -90,10 +91,8 @@ impl Fetcher {
             .page_request(&self.from, self.limit.current(), token, times)
     }
 
-    /// Returns the bucket that a page pays to before it is known to be large. An enterprise's calls are all counted by the
-    /// rate limiter.
-    pub(super) fn small_pages(&mut self) -> Option<&mut TokenBucket> {
-        self.mode.is_long_poll().then_some(&mut self.small_pages)
+    pub(super) fn is_long_poll(&self) -> bool {
+        self.mode.is_long_poll()
     }
 
     /// Returns `true`, once, if the next request does not wait for the pace.
@@ -204,11 +203,6 @@ impl Fetcher {
             sent_at: response.date.unwrap_or(now.wall),
         };
         (events, outcome)
-    }
-
-    /// Returns `true` if a request is free that brings something new.
-    pub(super) fn refunds(&self) -> bool {
-        self.mode.is_long_poll()
     }
 
     /// Returns `true`, once, if a poll signaled the change that a page has brought.
