@@ -11,7 +11,7 @@ use super::box_error::shown;
 use crate::auth::AccessToken;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::json::without_mark;
+use crate::json;
 use crate::position::StreamPosition;
 
 /// One response to `GET /events`.
@@ -73,8 +73,7 @@ impl PageFault {
 impl Page {
     /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
     pub(crate) fn decode(body: &Bytes, token: &AccessToken) -> Result<Self, PageError> {
-        let text = without_mark(body);
-        let has = |name: &[u8]| text.windows(name.len()).any(|at| at == name);
+        let has = |name: &[u8]| body.windows(name.len()).any(|at| at == name);
         let foreign = || {
             let seen = if has(ENTRIES) || has(EVENT_ID) {
                 // Events have names and addresses in them, which no log should have.
@@ -86,9 +85,7 @@ impl Page {
             PageFault::Call.with(format!("the response is not a page of events{seen}"))
         };
         // Serde's error about text at the wrong place has all of that text in it.
-        if !text.trim_ascii_start().starts_with(b"{") {
-            return Err(foreign());
-        }
+        let text = json::object(body).ok_or_else(foreign)?;
         let wire: Wire = serde_json::from_slice(text).map_err(|error| {
             if !has(ENTRIES) {
                 foreign()
@@ -113,10 +110,7 @@ impl Page {
                 .into_iter()
                 .map(|raw| Event::on_page(body, raw.get()))
                 .collect(),
-            next_position: match wire.next_stream_position {
-                Some(raw) => next_position(raw)?,
-                None => None,
-            },
+            next_position: wire.next_stream_position.map_or(Ok(None), next_position)?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The list of realtime servers, as Box sends it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,20 +10,20 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind};
 use crate::hosts::RealtimeHosts;
-use crate::json::without_mark;
+use crate::json;
 
 /// Box's own figure, taken where the server gives none that can be used.
 const DEFAULT_RETRY_TIMEOUT: Duration = Duration::from_secs(610);
 
 /// Shorter would make a poll a busy loop, longer would leave a lost connection unnoticed.
-const RETRY_TIMEOUT_SECONDS: std::ops::RangeInclusive<f64> = 10.0..=1_200.0;
+const RETRY_TIMEOUT_SECONDS: RangeInclusive<f64> = 10.0..=1_200.0;
 
 /// Box's own figure, taken where the server gives none.
 const DEFAULT_MAX_RETRIES: u32 = 10;
 
 /// A URL that is gone sooner than in a minute would be listed again and again and never polled. A longer `ttl` than a year
 /// means "for ever", and a bound keeps it from overflowing a clock.
-const TTL_MINUTES: std::ops::RangeInclusive<f64> = 1.0..=525_600.0;
+const TTL_MINUTES: RangeInclusive<f64> = 1.0..=525_600.0;
 
 /// A server that holds a poll until something happens.
 ///
@@ -102,11 +103,8 @@ struct ServerWire<'a> {
 impl ServerList {
     /// Decodes a body. An entry that can't be used is left out, one that lacks a number gets Box's usual one.
     pub(crate) fn decode(body: &[u8], hosts: &RealtimeHosts) -> Result<Self, Error> {
-        let unexpected = |why: &str| Error::new(ErrorKind::UnexpectedAnswer, why);
-        let body = without_mark(body);
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(unexpected("the list of realtime servers is not JSON"));
-        }
+        let body = json::object(body)
+            .ok_or_else(|| unexpected("the list of realtime servers is not JSON"))?;
         // Serde's own error quotes what it met, which may be a URL.
         let wire: ListWire = serde_json::from_slice(body)
             .map_err(|_| unexpected("the list of realtime servers cannot be read"))?;
@@ -125,32 +123,28 @@ impl ServerList {
     }
 
     fn entry(json: &RawValue, hosts: &RealtimeHosts) -> Result<RealtimeServer, Error> {
-        let wire: ServerWire = serde_json::from_str(json.get()).map_err(|_| {
-            Error::new(
-                ErrorKind::UnexpectedAnswer,
-                "a realtime server's entry cannot be read",
-            )
-        })?;
+        let wire: ServerWire = serde_json::from_str(json.get())
+            .map_err(|_| unexpected("a realtime server's entry cannot be read"))?;
         Ok(RealtimeServer {
             url: hosts.permit(&wire.url)?,
-            ttl: number(wire.ttl)
-                .filter(|minutes| *minutes > 0.0)
-                .map(|minutes| {
-                    Duration::from_secs_f64(
-                        minutes.clamp(*TTL_MINUTES.start(), *TTL_MINUTES.end()) * 60.0,
-                    )
-                }),
+            ttl: within(TTL_MINUTES, wire.ttl)
+                .map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
             max_retries: number(wire.max_retries)
                 .map_or(DEFAULT_MAX_RETRIES, |polls| whole(polls).max(1)),
-            retry_timeout: number(wire.retry_timeout)
-                .filter(|seconds| *seconds > 0.0)
-                .map_or(DEFAULT_RETRY_TIMEOUT, |seconds| {
-                    Duration::from_secs_f64(
-                        seconds.clamp(*RETRY_TIMEOUT_SECONDS.start(), *RETRY_TIMEOUT_SECONDS.end()),
-                    )
-                }),
+            retry_timeout: within(RETRY_TIMEOUT_SECONDS, wire.retry_timeout)
+                .map_or(DEFAULT_RETRY_TIMEOUT, Duration::from_secs_f64),
         })
     }
+}
+
+fn unexpected(why: &str) -> Error {
+    Error::new(ErrorKind::UnexpectedAnswer, why)
+}
+
+/// Returns the number within the range that is the nearest to one above zero.
+fn within(range: RangeInclusive<f64>, json: Option<&RawValue>) -> Option<f64> {
+    let number = number(json).filter(|number| *number > 0.0)?;
+    Some(number.clamp(*range.start(), *range.end()))
 }
 
 /// A number, spelt as one or as a string: Box's documentation has both.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::json::without_mark;
+use crate::json;
 
 /// The message of a realtime server at the end of a poll.
 ///
@@ -27,11 +27,7 @@ struct SignalWire {
 
 impl Signal {
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
-        let body = without_mark(body);
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return None;
-        }
-        let wire: SignalWire = serde_json::from_slice(body).ok()?;
+        let wire: SignalWire = serde_json::from_slice(json::object(body)?).ok()?;
         Some(match &*wire.message {
             "new_change" => Signal::NewChange,
             "reconnect" => Signal::Reconnect,
