@@ -69,8 +69,7 @@ impl Authorizer {
                 self.rejected = rejected;
                 Err(Next::Retry(why.into_error()))
             }
-            (Err(why), Some((_, error))) => Err(Next::Stop(without_newer_token(error, Some(why)))),
-            (Err(why), None) => Err(Next::Stop(why.into_error())),
+            (Err(why), _) => Err(Next::Stop(why.into_error())),
         }
     }
 
@@ -111,7 +110,8 @@ impl Authorizer {
     fn token_rejected(&mut self, error: Error, token: AccessToken, now: Moment) -> Next {
         let again = self.unauthorized_since.is_some();
         self.unauthorized_since.get_or_insert(now.monotonic);
-        let was_asked = self.was_asked(&token, now);
+        let asked = self.asked.as_ref();
+        let was_asked = asked.is_some_and(|(asked, _)| *asked == token) && self.asked_lately(now);
         let is_final = self.is_fresh(&token, now) || (was_asked && again);
         if error.is_from_box() && is_final {
             Next::Stop(without_newer_token(error, None))
@@ -146,12 +146,6 @@ impl Authorizer {
             let passed = now.wall.duration_since(at.wall);
             renewed == token && awake < FRESH && passed.is_ok_and(|passed| passed < FRESH)
         })
-    }
-
-    /// Returns `true` if a newer token than this one was requested lately.
-    fn was_asked(&self, token: &AccessToken, now: Moment) -> bool {
-        let asked = self.asked.as_ref();
-        asked.is_some_and(|(asked, _)| asked == token) && self.asked_lately(now)
     }
 
     /// Returns `true` if any newer token was requested lately.
