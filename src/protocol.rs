@@ -94,7 +94,6 @@
 
 mod authorize;
 mod box_error;
-mod drain;
 mod engine;
 mod exchange;
 mod fetch;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::authorize::Authorizer;
-use super::fetch::Fetcher;
+use super::fetch::{Drain, Fetcher};
 use super::late::Positions;
 use super::listen::Listener;
 use super::state::{Hint, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
@@ -211,9 +211,9 @@ impl LongPoll {
 
     /// Takes the events of a page that are no repeats.
     pub(super) fn page_came(&mut self, events: Vec<Event>, outcome: PageOutcome) {
-        if outcome.brought_new && self.fetcher.is_long_poll() {
+        if outcome.brought_new && self.fetcher.mode.is_long_poll() {
             self.rate_limiter.refund();
-            if self.fetcher.take_signaled() {
+            if mem::take(&mut self.fetcher.drain.signaled) {
                 self.rate_limiter.refund_marked();
             }
         }
@@ -230,7 +230,7 @@ impl LongPoll {
 
     /// A page brought nothing new: the listener goes on, unless events are fetched again first.
     fn after_drain(&mut self, now: Moment) -> Next {
-        let found_events = self.fetcher.found_events();
+        let found_events = self.fetcher.drain.found_events;
         if let Some(at) = self.listener.drained(found_events, now) {
             return Next::Again(Scheduled::at(at, WaitReason::InTurn, now));
         }
@@ -281,7 +281,7 @@ impl LongPoll {
         match next {
             Next::Again(scheduled) => self.enter(self.call, Phase::Scheduled(scheduled)),
             Next::Drain(hint, scheduled) => {
-                self.fetcher.start(hint);
+                self.fetcher.drain = Drain::start(hint);
                 self.enter(Call::Fetch, Phase::Scheduled(scheduled));
             }
             Next::Listen => self.enter(Call::Listen, Phase::Scheduled(Scheduled::now(now))),

@@ -1,5 +1,6 @@
 //! One request and its response: the token, the pace, sending, and handing the response to the part that owns the call.
 
+use std::mem;
 use std::time::Instant;
 
 use super::state::{Hint, Next, Pending, Phase, Scheduled};
@@ -31,11 +32,11 @@ impl LongPoll {
     /// Pays for the current call's request, right before it is sent.
     pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
         // Each page is small until it has come.
-        let is_small = self.call == Call::Fetch && self.fetcher.is_long_poll();
+        let is_small = self.call == Call::Fetch && self.fetcher.mode.is_long_poll();
         if is_small {
             self.fetcher.small_pages.try_acquire(now)?;
         }
-        let paid = if self.fetcher.take_credit() {
+        let paid = if mem::take(&mut self.fetcher.drain.on_credit) {
             self.rate_limiter.acquire_early(now)
         } else {
             self.rate_limiter.try_acquire(now)

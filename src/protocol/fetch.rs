@@ -3,11 +3,10 @@
 //! This module owns the position. It removes repeats, and decides after each page if another is fetched. The type to start
 //! from is [`Fetcher`].
 
-use std::mem;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::drain::Drain;
 use super::mode::{AfterPage, CAUGHT_UP_WITHIN, Mode};
 use super::page::{PageError, PageFault};
 use super::page_limit::PageLimit;
@@ -28,6 +27,9 @@ use crate::transport::TransportRequest;
 /// The time of so many of a page's last events is read, each of which costs reading the event.
 const EVENTS_DATED: usize = 16;
 
+/// So many positions of a drain are remembered, to notice that pages lead in a circle.
+const POSITIONS_REMEMBERED: usize = 64;
+
 /// The position of the stream, and how its pages are fetched.
 #[derive(Debug)]
 pub(super) struct Fetcher {
@@ -35,8 +37,8 @@ pub(super) struct Fetcher {
     /// The start of the next page: the end of all that was handled.
     pub(super) from: StartAt,
     /// The drain that goes on, or the last one.
-    drain: Drain,
-    mode: Mode,
+    pub(super) drain: Drain,
+    pub(super) mode: Mode,
     pub(super) window: Window,
     limit: PageLimit,
     /// A page of a user's stream pays to this before it is known to be large. An enterprise's calls are all counted by the
@@ -72,32 +74,15 @@ impl Fetcher {
         }
     }
 
-    pub(super) fn start(&mut self, hint: Hint) {
-        self.drain = Drain::start(hint);
-    }
-
     /// Returns `false` for a query of the past that is to start at `now`.
     pub(super) fn can_start(&self) -> bool {
         self.from != StartAt::Now || !self.mode.is_query()
-    }
-
-    pub(super) fn found_events(&self) -> bool {
-        self.drain.found_events
     }
 
     pub(super) fn request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
         let times = self.began..now.wall;
         self.config
             .page_request(&self.from, self.limit.current(), token, times)
-    }
-
-    pub(super) fn is_long_poll(&self) -> bool {
-        self.mode.is_long_poll()
-    }
-
-    /// Returns `true`, once, if the next request does not wait for the pace.
-    pub(super) fn take_credit(&mut self) -> bool {
-        mem::take(&mut self.drain.on_credit)
     }
 
     /// Takes the response to a fetch.
@@ -135,7 +120,7 @@ impl Fetcher {
         match fault {
             PageFault::Call => {}
             PageFault::Slow => self.limit.page_was_slow(now),
-            PageFault::TooLarge => self.limit.page_too_large(),
+            PageFault::TooLarge => self.limit.halve(),
             PageFault::Undecodable => self.limit.page_failed(),
         }
         Next::CallFailed(error, token)
@@ -205,11 +190,6 @@ impl Fetcher {
         (events, outcome)
     }
 
-    /// Returns `true`, once, if a poll signaled the change that a page has brought.
-    pub(super) fn take_signaled(&mut self) -> bool {
-        mem::take(&mut self.drain.signaled)
-    }
-
     /// Moves the position past a page whose events are handled, and decides if another page follows.
     pub(super) fn finish_page(&mut self, outcome: PageOutcome, now: Moment) -> Next {
         let resolved_now = self.from == StartAt::Now;
@@ -262,5 +242,46 @@ impl Fetcher {
     /// Returns when to fetch again after an API call that failed.
     pub(super) fn retry_at(&mut self, error: &Error, now: Moment) -> Instant {
         now.monotonic + self.backoff.after_failure(error.retry_after())
+    }
+}
+
+/// How far a drain is.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them holds or not, whatever the others do"
+)]
+pub(super) struct Drain {
+    pub(super) found_events: bool,
+    /// `true` if a page that only moved the position was already followed at once.
+    followed_at_once: bool,
+    /// `true` if the next request does not wait for the pace.
+    pub(super) on_credit: bool,
+    /// `true` if a poll signaled a change that was not seen yet.
+    pub(super) signaled: bool,
+    /// The positions that pages without a new id led to, as hashes, oldest first.
+    visited: VecDeque<u128>,
+}
+
+impl Drain {
+    pub(super) fn start(hint: Hint) -> Self {
+        let signaled = hint == Hint::Changed;
+        Self {
+            on_credit: signaled,
+            signaled,
+            ..Self::default()
+        }
+    }
+
+    /// Returns `true` if a page without a new id led to the position with this hash before.
+    fn was_visited(&mut self, hash: u128) -> bool {
+        if self.visited.contains(&hash) {
+            return true;
+        }
+        if self.visited.len() == POSITIONS_REMEMBERED {
+            self.visited.pop_front();
+        }
+        self.visited.push_back(hash);
+        false
     }
 }

@@ -99,11 +99,6 @@ impl PageLimit {
         }
     }
 
-    /// A page is larger than any that is taken.
-    pub(super) fn page_too_large(&mut self) {
-        self.halve();
-    }
-
     /// Notes that a complete page cannot be read. Returns `true` if its one event is to be given up.
     pub(super) fn is_unreadable(&mut self, now: Instant) -> bool {
         if self.current > 1 {
@@ -124,7 +119,8 @@ impl PageLimit {
         }
     }
 
-    fn halve(&mut self) {
+    /// Halves the size: a page is larger than any that is taken, or fewer events may come better.
+    pub(super) fn halve(&mut self) {
         if self.grown {
             self.needed = (self.needed * 2).min(MOST_GOOD_UNTIL_DOUBLED);
         }
@@ -153,22 +149,22 @@ mod tests {
     #[test]
     fn a_size_that_failed_again_is_tried_less_and_less_often() {
         let mut limit = PageLimit::new(500);
-        limit.page_too_large();
+        limit.halve();
         for needed in [8, 16, 32, 64, 128, 256, 512, 512] {
             assert_eq!(pages_until_doubled(&mut limit), needed);
             assert_eq!(limit.current(), 500);
-            limit.page_too_large();
+            limit.halve();
             assert_eq!(limit.current(), 250);
         }
         limit.backlog_ends(Moment::read_clocks().monotonic);
-        limit.page_too_large();
+        limit.halve();
         assert_eq!(pages_until_doubled(&mut limit), 8);
     }
 
     #[test]
     fn pages_that_are_not_full_let_nothing_grow() {
         let mut limit = PageLimit::new(500);
-        limit.page_too_large();
+        limit.halve();
         for _ in 0..1_000 {
             limit.page_came(249);
         }
@@ -195,7 +191,7 @@ mod tests {
     fn sizes_that_fail_one_after_the_other_do_not_slow_the_growth() {
         let mut limit = PageLimit::new(500);
         for _ in 0..4 {
-            limit.page_too_large();
+            limit.halve();
         }
         for size in [62, 124, 248, 496, 500] {
             assert_eq!(pages_until_doubled(&mut limit), 8);
@@ -209,7 +205,7 @@ mod tests {
         for _ in 0..100 {
             limit.page_came(500);
         }
-        limit.page_too_large();
+        limit.halve();
         assert_eq!(pages_until_doubled(&mut limit), 8);
     }
 
