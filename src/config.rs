@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use url::Url;
 
 pub(crate) use self::admin_logs::{AdminLogs, AdminLogsStreaming};
 pub(crate) use self::builder::LongPollClientBuilder;
 pub use self::stream_kind::StreamType;
 pub(crate) use self::stream_kind::{StreamKind, StreamKindName};
 use crate::error::Error;
+use crate::hosts::API_ORIGIN;
 pub use crate::hosts::RealtimeHosts;
-use crate::hosts::{API_ORIGIN, is_loopback};
 pub use crate::pacing::{Pace, RetryPolicy};
 
 /// Box's own largest page.
@@ -105,7 +104,10 @@ impl Config {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn enterprise(self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
         streaming.check()?;
-        Ok(self.of(StreamKind::Streaming(streaming)))
+        Ok(Self {
+            stream_kind: StreamKind::Streaming(streaming),
+            ..self
+        })
     }
 
     /// These settings, to query an enterprise's past with a [`LongPoll`](crate::protocol::LongPoll) of your own, which
@@ -117,25 +119,10 @@ impl Config {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
     pub fn admin_logs(self, query: AdminLogs) -> Result<Self, Error> {
         query.check()?;
-        Ok(self.of(StreamKind::History(query)))
-    }
-
-    fn of(mut self, stream_kind: StreamKind) -> Self {
-        self.stream_kind = stream_kind;
-        self
-    }
-
-    /// A poll with the token at the API's host would be an API call, of the realtime server's choice. On loopback, where tests
-    /// have both at one host, it does no harm.
-    fn keep_polls_from_the_api(&mut self) {
-        let api = Url::parse(&self.api_origin).ok();
-        if let Some(host) = api
-            .as_ref()
-            .filter(|api| !is_loopback(api))
-            .and_then(Url::host_str)
-        {
-            self.realtime_hosts.refuse(host);
-        }
+        Ok(Self {
+            stream_kind: StreamKind::History(query),
+            ..self
+        })
     }
 
     /// These settings, on behalf of a user.

@@ -33,4 +33,4 @@ pub use self::resources::{
     AppItem, Classification, File, FileVersion, Folder, FolderMini, Item, PathCollection, WebLink,
 };
 pub use self::source::{OtherSource, Source};
-pub use self::user::{Enterprise, Group, User};
+pub use self::user::{Enterprise, Group, User, UserProfile};

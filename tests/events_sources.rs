@@ -335,10 +335,11 @@ fn a_user_has_a_status_a_role_a_job_and_an_enterprise() {
     let Source::User(user) = source(json) else {
         panic!("no user")
     };
-    assert_eq!(user.status(), Some("active"));
-    assert_eq!(user.role(), Some("coadmin"));
-    assert_eq!(user.job_title(), Some("Programmer"));
-    let enterprise = user.enterprise().unwrap();
+    let profile = user.profile.unwrap();
+    assert_eq!(profile.status.as_deref(), Some("active"));
+    assert_eq!(profile.role.as_deref(), Some("coadmin"));
+    assert_eq!(profile.job_title.as_deref(), Some("Programmer"));
+    let enterprise = profile.enterprise.unwrap();
     assert_eq!(enterprise.id.as_deref(), Some("3838"));
     assert_eq!(enterprise.name.as_deref(), Some("Engines"));
 }

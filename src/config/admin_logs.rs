@@ -249,17 +249,12 @@ impl Range {
         query: &mut Serializer<'_, String>,
         times: ops::Range<SystemTime>,
     ) {
-        let ends = [
-            (
-                "created_after",
-                self.after.map(|after| down(within(after, times))),
-            ),
-            ("created_before", self.before.map(up)),
-        ];
-        for (name, end) in ends {
-            if let Some(time) = end {
-                query.append_pair(name, &time.to_string());
-            }
+        if let Some(after) = self.after {
+            let after = down(within(after, times));
+            query.append_pair("created_after", &after.to_string());
+        }
+        if let Some(before) = self.before {
+            query.append_pair("created_before", &up(before).to_string());
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use super::{
     Config, MAX_API_TIMEOUT, MAX_HOLD, MAX_PAGE_LIMIT, MIN_DEDUPE_WINDOW, MIN_HOLD, RealtimeToken,
     StreamKind, StreamType, header,
 };
 use crate::dedup::MAX_WINDOW;
 use crate::error::{Error, ensure};
-use crate::hosts::{RealtimeHosts, api_origin};
+use crate::hosts::{RealtimeHosts, api_origin, is_loopback};
 use crate::pacing::{Pace, RetryPolicy};
 
 /// Builds a [`LongPollClient`](crate::LongPollClient); see [`builder`](crate::LongPollClient::builder).
@@ -168,8 +170,14 @@ impl LongPollClientBuilder {
         if let Some(origin) = &self.api_origin {
             config.api_origin = api_origin(origin)?.into();
         }
-        if config.realtime_token == RealtimeToken::Send {
-            config.keep_polls_from_the_api();
+        // A poll with the token at the API's host would be an API call, of the realtime server's choice. On loopback, where
+        // tests have both at one host, it does no harm.
+        if config.realtime_token == RealtimeToken::Send
+            && let Ok(api) = Url::parse(&config.api_origin)
+            && !is_loopback(&api)
+            && let Some(host) = api.host_str()
+        {
+            config.realtime_hosts.refuse(host);
         }
         if let Some(user) = &self.as_user {
             config = config.acting_as(user)?;

@@ -4,10 +4,8 @@
 //! the cursor comes to an end as well, with less.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// The text of a buffer that holds JSON, which was checked to be UTF-8 when it was parsed the first time.
 pub(super) fn as_str(buffer: &[u8]) -> &str {
@@ -141,8 +139,9 @@ impl<'a> JsonCursor<'a> {
         self.at = end.at;
         let quoted = self.text.get(start..end.at)?;
         if end.escaped {
-            let Unescaped(text) = serde_json::from_str(quoted).ok()?;
-            Some(text)
+            // As bytes, serde_json lets an escaped half of a surrogate pair through. No Rust string can hold it.
+            let text: Bytes = serde_json::from_str(quoted).ok()?;
+            Some(Cow::Owned(String::from_utf8_lossy(&text).into_owned()))
         } else {
             Some(Cow::Borrowed(quoted.strip_prefix('"')?.strip_suffix('"')?))
         }
@@ -233,29 +232,4 @@ fn end_of_nested(text: &[u8], start: usize) -> usize {
         }
     }
     at
-}
-
-/// A string, in which an escaped half of a surrogate pair, which no Rust string can hold, is replaced by U+FFFD.
-struct Unescaped<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Unescaped<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Asked for bytes, serde_json lets such halves through; asked for a string, it fails.
-        deserializer.deserialize_bytes(OfBytes)
-    }
-}
-
-struct OfBytes;
-
-impl<'de> Visitor<'de> for OfBytes {
-    type Value = Unescaped<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Unescaped<'de>, E> {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        Ok(Unescaped(Cow::Owned(text)))
-    }
 }

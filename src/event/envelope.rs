@@ -45,8 +45,8 @@ use super::{EventType, RawJson, Source, User};
 /// is rounded. Binary formats get the exact text, in a field `box_event_json`, and so do text formats where the object
 /// can't be written faithfully (it is nested more than 64 deep, say, or is no object).
 ///
-/// Two events are equal when their texts are.
-#[derive(Clone)]
+/// Two events are equal when their texts are: all else in them is read from the text.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     raw: Bytes,
     id: Id,
@@ -55,7 +55,7 @@ pub struct Event {
     created_at: Option<Duration>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum Id {
     Missing,
     /// Where the id stands in the event's text.
@@ -267,14 +267,6 @@ impl Id {
         }
     }
 }
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.raw == other.raw
-    }
-}
-
-impl Eq for Event {}
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

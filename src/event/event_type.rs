@@ -1,8 +1,6 @@
-use std::convert::Infallible;
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 macro_rules! event_types {
     ($($variant:ident = $name:literal,)*) => {
@@ -24,7 +22,8 @@ macro_rules! event_types {
         /// ```
         ///
         /// [box]: https://developer.box.com/reference/resources/event/
-        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+        #[serde(from = "String")]
         #[non_exhaustive]
         pub enum EventType {
             $(
@@ -70,14 +69,6 @@ impl From<String> for EventType {
     }
 }
 
-impl FromStr for EventType {
-    type Err = Infallible;
-
-    fn from_str(name: &str) -> Result<Self, Infallible> {
-        Ok(name.into())
-    }
-}
-
 impl fmt::Display for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -87,12 +78,6 @@ impl fmt::Display for EventType {
 impl Serialize for EventType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for EventType {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
     }
 }
 

@@ -72,11 +72,12 @@ pub(super) trait Record: Default {
     fn set(&mut self, name: &str, value: &mut JsonCursor<'_>);
 }
 
-/// Reads a JSON object into such a struct.
-pub(super) fn object<T: Record>(value: &mut JsonCursor<'_>) -> Option<T> {
-    let mut record = T::default();
-    value.members(|name, value| record.set(name, value))?;
-    Some(record)
+impl<T: Record> FromJson for T {
+    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
+        let mut record = Self::default();
+        value.members(|name, value| record.set(name, value))?;
+        Some(record)
+    }
 }
 
 /// Declares a struct of optional fields, and how each is read from the member of a JSON object.
@@ -100,12 +101,6 @@ macro_rules! record {
                     $($name => self.$field = $crate::event::from_json::FromJson::from_json(value),)*
                     _ => value.skip(),
                 }
-            }
-        }
-
-        impl $crate::event::from_json::FromJson for $record {
-            fn from_json(value: &mut $crate::event::cursor::JsonCursor<'_>) -> Option<Self> {
-                $crate::event::from_json::object(value)
             }
         }
     };

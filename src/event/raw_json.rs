@@ -78,17 +78,12 @@ impl fmt::Debug for RawJson {
 }
 
 /// A [`RawJson`] is not what the caller wanted to decode. The [`source`](Error::source) says where and why.
+#[derive(Debug)]
 pub struct DecodeError(serde_json::Error);
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("this part of an event has another shape than asked for")
-    }
-}
-
-impl fmt::Debug for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DecodeError").field(&self.0).finish()
     }
 }
 

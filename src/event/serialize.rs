@@ -1,6 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::value::RawValue;
@@ -101,11 +102,8 @@ impl<'de> Visitor<'de> for EventVisitor {
         f.write_str("a Box event")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            members.insert(name, value);
-        }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Event, A::Error> {
+        let members = Map::deserialize(MapAccessDeserializer::new(map))?;
         match members.get(TEXT) {
             Some(Value::String(text)) => Event::from_text(text),
             Some(_) => Err(Error::custom(format_args!("{TEXT} is not a string"))),

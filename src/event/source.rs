@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::collaboration::Names;
 use super::cursor::JsonCursor;
-use super::from_json::{FromJson, Record, object, record};
+use super::from_json::{FromJson, Record, record};
 use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, User, WebLink};
 
 /// The thing that an event happened to.
@@ -71,49 +71,37 @@ impl Source {
     /// The id of the user, file, folder, …; a collaboration gives that of its item.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        match self {
-            Self::User(user) => user.id.as_deref(),
-            Self::File(file) => file.id.as_deref(),
-            Self::Folder(folder) => folder.id.as_deref(),
-            Self::WebLink(link) => link.id.as_deref(),
-            Self::Item(item) => item.item_id.as_deref(),
-            Self::Collaboration(collaboration) => collaboration.item.item_id.as_deref(),
-            Self::Group(source) => source.group.id.as_deref(),
-            Self::AppItem(item) => item.id.as_deref(),
-            Self::Other(other) => other.id.as_deref(),
-        }
+        self.head().1.as_deref()
     }
 
     /// The name of the user, file, folder, …; a collaboration gives that of its item.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::User(user) => user.name.as_deref(),
-            Self::File(file) => file.name.as_deref(),
-            Self::Folder(folder) => folder.name.as_deref(),
-            Self::WebLink(link) => link.name.as_deref(),
-            Self::Item(item) => item.item_name.as_deref(),
-            Self::Collaboration(collaboration) => collaboration.item.item_name.as_deref(),
-            Self::Group(source) => source.group.name.as_deref(),
-            Self::AppItem(item) => item.name.as_deref(),
-            Self::Other(other) => other.name.as_deref(),
-        }
+        self.head().2.as_deref()
     }
 
     /// Its type, in Box's word: `user`, `file`, `folder`, `web_link`, `group`, `app_item`, `comment`, …; a collaboration
     /// gives that of its item.
     #[must_use]
     pub fn item_type(&self) -> Option<&str> {
+        self.head().0
+    }
+
+    /// Its type, id and name.
+    fn head(&self) -> (Option<&str>, &Option<String>, &Option<String>) {
         match self {
-            Self::User(_) => Some("user"),
-            Self::File(_) => Some("file"),
-            Self::Folder(_) => Some("folder"),
-            Self::WebLink(_) => Some("web_link"),
-            Self::Item(item) => item.item_type.as_deref(),
-            Self::Collaboration(collaboration) => collaboration.item.item_type.as_deref(),
-            Self::Group(_) => Some("group"),
-            Self::AppItem(_) => Some("app_item"),
-            Self::Other(other) => other.item_type.as_deref(),
+            Self::User(user) => (Some("user"), &user.id, &user.name),
+            Self::File(file) => (Some("file"), &file.id, &file.name),
+            Self::Folder(folder) => (Some("folder"), &folder.id, &folder.name),
+            Self::WebLink(link) => (Some("web_link"), &link.id, &link.name),
+            Self::Item(item) => (item.item_type.as_deref(), &item.item_id, &item.item_name),
+            Self::Collaboration(collaboration) => {
+                let item = &collaboration.item;
+                (item.item_type.as_deref(), &item.item_id, &item.item_name)
+            }
+            Self::Group(source) => (Some("group"), &source.group.id, &source.group.name),
+            Self::AppItem(item) => (Some("app_item"), &item.id, &item.name),
+            Self::Other(other) => (other.item_type.as_deref(), &other.id, &other.name),
         }
     }
 }
@@ -127,33 +115,27 @@ impl FromJson for Source {
         loop {
             *value = start;
             let mut seen = None;
-            let mut names = None;
-            let typed = match kind.as_deref() {
-                Some("user") => Some(Self::User(shape(value, &mut seen))),
-                Some("file") => Some(Self::File(Box::new(shape(value, &mut seen)))),
-                Some("folder") => Some(Self::Folder(Box::new(shape(value, &mut seen)))),
-                Some("web_link") => Some(Self::WebLink(Box::new(shape(value, &mut seen)))),
-                Some("app_item") => Some(Self::AppItem(Box::new(shape(value, &mut seen)))),
-                _ => {
-                    names = Some(shape(value, &mut seen));
-                    None
+            let source = match kind.as_deref() {
+                Some("user") => Self::User(shape(value, &mut seen)),
+                Some("file") => Self::File(Box::new(shape(value, &mut seen))),
+                Some("folder") => Self::Folder(Box::new(shape(value, &mut seen))),
+                Some("web_link") => Self::WebLink(Box::new(shape(value, &mut seen))),
+                Some("app_item") => Self::AppItem(Box::new(shape(value, &mut seen))),
+                other => {
+                    let names: Names = shape(value, &mut seen);
+                    if seen.as_deref() != other {
+                        kind = seen;
+                        continue;
+                    }
+                    let named = Some(names).filter(|names| !names.are_beside(other));
+                    let named = named.and_then(|names| names.into_source(other));
+                    return named.or_else(|| OtherSource::read(start, other).map(Self::Other));
                 }
             };
-            if seen != kind {
-                kind = seen;
-                continue;
+            if seen == kind {
+                return Some(source.completed(start, kind.as_deref()));
             }
-            let kind = kind.as_deref();
-            let names: Names = match (typed, names) {
-                (Some(typed), _) => return Some(typed.completed(start, kind)),
-                (None, names) => names.unwrap_or_default(),
-            };
-            if names.are_beside(kind) {
-                return OtherSource::read(start, kind, names.id, names.name).map(Self::Other);
-            }
-            return names
-                .into_source(kind)
-                .or_else(|| OtherSource::read(start, kind, None, None).map(Self::Other));
+            kind = seen;
         }
     }
 }
@@ -170,7 +152,7 @@ record! {
 impl SourceHead {
     /// Gives the same as reading a [`Source`], which is only done if one of the three stands under another name.
     pub(super) fn read(source: JsonCursor<'_>) -> Option<Self> {
-        let head: Self = object(&mut { source })?;
+        let head = Self::from_json(&mut { source })?;
         let is_complete = head.id.is_some() && head.name.is_some();
         match head.item_type.as_deref() {
             Some("user" | "file" | "folder" | "web_link" | "app_item") if is_complete => Some(head),
@@ -240,26 +222,19 @@ fn fill(slot: &mut Option<String>, value: Option<&str>) {
 }
 
 impl OtherSource {
-    /// With the id and the name of its own, as far as they were read.
-    fn read(
-        source: JsonCursor<'_>,
-        kind: Option<&str>,
-        id: Option<String>,
-        name: Option<String>,
-    ) -> Option<Self> {
+    fn read(source: JsonCursor<'_>, kind: Option<&str>) -> Option<Self> {
         let json = RawJson::from_json(&mut { source })?;
         let text = |name: &str| String::from_json(&mut source.member(name)?);
         let mut thing = kind.map(str::to_owned);
         // An application's id is its key.
-        let id = id.or_else(|| text("api_key")).or_else(|| {
+        let id = text("id").or_else(|| text("api_key")).or_else(|| {
             thing = first_id(source, kind);
             text(&format!("{}_id", thing.as_ref()?))
         });
-        let name = name.or_else(|| text("name"));
         Some(Self {
             item_type: kind.map(str::to_owned),
             id,
-            name: name.or_else(|| text(&format!("{}_name", thing?))),
+            name: text("name").or_else(|| text(&format!("{}_name", thing?))),
             json,
         })
     }

@@ -1,5 +1,5 @@
 use super::cursor::JsonCursor;
-use super::from_json::{FromJson, Record, object, record};
+use super::from_json::{FromJson, Record, record};
 
 /// A [user](https://developer.box.com/reference/resources/user--mini/), in the short form that events have.
 ///
@@ -15,17 +15,21 @@ pub struct User {
     pub name: Option<String>,
     /// The primary email address.
     pub login: Option<String>,
-    /// An event has up to five users, and one of them at most has this.
-    pub(super) profile: Option<Box<Profile>>,
+    /// More about a user who is the source of an event; other users have none.
+    pub profile: Option<Box<UserProfile>>,
 }
 
 record! {
-    /// The fields that a user has as the source of an event.
-    pub(super) struct Profile {
-        "status" => status: Option<String>,
-        "role" => role: Option<String>,
-        "job_title" => job_title: Option<String>,
-        "enterprise" => enterprise: Option<Enterprise>,
+    /// The fields that only a user who is the source of an event has.
+    pub struct UserProfile {
+        /// The account's status: `active`, `inactive`, `cannot_delete_edit` or `cannot_delete_edit_upload`.
+        "status" => pub status: Option<String>,
+        /// The role in the enterprise: `admin`, `coadmin` or `user`.
+        "role" => pub role: Option<String>,
+        /// The job title.
+        "job_title" => pub job_title: Option<String>,
+        /// The enterprise that the user belongs to.
+        "enterprise" => pub enterprise: Option<Enterprise>,
     }
 }
 
@@ -34,31 +38,6 @@ impl User {
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.id.as_deref() == Some("2")
-    }
-
-    /// The account's status: `active`, `inactive`, `cannot_delete_edit` or `cannot_delete_edit_upload`. Only a user who is
-    /// the source of an event has one.
-    #[must_use]
-    pub fn status(&self) -> Option<&str> {
-        self.profile.as_ref()?.status.as_deref()
-    }
-
-    /// The role in the enterprise: `admin`, `coadmin` or `user`. Only a user who is the source of an event has one.
-    #[must_use]
-    pub fn role(&self) -> Option<&str> {
-        self.profile.as_ref()?.role.as_deref()
-    }
-
-    /// The job title. Only a user who is the source of an event has one.
-    #[must_use]
-    pub fn job_title(&self) -> Option<&str> {
-        self.profile.as_ref()?.job_title.as_deref()
-    }
-
-    /// The enterprise that the user belongs to. Only a user who is the source of an event has one.
-    #[must_use]
-    pub fn enterprise(&self) -> Option<&Enterprise> {
-        self.profile.as_ref()?.enterprise.as_ref()
     }
 }
 
@@ -74,12 +53,6 @@ impl Record for User {
             }
             _ => value.skip(),
         }
-    }
-}
-
-impl FromJson for User {
-    fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
-        object(value)
     }
 }
 
