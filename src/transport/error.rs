@@ -13,7 +13,7 @@ use super::open_files;
 /// [`source`](StdError::source). Neither prints a URL or a header. Where the transport knows what to change, the text says
 /// that too: see [`with_detail`](Self::with_detail). If too many files are open, the text names the limit that is reached, the
 /// process's or the machine's.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TransportError {
     kind: TransportErrorKind,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -136,21 +136,9 @@ impl fmt::Display for TransportError {
     }
 }
 
-impl fmt::Debug for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransportError")
-            .field("kind", &self.kind)
-            .field("detail", &self.detail)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
-    }
-}
-
 impl StdError for TransportError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+        Some(self.source.as_deref()?)
     }
 }
 

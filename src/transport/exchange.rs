@@ -1,9 +1,8 @@
 //! A request and its response, within its limits.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{self, Either};
 use http::Response;
 
 use super::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
@@ -16,21 +15,14 @@ pub(crate) fn exchange<T: HttpTransport + ?Sized>(
     request: TransportRequest,
 ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
     let max_body = request.max_body();
-    let mut timeout = transport.sleep(request.timeout());
-    let mut answer = transport.send(request);
-    poll_fn(move |cx| {
-        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(match answer {
-                Ok(answer) if answer.body().len() > max_body => {
-                    Err(TransportError::new(TransportErrorKind::BodyTooLarge))
-                }
-                answer => answer,
-            });
+    let timeout = transport.sleep(request.timeout());
+    let answer = transport.send(request);
+    future::select(answer, timeout).map(move |first| match first {
+        Either::Left((Ok(answer), _)) if answer.body().len() > max_body => {
+            Err(TransportError::new(TransportErrorKind::BodyTooLarge))
         }
-        timeout.as_mut().poll(cx).map(|slept| {
-            Err(slept
-                .err()
-                .unwrap_or_else(|| TransportError::new(TransportErrorKind::Timeout)))
-        })
+        Either::Left((outcome, _)) => outcome,
+        Either::Right((Ok(()), _)) => Err(TransportError::new(TransportErrorKind::Timeout)),
+        Either::Right((Err(no_timer), _)) => Err(no_timer),
     })
 }

@@ -4,38 +4,27 @@ use std::error::Error as StdError;
 use std::io;
 
 /// `EMFILE`, and what Windows says of sockets.
-const OF_THE_PROCESS: &[i32] = if cfg!(windows) { &[10_024] } else { &[24] };
+const OF_THE_PROCESS: i32 = if cfg!(windows) { 10_024 } else { 24 };
 
 /// `ENFILE`. Windows has no such limit.
-const OF_THE_SYSTEM: &[i32] = if cfg!(windows) { &[] } else { &[23] };
+const OF_THE_SYSTEM: i32 = 23;
 
 /// Which limit of open files a failure met, as a sentence that says what to do about it.
 pub(crate) fn limit_reached(error: &(dyn StdError + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            let code = error.raw_os_error();
-            if code.is_some_and(|code| OF_THE_PROCESS.contains(&code)) {
-                return Some(
-                    "the process has as many files and sockets open as it may: raise its limit, RLIMIT_NOFILE (ulimit -n)",
-                );
-            }
-            if code.is_some_and(|code| OF_THE_SYSTEM.contains(&code)) {
-                return Some(
-                    "the machine has as many files and sockets open as it may: raise the system's limit (fs.file-max on Linux)",
-                );
-            }
-            // What an `io::Error` was made of is not among its sources.
-            let inner = error
-                .get_ref()
-                .map(|inner| inner as &(dyn StdError + 'static));
-            if let Some(limit) = inner.and_then(limit_reached) {
-                return Some(limit);
-            }
-        }
-        next = error.source();
+    let io_error = error.downcast_ref::<io::Error>();
+    match io_error.and_then(io::Error::raw_os_error) {
+        Some(OF_THE_PROCESS) => Some(
+            "the process has as many files and sockets open as it may: raise its limit, RLIMIT_NOFILE (ulimit -n)",
+        ),
+        Some(OF_THE_SYSTEM) if !cfg!(windows) => Some(
+            "the machine has as many files and sockets open as it may: raise the system's limit (fs.file-max on Linux)",
+        ),
+        _ => match io_error.and_then(io::Error::get_ref) {
+            // An `io::Error` skips the error that it was made of when it names its source.
+            Some(inner) => limit_reached(inner),
+            None => limit_reached(error.source()?),
+        },
     }
-    None
 }
 
 #[cfg(all(test, unix))]
