@@ -76,11 +76,9 @@ pub struct ReqwestTransport {
 /// The clients that most programs never need. Each is built for the first request that needs it.
 struct Spares {
     builder: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
-    /// For loopback: uses no proxy.
-    direct: OnceLock<Client>,
-    /// For requests that want a connection of their own: keeps none.
-    fresh: OnceLock<Client>,
-    fresh_direct: OnceLock<Client>,
+    /// By whether they are for loopback, and so use no proxy, and for requests that want a connection of their own, and so
+    /// keep none. One that is for neither is the transport's own.
+    clients: [[OnceLock<Client>; 2]; 2],
 }
 
 impl ReqwestTransport {
@@ -158,7 +156,11 @@ impl ReqwestTransport {
 
     /// A reqwest builder with what the [contract](crate::transport) wants, to add to: extra roots, a proxy, a DNS resolver.
     pub fn client_builder() -> ClientBuilder {
-        Client::builder()
+        let builder = Client::builder();
+        // reqwest can set it on Linux alone.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(USER_TIMEOUT);
+        builder
             .tls_backend_rustls()
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
@@ -172,7 +174,6 @@ impl ReqwestTransport {
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
             .tcp_keepalive_retries(KEEPALIVE_PROBES)
-            .with_user_timeout()
     }
 
     fn own(
@@ -183,9 +184,7 @@ impl ReqwestTransport {
             client,
             spares: Some(Arc::new(Spares {
                 builder: Box::new(builder),
-                direct: OnceLock::new(),
-                fresh: OnceLock::new(),
-                fresh_direct: OnceLock::new(),
+                clients: Default::default(),
             })),
             configured: false,
             no_tls: no_certificates.map(|error| {
@@ -202,57 +201,31 @@ impl ReqwestTransport {
         if let Some(error) = passed_over.and_then(|proxy| proxy.error_for(url)) {
             return Err(error);
         }
-        match (&self.spares, is_loopback, fresh) {
-            (None, _, _) | (_, false, false) => Ok(&self.client),
-            (Some(spares), true, false) => spares.direct(),
-            (Some(spares), false, true) => spares.fresh(),
-            (Some(spares), true, true) => spares.fresh_direct(),
+        match &self.spares {
+            Some(spares) if is_loopback || fresh => spares.client(is_loopback, fresh),
+            _ => Ok(&self.client),
         }
     }
 }
 
-trait UserTimeout {
-    fn with_user_timeout(self) -> Self;
-}
-
-impl UserTimeout for ClientBuilder {
-    #[cfg(target_os = "linux")]
-    fn with_user_timeout(self) -> Self {
-        self.tcp_user_timeout(USER_TIMEOUT)
-    }
-
-    /// reqwest can set it on Linux alone.
-    #[cfg(not(target_os = "linux"))]
-    fn with_user_timeout(self) -> Self {
-        self
-    }
-}
-
 impl Spares {
-    fn direct(&self) -> Result<&Client, TransportError> {
-        get_or_build(&self.direct, || (self.builder)().no_proxy())
+    fn client(&self, is_loopback: bool, fresh: bool) -> Result<&Client, TransportError> {
+        let client = &self.clients[usize::from(is_loopback)][usize::from(fresh)];
+        if let Some(client) = client.get() {
+            return Ok(client);
+        }
+        let (built, _) = build(|| {
+            let mut builder = (self.builder)();
+            if is_loopback {
+                builder = builder.no_proxy();
+            }
+            if fresh {
+                builder = builder.pool_max_idle_per_host(0);
+            }
+            builder
+        })?;
+        Ok(client.get_or_init(|| built))
     }
-
-    fn fresh(&self) -> Result<&Client, TransportError> {
-        get_or_build(&self.fresh, || (self.builder)().pool_max_idle_per_host(0))
-    }
-
-    fn fresh_direct(&self) -> Result<&Client, TransportError> {
-        get_or_build(&self.fresh_direct, || {
-            (self.builder)().no_proxy().pool_max_idle_per_host(0)
-        })
-    }
-}
-
-fn get_or_build(
-    client: &OnceLock<Client>,
-    builder: impl Fn() -> ClientBuilder,
-) -> Result<&Client, TransportError> {
-    if let Some(client) = client.get() {
-        return Ok(client);
-    }
-    let (built, _) = build(builder)?;
-    Ok(client.get_or_init(|| built))
 }
 
 /// A client; on a machine without certificates one that trusts nobody, and so is good for plain `http` alone.
