@@ -1,11 +1,8 @@
 //! Files that are whole after a crash at any moment: the one before or the one after.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-
-/// Reading asks for more room where less than 32 bytes are left at the end.
-const SPARE: usize = 64;
 
 /// The file's one name, whichever link or relative path leads to it: the lock is found by it, and it stays the same when
 /// the process changes its directory. A link to a file that does not exist yet leads to that file.
@@ -15,17 +12,9 @@ pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
         outcome => return outcome,
     }
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not the name of a file",
-        ));
+        return Err(unusable("it is not the name of a file"));
     };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
-    let parent = fs::canonicalize(parent)?;
+    let parent = fs::canonicalize(Path::new(".").join(parent))?;
     let real = parent.join(name);
     match fs::read_link(&real) {
         Ok(target) => real_path(&parent.join(target)),
@@ -43,29 +32,23 @@ pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
 
 /// What is in the file. `None`: it is not there.
 pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
-    let length = match fs::metadata(path) {
-        Ok(found) if found.is_file() => found.len(),
-        // To open a pipe would block.
-        Ok(_) => {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is not a file",
-            ));
-        }
+    let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        found => found?,
     };
-    // Room for all of it: what is moved while it grows leaves a copy behind, and it may be a secret.
-    let room = usize::try_from(length.min(at_most)).unwrap_or_default() + SPARE;
-    let mut text = Vec::with_capacity(room);
-    File::open(path)?.take(at_most + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > at_most {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is far too long",
-        ));
+    // To open a pipe would block.
+    if !found.is_file() {
+        return Err(unusable("it is not a file"));
     }
-    Ok(Some(text))
+    if found.len() > at_most {
+        return Err(unusable("it is far too long"));
+    }
+    // It may be a secret: this makes room for all of it first, since a text that is moved while it grows leaves a copy.
+    fs::read(path).map(Some)
+}
+
+fn unusable(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Puts the text in place of what is in the file, by a new file that `options` create. It is durable when this returns.
@@ -122,23 +105,16 @@ pub(crate) fn private() -> OpenOptions {
 
 /// Without this a crash of the machine may undo the rename.
 ///
-/// Some file systems, network and user-space ones among them, have no sync for directories and say so with `EINVAL`. There a
-/// rename is as durable as the file system makes it.
-#[cfg(unix)]
+/// Some file systems, network and user-space ones among them, have no sync for directories and say so with `EINVAL`. Other
+/// systems than Unix can't open a directory. There a rename is as durable as the file system makes it.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let Some(directory) = path.parent() else {
+    let Some(directory) = path.parent().filter(|_| cfg!(unix)) else {
         return Ok(());
     };
     match File::open(directory)?.sync_all() {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         outcome => outcome,
     }
-}
-
-/// Directories can't be opened there; a rename is as durable as the file system makes it.
-#[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(all(test, target_os = "linux"))]
