@@ -1,12 +1,12 @@
 //! The grant of an application that has an id and a secret.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::endpoint::{Application, Endpoint, Form, Origin, TokenFailure};
+use super::endpoint::{Application, Endpoint, Form, TokenFailure};
 use super::renewal::{Grant, Issued, RefreshedTokens};
+use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind};
 use crate::error::Error;
 use crate::transport::HttpTransport;
@@ -14,12 +14,11 @@ use crate::transport::HttpTransport;
 /// The client credentials grant: an application with a client id and secret, for its service account or for a user.
 ///
 /// See <https://developer.box.com/guides/authentication/client-credentials/>.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientCredentials {
     application: Application,
     subject: Subject,
-    origin: Origin,
 }
 
 impl ClientCredentials {
@@ -31,15 +30,14 @@ impl ClientCredentials {
         subject: Subject,
     ) -> Self {
         Self {
-            application: Application::new(client_id.into(), client_secret.into()),
+            application: Application::new(client_id.into(), Secret::new(client_secret.into())),
             subject,
-            origin: Origin::default(),
         }
     }
 
     /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
-        self.origin = Origin::at(origin);
+        self.application.api_origin = origin.into();
         self
     }
 
@@ -50,9 +48,8 @@ impl ClientCredentials {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
     /// `https` or loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
-        self.application.check()?;
+        let endpoint = self.application.endpoint(transport)?;
         self.subject.check()?;
-        let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
         Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 }
@@ -68,7 +65,7 @@ impl Grant for ClientCredentials {
             .with("box_subject_type", self.subject.kind())
             .with("box_subject_id", self.subject.id());
         let asked = endpoint.now();
-        match endpoint.ask(&form).await.outcome {
+        match endpoint.ask(&form).await.0 {
             Ok(granted) => Ok(Issued::new(granted.access, asked, granted.life)),
             Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => Err(refusal.says(
                 TokenErrorKind::InvalidGrant,
@@ -83,14 +80,5 @@ impl Grant for ClientCredentials {
 
     fn subject(&self) -> Option<&Subject> {
         Some(&self.subject)
-    }
-}
-
-impl fmt::Debug for ClientCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentials")
-            .field("client_id", &self.application.id)
-            .field("subject", &self.subject)
-            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,6 @@
 mod file;
 mod wire;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,8 +18,8 @@ use crate::error::Error;
 /// A user's authorization of an application: the refresh token, and what belongs to it.
 ///
 /// A store of your own keeps it with serde. It is a secret as a whole: whoever has it, and the application's secret, is the
-/// user. `{"refresh_token": "…"}` is enough to begin with. `Debug` shows none of it.
-#[derive(Clone, Serialize, Deserialize)]
+/// user. `{"refresh_token": "…"}` is enough to begin with. `Debug` shows neither token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Credential {
     pub(super) refresh: Secret,
@@ -31,7 +30,7 @@ pub struct Credential {
 }
 
 /// An access token, and from when to when it is good.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Access {
     pub(super) token: AccessToken,
     pub(super) issued: SystemTime,
@@ -60,12 +59,6 @@ impl Credential {
 
     pub(super) fn refresh_token(&self) -> &str {
         self.refresh.text()
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credential(..)")
     }
 }
 

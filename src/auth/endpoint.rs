@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Request};
 
 pub(super) use self::answer::{Answered, Granted, Refusal, TokenFailure};
-use self::answer::{date, read, unanswered};
+use self::answer::{read, unanswered};
 pub(super) use self::form::Form;
 use super::secret::Secret;
 use crate::clock::Moment;
 use crate::config::user_agent;
 use crate::error::{Error, ensure};
 use crate::hosts::{API_ORIGIN, api_origin};
+use crate::pacing::date;
 use crate::transport::{HttpTransport, TransportRequest, exchange};
 
 /// As long as any call to Box's API.
@@ -25,41 +26,34 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// An answer has a few hundred bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Where Box's API is, as it was given.
-#[derive(Clone)]
-pub(super) struct Origin(String);
-
-impl Default for Origin {
-    fn default() -> Self {
-        Self(API_ORIGIN.to_owned())
-    }
-}
-
-impl Origin {
-    pub(super) fn at(origin: impl Into<String>) -> Self {
-        Self(origin.into())
-    }
-}
-
 /// An application, by what Box's developer console gave it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Application {
     pub(super) id: String,
     pub(super) secret: Secret,
+    /// The origin of Box's API, as it was given.
+    pub(super) api_origin: String,
 }
 
 impl Application {
-    pub(super) fn new(id: String, secret: String) -> Self {
+    pub(super) fn new(id: String, secret: Secret) -> Self {
         Self {
             id,
-            secret: Secret::new(secret),
+            secret,
+            api_origin: API_ORIGIN.to_owned(),
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Returns its token endpoint, if the application is complete.
+    pub(super) fn endpoint(&self, transport: impl HttpTransport) -> Result<Endpoint, Error> {
         ensure(!self.id.is_empty(), "the client id must not be empty")?;
         let secret = self.secret.text();
-        ensure(!secret.is_empty(), "the client secret must not be empty")
+        ensure(!secret.is_empty(), "the client secret must not be empty")?;
+        let origin = api_origin(&self.api_origin)?;
+        Ok(Endpoint {
+            transport: Arc::new(transport),
+            url: format!("{origin}/oauth2/token").into(),
+        })
     }
 }
 
@@ -71,22 +65,12 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(transport: Arc<dyn HttpTransport>, origin: &Origin) -> Result<Self, Error> {
-        let origin = api_origin(&origin.0)?;
-        Ok(Self {
-            transport,
-            url: format!("{origin}/oauth2/token").into(),
-        })
-    }
-
     pub(super) fn now(&self) -> Moment {
         self.transport.now()
     }
 
     pub(super) async fn ask(&self, form: &Form<'_>) -> Answered {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&*self.url)
+        let request = Request::post(&*self.url)
             .header(USER_AGENT, user_agent())
             .header(
                 CONTENT_TYPE,
@@ -96,14 +80,11 @@ impl Endpoint {
             .expect("the API origin was checked");
         let request = TransportRequest::new(request, TIMEOUT, MAX_ANSWER);
         match exchange(&self.transport, request).await {
-            Ok(answer) => Answered {
-                server_time: date(answer.headers()),
-                outcome: read(answer, form),
-            },
-            Err(error) => Answered {
-                server_time: None,
-                outcome: Err(unanswered(error)),
-            },
+            Ok(answer) => {
+                let server_time = date(answer.headers());
+                (read(answer, form), server_time)
+            }
+            Err(error) => (Err(unanswered(error)), None),
         }
     }
 }

@@ -16,7 +16,7 @@ const LONGEST_SENTENCE: usize = 600;
 pub struct TokenError {
     kind: TokenErrorKind,
     source: Arc<dyn StdError + Send + Sync>,
-    retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     /// When it came, where somebody took note of that.
     pub(super) since: Option<Instant>,
 }
@@ -74,13 +74,6 @@ impl TokenError {
     pub(super) fn since(self, since: Instant) -> Self {
         Self {
             since: Some(since),
-            ..self
-        }
-    }
-
-    pub(super) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
-        Self {
-            retry_after,
             ..self
         }
     }

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use super::{AccessToken, TokenError};
-use crate::single_flight::{SingleFlight, WeakFlight};
+use super::TokenError;
+use crate::single_flight::SingleFlight;
 
 pub(super) type Call<T> = SingleFlight<Result<T, TokenError>>;
 
@@ -13,24 +13,4 @@ pub(super) fn call<T: Clone + Send + 'static>(
     SingleFlight::new(work, || {
         Err(TokenError::transient("the token source panicked"))
     })
-}
-
-/// The call that is under way, if there is one.
-#[derive(Default)]
-pub(super) struct InFlight(Option<WeakFlight<Result<AccessToken, TokenError>>>);
-
-impl InFlight {
-    pub(super) fn join_or_begin(
-        &mut self,
-        work: impl Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
-    ) -> Call<AccessToken> {
-        if let Some(call) = self.0.as_ref().and_then(WeakFlight::upgrade)
-            && call.outcome().is_none()
-        {
-            return call;
-        }
-        let call = call(work);
-        self.0 = Some(call.downgrade());
-        call
-    }
 }

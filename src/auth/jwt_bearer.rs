@@ -12,14 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use self::assertion::Claims;
 pub use self::assertion::JwtAlgorithm;
 use self::key::SigningKey;
-use self::skew::Skew;
-use super::endpoint::{Answered, Application, Endpoint, Form, Origin, Refusal, TokenFailure};
+use super::endpoint::{Answered, Application, Endpoint, Form, Refusal, TokenFailure};
 use super::renewal::{Grant, Issued, RefreshedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
@@ -29,9 +28,6 @@ use crate::transport::HttpTransport;
 
 /// The largest configuration file that is read; one has some 3 KB.
 const MAX_CONFIGURATION: u64 = 64 * 1024;
-
-/// Where Box's token endpoint is to itself, whichever way leads to it.
-const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 
 /// An application with a key: the JWT grant, from the JSON configuration file that Box's developer console gives.
 ///
@@ -72,9 +68,8 @@ pub struct JwtBearer {
     algorithm: JwtAlgorithm,
     /// `None`: the configuration names no enterprise, and nobody named another subject.
     subject: Option<Subject>,
-    origin: Origin,
-    /// How far Box's clock is from this machine's.
-    skew: Mutex<Skew>,
+    /// How far Box's clock is ahead of this machine's.
+    ahead: Mutex<SignedDuration>,
 }
 
 #[derive(Deserialize)]
@@ -91,15 +86,6 @@ struct Configuration {
 enum EnterpriseId {
     Text(String),
     Number(u64),
-}
-
-impl EnterpriseId {
-    fn text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Number(number) => number.to_string(),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -156,26 +142,19 @@ impl JwtBearer {
                 );
                 Error::config(detail)
             })?;
-        let Settings {
-            client_id,
-            client_secret,
-            app_auth,
-        } = configuration.box_app_settings;
-        let enterprise = configuration
-            .enterprise_id
-            .map(EnterpriseId::text)
-            .filter(|id| id != "0");
+        let settings = configuration.box_app_settings;
+        let auth = settings.app_auth;
+        let enterprise = configuration.enterprise_id.map(|id| match id {
+            EnterpriseId::Text(text) => text,
+            EnterpriseId::Number(number) => number.to_string(),
+        });
         Ok(Self {
-            key: SigningKey::read(&app_auth.private_key, app_auth.passphrase.as_ref())?,
-            application: Application {
-                id: client_id,
-                secret: client_secret,
-            },
-            key_id: app_auth.public_key_id,
+            application: Application::new(settings.client_id, settings.client_secret),
+            key: SigningKey::read(&auth.private_key, auth.passphrase.as_ref())?,
+            key_id: auth.public_key_id,
             algorithm: JwtAlgorithm::default(),
-            subject: enterprise.map(Subject::enterprise),
-            origin: Origin::default(),
-            skew: Mutex::default(),
+            subject: enterprise.filter(|id| id != "0").map(Subject::enterprise),
+            ahead: Mutex::default(),
         })
     }
 
@@ -193,7 +172,7 @@ impl JwtBearer {
 
     /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
-        self.origin = Origin::at(origin);
+        self.application.api_origin = origin.into();
         self
     }
 
@@ -204,19 +183,16 @@ impl JwtBearer {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, where there is no [`subject`](Self::subject), and for an
     /// origin that is not `https` or loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
-        self.application.check()?;
+        let endpoint = self.application.endpoint(transport)?;
         let rule = "the configuration names no enterprise: a subject is needed";
         let subject = self.subject.as_ref();
         subject.ok_or_else(|| Error::config(rule))?.check()?;
-        let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
         Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<Answered, TokenError> {
-        let now = lock(&self.skew).corrected(endpoint.now().wall);
-        let subject = self.subject.as_ref().expect("it was checked");
-        let claims = Claims::new(&self.application.id, subject, AUDIENCE, now)?;
-        let assertion = claims.signed(&self.key, &self.key_id, self.algorithm)?;
+        let now = skew::corrected(endpoint.now().wall, *lock(&self.ahead));
+        let assertion = self.assertion(now)?;
         let form = Form::new(
             "urn:ietf:params:oauth:grant-type:jwt-bearer",
             &self.application,
@@ -227,13 +203,14 @@ impl JwtBearer {
 
     /// What Box's clock says of this one, by the time on the answer to a request.
     fn notice(&self, server_time: SystemTime, asked: SystemTime, answered: SystemTime) -> Clock {
-        let mut known = lock(&self.skew);
-        let there = (known.corrected(asked), known.corrected(answered));
-        if Skew::between(there, server_time) == Skew::Unnoticed {
+        let mut ahead = lock(&self.ahead);
+        let there = [asked, answered].map(|here| skew::corrected(here, *ahead));
+        if skew::ahead(there, server_time).is_zero() {
             return Clock::AsKnown;
         }
-        *known = Skew::between((asked, answered), server_time);
-        tracing::warn!("this machine's clock is {known}; assertions go by Box's");
+        *ahead = skew::ahead([asked, answered], server_time);
+        let box_is_ahead_s = ahead.as_secs();
+        tracing::warn!(box_is_ahead_s, "assertions follow Box's clock from now on");
         Clock::News
     }
 }
@@ -257,12 +234,12 @@ impl Grant for JwtBearer {
         loop {
             tries += 1;
             let asked = endpoint.now();
-            let answered = self.ask(endpoint).await?;
-            let clock = match answered.server_time {
+            let (outcome, server_time) = self.ask(endpoint).await?;
+            let clock = match server_time {
                 Some(time) => self.notice(time, asked.wall, endpoint.now().wall),
                 None => Clock::Unknown,
             };
-            let refusal = match answered.outcome {
+            let refusal = match outcome {
                 Ok(granted) => return Ok(Issued::new(granted.access, asked, granted.life)),
                 Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => refusal,
                 Err(why) => return Err(why.into()),

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use super::credential::{Access, Credential, CredentialStore, LockedCredential};
-use super::endpoint::{Application, Endpoint, Form, Granted, Origin, Refusal, TokenFailure};
+use super::endpoint::{Application, Endpoint, Form, Granted, Refusal, TokenFailure};
 use super::renewal::{Grant, Issued, RefreshedTokens};
+use super::secret::Secret;
 use super::{AccessToken, TokenError, TokenErrorKind, lock};
 use crate::clock;
 use crate::clock::Moment;
@@ -51,7 +52,6 @@ const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 #[must_use]
 pub struct RefreshToken {
     application: Application,
-    origin: Origin,
     store: Arc<dyn CredentialStore>,
     /// A credential that Box gave, and that is not durable yet. Nobody else may have the old one meanwhile.
     unsaved: Mutex<Option<Unsaved>>,
@@ -71,8 +71,7 @@ impl RefreshToken {
         store: impl CredentialStore,
     ) -> Self {
         Self {
-            application: Application::new(client_id.into(), client_secret.into()),
-            origin: Origin::default(),
+            application: Application::new(client_id.into(), Secret::new(client_secret.into())),
             store: Arc::new(store),
             unsaved: Mutex::default(),
         }
@@ -80,7 +79,7 @@ impl RefreshToken {
 
     /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
-        self.origin = Origin::at(origin);
+        self.application.api_origin = origin.into();
         self
     }
 
@@ -91,8 +90,7 @@ impl RefreshToken {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
     /// `https` or loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
-        self.application.check()?;
-        let endpoint = Endpoint::new(Arc::new(transport), &self.origin)?;
+        let endpoint = self.application.endpoint(transport)?;
         Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 
@@ -103,14 +101,11 @@ impl RefreshToken {
             credential,
             mut store,
         } = unsaved;
-        let mut waits = SAVE_AGAIN_AFTER.into_iter();
+        let mut waits = SAVE_AGAIN_AFTER.into_iter().map(Duration::from_secs);
         while let Err(error) = store.save(&credential).await {
             tracing::error!(error = %Chain(&error), "a new refresh token is in this process alone");
             let slept = match waits.next() {
-                Some(seconds) => {
-                    let wait = Duration::from_secs(seconds);
-                    endpoint.transport.sleep(wait).await.is_ok()
-                }
+                Some(wait) => endpoint.transport.sleep(wait).await.is_ok(),
                 None => false,
             };
             if !slept {
@@ -140,7 +135,7 @@ impl RefreshToken {
         store.save(&begun).await?;
         let form = Form::new("refresh_token", &self.application)
             .with_secret("refresh_token", credential.refresh_token());
-        let why = match endpoint.ask(&form).await.outcome {
+        let why = match endpoint.ask(&form).await.0 {
             Ok(granted) => match successor(granted, asked) {
                 Some(credential) => {
                     let unsaved = Unsaved { credential, store };
@@ -194,7 +189,7 @@ impl Grant for RefreshToken {
 /// The access token that is kept, if it is not to be renewed yet.
 fn usable(credential: &Credential, old: Option<&AccessToken>, now: Moment) -> Option<Issued> {
     let access = credential.access.as_ref()?;
-    let issued = Issued::before(access.token.clone(), access.issued, access.until, now);
+    let issued = Issued::before(access, now);
     (Some(&access.token) != old && !issued.is_due(now)).then_some(issued)
 }
 

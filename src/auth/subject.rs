@@ -12,21 +12,16 @@ use crate::error::Error;
 /// See <https://developer.box.com/reference/post-oauth2-token/>.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
-    kind: Kind,
+    /// The word that Box has for its kind.
+    kind: &'static str,
     id: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Enterprise,
-    User,
 }
 
 impl Subject {
     /// The application's service account in the enterprise of this id.
     pub fn enterprise(id: impl Into<String>) -> Self {
         Self {
-            kind: Kind::Enterprise,
+            kind: "enterprise",
             id: id.into(),
         }
     }
@@ -34,7 +29,7 @@ impl Subject {
     /// The user of this id, an app user or a managed one.
     pub fn user(id: impl Into<String>) -> Self {
         Self {
-            kind: Kind::User,
+            kind: "user",
             id: id.into(),
         }
     }
@@ -48,12 +43,8 @@ impl Subject {
         }
     }
 
-    /// What Box calls its kind.
     pub(super) fn kind(&self) -> &'static str {
-        match self.kind {
-            Kind::Enterprise => "enterprise",
-            Kind::User => "user",
-        }
+        self.kind
     }
 
     pub(super) fn id(&self) -> &str {

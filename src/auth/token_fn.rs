@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::in_flight::InFlight;
+use super::in_flight::call;
 use super::{AccessToken, TokenError, TokenSource, lock};
+use crate::single_flight::WeakFlight;
 
 /// A [`TokenSource`] out of a closure that gets a token.
 ///
@@ -45,7 +46,7 @@ pub struct TokenFn<F> {
 #[derive(Default)]
 struct Kept {
     token: Option<AccessToken>,
-    in_flight: InFlight,
+    in_flight: Option<WeakFlight<Result<AccessToken, TokenError>>>,
 }
 
 impl<F> fmt::Debug for TokenFn<F> {
@@ -69,12 +70,20 @@ where
             {
                 return Ok(token.clone());
             }
-            let (get, store) = (self.get.clone(), self.kept.clone());
-            kept.in_flight.join_or_begin(async move {
-                let token = get().await?;
-                lock(&store).token = Some(token.clone());
-                Ok(token)
-            })
+            let in_flight = kept.in_flight.as_ref().and_then(WeakFlight::upgrade);
+            match in_flight.filter(|call| call.outcome().is_none()) {
+                Some(call) => call,
+                None => {
+                    let (get, store) = (self.get.clone(), self.kept.clone());
+                    let call = call(async move {
+                        let token = get().await?;
+                        lock(&store).token = Some(token.clone());
+                        Ok(token)
+                    });
+                    kept.in_flight = Some(call.downgrade());
+                    call
+                }
+            }
         };
         call.await
     }

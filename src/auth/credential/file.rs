@@ -54,11 +54,9 @@ impl CredentialFile {
     /// When it is not there, or is no credential. The sentence names the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenError> {
         let path = path.as_ref();
-        let file = Self {
-            path: real_path(path).map_err(|error| failed(path, "can't be opened", &error))?,
-        };
-        load(&file.path)?;
-        Ok(file)
+        let path = real_path(path).map_err(|error| failed(path, "can't be opened", &error))?;
+        load(&path)?;
+        Ok(Self { path })
     }
 
     /// Makes the file, for a credential that was just authorized.
@@ -77,7 +75,8 @@ impl CredentialFile {
             Ok(())
         };
         is_new()?;
-        let locked = Locked::wait(&path, &never())?;
+        let (_wanted, gone) = channel();
+        let locked = Locked::wait(&path, &gone)?;
         is_new()?;
         save(&locked.path, credential)?;
         Ok(Self { path })
@@ -92,7 +91,8 @@ impl CredentialFile {
     ///
     /// Where it can't be written, or is not free within that time. The sentence names the file.
     pub fn replace(&self, credential: &Credential) -> Result<(), TokenError> {
-        let locked = Locked::wait(&self.path, &never())?;
+        let (_wanted, gone) = channel();
+        let locked = Locked::wait(&self.path, &gone)?;
         save(&locked.path, credential)
     }
 
@@ -181,14 +181,6 @@ impl Drop for Locked {
         // Closing it is not enough: a process that is being started has it too, until it runs its own program.
         let _ = self.lock.unlock();
     }
-}
-
-/// Somebody who goes on wanting the file: that is said by time alone.
-fn never() -> Receiver<()> {
-    let (here, gone) = channel();
-    // It is never dropped.
-    std::mem::forget(here);
-    gone
 }
 
 /// Runs the work on a thread of its own.

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::DATE;
-use http::{HeaderMap, Response};
+use http::Response;
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -27,16 +26,8 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// A day: what claims to live longer is asked for anew all the same.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What came of a request.
-pub(in crate::auth) struct Answered {
-    pub(in crate::auth) outcome: Result<Granted, TokenFailure>,
-    /// The answer's `Date`.
-    #[cfg_attr(
-        not(feature = "jwt"),
-        expect(dead_code, reason = "assertions alone go by it")
-    )]
-    pub(in crate::auth) server_time: Option<SystemTime>,
-}
+/// What came of a request, and the response's `Date`.
+pub(in crate::auth) type Answered = (Result<Granted, TokenFailure>, Option<SystemTime>);
 
 /// What Box gave.
 pub(in crate::auth) struct Granted {
@@ -144,7 +135,8 @@ pub(super) fn read(answer: Response<Bytes>, form: &Form<'_>) -> Result<Granted, 
         }
         (None, None) => format!("Box's token endpoint answered {}", head.status.as_u16()),
     };
-    let error = TokenError::transient(failed).with_retry_after(retry_after(&head.headers));
+    let mut error = TokenError::transient(failed);
+    error.retry_after = retry_after(&head.headers);
     Err(TokenFailure::Unanswered(error))
 }
 
@@ -198,10 +190,6 @@ pub(super) fn unanswered(error: TransportError) -> TokenFailure {
         }
         _ => TokenFailure::Unanswered(TokenError::transient(error)),
     }
-}
-
-pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
 }
 
 #[cfg(test)]

@@ -5,14 +5,17 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::signature::{self, RsaEncoding};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::SigningKey;
-use crate::auth::{Subject, TokenError};
+use super::JwtBearer;
+use crate::auth::TokenError;
 
 /// Half of what Box permits, so that clocks may differ by half a minute either way.
 const LIFE: Duration = Duration::from_secs(30);
+
+/// Where Box's token endpoint is to itself, whichever way leads to it.
+const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 
 /// How assertions are signed. Box takes all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,80 +31,40 @@ pub enum JwtAlgorithm {
 }
 
 impl JwtAlgorithm {
-    fn name(self) -> &'static str {
+    /// Its name in an assertion, and the library's.
+    fn named(self) -> (&'static str, &'static dyn RsaEncoding) {
         match self {
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-        }
-    }
-
-    pub(super) fn encoding(self) -> &'static dyn RsaEncoding {
-        match self {
-            Self::Rs256 => &signature::RSA_PKCS1_SHA256,
-            Self::Rs384 => &signature::RSA_PKCS1_SHA384,
-            Self::Rs512 => &signature::RSA_PKCS1_SHA512,
+            Self::Rs256 => ("RS256", &signature::RSA_PKCS1_SHA256),
+            Self::Rs384 => ("RS384", &signature::RSA_PKCS1_SHA384),
+            Self::Rs512 => ("RS512", &signature::RSA_PKCS1_SHA512),
         }
     }
 }
 
-#[derive(Serialize)]
-struct Header<'a> {
-    alg: &'static str,
-    typ: &'static str,
-    kid: &'a str,
-}
-
-/// See <https://developer.box.com/guides/authentication/jwt/without-sdk/>.
-#[derive(Serialize)]
-pub(super) struct Claims<'a> {
-    iss: &'a str,
-    sub: &'a str,
-    box_sub_type: &'static str,
-    aud: &'a str,
-    jti: String,
-    exp: u64,
-}
-
-impl<'a> Claims<'a> {
-    /// Of an assertion that is made `now`, by Box's clock.
-    pub(super) fn new(
-        client_id: &'a str,
-        subject: &'a Subject,
-        audience: &'a str,
-        now: SystemTime,
-    ) -> Result<Self, TokenError> {
+impl JwtBearer {
+    /// Returns an assertion that is made `now`, by Box's clock.
+    ///
+    /// See <https://developer.box.com/guides/authentication/jwt/without-sdk/>.
+    pub(super) fn assertion(&self, now: SystemTime) -> Result<Zeroizing<String>, TokenError> {
+        let subject = self.subject.as_ref().expect("it was checked");
         let mut id = [0; 32];
         aws_lc_rs::rand::fill(&mut id)
             .map_err(|_| TokenError::transient("this machine gives no random numbers"))?;
-        let exp = (now + LIFE).duration_since(SystemTime::UNIX_EPOCH);
-        Ok(Self {
-            iss: client_id,
-            sub: subject.id(),
-            box_sub_type: subject.kind(),
-            aud: audience,
-            jti: URL_SAFE_NO_PAD.encode(id),
-            exp: exp.unwrap_or_default().as_secs(),
-        })
-    }
-
-    pub(super) fn signed(
-        &self,
-        key: &SigningKey,
-        key_id: &str,
-        algorithm: JwtAlgorithm,
-    ) -> Result<Zeroizing<String>, TokenError> {
-        let header = Header {
-            alg: algorithm.name(),
-            typ: "JWT",
-            kid: key_id,
-        };
-        let message = format!("{}.{}", encoded(&header), encoded(self));
-        let signature = URL_SAFE_NO_PAD.encode(key.sign(algorithm, message.as_bytes())?);
+        let expires = (now + LIFE).duration_since(SystemTime::UNIX_EPOCH);
+        let (algorithm, encoding) = self.algorithm.named();
+        let header = json!({ "alg": algorithm, "typ": "JWT", "kid": self.key_id });
+        let claims = json!({
+            "iss": self.application.id,
+            "sub": subject.id(),
+            "box_sub_type": subject.kind(),
+            "aud": AUDIENCE,
+            "jti": URL_SAFE_NO_PAD.encode(id),
+            "exp": expires.unwrap_or_default().as_secs(),
+        });
+        let [header, claims] =
+            [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{claims}");
+        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(encoding, message.as_bytes())?);
         Ok(Zeroizing::new(format!("{message}.{signature}")))
     }
-}
-
-fn encoded(part: &impl Serialize) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).expect("it has no map with odd keys"))
 }

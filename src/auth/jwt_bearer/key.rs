@@ -2,6 +2,7 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::RsaEncoding;
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::der::{self, Decode as _, ErrorKind as DerErrorKind, Reader as _, SliceReader};
 use pkcs8::pkcs5::Error as EncryptionError;
@@ -10,16 +11,14 @@ use pkcs8::{
     SecretDocument,
 };
 
-use super::JwtAlgorithm;
-use super::pem::{Block, NoBlock};
-use super::traditional::{self, NotDecrypted};
+use super::pem::Block;
+use super::traditional;
 use crate::auth::TokenError;
 use crate::auth::secret::Secret;
 use crate::error::Error;
-use crate::redact::quote;
 
 /// Writes any key that OpenSSL can read in a form that this library can.
-const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`; for a cipher that is broken by now, OpenSSL 3 needs `-provider legacy -provider default` after it";
+pub(super) const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`; for a cipher that is broken by now, OpenSSL 3 needs `-provider legacy -provider default` after it";
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -34,63 +33,57 @@ impl SigningKey {
         let passphrase = passphrase
             .map(Secret::text)
             .filter(|passphrase| !passphrase.is_empty());
-        let block = Block::find(text.text()).map_err(|no_block| match no_block {
-            NoBlock::Missing => refused(not_pem(text.text())),
-            NoBlock::Damaged => {
-                refused("the private key is damaged: its PEM has no end, or is not base64")
-            }
-        })?;
+        let block = Block::find(text.text())?;
         match (block.label, block.encryption) {
             ("ENCRYPTED PRIVATE KEY", _) => {
                 Self::of_pkcs8(decrypt(&block.content, passphrase)?.as_bytes())
             }
             ("PRIVATE KEY", _) => Self::of_pkcs8(&block.content),
             ("RSA PRIVATE KEY", Some(encryption)) => {
-                let key = decrypt_traditional(&block.content, encryption, passphrase)?;
+                let passphrase = passphrase.ok_or_else(|| Error::config(NO_PASSPHRASE))?;
+                let key = traditional::decrypt(&block.content, encryption, passphrase)?;
                 Self::of_pkcs1(key.as_bytes())
             }
             ("RSA PRIVATE KEY", None) => Self::of_pkcs1(&block.content),
-            (label, _) => Err(refused(format!("the private key {}", not_rsa(label)))),
+            (label, _) => Err(Error::config(format!("the private key {}", not_rsa(label)))),
         }
     }
 
     fn of_pkcs8(key: &[u8]) -> Result<Self, Error> {
-        let info = PrivateKeyInfoRef::try_from(key).map_err(|_| refused(DAMAGED))?;
+        let info = PrivateKeyInfoRef::try_from(key).map_err(|_| Error::config(DAMAGED))?;
         let other = match info.algorithm.oid {
-            RSA => None,
-            RSA_PSS => Some("is for RSA-PSS alone".to_owned()),
-            EC => Some("is an EC key".to_owned()),
-            oid => Some(format!("is not an RSA key, but one of algorithm {oid}")),
+            RSA => {
+                let key = KeyPair::from_pkcs8(key).map(Self);
+                return key.map_err(|_| Error::config(NOT_USABLE));
+            }
+            RSA_PSS => "is for RSA-PSS alone".to_owned(),
+            EC => "is an EC key".to_owned(),
+            oid => format!("is not an RSA key, but one of algorithm {oid}"),
         };
-        if let Some(other) = other {
-            return Err(refused(format!("the private key {other}; {MAKE_RSA}")));
-        }
-        KeyPair::from_pkcs8(key)
-            .map(Self)
-            .map_err(|_| refused(NOT_USABLE))
+        Err(Error::config(format!(
+            "the private key {other}; {MAKE_RSA}"
+        )))
     }
 
     fn of_pkcs1(key: &[u8]) -> Result<Self, Error> {
         KeyPair::from_der(key)
             .map(Self)
-            .map_err(|_| refused(NOT_USABLE))
+            .map_err(|_| Error::config(NOT_USABLE))
     }
 
     pub(super) fn sign(
         &self,
-        algorithm: JwtAlgorithm,
+        encoding: &'static dyn RsaEncoding,
         message: &[u8],
     ) -> Result<Vec<u8>, TokenError> {
         let mut signature = vec![0; self.0.public_modulus_len()];
-        self.0
-            .sign(
-                algorithm.encoding(),
-                &SystemRandom::new(),
-                message,
-                &mut signature,
-            )
-            .map_err(|_| TokenError::permanent("the assertion can't be signed with this key"))?;
-        Ok(signature)
+        let random = SystemRandom::new();
+        match self.0.sign(encoding, &random, message, &mut signature) {
+            Ok(()) => Ok(signature),
+            Err(_) => Err(TokenError::permanent(
+                "the assertion can't be signed with this key",
+            )),
+        }
     }
 }
 
@@ -99,17 +92,13 @@ const DAMAGED: &str = "the private key is damaged: its PEM has something else in
 const NOT_USABLE: &str =
     "the private key is not one of RSA with 2,048 to 8,192 bits, or is damaged";
 const NO_PASSPHRASE: &str = "the private key is encrypted, and there is no passphrase";
-const WRONG_PASSPHRASE: &str =
+pub(super) const WRONG_PASSPHRASE: &str =
     "the private key can't be decrypted; is the passphrase the right one?";
-
-fn refused(why: impl Into<String>) -> Error {
-    Error::config(why.into())
-}
 
 /// Decrypts PKCS#8.
 fn decrypt(document: &[u8], passphrase: Option<&str>) -> Result<SecretDocument, Error> {
     let unknown = |oid: ObjectIdentifier| {
-        refused(format!(
+        Error::config(format!(
             "the private key is PKCS#8, encrypted with {oid}, which this library does not know; {CONVERT}"
         ))
     };
@@ -121,14 +110,16 @@ fn decrypt(document: &[u8], passphrase: Option<&str>) -> Result<SecretDocument, 
             },
             _ => None,
         };
-        encryption(document)
-            .map_or_else(|_| refused(DAMAGED), |whole| unknown(part.unwrap_or(whole)))
+        encryption(document).map_or_else(
+            |_| Error::config(DAMAGED),
+            |whole| unknown(part.unwrap_or(whole)),
+        )
     })?;
-    let passphrase = passphrase.ok_or_else(|| refused(NO_PASSPHRASE))?;
+    let passphrase = passphrase.ok_or_else(|| Error::config(NO_PASSPHRASE))?;
     encrypted.decrypt(passphrase).map_err(|error| match error {
         // One wrong passphrase in 256 leaves something that looks padded, but is no DER.
         pkcs8::Error::EncryptedPrivateKey(EncryptionError::DecryptFailed)
-        | pkcs8::Error::Asn1(_) => refused(WRONG_PASSPHRASE),
+        | pkcs8::Error::Asn1(_) => Error::config(WRONG_PASSPHRASE),
         _ => unknown(encrypted.encryption_algorithm.oid()),
     })
 }
@@ -140,36 +131,6 @@ fn encryption(document: &[u8]) -> der::Result<ObjectIdentifier> {
         <&OctetStringRef>::decode(reader)?;
         Ok(algorithm.oid)
     })
-}
-
-fn decrypt_traditional(
-    content: &[u8],
-    encryption: &str,
-    passphrase: Option<&str>,
-) -> Result<SecretDocument, Error> {
-    let passphrase = passphrase.ok_or_else(|| refused(NO_PASSPHRASE))?;
-    traditional::decrypt(content, encryption, passphrase).map_err(|why| match why {
-        NotDecrypted::WrongPassphrase => refused(WRONG_PASSPHRASE),
-        NotDecrypted::UnknownCipher => {
-            let (cipher, _) = encryption.split_once(',').unwrap_or((encryption, ""));
-            refused(format!(
-                "the private key is traditional PEM, encrypted with {}, which this library does not know; {CONVERT}",
-                quote(cipher)
-            ))
-        }
-    })
-}
-
-/// Names the format of a text without a block of PEM.
-fn not_pem(text: &str) -> String {
-    let text = text.trim_start();
-    if text.starts_with("PuTTY-User-Key-File-") {
-        "the private key is in PuTTY's format; convert it with `puttygen OLD -O private-openssh -o NEW`".to_owned()
-    } else if text.starts_with("ssh-") {
-        "this is a public key of SSH, where the private key has to be".to_owned()
-    } else {
-        "the private key is not PEM, which begins with -----BEGIN; one in DER becomes PEM with `openssl pkcs8 -topk8 -inform DER -in OLD -out NEW`".to_owned()
-    }
 }
 
 /// Names a block of PEM that holds no RSA key in a format that can be read.

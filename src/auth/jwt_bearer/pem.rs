@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::error::Error;
+
 /// One block of PEM.
 pub(super) struct Block<'a> {
     pub(super) label: &'a str,
@@ -15,22 +17,21 @@ pub(super) struct Block<'a> {
     pub(super) content: Zeroizing<Vec<u8>>,
 }
 
-/// Why a text has no block of PEM that can be read.
-pub(super) enum NoBlock {
-    /// No line begins a block.
-    Missing,
-    /// The block has no end, or something else than base64 between its lines.
-    Damaged,
-}
-
 impl<'a> Block<'a> {
     /// Reads the first private key, or else the first block. Other blocks, such as a certificate, may precede a key.
-    pub(super) fn find(text: &'a str) -> Result<Self, NoBlock> {
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a text without a block, and for one that has no end or something
+    /// else than base64 between its lines.
+    pub(super) fn find(text: &'a str) -> Result<Self, Error> {
+        let damaged =
+            || Error::config("the private key is damaged: its PEM has no end, or is not base64");
         let (label, rest) = blocks(text)
             .find(|(label, _)| label.ends_with("PRIVATE KEY"))
             .or_else(|| blocks(text).next())
-            .ok_or(NoBlock::Missing)?;
-        let (body, _) = rest.split_once("-----END ").ok_or(NoBlock::Damaged)?;
+            .ok_or_else(|| Error::config(not_pem(text)))?;
+        let (body, _) = rest.split_once("-----END ").ok_or_else(damaged)?;
         let mut encryption = None;
         let mut base64 = Zeroizing::new(String::with_capacity(body.len()));
         let mut words = words(body);
@@ -48,7 +49,7 @@ impl<'a> Block<'a> {
         let mut content = Zeroizing::new(Vec::with_capacity(base64.len()));
         STANDARD
             .decode_vec(&*base64, &mut content)
-            .map_err(|_| NoBlock::Damaged)?;
+            .map_err(|_| damaged())?;
         Ok(Self {
             label,
             encryption,
@@ -68,4 +69,16 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split("\\n")
         .flat_map(|line| line.split("\\r"))
         .flat_map(str::split_whitespace)
+}
+
+/// Names the format of a text without a block of PEM.
+fn not_pem(text: &str) -> &'static str {
+    let text = text.trim_start();
+    if text.starts_with("PuTTY-User-Key-File-") {
+        "the private key is in PuTTY's format; convert it with `puttygen OLD -O private-openssh -o NEW`"
+    } else if text.starts_with("ssh-") {
+        "this is a public key of SSH, where the private key has to be"
+    } else {
+        "the private key is not PEM, which begins with -----BEGIN; one in DER becomes PEM with `openssl pkcs8 -topk8 -inform DER -in OLD -out NEW`"
+    }
 }

@@ -1,53 +1,31 @@
 //! How far clocks are from each other.
 
-use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+use jiff::SignedDuration;
 
 /// A clock that is off by more than this is not set right; an answer's `Date` has whole seconds, and comes late.
-const NOTICED: Duration = Duration::from_secs(3);
+const NOTICED: SignedDuration = SignedDuration::from_secs(3);
 
-/// Box's clock, seen from this machine's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Skew {
-    #[default]
-    Unnoticed,
-    Ahead(Duration),
-    Behind(Duration),
-}
-
-impl Skew {
-    /// Of a time that was told between two moments.
-    pub(super) fn between((asked, answered): (SystemTime, SystemTime), there: SystemTime) -> Self {
-        if let Ok(ahead) = there.duration_since(answered)
-            && ahead > NOTICED
-        {
-            Self::Ahead(ahead)
-        } else if let Ok(behind) = asked.duration_since(there)
-            && behind > NOTICED
-        {
-            Self::Behind(behind)
-        } else {
-            Self::Unnoticed
-        }
-    }
-
-    pub(super) fn corrected(self, here: SystemTime) -> SystemTime {
-        let there = match self {
-            Self::Unnoticed => Some(here),
-            Self::Ahead(by) => here.checked_add(by),
-            Self::Behind(by) => here.checked_sub(by),
-        };
-        there.unwrap_or(here)
+/// How far another clock is ahead, by a time that it told between two moments. Zero: not so far that it is noticed.
+pub(super) fn ahead([asked, answered]: [SystemTime; 2], there: SystemTime) -> SignedDuration {
+    let since = |here| SignedDuration::system_until(here, there).unwrap_or_default();
+    let (least, most) = (since(answered), since(asked));
+    if least > NOTICED {
+        least
+    } else if most < -NOTICED {
+        most
+    } else {
+        SignedDuration::ZERO
     }
 }
 
-/// Of this machine's clock.
-impl fmt::Display for Skew {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unnoticed => f.write_str("right"),
-            Self::Ahead(by) => write!(f, "{} s behind Box's", by.as_secs()),
-            Self::Behind(by) => write!(f, "{} s ahead of Box's", by.as_secs()),
-        }
-    }
+/// The time on a clock that is so far ahead.
+pub(super) fn corrected(here: SystemTime, ahead: SignedDuration) -> SystemTime {
+    let there = if ahead.is_negative() {
+        here.checked_sub(ahead.unsigned_abs())
+    } else {
+        here.checked_add(ahead.unsigned_abs())
+    };
+    there.unwrap_or(here)
 }

@@ -12,6 +12,10 @@ use md5::{Digest as _, Md5};
 use pkcs8::SecretDocument;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::key::{CONVERT, WRONG_PASSPHRASE};
+use crate::error::Error;
+use crate::redact::quote;
+
 /// The longest key of a cipher below.
 const MAX_KEY: usize = 32;
 
@@ -21,47 +25,43 @@ const ROUND: usize = 16;
 /// The part of the initialization vector that salts the key derivation, in bytes.
 const SALT: usize = 8;
 
-/// Why a key stays encrypted.
-pub(super) enum NotDecrypted {
-    UnknownCipher,
-    WrongPassphrase,
-}
-
 /// Decrypts a key. `encryption` is the value of `DEK-Info`: a cipher, and its initialization vector in hexadecimal digits.
 pub(super) fn decrypt(
     encrypted: &[u8],
     encryption: &str,
     passphrase: &str,
-) -> Result<SecretDocument, NotDecrypted> {
-    let (cipher, iv) = encryption
-        .split_once(',')
-        .ok_or(NotDecrypted::UnknownCipher)?;
-    let iv = bytes(iv).ok_or(NotDecrypted::UnknownCipher)?;
+) -> Result<SecretDocument, Error> {
+    let (cipher, iv) = encryption.split_once(',').unwrap_or((encryption, ""));
+    let unknown = || {
+        Error::config(format!(
+            "the private key is traditional PEM, encrypted with {}, which this library does not know; {CONVERT}",
+            quote(cipher)
+        ))
+    };
     let with = match cipher {
         "DES-EDE3-CBC" => with_cipher::<TdesEde3>,
         "AES-128-CBC" => with_cipher::<Aes128>,
         "AES-192-CBC" => with_cipher::<Aes192>,
         "AES-256-CBC" => with_cipher::<Aes256>,
-        _ => return Err(NotDecrypted::UnknownCipher),
+        _ => return Err(unknown()),
     };
-    with(encrypted, &iv, passphrase.as_bytes())
+    let iv = bytes(iv).ok_or_else(unknown)?;
+    with(encrypted, &iv, passphrase.as_bytes()).unwrap_or_else(|| Err(unknown()))
 }
 
+/// `None`: the initialization vector is not one of this cipher.
 fn with_cipher<C: BlockCipherDecrypt + KeyInit>(
     encrypted: &[u8],
     iv: &[u8],
     passphrase: &[u8],
-) -> Result<SecretDocument, NotDecrypted> {
-    let salt = iv.get(..SALT).ok_or(NotDecrypted::UnknownCipher)?;
-    let key = derive_key(passphrase, salt);
-    let decryptor = Decryptor::<C>::new_from_slices(&key[..C::key_size()], iv)
-        .map_err(|_| NotDecrypted::UnknownCipher)?;
+) -> Option<Result<SecretDocument, Error>> {
+    let key = derive_key(passphrase, iv.get(..SALT)?);
+    let decryptor = Decryptor::<C>::new_from_slices(&key[..C::key_size()], iv).ok()?;
     let mut buffer = Zeroizing::new(encrypted.to_vec());
-    let decrypted = decryptor
-        .decrypt_padded::<Pkcs7>(&mut buffer)
-        .map_err(|_| NotDecrypted::WrongPassphrase)?;
+    let decrypted = decryptor.decrypt_padded::<Pkcs7>(&mut buffer).ok();
     // One wrong passphrase in 256 leaves something that looks padded.
-    SecretDocument::try_from(decrypted).map_err(|_| NotDecrypted::WrongPassphrase)
+    let key = decrypted.and_then(|key| SecretDocument::try_from(key).ok());
+    Some(key.ok_or_else(|| Error::config(WRONG_PASSPHRASE)))
 }
 
 /// OpenSSL's `EVP_BytesToKey`, with MD5 and an iteration count of 1.

@@ -45,9 +45,7 @@ impl Waiter {
             endpoint: endpoint.clone(),
         }
     }
-}
 
-impl Waiter {
     /// What came of the renewal, if it is over in time.
     pub(super) async fn wait(&self, longest: Duration) -> Option<Result<Issued, TokenError>> {
         let time = self.endpoint.transport.sleep(longest);

@@ -1,8 +1,9 @@
 //! A token and its life, on two clocks.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::auth::AccessToken;
+use crate::auth::credential::Access;
 use crate::clock::Moment;
 
 /// The part of its life after which a token is renewed, and how much later it may be: those of many processes that
@@ -24,19 +25,14 @@ impl Issued {
     }
 
     /// Of one that was given before, with what is left of its life.
-    pub(in crate::auth) fn before(
-        token: AccessToken,
-        issued: SystemTime,
-        until: SystemTime,
-        now: Moment,
-    ) -> Self {
-        let age = now.wall.duration_since(issued).unwrap_or_default();
+    pub(in crate::auth) fn before(access: &Access, now: Moment) -> Self {
+        let age = now.wall.duration_since(access.issued).unwrap_or_default();
         let since = Moment {
             monotonic: now.monotonic.checked_sub(age).unwrap_or(now.monotonic),
-            wall: issued,
+            wall: access.issued,
         };
-        let life = until.duration_since(issued).unwrap_or_default();
-        Self::new(token, since, life)
+        let life = access.until.duration_since(access.issued);
+        Self::new(access.token.clone(), since, life.unwrap_or_default())
     }
 
     /// Whether it has to be renewed, at the latest.
