@@ -1,14 +1,18 @@
 //! Refresh tokens, which work once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use box_longpoll::TokenSource;
-use box_longpoll::auth::{CredentialStore as _, RefreshedTokens, TokenErrorKind};
+use box_longpoll::auth::{
+    CredentialStore, LockedCredential, RefreshToken, RefreshedTokens, TokenError, TokenErrorKind,
+};
 use box_longpoll_testkit::{Endpoint, Fault};
 use rstest::rstest;
 
 use crate::grants::{InMemory, oauth};
-use crate::world::{CLIENT_ID, ORIGIN, USER, World};
+use crate::world::{CLIENT_ID, ORIGIN, SECRET, USER, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -222,6 +226,39 @@ fn a_program_that_ends_in_good_order_saves_what_could_not_be_saved() {
         tokens.flush().await;
     });
     assert!(store.json()["access_token"].is_string());
+}
+
+/// A store that panics the first time.
+struct Careless {
+    store: InMemory,
+    is_first: AtomicBool,
+}
+
+#[async_trait]
+impl CredentialStore for Careless {
+    async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
+        let is_first = self.is_first.swap(false, Ordering::Relaxed);
+        assert!(!is_first, "a careless store");
+        self.store.lock().await
+    }
+}
+
+#[test]
+fn tokens_try_again_when_a_store_has_panicked() {
+    let world = World::new();
+    let (store, _) = authorized(&world);
+    let is_first = AtomicBool::new(true);
+    let tokens = RefreshToken::new(CLIENT_ID, SECRET, Careless { store, is_first })
+        .api_origin(ORIGIN)
+        .tokens(world.clone())
+        .unwrap();
+    world.within(HOUR, async {
+        let error = tokens.token(None).await.unwrap_err();
+        assert_eq!(error.kind(), TokenErrorKind::Transient);
+        assert_eq!(error.to_string(), "the token source panicked");
+        world.clock.wait(60 * SECOND).await;
+        tokens.token(None).await.unwrap();
+    });
 }
 
 #[test]
