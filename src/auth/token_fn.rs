@@ -71,18 +71,17 @@ where
                 return Ok(token.clone());
             }
             let in_flight = kept.in_flight.as_ref().and_then(WeakFlight::upgrade);
-            match in_flight.filter(|call| call.outcome().is_none()) {
-                Some(call) => call,
-                None => {
-                    let (get, store) = (self.get.clone(), self.kept.clone());
-                    let call = call(async move {
-                        let token = get().await?;
-                        lock(&store).token = Some(token.clone());
-                        Ok(token)
-                    });
-                    kept.in_flight = Some(call.downgrade());
-                    call
-                }
+            if let Some(call) = in_flight.filter(|call| call.outcome().is_none()) {
+                call
+            } else {
+                let (get, store) = (self.get.clone(), self.kept.clone());
+                let call = call(async move {
+                    let token = get().await?;
+                    lock(&store).token = Some(token.clone());
+                    Ok(token)
+                });
+                kept.in_flight = Some(call.downgrade());
+                call
             }
         };
         call.await

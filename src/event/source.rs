@@ -127,9 +127,9 @@ impl FromJson for Source {
                         kind = seen;
                         continue;
                     }
-                    let named = Some(names).filter(|names| !names.are_beside(other));
-                    let named = named.and_then(|names| names.into_source(other));
-                    return named.or_else(|| OtherSource::read(start, other).map(Self::Other));
+                    let source = Some(names).filter(|names| !names.are_beside(other));
+                    let source = source.and_then(|names| names.into_source(other));
+                    return source.or_else(|| OtherSource::read(start, other).map(Self::Other));
                 }
             };
             if seen == kind {
