@@ -39,7 +39,7 @@ mod pull;
 mod subscription;
 mod worker;
 
-pub use self::enterprise::{AdminLogsQuery, EnterpriseClient};
+pub use self::enterprise::AdminLogsQuery;
 pub use self::iter::{BatchIter, EventIter};
 pub use self::pull::Timed;
 pub use self::subscription::{Delivery, Subscription};

@@ -5,7 +5,7 @@ mod enterprise;
 use std::fmt;
 use std::sync::Arc;
 
-pub use self::enterprise::{AdminLogsQuery, EnterpriseClient};
+pub use self::enterprise::AdminLogsQuery;
 use crate::api::Api;
 use crate::auth::TokenSource;
 use crate::checkpoint::{CheckpointStore, ResumeFrom};
@@ -43,8 +43,9 @@ use crate::transport::{HttpTransport, exchange};
 /// To follow many accounts, make one client, and a sibling of it for each of the others:
 /// [`with_tokens`](Self::with_tokens) where they have tokens of their own, [`as_user`](Self::as_user) where one token acts
 /// for many users. Siblings share the transport, and so its connections, and the limits of what is asked of Box at once.
-/// [`StreamMap`](crate::StreamMap) follows all of them in one loop. The events of a whole enterprise come by
-/// [`enterprise`](Self::enterprise) and [`admin_logs`](Self::admin_logs).
+/// [`StreamMap`](crate::StreamMap) follows all of them in one loop. A sibling made
+/// by [`enterprise`](Self::enterprise) follows the events of a whole enterprise, and [`admin_logs`](Self::admin_logs) queries
+/// its past.
 pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     api: Arc<Api<T>>,
 }
@@ -67,11 +68,8 @@ impl LongPollClientBuilder {
         transport: T,
         tokens: impl TokenSource,
     ) -> Result<LongPollClient<T>, Error> {
-        Ok(LongPollClient::with_config(
-            transport,
-            Arc::new(tokens),
-            self.config()?,
-        ))
+        let api = Api::new(transport, Arc::new(tokens), self.config()?);
+        Ok(LongPollClient::of(api))
     }
 }
 
@@ -79,11 +77,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// A client with the defaults, which [`LongPollClientBuilder`] names.
     #[must_use]
     pub fn new(transport: T, tokens: impl TokenSource) -> Self {
-        Self::with_config(transport, Arc::new(tokens), Config::default())
-    }
-
-    pub(crate) fn with_config(transport: T, tokens: Arc<dyn TokenSource>, config: Config) -> Self {
-        Self::of(Api::new(transport, tokens, config))
+        Self::of(Api::new(transport, Arc::new(tokens), Config::default()))
     }
 
     fn of(api: Api<T>) -> Self {
@@ -126,17 +120,16 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id that no header can carry.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
-        Ok(self.with_settings(self.config().acting_as(user_id.as_ref())?))
+        self.with_settings(|config| config.acting_as(user_id.as_ref()))
     }
 
-    /// A copy of the settings, to be changed.
-    pub(crate) fn config(&self) -> Config {
-        Config::clone(&self.api.config)
-    }
-
-    /// A sibling for the same account.
-    pub(crate) fn with_settings(&self, config: Config) -> Self {
-        Self::of(self.api.with_config(config))
+    /// Returns a sibling that has the same tokens, with changed settings.
+    fn with_settings(
+        &self,
+        change: impl FnOnce(Config) -> Result<Config, Error>,
+    ) -> Result<Self, Error> {
+        let config = change(Config::clone(&self.api.config))?;
+        Ok(Self::of(self.api.with_config(config)))
     }
 
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.

@@ -27,8 +27,8 @@ use crate::protocol::LongPoll;
 use crate::status::Status;
 use crate::transport::HttpTransport;
 
-/// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events),
-/// by [`EnterpriseClient`](crate::enterprise::EnterpriseClient) and, up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
+/// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events)
+/// and, up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
 ///
 /// An event counts as handled when the next one is asked for; [`resume_at`](EventStream::resume_at) is the end of the last
 /// page whose events are all handled. Combinators that poll ahead (`buffered`, `ready_chunks`, a channel in between)
@@ -114,8 +114,8 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     }
 }
 
-/// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches), by
-/// [`EnterpriseClient`](crate::enterprise::EnterpriseClient) and, up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
+/// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches) and,
+/// up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
 ///
 /// Asking for the next batch says that the one before is handled. Store [`Batch::resume_at`] once you have handled a
 /// batch, before you ask for the next. Combinators that poll ahead acknowledge before your code has seen the batch.

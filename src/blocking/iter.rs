@@ -18,8 +18,8 @@ use crate::stream::StreamHandle;
 use crate::transport::HttpTransport;
 
 /// The events of an account, one at a time, for ever. Made by
-/// [`LongPollClient::events`](crate::blocking::LongPollClient::events), by
-/// [`EnterpriseClient`](crate::blocking::EnterpriseClient) and, up to their end, by
+/// [`LongPollClient::events`](crate::blocking::LongPollClient::events)
+/// and, up to their end, by
 /// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery).
 ///
 /// An event counts as handled when the next one is asked for; [`resume_at`](EventIter::resume_at) is the end of the last
@@ -105,8 +105,8 @@ impl<T: HttpTransport> Iterator for EventIter<T> {
 impl<T: HttpTransport> FusedIterator for EventIter<T> {}
 
 /// The events of an account by page, for ever. Made by
-/// [`LongPollClient::batches`](crate::blocking::LongPollClient::batches), by
-/// [`EnterpriseClient`](crate::blocking::EnterpriseClient) and, up to their end, by
+/// [`LongPollClient::batches`](crate::blocking::LongPollClient::batches)
+/// and, up to their end, by
 /// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery).
 ///
 /// Asking for the next batch says that the one before is handled; what asks ahead acknowledges batches before your code has

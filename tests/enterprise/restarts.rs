@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
-use box_longpoll::{Error, ErrorKind, StartAt, Subscription, Update};
+use box_longpoll::enterprise::AdminLogsStreaming;
+use box_longpoll::{Error, ErrorKind, LongPollClient, StartAt, Subscription, Update};
 use fastrand::Rng;
 use jiff::Timestamp;
 use serde_json::json;
@@ -14,7 +14,7 @@ const KEY: &str = "acme";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn enterprise(world: &World) -> EnterpriseClient<World> {
+fn enterprise(world: &World) -> LongPollClient<World> {
     let streaming = AdminLogsStreaming::default();
     world.client().enterprise(streaming).unwrap()
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use box_longpoll::enterprise::{AdminLogsStreaming, EnterpriseClient};
+use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::{
     BatchStream, Error, Event, EventStream, HttpTransport, LongPollClient, LongPollClientBuilder,
     StartAt, StreamHandle,
@@ -92,7 +92,7 @@ fn build(world: &World, builder: LongPollClientBuilder) -> LongPollClient<World>
         .expect("the settings are in range")
 }
 
-fn enterprise(client: &LongPollClient<World>) -> EnterpriseClient<World> {
+fn enterprise(client: &LongPollClient<World>) -> LongPollClient<World> {
     let streaming = AdminLogsStreaming::default()
         .longest_interval(LONGEST_INTERVAL)
         .calls_per_minute(CALLS_PER_MINUTE);
