@@ -23,26 +23,31 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_core::Stream;
+use futures_util::TryStreamExt;
+
 use crate::auth::{self, AccessToken, TokenError, TokenSource};
+use crate::batch::Batch;
 use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client;
 use crate::config::LongPollClientBuilder;
 use crate::error::Error;
+use crate::event::Event;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{Page, RealtimeServer, Signal};
+use crate::stream::StreamHandle;
+use crate::subscription::{Subscription, Update};
 use crate::sys::blocking_thread::{self, NoOutcome};
 use crate::transport::HttpTransport;
 
+mod delivery;
 mod enterprise;
 mod iter;
-mod pull;
-mod subscription;
 mod worker;
 
+pub use self::delivery::Delivery;
 pub use self::enterprise::AdminLogsQuery;
-pub use self::iter::{BatchIter, EventIter};
-pub use self::pull::Timed;
-pub use self::subscription::{Delivery, Subscription};
+pub use self::iter::{Iter, Timed};
 use self::worker::Worker;
 
 /// A client of Box's events, over the HTTP library `T`, for programs without async. Cloning is cheap; clones share the
@@ -107,16 +112,18 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Follows the account's events, one at a time, for ever. Nothing is sent before the first is asked for.
-    pub fn events(&self, start: impl Into<StartAt>) -> EventIter<T> {
-        EventIter::new(self.batches(start))
+    pub fn events(&self, start: impl Into<StartAt>) -> Iter<Event> {
+        let batches = self.client.batches(start);
+        self.iter(batches.handle(), batches.map_ok(Batch::into_events))
     }
 
     /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the first is asked for.
     ///
     /// After a restart an event that Box repeats may come twice: handle events by their ids, or
     /// [`subscribe`](Self::subscribe); see [`crate::LongPollClient::batches`].
-    pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
-        BatchIter::new(self.worker.clone(), self.client.batches(start))
+    pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
+        let batches = self.client.batches(start);
+        self.iter(batches.handle(), batches.map_ok(|batch| vec![batch]))
     }
 
     /// Follows the account's events from a checkpoint, by batches that are acknowledged; see
@@ -126,17 +133,30 @@ impl<T: HttpTransport> LongPollClient<T> {
         store: impl CheckpointStore,
         key: impl Into<String>,
         start: impl Into<StartAt>,
-    ) -> Subscription<T> {
-        Subscription::new(
-            self.worker.clone(),
-            self.client.subscribe(store, key, start),
-        )
+    ) -> Iter<Update<Delivery>> {
+        self.updates(self.client.subscribe(store, key, start))
     }
 
     /// Follows the account's events, by batches whose checkpoints the program stores itself; see
     /// [`crate::LongPollClient::subscribe_from`]. Nothing is sent before the first update is asked for.
-    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
-        Subscription::new(self.worker.clone(), self.client.subscribe_from(from))
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Iter<Update<Delivery>> {
+        self.updates(self.client.subscribe_from(from))
+    }
+
+    fn updates(&self, updates: Subscription<T>) -> Iter<Update<Delivery>> {
+        let (handle, worker) = (updates.handle(), self.worker.clone());
+        self.iter(
+            handle,
+            updates.map_ok(move |update| vec![Delivery::of(update, &worker)]),
+        )
+    }
+
+    fn iter<I: Send + 'static>(
+        &self,
+        handle: StreamHandle,
+        pages: impl Stream<Item = Result<Vec<I>, Error>> + Send + 'static,
+    ) -> Iter<I> {
+        Iter::new(self.worker.clone(), handle, self.client.tokens(), pages)
     }
 
     /// Lists the realtime servers, once; see [`crate::LongPollClient::realtime_servers`].

@@ -84,11 +84,6 @@ impl<T: HttpTransport> LongPollClient<T> {
         Self { api: Arc::new(api) }
     }
 
-    #[cfg(feature = "blocking")]
-    pub(crate) fn transport(&self) -> &T {
-        self.api.transport()
-    }
-
     /// Waits until its token source has nothing under way that must not be cut short: a program that ends in good order awaits
     /// this last, where [`auth::RefreshToken`](crate::auth::RefreshToken) gives the tokens. As a rule it returns at once; the exchange of a
     /// refresh token takes a fraction of a second, and a minute where the network is bad.
@@ -309,6 +304,17 @@ impl<T: HttpTransport> LongPollClient<T> {
                 |answer, token| Ok(read_page(answer, token, &from)?.page),
             )
             .await
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl<T: HttpTransport> LongPollClient<T> {
+    pub(crate) fn transport(&self) -> &T {
+        self.api.transport()
+    }
+
+    pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
+        self.api.tokens.clone()
     }
 }
 

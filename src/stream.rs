@@ -17,8 +17,6 @@ pub(crate) use self::driver::{Driver, Step};
 pub use self::handle::StreamHandle;
 pub use self::map::StreamMap;
 use crate::api::Api;
-#[cfg(feature = "blocking")]
-use crate::auth::TokenSource;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::event::Event;
@@ -204,13 +202,6 @@ impl<T: HttpTransport> BatchStream<T> {
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.driver.handle()
-    }
-}
-
-#[cfg(feature = "blocking")]
-impl<T: HttpTransport> BatchStream<T> {
-    pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
-        self.driver.client.tokens.clone()
     }
 }
 

@@ -23,8 +23,6 @@ use self::progress::Awaits;
 pub use self::progress::Progress;
 use self::writer::CheckpointWriter;
 use crate::api::Api;
-#[cfg(feature = "blocking")]
-use crate::auth::TokenSource;
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointStore, ResumeFrom};
 use crate::error::Error;
@@ -379,13 +377,6 @@ impl<T: HttpTransport> Subscription<T> {
             None => self.driver.engine.status(),
         };
         self.driver.watch.show(status);
-    }
-}
-
-#[cfg(feature = "blocking")]
-impl<T: HttpTransport> Subscription<T> {
-    pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
-        self.driver.client.tokens.clone()
     }
 }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::blocking::{BatchIter, EventIter, LongPollClient};
+use crate::batch::Batch;
+use crate::blocking::{Iter, LongPollClient};
 use crate::config::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
+use crate::event::Event;
 use crate::position::StartAt;
 use crate::transport::HttpTransport;
 
@@ -40,12 +42,12 @@ pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
     /// The events, one at a time, until the range is exhausted. Nothing is sent before the first is asked for.
-    pub fn events(&self, start: impl Into<StartAt>) -> EventIter<T> {
+    pub fn events(&self, start: impl Into<StartAt>) -> Iter<Event> {
         self.client.events(start)
     }
 
     /// The events by page, until the range is exhausted. Nothing is sent before the first is asked for.
-    pub fn batches(&self, start: impl Into<StartAt>) -> BatchIter<T> {
+    pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         self.client.batches(start)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::blocking::{EventIter, LongPollClient, Timed};
-use box_longpoll::{AccessToken, HttpTransport, StartAt};
+use box_longpoll::blocking::{Iter, LongPollClient, Timed};
+use box_longpoll::{AccessToken, Event, HttpTransport, StartAt};
 use rstest::rstest;
 
 use crate::backend::Backend;
@@ -12,7 +12,7 @@ use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::place::{Task, current_thread_tokio, in_smol, multi_thread_tokio, plain_thread};
 
 type Client = LongPollClient<Arc<dyn HttpTransport>>;
-type Events = EventIter<Arc<dyn HttpTransport>>;
+type Events = Iter<Event>;
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll::blocking::{BatchIter, Timed};
+use box_longpoll::blocking::{Iter, Timed};
 use box_longpoll::{
     AccessToken, Batch, BatchStream, Error, HttpTransport, LongPollClientBuilder, StartAt, Status,
     TokenSource,
@@ -88,7 +88,7 @@ impl Follower for Polled {
     }
 }
 
-impl Follower for BatchIter<Arc<dyn HttpTransport>> {
+impl Follower for Iter<Batch> {
     fn next_within(&mut self, wait: Duration) -> Option<Result<Batch, Error>> {
         match self.next_timeout(wait) {
             Timed::Item(item) => Some(item),

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use box_longpoll::blocking::{Delivery, LongPollClient, Subscription, Timed};
+use box_longpoll::blocking::{Delivery, Iter, LongPollClient, Timed};
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, ErrorKind, Event, StartAt, Status, Update};
@@ -13,7 +13,7 @@ use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
 use crate::world::{ACCOUNT, DAY, checkpoint};
 
-type Updates = Subscription<ReqwestTransport>;
+type Updates = Iter<Update<Delivery>>;
 
 fn client(server: &EmulatorServer) -> LongPollClient<ReqwestTransport> {
     builder(server)

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use box_longpoll::blocking::{BatchIter, LongPollClient, Timed};
+use box_longpoll::blocking::{Iter, LongPollClient, Timed};
 use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::{Batch, Error, HttpTransport, LongPollClientBuilder, StartAt};
 use bytes::Bytes;
@@ -86,7 +86,7 @@ fn follow(transport: &Threaded, client: &LongPollClient<Threaded>, start: StartA
 }
 
 /// What comes next, after an impatient look.
-fn next(batches: &mut BatchIter<Threaded>) -> Option<Result<Batch, Error>> {
+fn next(batches: &mut Iter<Batch>) -> Option<Result<Batch, Error>> {
     match batches.next_timeout(Duration::ZERO) {
         Timed::Item(item) => Some(item),
         Timed::Elapsed => batches.next(),

@@ -34,7 +34,7 @@ pub(crate) enum Batches {
     /// With the batch that is being shown.
     Checkpoint(Box<Subscription<Transport>>, Option<Delivery>),
     #[cfg(feature = "blocking")]
-    Blocking(BlockingBatches<Transport>),
+    Blocking(BlockingBatches),
 }
 
 impl Facade {

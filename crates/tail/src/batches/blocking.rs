@@ -2,22 +2,22 @@
 
 use std::sync::{Arc, Mutex};
 
-use box_longpoll::blocking::BatchIter;
-use box_longpoll::{Batch, Error, HttpTransport, StreamHandle};
+use box_longpoll::blocking::Iter;
+use box_longpoll::{Batch, Error, StreamHandle};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 type Item = Option<Result<Batch, Error>>;
 
 /// Asks for each batch on a thread where waiting does no harm.
-pub(crate) struct BlockingBatches<T: HttpTransport> {
-    batches: Arc<Mutex<BatchIter<T>>>,
+pub(crate) struct BlockingBatches {
+    batches: Arc<Mutex<Iter<Batch>>>,
     handle: StreamHandle,
     /// The call that is under way, whether anybody waits for it or not.
     call: Option<JoinHandle<Item>>,
 }
 
-impl<T: HttpTransport> BlockingBatches<T> {
-    pub(crate) fn new(batches: BatchIter<T>) -> Self {
+impl BlockingBatches {
+    pub(crate) fn new(batches: Iter<Batch>) -> Self {
         Self {
             handle: batches.handle(),
             batches: Arc::new(Mutex::new(batches)),
