@@ -19,7 +19,6 @@ use futures_core::Stream;
 pub use self::delivery::{Delivery, PossibleGap, Update};
 use self::ledger::{Ledger, Load};
 use self::long_wait::LongWait;
-use self::progress::Awaits;
 pub use self::progress::Progress;
 use self::writer::CheckpointWriter;
 use crate::api::Api;
@@ -60,7 +59,6 @@ use crate::transport::HttpTransport;
 pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,
     ledger: Arc<Ledger>,
-    seed: u64,
     writer: CheckpointWriter,
     long_wait: LongWait,
     start: Start,
@@ -75,8 +73,6 @@ pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
 /// How far the start of a subscription is.
 enum Start {
     Loading(Load),
-    /// It resumes from this checkpoint.
-    Given(Box<Checkpoint>),
     /// `now` has no position yet.
     Resolving,
     /// A restart would not begin here yet.
@@ -98,29 +94,29 @@ impl<T: HttpTransport> Subscription<T> {
         start: StartAt,
         seed: u64,
     ) -> Self {
-        Self::new(client, Some(store), account, start, seed)
+        Self::new(client, Some(store), account, start.into(), seed)
     }
 
     /// A subscription whose checkpoints the program stores.
     pub(crate) fn without_store(client: Arc<Api<T>>, from: ResumeFrom, seed: u64) -> Self {
-        match from {
-            ResumeFrom::Start(start) => Self::new(client, None, String::new(), start, seed),
-            ResumeFrom::Checkpoint(checkpoint) => {
-                let (account, start) = (checkpoint.account().to_owned(), checkpoint.resume_at());
-                let mut subscription = Self::new(client, None, account, start, seed);
-                subscription.start = Start::Given(checkpoint);
-                subscription
-            }
-        }
+        let account = match &from {
+            ResumeFrom::Start(_) => String::new(),
+            ResumeFrom::Checkpoint(checkpoint) => checkpoint.account().to_owned(),
+        };
+        Self::new(client, None, account, from, seed)
     }
 
     fn new(
         client: Arc<Api<T>>,
         store: Option<Arc<dyn CheckpointStore>>,
         account: String,
-        start: StartAt,
+        from: ResumeFrom,
         seed: u64,
     ) -> Self {
+        let (start, given) = match from {
+            ResumeFrom::Start(start) => (start, None),
+            ResumeFrom::Checkpoint(checkpoint) => (checkpoint.resume_at(), Some(*checkpoint)),
+        };
         let now = client.transport().now();
         let engine = LongPoll::new(client.config.clone(), start, seed, now);
         let driver = Driver::new(client, engine);
@@ -132,11 +128,10 @@ impl<T: HttpTransport> Subscription<T> {
             &driver.engine,
         ));
         let subscription = Self {
-            start: Start::Loading(ledger.load()),
+            start: Start::Loading(ledger.load(given)),
             writer: CheckpointWriter::new(driver.client.config.retry, seed),
             driver,
             ledger,
-            seed,
             long_wait: LongWait::default(),
             moved_at: None,
             told: None,
@@ -146,37 +141,31 @@ impl<T: HttpTransport> Subscription<T> {
         subscription
     }
 
-    /// Goes on with the start. Gives `None` when it is over.
+    /// Goes on with the start. Gives `None` when it is over, or while Box has to resolve `now`.
     fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Update>, Error>> {
         loop {
             match &mut self.start {
                 Start::Loading(load) => {
-                    let found = ready!(Pin::new(load).poll(cx))?;
-                    self.start = match found {
-                        Some(checkpoint) => Start::Given(Box::new(checkpoint)),
-                        None => Start::Resolving,
-                    };
-                }
-                Start::Given(checkpoint) => {
-                    let checkpoint = checkpoint.clone();
-                    self.resume(&checkpoint)?;
+                    if let Some(checkpoint) = ready!(Pin::new(load).poll(cx))? {
+                        self.resume(&checkpoint)?;
+                    }
                     self.start = Start::Resolving;
                 }
-                Start::Resolving => {
-                    ready!(self.poll_resolve_now(cx))?;
-                    self.start = Start::Saving;
+                Start::Resolving if *self.driver.engine.resume_at() == StartAt::Now => {
+                    return Poll::Ready(Ok(None));
                 }
+                Start::Resolving => self.start = Start::Saving,
                 Start::Saving if self.ledger.saves() => {
                     self.writer.poll(&self.ledger, &self.driver.client, cx)?;
                     if !self.ledger.start_is_durable() {
                         return Poll::Pending;
                     }
                     self.start = Start::Done;
-                    return Poll::Ready(Ok(Some(Update::Started(self.progress(Awaits::Nothing)))));
+                    return Poll::Ready(Ok(Some(Update::Started(self.progress()))));
                 }
                 Start::Saving => {
                     self.start = Start::Told;
-                    return Poll::Ready(Ok(Some(Update::Started(self.progress(Awaits::Start)))));
+                    return Poll::Ready(Ok(Some(Update::Started(self.progress()))));
                 }
                 Start::Told if self.ledger.start_is_durable() => {
                     self.moved_at = Some(self.driver.client.transport().now().monotonic);
@@ -192,47 +181,15 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let client = &self.driver.client;
-        let engine = LongPoll::resume(
-            client.config.clone(),
-            checkpoint.resume_at(),
-            checkpoint.window(client.config.dedupe_window),
-            checkpoint.last_success(),
-            self.seed,
-            client.transport().now(),
-        );
-        self.ledger.resume(checkpoint, &engine)?;
-        self.driver.engine = engine;
-        Ok(())
+        let (client, engine) = (&self.driver.client, &mut self.driver.engine);
+        let window = checkpoint.window(client.config.dedupe_window);
+        engine.resume_from(checkpoint.resume_at(), window, checkpoint.last_success());
+        self.ledger.resume(checkpoint, engine)
     }
 
-    /// Resolves `now`. Nothing else is sent before.
-    fn poll_resolve_now(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while *self.driver.engine.resume_at() == StartAt::Now {
-            let step = self.driver.poll_step(cx);
-            self.publish();
-            match ready!(step) {
-                Step::Begun => {}
-                Step::Deliver(batch) => {
-                    self.with_now = Some(batch);
-                    self.driver.go_on();
-                }
-                Step::Stop(error) => return Poll::Ready(Err(error)),
-                Step::Idle => return Poll::Pending,
-            }
-            let resume_at = self.driver.engine.resume_at();
-            if *resume_at != StartAt::Now {
-                // By the meaning of the word nothing comes after it.
-                let now = self.driver.client.transport().now();
-                self.ledger.advance(resume_at, Some(now.wall));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self, awaits: Awaits) -> Progress {
+    fn progress(&self) -> Progress {
         let now = self.driver.client.transport().now();
-        Progress::new(self.ledger.clone(), self.ledger.end(now.wall), awaits)
+        Progress::new(self.ledger.clone(), self.ledger.end(now.wall))
     }
 
     /// The position has moved without events, for a program that stores checkpoints itself.
@@ -243,7 +200,7 @@ impl<T: HttpTransport> Subscription<T> {
             return None;
         }
         self.moved_at = Some(now);
-        Some(self.progress(Awaits::Nothing))
+        Some(self.progress())
     }
 
     /// The next batch, or the news that some may be missing. `None` once the stream has ended.
@@ -285,6 +242,9 @@ impl<T: HttpTransport> Subscription<T> {
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Update, Error>> {
         loop {
             self.ledger.check_dropped()?;
+            // In this order: while a batch is out, the engine is behind it only when the ledger knows the batch.
+            self.driver.go_on();
+            self.advance();
             if let Some(update) = ready!(self.poll_start(cx))? {
                 return Poll::Ready(Ok(update));
             }
@@ -302,15 +262,15 @@ impl<T: HttpTransport> Subscription<T> {
             if let Some(batch) = self.with_now.take() {
                 return Poll::Ready(Ok(self.deliver(batch)));
             }
-            self.driver.go_on();
-            self.advance();
             match ready!(self.driver.poll_step(cx)) {
                 Step::Begun => {}
+                Step::Deliver(batch) if matches!(self.start, Start::Resolving) => {
+                    self.with_now = Some(batch);
+                }
                 Step::Deliver(batch) => return Poll::Ready(Ok(self.deliver(batch))),
                 Step::Stop(error) => return Poll::Ready(Err(error)),
                 Step::Idle => return Poll::Pending,
             }
-            self.advance();
             self.publish();
         }
     }

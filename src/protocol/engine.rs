@@ -55,19 +55,11 @@ impl LongPoll {
         }
     }
 
-    /// An engine that resumes with the ids of an earlier run, and when that had caught up last.
-    pub(crate) fn resume(
-        config: Arc<Config>,
-        start: StartAt,
-        window: Window,
-        caught_up_at: SystemTime,
-        seed: u64,
-        now: Moment,
-    ) -> Self {
-        let mut engine = Self::new(config, start, seed, now);
-        engine.fetcher.window = window;
-        engine.fetcher.caught_up_at = Some(caught_up_at);
-        engine
+    /// Resumes where an earlier run ended, with its ids, and when it had caught up last. Nothing has been sent yet.
+    pub(crate) fn resume_from(&mut self, from: StartAt, window: Window, caught_up_at: SystemTime) {
+        self.fetcher.from = from;
+        self.fetcher.window = window;
+        self.fetcher.caught_up_at = Some(caught_up_at);
     }
 
     pub(crate) fn window(&self) -> &Window {

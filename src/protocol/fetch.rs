@@ -133,7 +133,8 @@ impl Fetcher {
             // It does not say how much lies behind its events.
             return false;
         }
-        if !self.limit.is_full(page.events.len()) {
+        // By its meaning nothing comes after `now`.
+        if self.from == StartAt::Now || !self.limit.is_full(page.events.len()) {
             return true;
         }
         let Some(date) = response.date else {

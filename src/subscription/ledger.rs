@@ -91,12 +91,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Loads the checkpoint that the store has.
-    pub(super) fn load(&self) -> Load {
+    /// Loads the checkpoint that the store has. Without a store it is the one that the program gave.
+    pub(super) fn load(&self, given: Option<Checkpoint>) -> Load {
         let (store, account) = (self.store.clone(), self.account.clone());
         let load = async move {
             let Some(store) = store else {
-                return Ok(None);
+                return Ok(given);
             };
             ensure(!account.is_empty(), "the account's key must not be empty")?;
             store.load(&account).await.map_err(not_loaded)
@@ -238,6 +238,13 @@ impl Ledger {
     /// As [`AckQueue::advance`].
     pub(super) fn advance(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
         self.state().queue.advance(resume_at, caught_up_at);
+    }
+
+    /// Records that the program has dropped the start of the subscription, unless it has stored that before.
+    pub(super) fn abandon_start(&self) {
+        if !self.state().start_is_durable {
+            self.abandon(0);
+        }
     }
 
     /// Records that nobody will acknowledge the batch.

@@ -17,29 +17,14 @@ pub struct Progress {
     ledger: Arc<Ledger>,
     end: Watermark,
     checkpoint: Checkpoint,
-    awaits: Awaits,
-}
-
-/// The part of a subscription that waits for a checkpoint to be stored.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Awaits {
-    /// The stream polls Box only after that.
-    Start,
-    /// None: it comes again in an hour, or it is stored already.
-    Nothing,
 }
 
 impl Progress {
-    pub(super) fn new(
-        ledger: Arc<Ledger>,
-        (end, checkpoint): (Watermark, Checkpoint),
-        awaits: Awaits,
-    ) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, (end, checkpoint): (Watermark, Checkpoint)) -> Self {
         Self {
             ledger,
             end,
             checkpoint,
-            awaits,
         }
     }
 
@@ -58,8 +43,7 @@ impl Progress {
     /// Says that the checkpoint is stored.
     ///
     /// With a [store](crate::LongPollClient::subscribe) this does nothing.
-    pub fn stored(mut self) {
-        self.awaits = Awaits::Nothing;
+    pub fn stored(self) {
         if !self.ledger.saves() {
             self.ledger.stored_at(self.end.clone());
         }
@@ -69,9 +53,7 @@ impl Progress {
 /// A start that is dropped unstored ends the subscription.
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.awaits == Awaits::Start {
-            self.ledger.abandon(0);
-        }
+        self.ledger.abandon_start();
     }
 }
 
