@@ -22,7 +22,7 @@ use self::wire::Wire;
 use crate::auth::Subject;
 use crate::config::Config;
 use crate::config::StreamKindName;
-use crate::dedup::{MAX_WINDOW, Window};
+use crate::dedup::Window;
 use crate::error::{Error, ErrorKind};
 use crate::position::StartAt;
 use crate::redact::quote;
@@ -119,7 +119,6 @@ impl Checkpoint {
     }
 
     pub(crate) fn window(&self, capacity: usize) -> Window {
-        let capacity = capacity.max(self.ids.len()).min(MAX_WINDOW);
         Window::restored(capacity, self.key, &self.ids)
     }
 

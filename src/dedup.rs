@@ -56,7 +56,7 @@ impl Window {
         Self::restored(capacity, (rng.u64(..), rng.u64(..)), &[])
     }
 
-    /// A window as it was when its ids were taken, of which the latest are kept.
+    /// A window as it was when its ids were taken. It has room for all of them, up to [`MAX_WINDOW`].
     pub(crate) fn restored(capacity: usize, key: (u64, u64), hashes: &[u128]) -> Self {
         let mut window = Self {
             capacity: capacity.min(MAX_WINDOW),
@@ -66,9 +66,7 @@ impl Window {
             heads: Vec::new(),
             older: Vec::new(),
         };
-        for hash in hashes {
-            window.insert_hash(*hash);
-        }
+        window.insert_page(hashes);
         window
     }
 
@@ -92,6 +90,14 @@ impl Window {
             self.oldest = 0;
             self.capacity = capacity;
             self.index(self.heads.len());
+        }
+    }
+
+    /// Remembers the ids of a page, none of which pushes out another.
+    pub(crate) fn insert_page(&mut self, hashes: &[u128]) {
+        self.hold_at_least(hashes.len());
+        for hash in hashes {
+            self.insert_hash(*hash);
         }
     }
 

@@ -19,7 +19,6 @@ pub(super) struct AckQueue {
     window: Window,
     /// What comes after it, in order. The first of these is a batch that is not acknowledged.
     after: VecDeque<Entry>,
-    delivered: u64,
     /// The first batch that was dropped.
     dropped: Option<u64>,
 }
@@ -34,21 +33,12 @@ pub(super) struct Watermark {
     pub(super) caught_up_at: Option<SystemTime>,
 }
 
-/// What was handed out at once.
+/// What was handed out at once: a batch, or a position without events, which is acknowledged from the beginning. It holds back
+/// what comes after it until it is acknowledged.
 struct Entry {
-    resume_at: StartAt,
+    end: Watermark,
     ids: Vec<u128>,
-    caught_up_at: Option<SystemTime>,
-    kind: Kind,
-}
-
-#[derive(PartialEq)]
-enum Kind {
-    /// The batch of that number, not acknowledged. It holds back what comes after it.
-    Batch(u64),
-    Acknowledged,
-    /// A position without events.
-    Moved,
+    is_acknowledged: bool,
 }
 
 impl AckQueue {
@@ -58,7 +48,6 @@ impl AckQueue {
             end: start,
             window,
             after: VecDeque::new(),
-            delivered: 0,
             dropped: None,
         }
     }
@@ -71,9 +60,14 @@ impl AckQueue {
         &self.window
     }
 
+    /// The end of what was handed out.
+    fn last(&self) -> &Watermark {
+        self.after.back().map_or(&self.end, |entry| &entry.end)
+    }
+
     /// How many batches were delivered.
     pub(super) fn delivered(&self) -> u64 {
-        self.delivered
+        self.last().batches
     }
 
     /// The first batch that was dropped.
@@ -85,58 +79,52 @@ impl AckQueue {
     pub(super) fn deliver(&mut self, batch: &Batch, now: SystemTime) -> u64 {
         // The first checkpoint is dated from the start of the subscription.
         self.end.caught_up_at.get_or_insert(now);
-        self.delivered += 1;
-        let ids = batch.iter().filter_map(Event::id);
-        let ids = ids.map(|id| self.window.hash(id)).collect();
-        self.after.push_back(Entry {
+        let end = Watermark {
             resume_at: batch.resume_at(),
-            ids,
-            caught_up_at: None,
-            kind: Kind::Batch(self.delivered),
+            batches: self.delivered() + 1,
+            caught_up_at: self.last().caught_up_at,
+        };
+        let number = end.batches;
+        let ids = batch.iter().filter_map(Event::id);
+        self.after.push_back(Entry {
+            end,
+            ids: ids.map(|id| self.window.hash(id)).collect(),
+            is_acknowledged: false,
         });
-        self.delivered
+        number
     }
 
     /// Takes down where the engine is, with all that was delivered behind it, and when it had caught up.
     pub(super) fn advance(&mut self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
-        let last = match self.after.back_mut() {
-            Some(last) => {
-                let here = last.kind == Kind::Moved || last.resume_at == *resume_at;
-                here.then_some((&mut last.resume_at, &mut last.caught_up_at))
-            }
-            None => Some((&mut self.end.resume_at, &mut self.end.caught_up_at)),
+        let end = Watermark {
+            resume_at: resume_at.clone(),
+            batches: self.delivered(),
+            caught_up_at: caught_up_at.or(self.last().caught_up_at),
         };
-        if let Some((last_resume_at, last_caught_up_at)) = last {
-            last_resume_at.clone_from(resume_at);
-            *last_caught_up_at = caught_up_at.or(*last_caught_up_at);
-        } else {
-            self.after.push_back(Entry {
-                resume_at: resume_at.clone(),
+        match self.after.back_mut() {
+            None => self.end = end,
+            Some(last) if last.is_acknowledged || last.end.resume_at == end.resume_at => {
+                last.end = end;
+            }
+            Some(_) => self.after.push_back(Entry {
+                end,
                 ids: Vec::new(),
-                caught_up_at,
-                kind: Kind::Moved,
-            });
+                is_acknowledged: true,
+            }),
         }
     }
 
     /// Returns the end of a batch. `None` if a batch before it is not acknowledged.
     pub(super) fn end_of(&self, number: u64) -> Option<Watermark> {
-        let entry = self.after.front()?;
-        (entry.kind == Kind::Batch(number)).then(|| Watermark {
-            resume_at: entry.resume_at.clone(),
-            batches: self.end.batches + 1,
-            caught_up_at: entry.caught_up_at.or(self.end.caught_up_at),
-        })
+        let first = self.after.front()?;
+        (first.end.batches == number).then(|| first.end.clone())
     }
 
     /// Returns the ids up to the end of the first batch that is not acknowledged.
     pub(super) fn window_of_first(&self) -> Window {
         let mut window = self.window.clone();
         if let Some(entry) = self.after.front() {
-            window.hold_at_least(entry.ids.len());
-            for hash in &entry.ids {
-                window.insert_hash(*hash);
-            }
+            window.insert_page(&entry.ids);
         }
         window
     }
@@ -149,34 +137,23 @@ impl AckQueue {
     /// Moves the end behind the batch, if all before it are acknowledged.
     pub(super) fn acknowledge(&mut self, number: u64) {
         let mut after = self.after.iter_mut();
-        if let Some(entry) = after.find(|entry| entry.kind == Kind::Batch(number)) {
-            entry.kind = Kind::Acknowledged;
+        if let Some(batch) = after.find(|entry| entry.end.batches == number) {
+            batch.is_acknowledged = true;
         }
-        while self.after.front().is_some_and(Entry::is_settled)
+        while self
+            .after
+            .front()
+            .is_some_and(|first| first.is_acknowledged)
             && let Some(entry) = self.after.pop_front()
         {
-            self.window.hold_at_least(entry.ids.len());
-            for hash in entry.ids {
-                self.window.insert_hash(hash);
-            }
-            self.end.resume_at = entry.resume_at;
-            self.end.batches += u64::from(entry.kind == Kind::Acknowledged);
-            self.end.caught_up_at = entry.caught_up_at.or(self.end.caught_up_at);
+            self.window.insert_page(&entry.ids);
+            self.end = entry.end;
         }
     }
 
     /// Records that nobody will acknowledge the batch.
     pub(super) fn abandon(&mut self, number: u64) {
         self.dropped = Some(self.dropped.map_or(number, |other| other.min(number)));
-    }
-}
-
-impl Entry {
-    fn is_settled(&self) -> bool {
-        match self.kind {
-            Kind::Batch(_) => false,
-            Kind::Acknowledged | Kind::Moved => true,
-        }
     }
 }
 
