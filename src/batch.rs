@@ -1,5 +1,7 @@
 //! A page of events, without the repeats.
 
+use std::ops::Deref;
+
 use crate::event::Event;
 use crate::position::StartAt;
 
@@ -15,24 +17,6 @@ impl Batch {
         Self { events, end }
     }
 
-    /// The events.
-    #[must_use]
-    pub fn events(&self) -> &[Event] {
-        &self.events
-    }
-
-    /// How many events there are; at least one.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
-    pub fn len(&self) -> usize {
-        self.events.len()
-    }
-
-    /// The events, one after the other.
-    pub fn iter(&self) -> std::slice::Iter<'_, Event> {
-        self.events.iter()
-    }
-
     /// The events, taken out.
     #[must_use]
     pub fn into_events(self) -> Vec<Event> {
@@ -45,6 +29,15 @@ impl Batch {
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.end.clone()
+    }
+}
+
+/// The events; at least one.
+impl Deref for Batch {
+    type Target = [Event];
+
+    fn deref(&self) -> &[Event] {
+        &self.events
     }
 }
 

@@ -21,7 +21,7 @@
 //! Give the transport to this client alone: what it keeps open belongs to the thread's runtime.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_core::Stream;
 use futures_util::TryStreamExt;
@@ -37,7 +37,7 @@ use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{Page, RealtimeServer, Signal};
 use crate::stream::StreamHandle;
 use crate::subscription::{Subscription, Update};
-use crate::sys::blocking_thread::{self, NoOutcome};
+use crate::sys::{blocking_thread, lock};
 use crate::transport::HttpTransport;
 
 mod delivery;
@@ -249,16 +249,10 @@ where
     auth::token_fn(move || {
         let get = get.clone();
         async move {
-            match blocking_thread::run("box-longpoll-token", move || {
-                let get = get.lock().unwrap_or_else(PoisonError::into_inner);
-                get()
-            })
-            .await
-            {
-                Ok(outcome) => outcome,
-                Err(NoOutcome::NotStarted(error)) => Err(TokenError::transient(error)),
-                Err(NoOutcome::Panicked) => Err(TokenError::transient("the token source panicked")),
-            }
+            let token = blocking_thread::run("box-longpoll-token", move || lock(&get)());
+            token
+                .await
+                .unwrap_or_else(|error| Err(TokenError::transient(error)))
         }
     })
 }

@@ -3,7 +3,7 @@
 mod directory;
 mod error;
 mod file;
-mod identity;
+mod owner;
 mod slot;
 mod wire;
 
@@ -17,15 +17,12 @@ use serde::{Deserialize, Serialize};
 pub use self::directory::CheckpointDirectory;
 pub use self::error::CheckpointError;
 pub use self::file::CheckpointFile;
-pub(crate) use self::identity::Identity;
+use self::owner::Identity;
+pub(crate) use self::owner::Owner;
 use self::wire::Wire;
 use crate::auth::Subject;
-use crate::config::Config;
-use crate::config::StreamKindName;
 use crate::dedup::Window;
-use crate::error::{Error, ErrorKind};
 use crate::position::StartAt;
-use crate::redact::quote;
 
 /// The most ids that a checkpoint carries, 32 bytes each in JSON: it is written as a whole with every acknowledgement.
 /// Without the older ones a restart may bring repeats, and loses nothing.
@@ -41,32 +38,23 @@ const MAX_IDS: usize = 100_000;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Checkpoint {
-    account: String,
-    stream_type: StreamKindName,
-    api_origin: String,
-    /// `None`: it was not written down before format 2.
-    identity: Option<Identity>,
+    pub(crate) owner: Owner,
     resume_at: StartAt,
     last_success: SystemTime,
-    key: (u64, u64),
+    key: u128,
     /// Oldest first.
     ids: Vec<u128>,
 }
 
 impl Checkpoint {
     pub(crate) fn new(
-        account: &str,
-        identity: &Identity,
-        config: &Config,
+        owner: &Owner,
         resume_at: StartAt,
         last_success: SystemTime,
         window: &Window,
     ) -> Self {
         Self {
-            account: account.to_owned(),
-            stream_type: config.stream_kind.name(),
-            api_origin: config.api_origin.to_string(),
-            identity: Some(identity.clone()),
+            owner: owner.clone(),
             resume_at,
             last_success: whole_seconds(last_success),
             key: window.key(),
@@ -77,14 +65,14 @@ impl Checkpoint {
     /// The key that the program gave for the account.
     #[must_use]
     pub fn account(&self) -> &str {
-        &self.account
+        &self.owner.account
     }
 
     /// Which events of the account these are, by Box's name: that of a [`StreamType`](crate::config::StreamType), or
     /// `admin_logs_streaming`.
     #[must_use]
     pub fn stream_type(&self) -> &'static str {
-        self.stream_type.as_str()
+        self.owner.stream_type
     }
 
     /// Returns the account that the client stood for: the user that it
@@ -94,13 +82,13 @@ impl Checkpoint {
     /// format 1.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
-        self.identity.as_ref().and_then(Identity::subject)
+        self.owner.identity.as_ref().and_then(Identity::subject)
     }
 
     /// Where Box's API was.
     #[must_use]
     pub fn api_origin(&self) -> &str {
-        &self.api_origin
+        &self.owner.api_origin
     }
 
     /// Returns where a subscription resumes: a position, or [`StartAt::Oldest`]; never [`StartAt::Now`].
@@ -120,48 +108,6 @@ impl Checkpoint {
 
     pub(crate) fn window(&self, capacity: usize) -> Window {
         Window::restored(capacity, self.key, &self.ids)
-    }
-
-    /// Whether it is the one of this subscription. Whoever goes on from another's position loses events.
-    pub(crate) fn check(
-        &self,
-        location: &str,
-        account: &str,
-        identity: &Identity,
-        config: &Config,
-    ) -> Result<(), Error> {
-        let text = |what: &str, its: &str, ours: &str| {
-            format!(
-                "the checkpoint at {location} is of the {what} \"{}\", and this is \"{}\"",
-                quote(its),
-                quote(ours)
-            )
-        };
-        let differs = |what: &str, its: &str, ours: &str| {
-            Err(Error::new(ErrorKind::Checkpoint, text(what, its, ours)))
-        };
-        if self.account != account {
-            differs("account", &self.account, account)
-        } else if self.stream_type != config.stream_kind.name() {
-            differs(
-                "stream type",
-                self.stream_type.as_str(),
-                config.stream_kind.name().as_str(),
-            )
-        } else if *self.api_origin != *config.api_origin {
-            differs("API origin", &self.api_origin, &config.api_origin)
-        } else if let Some(its) = &self.identity
-            && its != identity
-        {
-            let differs = text("subject", &its.to_string(), &identity.to_string());
-            let hint = "if both are the same account, subscribe under another key, from this checkpoint's position";
-            Err(Error::new(
-                ErrorKind::Checkpoint,
-                format!("{differs}; {hint}"),
-            ))
-        } else {
-            Ok(())
-        }
     }
 }
 
@@ -198,9 +144,9 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checkpoint")
-            .field("account", &self.account)
+            .field("account", &self.account())
             .field("stream_type", &self.stream_type())
-            .field("api_origin", &self.api_origin)
+            .field("api_origin", &self.api_origin())
             .field("subject", &self.subject())
             .field("resume_at", &self.resume_at)
             .field("last_success", &self.last_success)

@@ -11,8 +11,8 @@ use http::HeaderValue;
 
 pub(crate) use self::admin_logs::{AdminLogs, AdminLogsStreaming};
 pub(crate) use self::builder::LongPollClientBuilder;
+pub(crate) use self::stream_kind::StreamKind;
 pub use self::stream_kind::StreamType;
-pub(crate) use self::stream_kind::{StreamKind, StreamKindName};
 use crate::error::Error;
 use crate::hosts::API_ORIGIN;
 pub use crate::hosts::RealtimeHosts;

@@ -24,7 +24,7 @@ const LOAD: usize = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     capacity: usize,
-    key: (u64, u64),
+    key: u128,
     /// In the order of arrival, from `oldest` on and round.
     hashes: Vec<Hash>,
     oldest: usize,
@@ -53,11 +53,11 @@ impl From<Hash> for u128 {
 
 impl Window {
     pub(crate) fn new(capacity: usize, rng: &mut fastrand::Rng) -> Self {
-        Self::restored(capacity, (rng.u64(..), rng.u64(..)), &[])
+        Self::restored(capacity, rng.u128(..), &[])
     }
 
     /// A window as it was when its ids were taken. It has room for all of them, up to [`MAX_WINDOW`].
-    pub(crate) fn restored(capacity: usize, key: (u64, u64), hashes: &[u128]) -> Self {
+    pub(crate) fn restored(capacity: usize, key: u128, hashes: &[u128]) -> Self {
         let mut window = Self {
             capacity: capacity.min(MAX_WINDOW),
             key,
@@ -70,7 +70,7 @@ impl Window {
         window
     }
 
-    pub(crate) fn key(&self) -> (u64, u64) {
+    pub(crate) fn key(&self) -> u128 {
         self.key
     }
 
@@ -107,7 +107,9 @@ impl Window {
     }
 
     pub(crate) fn hash(&self, id: &str) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        // The key's first half is its upper one.
+        let key = self.key.rotate_left(64).to_le_bytes();
+        let mut hasher = SipHasher13::new_with_key(&key);
         hasher.write(id.as_bytes());
         hasher.finish128().as_u128()
     }

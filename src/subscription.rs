@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_core::Stream;
 
 pub use self::delivery::{Delivery, PossibleGap, Update};
-use self::ledger::{Ledger, Load};
+use self::ledger::{Ledger, Load, not_saved};
 use self::long_wait::LongWait;
 pub use self::progress::Progress;
 use self::writer::CheckpointWriter;
@@ -224,7 +224,7 @@ impl<T: HttpTransport> Subscription<T> {
     /// a start is.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
-        self.ledger.resume_at()
+        self.driver.watch.resume_at()
     }
 
     /// What the stream is doing.
@@ -288,16 +288,11 @@ impl<T: HttpTransport> Subscription<T> {
 
     /// Warns once that the stream has waited for acknowledgements for long. A store that fails warns of itself.
     fn poll_long_wait(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        if self.awaits_acks() {
-            self.long_wait.poll(&self.ledger, &self.driver.client, cx)
-        } else {
-            self.long_wait = LongWait::default();
-            Ok(())
+        if self.is_full() && self.writer.retries_at().is_none() {
+            return self.long_wait.poll(&self.ledger, &self.driver.client, cx);
         }
-    }
-
-    fn awaits_acks(&self) -> bool {
-        self.is_full() && self.writer.trouble().is_none()
+        self.long_wait = LongWait::default();
+        Ok(())
     }
 
     fn advance(&self) {
@@ -324,11 +319,12 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn publish(&self) {
-        let status = match self.writer.trouble() {
+        let failure = self.ledger.failure().zip(self.writer.retries_at());
+        let status = match failure {
             _ if matches!(self.start, Start::Loading(_)) => Status::LoadingCheckpoint,
-            Some(trouble) => Status::NotSaving {
-                because: trouble.because.clone(),
-                until: trouble.until,
+            Some((error, until)) => Status::NotSaving {
+                because: not_saved(error),
+                until,
                 batches: self.ledger.not_durable(),
             },
             None if self.is_full() || matches!(self.start, Start::Told) => Status::AwaitingAcks {

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
 use crate::error::{Error, ErrorKind};
+use crate::sys::lock;
 use crate::transport::{TransportError, TransportErrorKind};
 
 type Work<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -69,7 +70,7 @@ impl Worker {
     /// Has the thread, if it runs, drive the work to its end before it ends.
     pub(crate) fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
         // Cloned, because to send wakes the thread: by a waker of the transport's, whose code may come back here.
-        let queue = self.lock().clone();
+        let queue = lock(&self.queue).clone();
         if let Some(queue) = queue {
             // A thread that has ended has nothing under way.
             let _ =
@@ -78,7 +79,7 @@ impl Worker {
     }
 
     fn queue(&self) -> Result<UnboundedSender<Work<'static>>, Error> {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         match &*queue {
             Some(queue) if !queue.is_closed() => Ok(queue.clone()),
             _ => {
@@ -87,10 +88,6 @@ impl Worker {
                 Ok(started)
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<UnboundedSender<Work<'static>>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

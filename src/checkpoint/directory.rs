@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use super::slot::{Lock, Slot};
 use super::{Checkpoint, CheckpointError, CheckpointStore};
+use crate::sys::lock;
 
 /// File systems take names of 255 bytes; `.new` is added to this.
 const LONGEST_NAME: usize = 240;
@@ -56,9 +57,8 @@ impl CheckpointDirectory {
     /// in it. The sentence names the directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let path = fs::canonicalize(path).map_err(|error| {
-            CheckpointError::of_file_because(path, "there is no such directory", error)
-        })?;
+        let failed = CheckpointError::of_file_because(path, "there is no such directory");
+        let path = fs::canonicalize(path).map_err(failed)?;
         Ok(Self {
             _lock: Lock::of(&path, &path.join("lock"))?,
             slots: Mutex::default(),
@@ -84,7 +84,7 @@ impl CheckpointDirectory {
                 "its name is too long for a file: take a shorter key",
             ));
         }
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         let slot = slots.entry(key.to_owned());
         Ok(slot.or_insert_with(|| Arc::new(Slot::new(file))).clone())
     }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind};
 
 /// Why a [`CheckpointStore`](crate::checkpoint::CheckpointStore) can't load or save. Cloning is cheap.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct CheckpointError(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
     /// What failed, where the source does not say it all.
     what: Option<String>,
@@ -38,17 +39,18 @@ impl CheckpointError {
         }))
     }
 
-    /// What could not be done with a file, and why.
-    pub(super) fn of_file_because(
+    /// What could not be done with a file, to which a cause is added.
+    pub(super) fn of_file_because<E: Into<Box<dyn StdError + Send + Sync>>>(
         path: &Path,
         what: &str,
-        source: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            what: Some(what.to_owned()),
-            path: Some(path.to_owned()),
-            source: Some(source.into()),
-        }))
+    ) -> impl FnOnce(E) -> Self {
+        move |source| {
+            Self(Arc::new(Inner {
+                what: Some(what.to_owned()),
+                path: Some(path.to_owned()),
+                source: Some(source.into()),
+            }))
+        }
     }
 
     /// The error of a subscription whose checkpoint store failed at this.
@@ -75,16 +77,6 @@ impl fmt::Display for CheckpointError {
             (None, Some(source)) => source.fmt(f),
             (None, None) => f.write_str("the checkpoint store failed"),
         }
-    }
-}
-
-impl fmt::Debug for CheckpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckpointError")
-            .field("what", &self.0.what)
-            .field("path", &self.0.path)
-            .field("source", &self.0.source)
-            .finish()
     }
 }
 

@@ -60,8 +60,8 @@ impl CheckpointFile {
     /// in it. The sentence names the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let path = real_path(path)
-            .map_err(|error| CheckpointError::of_file_because(path, "it can't be there", error))?;
+        let failed = CheckpointError::of_file_because(path, "it can't be there");
+        let path = real_path(path).map_err(failed)?;
         Ok(Self {
             _lock: Lock::of(&path, &beside(&path, "lock"))?,
             slot: Slot::new(path),

@@ -3,15 +3,14 @@
 mod text;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Checkpoint, CheckpointError};
 use crate::redact::quote;
 use crate::sys::atomic_file::{read, write};
-use crate::sys::blocking_thread::{self, NoOutcome};
+use crate::sys::{blocking_thread, lock};
 
 /// The largest file that is read. A checkpoint with as many ids as one holds has a quarter of it.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -26,21 +25,25 @@ pub(super) struct Lock(File);
 impl Lock {
     /// Locks `file`, on behalf of what lies at `path`.
     pub(super) fn of(path: &Path, file: &Path) -> Result<Self, CheckpointError> {
-        let failed =
-            |what: &str, error: io::Error| CheckpointError::of_file_because(path, what, error);
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .open(file)
-            .map_err(|error| failed("its lock can't be made", error))?;
+            .map_err(CheckpointError::of_file_because(
+                path,
+                "its lock can't be made",
+            ))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self(lock)),
             Err(TryLockError::WouldBlock) => Err(CheckpointError::of_file(
                 path,
                 "it is in use, by another process or by another store of this one",
             )),
-            Err(TryLockError::Error(error)) => Err(failed("it can't be locked", error)),
+            Err(TryLockError::Error(error)) => {
+                let failed = CheckpointError::of_file_because(path, "it can't be locked");
+                Err(failed(error))
+            }
         }
     }
 }
@@ -61,10 +64,10 @@ pub(super) struct Slot {
 }
 
 /// The state of the file, as far as this process knows it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
-    /// `false` once the store is gone.
-    is_open: bool,
+    /// `true` once the store is gone.
+    is_closed: bool,
     account: Option<String>,
     /// Which call of `save` wrote it. One that was abandoned may still come to write, and must not undo a later one.
     save: u64,
@@ -74,11 +77,7 @@ impl Slot {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            kept: Arc::new(Mutex::new(Kept {
-                is_open: true,
-                account: None,
-                save: 0,
-            })),
+            kept: Arc::default(),
             saves: AtomicU64::new(1),
         }
     }
@@ -90,19 +89,14 @@ impl Slot {
     pub(super) async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
         let key = key.to_owned();
         self.alone(move |path, kept| {
-            let text = read(path, MAX_BYTES).map_err(|error| {
-                CheckpointError::of_file_because(path, "it can't be read", error)
-            })?;
-            let found = match text {
-                Some(text) => Some(
-                    text::parse(&text)
-                        .map_err(|why| CheckpointError::of_file_because(path, NOT_USABLE, why))?,
-                ),
-                None => None,
-            };
-            let owner = found.as_ref().map_or(&*key, Checkpoint::account).to_owned();
-            kept.belongs_to(owner, path)?;
-            kept.belongs_to(key, path)?;
+            let text = read(path, MAX_BYTES)
+                .map_err(CheckpointError::of_file_because(path, "it can't be read"))?;
+            let found = text
+                .map(|text| text::parse(&text))
+                .transpose()
+                .map_err(CheckpointError::of_file_because(path, NOT_USABLE))?;
+            kept.belongs_to(found.as_ref().map_or(&*key, Checkpoint::account), path)?;
+            kept.belongs_to(&key, path)?;
             Ok(found)
         })
         .await
@@ -116,14 +110,14 @@ impl Slot {
         let (key, checkpoint) = (key.to_owned(), checkpoint.clone());
         let save = self.saves.fetch_add(1, Ordering::Relaxed);
         self.alone(move |path, kept| {
-            kept.belongs_to(key, path)?;
+            kept.belongs_to(&key, path)?;
             if kept.save > save {
                 return Ok(());
             }
             let text = text::write(&checkpoint)
-                .map_err(|error| CheckpointError::of_file_because(path, NOT_WRITTEN, error))?;
+                .map_err(CheckpointError::of_file_because(path, NOT_WRITTEN))?;
             write(path, text.as_bytes(), OpenOptions::new())
-                .map_err(|error| CheckpointError::of_file_because(path, NOT_WRITTEN, error))?;
+                .map_err(CheckpointError::of_file_because(path, NOT_WRITTEN))?;
             kept.save = save;
             Ok(())
         })
@@ -137,51 +131,34 @@ impl Slot {
     ) -> Result<R, CheckpointError> {
         let (path, kept) = (self.path.clone(), self.kept.clone());
         let outcome = blocking_thread::run("box-longpoll-file", move || {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if !kept.is_open {
+            let mut kept = lock(&kept);
+            if kept.is_closed {
                 // An abandoned call, which comes too late.
                 return Err(CheckpointError::of_file(&path, "its store is gone"));
             }
             work(&path, &mut kept)
         });
-        outcome.await.unwrap_or_else(|why| {
-            Err(match why {
-                NoOutcome::NotStarted(error) => CheckpointError::of_file_because(
-                    &self.path,
-                    "no thread can be started for it",
-                    error,
-                ),
-                NoOutcome::Panicked => CheckpointError::of_file(&self.path, "a fault in its store"),
-            })
-        })
+        let failed = CheckpointError::of_file_because(&self.path, "its store failed");
+        outcome.await.unwrap_or_else(|error| Err(failed(error)))
     }
 }
 
 /// Waits for a write that was abandoned half-way: nobody else may have the file before it is over.
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.is_open = false;
+        lock(&self.kept).is_closed = true;
     }
 }
 
 impl Kept {
     /// One file holds one checkpoint: two accounts would overwrite each other's.
-    fn belongs_to(&mut self, account: String, path: &Path) -> Result<(), CheckpointError> {
-        match &self.account {
-            Some(owner) if *owner != account => Err(CheckpointError::of_file(
-                path,
-                &format!(
-                    "it is of the account \"{}\", and this is \"{}\"",
-                    quote(owner),
-                    quote(&account)
-                ),
-            )),
-            Some(_) => Ok(()),
-            None => {
-                self.account = Some(account);
-                Ok(())
-            }
+    fn belongs_to(&mut self, account: &str, path: &Path) -> Result<(), CheckpointError> {
+        let owner = self.account.get_or_insert_with(|| account.to_owned());
+        if *owner == account {
+            return Ok(());
         }
+        let (owner, account) = (quote(owner), quote(account));
+        let what = format!("it is of the account \"{owner}\", and this is \"{account}\"");
+        Err(CheckpointError::of_file(path, &what))
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, Identity, MAX_IDS};
+use super::owner::{Identity, Owner};
+use super::{Checkpoint, MAX_IDS};
 use crate::clock;
-use crate::config::StreamKindName;
+use crate::config::StreamKind;
 use crate::position::StartAt;
 
 /// The digits of a hash of 128 bits.
@@ -34,22 +35,20 @@ pub(super) struct Wire {
 
 impl From<Checkpoint> for Wire {
     fn from(checkpoint: Checkpoint) -> Self {
+        let owner = checkpoint.owner;
         let mut ids = String::with_capacity(checkpoint.ids.len() * DIGITS);
         for id in &checkpoint.ids {
             ids += &format!("{id:032x}");
         }
         Self {
-            account: Some(checkpoint.account),
-            stream_type: Some(checkpoint.stream_type.as_str().to_owned()),
-            api_origin: Some(checkpoint.api_origin),
+            account: Some(owner.account),
+            stream_type: Some(owner.stream_type.to_owned()),
+            api_origin: Some(owner.api_origin),
             position: Some(checkpoint.resume_at.to_string()),
             last_success: Some(clock::to_rfc3339(checkpoint.last_success)),
-            id_key: Some(format!(
-                "{:016x}{:016x}",
-                checkpoint.key.0, checkpoint.key.1
-            )),
+            id_key: Some(format!("{:032x}", checkpoint.key)),
             ids: Some(ids),
-            subject: checkpoint.identity.map(|identity| identity.to_string()),
+            subject: owner.identity.map(|identity| identity.to_string()),
             format: Some(FORMAT),
         }
     }
@@ -66,7 +65,7 @@ impl TryFrom<Wire> for Checkpoint {
             ));
         }
         let stream_type = field("stream_type", wire.stream_type)?;
-        let stream_type = StreamKindName::of_a_checkpoint(&stream_type)
+        let stream_type = StreamKind::of_a_checkpoint(&stream_type)
             .ok_or("the checkpoint's stream type is not one that is known")?;
         let identity = match wire.subject {
             Some(subject) => Some(
@@ -86,20 +85,20 @@ impl TryFrom<Wire> for Checkpoint {
             return Err("the checkpoint has more ids than one holds".to_owned());
         }
         let ids: Option<Vec<u128>> = ids.map(hash).collect();
-        let key = hash(id_key.as_bytes()).map(u128::to_be_bytes);
-        let (Some(ids), Some(key)) = (ids, key) else {
+        let (Some(ids), Some(key)) = (ids, hash(id_key.as_bytes())) else {
             return Err("the checkpoint's ids are not hashes of 32 digits each".to_owned());
         };
-        let (high, low) = key.split_at(8);
         Ok(Self {
-            account: field("account", wire.account)?,
-            stream_type,
-            api_origin: field("api_origin", wire.api_origin)?,
-            identity,
+            owner: Owner {
+                account: field("account", wire.account)?,
+                stream_type,
+                api_origin: field("api_origin", wire.api_origin)?,
+                identity,
+            },
             resume_at,
             last_success: clock::from_rfc3339(&field("last_success", wire.last_success)?)
                 .ok_or("the checkpoint's time is not one of RFC 3339 since 1970")?,
-            key: (half(high), half(low)),
+            key,
             ids,
         })
     }
@@ -117,10 +116,4 @@ fn hash(digits: &[u8]) -> Option<u128> {
         let value = char::from(*digit).to_digit(16)?;
         Some(hash << 4 | u128::from(value))
     })
-}
-
-fn half(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |half, byte| half << 8 | u64::from(*byte))
 }

@@ -56,12 +56,19 @@ pub(crate) enum StreamKind {
 
 impl StreamKind {
     /// Box's name for it.
-    pub(crate) fn name(&self) -> StreamKindName {
-        StreamKindName(match self {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
             StreamKind::User(stream_type) => stream_type.as_str(),
             StreamKind::Streaming(_) => STREAMING,
             StreamKind::History(_) => "admin_logs",
-        })
+        }
+    }
+
+    /// Box's name for a stream that can be subscribed to, if it is one.
+    pub(crate) fn of_a_checkpoint(name: &str) -> Option<&'static str> {
+        let users = StreamType::ALL.map(StreamType::as_str);
+        let mut names = users.into_iter().chain([STREAMING]);
+        names.find(|known| *known == name)
     }
 
     /// How long Box is sure to keep the events. For a user's its pages name 21 days, 31 for `sync`, and elsewhere two weeks
@@ -99,23 +106,6 @@ impl StreamKind {
                 history.range.append_filters(query, times);
             }
         }
-    }
-}
-
-/// Box's name for a stream type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamKindName(&'static str);
-
-impl StreamKindName {
-    /// That of a stream that can be subscribed to.
-    pub(crate) fn of_a_checkpoint(name: &str) -> Option<Self> {
-        let users = StreamType::ALL.map(StreamType::as_str);
-        let mut names = users.into_iter().chain([STREAMING]);
-        names.find(|known| *known == name).map(Self)
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        self.0
     }
 }
 

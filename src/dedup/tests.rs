@@ -33,6 +33,14 @@ fn a_restored_window_knows_what_the_one_before_it_knew() {
 }
 
 #[test]
+fn hash_has_the_keys_upper_half_first() {
+    let window = Window::restored(1, 0x1 << 64 | 0x2, &[]);
+    let mut hasher = SipHasher13::new_with_keys(0x1, 0x2);
+    hasher.write(b"a");
+    assert_eq!(window.hash("a"), hasher.finish128().as_u128());
+}
+
+#[test]
 fn a_window_knows_what_a_plain_list_knows() {
     let mut rng = fastrand::Rng::with_seed(7);
     for capacity in [1, 2, 3, 50, 2_500, MAX_WINDOW] {

@@ -35,7 +35,7 @@ impl Config {
         let mut url = self.events_url();
         if with_type {
             url += "?stream_type=";
-            url += self.stream_kind.name().as_str();
+            url += self.stream_kind.name();
         }
         let timeout = self.api_timeout.min(LIST_TIMEOUT);
         self.api_request(Method::OPTIONS, &url, token, MAX_SERVER_LIST, timeout)
@@ -53,7 +53,7 @@ impl Config {
         let query_at = url.len();
         let mut query = form_urlencoded::Serializer::for_suffix(url, query_at);
         query
-            .append_pair("stream_type", self.stream_kind.name().as_str())
+            .append_pair("stream_type", self.stream_kind.name())
             .append_pair("stream_position", from.as_parameter())
             .append_pair("limit", &limit.to_string());
         self.stream_kind.append_filters(&mut query, times);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::task::AtomicWaker;
@@ -11,6 +11,7 @@ use futures_util::task::AtomicWaker;
 use super::Status;
 use crate::error::Error;
 use crate::position::StartAt;
+use crate::sys::lock;
 
 /// Where a stream posts what it is doing.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Listener<'_> {
     fn poll(&mut self, seen: &mut u64, cx: &Context<'_>) -> Poll<Option<Status>> {
         // Cloned, and dropped, without the lock.
         let waker = cx.waker().clone();
-        let mut snapshot = self.watch.snapshot();
+        let mut snapshot = lock(&self.watch.snapshot);
         let news = snapshot.news(seen);
         let unused = if news.is_ready() {
             Some(waker)
@@ -98,7 +99,7 @@ impl Drop for Listener<'_> {
         if let Some(number) = self.number {
             // Declared before the lock, and so dropped after it.
             let _unused;
-            let mut snapshot = self.watch.snapshot();
+            let mut snapshot = lock(&self.watch.snapshot);
             _unused = snapshot.listeners.remove(&number);
         }
     }
@@ -119,11 +120,11 @@ impl StatusWatch {
     }
 
     pub(crate) fn status(&self) -> Status {
-        self.snapshot().status.clone()
+        lock(&self.snapshot).status.clone()
     }
 
     pub(crate) fn resume_at(&self) -> StartAt {
-        self.snapshot().resume_at.clone()
+        lock(&self.snapshot).resume_at.clone()
     }
 
     /// Waits until there is another version than the one that was seen, and returns its status. `None` once the stream has
@@ -137,17 +138,12 @@ impl StatusWatch {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.snapshot().is_stopped()
+        lock(&self.snapshot).is_stopped()
     }
 
-    /// Has the stream's task woken when it is stopped, or [woken](Self::wake) for what else it waits for.
-    pub(crate) fn register(&self, cx: &Context<'_>) {
-        self.stream.register(cx.waker());
-    }
-
-    /// Whether the stream is stopped. Where it isn't yet, its task is woken when it is.
+    /// Returns `true` if the stream is stopped. Until then its task is woken when it is, or by [`wake`](Self::wake).
     pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
-        self.register(cx);
+        self.stream.register(cx.waker());
         let stopped = self.is_stopped();
         if stopped {
             // Nobody is woken any more, and a handle may be kept for long.
@@ -161,14 +157,9 @@ impl StatusWatch {
         self.stream.wake();
     }
 
-    pub(crate) fn publish(&self, status: Status, resume_at: &StartAt) {
-        self.move_to(resume_at).wake();
-        self.show(status);
-    }
-
     /// What the stream is doing. Once it is stopped, only the position changes. Returns `true` if that is news.
     pub(crate) fn show(&self, status: Status) -> bool {
-        let mut snapshot = self.snapshot();
+        let mut snapshot = lock(&self.snapshot);
         if snapshot.is_stopped() || snapshot.status == status {
             return false;
         }
@@ -181,7 +172,7 @@ impl StatusWatch {
 
     /// Where the stream is. Gives whom to wake.
     pub(crate) fn move_to(&self, resume_at: &StartAt) -> News {
-        let mut snapshot = self.snapshot();
+        let mut snapshot = lock(&self.snapshot);
         if snapshot.resume_at == *resume_at {
             return News::default();
         }
@@ -196,9 +187,5 @@ impl StatusWatch {
         if self.show(Status::Stopped { because }) {
             self.stream.wake();
         }
-    }
-
-    fn snapshot(&self) -> MutexGuard<'_, Snapshot> {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

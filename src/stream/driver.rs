@@ -166,8 +166,8 @@ impl<T: HttpTransport> Driver<T> {
     }
 
     fn publish(&self) {
-        self.watch
-            .publish(self.engine.status(), self.engine.resume_at());
+        self.watch.move_to(self.engine.resume_at()).wake();
+        self.watch.show(self.engine.status());
     }
 }
 

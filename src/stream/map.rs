@@ -137,12 +137,6 @@ impl<K: Clone + Eq + Hash, S> StreamMap<K, S> {
         let member = self.members.get(self.numbers.get(key)?)?;
         Some(&member.stream)
     }
-
-    /// Whether there is a stream of that key.
-    #[must_use]
-    pub fn contains_key(&self, key: &K) -> bool {
-        self.numbers.contains_key(key)
-    }
 }
 
 impl<K, S, I, E> StreamMap<K, S>
@@ -184,14 +178,12 @@ where
                     member.stream_waker.ring();
                     return Poll::Ready(Some((member.key.clone(), Ok(item))));
                 }
-                Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(ended) => {
                     let key = member.key.clone();
                     self.remove(&key);
-                    return Poll::Ready(Some((key, Err(error))));
-                }
-                Poll::Ready(None) => {
-                    let key = member.key.clone();
-                    self.remove(&key);
+                    if let Some(error) = ended {
+                        return Poll::Ready(Some((key, error)));
+                    }
                 }
             }
         }

@@ -44,29 +44,18 @@ pub enum Update<D = Delivery> {
 /// A subscription has caught up with a page that is not full, or whose newest event was recorded within an hour of the
 /// response's `Date`. So a stream that is never quiet catches up as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PossibleGap {
-    pub(super) since: SystemTime,
-    pub(super) retention: Duration,
-}
-
-impl PossibleGap {
     /// When nothing was missing, as far as is known: see
     /// [`Checkpoint::last_success`](crate::checkpoint::Checkpoint::last_success).
-    #[must_use]
-    pub fn since(&self) -> SystemTime {
-        self.since
-    }
-
+    pub since: SystemTime,
     /// How long Box is sure to keep these events: 14 days.
     ///
     /// For a user's events its pages name 21 days, 31 for `sync`, and elsewhere two weeks to two months.
     ///
     /// See <https://developer.box.com/guides/events/user-events/> and
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
-    #[must_use]
-    pub fn retention(&self) -> Duration {
-        self.retention
-    }
+    pub retention: Duration,
 }
 
 impl fmt::Display for PossibleGap {

@@ -2,15 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use super::ack_queue::{AckQueue, Watermark};
 use crate::api::Api;
 use crate::batch::Batch;
-use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Identity};
-use crate::config::Config;
+use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Owner};
 use crate::dedup::Window;
 use crate::error::{Error, ErrorKind, ensure};
 use crate::position::StartAt;
@@ -18,15 +17,14 @@ use crate::protocol::LongPoll;
 use crate::redact::Chain;
 use crate::single_flight::SingleFlight;
 use crate::status::{News, StatusWatch};
+use crate::sys::lock;
 use crate::transport::HttpTransport;
 
 /// Shared by a subscription and the batches that it has delivered.
 pub(super) struct Ledger {
     /// `None`: the program stores checkpoints itself, and says so.
     store: Option<Arc<dyn CheckpointStore>>,
-    account: String,
-    identity: Identity,
-    config: Arc<Config>,
+    owner: Owner,
     /// Of the subscription, whose task is woken when something is acknowledged, dropped, saved or not saved.
     watch: Arc<StatusWatch>,
     state: Mutex<State>,
@@ -65,9 +63,7 @@ impl Ledger {
         Self {
             state: Mutex::new(State::at_start_of(engine, store.is_some())),
             store,
-            account,
-            identity: Identity::of(&api.config, &*api.tokens),
-            config: api.config.clone(),
+            owner: Owner::of(account, &api.config, &*api.tokens),
             watch,
         }
     }
@@ -79,11 +75,11 @@ impl Ledger {
     /// The checkpoint is of something else.
     pub(super) fn resume(&self, checkpoint: &Checkpoint, engine: &LongPoll) -> Result<(), Error> {
         let location = match &self.store {
-            Some(store) => store.location(&self.account),
+            Some(store) => store.location(&self.owner.account),
             None => "the start".to_owned(),
         };
-        checkpoint.check(&location, &self.account, &self.identity, &self.config)?;
-        let mut state = self.state();
+        checkpoint.owner.check(&location, &self.owner)?;
+        let mut state = lock(&self.state);
         *state = State::at_start_of(engine, self.store.is_some());
         let news = self.watch.move_to(&state.durable.resume_at);
         drop(state);
@@ -93,7 +89,7 @@ impl Ledger {
 
     /// Loads the checkpoint that the store has. Without a store it is the one that the program gave.
     pub(super) fn load(&self, given: Option<Checkpoint>) -> Load {
-        let (store, account) = (self.store.clone(), self.account.clone());
+        let (store, account) = (self.store.clone(), self.owner.account.clone());
         let load = async move {
             let Some(store) = store else {
                 return Ok(given);
@@ -113,13 +109,13 @@ impl Ledger {
 
     /// Returns `true` once a restart would begin where this subscription did.
     pub(super) fn start_is_durable(&self) -> bool {
-        let state = self.state();
+        let state = lock(&self.state);
         state.start_is_durable && !state.queue.end().is_news_to(&state.durable)
     }
 
     /// Returns the end of what is acknowledged, and its checkpoint.
     pub(super) fn end(&self, now: SystemTime) -> (Watermark, Checkpoint) {
-        let state = self.state();
+        let state = lock(&self.state);
         let end = state.queue.end().clone();
         let checkpoint =
             self.checkpoint(&end, end.caught_up_at.unwrap_or(now), state.queue.window());
@@ -128,7 +124,7 @@ impl Ledger {
 
     /// Returns `true` if the position has moved behind all that was delivered, and the program has not stored that.
     pub(super) fn has_moved(&self) -> bool {
-        let state = self.state();
+        let state = lock(&self.state);
         state.queue.is_settled() && state.queue.end().is_news_to(&state.durable)
     }
 
@@ -153,7 +149,7 @@ impl Ledger {
                 "this subscription saves its checkpoints itself: acknowledge the batch, or use subscribe_from",
             ));
         }
-        let state = self.state();
+        let state = lock(&self.state);
         let end = state.queue.end_of(number).ok_or_else(|| {
             Error::new(
                 ErrorKind::Checkpoint,
@@ -166,19 +162,12 @@ impl Ledger {
     }
 
     fn checkpoint(&self, end: &Watermark, caught_up_at: SystemTime, window: &Window) -> Checkpoint {
-        Checkpoint::new(
-            &self.account,
-            &self.identity,
-            &self.config,
-            end.resume_at.clone(),
-            caught_up_at,
-            window,
-        )
+        Checkpoint::new(&self.owner, end.resume_at.clone(), caught_up_at, window)
     }
 
     /// Records that the program has stored a checkpoint without a batch.
     pub(super) fn stored_at(&self, end: Watermark) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.start_is_durable = true;
         let news = self.is_durable(&mut state, end);
         drop(state);
@@ -196,31 +185,26 @@ impl Ledger {
         self.watch.move_to(&state.durable.resume_at)
     }
 
-    /// Where a subscription would resume after a crash.
-    pub(super) fn resume_at(&self) -> StartAt {
-        self.state().durable.resume_at.clone()
-    }
-
     /// The key that the program gave for the account.
     pub(super) fn account(&self) -> &str {
-        &self.account
+        &self.owner.account
     }
 
     /// How many batches are delivered and not durable.
     pub(super) fn not_durable(&self) -> usize {
-        let state = self.state();
+        let state = lock(&self.state);
         let batches = state.queue.delivered() - state.durable.batches;
         usize::try_from(batches).unwrap_or(usize::MAX)
     }
 
     /// Why the last write failed. `None`: it did not.
     pub(super) fn failure(&self) -> Option<CheckpointError> {
-        self.state().failure.clone()
+        lock(&self.state).failure.clone()
     }
 
     /// Says that a batch was dropped without an acknowledgement, if one was.
     pub(super) fn check_dropped(&self) -> Result<(), Error> {
-        match self.state().queue.dropped() {
+        match lock(&self.state).queue.dropped() {
             Some(0) => Err(Error::new(
                 ErrorKind::Unacknowledged,
                 "the start of the subscription was dropped before it was stored",
@@ -232,31 +216,31 @@ impl Ledger {
 
     /// As [`AckQueue::deliver`].
     pub(super) fn deliver(&self, batch: &Batch, now: SystemTime) -> u64 {
-        self.state().queue.deliver(batch, now)
+        lock(&self.state).queue.deliver(batch, now)
     }
 
     /// As [`AckQueue::advance`].
     pub(super) fn advance(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
-        self.state().queue.advance(resume_at, caught_up_at);
+        lock(&self.state).queue.advance(resume_at, caught_up_at);
     }
 
     /// Records that the program has dropped the start of the subscription, unless it has stored that before.
     pub(super) fn abandon_start(&self) {
-        if !self.state().start_is_durable {
+        if !lock(&self.state).start_is_durable {
             self.abandon(0);
         }
     }
 
     /// Records that nobody will acknowledge the batch.
     pub(super) fn abandon(&self, number: u64) {
-        self.state().queue.abandon(number);
+        lock(&self.state).queue.abandon(number);
         self.watch.wake();
     }
 
     /// Records that a batch is acknowledged. Without a store its end is stored as well, unless a batch before it is not:
     /// that ends the subscription.
     pub(super) fn record(&self, number: u64) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let news = if self.saves() {
             state.queue.acknowledge(number);
             News::default()
@@ -285,7 +269,7 @@ impl Ledger {
 
     /// The write that an acknowledged batch waits for. `None`: none, or none yet.
     fn owed_to(&self, number: u64) -> Result<Option<Write>, Error> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.queue.dropped().is_some_and(|first| first < number) {
             return Err(was_dropped());
         }
@@ -297,7 +281,7 @@ impl Ledger {
 
     /// The write that is under way, or one that is due.
     pub(super) fn due(&self) -> Option<Write> {
-        self.join_or_begin(&mut self.state())
+        self.join_or_begin(&mut lock(&self.state))
     }
 
     fn join_or_begin(&self, state: &mut State) -> Option<Write> {
@@ -305,7 +289,7 @@ impl Ledger {
         let end = state.queue.end();
         if state.write.is_none() && end.is_news_to(&state.durable) {
             let checkpoint = self.checkpoint(end, end.caught_up_at?, state.queue.window());
-            let (store, account) = (store.clone(), self.account.clone());
+            let (store, account) = (store.clone(), self.owner.account.clone());
             let save = async move { store.save(&account, &checkpoint).await };
             state.write = Some(Write {
                 call: SingleFlight::new(save, || Err(CheckpointError::new("the store panicked"))),
@@ -317,7 +301,7 @@ impl Ledger {
 
     /// Takes what came of a write, from the first who tells.
     pub(super) fn finish(&self, write: &Write, outcome: &Result<(), CheckpointError>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let is_it = |under_way: &mut Write| Arc::ptr_eq(&under_way.brings, &write.brings);
         let Some(over) = state.write.take_if(is_it) else {
             return;
@@ -340,10 +324,6 @@ impl Ledger {
         }
         news.wake();
         self.watch.wake();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

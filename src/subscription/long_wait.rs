@@ -58,20 +58,11 @@ impl LongWait {
             *self = Self::Warned;
             slept.map_err(Error::no_timer)?;
             let (key, batches) = (ledger.account(), ledger.not_durable());
-            if batches == 0 {
-                tracing::warn!(
-                    key,
-                    ?waited,
-                    "no batch is delivered until the start is stored"
-                );
-            } else {
-                tracing::warn!(
-                    key,
-                    batches,
-                    ?waited,
-                    "no batch is delivered until one of these is acknowledged and saved"
-                );
-            }
+            let until = match batches {
+                0 => "the start is stored",
+                _ => "one of these is acknowledged and saved",
+            };
+            tracing::warn!(key, batches, ?waited, "no batch is delivered until {until}");
         }
         Ok(())
     }

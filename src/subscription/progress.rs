@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::ack_queue::Watermark;
 use super::ledger::Ledger;
 use crate::checkpoint::Checkpoint;
-use crate::position::StartAt;
 
 /// How far a subscription is: at its start, or where its position has moved without an event.
 ///
@@ -26,12 +25,6 @@ impl Progress {
             end,
             checkpoint,
         }
-    }
-
-    /// Returns where a restart resumes; never [`StartAt::Now`].
-    #[must_use]
-    pub fn resume_at(&self) -> StartAt {
-        self.checkpoint.resume_at()
     }
 
     /// Returns the checkpoint to store, for [`subscribe_from`](crate::LongPollClient::subscribe_from).
@@ -60,7 +53,7 @@ impl Drop for Progress {
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Progress")
-            .field("resume_at", &self.resume_at())
+            .field("resume_at", &self.checkpoint.resume_at())
             .finish_non_exhaustive()
     }
 }

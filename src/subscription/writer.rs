@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use super::ledger::{Ledger, Write, not_saved};
+use super::ledger::{Ledger, Write};
 use crate::api::Api;
 use crate::error::Error;
 use crate::pacing::{Backoff, RetryPolicy};
@@ -14,7 +14,8 @@ use crate::transport::{HttpTransport, Sleep};
 pub(super) struct CheckpointWriter {
     doing: Doing,
     backoff: Backoff,
-    trouble: Option<Trouble>,
+    /// When it tries again, after a write that failed.
+    retries_at: Option<SystemTime>,
 }
 
 enum Doing {
@@ -23,24 +24,18 @@ enum Doing {
     Waiting(Sleep<'static>),
 }
 
-/// Why the last write failed, and when the next is tried.
-#[derive(Clone)]
-pub(super) struct Trouble {
-    pub(super) because: Error,
-    pub(super) until: SystemTime,
-}
-
 impl CheckpointWriter {
     pub(super) fn new(policy: RetryPolicy, seed: u64) -> Self {
         Self {
             doing: Doing::Nothing,
             backoff: Backoff::new(policy, fastrand::Rng::with_seed(seed)),
-            trouble: None,
+            retries_at: None,
         }
     }
 
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    /// Returns when it tries again, if the last write failed.
+    pub(super) fn retries_at(&self) -> Option<SystemTime> {
+        self.retries_at
     }
 
     /// Goes on as far as it can be gone.
@@ -56,13 +51,13 @@ impl CheckpointWriter {
     ) -> Result<(), Error> {
         loop {
             // An acknowledgement may have tried, too.
-            match (ledger.failure(), &self.trouble) {
+            match (ledger.failure(), self.retries_at) {
                 (None, Some(_)) => {
-                    self.trouble = None;
+                    self.retries_at = None;
                     self.backoff.succeeded();
                     self.doing = Doing::Nothing;
                 }
-                (Some(error), None) => self.doing = self.wait(not_saved(error), client),
+                (Some(_), None) => self.doing = self.wait(client),
                 _ => {}
             }
             match &mut self.doing {
@@ -77,7 +72,7 @@ impl CheckpointWriter {
                     ledger.finish(write, &outcome);
                     self.doing = match outcome {
                         Ok(()) => Doing::Nothing,
-                        Err(error) => self.wait(not_saved(error), client),
+                        Err(_) => self.wait(client),
                     };
                 }
                 Doing::Waiting(sleep) => match sleep.as_mut().poll(cx) {
@@ -92,13 +87,10 @@ impl CheckpointWriter {
         }
     }
 
-    fn wait<T: HttpTransport>(&mut self, because: Error, client: &Arc<Api<T>>) -> Doing {
+    fn wait<T: HttpTransport>(&mut self, client: &Arc<Api<T>>) -> Doing {
         let now = client.transport().now();
         let wait = self.backoff.after_failure(None);
-        self.trouble = Some(Trouble {
-            because,
-            until: now.wall_at(now.monotonic + wait),
-        });
+        self.retries_at = Some(now.wall_at(now.monotonic + wait));
         Doing::Waiting(client.sleep(wait))
     }
 }

@@ -107,7 +107,7 @@ fn delivery_gives_the_events_of_its_batch() {
     assert_eq!(batch.len(), 2);
     for events in [
         batch.iter(),
-        batch.events().iter(),
+        batch.iter(),
         batch.iter(),
         (&batch).into_iter(),
     ] {

@@ -47,8 +47,8 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
     for _ in 0..2 {
         let mut subscription = subscribe(&client(&server), &store).await;
         let gap = gap(&mut subscription).await;
-        assert_eq!(gap.retention(), 14 * DAY);
-        assert_eq!(gap.since(), store.kept().unwrap().last_success());
+        assert_eq!(gap.retention, 14 * DAY);
+        assert_eq!(gap.since, store.kept().unwrap().last_success());
         assert!(gap.to_string().contains("14 days"), "{gap}");
         // A crash before it has caught up: it is told again.
     }
@@ -280,7 +280,7 @@ async fn a_backlog_of_old_events_proves_no_catch_up() {
     let (client, minutes) = never_quiet(&server);
     let start = checkpoint(&server, "1", 20 * DAY);
     let mut subscription = subscribe(&client, &Memory::with(&start)).await;
-    assert_eq!(gap(&mut subscription).await.since(), start.last_success());
+    assert_eq!(gap(&mut subscription).await.since, start.last_success());
     // Pages come day by day, and after the first gap that is enough.
     for days in 1..20 {
         assert_eq!(follow(&mut subscription, 1).await.len(), 1);
@@ -289,7 +289,7 @@ async fn a_backlog_of_old_events_proves_no_catch_up() {
     // But then none comes for long, and whoever was told of the first gap is told of this one.
     minutes.store(40 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     let later = gap(&mut subscription).await;
-    assert!(later.since() > start.last_success() + 30 * DAY, "{later:?}");
+    assert!(later.since > start.last_success() + 30 * DAY, "{later:?}");
     for days in 41..60 {
         assert_eq!(follow(&mut subscription, 1).await.len(), 1);
         minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);

@@ -141,7 +141,7 @@ fn a_checkpoint_is_of_no_event_types_in_particular() {
     let Update::Batch(batch) = update else {
         panic!("{update:?}");
     };
-    assert_eq!(batch.events()[0].id(), Some("b"));
+    assert_eq!(batch[0].id(), Some("b"));
     world.run(batch.ack()).unwrap();
 }
 
@@ -168,7 +168,7 @@ fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
         match world.run(subscription.next()).unwrap().unwrap() {
             Update::PossibleGap(gap) => {
                 assert!(is_told, "{days}");
-                assert_eq!(gap.retention(), 14 * DAY);
+                assert_eq!(gap.retention, 14 * DAY);
             }
             Update::Batch(batch) => {
                 assert!(!is_told, "{days}");

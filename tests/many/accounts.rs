@@ -80,7 +80,7 @@ async fn an_account_that_fails_leaves_the_others_alone_and_can_be_followed_anew(
     for _ in 1..ACCOUNTS {
         let (n, batch) = in_time(streams.next()).await.unwrap();
         let log = server.event_ids(&account(n));
-        assert_eq!(batch.unwrap().events()[0].id(), log.last().map(|id| &**id));
+        assert_eq!(batch.unwrap()[0].id(), log.last().map(|id| &**id));
     }
     server.change_settings(|settings| {
         settings

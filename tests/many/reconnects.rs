@@ -66,10 +66,7 @@ async fn streams_that_start_or_reconnect_at_once_list_the_servers_at_a_rate_and_
         while heard.len() < STREAMS {
             let (n, batch) = streams.next().await.unwrap();
             let batch = batch.unwrap();
-            assert_eq!(
-                batch.events()[0].id(),
-                Some(&*server.event_ids(&account(n))[0])
-            );
+            assert_eq!(batch[0].id(), Some(&*server.event_ids(&account(n))[0]));
             assert!(heard.insert(n), "{n} came twice");
         }
     })

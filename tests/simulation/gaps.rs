@@ -81,7 +81,7 @@ impl Gaps {
     }
 
     pub(crate) fn check_told(&mut self, gap: &PossibleGap, now: SystemTime) -> Result<(), String> {
-        let since = gap.since();
+        let since = gap.since;
         if self.since != Since::Unsure && self.since() != Some(since) {
             return Err(format!("it tells of a gap since {since:?}"));
         }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{Credential, CredentialStore, LockedCredential};
 use crate::auth::{TokenError, TokenErrorKind, lock};
 use crate::sys::atomic_file::{adopt, beside, left_behind, private, read, real_path, write};
-use crate::sys::blocking_thread::{self, NoOutcome};
+use crate::sys::blocking_thread;
 
 /// The largest file that is read; a credential has a few hundred bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -188,13 +188,9 @@ async fn alone<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, TokenError> + Send + 'static,
 ) -> Result<R, TokenError> {
     let outcome = blocking_thread::run("box-longpoll-credential", work).await;
-    outcome.unwrap_or_else(|why| {
-        Err(TokenError::transient(match why {
-            NoOutcome::NotStarted(error) => {
-                format!("no thread can be started for the credential: {error}")
-            }
-            NoOutcome::Panicked => "a fault in the credential's store".to_owned(),
-        }))
+    outcome.unwrap_or_else(|error| {
+        let text = format!("the credential's store failed: {error}");
+        Err(TokenError::transient(text))
     })
 }
 

@@ -13,35 +13,29 @@ const VERSION: &str = "1 ";
 pub(super) fn write(checkpoint: &Checkpoint) -> Result<String, serde_json::Error> {
     let mut json = serde_json::to_string_pretty(checkpoint)?;
     json.push('\n');
-    Ok(format!(
-        "{WHAT_IT_IS}{VERSION}{}\n{json}",
-        checksum(json.as_bytes())
-    ))
+    Ok(format!("{WHAT_IT_IS}{VERSION}{}\n{json}", checksum(&json)))
 }
 
 pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
+    // Bytes that are no text become other characters, and so the checksum is wrong.
+    let text = String::from_utf8_lossy(text);
     let rest = text
-        .strip_prefix(WHAT_IT_IS.as_bytes())
+        .strip_prefix(WHAT_IT_IS)
         .ok_or("it is not a checkpoint, or only the beginning of one")?;
     let rest = rest
-        .strip_prefix(VERSION.as_bytes())
+        .strip_prefix(VERSION)
         .ok_or_else(|| of_another_layout(rest))?;
-    let (sum, json) = rest
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map(|end| (&rest[..end], &rest[end + 1..]))
-        .ok_or("it is torn")?;
-    if checksum(json).as_bytes() != sum {
+    let (sum, json) = rest.split_once('\n').ok_or("it is torn")?;
+    if checksum(json) != sum {
         return Err("its checksum is wrong: it is torn, or was changed".to_owned());
     }
     // The error may quote the whole text.
-    serde_json::from_slice(json).map_err(|error| quote(&error.to_string()))
+    serde_json::from_str(json).map_err(|error| quote(&error.to_string()))
 }
 
 /// Explains a text whose version has another number, or none.
-fn of_another_layout(rest: &[u8]) -> String {
-    let number = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
-    let number = std::str::from_utf8(number).unwrap_or_default();
+fn of_another_layout(rest: &str) -> String {
+    let number = rest.split(' ').next().unwrap_or_default();
     match number.parse::<u64>() {
         Ok(number) => format!(
             "its file has layout {number}, and this version of box-longpoll reads layout {}",
@@ -52,8 +46,8 @@ fn of_another_layout(rest: &[u8]) -> String {
 }
 
 /// Against accidents, so without a key.
-fn checksum(json: &[u8]) -> String {
+fn checksum(json: &str) -> String {
     let mut hasher = SipHasher13::new();
-    hasher.write(json);
+    hasher.write(json.as_bytes());
     format!("{:032x}", hasher.finish128().as_u128())
 }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
+
+use crate::sys::lock;
 
 /// The numbers of the streams that something has happened to, in that order, and who waits for one.
 #[derive(Default)]
@@ -20,13 +22,13 @@ struct Queue {
 impl ReadyQueue {
     /// Takes out the stream that has waited for longest. Where none does, wakes this task when one comes.
     pub(super) fn first(&self, asks: &Waker) -> Option<u64> {
-        let first = self.queue().numbers.pop_front();
+        let first = lock(&self.queue).numbers.pop_front();
         if first.is_some() {
             return first;
         }
         // To clone or to drop a waker runs code of the executor, which may ring a stream_waker: never under the lock.
         let asks = asks.clone();
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         let first = queue.numbers.pop_front();
         let unused = if first.is_none() {
             queue.asks.replace(asks)
@@ -36,10 +38,6 @@ impl ReadyQueue {
         drop(queue);
         drop(unused);
         first
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,7 +71,7 @@ impl StreamWaker {
         if self.rung.swap(true, Ordering::Release) {
             return None;
         }
-        let mut queue = self.ready.queue();
+        let mut queue = lock(&self.ready.queue);
         queue.numbers.push_back(self.number);
         queue.asks.take()
     }
