@@ -63,12 +63,15 @@ pub struct Iter<I> {
 
 type Pages<I> = Pin<Box<dyn Stream<Item = Result<Vec<I>, Error>> + Send>>;
 
+/// The next page, and the stream for the ones after it.
+type NextPage<I> = (Option<Result<Vec<I>, Error>>, Pages<I>);
+
 /// Which thread has the stream.
 enum State<I> {
     /// The consumer's, which has yet to ask.
     Idle(Pages<I>),
     /// The client's thread, which gives it back with its next page.
-    Running(Call<(Option<Result<Vec<I>, Error>>, Pages<I>)>),
+    Running(Call<NextPage<I>>),
     Done,
 }
 
