@@ -122,9 +122,10 @@ impl<'a> Body<'a> {
     }
 
     pub(crate) fn is_page(&self) -> bool {
-        match self.is_null("entries") {
-            true => !self.is_null("next_stream_position"),
-            false => self.entries().is_some(),
+        if self.is_null("entries") {
+            !self.is_null("next_stream_position")
+        } else {
+            self.entries().is_some()
         }
     }
 }
