@@ -1,4 +1,4 @@
-"""Makes applications as Box's developer console does."""
+"""Creates applications as Box's developer console does."""
 
 import os
 import secrets
@@ -6,11 +6,11 @@ import subprocess
 
 
 def new_application():
-    """Returns the configuration that a client downloads, and what the emulator is to know of the application."""
+    """Returns the configuration that a client downloads, and the application as the emulator registers it."""
     private_key = openssl("genrsa", "2048")
     public_key = openssl("pkey", "-pubout", given=private_key)
     passphrase = secrets.token_hex(16)
-    # As Box encrypts it: PBES2 with Triple DES and HMAC-SHA1.
+    # Box encrypts the key with PBES2, Triple DES and HMAC-SHA1.
     encryption = ["-topk8", "-v2", "des3", "-v2prf", "hmacWithSHA1", "-passout", "env:PASSPHRASE"]
     encrypted = openssl("pkcs8", *encryption, given=private_key, PASSPHRASE=passphrase)
     client_id, client_secret, key_id = (secrets.token_hex(length) for length in (16, 16, 4))

@@ -1,11 +1,11 @@
-"""Lets one SDK follow an emulator through 1,000 events, and compares what it saw with the emulator's log.
+"""Lets one SDK follow an emulator through 1,000 events, and compares the delivered events with the emulator's log.
 
 follow.py EMULATOR NAME POSITION_SPELLING LOGIN COMMAND...
 
-LOGIN is "token" for a made-up one, or the grant by which the SDK has to get tokens: client_credentials, jwt_bearer or
-refresh_token. The command is given the emulator's origin, how many distinct events to wait for, LOGIN, and what the SDK
-needs for it: the token, or the application's configuration and the refresh token. It prints "following" when it knows
-where it starts, and the ids in the end.
+LOGIN is "token" for a made-up token, or the grant by which the SDK must get its tokens: client_credentials, jwt_bearer
+or refresh_token. The command gets these arguments: the emulator's origin, the number of distinct events to wait for,
+LOGIN, and the credentials. The credentials are the token, or the application's configuration and the refresh token. The
+command prints "following" when it knows its start position, and the IDs of the events at the end.
 """
 
 import json
@@ -20,21 +20,21 @@ from console import new_application
 
 EVENTS = 1000
 BATCH = 100
-# After a 401 the SDKs wait up to 3 s before they use their new token.
+# The lifetime is longer than the 3 s that an SDK may wait after a 401 before it uses its new token.
 TOKEN_LIFETIME_S = 5
-# An SDK that has lost events waits for them in vain.
-PATIENCE_S = 30
+# The time limit. An SDK that has lost events waits for them forever.
+TIMEOUT_S = 30
 
 
 def control(origin, method, resource, body=None):
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
-    with urlopen(Request(f"{origin}/_emulator/{resource}", data=data, headers=headers, method=method)) as answer:
-        return json.load(answer)
+    with urlopen(Request(f"{origin}/_emulator/{resource}", data=data, headers=headers, method=method)) as response:
+        return json.load(response)
 
 
 def credentials(origin, login):
-    """Returns the account that the SDK is to follow, and what it needs to log in."""
+    """Returns the account that the SDK must follow, and the credentials to log in with."""
     if login == "token":
         return "token", ["token"]
     configuration, application = new_application()
@@ -47,7 +47,7 @@ def credentials(origin, login):
 
 
 def append_batches(origin, account, wait, stopped):
-    """Appends a batch whenever a poll is open, so that each is signalled. Half-way it waits, for a token to expire."""
+    """Appends a batch whenever a poll is open, so each batch is signaled. Halfway, waits until the token expires."""
     for batch in range(EVENTS // BATCH):
         if batch == EVENTS // BATCH // 2 and stopped.wait(wait):
             return
@@ -58,23 +58,23 @@ def append_batches(origin, account, wait, stopped):
 
 
 def check_logins(origin, login):
-    """Returns whether the journal shows the grant alone, for a token and its successor at least, and a summary of it."""
-    asked = [record for record in control(origin, "GET", "requests") if record["endpoint"] == "token"]
+    """Returns True if the request log has token requests of only this grant, for two tokens or more, and a summary."""
+    requests = [record for record in control(origin, "GET", "requests") if record["endpoint"] == "token"]
     if login == "token":
-        return not asked, ""
-    granted = [record for record in asked if record["grant"] == login and record["outcome"] == {"answered": 200}]
+        return not requests, ""
+    granted = [record for record in requests if record["grant"] == login and record["outcome"] == {"responded": 200}]
     expired = sum(control(origin, "GET", "counters")["expired_calls"].values())
-    summary = f", {len(granted)} tokens in {len(asked)} requests, calls with an expired one: {expired}"
-    return 2 <= len(granted) == len(asked), summary
+    summary = f", {len(granted)} tokens in {len(requests)} requests, calls with an expired one: {expired}"
+    return 2 <= len(granted) == len(requests), summary
 
 
 def follow(origin, name, spelling, login, command):
-    """Returns whether the SDK saw all events and logged in as it was told, and says so."""
+    """Returns True if the SDK delivered all events and logged in by the grant. Prints the result."""
     account, secrets = credentials(origin, login)
     began = time.monotonic()
     client = subprocess.Popen([*command, origin, str(EVENTS), login, *secrets], stdout=subprocess.PIPE, text=True)
-    patience = threading.Timer(PATIENCE_S, client.kill)
-    patience.start()
+    timeout = threading.Timer(TIMEOUT_S, client.kill)
+    timeout.start()
     stopped = threading.Event()
     try:
         assert client.stdout.readline() == "following\n", "the SDK did not start"
@@ -84,13 +84,13 @@ def follow(origin, name, spelling, login, command):
         took = time.monotonic() - began
     finally:
         stopped.set()
-        patience.cancel()
+        timeout.cancel()
         client.kill()
     appended = control(origin, "GET", f"events?account={quote(account)}")["ids"]
     counters = control(origin, "GET", "counters")
     calls = ", ".join(f"{counters[endpoint]['requests']} {endpoint}" for endpoint in ("options", "realtime", "events"))
     complete = len(seen) == EVENTS and seen == appended
-    outcome = f"all {EVENTS} distinct ids, in order" if complete else f"not all {EVENTS} within {PATIENCE_S} s"
+    outcome = f"all {EVENTS} distinct ids, in order" if complete else f"not all {EVENTS} within {TIMEOUT_S} s"
     logged_in, tokens = check_logins(origin, login)
     print(f"{name}, {login}, positions as {spelling}s: {outcome}, {took:.1f} s, {calls}{tokens}", flush=True)
     return complete and logged_in

@@ -1,4 +1,4 @@
-// Follows the emulator with box-node-sdk 10: its EventStream, pointed at the emulator by `BaseUrls`.
+// Follows the emulator with the EventStream of box-node-sdk 10. `BaseUrls` points it at the emulator.
 const {
   BoxCcgAuth,
   BoxClient,
@@ -24,7 +24,7 @@ const auths = {
   jwt_bearer: (configuration) => new BoxJwtAuth({ config: JwtConfig.fromConfigJsonString(configuration) }),
   refresh_token: (configuration, refreshToken) => {
     const { clientID: clientId, clientSecret } = JSON.parse(configuration).boxAppSettings;
-    // It lacks a good access token, as when a program starts anew with what it stored.
+    // The access token has expired, as when a program restarts with stored tokens.
     const tokenStorage = new InMemoryTokenStorage({ token: { accessToken: 'expired', refreshToken } });
     return new BoxOAuth({ config: new OAuthConfig({ clientId, clientSecret, tokenStorage }) });
   },

@@ -1,4 +1,4 @@
-// Follows the emulator with box-node-sdk 3: its EventStream, pointed at the emulator by `apiRootURL`.
+// Follows the emulator with the EventStream of box-node-sdk 3. `apiRootURL` points it at the emulator.
 const http = require('http');
 const BoxSDK = require('box-node-sdk');
 
@@ -7,7 +7,7 @@ const sdk = new BoxSDK({
   clientID: 'id',
   clientSecret: 'secret',
   apiRootURL: origin,
-  // Its own agent speaks https alone.
+  // The SDK's own agent supports only https.
   request: { agentClass: http.Agent },
 });
 const ids = new Set();

@@ -1,4 +1,4 @@
-"""Follows the emulator with boxsdk 10: get_event_stream, pointed at the emulator by `BaseUrls`."""
+"""Follows the emulator with get_event_stream of boxsdk 10. `BaseUrls` points it at the emulator."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def jwt_bearer(configuration):
 
 def refresh_token(configuration, token):
     settings = json.loads(configuration)["boxAppSettings"]
-    # It lacks a good access token, as when a program starts anew with what it stored.
+    # The access token has expired, as when a program restarts with stored tokens.
     storage = InMemoryTokenStorage(AccessToken(access_token="expired", refresh_token=token))
     return BoxOAuth(OAuthConfig(settings["clientID"], settings["clientSecret"], token_storage=storage))
 

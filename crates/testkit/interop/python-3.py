@@ -1,4 +1,4 @@
-"""Follows the emulator with boxsdk 3: generate_events_with_long_polling, pointed at the emulator by `API.BASE_API_URL`."""
+"""Follows the emulator with generate_events_with_long_polling of boxsdk 3. `API.BASE_API_URL` points it at the emulator."""
 
 import sys
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Lets Box's own SDKs follow the emulator, each through 1,000 events, and says what came of it. First with a made-up token,
-# then those that are still developed by each grant, with tokens that expire meanwhile.
-# Needs cargo, node with npm, python3 with venv, and openssl. The SDKs go into a directory that is removed afterwards.
+# Lets Box's own SDKs follow the emulator through 1,000 events each, and prints the results. Each SDK first uses a made-up
+# token. The SDKs that are still maintained then log in by each grant, with tokens that expire during the run.
+# Needs cargo, node with npm, python3 with venv, and openssl. Installs the SDKs into a directory that it removes at the end.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,7 +29,7 @@ python_10() { follow "boxsdk 10.18.0" "$@" "$sdks/python-10.18.0/bin/python" "$h
 date -u +%Y-%m-%d
 complete=0
 for sdk in node_3 node_10 python_3 python_10; do
-    # The SDKs for Node read a number as a float, and can't be expected to keep their place.
+    # The SDKs for Node read a number as a float, which changes the position. So this run may fail.
     $sdk number token || true
     $sdk string token || complete=1
 done

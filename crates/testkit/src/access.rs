@@ -1,7 +1,9 @@
-//! The rules for who may control the emulator, and for the names that its control API shows.
+//! Protection of the control API against web pages, and of tokens against disclosure.
 //!
-//! A web page can send requests to a server on the developer's machine. Two headers that no page can forge tell them apart:
-//! `Origin`, and `Host` if the page has the browser resolve a name of its own to this machine.
+//! A web page in a developer's browser can send requests to a server on the same machine. Two
+//! headers that no page can forge reveal such requests: a foreign `Origin`, or a foreign `Host` if
+//! the page's own host name resolves to this machine. There are no passwords. Start from
+//! [`refusal`] and [`hashed`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Request;
 
-/// How many hexadecimal digits stand for a token. Ten thousand tokens share none of them.
+/// The number of hexadecimal digits that stand for a token. They distinguish ten thousand tokens.
 const DIGITS: usize = 16;
 
-/// Returns why a control request is refused, if it is.
+/// Returns the reason if a control request is refused.
 pub(crate) fn refusal(request: &Request) -> Option<&'static str> {
     let host = request.header_value("host").unwrap_or_default();
     if !is_address_or_localhost(host) {
@@ -33,7 +35,7 @@ fn is_address_or_localhost(host: &str) -> bool {
     {
         return true;
     }
-    // An address of IPv6 without a port has brackets, which only `SocketAddr` reads.
+    // An IPv6 address without a port has brackets, which only `SocketAddr` parses.
     if host.ends_with(']') {
         return format!("{host}:80").parse::<SocketAddr>().is_ok();
     }
@@ -41,7 +43,7 @@ fn is_address_or_localhost(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") && port.bytes().all(|digit| digit.is_ascii_digit())
 }
 
-/// Returns `true` if the body is JSON by its own account: a form of a web page can't claim that.
+/// Returns `true` if the request declares its body as JSON. A form of a web page can't do that.
 pub(crate) fn claims_json(request: &Request) -> bool {
     let content_type = request.header_value("content-type").unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default();
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_localhost_may_control() {
+    fn requests_for_addresses_and_localhost_are_admitted() {
         for host in [
             "127.0.0.1:8787",
             "127.0.0.1",
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_anybody_may_resolve_may_not_control() {
+    fn requests_for_other_host_names_are_refused() {
         for host in [
             "",
             "rebound.example:8787",
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn another_origin_may_not_control() {
+    fn requests_from_another_origin_are_refused() {
         for origin in [
             "https://page.example",
             "http://127.0.0.1:9999",
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_shown_as_sha256sum_prints_it() {
+    fn a_shown_token_is_the_start_of_its_sha256sum() {
         assert_eq!(hashed("a-token"), "sha256:1f6076e3a47ba1de");
     }
 }

@@ -1,3 +1,8 @@
+//! An account and its log: the events in the order in which they are delivered.
+//!
+//! The log knows positions, repeats and retention. It reads an event's JSON only to filter it, and
+//! it does not make events; `event` does. Start from [`Account`].
+
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -5,12 +10,14 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::answer::HoldId;
+use crate::response::HoldId;
 use crate::stream_type::UserStream;
 
-/// Above 2^53, as Box's own: whoever reads it as a float gets another position.
+/// The position before the first event. It is above 2^53 like Box's own, so a client that reads it
+/// as a float gets a different position.
 const FIRST_POSITION: u64 = 1_152_922_976_252_290_886;
-/// Positions aren't a count, and nobody should take them for one.
+/// The distance between the positions of two events. It is not 1, so that no client can use
+/// positions as a count.
 const STEP: u64 = 17;
 
 /// An account's events in the order in which they are delivered.
@@ -18,57 +25,66 @@ const STEP: u64 = 17;
 pub(crate) struct Account {
     /// Shared by the accounts of one log until one of them changes.
     log: Arc<Log>,
-    /// How many events are gone from the front of the log.
+    /// The number of events that retention has removed from the front of the log.
     dropped: u64,
-    /// Polls that wait for a change.
+    /// The polls that wait for a change.
     pub(crate) listeners: BTreeSet<HoldId>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Log {
     entries: VecDeque<Entry>,
-    /// The lengths of the entries' JSON together.
+    /// The total length of the entries' JSON, in bytes.
     bytes: usize,
 }
 
+/// An event in the log.
 #[derive(Clone, Debug)]
 struct Entry {
     json: Arc<str>,
+    /// The moment at which it was appended, which decides when it becomes visible.
     appended: Instant,
+    /// `true` if it repeats an earlier event.
     repeats: bool,
 }
 
-/// Where a page starts.
+/// The start of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
+    /// The end of the log.
     Now,
+    /// The oldest retained event.
     Oldest,
+    /// A position.
     At(u64),
 }
 
-/// A stretch of the log.
+/// A page: consecutive events of the log, as far as a filter keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// The position that leads to this page.
+    /// The position at which the page starts.
     pub(crate) from: u64,
+    /// The position of the next page.
     pub(crate) next: u64,
     pub(crate) events: Vec<Arc<str>>,
-    /// Events before and up to the end of the page, those that are gone included.
+    /// The number of events up to the end of the page, including those that retention has removed.
     pub(crate) end: u64,
 }
 
-/// Returns `true` for the JSON of an event that a page may hold.
+/// A filter, which returns `true` for the JSON of an event that a page may contain.
 pub(crate) type Keeps<'a> = &'a dyn Fn(&str) -> bool;
 
-/// Which events a page may hold, and how many.
+/// The events that a page may contain.
 pub(crate) struct Selection<'a> {
+    /// The greatest number of events.
     pub(crate) limit: usize,
-    /// The page ends before the first event that isn't visible yet.
+    /// The number of visible events. The page ends before the first event that isn't visible yet.
     pub(crate) visible: u64,
+    /// `None` if all events are kept.
     pub(crate) filter: Option<Keeps<'a>>,
 }
 
-/// What the emulator itself reads of an event.
+/// The fields of an event that the emulator reads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct EventHead {
@@ -84,31 +100,34 @@ impl EventHead {
 }
 
 impl Start {
-    /// Reads the `stream_position` of a request.
+    /// Reads the `stream_position` of a request. Returns `None` if it can't be read.
     pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
         match text {
             None | Some("" | "0" | "null") => Some(Self::Oldest),
             Some("now") => Some(Self::Now),
             Some(text) => {
-                // A client that was sent a position with a decimal point may send it back as it was.
-                let whole = match text.split_once('.') {
-                    Some((whole, zeros))
+                // `Fault::FloatPosition` sends a position with a decimal point, which a client may
+                // send back unchanged.
+                let integer = match text.split_once('.') {
+                    Some((integer, zeros))
                         if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') =>
                     {
-                        whole
+                        integer
                     }
                     Some(_) => return None,
                     None => text,
                 };
-                let digits = !whole.is_empty() && whole.bytes().all(|digit| digit.is_ascii_digit());
-                digits.then(|| whole.parse().ok()).flatten().map(Self::At)
+                let digits =
+                    !integer.is_empty() && integer.bytes().all(|digit| digit.is_ascii_digit());
+                digits.then(|| integer.parse().ok()).flatten().map(Self::At)
             }
         }
     }
 }
 
 impl Account {
-    /// An account with the same log, to which nobody listens. It costs no memory until one of the two changes.
+    /// Returns an account with the same log and without listeners. It takes no memory until one of
+    /// the two logs changes.
     pub(crate) fn twin(&self) -> Self {
         Self {
             log: Arc::clone(&self.log),
@@ -131,10 +150,12 @@ impl Account {
         log.entries.push_back(entry);
     }
 
-    /// Appends an event once more that lies `back` places before the newest, or the first one after it that is no repeat
-    /// itself, so that no event comes again later than that. A short log is gone round again.
+    /// Appends an earlier event once more: the one `back` places before the newest, or the first
+    /// later one that is no repeat.
     ///
-    /// The newest event must not be a repeat.
+    /// Repeats are not repeated, so no event reappears more than `back` places after its first
+    /// appearance. If the log is shorter than `back`, the count wraps around. The newest event must
+    /// not be a repeat.
     pub(crate) fn repeat(&mut self, back: usize, now: Instant) {
         let entries = &self.log.entries;
         let back = back % entries.len();
@@ -150,6 +171,7 @@ impl Account {
         });
     }
 
+    /// Removes all but the last events.
     pub(crate) fn retain(&mut self, last: usize) {
         let gone = self.retained().saturating_sub(last);
         if gone > 0 {
@@ -160,13 +182,13 @@ impl Account {
         }
     }
 
-    /// How many events there ever were.
+    /// Returns the number of events that were ever appended.
     pub(crate) fn end(&self) -> u64 {
         self.dropped + self.retained() as u64
     }
 
-    /// Returns `true` if a stream has an event behind the first `since`. `All` counts; the others read events until one is
-    /// theirs.
+    /// Returns `true` if the stream has an event after the first `since` events. Only the filtered
+    /// streams parse events.
     pub(crate) fn has_behind(&self, since: u64, stream: UserStream) -> bool {
         match stream {
             UserStream::All => self.end() > since,
@@ -176,7 +198,8 @@ impl Account {
         }
     }
 
-    /// How many of them `GET /2.0/events` shows.
+    /// Returns the number of events that `GET /2.0/events` shows. An event becomes visible `lag`
+    /// after it was appended.
     pub(crate) fn visible(&self, lag: Duration, now: Instant) -> u64 {
         if lag.is_zero() {
             return self.end();
@@ -188,25 +211,27 @@ impl Account {
                 .partition_point(|entry| entry.appended + lag <= now) as u64
     }
 
+    /// Returns the number of retained events.
     pub(crate) fn retained(&self) -> usize {
         self.log.entries.len()
     }
 
-    /// The bytes of the retained events.
+    /// Returns the total length of the retained events, in bytes.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.log.bytes
     }
 
-    /// Equal for two accounts if they share one log.
+    /// Returns a value that is equal for two accounts if they share one log.
     pub(crate) fn log_identity(&self) -> usize {
         Arc::as_ptr(&self.log).addr()
     }
 
+    /// Returns the position after the first `end` events.
     pub(crate) fn position(end: u64) -> u64 {
         FIRST_POSITION + end * STEP
     }
 
-    /// How many events lie before a place in the stream.
+    /// Returns the number of events before the start of a page.
     pub(crate) fn events_before(&self, start: Start) -> u64 {
         match start {
             Start::Now => self.end(),
@@ -217,6 +242,7 @@ impl Account {
         }
     }
 
+    /// Returns the page at `start`.
     pub(crate) fn page(&self, start: Start, selection: &Selection<'_>) -> Page {
         let first = match start {
             Start::Now => selection.visible,
@@ -251,7 +277,8 @@ impl Account {
         page
     }
 
-    /// The page between two ends, as far as its events are still there.
+    /// Returns the page after the first `first` events and up to `end`, as far as its events are
+    /// retained.
     pub(crate) fn page_between(&self, first: u64, end: u64, filter: Option<Keeps<'_>>) -> Page {
         let events = self
             .between(first, end)
@@ -267,6 +294,7 @@ impl Account {
         }
     }
 
+    /// Returns the retained entries after the first `first` events and up to `end`.
     fn between(&self, first: u64, end: u64) -> impl Iterator<Item = &Entry> {
         let index = |place: u64| {
             usize::try_from(place.saturating_sub(self.dropped))
@@ -277,12 +305,12 @@ impl Account {
         self.log.entries.range(first.min(end)..end)
     }
 
-    /// What is retained, in order, repeats included.
+    /// Returns the retained events in order, including repeats.
     pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<str>> {
         self.log.entries.iter().map(|entry| &entry.json)
     }
 
-    /// The ids of what is retained, in the order of their first appearance.
+    /// Returns the IDs of the retained events, in the order of their first appearance.
     pub(crate) fn event_ids(&self) -> Vec<String> {
         let mut seen = HashSet::new();
         let ids = self
@@ -296,7 +324,8 @@ impl Account {
 }
 
 impl Page {
-    /// A position that has moved, though not past any event. The last that fits stays where it is.
+    /// Returns a position that is one higher, but not past an event. The highest position before an
+    /// event is returned unchanged.
     pub(crate) fn nudged(from: u64) -> u64 {
         let inside_step = from.saturating_sub(FIRST_POSITION) % STEP;
         if inside_step + 1 < STEP {
@@ -357,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_knows_how_many_bytes_it_stores() {
+    fn stored_bytes_follow_repeats_and_retention() {
         let mut account = account(3);
         let appended = account.log.entries[0].appended;
         account.repeat(0, appended);
@@ -367,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nudged_position_skips_nothing() {
+    fn a_nudged_position_skips_no_event() {
         let account = account(5);
         let nudged = Page::nudged(Account::position(2));
         assert_ne!(nudged, Account::position(2));
@@ -376,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_that_no_page_ever_had_are_refused() {
+    fn unreadable_positions_are_refused() {
         for text in [
             "abc",
             "-1",
@@ -393,14 +422,14 @@ mod tests {
     }
 
     #[test]
-    fn what_means_everything_means_everything() {
+    fn missing_and_zero_positions_mean_the_oldest_event() {
         for text in [None, Some(""), Some("0"), Some("null")] {
             assert_eq!(Start::parse(text), Some(Start::Oldest), "{text:?}");
         }
     }
 
     #[test]
-    fn ids_come_once_in_the_order_of_their_first_appearance() {
+    fn ids_are_listed_once_in_order_of_first_appearance() {
         let mut account = account(2);
         let appended = account.log.entries[0].appended;
         account.repeat(1, appended);

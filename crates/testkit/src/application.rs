@@ -1,44 +1,52 @@
+//! Applications: the clients of the token endpoint.
+//!
+//! Box's developer console and admin console configure them; here a test does. Their tokens are in
+//! `tokens`. Start from [`Application`].
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// A client of the token endpoint, as Box's consoles know it: whoever shows its secret is issued access tokens.
+/// A client of the token endpoint, as Box's consoles configure it. A program that knows its secret
+/// can get access tokens.
 ///
-/// In JSON only the first three fields are needed.
+/// In JSON, only the first three fields are required.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Application {
-    /// Its name, as `client_id` in a token request and as `iss` in a JWT.
+    /// The `client_id` of a token request, and the `iss` of a JWT.
     pub client_id: String,
-    /// What goes with the name as `client_secret`.
+    /// The `client_secret` of a token request.
     pub client_secret: String,
-    /// The enterprise whose service account it has.
+    /// The ID of the enterprise whose service account it uses.
     pub enterprise_id: String,
-    /// The public keys that its JWTs are checked with, in PEM, by their `kid`. Default: none.
+    /// The public keys that verify its JWTs, in PEM, by their `kid`. Default: none.
     #[serde(default)]
     pub public_keys: BTreeMap<String, String>,
-    /// The users that it may have tokens for without asking them; `null` for any. Default: any.
+    /// The users for which it may get tokens without their consent; `null` for any user. Default:
+    /// any user.
     #[serde(default)]
     pub users: Option<BTreeSet<String>>,
     /// The grants that it may use. Default: all.
     #[serde(default = "all_grants")]
     pub grants: BTreeSet<Grant>,
-    /// Whether the enterprise's admin has authorized it. Without, it gets no tokens; those it has stay good. Default: yes.
+    /// `true` if the enterprise's admin has authorized it. If not, it gets no new tokens, but its
+    /// issued tokens stay valid. Default: `true`.
     #[serde(default = "authorized")]
     pub authorized: bool,
 }
 
-/// In exchange for what an access token is issued.
+/// A grant: the proof in exchange for which an access token is issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
-    /// `authorization_code`: what a user's browser brought back.
+    /// `authorization_code`: a code that a user's browser delivered to the application.
     AuthorizationCode,
-    /// `client_credentials`: the client's secret alone.
+    /// `client_credentials`: only the client's secret.
     ClientCredentials,
     /// `urn:ietf:params:oauth:grant-type:jwt-bearer`: an assertion that the client has signed.
     JwtBearer,
-    /// `refresh_token`: what came with the access token before.
+    /// `refresh_token`: the refresh token that was issued with the previous access token.
     RefreshToken,
 }
 
@@ -51,7 +59,7 @@ fn authorized() -> bool {
 }
 
 impl Application {
-    /// An authorized application without keys, for all users and grants.
+    /// Makes an authorized application without keys, for all users and grants.
     #[must_use]
     pub fn new(client_id: &str, client_secret: &str, enterprise_id: &str) -> Self {
         Self {
@@ -65,19 +73,19 @@ impl Application {
         }
     }
 
-    /// Adds a public key: PEM, as `openssl pkey -pubout` writes it.
+    /// Adds a public key in PEM, as `openssl pkey -pubout` writes it.
     #[must_use]
     pub fn public_key(mut self, kid: &str, pem: &str) -> Self {
         self.public_keys.insert(kid.into(), pem.into());
         self
     }
 
-    /// The account of the enterprise's service account.
+    /// Returns the account of the enterprise's service account.
     pub(crate) fn service_account(&self) -> String {
         format!("enterprise {}", self.enterprise_id)
     }
 
-    /// The account of a subject, if the application may have tokens for it.
+    /// Returns the account of a subject, if the application may get tokens for it.
     pub(crate) fn account_of(&self, kind: &str, id: &str) -> Option<String> {
         match kind {
             "enterprise" if id == self.enterprise_id => Some(self.service_account()),
@@ -92,7 +100,7 @@ impl Application {
 }
 
 impl Grant {
-    /// All that the token endpoint knows.
+    /// All grants of the token endpoint.
     pub const ALL: [Self; 4] = [
         Self::AuthorizationCode,
         Self::ClientCredentials,
@@ -100,7 +108,7 @@ impl Grant {
         Self::RefreshToken,
     ];
 
-    /// The `grant_type` of a token request.
+    /// Returns the `grant_type` of a token request.
     #[must_use]
     pub fn grant_type(self) -> &'static str {
         match self {
@@ -111,6 +119,7 @@ impl Grant {
         }
     }
 
+    /// Returns the grant with this `grant_type`.
     pub(crate) fn of_type(grant_type: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

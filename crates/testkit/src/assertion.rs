@@ -1,3 +1,8 @@
+//! The claims of a JWT assertion: Box's rules for each of them.
+//!
+//! An application logs in with an assertion that it has signed. The signature is verified in `jws`.
+//! The texts of the refusals are Box's. Start from [`redeem`].
+
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -6,11 +11,11 @@ use serde_json::Value;
 use crate::token_api::Refusal;
 use crate::{Emulator, Request, jws};
 
-/// Where Box's assertions are sent, to whatever host they are in a test.
+/// The audience of assertions for Box. A client may keep it, or use the emulator's own URL.
 const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 
-/// Box's limit.
-const MOST_SECONDS_AHEAD: i64 = 60;
+/// Box's limit for the time from now to `exp`, in seconds.
+const MAX_SECONDS_AHEAD: i64 = 60;
 
 const NO_ASSERTION: Refusal =
     Refusal::invalid_request("Missing parameter: \"assertion\" is required");
@@ -32,7 +37,8 @@ const TOO_FAR_AHEAD: Refusal = Refusal::invalid_grant(
 const IAT: Refusal = Refusal::invalid_grant("Please check the 'iat' claim.");
 const NBF: Refusal = Refusal::invalid_grant("Please check the 'nbf' claim.");
 
-/// Uses a client's signed JWT up. Returns the account that it asks for.
+/// Checks a client's signed JWT, marks it as used, and returns the account for which it requests a
+/// token.
 pub(crate) fn redeem(
     emulator: &mut Emulator,
     client_id: &str,
@@ -63,7 +69,8 @@ pub(crate) fn redeem(
     if is_new { Ok(account) } else { Err(JTI) }
 }
 
-/// What a JWT says. A claim may be anything: that is checked afterwards, one by one.
+/// The claims of a JWT. A claim may be any JSON value, so that each wrong one gets a refusal of its
+/// own.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Claims {
@@ -78,21 +85,23 @@ struct Claims {
 }
 
 impl Claims {
+    /// Checks `aud`, which may be one audience or a list. `own` is the emulator's token URL.
     fn check_audience(&self, own: &str) -> Result<(), Refusal> {
-        let meant = |audience: &Value| audience == AUDIENCE || audience == own;
+        let is_valid = |audience: &Value| audience == AUDIENCE || audience == own;
         match &self.aud {
-            Value::Array(audiences) if audiences.iter().any(meant) => Ok(()),
-            audience if meant(audience) => Ok(()),
+            Value::Array(audiences) if audiences.iter().any(is_valid) => Ok(()),
+            audience if is_valid(audience) => Ok(()),
             _ => Err(AUD),
         }
     }
 
+    /// Checks `exp`, `iat` and `nbf` at `now`, in seconds since 1970.
     fn check_dates(&self, now: i64) -> Result<(), Refusal> {
         let exp = self.exp.as_i64().ok_or(EXP)?;
         if exp <= now {
             return Err(EXPIRED);
         }
-        if exp.saturating_sub(now) > MOST_SECONDS_AHEAD {
+        if exp.saturating_sub(now) > MAX_SECONDS_AHEAD {
             return Err(TOO_FAR_AHEAD);
         }
         for (claim, refusal) in [(&self.iat, IAT), (&self.nbf, NBF)] {

@@ -1,3 +1,9 @@
+//! The connections of the server: each serves one request after another.
+//!
+//! A connection waits while the emulator holds its request, and notices when the client
+//! disconnects. It limits the bytes that it reads. Requests and responses are written in `wire`.
+//! Start from [`accept`].
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +16,31 @@ use crate::control;
 use crate::limits::{self, MAX_HEAD_BYTES};
 use crate::server::{Next, Shared, now};
 use crate::wire::{self, Head};
-use crate::{Answer, HoldId, Request};
+use crate::{FakeResponse, HoldId, Request};
 
-/// How much of a refused request is discarded, in bytes, and for how long, so that its client reads the refusal.
-const MAX_UNREAD: u64 = 64 << 20;
-const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// The greatest number of bytes of a refused request that are read and discarded, so that its
+/// client can read the refusal: 64 MiB.
+const MAX_DISCARDED: u64 = 64 << 20;
+/// The greatest time for which a refused request is read and discarded.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
+/// Accepts connections forever and serves each in a task of its own. Refuses those above
+/// `max_connections`.
 pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_connections: usize) {
-    let room = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+    let permits = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         match listener.accept().await {
             Ok((mut stream, _)) => {
-                let place = Arc::clone(&room).try_acquire_owned();
+                let permit = Arc::clone(&permits).try_acquire_owned();
                 let shared = Arc::clone(shared);
                 tokio::spawn(async move {
-                    let Ok(_place) = place else {
-                        let reason = format!("{max_connections} connections are open, the most");
-                        let answer = control::refusal(503, &reason).closing();
-                        let _ = refuse(&mut stream, &answer).await;
+                    let Ok(_permit) = permit else {
+                        let reason = format!(
+                            "the limit of {max_connections} connections is reached: close some, \
+                             or raise Config::max_connections"
+                        );
+                        let response = control::refusal(503, &reason).closing();
+                        let _ = refuse(&mut stream, &response).await;
                         return;
                     };
                     let connection = Connection {
@@ -35,48 +48,52 @@ pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_conn
                         received: Vec::new(),
                         shared,
                     };
-                    // A client that goes away is no concern of anybody else's.
+                    // An I/O error ends only this connection, and the client sees it too.
                     let _ = connection.serve().await;
                 });
             }
-            // There are no file descriptors left. Some may come back.
+            // The process has no file descriptor left. Connections that close free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-/// Refuses a request that isn't read to its end. If it were cut off at once, many a client would see a broken connection
-/// and no refusal.
-async fn refuse(stream: &mut TcpStream, refusal: &Answer) -> io::Result<()> {
+/// Refuses a request without reading it completely.
+///
+/// If the connection were closed at once, some clients would report a broken connection and not the
+/// refusal. So the rest of the request is read and discarded, within limits.
+async fn refuse(stream: &mut TcpStream, refusal: &FakeResponse) -> io::Result<()> {
     wire::deliver(stream, refusal).await?;
     stream.shutdown().await?;
-    let mut rest = stream.take(MAX_UNREAD);
+    let mut rest = stream.take(MAX_DISCARDED);
     let mut nowhere = tokio::io::sink();
     let discarded = tokio::io::copy(&mut rest, &mut nowhere);
-    let _ = tokio::time::timeout(REFUSAL_TIME, discarded).await;
+    let _ = tokio::time::timeout(DISCARD_TIME, discarded).await;
     Ok(())
 }
 
 /// One connection, from its first request to its last.
 struct Connection {
     stream: TcpStream,
+    /// The bytes that were read and not yet parsed.
     received: Vec<u8>,
     shared: Arc<Shared>,
 }
 
 impl Connection {
+    /// Serves requests until the connection ends.
     async fn serve(mut self) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
         loop {
             let Some((request, keep_alive)) = self.read_request().await? else {
                 return Ok(());
             };
-            let Some(mut answer) = self.answer(&request).await? else {
+            let Some(mut response) = self.respond(&request).await? else {
                 return Ok(());
             };
-            answer.close |= !keep_alive;
-            let reusable = wire::deliver(&mut self.stream, &answer).await?;
-            if let Some(page) = &answer.dripping {
+            response.close |= !keep_alive;
+            let reusable = wire::deliver(&mut self.stream, &response).await?;
+            if let Some(page) = &response.dripping {
                 self.shared.lock().page_has_dripped(page);
             }
             if !reusable {
@@ -85,7 +102,8 @@ impl Connection {
         }
     }
 
-    /// `None` when the client has closed the connection.
+    /// Reads a request, and whether the connection may be kept afterwards. Returns `None` if the
+    /// client has closed the connection, or if the request was refused.
     async fn read_request(&mut self) -> io::Result<Option<(Request, bool)>> {
         let mut continued = false;
         loop {
@@ -118,7 +136,7 @@ impl Connection {
                     }
                 }
                 Err(status) => {
-                    refuse(&mut self.stream, &Answer::empty(status).closing()).await?;
+                    refuse(&mut self.stream, &FakeResponse::empty(status).closing()).await?;
                     return Ok(None);
                 }
             }
@@ -128,15 +146,16 @@ impl Connection {
         }
     }
 
-    /// `None` when the client went away before there was an answer.
-    async fn answer(&mut self, request: &Request) -> io::Result<Option<Answer>> {
+    /// Returns the response to a request, after the wait if it is held. Returns `None` if the
+    /// client disconnects before.
+    async fn respond(&mut self, request: &Request) -> io::Result<Option<FakeResponse>> {
         let first = {
             let mut emulator = self.shared.lock();
             let reply = emulator.respond(request, now());
             emulator.follow(reply)
         };
         let mut wait = match first {
-            Next::Answer(answer) => return Ok(Some(answer)),
+            Next::Respond(response) => return Ok(Some(response)),
             Next::Wait(wait) => wait,
         };
         let held = Held {
@@ -153,21 +172,22 @@ impl Connection {
             tokio::select! {
                 _ = &mut wait.woken => {}
                 () = deadline => {}
-                () = gone(&self.stream, &mut self.received) => return Ok(None),
+                () = disconnected(&self.stream, &mut self.received) => return Ok(None),
             }
             let mut emulator = self.shared.lock();
             let Some(reply) = emulator.resume(held.id, now()) else {
                 return Ok(None);
             };
             match emulator.follow(reply) {
-                Next::Answer(answer) => return Ok(Some(answer)),
+                Next::Respond(response) => return Ok(Some(response)),
                 Next::Wait(again) => wait = again,
             }
         }
     }
 }
 
-/// Hangs a held request up when its connection ends, in whichever way.
+/// A held request, which is hung up when this is dropped: the client disconnected, or the response
+/// is complete.
 struct Held {
     id: HoldId,
     shared: Arc<Shared>,
@@ -179,8 +199,9 @@ impl Drop for Held {
     }
 }
 
-/// Refuses what the head alone forbids. The body isn't read, so the connection is closed.
-fn refusal(request: &Request, body: u64) -> Option<Answer> {
+/// Returns the refusal of a request whose head alone shows that it is forbidden. The body isn't
+/// read, so the connection is closed.
+fn refusal(request: &Request, body: u64) -> Option<FakeResponse> {
     let most = limits::body_bytes(request);
     let refusal = if request.control_resource().is_some() {
         control::access_refusal(request)
@@ -191,12 +212,12 @@ fn refusal(request: &Request, body: u64) -> Option<Answer> {
         let within = limits::at_most("content-length", body, most as u64);
         within.err().map(|reason| control::refusal(413, &reason))
     });
-    refusal.map(|answer| answer.closing().to(request))
+    refusal.map(|response| response.closing().to(request))
 }
 
-/// Resolves when the client has closed its side, or sends more than a request's head meanwhile. What it sends before is
-/// kept for later.
-async fn gone(stream: &TcpStream, received: &mut Vec<u8>) {
+/// Resolves when the client has closed its side, or when it has sent more than a request's head may
+/// hold. The bytes that it sends before are kept for the next request.
+async fn disconnected(stream: &TcpStream, received: &mut Vec<u8>) {
     while received.len() <= MAX_HEAD_BYTES && stream.readable().await.is_ok() {
         match stream.try_read_buf(received) {
             Ok(0) => return,

@@ -1,3 +1,9 @@
+//! The control API under `/_emulator/`, by which programs in any language control the emulator.
+//!
+//! Each resource maps to a function of [`Emulator`]. Requests from web pages are refused, and
+//! numbers above their limits too. Tests in Rust call [`Emulator`] directly and don't need this.
+//! `control.txt` documents the resources. Start from [`respond`].
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,42 +16,44 @@ use crate::access::{self, hashed};
 use crate::account::Account;
 use crate::fault::QueuedFault;
 use crate::limits::{MAX_APPLICATIONS, MAX_COUNT, MAX_STORED_BYTES, at_most};
-use crate::{Answer, Application, Emulator, Endpoint, Fault, Request, RequestRecord};
+use crate::{Application, Emulator, Endpoint, FakeResponse, Fault, Request, RequestRecord};
 
-/// What `GET /_emulator/` says.
+/// The response to `GET /_emulator/`.
 const INDEX: &str = include_str!("control.txt");
 
-/// About as long as a realistic event, in bytes.
+/// An upper estimate of the size of a realistic event, in bytes.
 const EVENT_BYTES: usize = 2_048;
 
-/// Answers a request to the control API.
+/// Responds to a request to the control API.
 pub(crate) fn respond(
     emulator: &mut Emulator,
     request: &Request,
     resource: &str,
     now: Instant,
-) -> Answer {
-    let answered = match access_refusal(request) {
+) -> FakeResponse {
+    let response = match access_refusal(request) {
         Some(refusal) => Err(refusal),
-        None => answer(emulator, request, resource, now),
+        None => dispatch(emulator, request, resource, now),
     };
-    answered.unwrap_or_else(|refusal| refusal)
+    response.unwrap_or_else(|refusal| refusal)
 }
 
-/// Refuses a request that may come from a web page. The head tells, so its body need not be read.
-pub(crate) fn access_refusal(request: &Request) -> Option<Answer> {
+/// Returns the refusal of a request that may come from a web page. The head decides this, so the
+/// body need not be read.
+pub(crate) fn access_refusal(request: &Request) -> Option<FakeResponse> {
     access::refusal(request).map(|reason| refusal(403, reason))
 }
 
-fn answer(
+/// Carries out a request, by its method and resource.
+fn dispatch(
     emulator: &mut Emulator,
     request: &Request,
     resource: &str,
     now: Instant,
-) -> Result<Answer, Answer> {
+) -> Result<FakeResponse, FakeResponse> {
     let account = request.query("account");
     let body = match (request.method(), resource) {
-        ("GET", "") => return Ok(Answer::new(200, "text/plain; charset=utf-8", INDEX)),
+        ("GET", "") => return Ok(FakeResponse::new(200, "text/plain; charset=utf-8", INDEX)),
         ("GET", "events") => log(emulator, account.as_deref())?,
         ("POST", "events") => append(emulator, parse(request)?, now)?,
         ("GET", "accounts") => accounts(emulator),
@@ -105,19 +113,20 @@ fn answer(
         ) => {
             return Err(refusal(
                 405,
-                "this resource has no such method; GET /_emulator/ lists what there is",
+                "the resource does not have this method: GET /_emulator/ lists all of them",
             ));
         }
         _ => {
             return Err(refusal(
                 404,
-                "there is no such resource; GET /_emulator/ lists what there is",
+                "no such resource: GET /_emulator/ lists all of them",
             ));
         }
     };
-    Ok(Answer::json(200, body.to_string()))
+    Ok(FakeResponse::json(200, body.to_string()))
 }
 
+/// The body of `POST /_emulator/events`. It has either `count` or `events`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Append<'a> {
@@ -127,9 +136,16 @@ struct Append<'a> {
     events: Option<Vec<&'a RawValue>>,
 }
 
-fn append(emulator: &mut Emulator, append: Append<'_>, now: Instant) -> Result<Value, Answer> {
+fn append(
+    emulator: &mut Emulator,
+    append: Append<'_>,
+    now: Instant,
+) -> Result<Value, FakeResponse> {
     if append.count.is_some() == append.events.is_some() {
-        return Err(refusal(400, "either \"count\" or \"events\" is needed"));
+        return Err(refusal(
+            400,
+            "the body needs either \"count\" or \"events\"",
+        ));
     }
     let events: Option<Vec<Arc<str>>> = append
         .events
@@ -176,8 +192,10 @@ fn shown<'a>(emulator: &Emulator, account: &'a str) -> Cow<'a, str> {
     }
 }
 
-fn log(emulator: &Emulator, account: Option<&str>) -> Result<Value, Answer> {
-    let name = account.ok_or_else(|| refusal(400, "the query needs an account"))?;
+/// Describes an account's log.
+fn log(emulator: &Emulator, account: Option<&str>) -> Result<Value, FakeResponse> {
+    let name =
+        account.ok_or_else(|| refusal(400, "the query names no account: add ?account=NAME"))?;
     let account = emulator
         .accounts
         .get(name)
@@ -224,13 +242,14 @@ fn requests(emulator: &Emulator, since: u64) -> Value {
     records.map(describe).collect()
 }
 
-fn queue(emulator: &mut Emulator, queued: QueuedFault) -> Result<Value, Answer> {
+fn queue(emulator: &mut Emulator, queued: QueuedFault) -> Result<Value, FakeResponse> {
     queued.check().map_err(impossible)?;
     emulator.faults.check_room().map_err(impossible)?;
     emulator.faults.push(queued);
     Ok(json!(emulator.faults.iter().collect::<Vec<_>>()))
 }
 
+/// The body of `POST /_emulator/interruptions`. Without an account it concerns all of them.
 #[derive(Deserialize)]
 struct Interruption {
     account: Option<String>,
@@ -238,11 +257,14 @@ struct Interruption {
     fault: Fault,
 }
 
-fn interrupt(emulator: &mut Emulator, interruption: &Interruption) -> Result<Value, Answer> {
+fn interrupt(emulator: &mut Emulator, interruption: &Interruption) -> Result<Value, FakeResponse> {
     if !interruption.fault.applies_to(Endpoint::Realtime) {
         return Err(refusal(
             400,
-            &format!("{} means nothing to a poll", interruption.fault.name()),
+            &format!(
+                "the fault {} does not apply to polls",
+                interruption.fault.name()
+            ),
         ));
     }
     interruption.fault.check().map_err(impossible)?;
@@ -250,7 +272,7 @@ fn interrupt(emulator: &mut Emulator, interruption: &Interruption) -> Result<Val
     Ok(json!({"polls": polls}))
 }
 
-fn register(emulator: &mut Emulator, application: Application) -> Result<Value, Answer> {
+fn register(emulator: &mut Emulator, application: Application) -> Result<Value, FakeResponse> {
     let known = &emulator.tokens.applications;
     let others = known.len() - usize::from(known.contains_key(&application.client_id));
     at_most("the number of applications", others + 1, MAX_APPLICATIONS).map_err(impossible)?;
@@ -258,7 +280,7 @@ fn register(emulator: &mut Emulator, application: Application) -> Result<Value, 
     Ok(applications(emulator))
 }
 
-/// The applications, without their secrets.
+/// Lists the applications, without their secrets.
 fn applications(emulator: &Emulator) -> Value {
     let describe = |application: &Application| {
         json!({
@@ -274,6 +296,7 @@ fn applications(emulator: &Emulator) -> Value {
     applications.map(describe).collect()
 }
 
+/// The body of a request for a refresh token or an authorization code.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Authorization {
@@ -281,31 +304,34 @@ struct Authorization {
     user_id: String,
 }
 
-/// Which application a user authorizes.
-fn authorization(emulator: &Emulator, request: &Request) -> Result<(String, String), Answer> {
+/// Returns the client ID of the application that a user authorizes, and the user's ID.
+fn authorization(emulator: &Emulator, request: &Request) -> Result<(String, String), FakeResponse> {
     let Authorization { client_id, user_id } = parse(request)?;
     if emulator.tokens.applications.contains_key(&client_id) {
         Ok((client_id, user_id))
     } else {
-        Err(refusal(404, "no application has that client id"))
+        Err(refusal(404, "no application has that client ID"))
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, Answer> {
+/// Parses the body of a request as JSON.
+fn parse<'a, T: Deserialize<'a>>(request: &'a Request) -> Result<T, FakeResponse> {
     if !access::claims_json(request) {
         return Err(refusal(
             415,
-            "the body needs the header content-type: application/json",
+            "the body is not declared as JSON: send content-type: application/json",
         ));
     }
     serde_json::from_slice(request.body_bytes()).map_err(|error| impossible(error.to_string()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
-fn impossible(reason: String) -> Answer {
+/// Refuses a value that can't be read or is above its limit.
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes it by value")]
+fn impossible(reason: String) -> FakeResponse {
     refusal(400, &reason)
 }
 
-pub(crate) fn refusal(status: u16, message: &str) -> Answer {
-    Answer::json(status, json!({"error": message}).to_string())
+/// Makes an error response of the control API.
+pub(crate) fn refusal(status: u16, message: &str) -> FakeResponse {
+    FakeResponse::json(status, json!({"error": message}).to_string())
 }

@@ -1,3 +1,8 @@
+//! Counters of the requests by endpoint and caller, with their peak rates.
+//!
+//! A test can check with them that a client stays within a rate limit. Single requests are in
+//! `request_log`. Start from [`Counters`].
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -5,46 +10,46 @@ use serde::Serialize;
 
 use crate::Endpoint;
 
-/// What was asked of the emulator so far. Its control API is not counted.
+/// The numbers of requests so far. Requests to the control API are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
-    /// All endpoints together.
+    /// The requests to all endpoints.
     pub total: RequestCounters,
-    /// `OPTIONS /2.0/events`.
+    /// The requests `OPTIONS /2.0/events`.
     pub options: RequestCounters,
-    /// `GET /2.0/events`.
+    /// The requests `GET /2.0/events`.
     pub events: RequestCounters,
-    /// Polls of the realtime servers.
+    /// The polls of the realtime servers.
     pub realtime: RequestCounters,
-    /// `POST /oauth2/token`.
+    /// The requests `POST /oauth2/token`.
     pub token: RequestCounters,
-    /// Anything else.
+    /// All other requests.
     pub other: RequestCounters,
-    /// Polls held open at this moment.
+    /// The number of polls that are held open now.
     pub open_polls: usize,
-    /// The most polls that were held open at once.
+    /// The greatest number of polls that were held open at once.
     pub most_open_polls: usize,
-    /// Events in all pages sent, repeats included.
+    /// The number of events on all pages, including repeats.
     pub events_served: u64,
-    /// How many API calls came with an issued access token that had expired or was revoked, by the token's
-    /// [number](crate::RequestRecord::token).
+    /// The number of API calls with an issued access token that had expired or was revoked, by the
+    /// token's [number](crate::RequestRecord::token).
     pub expired_calls: BTreeMap<u64, u32>,
 }
 
-/// What was asked of one endpoint, or by one caller.
+/// The numbers of requests to one endpoint, or of one caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RequestCounters {
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Requests that carried an `Authorization` header.
+    /// The number of requests with an `Authorization` header.
     pub with_authorization: u64,
-    /// The most requests in any one second, wherever it began.
+    /// The greatest number of requests within any second (a sliding window).
     pub most_per_second: usize,
-    /// The most requests in any one minute, wherever it began.
+    /// The greatest number of requests within any minute (a sliding window).
     pub most_per_minute: usize,
 }
 
-/// Counts the requests of one endpoint or caller as they come.
+/// The counter of one endpoint or caller.
 #[derive(Debug)]
 pub(crate) struct Meter {
     requests: u64,
@@ -82,11 +87,13 @@ impl Meter {
     }
 }
 
-/// The moments of the last second or minute, and how many there were at most.
+/// A sliding window over the moments of requests, and the greatest number that it ever held.
 #[derive(Debug)]
 pub(crate) struct SlidingWindow {
     length: Duration,
+    /// The moments inside the window, oldest first.
     recent: VecDeque<Instant>,
+    /// The greatest number of moments so far.
     most: usize,
 }
 
@@ -105,13 +112,15 @@ impl SlidingWindow {
         self.most = self.most.max(self.recent.len());
     }
 
-    /// How long until fewer than `limit` are left in the window; `None` if that is so already.
+    /// Returns the time until the window holds fewer than `limit` moments, or `None` if it does so
+    /// now.
     pub(crate) fn wait(&mut self, limit: usize, now: Instant) -> Option<Duration> {
         self.forget(now);
         let one_too_many = self.recent.len().checked_sub(limit.max(1))?;
         Some((self.recent[one_too_many] + self.length).saturating_duration_since(now))
     }
 
+    /// Removes the moments that have left the window.
     fn forget(&mut self, now: Instant) {
         while self
             .recent
@@ -123,7 +132,7 @@ impl SlidingWindow {
     }
 }
 
-/// Everything that is counted over all callers.
+/// The counters over all callers.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     total: Meter,
@@ -164,7 +173,7 @@ impl Traffic {
         self.open_polls -= 1;
     }
 
-    /// Begins anew. The polls that are open stay open.
+    /// Resets the counters to zero. Open polls stay counted.
     pub(crate) fn reset(&mut self) {
         let open_polls = self.open_polls;
         *self = Self {

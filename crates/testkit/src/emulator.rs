@@ -1,3 +1,9 @@
+//! The core of the emulator, without a network and without a clock.
+//!
+//! The emulator routes each request, applies faults, and keeps the request log. The caller passes
+//! the present moment with each call, so a simulation can run on a virtual clock. Pages, polls and
+//! tokens are in `events_api`, `realtime` and `token_api`. Start from [`Emulator::respond`].
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -5,35 +11,37 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::account::Account;
-use crate::calendar::{Calendar, http_date, rfc3339};
+use crate::clock::{Clock, http_date, rfc3339};
 use crate::counters::Traffic;
 use crate::event::{Dates, realistic};
 use crate::fault::{FaultQueue, QueuedFault};
-use crate::journal::Journal;
 use crate::limits::{MAX_CONNECTIONS, MAX_STORED_BYTES, noted};
 use crate::realtime::{Channels, Hold};
+use crate::request_log::RequestLog;
 use crate::session::Session;
 use crate::tokens::Tokens;
 use crate::{
-    Answer, Counters, Endpoint, Fault, Grant, HoldId, Outcome, Reply, Request, RequestCounters,
-    RequestRecord, Settings,
+    Counters, Endpoint, FakeResponse, Fault, Grant, HoldId, Outcome, Reply, Request,
+    RequestCounters, RequestRecord, Settings,
 };
 use crate::{control, events_api};
 
-/// What an emulator begins with.
+/// The configuration of an emulator.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How the account behaves.
+    /// The behavior of the accounts, which can be changed later.
     pub settings: Settings,
-    /// Where all randomness comes from. The same seed, requests and moments give the same answers. Default: 0.
+    /// The seed of all randomness. The same seed, requests and moments give the same responses.
+    /// Default: 0.
     pub seed: u64,
-    /// The date at the emulator's first moment, in seconds since 1970. [`EmulatorServer`](crate::EmulatorServer) puts
-    /// the present date in place of `None`. Default: `None`, which is 2026-01-01 to a bare [`Emulator`].
+    /// The date at the emulator's first moment, in seconds since 1970. If it is `None`, an
+    /// [`EmulatorServer`](crate::EmulatorServer) takes the present date, and a bare [`Emulator`]
+    /// takes 2026-01-01. Default: `None`.
     pub started_unix: Option<i64>,
-    /// How many requests the journal keeps. Default: 100,000.
-    pub journal_capacity: usize,
-    /// How many connections an [`EmulatorServer`](crate::EmulatorServer) has at once. One more gets a 503 and is closed.
-    /// Default: 32,768.
+    /// The number of requests that the request log keeps. Default: 100,000.
+    pub request_log_capacity: usize,
+    /// The greatest number of connections to an [`EmulatorServer`](crate::EmulatorServer) at once.
+    /// A further one gets a 503 and is closed. Default: 32,768.
     pub max_connections: usize,
 }
 
@@ -43,7 +51,7 @@ impl Default for Config {
             settings: Settings::default(),
             seed: 0,
             started_unix: None,
-            journal_capacity: 100_000,
+            request_log_capacity: 100_000,
             max_connections: MAX_CONNECTIONS,
         }
     }
@@ -58,40 +66,45 @@ impl From<Settings> for Config {
     }
 }
 
-/// Box's events API, without a network and without a clock.
+/// An emulator of Box's events API, without a network and without a clock.
 ///
-/// Give each request to [`respond`](Self::respond). A request that is held is asked for again with
-/// [`resume`](Self::resume): when its deadline has come, and when [`take_ready`](Self::take_ready) names it.
+/// Pass each request to [`respond`](Self::respond). If a request is held, call
+/// [`resume`](Self::resume) at its deadline, and when [`take_ready`](Self::take_ready) names it.
 #[derive(Debug)]
 pub struct Emulator {
     pub(crate) settings: Settings,
-    pub(crate) calendar: Calendar,
+    pub(crate) clock: Clock,
     pub(crate) rng: Rng,
+    /// The accounts by name.
     pub(crate) accounts: BTreeMap<String, Account>,
-    /// The accounts whose names are known to be no tokens.
+    /// The names of accounts that are known not to be tokens, so the control API shows them.
     pub(crate) ids: BTreeSet<String>,
+    /// The sessions by caller.
     pub(crate) sessions: BTreeMap<String, Session>,
     pub(crate) tokens: Tokens,
     pub(crate) channels: Channels,
+    /// The held requests.
     pub(crate) holds: BTreeMap<HoldId, Hold>,
     pub(crate) next_hold: u64,
+    /// The held requests to resume.
     pub(crate) ready: Vec<HoldId>,
     pub(crate) faults: FaultQueue,
     pub(crate) traffic: Traffic,
-    pub(crate) journal: Journal,
-    /// Up to when `rate` was heeded.
+    pub(crate) request_log: RequestLog,
+    /// The moment up to which the events of `rate` were appended.
     produced_until: Instant,
 }
 
 impl Emulator {
-    /// An emulator without accounts. They come into being when their token is first used, or when events are appended.
+    /// Makes an emulator without accounts. An account is created when its token is first used, or
+    /// when events are appended to it.
     #[must_use]
     pub fn new(config: Config, now: Instant) -> Self {
         // 2026-01-01T00:00:00Z
         let started_unix = config.started_unix.unwrap_or(1_767_225_600);
         Self {
             settings: config.settings,
-            calendar: Calendar::new(now, started_unix),
+            clock: Clock::new(now, started_unix),
             rng: Rng::with_seed(config.seed),
             accounts: BTreeMap::new(),
             ids: BTreeSet::new(),
@@ -103,16 +116,16 @@ impl Emulator {
             ready: Vec::new(),
             faults: FaultQueue::default(),
             traffic: Traffic::default(),
-            journal: Journal::new(config.journal_capacity),
+            request_log: RequestLog::new(config.request_log_capacity),
             produced_until: now,
         }
     }
 
-    /// Answers a request, or holds it.
+    /// Responds to a request, or holds it.
     pub fn respond(&mut self, request: &Request, now: Instant) -> Reply {
         if let Some(resource) = request.control_resource() {
-            let answer = control::respond(self, request, resource, now);
-            return Reply::Answer(answer.to(request));
+            let response = control::respond(self, request, resource, now);
+            return Reply::Respond(response.to(request));
         }
         let endpoint = Endpoint::of(request);
         let authorization = request.header_value("authorization").is_some();
@@ -142,11 +155,11 @@ impl Emulator {
         };
         let reply = match (fault, endpoint) {
             (Some(fault), _) => self.fail(&call, &fault),
-            (None, Endpoint::Options) => Reply::Answer(self.realtime_servers(&call)),
-            (None, Endpoint::Events) => Reply::Answer(events_api::page(self, &call, None)),
+            (None, Endpoint::Options) => Reply::Respond(self.realtime_servers(&call)),
+            (None, Endpoint::Events) => Reply::Respond(events_api::page(self, &call, None)),
             (None, Endpoint::Realtime) => self.poll(&call),
-            (None, Endpoint::Token) => Reply::Answer(self.token(&call)),
-            (None, Endpoint::Other) => Reply::Answer(not_found(request).to(request)),
+            (None, Endpoint::Token) => Reply::Respond(self.token(&call)),
+            (None, Endpoint::Other) => Reply::Respond(not_found(request).to(request)),
         };
         self.finished(record, reply, now)
     }
@@ -160,7 +173,8 @@ impl Emulator {
         self.changed(account);
     }
 
-    /// Appends events as they are: they may be anything that stands between the commas of a JSON array.
+    /// Appends events without changes. They may be any text, which goes between the commas of a
+    /// JSON array.
     pub fn append_json<E: Into<Arc<str>>>(
         &mut self,
         account: &str,
@@ -173,14 +187,16 @@ impl Emulator {
         self.changed(account);
     }
 
-    /// Gives an account the log of another in place of its own. The two share its memory until one of them changes.
+    /// Replaces the log of the account `to` by that of `from`. The two share memory until one of
+    /// them changes.
     pub fn copy_log(&mut self, from: &str, to: &str) {
         let twin = self.account(from).twin();
         let replaced = std::mem::replace(self.account(to), twin);
         self.ready.extend(replaced.listeners);
     }
 
-    /// Appends what [`Settings::rate`] owes to the accounts since the last time; nothing if the logs hold 4 GiB.
+    /// Appends the events that [`Settings::rate`] demands since the last call. Appends nothing
+    /// while the logs hold 4 GiB.
     pub fn advance(&mut self, now: Instant) {
         let rate = self.settings.rate;
         if rate <= 0.0 {
@@ -199,7 +215,7 @@ impl Emulator {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a whole number, 1 or more"
+            reason = "an integer of 1 or more"
         )]
         let owed = owed as usize;
         let mut stored = self.stored_bytes();
@@ -213,7 +229,8 @@ impl Emulator {
         }
     }
 
-    /// The bytes of the events in all logs. A log that several accounts share counts once.
+    /// Returns the total size of the events in all logs, in bytes. A log that several accounts
+    /// share counts once.
     pub(crate) fn stored_bytes(&self) -> usize {
         let mut counted = HashSet::new();
         self.accounts
@@ -223,7 +240,7 @@ impl Emulator {
             .sum()
     }
 
-    /// The settings in force.
+    /// Returns the current settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -239,16 +256,17 @@ impl Emulator {
         }
     }
 
-    /// Lets the next `times` requests of an endpoint meet a fault, after those queued before.
+    /// Queues a fault for the next `times` requests of an endpoint, after the faults that are
+    /// queued already.
     ///
     /// # Panics
     ///
-    /// Where the fault [means nothing](Fault::applies_to) on the endpoint.
+    /// Panics if the fault [does not apply](Fault::applies_to) to the endpoint.
     #[track_caller]
     pub fn queue_fault(&mut self, endpoint: Endpoint, fault: Fault, times: u32) {
         assert!(
             fault.applies_to(endpoint),
-            "{} means nothing on {endpoint:?}",
+            "the fault {} does not apply to {endpoint:?}",
             fault.name()
         );
         self.faults.push(QueuedFault {
@@ -258,24 +276,24 @@ impl Emulator {
         });
     }
 
-    /// Forgets the faults that are still queued.
+    /// Removes the queued faults.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
     }
 
-    /// How many requests will still meet a queued fault.
+    /// Returns the number of future requests for which a fault is queued.
     #[must_use]
     pub fn queued_faults(&self) -> u32 {
         self.faults.iter().map(|queued| queued.times).sum()
     }
 
-    /// The names of the accounts that are known.
+    /// Returns the names of the known accounts.
     #[must_use]
     pub fn accounts(&self) -> Vec<String> {
         self.accounts.keys().cloned().collect()
     }
 
-    /// The ids of an account's retained events, in the order of their first appearance.
+    /// Returns the IDs of an account's retained events, in the order of their first appearance.
     #[must_use]
     pub fn event_ids(&self, account: &str) -> Vec<String> {
         self.accounts
@@ -284,7 +302,7 @@ impl Emulator {
             .unwrap_or_default()
     }
 
-    /// An account's retained events in the order of the log, repeats included.
+    /// Returns an account's retained events in the order of the log, including repeats.
     #[must_use]
     pub fn events(&self, account: &str) -> Vec<Arc<str>> {
         self.accounts
@@ -293,20 +311,22 @@ impl Emulator {
             .unwrap_or_default()
     }
 
-    /// The position behind an account's newest event.
+    /// Returns the position after an account's newest event.
     #[must_use]
     pub fn newest_position(&self, account: &str) -> String {
         Account::position(self.accounts.get(account).map_or(0, Account::end)).to_string()
     }
 
-    /// What was asked so far.
+    /// Returns the counters of all requests so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.traffic.counters()
     }
 
-    /// What each caller asked. A caller is a made-up token, or `account by client id` for all tokens that an application
-    /// was issued for an account; `… as user` where there was an `As-User`.
+    /// Returns the counters of each caller.
+    ///
+    /// A caller is a made-up token, or `ACCOUNT by CLIENT_ID` for all tokens that were issued to an
+    /// application for an account. If a request has an `As-User` header, ` as USER` follows.
     #[must_use]
     pub fn callers(&self) -> BTreeMap<String, RequestCounters> {
         self.sessions
@@ -315,7 +335,7 @@ impl Emulator {
             .collect()
     }
 
-    /// Counts from zero again.
+    /// Resets all counters to zero.
     pub fn reset_counters(&mut self) {
         self.traffic.reset();
         self.sessions
@@ -323,12 +343,14 @@ impl Emulator {
             .for_each(|session| session.meter = crate::counters::Meter::default());
     }
 
-    /// The last requests, oldest first.
+    /// Returns the last requests, oldest first: as many as [`Config::request_log_capacity`] says.
     #[must_use]
     pub fn requests(&self) -> impl DoubleEndedIterator<Item = &RequestRecord> {
-        self.journal.iter()
+        self.request_log.iter()
     }
 
+    /// Makes a realistic event. With the probability [`Settings::reorder_rate`], it is dated up to
+    /// an hour early.
     fn new_event(&mut self, now: Instant) -> String {
         let recorded = self.unix(now);
         let early = if self.happens(self.settings.reorder_rate) {
@@ -343,6 +365,8 @@ impl Emulator {
         realistic(&mut self.rng, &dates)
     }
 
+    /// Appends an event to an account's log, and with the probability [`Settings::repeat_rate`] a
+    /// repeat after it.
     fn push(&mut self, name: &str, event: Arc<str>, now: Instant) {
         let repeats = self.happens(self.settings.repeat_rate);
         let repeated = repeats.then(|| {
@@ -363,33 +387,37 @@ impl Emulator {
         }
     }
 
-    /// Those who listen to the account are to be asked again.
+    /// Marks the polls that listen to the account as ready to be resumed.
     fn changed(&mut self, name: &str) {
         let listeners = std::mem::take(&mut self.account(name).listeners);
         self.ready.extend(listeners);
     }
 
+    /// Returns the account with this name, and creates it if it is unknown.
     pub(crate) fn account(&mut self, name: &str) -> &mut Account {
         if !self.accounts.contains_key(name) {
             self.accounts.insert(name.into(), Account::default());
         }
         self.accounts
             .get_mut(name)
-            .expect("it was put there if it was missing")
+            .expect("a missing account was inserted above")
     }
 
-    /// Notes that an account's name is no token.
+    /// Records that an account's name is not a token, so the control API may show it.
     pub(crate) fn is_id(&mut self, account: &str) {
         if !self.ids.contains(account) {
             self.ids.insert(account.into());
         }
     }
 
+    /// Returns `true` with this probability.
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
-        // A setting of 0 must not use up randomness that the rest of the run depends on.
+        // A setting of 0 must not consume randomness, so that it does not change the rest of the
+        // run.
         probability > 0.0 && self.rng.f64() < probability
     }
 
+    /// Adds a request to the request log, as held, and returns its number.
     fn record(
         &mut self,
         request: &Request,
@@ -404,9 +432,9 @@ impl Emulator {
             .then(|| request.form("grant_type"))
             .flatten()
             .and_then(|grant_type| Grant::of_type(&grant_type));
-        self.journal.push(RequestRecord {
+        self.request_log.push(RequestRecord {
             number: 0,
-            at_ms: self.calendar.milliseconds(now),
+            at_ms: self.clock.milliseconds(now),
             endpoint,
             method: noted(request.method()),
             path: noted(request.path()),
@@ -432,48 +460,50 @@ impl Emulator {
         })
     }
 
-    /// Notes what came of a request, and dates the answer.
+    /// Records the outcome of a request, and adds the `Date` to the response.
     pub(crate) fn finished(&mut self, record: u64, reply: Reply, now: Instant) -> Reply {
-        let Reply::Answer(answer) = reply else {
+        let Reply::Respond(response) = reply else {
             return reply;
         };
-        self.journal.amend(record, |record| {
+        self.request_log.amend(record, |record| {
             if record.outcome == Outcome::Held {
-                record.outcome = Outcome::Answered(answer.status);
+                record.outcome = Outcome::Responded(response.status);
             }
         });
         if self.settings.no_date {
-            return Reply::Answer(answer);
+            return Reply::Respond(response);
         }
         let date = http_date(self.unix(now));
-        Reply::Answer(answer.header("date", &date))
+        Reply::Respond(response.header("date", &date))
     }
 
-    /// The emulator's clock, in seconds since 1970.
+    /// Returns the time of the emulator's clock, in seconds since 1970. It includes the configured
+    /// skew.
     pub(crate) fn unix(&self, now: Instant) -> i64 {
-        self.calendar
+        self.clock
             .unix(now)
             .saturating_add(self.settings.clock_skew_seconds)
     }
 
-    /// Says how far into its second the emulator's first moment lies.
+    /// Sets the fraction of a second by which the emulator's first moment lies after its date.
     pub(crate) fn start_in_second(&mut self, fraction: Duration) {
-        self.calendar = self.calendar.clone().with_fraction(fraction);
+        self.clock = self.clock.clone().with_fraction(fraction);
     }
 }
 
-/// A request that is being answered.
+/// A request that is being processed.
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) endpoint: Endpoint,
-    /// The session's key, where the caller is known.
+    /// The key of the session, if the caller is known.
     pub(crate) caller: Option<String>,
-    /// Its number in the journal.
+    /// The number of the request in the request log.
     pub(crate) record: u64,
     pub(crate) now: Instant,
 }
 
-fn not_found(request: &Request) -> Answer {
+/// Makes the response to a request that is not for one of the endpoints.
+fn not_found(request: &Request) -> FakeResponse {
     let known = matches!(request.path(), "/2.0/events" | "/oauth2/token");
     let (status, code) = if known {
         (405, "method_not_allowed")
@@ -485,5 +515,5 @@ fn not_found(request: &Request) -> Answer {
         request.method(),
         request.path()
     );
-    Answer::box_error(status, code, &message, &serde_json::Value::Null)
+    FakeResponse::box_error(status, code, &message, &serde_json::Value::Null)
 }

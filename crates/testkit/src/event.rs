@@ -1,3 +1,9 @@
+//! Realistic events: random JSON with the fields, sizes and oddities of Box's own.
+//!
+//! The events include names beyond ASCII, missing sources, and objects of varying shape, which a
+//! client must tolerate. They are independent of each other: a renamed file need not exist. Start
+//! from [`realistic`].
+
 use fastrand::Rng;
 
 const PEOPLE: [(&str, &str, &str); 6] = [
@@ -6,7 +12,7 @@ const PEOPLE: [(&str, &str, &str); 6] = [
     ("191969", "Zoë Ångström", "zoe@example.com"),
     ("33224412", "Ama Mensah", "ama@example.com"),
     ("20561203", "Иван Петров", "ivan@example.com"),
-    // Box's user for whoever isn't logged in.
+    // Box's user for a visitor who isn't logged in.
     ("2", "Unknown User", ""),
 ];
 
@@ -42,13 +48,13 @@ const PREFIXES: [&str; 4] = [
 ];
 const EXTENSIONS: [&str; 4] = ["pdf", "docx", "png", "csv"];
 
-/// When an event happened and when Box wrote it down, as JSON spells it.
+/// The dates of an event: when it happened and when Box recorded it, as JSON spells them.
 pub(crate) struct Dates<'a> {
     pub(crate) created_at: &'a str,
     pub(crate) recorded_at: &'a str,
 }
 
-/// An event as Box sends them, of 1.5 to 2 KB, with an id of its own.
+/// Makes an event like Box's, of 1.5 to 2 KB, with an ID of its own.
 pub(crate) fn realistic(rng: &mut Rng, dates: &Dates<'_>) -> String {
     let Subject {
         event_type,
@@ -73,10 +79,12 @@ pub(crate) fn realistic(rng: &mut Rng, dates: &Dates<'_>) -> String {
     )
 }
 
+/// The part of an event that depends on its type.
 struct Subject {
     event_type: &'static str,
-    /// The field and its value, or nothing where Box leaves the field out.
+    /// The field `source` as JSON, with a comma before it. Empty if Box leaves the field out.
     source: String,
+    /// The value of `additional_details` as JSON.
     details: String,
 }
 
@@ -163,7 +171,7 @@ impl Subject {
         }
     }
 
-    /// The short form that enterprise streams use.
+    /// Makes a source in the short form that enterprise streams use.
     fn item(rng: &mut Rng) -> Self {
         let source = format!(
             r#","source":{{"item_type":"file","item_id":"{id}","item_name":"{name}.csv","classification":{{"name":"Confidential"}},"parent":{{"type":"folder","name":"All Files","id":"0"}},"owned_by":{owner}}},"ip_address":"192.0.2.{ip}","action_by":null,"accessible_by":{owner}"#,
@@ -203,7 +211,7 @@ impl Subject {
     }
 }
 
-/// What files, folders and web links have in common.
+/// Returns the fields that files, folders and web links have in common, as JSON.
 fn common_fields(rng: &mut Rng, dates: &Dates<'_>) -> String {
     let parent = rng.u64(1_000_000_000..20_000_000_000);
     let name = pick(rng, &PREFIXES);
@@ -218,7 +226,7 @@ fn common_fields(rng: &mut Rng, dates: &Dates<'_>) -> String {
     )
 }
 
-/// Details of the kind that differs from event to event.
+/// Returns details whose keys differ from event to event, as JSON.
 fn free_map(rng: &mut Rng, entries: usize) -> String {
     let entries: Vec<String> = (0..entries)
         .map(|n| format!(r#""detail_{n}":{{"value":"{}"}}"#, hex40(rng)))
@@ -238,6 +246,7 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(..from.len())]
 }
 
+/// Returns 40 random hexadecimal digits, the form of a SHA-1.
 pub(crate) fn hex40(rng: &mut Rng) -> String {
     format!(
         "{:016x}{:016x}{:08x}",
@@ -265,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_json_of_one_and_a_half_to_two_kilobytes() {
+    fn events_are_json_of_1_5_to_2_kilobytes() {
         for event in events(500) {
             serde_json::from_str::<Value>(&event).unwrap();
             assert!(

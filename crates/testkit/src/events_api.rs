@@ -1,46 +1,57 @@
+//! Pages of events: `GET /2.0/events`.
+//!
+//! A page is cut from an account's log by position, limit, stream type and filters. Settings and
+//! faults may change it on purpose. The log itself is in `account`, and long polling in `realtime`.
+//! Start from [`page`].
+
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::account::{EventHead, Page, Selection, Start};
-use crate::answer::Dripping;
-use crate::calendar::parse_rfc3339;
+use crate::clock::parse_rfc3339;
 use crate::emulator::{Call, Emulator};
+use crate::response::Dripping;
 use crate::stream_type::UserStream;
-use crate::{Answer, Fault, Request};
+use crate::{FakeResponse, Fault, Request};
 
-/// Box's default, and its maximum.
+/// Box's default for the number of events on a page.
 const DEFAULT_LIMIT: usize = 100;
+/// Box's maximum for the number of events on a page.
 const MAX_LIMIT: usize = 500;
 
-/// Answers `GET /2.0/events`, with a fault in the page if there is one.
-pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Fault>) -> Answer {
+/// Responds to `GET /2.0/events`. A fault, if there is one, changes the page.
+pub(crate) fn page(
+    emulator: &mut Emulator,
+    call: &Call<'_>,
+    fault: Option<&Fault>,
+) -> FakeResponse {
     let caller = match emulator.admit(call) {
         Ok(caller) => caller.to_owned(),
         Err(refusal) => return refusal,
     };
-    let asked = match Asked::read(call.request) {
-        Ok(asked) => asked,
+    let query = match PageQuery::read(call.request) {
+        Ok(query) => query,
         Err(parameter) => {
-            return Answer::invalid_parameter(
+            return FakeResponse::invalid_parameter(
                 parameter,
                 &call.request.query(parameter).unwrap_or_default(),
             );
         }
     };
-    let limit = emulator.page_limit(asked.limit, fault);
+    let limit = emulator.page_limit(query.limit, fault);
     let lag = Duration::from_millis(emulator.settings.visible_after_ms);
     let Some(session) = emulator.sessions.get_mut(&caller) else {
-        return Answer::unauthorized(true);
+        return FakeResponse::unauthorized(true);
     };
     let Some(account) = emulator.accounts.get(&session.account) else {
-        return Answer::unauthorized(true);
+        return FakeResponse::unauthorized(true);
     };
-    let keeps = |json: &str| asked.keeps(json);
+    let keeps = |json: &str| query.keeps(json);
     let selection = Selection {
         limit: limit.unwrap_or(0),
         visible: account.visible(lag, call.now),
-        filter: if asked.keeps_all() {
+        filter: if query.keeps_all() {
             None
         } else {
             Some(&keeps)
@@ -50,7 +61,7 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
         (Some(Fault::StalePage), Some((first, end))) => {
             account.page_between(first, end, selection.filter)
         }
-        _ => account.page(asked.start, &selection),
+        _ => account.page(query.start, &selection),
     };
     let more = page.end < selection.visible;
     if limit.is_none() && more {
@@ -80,41 +91,42 @@ pub(crate) fn page(emulator: &mut Emulator, call: &Call<'_>, fault: Option<&Faul
     }
     session.previous_page = Some((first, page.end));
     emulator.traffic.events_served += page.events.len() as u64;
-    emulator.journal.amend(call.record, |record| {
+    emulator.request_log.amend(call.record, |record| {
         record.events = page.events.len();
         record.new_events = sent_at_once;
     });
     let says_zero = emulator.settings.zero_position_at_the_end
-        && !matches!(asked.stream, Stream::User(_))
-        && asked.start != Start::Now;
+        && !matches!(query.stream, Stream::User(_))
+        && query.start != Start::Now;
     let position = if says_zero && page.events.is_empty() && !more {
         0
     } else {
         page.next
     };
     let position = emulator.settings.position_spelling.spell(position);
-    let mut answer = Answer::json(200, render(&page, fault, position));
-    answer.dripping = drips.then_some(Dripping {
+    let mut response = FakeResponse::json(200, render(&page, fault, position));
+    response.dripping = drips.then_some(Dripping {
         caller,
         record: call.record,
         end: page.end,
         new_events,
     });
-    answer
+    response
 }
 
 impl Emulator {
-    /// The last byte of a page that dripped has gone to a client that still listened.
+    /// Records that the last byte of a slow page was sent, so its events now count as sent.
     pub(crate) fn page_has_dripped(&mut self, page: &Dripping) {
         if let Some(session) = self.sessions.get_mut(&page.caller) {
             session.sent = session.sent.max(page.end);
         }
-        self.journal.amend(page.record, |record| {
+        self.request_log.amend(page.record, |record| {
             record.new_events = page.new_events;
         });
     }
 
-    /// How many events a page may have this time; `None` for an empty page with a position that has moved.
+    /// Returns the greatest number of events on this page. `None` means an empty page whose
+    /// position moves all the same.
     fn page_limit(&mut self, limit: usize, fault: Option<&Fault>) -> Option<usize> {
         if fault.is_some() {
             Some(limit)
@@ -128,7 +140,7 @@ impl Emulator {
     }
 }
 
-/// Whether a client can read the page in spite of the fault.
+/// Returns `true` if a client can read the page in spite of the fault.
 fn arrives(fault: &Fault) -> bool {
     matches!(
         fault,
@@ -144,6 +156,7 @@ fn arrives(fault: &Fault) -> bool {
     )
 }
 
+/// Writes the page as JSON. `position` is already in the spelling of the settings.
 fn render(page: &Page, fault: Option<&Fault>, position: String) -> Vec<u8> {
     let position = match fault {
         Some(Fault::MissingPosition) => None,
@@ -180,26 +193,26 @@ fn render(page: &Page, fault: Option<&Fault>, position: String) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// Whose events a request is for.
+/// The stream that a request reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     User(UserStream),
-    /// An enterprise's, as they happen.
+    /// The events of an enterprise as they happen: `admin_logs_streaming`.
     Streaming,
-    /// An enterprise's, of a time.
+    /// The events of an enterprise in a range of dates: `admin_logs`.
     History,
 }
 
-/// What a request for a page asks for.
-struct Asked {
+/// The query parameters of a request for a page.
+struct PageQuery {
     stream: Stream,
     start: Start,
     limit: usize,
     filter: Filter,
 }
 
-impl Asked {
-    /// The error is the name of the parameter that can't be read.
+impl PageQuery {
+    /// Reads the parameters. The error is the name of the parameter that can't be read.
     fn read(request: &Request) -> Result<Self, &'static str> {
         let stream = match request.query("stream_type").as_deref() {
             Some("admin_logs_streaming") => Stream::Streaming,
@@ -211,7 +224,7 @@ impl Asked {
         let limit = match request.query("limit").as_deref() {
             None | Some("") => DEFAULT_LIMIT,
             Some(text) => match text.parse::<u64>() {
-                // Box's SDK for Python asks for none when it asks where the stream ends.
+                // Box's SDK for Python sends limit 0 to learn where the stream ends.
                 Ok(0) if start == Start::Now => 0,
                 Err(_) | Ok(0) => return Err("limit"),
                 Ok(limit) => usize::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
@@ -225,7 +238,7 @@ impl Asked {
         })
     }
 
-    /// Returns `true` if no event is left out, so that none need be read.
+    /// Returns `true` if no event is left out. The events then need not be parsed.
     fn keeps_all(&self) -> bool {
         match self.stream {
             Stream::User(stream) => stream == UserStream::All,
@@ -233,6 +246,7 @@ impl Asked {
         }
     }
 
+    /// Returns `true` if the stream and the filter keep the event.
     fn keeps(&self, json: &str) -> bool {
         match self.stream {
             Stream::User(stream) => stream.shows(json),
@@ -241,7 +255,8 @@ impl Asked {
     }
 }
 
-/// What the enterprise streams can be narrowed to. The user streams ignore it, and only `admin_logs` heeds the dates.
+/// The filters of the enterprise streams. User streams ignore them, and only `admin_logs` applies
+/// the dates, which are in seconds since 1970.
 #[derive(Default, PartialEq)]
 struct Filter {
     event_types: Vec<String>,
@@ -281,6 +296,7 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// Returns `true` if the event is of one of the types and inside the range of dates.
     fn keeps(&self, head: &EventHead) -> bool {
         let created = match &head.created_at {
             Value::String(text) => parse_rfc3339(text),
@@ -302,43 +318,46 @@ mod tests {
     use super::*;
     use crate::account::Account;
 
-    fn asked(query: &str) -> Result<usize, &'static str> {
-        Asked::read(&Request::get(&format!("/2.0/events?{query}"))).map(|asked| asked.limit)
+    fn limit_of(query: &str) -> Result<usize, &'static str> {
+        PageQuery::read(&Request::get(&format!("/2.0/events?{query}"))).map(|query| query.limit)
     }
 
     #[test]
-    fn the_limit_is_a_hundred_unless_asked_for_and_five_hundred_at_most() {
-        assert_eq!(asked(""), Ok(100));
-        assert_eq!(asked("limit=7"), Ok(7));
-        assert_eq!(asked("limit=99999"), Ok(500));
-        assert_eq!(asked("limit=0&stream_position=now"), Ok(0));
+    fn the_limit_is_100_by_default_and_500_at_most() {
+        assert_eq!(limit_of(""), Ok(100));
+        assert_eq!(limit_of("limit=7"), Ok(7));
+        assert_eq!(limit_of("limit=99999"), Ok(500));
+        assert_eq!(limit_of("limit=0&stream_position=now"), Ok(0));
         for wrong in ["limit=0", "limit=-1", "limit=ten"] {
-            assert_eq!(asked(wrong), Err("limit"));
+            assert_eq!(limit_of(wrong), Err("limit"));
         }
     }
 
     #[test]
-    fn a_parameter_that_cannot_be_read_is_named() {
-        assert_eq!(asked("stream_type=everything"), Err("stream_type"));
-        assert_eq!(asked("stream_position=yesterday"), Err("stream_position"));
+    fn an_unreadable_parameter_is_named() {
+        assert_eq!(limit_of("stream_type=everything"), Err("stream_type"));
         assert_eq!(
-            asked("stream_type=admin_logs&created_after=yesterday"),
+            limit_of("stream_position=yesterday"),
+            Err("stream_position")
+        );
+        assert_eq!(
+            limit_of("stream_type=admin_logs&created_after=yesterday"),
             Err("created_after")
         );
         assert_eq!(
-            asked(
+            limit_of(
                 "stream_type=admin_logs&created_after=2026-01-02T00:00:00Z&created_before=2026-01-01T00:00:00Z"
             ),
             Err("created_before")
         );
         for ignores_it in ["all", "admin_logs_streaming"] {
             let query = format!("stream_type={ignores_it}&created_after=yesterday");
-            assert_eq!(asked(&query), Ok(100), "{ignores_it}");
+            assert_eq!(limit_of(&query), Ok(100), "{ignores_it}");
         }
     }
 
     #[test]
-    fn positions_have_not_lost_their_way_between_account_and_page() {
+    fn a_page_shows_positions_with_all_their_digits() {
         let page = Page {
             from: Account::position(0),
             next: Account::position(0),

@@ -1,50 +1,64 @@
+//! Faults: the failures that a test queues for single requests.
+//!
+//! A fault says what goes wrong: the connection, the status, the body, or the position. The
+//! responses are made in `fault_responses`. Behavior that lasts is a setting instead. Start from
+//! [`Fault`].
+
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::limits::{MAX_DRIP_MS, MAX_FAULTS, MAX_PADDING, MAX_TIMES, at_most};
-use crate::{Answer, Endpoint};
+use crate::{Endpoint, FakeResponse};
 
-/// Something that goes wrong with one request.
+/// A failure of one request.
 ///
-/// A fault on a poll comes at once. A token request is carried out where something of its true answer is sent; where
-/// nothing is, only by those faults that say so. In JSON a fault is `{"fault":"rate_limited","seconds":3}`; what is left out has
-/// the default given here.
+/// A poll that meets a fault gets its response at once. A token request is carried out if a part of
+/// its regular response is sent. If nothing of the response is sent, it is carried out only by the
+/// faults that say so.
+///
+/// In JSON, a fault is `{"fault":"rate_limited","seconds":3}`. A field that is left out has the
+/// default that is given here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum Fault {
-    /// Any status, headers and body. Any endpoint.
+    /// A response with any status, headers and body. Any endpoint.
     Status {
-        /// Default: 500.
+        /// The HTTP status. Default: 500.
         #[serde(default = "default_status")]
         status: u16,
-        /// A body without a `content-type` among them is `application/json`. Default: none.
+        /// The headers. If there is a body and no `content-type`, `application/json` is added.
+        /// Default: none.
         #[serde(default)]
         headers: BTreeMap<String, String>,
-        /// Default: empty.
+        /// The body. Default: empty.
         #[serde(default)]
         body: String,
     },
-    /// The connection is closed (FIN) before the first byte of the answer. Any endpoint.
+    /// The connection is closed (FIN) before the first byte of the response. Any endpoint.
     CloseBeforeHeaders,
-    /// The connection is reset (RST) before the first byte of the answer. Any endpoint.
+    /// The connection is reset (RST) before the first byte of the response. Any endpoint.
     Reset,
     /// The connection is closed inside the headers. Any endpoint.
     CloseInHeaders,
-    /// The connection is closed half-way through the body that `content-length` announced. Any endpoint.
+    /// The connection is closed halfway through the body that `content-length` announces. Any
+    /// endpoint.
     CloseInBody,
-    /// The connection is reset half-way through the body that `content-length` announced. Any endpoint.
+    /// The connection is reset halfway through the body that `content-length` announces. Any
+    /// endpoint.
     ResetInBody,
     /// The connection is closed inside a chunk of a chunked body. Any endpoint.
     CloseInChunk,
-    /// The answer says `connection: close` and is whole, and the connection is never closed. Any endpoint.
+    /// A complete response with `connection: close`, after which the connection is never closed.
+    /// Any endpoint.
     NeverClose,
-    /// The request is never answered. Any endpoint.
+    /// The request never gets a response. Any endpoint.
     Silence,
-    /// The answer comes a byte at a time. Any endpoint.
+    /// The response arrives one byte at a time. Any endpoint.
     Drip {
-        /// Milliseconds between two bytes; 0 for bytes that come one by one without a pause. Default: 10.
+        /// The pause between two bytes, in milliseconds. With 0, the bytes are still written one by
+        /// one. Default: 10.
         #[serde(default = "default_drip")]
         interval_ms: u64,
     },
@@ -52,13 +66,14 @@ pub enum Fault {
     Garbage,
     /// 200 with an HTML page. Any endpoint.
     Html,
-    /// 200 with JSON cut short. Any endpoint.
+    /// 200 with truncated JSON. Any endpoint.
     TruncatedJson,
     /// 200 with JSON whose fields have the wrong types. Any endpoint.
     WrongTypes,
-    /// 200 with `entries` empty: no realtime server, or a page that stays where it was. `options` and `events`.
+    /// 200 with empty `entries`: no realtime server, or a page whose position does not move.
+    /// `options` and `events`.
     EmptyList,
-    /// 200 with `entries` missing; the position of a page stays where it was. `options` and `events`.
+    /// 200 without `entries`. The position of a page does not move. `options` and `events`.
     NoEntries,
     /// A page without `next_stream_position`. `events`.
     MissingPosition,
@@ -72,31 +87,32 @@ pub enum Fault {
     EmptyPosition,
     /// A page whose `next_stream_position` is written with a decimal point. `events`.
     FloatPosition,
-    /// 200 with a valid answer padded with spaces. Any endpoint.
+    /// 200 with a valid response that is padded with spaces. Any endpoint.
     HugeBody {
-        /// How many bytes of padding. Default: 32 MiB.
+        /// The number of bytes of padding. Default: 32 MiB.
         #[serde(default = "default_padding")]
         bytes: usize,
     },
-    /// 200 with a valid answer padded with spaces, compressed with gzip though nobody asked for that. Any endpoint.
+    /// 200 with a valid response that is padded with spaces and compressed with gzip, without a
+    /// request for that. Any endpoint.
     CompressedBody {
-        /// How many bytes of padding. Default: 32 MiB.
+        /// The number of bytes of padding, before compression. Default: 32 MiB.
         #[serde(default = "default_padding")]
         bytes: usize,
     },
     /// 200 with a body that never ends. Any endpoint.
     EndlessBody,
-    /// The page that this caller got before, once more. `events`.
+    /// The caller's previous page once more. `events`.
     StalePage,
     /// A 302 to another host. Any endpoint.
     Redirect {
-        /// Default: a host that does not exist.
+        /// The URL of the `location` header. Default: a URL whose host does not exist.
         #[serde(default = "default_location")]
         location: String,
     },
     /// 204 without a body. Any endpoint.
     NoContent,
-    /// 401 in Box's form. Any endpoint.
+    /// 401 in Box's format. Any endpoint.
     Unauthorized,
     /// 401 with an empty body. Any endpoint.
     UnauthorizedEmpty,
@@ -106,13 +122,13 @@ pub enum Fault {
     NotFound,
     /// 429 with `retry-after` in seconds. Any endpoint.
     RateLimited {
-        /// Default: 1.
+        /// The seconds of the `retry-after` header. Default: 1.
         #[serde(default = "default_seconds")]
         seconds: u64,
     },
     /// 429 with `retry-after` as a date. Any endpoint.
     RateLimitedDate {
-        /// How far the date lies after the answer's own. Default: 1.
+        /// The seconds from the response's own `date` to the date of its `retry-after`. Default: 1.
         #[serde(default = "default_seconds")]
         seconds: u64,
     },
@@ -122,21 +138,22 @@ pub enum Fault {
     Unavailable,
     /// 400 for the position. `events`.
     BadPosition,
-    /// A signal of one's choice, at once. `realtime`.
+    /// A given signal, at once. `realtime`.
     Signal {
-        /// Default: `reconnect`.
+        /// The signal. Default: `reconnect`.
         #[serde(default = "default_signal")]
         message: String,
     },
-    /// A signal that Box's documentation does not know. `realtime`.
+    /// A signal that is not in Box's documentation. `realtime`.
     UnknownSignal,
     /// 200 with a body that isn't JSON. `realtime`.
     GarbageSignal,
-    /// The request is carried out, a refresh token is used up and a new one issued, and the connection is reset in
-    /// place of the answer. `token`.
-    LostAnswer,
-    /// The request is carried out, a refresh token is used up and a new one issued, and it is never answered. `token`.
-    WithheldAnswer,
+    /// The connection is reset instead of a response, but the request is carried out: a refresh
+    /// token is used up and a new one issued. `token`.
+    LostResponse,
+    /// The request never gets a response but is carried out: a refresh token is used up and a new
+    /// one issued. `token`.
+    WithheldResponse,
 }
 
 fn default_status() -> u16 {
@@ -147,7 +164,8 @@ fn default_drip() -> u64 {
     10
 }
 
-/// Twice what a client should be ready to read for one page.
+/// The default padding, in bytes: 32 MiB, which is twice as much as a client should read for one
+/// page.
 fn default_padding() -> usize {
     32 << 20
 }
@@ -165,7 +183,7 @@ fn default_signal() -> String {
 }
 
 impl Fault {
-    /// Every fault, with its defaults.
+    /// Returns every fault, with its defaults.
     #[must_use]
     pub fn all() -> Vec<Self> {
         vec![
@@ -227,15 +245,15 @@ impl Fault {
             },
             Self::UnknownSignal,
             Self::GarbageSignal,
-            Self::LostAnswer,
-            Self::WithheldAnswer,
+            Self::LostResponse,
+            Self::WithheldResponse,
         ]
     }
 
-    /// Returns an error in Box's form: [`Fault::Status`] with its JSON.
+    /// Returns a [`Fault::Status`] whose body is an error in Box's format.
     #[must_use]
     pub fn box_error(status: u16, code: &str, message: &str) -> Self {
-        let error = Answer::box_error(status, code, message, &Value::Null);
+        let error = FakeResponse::box_error(status, code, message, &Value::Null);
         Self::Status {
             status,
             headers: error.headers.into_iter().collect(),
@@ -243,7 +261,8 @@ impl Fault {
         }
     }
 
-    /// Returns a page of HTML, as something between a client and Box sends: [`Fault::Status`] with its `content-type`.
+    /// Returns a [`Fault::Status`] whose body is an HTML page, as a proxy between a client and Box
+    /// may send it.
     #[must_use]
     pub fn html(status: u16, page: &str) -> Self {
         Self::Status {
@@ -253,13 +272,13 @@ impl Fault {
         }
     }
 
-    /// The fault of that name, with its defaults.
+    /// Returns the fault with this name, with its defaults.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::all().into_iter().find(|fault| fault.name() == name)
     }
 
-    /// The name that JSON uses.
+    /// Returns the name of the fault in JSON.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -303,12 +322,12 @@ impl Fault {
             Self::Signal { .. } => "signal",
             Self::UnknownSignal => "unknown_signal",
             Self::GarbageSignal => "garbage_signal",
-            Self::LostAnswer => "lost_answer",
-            Self::WithheldAnswer => "withheld_answer",
+            Self::LostResponse => "lost_response",
+            Self::WithheldResponse => "withheld_response",
         }
     }
 
-    /// Refuses what is more than a response may cost.
+    /// Checks that the values of the fault are within their limits.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::HugeBody { bytes } | Self::CompressedBody { bytes } => {
@@ -322,7 +341,7 @@ impl Fault {
         }
     }
 
-    /// Whether the fault means anything on an endpoint.
+    /// Returns `true` if the fault is possible on an endpoint.
     #[must_use]
     pub fn applies_to(&self, endpoint: Endpoint) -> bool {
         match self {
@@ -340,20 +359,21 @@ impl Fault {
             Self::Signal { .. } | Self::UnknownSignal | Self::GarbageSignal => {
                 endpoint == Endpoint::Realtime
             }
-            Self::LostAnswer | Self::WithheldAnswer => endpoint == Endpoint::Token,
+            Self::LostResponse | Self::WithheldResponse => endpoint == Endpoint::Token,
             _ => endpoint != Endpoint::Other,
         }
     }
 }
 
-/// The faults that wait for a request, per endpoint, first in first out.
+/// The queued faults, in a first-in, first-out queue for each endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct FaultQueue(BTreeMap<Endpoint, VecDeque<QueuedFault>>);
 
-/// A fault, and for how many more requests it is meant.
+/// A fault in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QueuedFault {
     pub(crate) endpoint: Endpoint,
+    /// The number of requests that will still meet the fault.
     #[serde(default = "once")]
     pub(crate) times: u32,
     #[serde(flatten)]
@@ -365,11 +385,11 @@ fn once() -> u32 {
 }
 
 impl QueuedFault {
-    /// Refuses what makes no sense or is more than the emulator takes.
+    /// Checks that the fault applies to its endpoint and is within the limits.
     pub(crate) fn check(&self) -> Result<(), String> {
         if !self.fault.applies_to(self.endpoint) {
             return Err(format!(
-                "{} means nothing on this endpoint",
+                "the fault {} does not apply to this endpoint",
                 self.fault.name()
             ));
         }
@@ -379,10 +399,10 @@ impl QueuedFault {
 }
 
 impl FaultQueue {
-    /// Refuses one fault more than the queue may hold.
+    /// Checks that the queue has room for one more fault.
     pub(crate) fn check_room(&self) -> Result<(), String> {
         at_most(
-            "the number of faults that wait",
+            "the number of queued faults",
             self.iter().count() + 1,
             MAX_FAULTS,
         )
@@ -394,6 +414,7 @@ impl FaultQueue {
         }
     }
 
+    /// Takes the next fault for a request of the endpoint.
     pub(crate) fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
         let queue = self.0.get_mut(&endpoint)?;
         let first = queue.front_mut()?;
@@ -419,7 +440,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_is_known_in_json_by_its_name_alone() {
+    fn the_name_of_a_fault_is_enough_in_json() {
         for fault in Fault::all() {
             let parsed: Fault =
                 serde_json::from_value(serde_json::json!({"fault": fault.name()})).unwrap();
@@ -429,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_serves_as_many_requests_as_it_was_queued_for() {
+    fn a_fault_is_taken_as_often_as_it_was_queued_for() {
         let mut queue = FaultQueue::default();
         queue.push(QueuedFault {
             endpoint: Endpoint::Events,

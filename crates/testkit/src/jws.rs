@@ -1,3 +1,8 @@
+//! The signatures of JWTs: verification with the public keys of an application.
+//!
+//! Only the algorithms that Box accepts are known. The claims are checked in `assertion`. Without
+//! the feature `jwt`, `no_jws` takes the place of this module. Start from [`open`].
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{
@@ -16,13 +21,16 @@ const WRONG_SIGNATURE: Refusal = Refusal::invalid_grant(
     "Signature verification error. The public key identified by \"kid\" must correspond to the private key used for signing.",
 );
 
+/// The protected header of a JWT.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    /// The ID of the key.
     kid: Option<String>,
 }
 
-/// What was signed, if it was signed with one of the keys.
+/// Returns the signed claims as JSON, if one of the keys has signed them. `keys` maps a key's `kid`
+/// to its PEM.
 pub(crate) fn open(token: &str, keys: &BTreeMap<String, String>) -> Result<Vec<u8>, Refusal> {
     let (signed, signature) = token
         .rsplit_once('.')
@@ -32,7 +40,7 @@ pub(crate) fn open(token: &str, keys: &BTreeMap<String, String>) -> Result<Vec<u
         .ok_or(Refusal::UNREADABLE_ASSERTION)?;
     let header: Header =
         serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::UNREADABLE_ASSERTION)?;
-    // Box's SDK for Node names no key.
+    // Box's SDK for Node names no key, so any registered key may have signed.
     let named = |kid: &str| header.kid.as_deref().is_none_or(|name| name == kid);
     let keys: Vec<_> = keys
         .iter()
@@ -56,13 +64,14 @@ pub(crate) fn open(token: &str, keys: &BTreeMap<String, String>) -> Result<Vec<u
     }
 }
 
+/// Decodes one part of a JWT.
 fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     BASE64_URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| Refusal::UNREADABLE_ASSERTION)
 }
 
-/// Those that Box takes.
+/// Returns the algorithm with this name, if Box accepts it.
 fn algorithm(name: &str) -> Option<&'static RsaParameters> {
     match name {
         "RS256" => Some(&RSA_PKCS1_2048_8192_SHA256),
@@ -72,7 +81,7 @@ fn algorithm(name: &str) -> Option<&'static RsaParameters> {
     }
 }
 
-/// What stands between a PEM's first line and its last.
+/// Returns the DER content of a PEM, which is the text between its first and last line.
 fn der(pem: &str) -> Option<Vec<u8>> {
     let lines = pem.lines().map(str::trim);
     let base64: String = lines.filter(|line| !line.starts_with('-')).collect();

@@ -1,22 +1,24 @@
-//! Box's events API, faked: for tests of whatever follows an account's events.
+//! An emulator of Box's events API, for tests of programs that follow the events of a Box account.
 //!
-//! [`EmulatorServer`] is an HTTP server on a loopback port, for clients as they are. [`Emulator`] is the same without a
-//! network and without a clock, for simulations. [`Settings`] say how the account behaves, and a [`Fault`] is something
-//! that goes wrong with one request. The `box-emulator` program is the server by itself, controlled over HTTP.
+//! [`EmulatorServer`] is an HTTP server on a loopback port, so clients need no changes.
+//! [`Emulator`] is its core, without a network and without a clock, for simulations. [`Settings`]
+//! define how an account behaves, and a [`Fault`] makes one request go wrong. The program
+//! `box-emulator` runs the server by itself and is controlled over HTTP.
 //!
-//! [`conformance`] is another matter: the tests that an HTTP transport of `box-longpoll` has to pass.
+//! The module [`conformance`] is independent of the emulator: it tests HTTP transports of
+//! `box-longpoll`.
 //!
-//! It is not affiliated with Box. Its behaviour follows Box's public documentation and the public code of Box's SDKs.
+//! This crate is not affiliated with Box. Its behavior follows Box's public documentation and the
+//! public code of Box's SDKs.
 
-// docs.rs shows beside each item which Cargo feature it needs.
+// docs.rs shows for each item which Cargo feature it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
 mod account;
-mod answer;
 mod application;
 mod assertion;
-mod calendar;
+mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
@@ -25,9 +27,8 @@ mod counters;
 mod emulator;
 mod event;
 mod events_api;
-mod failing;
 mod fault;
-mod journal;
+mod fault_responses;
 #[cfg(feature = "jwt")]
 mod jws;
 #[cfg(not(feature = "jwt"))]
@@ -36,6 +37,8 @@ mod jws;
 mod limits;
 mod realtime;
 mod request;
+mod request_log;
+mod response;
 mod server;
 mod session;
 mod settings;
@@ -44,17 +47,17 @@ mod token_api;
 mod tokens;
 mod wire;
 
-pub use answer::{Answer, Delivery, HoldId, Reply};
 pub use application::{Application, Grant};
 pub use counters::{Counters, RequestCounters};
 pub use emulator::{Config, Emulator};
 pub use fault::Fault;
-pub use journal::{Outcome, RequestRecord};
 pub use request::{Endpoint, Request};
+pub use request_log::{Outcome, RequestRecord};
+pub use response::{Delivery, FakeResponse, HoldId, Reply};
 pub use server::{EmulatorGuard, EmulatorServer};
 pub use settings::{PollPosition, Settings, Spelling};
 
-/// The README's example is compiled and run with the other examples.
+/// The README, whose example is compiled and run as a doc test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

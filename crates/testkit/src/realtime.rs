@@ -1,3 +1,9 @@
+//! Long polling: the list of realtime servers, and the polls on their channels.
+//!
+//! `OPTIONS /2.0/events` lists URLs, each with a channel. A poll on a channel is held until its
+//! account changes or its time is up. This module also holds the requests that a fault never
+//! completes. The events themselves are in `events_api`. Start from `Emulator::poll`.
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -7,29 +13,33 @@ use crate::account::Start;
 use crate::emulator::{Call, Emulator};
 use crate::event::hex40;
 use crate::stream_type::UserStream;
-use crate::{Answer, Endpoint, Fault, HoldId, Outcome, PollPosition, Reply, Request};
+use crate::{Endpoint, FakeResponse, Fault, HoldId, Outcome, PollPosition, Reply, Request};
 
-/// Room for several lists for each of 15,000 callers.
-const MOST_CHANNELS: usize = 1 << 18;
+/// The greatest number of channels: 262,144, so that each of 15,000 callers can have several lists.
+const MAX_CHANNELS: usize = 1 << 18;
 
-/// The channels that were given out. The oldest are forgotten when there are too many.
+/// The listed channels. Above [`MAX_CHANNELS`], the oldest are removed.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     by_id: HashMap<String, Channel>,
+    /// The IDs of the channels, oldest first.
     oldest_first: VecDeque<String>,
 }
 
+/// A channel, on which a caller polls for the changes of one account.
 #[derive(Debug)]
 struct Channel {
+    /// The key of the session that got the channel.
     caller: String,
     account: String,
-    /// The channel signals the events of this stream.
+    /// The stream whose events the channel signals.
     stream: UserStream,
+    /// The number of polls so far.
     polls: u64,
 }
 
 impl Channels {
-    /// Whose channel a poll is on.
+    /// Returns the caller who got the channel of a poll.
     pub(crate) fn caller(&self, request: &Request) -> Option<String> {
         let channel = self.by_id.get(request.query("channel")?.as_ref())?;
         Some(channel.caller.clone())
@@ -38,7 +48,7 @@ impl Channels {
     fn open(&mut self, id: String, channel: Channel) {
         self.oldest_first.push_back(id.clone());
         self.by_id.insert(id, channel);
-        if self.oldest_first.len() > MOST_CHANNELS {
+        if self.oldest_first.len() > MAX_CHANNELS {
             self.oldest_first
                 .pop_front()
                 .map(|oldest| self.by_id.remove(&oldest));
@@ -52,25 +62,28 @@ pub(crate) struct Hold {
     request: Request,
     endpoint: Endpoint,
     caller: Option<String>,
+    /// The number of the request in the request log.
     record: u64,
+    /// The time of the response if nothing happens before.
     until: Option<Instant>,
-    /// `None` where nothing is listened for: the request will never be answered.
+    /// The change that ends the hold. `None` if the request never gets a response.
     listening: Option<Listening>,
-    /// How the hold is to end, whatever it listens for.
+    /// The fault that ends the hold, even without a change.
     ending: Option<Fault>,
 }
 
+/// The change for which a poll waits: an event of `stream` after the first `since` events of
+/// `account`.
 #[derive(Clone, Debug)]
 struct Listening {
     account: String,
-    /// An event of this stream is a change if it comes after the first `since` events.
     stream: UserStream,
     since: u64,
 }
 
 impl Emulator {
-    /// Answers `OPTIONS /2.0/events`.
-    pub(crate) fn realtime_servers(&mut self, call: &Call<'_>) -> Answer {
+    /// Responds to `OPTIONS /2.0/events`.
+    pub(crate) fn realtime_servers(&mut self, call: &Call<'_>) -> FakeResponse {
         let caller = match self.admit(call) {
             Ok(caller) => caller.to_owned(),
             Err(refusal) => return refusal,
@@ -106,19 +119,19 @@ impl Emulator {
             self.channels.open(id.into(), channel);
             entries.push(self.list_entry(url));
         }
-        Answer::json(
+        FakeResponse::json(
             200,
             json!({"chunk_size": entries.len(), "entries": entries}).to_string(),
         )
     }
 
-    /// Returns the stream that the listed servers are to signal.
-    fn listed_stream(&self, request: &Request) -> Result<UserStream, Answer> {
+    /// Returns the stream whose events the listed channels signal.
+    fn listed_stream(&self, request: &Request) -> Result<UserStream, FakeResponse> {
         let stream_type = request.query("stream_type");
         if stream_type.is_some() && self.settings.options_rejects_stream_type {
             let context =
                 json!({"errors": [{"reason": "invalid_parameter", "name": "stream_type"}]});
-            return Err(Answer::box_error(
+            return Err(FakeResponse::box_error(
                 400,
                 "bad_request",
                 "Bad Request",
@@ -127,10 +140,11 @@ impl Emulator {
         }
         let stream_type = stream_type.as_deref();
         UserStream::parse(stream_type).ok_or_else(|| {
-            Answer::invalid_parameter("stream_type", stream_type.unwrap_or_default())
+            FakeResponse::invalid_parameter("stream_type", stream_type.unwrap_or_default())
         })
     }
 
+    /// Makes the list's entry for a realtime server.
     fn list_entry(&self, url: String) -> Value {
         let settings = &self.settings;
         let mut entry = serde_json::Map::new();
@@ -149,7 +163,7 @@ impl Emulator {
         Value::Object(entry)
     }
 
-    /// Answers a poll, or holds it.
+    /// Responds to a poll, or holds it.
     pub(crate) fn poll(&mut self, call: &Call<'_>) -> Reply {
         let authorized = self.caller(call.request, call.now);
         let channel = call
@@ -157,28 +171,30 @@ impl Emulator {
             .query("channel")
             .and_then(|id| self.channels.by_id.get_mut(id.as_ref()));
         let Some(channel) = channel else {
-            return Reply::Answer(Answer::json(404, r#"{"error":"unknown channel"}"#).closing());
+            return Reply::Respond(
+                FakeResponse::json(404, r#"{"error":"unknown channel"}"#).closing(),
+            );
         };
         if self.settings.realtime_needs_token
             && authorized.is_none_or(|caller| caller != channel.caller)
         {
-            return Reply::Answer(
-                Answer::unauthorized(!self.settings.empty_unauthorized).closing(),
+            return Reply::Respond(
+                FakeResponse::unauthorized(!self.settings.empty_unauthorized).closing(),
             );
         }
         channel.polls += 1;
         if channel.polls > self.settings.polls_per_url() {
             let status = self.settings.max_retries_status;
-            return Reply::Answer(self.signal(call.record, status, "max_retries"));
+            return Reply::Respond(self.signal(call.record, status, "max_retries"));
         }
         let (account, stream) = (channel.account.clone(), channel.stream);
         let since = match self.settings.poll_position {
-            PollPosition::Honoured => self
+            PollPosition::Honored => self
                 .account(&account)
                 .events_before(poll_start(call.request)),
             PollPosition::Ignored => self.account(&account).end(),
             PollPosition::AlwaysNewChange => {
-                return Reply::Answer(self.signal(call.record, 200, "new_change"));
+                return Reply::Respond(self.signal(call.record, 200, "new_change"));
             }
         };
         let listening = Listening {
@@ -187,14 +203,14 @@ impl Emulator {
             since,
         };
         if self.has_changed(&listening) {
-            return Reply::Answer(self.signal(call.record, 200, "new_change"));
+            return Reply::Respond(self.signal(call.record, 200, "new_change"));
         }
         let until = call.now + Duration::from_millis(self.settings.hold_ms);
         self.hold(call, Some(until), Some(listening))
     }
 
-    /// Holds a request that will never be answered.
-    pub(crate) fn never_answer(&mut self, call: &Call<'_>) -> Reply {
+    /// Holds a request until its client disconnects.
+    pub(crate) fn hold_forever(&mut self, call: &Call<'_>) -> Reply {
         self.hold(call, None, None)
     }
 
@@ -225,13 +241,14 @@ impl Emulator {
         Reply::Hold { id, until }
     }
 
+    /// Returns `true` if the change for which a poll waits has happened and is signaled.
     fn has_changed(&self, listening: &Listening) -> bool {
         let account = self.accounts.get(&listening.account);
         !self.settings.drop_signals
             && account.is_some_and(|account| account.has_behind(listening.since, listening.stream))
     }
 
-    /// What has become of a held request. `None` if it isn't held any more.
+    /// Responds to a held request, or holds it further. Returns `None` if it is no longer held.
     pub fn resume(&mut self, id: HoldId, now: Instant) -> Option<Reply> {
         let hold = self.holds.get(&id)?;
         let changed = hold
@@ -245,7 +262,7 @@ impl Emulator {
         let hold = self.release(id)?;
         let reply = match hold.ending {
             Some(fault) => {
-                self.journal
+                self.request_log
                     .amend(hold.record, |record| record.fault = Some(fault.name()));
                 let Hold {
                     ref request,
@@ -265,7 +282,7 @@ impl Emulator {
                     &fault,
                 )
             }
-            None => Reply::Answer(self.signal(
+            None => Reply::Respond(self.signal(
                 hold.record,
                 200,
                 if changed { "new_change" } else { "reconnect" },
@@ -274,15 +291,15 @@ impl Emulator {
         Some(self.finished(hold.record, reply, now))
     }
 
-    /// Holds a request for longer that nothing has happened to.
+    /// Continues the hold of a request that has no response yet.
     fn hold_on(&mut self, id: HoldId) -> Option<Reply> {
         let hold = self.holds.get_mut(&id)?;
         if let Some(listening) = &mut hold.listening {
             let account = self.accounts.entry(listening.account.clone()).or_default();
-            // The account forgot its listeners when it changed.
+            // A change of the account has removed its listeners.
             account.listeners.insert(id);
             if !self.settings.drop_signals {
-                // None of these events was one of the stream. None of them need be read again.
+                // None of these events belongs to the stream, so they need not be parsed again.
                 listening.since = listening.since.max(account.end());
             }
         }
@@ -292,20 +309,21 @@ impl Emulator {
         })
     }
 
-    /// Forgets a held request whose client has gone away.
+    /// Removes a held request whose client has disconnected.
     pub fn hang_up(&mut self, id: HoldId) {
         if let Some(hold) = self.release(id) {
-            self.journal
+            self.request_log
                 .amend(hold.record, |record| record.outcome = Outcome::HungUp);
         }
     }
 
-    /// The held requests that are to be [resumed](Self::resume) now, though their deadline may not have come.
+    /// Returns the held requests to [resume](Self::resume) now, before their deadline. Each is
+    /// returned once.
     pub fn take_ready(&mut self) -> Vec<HoldId> {
         std::mem::take(&mut self.ready)
     }
 
-    /// Ends the polls that are open at this moment, of one account or of all, with a fault. Returns how many there are.
+    /// Ends the open polls of one account or of all with a fault. Returns their number.
     pub fn interrupt_polls(&mut self, account: Option<&str>, fault: &Fault) -> usize {
         let mut interrupted = 0;
         for (id, hold) in &mut self.holds {
@@ -321,18 +339,20 @@ impl Emulator {
         interrupted
     }
 
-    pub(crate) fn signal(&mut self, record: u64, status: u16, message: &str) -> Answer {
-        self.journal.amend(record, |record| {
-            record.outcome = Outcome::Signalled(message.into());
+    /// Makes a response of a realtime server with this signal.
+    pub(crate) fn signal(&mut self, record: u64, status: u16, message: &str) -> FakeResponse {
+        self.request_log.amend(record, |record| {
+            record.outcome = Outcome::Signaled(message.into());
         });
         let body = if self.settings.signal_version {
             json!({"version": 1, "message": message})
         } else {
             json!({"message": message})
         };
-        Answer::json(status, body.to_string()).closing()
+        FakeResponse::json(status, body.to_string()).closing()
     }
 
+    /// Ends a hold.
     fn release(&mut self, id: HoldId) -> Option<Hold> {
         let hold = self.holds.remove(&id)?;
         if hold.endpoint == Endpoint::Realtime {
@@ -345,11 +365,11 @@ impl Emulator {
     }
 }
 
-/// Where a poll listens from.
+/// Returns the position from which a poll listens.
 fn poll_start(request: &Request) -> Start {
     match request.query("stream_position").as_deref() {
         None | Some("") => Start::Now,
-        // A realtime server that can't read a position listens for what comes.
+        // If a realtime server can't read the position, it listens for new events.
         text => Start::parse(text).unwrap_or(Start::Now),
     }
 }

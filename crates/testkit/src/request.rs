@@ -1,3 +1,8 @@
+//! Requests to the emulator, and the endpoints that they are for.
+//!
+//! A simulation makes requests with this type, and the server parses them from the wire. It sends
+//! nothing. Start from [`Request`].
+
 use std::borrow::Cow;
 
 /// An HTTP request as the emulator sees it.
@@ -17,7 +22,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with any method. `target` is a path with its query; a whole URL is accepted too.
+    /// Makes a request. `target` is a path with its query, or a complete URL.
     #[must_use]
     pub fn new(method: &str, target: &str) -> Self {
         Self {
@@ -28,7 +33,7 @@ impl Request {
         }
     }
 
-    /// A `GET` request.
+    /// Makes a `GET` request.
     #[must_use]
     pub fn get(target: &str) -> Self {
         Self::new("GET", target)
@@ -48,31 +53,32 @@ impl Request {
         self
     }
 
-    /// The method, as it was sent.
+    /// Returns the method, as it was sent.
     #[must_use]
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The path, without the query.
+    /// Returns the path, without the query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.path_and_query().split('?').next().unwrap_or_default()
     }
 
-    /// The first query parameter of that name, decoded.
+    /// Returns the first query parameter with this name, decoded.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         let query = self.path_and_query().split_once('?')?.1;
         parameter(query.as_bytes(), name)
     }
 
-    /// The first parameter of that name in a body that is a form, decoded.
+    /// Returns the first parameter with this name in a form body, decoded.
     pub(crate) fn form(&self, name: &str) -> Option<Cow<'_, str>> {
         parameter(&self.body, name)
     }
 
-    /// The first header of that name, whatever its case.
+    /// Returns the value of the first header with this name, which is compared without regard to
+    /// case.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.headers
@@ -81,7 +87,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The bearer token of the `Authorization` header.
+    /// Returns the bearer token of the `Authorization` header.
     #[must_use]
     pub fn bearer_token(&self) -> Option<&str> {
         let (scheme, token) = self.header_value("authorization")?.split_once(' ')?;
@@ -91,7 +97,7 @@ impl Request {
             .filter(|token| !token.is_empty())
     }
 
-    /// The emulator's own origin, as the client sees it.
+    /// Returns the emulator's own origin, as the client's `Host` header names it.
     pub(crate) fn own_origin(&self) -> String {
         format!(
             "http://{}",
@@ -99,7 +105,8 @@ impl Request {
         )
     }
 
-    /// The resource of the control API that the request is for.
+    /// Returns the resource of the control API that the request is for. `None` if it is for Box's
+    /// API.
     pub(crate) fn control_resource(&self) -> Option<&str> {
         let resource = self.path().strip_prefix("/_emulator")?;
         (resource.is_empty() || resource.starts_with('/')).then(|| resource.trim_matches('/'))
@@ -109,7 +116,8 @@ impl Request {
         &self.body
     }
 
-    /// Clients that speak to a proxy send `GET http://host/path`.
+    /// Returns the path with the query. A client that takes the emulator for a proxy sends
+    /// `GET http://host/path`.
     fn path_and_query(&self) -> &str {
         match self.target.split_once("://") {
             Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
@@ -126,7 +134,7 @@ fn parameter<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
         .map(|(_, value)| value)
 }
 
-/// Which of Box's calls a request is.
+/// The endpoint of Box's API that a request is for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -140,7 +148,7 @@ pub enum Endpoint {
     Realtime,
     /// `POST /oauth2/token`: an access token for a grant.
     Token,
-    /// Anything else that is asked of the emulator, its own control API excepted.
+    /// Any other request, except for the emulator's control API.
     Other,
 }
 
@@ -148,7 +156,7 @@ impl Endpoint {
     /// The endpoints that faults can be queued for.
     pub const ALL: [Self; 4] = [Self::Options, Self::Events, Self::Realtime, Self::Token];
 
-    /// The endpoint a request is for.
+    /// Returns the endpoint that a request is for.
     #[must_use]
     pub fn of(request: &Request) -> Self {
         match (request.method(), request.path()) {
@@ -166,14 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_whole_url_has_the_same_path_and_query_as_its_path_alone() {
+    fn a_complete_url_has_the_path_and_query_of_its_target() {
         let request = Request::get("http://127.0.0.1:80/2.0/events?limit=5");
         assert_eq!(request.path(), "/2.0/events");
         assert_eq!(request.query("limit").as_deref(), Some("5"));
     }
 
     #[test]
-    fn a_url_inside_a_query_is_left_alone() {
+    fn a_url_inside_a_query_is_not_taken_for_the_target() {
         assert_eq!(
             Request::get("/subscribe?next=http://elsewhere/x").path(),
             "/subscribe"

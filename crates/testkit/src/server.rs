@@ -1,3 +1,9 @@
+//! The emulator as an HTTP server on a thread of its own.
+//!
+//! The server supplies what [`Emulator`] lacks: a network and a clock. Tests share the emulator
+//! with the server through a mutex, and changes wake the held requests. Connections are in
+//! `connection`. Start from [`EmulatorServer`].
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,16 +18,16 @@ use tokio::sync::oneshot;
 
 use crate::connection;
 use crate::{
-    Answer, Application, Config, Counters, Emulator, Endpoint, Fault, HoldId, Reply, RequestRecord,
-    Settings,
+    Application, Config, Counters, Emulator, Endpoint, FakeResponse, Fault, HoldId, Reply,
+    RequestRecord, Settings,
 };
 
-/// How often `rate` is heeded.
-const TICK: Duration = Duration::from_millis(10);
+/// The interval at which the server appends the events of [`Settings::rate`].
+const APPEND_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The emulator as an HTTP server on a thread of its own.
 ///
-/// It stops, and closes every connection, when it is dropped.
+/// When it is dropped, it stops and closes every connection.
 #[derive(Debug)]
 pub struct EmulatorServer {
     origin: String,
@@ -31,31 +37,32 @@ pub struct EmulatorServer {
 }
 
 impl EmulatorServer {
-    /// Starts on a free port of the loopback interface.
+    /// Starts a server on a free port of the loopback interface.
     ///
     /// # Panics
     ///
-    /// Where no such port can be had.
+    /// Panics if no such port is available.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(Config::default())
     }
 
-    /// Starts on a free port of the loopback interface, with a configuration or settings.
+    /// Starts a server on a free port of the loopback interface, with a [`Config`] or [`Settings`].
     ///
     /// # Panics
     ///
-    /// Where no such port can be had.
+    /// Panics if no such port is available.
     #[must_use]
     pub fn start_with(config: impl Into<Config>) -> Self {
-        Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), config).expect("a loopback port can be had")
+        Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), config)
+            .expect("a loopback port is available")
     }
 
-    /// Starts on an address.
+    /// Starts a server on an address.
     ///
     /// # Errors
     ///
-    /// Where the address can't be bound, or no thread can be had.
+    /// Returns an error if the address can't be bound, or if the thread can't be started.
     pub fn start_on(address: SocketAddr, config: impl Into<Config>) -> io::Result<Self> {
         let mut config = config.into();
         let since_1970 = config.started_unix.is_none().then(since_1970);
@@ -68,7 +75,8 @@ impl EmulatorServer {
         let max_connections = config.max_connections;
         let mut emulator = Emulator::new(config, now());
         if let Some(since_1970) = since_1970 {
-            // Without it the emulator's clock is late by up to a second, and a JWT's claims are from the future.
+            // Without the fraction, the emulator's clock is up to a second late, and the claims of
+            // a new JWT lie in its future.
             emulator.start_in_second(Duration::from_nanos(since_1970.subsec_nanos().into()));
         }
         let shared = Arc::new(Shared {
@@ -99,26 +107,29 @@ impl EmulatorServer {
         })
     }
 
-    /// What to put in place of `https://api.box.com`: `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns the origin that replaces `https://api.box.com`: `http://127.0.0.1:PORT`, without a
+    /// slash at the end.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The emulator itself. What is held open is answered, where it must be, when the guard is dropped.
+    /// Locks the emulator and returns a guard.
     ///
-    /// No request is answered while the guard lives.
+    /// While the guard lives, the server responds to no request. When it is dropped, held requests
+    /// that now have a response get it.
     #[must_use]
     pub fn emulator(&self) -> EmulatorGuard<'_> {
         self.shared.lock()
     }
 
-    /// Appends realistic events to an account: it is named by the token, unless the settings say otherwise.
+    /// Appends realistic events to an account. An account's name is its token, unless
+    /// [`Settings::token_accounts`] maps the token to another name.
     pub fn append(&self, account: &str, count: usize) {
         self.emulator().append(account, count, now());
     }
 
-    /// Appends events as they are.
+    /// Appends events without changes. They may be any JSON.
     pub fn append_json<E: Into<Arc<str>>>(
         &self,
         account: &str,
@@ -127,12 +138,13 @@ impl EmulatorServer {
         self.emulator().append_json(account, events, now());
     }
 
-    /// Gives an account the log of another in place of its own. The two share its memory until one of them changes.
+    /// Replaces the log of the account `to` by that of `from`. The two share memory until one of
+    /// them changes.
     pub fn copy_log(&self, from: &str, to: &str) {
         self.emulator().copy_log(from, to);
     }
 
-    /// The ids of an account's retained events, in the order of their first appearance.
+    /// Returns the IDs of an account's retained events, in the order of their first appearance.
     #[must_use]
     pub fn event_ids(&self, account: &str) -> Vec<String> {
         self.emulator().event_ids(account)
@@ -143,23 +155,23 @@ impl EmulatorServer {
         self.emulator().change_settings(change);
     }
 
-    /// Lets the next `times` requests of an endpoint meet a fault.
+    /// Queues a fault for the next `times` requests of an endpoint.
     ///
     /// # Panics
     ///
-    /// Where the fault [means nothing](Fault::applies_to) on the endpoint.
+    /// Panics if the fault [does not apply](Fault::applies_to) to the endpoint.
     #[track_caller]
     pub fn queue_fault(&self, endpoint: Endpoint, fault: Fault, times: u32) {
         assert!(
             fault.applies_to(endpoint),
-            "{} means nothing on {endpoint:?}",
+            "the fault {} does not apply to {endpoint:?}",
             fault.name()
         );
         self.emulator().queue_fault(endpoint, fault, times);
     }
 
-    /// Ends the polls that are open at this moment with a fault. Returns how many there are.
-    #[must_use = "says whether there was a poll to interrupt"]
+    /// Ends all open polls with a fault. Returns their number.
+    #[must_use = "the number shows if there was a poll to interrupt"]
     pub fn interrupt_polls(&self, fault: &Fault) -> usize {
         self.emulator().interrupt_polls(None, fault)
     }
@@ -171,51 +183,54 @@ impl EmulatorServer {
         });
     }
 
-    /// Registers an application at the token endpoint, or replaces it. What was issued to it stays.
+    /// Registers an application at the token endpoint, or replaces it. Its issued tokens stay
+    /// valid.
     pub fn register(&self, application: Application) {
         self.emulator().register(application);
     }
 
-    /// Changes an application: its keys, say, or whether the admin authorizes it.
+    /// Changes an application, for example its keys or its authorization by the admin.
     ///
     /// # Panics
     ///
-    /// Where no application has that client id.
+    /// Panics if no application has that client ID.
     #[track_caller]
     pub fn change_application(&self, client_id: &str, change: impl FnOnce(&mut Application)) {
         self.emulator().change_application(client_id, change);
     }
 
-    /// A refresh token, as the application has it from a user who authorized it.
-    #[must_use = "nobody else will ever have it"]
+    /// Issues a refresh token, as if the user had authorized the application.
+    #[must_use = "the token can't be retrieved later"]
     pub fn grant_refresh_token(&self, client_id: &str, user_id: &str) -> String {
         self.emulator()
             .grant_refresh_token(client_id, user_id, now())
     }
 
-    /// An authorization code, as the application has it from a user who authorized it. It expires in 30 seconds.
-    #[must_use = "nobody else will ever have it"]
+    /// Issues an authorization code, as if the user had authorized the application. The code
+    /// expires after 30 s.
+    #[must_use = "the code can't be retrieved later"]
     pub fn grant_authorization_code(&self, client_id: &str, user_id: &str) -> String {
         self.emulator()
             .grant_authorization_code(client_id, user_id, now())
     }
 
-    /// What was asked so far.
+    /// Returns the counters of all requests so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.emulator().counters()
     }
 
-    /// The last requests, oldest first.
+    /// Returns the last requests, oldest first: as many as [`Config::request_log_capacity`] says.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.emulator().requests().cloned().collect()
     }
 
-    /// Waits until something holds of the emulator: `|emulator| emulator.counters().open_polls == 1`. Returns whether
-    /// it came to hold in time.
+    /// Waits until a condition holds, such as `|emulator| emulator.counters().open_polls == 1`.
+    /// Returns `true` if it holds before `at_most` has passed.
     ///
-    /// The thread is blocked meanwhile. In async code whose runtime has no other thread, call it from `spawn_blocking`.
+    /// This blocks the thread. In async code, call it from `spawn_blocking`, at least if the
+    /// runtime has only one thread.
     #[must_use]
     pub fn wait_until(&self, at_most: Duration, mut holds: impl FnMut(&Emulator) -> bool) -> bool {
         let state = self
@@ -233,7 +248,7 @@ impl EmulatorServer {
     /// Serves until the process ends.
     pub fn join(mut self) {
         if let Some(thread) = self.thread.take() {
-            // The thread's own panic message has been printed already.
+            // If the thread panicked, its message is already printed.
             let _ = thread.join();
         }
     }
@@ -250,16 +265,18 @@ impl Drop for EmulatorServer {
     }
 }
 
-/// What the server's thread and the test's threads share.
+/// The state that the server's thread shares with the test's threads.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Notified whenever a guard is dropped, because the emulator may have changed.
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     emulator: Emulator,
+    /// The senders that wake the connections of held requests.
     wakers: HashMap<HoldId, oneshot::Sender<()>>,
 }
 
@@ -273,20 +290,22 @@ impl Shared {
     }
 }
 
-/// Exclusive use of a server's [`Emulator`].
+/// A lock on a server's [`Emulator`]. The server waits while it is held.
 #[derive(Debug)]
 pub struct EmulatorGuard<'a> {
     state: MutexGuard<'a, State>,
     changed: &'a Condvar,
 }
 
-/// What a connection does about a reply.
+/// The next step of a connection after a reply.
 pub(crate) enum Next {
-    Answer(Answer),
+    /// Send the response.
+    Respond(FakeResponse),
+    /// Wait, because the request is held.
     Wait(Wait),
 }
 
-/// What a held request waits for.
+/// The events that end the wait of a held request.
 pub(crate) struct Wait {
     pub(crate) id: HoldId,
     pub(crate) until: Option<Instant>,
@@ -294,10 +313,11 @@ pub(crate) struct Wait {
 }
 
 impl EmulatorGuard<'_> {
-    /// Arranges for a held request to be woken. To be called before the guard is dropped, lest a change be missed.
+    /// Registers a held request to be woken. Call this with the guard under which the reply was
+    /// made, or a change may be missed.
     pub(crate) fn follow(&mut self, reply: Reply) -> Next {
         match reply {
-            Reply::Answer(answer) => Next::Answer(answer),
+            Reply::Respond(response) => Next::Respond(response),
             Reply::Hold { id, until } => {
                 let (wake, woken) = oneshot::channel();
                 self.state.wakers.insert(id, wake);
@@ -306,7 +326,7 @@ impl EmulatorGuard<'_> {
         }
     }
 
-    /// Forgets a request that isn't waited for any more.
+    /// Removes a held request whose connection no longer waits for it.
     pub(crate) fn give_up(&mut self, id: HoldId) {
         self.state.wakers.remove(&id);
         self.hang_up(id);
@@ -331,7 +351,8 @@ impl Drop for EmulatorGuard<'_> {
     fn drop(&mut self) {
         for id in self.state.emulator.take_ready() {
             if let Some(wake) = self.state.wakers.remove(&id) {
-                // Whoever doesn't listen any more has been hung up already.
+                // If the receiver is gone, its connection has ended and hangs the request up
+                // itself.
                 let _ = wake.send(());
             }
         }
@@ -348,13 +369,13 @@ fn listen(runtime: &Runtime, address: SocketAddr) -> io::Result<TcpListener> {
     };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    // Thousands of clients may come at once.
+    // Thousands of clients may connect at once.
     socket.listen(16_384)
 }
 
 async fn keep_producing(shared: &Shared) {
     loop {
-        tokio::time::sleep(TICK).await;
+        tokio::time::sleep(APPEND_INTERVAL).await;
         let mut emulator = shared.lock();
         emulator.advance(now());
     }
@@ -362,7 +383,7 @@ async fn keep_producing(shared: &Shared) {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the server is where the emulator gets its clock from"
+    reason = "the server supplies the emulator's clock"
 )]
 pub(crate) fn now() -> Instant {
     Instant::now()
@@ -370,7 +391,7 @@ pub(crate) fn now() -> Instant {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the server is where the emulator gets its date from"
+    reason = "the server supplies the emulator's date"
 )]
 fn since_1970() -> Duration {
     SystemTime::now()

@@ -1,22 +1,29 @@
+//! Sessions: the state of each caller, and its rate limit.
+//!
+//! A caller is a made-up token, or all tokens that were issued to an application for an account. It
+//! keeps its session when it refreshes a token. Tokens are stored in `tokens`. Start from
+//! [`Session`].
+
 use std::time::{Duration, Instant};
 
 use crate::access::hashed;
 use crate::counters::{Meter, SlidingWindow};
 use crate::emulator::{Call, Emulator};
-use crate::{Answer, Request};
+use crate::{FakeResponse, Request};
 
-/// What is known of one caller: a token, on behalf of one user. Issued tokens that follow each other are one caller.
+/// The state of one caller: a token, on behalf of one user. Successive issued tokens are one
+/// caller.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) account: String,
-    /// The key, with a hash in place of a made-up token.
+    /// The key of the session, with a hash in place of a made-up token.
     pub(crate) shown: String,
     pub(crate) meter: Meter,
-    /// The API calls that count towards the limit.
+    /// The API calls that count toward `calls_per_minute`, in a sliding window of 60 s.
     calls: SlidingWindow,
-    /// How far into the log the caller was sent events.
+    /// The number of events in the log up to the last one that the caller was sent.
     pub(crate) sent: u64,
-    /// The stretch of the log that the page before this one held.
+    /// The previous page: the number of events before it, and up to its end.
     pub(crate) previous_page: Option<(u64, u64)>,
 }
 
@@ -34,7 +41,8 @@ impl Session {
 }
 
 impl Emulator {
-    /// The key of the caller's session, which is begun if need be. `None` where no accepted token came with the request.
+    /// Returns the key of the caller's session, and starts the session if it is new. Returns `None`
+    /// if the request has no accepted token.
     pub(crate) fn caller(&mut self, request: &Request, now: Instant) -> Option<String> {
         let token = request.bearer_token()?;
         let (mut key, mut account, made_up) = match self.tokens.access_token(token) {
@@ -59,7 +67,7 @@ impl Emulator {
         if account != token {
             self.is_id(&account);
         }
-        // If the account is another, the token was given to that one meanwhile.
+        // If the account differs, the settings have assigned the token to another account.
         let known = self.sessions.get(&key);
         if known.is_none_or(|session| session.account != account) {
             let shown = match key.strip_prefix(token) {
@@ -72,21 +80,21 @@ impl Emulator {
         Some(key)
     }
 
-    /// Lets an API call through, or says why not.
-    pub(crate) fn admit<'a>(&mut self, call: &'a Call<'_>) -> Result<&'a str, Answer> {
+    /// Admits an API call and returns its caller. The error is a 401 or a 429.
+    pub(crate) fn admit<'a>(&mut self, call: &'a Call<'_>) -> Result<&'a str, FakeResponse> {
         let with_body = !self.settings.empty_unauthorized;
         let caller = call
             .caller
             .as_deref()
-            .ok_or_else(|| Answer::unauthorized(with_body))?;
+            .ok_or_else(|| FakeResponse::unauthorized(with_body))?;
         let session = self
             .sessions
             .get_mut(caller)
-            .ok_or_else(|| Answer::unauthorized(with_body))?;
+            .ok_or_else(|| FakeResponse::unauthorized(with_body))?;
         if let Some(limit) = self.settings.calls_per_minute {
             if let Some(wait) = session.calls.wait(limit, call.now) {
                 let seconds = wait.as_millis().div_ceil(1000).max(1);
-                return Err(Answer::rate_limited(&seconds.to_string()));
+                return Err(FakeResponse::rate_limited(&seconds.to_string()));
             }
             session.calls.record(call.now);
         }

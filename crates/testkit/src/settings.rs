@@ -1,3 +1,8 @@
+//! Settings: the behavior of accounts, tokens and realtime servers.
+//!
+//! Box does many things rarely, and some depend on the account. Settings make them likely or switch
+//! them on. A fault concerns single requests instead. Start from [`Settings`].
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -6,91 +11,110 @@ use serde_json::{Value, json};
 use crate::access::hashed;
 use crate::limits::{MAX_MILLISECONDS, MAX_SERVERS, at_most};
 
-/// How an account behaves. Everything can be changed while the emulator runs.
+/// The behavior of the emulator. Every setting can be changed while the emulator runs.
 ///
-/// The same names are used by the control API (`PATCH /_emulator/settings`).
+/// The control API uses the same names: `PATCH /_emulator/settings`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent switch"
+)]
 pub struct Settings {
-    /// Realistic events appended to every known account, each second. Default: 0.
+    /// The number of realistic events that are appended to every known account each second.
+    /// Default: 0.
     pub rate: f64,
-    /// How likely an appended event is followed in the log by an earlier event once more: half of the time one of
-    /// the last ten, else one of the last two thousand. Default: 0.
+    /// The probability that a repeat of an earlier event follows an appended event. Half of the
+    /// repeats are of one of the last 10 events, the others of one of the last 2,000. Default: 0.
     pub repeat_rate: f64,
-    /// How likely an event's `created_at` lies up to an hour before its place in the log. Default: 0.
+    /// The probability that an event's `created_at` is up to an hour earlier than its place in the
+    /// log suggests. Default: 0.
     pub reorder_rate: f64,
-    /// How likely a page is shorter than it could be. Default: 0.
+    /// The probability that a page is shorter than it could be. Default: 0.
     pub short_page_rate: f64,
-    /// How likely a page is empty, with a position that has moved a little, though there is more. Default: 0.
+    /// The probability that a page is empty although more events follow. Its position moves a
+    /// little. Default: 0.
     pub empty_page_rate: f64,
-    /// How many of an account's last events are kept; `null` for all. A position before them continues with the oldest.
-    /// Default: all.
+    /// The number of an account's last events that are kept; `null` for all. A position before them
+    /// continues with the oldest. Default: all.
     pub retention: Option<usize>,
-    /// `GET /2.0/events` shows an event only this many milliseconds after it was signalled. Default: 0.
+    /// The time in milliseconds from the signal of an event until `GET /2.0/events` shows it.
+    /// Default: 0.
     pub visible_after_ms: u64,
-    /// How `next_stream_position` is spelled. Box does both. Default: a string, because Box's SDKs for Node read a number as
-    /// a float and lose their place.
+    /// The JSON type of `next_stream_position`. Box sends both. Default: a string, because Box's
+    /// SDKs for Node read a number as a float and lose digits.
     pub position_spelling: Spelling,
-    /// Whether a page of an enterprise's events (`admin_logs` and `admin_logs_streaming`) carries position `0` where it has no
-    /// event and none follows, as Box's may; unless `now` was asked for. Default: no.
+    /// `true` if an empty page of an enterprise stream has position `0` when no events follow, as
+    /// Box's pages may. Those streams are `admin_logs` and `admin_logs_streaming`. A request with
+    /// position `now` is excepted. Default: `false`.
     pub zero_position_at_the_end: bool,
 
-    /// How many realtime servers the list has. Default: 1.
+    /// The number of realtime servers in the list. Default: 1.
     pub realtime_servers: usize,
-    /// Origins of the realtime servers, taken in turn; empty for the emulator's own. Default: empty.
+    /// The origins of the realtime servers, taken in turn; empty for the emulator's own. Default:
+    /// empty.
     pub realtime_origins: Vec<String>,
-    /// Whether the list's entries have a `type`. Default: yes.
+    /// `true` if the list's entries have a `type`. Default: `true`.
     pub list_types: bool,
-    /// `OPTIONS /2.0/events` rejects a `stream_type`, which Box does not document there, with a 400 in Box's form. Default:
-    /// no.
+    /// `true` if `OPTIONS /2.0/events` rejects a `stream_type` with a 400 in Box's format. Box does
+    /// not document the parameter there. Default: `false`.
     pub options_rejects_stream_type: bool,
-    /// The list's `ttl`, in minutes, sent as it is; `null` leaves it out. Default: `"10"`, a string as in Box's reference.
+    /// The list's `ttl` in minutes, sent unchanged; `null` leaves it out. Default: `"10"`, a string
+    /// as in Box's reference.
     pub ttl: Value,
-    /// The list's `max_retries`, sent as it is; `null` leaves it out. Default: `"10"`, a string as in Box's reference.
+    /// The list's `max_retries`, sent unchanged; `null` leaves it out. Default: `"10"`, a string as
+    /// in Box's reference.
     pub max_retries: Value,
-    /// The list's `retry_timeout`, in seconds, sent as it is; `null` leaves it out. Default: `610`.
+    /// The list's `retry_timeout` in seconds, sent unchanged; `null` leaves it out. Default: `610`.
     pub retry_timeout: Value,
 
-    /// How many polls one realtime URL answers before it says `max_retries`; `null` for `max_retries` + 1. Default: `null`.
+    /// The number of polls on one realtime URL before it sends `max_retries`; `null` for
+    /// `max_retries` + 1. Default: `null`.
     pub polls_per_url: Option<u64>,
-    /// The HTTP status that comes with the `max_retries` signal. Default: 200.
+    /// The HTTP status of the `max_retries` signal. Default: 200.
     pub max_retries_status: u16,
-    /// What a poll's `stream_position` is good for. Default: honoured.
+    /// The effect of a poll's `stream_position`. Default: [`PollPosition::Honored`].
     pub poll_position: PollPosition,
-    /// No change is ever signalled: polls end with `reconnect` alone. Default: no.
+    /// `true` if no change is signaled, so polls end only with `reconnect`. Default: `false`.
     pub drop_signals: bool,
-    /// How long a poll is held before `reconnect`, in milliseconds. Default: 600,000.
+    /// The time in milliseconds for which a poll is held before `reconnect`. Default: 600,000.
     pub hold_ms: u64,
-    /// Whether signals carry `"version":1`. Default: no.
+    /// `true` if signals contain `"version":1`. Default: `false`.
     pub signal_version: bool,
-    /// Whether the realtime servers demand the bearer token, and answer 401 without. Default: no.
+    /// `true` if the realtime servers require the bearer token, and respond with 401 without it.
+    /// Default: `false`.
     pub realtime_needs_token: bool,
 
-    /// The made-up tokens that are accepted; `null` for any. Default: any.
+    /// The accepted made-up tokens; `null` for any. Default: any.
     pub accepted_tokens: Option<BTreeSet<String>>,
-    /// Tokens that are refused from now on. Default: none.
+    /// The tokens that are refused from now on. Default: none.
     pub revoked_tokens: BTreeSet<String>,
-    /// The account that a made-up token belongs to. One that isn't here has an account of its own, named by the token.
+    /// The accounts of made-up tokens. A token that is not listed has an account of its own, which
+    /// has the token's name.
     pub token_accounts: BTreeMap<String, String>,
-    /// Only tokens that `POST /oauth2/token` issued are accepted, no made-up ones. Default: no.
+    /// `true` if only tokens that `POST /oauth2/token` has issued are accepted, and no made-up
+    /// ones. Default: `false`.
     pub issued_tokens_only: bool,
-    /// How long access tokens live that are issued from now on, in milliseconds. Default: 3,600,000.
+    /// The lifetime of access tokens that are issued from now on, in milliseconds. Default:
+    /// 3,600,000.
     pub token_lifetime_ms: u64,
-    /// How long refresh tokens live that are issued from now on, in milliseconds. Default: 60 days, as Box's.
+    /// The lifetime of refresh tokens that are issued from now on, in milliseconds. Default: 60
+    /// days, as at Box.
     pub refresh_token_lifetime_ms: u64,
-    /// Whether a 401 has an empty body. Default: no.
+    /// `true` if a 401 has an empty body. Default: `false`.
     pub empty_unauthorized: bool,
-    /// How many API calls a caller may make in any minute before 429; `null` for no limit. Default: no limit.
+    /// The number of API calls that a caller may make in any minute before it gets a 429; `null`
+    /// for no limit. Default: no limit.
     pub calls_per_minute: Option<usize>,
-    /// How far the emulator's clock is ahead of the machine's, in seconds: in the `Date` of all answers, in events, and
-    /// where a JWT's claims are checked. How long tokens live is measured without it. Default: 0.
+    /// The seconds by which the emulator's clock is ahead of the machine's. The skew affects the
+    /// `Date` of all responses, the dates of events, and the check of a JWT's claims. It does not
+    /// affect the lifetimes of tokens. Default: 0.
     pub clock_skew_seconds: i64,
-    /// Answers have no `Date`. Default: they have one.
+    /// `true` if responses have no `Date`. Default: `false`.
     pub no_date: bool,
 }
 
-/// How a number is spelled in JSON.
+/// The spelling of a number in JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spelling {
@@ -101,20 +125,21 @@ pub enum Spelling {
     String,
 }
 
-/// What the `stream_position` of a poll is good for.
+/// The effect of a poll's `stream_position`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PollPosition {
-    /// `new_change` comes at once when something lies behind the position.
+    /// A poll gets `new_change` at once if an event follows the position.
     #[default]
-    Honoured,
-    /// Only what happens after the poll began is signalled.
+    Honored,
+    /// A poll gets `new_change` only for events that are appended after it began.
     Ignored,
-    /// `new_change` comes at once, always.
+    /// Every poll gets `new_change` at once.
     AlwaysNewChange,
 }
 
 impl Spelling {
+    /// Writes a number as JSON.
     pub(crate) fn spell(self, number: u64) -> String {
         match self {
             Self::Number => number.to_string(),
@@ -144,9 +169,10 @@ impl Default for Settings {
             retry_timeout: json!(610),
             polls_per_url: None,
             max_retries_status: 200,
-            poll_position: PollPosition::Honoured,
+            poll_position: PollPosition::Honored,
             drop_signals: false,
-            // Ten seconds short of the `retry_timeout` above.
+            // 10 s less than the `retry_timeout` above, so that a client gets `reconnect` before
+            // its timeout.
             hold_ms: 600_000,
             signal_version: false,
             realtime_needs_token: false,
@@ -165,11 +191,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// These settings with some of them replaced: `{"repeat_rate": 0.1, "retention": null}`.
+    /// Returns these settings with some of them replaced, for example by
+    /// `{"repeat_rate": 0.1, "retention": null}`.
     ///
     /// # Errors
     ///
-    /// A sentence that says what is wrong with the change.
+    /// Returns a description if a setting is unknown or a value is not possible.
     pub fn changed_by(&self, change: &Value) -> Result<Self, String> {
         let Value::Object(change) = change else {
             return Err("the change is not a JSON object".into());
@@ -183,6 +210,7 @@ impl Settings {
         Ok(changed)
     }
 
+    /// Checks that all values are possible.
     fn check(&self) -> Result<(), String> {
         let probabilities = [
             ("repeat_rate", self.repeat_rate),
@@ -216,7 +244,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings in JSON, with a hash in place of each token.
+    /// Returns the settings as JSON, with a hash in place of each token.
     pub(crate) fn shown(&self) -> Value {
         let hashes = |tokens: &BTreeSet<String>| tokens.iter().map(|token| hashed(token)).collect();
         let accounts = self.token_accounts.iter();
@@ -230,7 +258,7 @@ impl Settings {
         })
     }
 
-    /// Whether a made-up token is accepted.
+    /// Returns `true` if a made-up token is accepted.
     pub(crate) fn accepts(&self, token: &str) -> bool {
         !self.issued_tokens_only
             && !self.revoked_tokens.contains(token)
@@ -240,11 +268,13 @@ impl Settings {
                 .is_none_or(|accepted| accepted.contains(token))
     }
 
-    /// The account of a made-up token.
+    /// Returns the account of a made-up token.
     pub(crate) fn account_of<'a>(&'a self, token: &'a str) -> &'a str {
         self.token_accounts.get(token).map_or(token, String::as_str)
     }
 
+    /// Returns the number of polls on one realtime URL. If `max_retries` is no number, it counts as
+    /// 10.
     pub(crate) fn polls_per_url(&self) -> u64 {
         let max_retries = match &self.max_retries {
             Value::String(text) => text.parse().ok(),
@@ -260,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_leaves_the_rest_alone() {
+    fn a_change_keeps_the_other_settings() {
         let changed = Settings::default()
             .changed_by(&json!({"repeat_rate": 0.5, "retention": 7}))
             .unwrap();
@@ -275,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_or_an_impossible_value_is_refused() {
+    fn unknown_settings_and_impossible_values_are_refused() {
         for change in [
             json!({"speed": 1}),
             json!({"repeat_rate": 2}),

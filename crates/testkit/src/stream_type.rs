@@ -1,13 +1,18 @@
 //! The streams of a user, and the events that each of them shows.
+//!
+//! The stream type filters pages and signals. Box documents it only in words, so the types of
+//! events here are an interpretation. Enterprise streams have no type. Start from [`UserStream`].
 
 use serde::Deserialize;
 
 use crate::account::EventHead;
 
-/// The event types that may change the tree of files and folders. Every other type, and an event without one, belongs to
-/// `all` alone: previews, downloads, logins, comments, locks, shared links. Box documents the difference and no table.
+/// The types of events that may change the tree of files and folders.
+///
+/// Events of other types or without a type belong only to `all`: previews, downloads, logins,
+/// comments, locks, shared links. Box documents the difference in words and has no table.
 const CHANGES: [&str; 15] = [
-    // An item comes into being, gets other content, or is somewhere else or gone.
+    // An item is created, gets new content, moves, or is deleted.
     "ITEM_CREATE",
     "ITEM_UPLOAD",
     "ITEM_MODIFY",
@@ -35,12 +40,12 @@ pub(crate) enum UserStream {
     All,
     /// The events whose type is one of [`CHANGES`].
     Changes,
-    /// Those of `Changes` whose `source` says `"synced":true`.
+    /// The events of `Changes` whose `source` contains `"synced":true`.
     Sync,
 }
 
 impl UserStream {
-    /// Reads the `stream_type` of a request. `None` if it names no user's stream.
+    /// Reads the `stream_type` of a request. Returns `None` if it does not name a stream of a user.
     pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
         match text {
             None | Some("" | "all") => Some(Self::All),
@@ -50,7 +55,7 @@ impl UserStream {
         }
     }
 
-    /// Returns the name that `stream_type` has for it.
+    /// Returns the value of `stream_type` for the stream.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -59,7 +64,7 @@ impl UserStream {
         }
     }
 
-    /// Returns `true` if the stream shows the event. An event need not be read for `All`.
+    /// Returns `true` if the stream shows the event. For `All` it is not parsed.
     pub(crate) fn shows(self, json: &str) -> bool {
         match self {
             Self::All => true,
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_show_what_their_names_promise() {
+    fn each_stream_shows_the_events_of_its_type() {
         let file = |event_type: &str, source: &str| {
             format!(r#"{{"event_type":"{event_type}","source":{source}}}"#)
         };

@@ -1,10 +1,15 @@
+//! The token endpoint: `POST /oauth2/token` with Box's four grants and their refusals.
+//!
+//! A request with valid client credentials gets an access token for an account. The issued tokens
+//! are stored in `tokens`, and JWTs are checked in `assertion`. Start from `Emulator::token`.
+
 use serde_json::json;
 
 use crate::emulator::Call;
 use crate::tokens::{Subject, Useless};
-use crate::{Answer, Application, Emulator, Grant, Request, assertion};
+use crate::{Application, Emulator, FakeResponse, Grant, Request, assertion};
 
-/// Why the token endpoint gives no token. The texts are Box's where they are known.
+/// The reason why the token endpoint issues no token. The texts are Box's if they are known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     error: &'static str,
@@ -44,28 +49,30 @@ impl Refusal {
         Self { error, description }
     }
 
-    fn answer(self) -> Answer {
+    /// Makes the 400 response of the refusal.
+    fn response(self) -> FakeResponse {
         let body = json!({"error": self.error, "error_description": self.description});
-        Answer::json(400, body.to_string())
+        FakeResponse::json(400, body.to_string())
     }
 }
 
 impl Emulator {
-    /// Answers `POST /oauth2/token`.
-    pub(crate) fn token(&mut self, call: &Call<'_>) -> Answer {
-        let answer = match self.granted(call) {
+    /// Responds to `POST /oauth2/token`.
+    pub(crate) fn token(&mut self, call: &Call<'_>) -> FakeResponse {
+        let response = match self.granted(call) {
             Ok((grant, subject)) => self.issue(call, grant, subject),
             Err(refusal) => {
-                self.journal.amend(call.record, |record| {
+                self.request_log.amend(call.record, |record| {
                     record.refusal = Some(refusal.error);
                 });
-                refusal.answer()
+                refusal.response()
             }
         };
-        answer.header("cache-control", "no-store")
+        response.header("cache-control", "no-store")
     }
 
-    /// For whom the request is to have a token.
+    /// Returns the grant of the request and the subject that gets a token. Uses up a code, refresh
+    /// token or assertion.
     fn granted(&mut self, call: &Call<'_>) -> Result<(Grant, Subject), Refusal> {
         let request = call.request;
         let grant_type = request.form("grant_type").ok_or(Refusal::NO_GRANT_TYPE)?;
@@ -107,6 +114,7 @@ impl Emulator {
         Ok((grant, subject))
     }
 
+    /// Returns the application whose credentials the request contains.
     fn client(&self, request: &Request) -> Result<&Application, Refusal> {
         let secret = request.form("client_secret").unwrap_or_default();
         request
@@ -116,16 +124,17 @@ impl Emulator {
             .ok_or(Refusal::WRONG_CLIENT)
     }
 
-    fn issue(&mut self, call: &Call<'_>, grant: Grant, subject: Subject) -> Answer {
+    /// Issues an access token, and a refresh token if the grant has one, and makes the response.
+    fn issue(&mut self, call: &Call<'_>, grant: Grant, subject: Subject) -> FakeResponse {
         self.is_id(&subject.account);
         let (token, number) = self.new_access_token(subject.clone(), call.now);
-        self.journal.amend(call.record, |record| {
+        self.request_log.amend(call.record, |record| {
             record.token = Some(number);
             record.account = Some(subject.account.clone());
         });
         let mut body = json!({
             "access_token": token,
-            // A token that lives for less than a second is not to look as if it were dead on arrival.
+            // A client could treat a token with `expires_in` 0 as expired on arrival.
             "expires_in": (self.settings.token_lifetime_ms / 1000).max(1),
             "restricted_to": [],
             "token_type": "bearer",
@@ -133,11 +142,12 @@ impl Emulator {
         if matches!(grant, Grant::AuthorizationCode | Grant::RefreshToken) {
             body["refresh_token"] = self.new_refresh_token(subject, call.now).into();
         }
-        Answer::json(200, body.to_string())
+        FakeResponse::json(200, body.to_string())
     }
 }
 
-/// Whom the client's own credentials are used for: without a subject its service account.
+/// Returns the account for a client-credentials request: its subject's, or the service account
+/// without a subject.
 fn subject_account(application: &Application, request: &Request) -> Result<String, Refusal> {
     let account = match (
         request.form("box_subject_type"),

@@ -1,37 +1,46 @@
+//! The store of applications, access tokens, refresh tokens and authorization codes.
+//!
+//! Tokens expire by the moments that the caller passes. Access tokens are numbered, because the
+//! request log must not contain them. The rules of the token endpoint are in `token_api`. Start
+//! from [`Tokens`].
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::{Application, Emulator, Request};
 
-/// Box lets a code live for 30 seconds.
+/// Box's lifetime of an authorization code.
 const CODE_LIFETIME: Duration = Duration::from_secs(30);
 
-/// The lengths of Box's own.
+/// The length of Box's access tokens and authorization codes, in characters.
 const ACCESS_TOKEN_LENGTH: usize = 32;
+/// The length of Box's refresh tokens, in characters.
 const REFRESH_TOKEN_LENGTH: usize = 64;
 
-/// The token endpoint's clients, and what they were issued.
+/// The applications, and the tokens and codes that were issued to them.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     pub(crate) applications: BTreeMap<String, Application>,
-    /// Those that are over stay, lest they be taken for made-up ones.
+    /// The issued access tokens. Expired ones are kept, because they would otherwise count as
+    /// made-up tokens.
     access: HashMap<String, AccessToken>,
     pub(crate) refresh: Authorizations,
     pub(crate) codes: Authorizations,
-    /// The client id and `jti` of each JWT that was accepted.
+    /// The client ID and `jti` of each accepted JWT.
     pub(crate) assertions: HashSet<(String, String)>,
 }
 
-/// An access token that was issued.
+/// An issued access token.
 #[derive(Debug)]
 pub(crate) struct AccessToken {
-    /// Counts from 0: a name for logs, which a token must not get into.
+    /// The number of the token, from 0. It stands for the token in logs, which must not contain
+    /// secrets.
     pub(crate) number: u64,
     pub(crate) subject: Subject,
     expires: Instant,
 }
 
-/// For whom a token was issued, and to which application.
+/// The account for which a token was issued, and the application that got it.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) client_id: String,
@@ -39,26 +48,26 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// The session's key, which all tokens of this subject share.
+    /// Returns the key of the session that all tokens of this subject share.
     pub(crate) fn caller(&self) -> String {
         format!("{} by {}", self.account, self.client_id)
     }
 }
 
-/// Secrets that can be exchanged once for an access token.
+/// Secrets that can be exchanged for an access token once, with their subjects and expiry.
 #[derive(Debug, Default)]
 pub(crate) struct Authorizations(HashMap<String, (Subject, Instant)>);
 
-/// Why a secret is not exchanged.
+/// The reason why a secret can't be exchanged.
 pub(crate) enum Useless {
-    /// Occurs when it was never issued to this client, or has been used.
+    /// Occurs when the secret was never issued to this client, or was already used.
     Unknown,
-    /// Occurs when it was not used in time.
+    /// Occurs when the secret has expired.
     Expired,
 }
 
 impl Authorizations {
-    /// Uses a secret up.
+    /// Uses up a secret and returns its subject.
     pub(crate) fn redeem(
         &mut self,
         secret: &str,
@@ -86,28 +95,29 @@ impl Tokens {
 }
 
 impl Emulator {
-    /// Registers an application at the token endpoint, or replaces it. What was issued to it stays.
+    /// Registers an application at the token endpoint, or replaces it. Its issued tokens stay
+    /// valid.
     pub fn register(&mut self, application: Application) {
         self.tokens
             .applications
             .insert(application.client_id.clone(), application);
     }
 
-    /// Changes an application: its keys, say, or whether the admin authorizes it.
+    /// Changes an application, for example its keys or its authorization by the admin.
     ///
     /// # Panics
     ///
-    /// Where no application has that client id.
+    /// Panics if no application has that client ID.
     #[track_caller]
     pub fn change_application(&mut self, client_id: &str, change: impl FnOnce(&mut Application)) {
         let Some(mut application) = self.tokens.applications.remove(client_id) else {
-            panic!("no application has the client id {client_id}")
+            panic!("no application has the client ID {client_id}: register it first")
         };
         change(&mut application);
         self.register(application);
     }
 
-    /// A refresh token, as the application has it from a user who authorized it.
+    /// Issues a refresh token, as if the user had authorized the application.
     pub fn grant_refresh_token(&mut self, client_id: &str, user_id: &str, now: Instant) -> String {
         let subject = Subject {
             client_id: client_id.into(),
@@ -116,7 +126,8 @@ impl Emulator {
         self.new_refresh_token(subject, now)
     }
 
-    /// An authorization code, as the application has it from a user who authorized it. It expires in 30 seconds.
+    /// Issues an authorization code, as if the user had authorized the application. The code
+    /// expires after 30 s.
     pub fn grant_authorization_code(
         &mut self,
         client_id: &str,
@@ -145,7 +156,7 @@ impl Emulator {
         token
     }
 
-    /// A new access token and its number.
+    /// Issues an access token. Returns it with its number.
     pub(crate) fn new_access_token(&mut self, subject: Subject, now: Instant) -> (String, u64) {
         let token = self.secret(ACCESS_TOKEN_LENGTH);
         let number = self.tokens.access.len() as u64;
@@ -158,12 +169,12 @@ impl Emulator {
         (token, number)
     }
 
-    /// Whether an issued access token is no longer good.
+    /// Returns `true` if an issued access token has expired or is revoked.
     pub(crate) fn is_over(&self, token: &str, issued: &AccessToken, now: Instant) -> bool {
         issued.expires <= now || self.settings.revoked_tokens.contains(token)
     }
 
-    /// Counts an API call whose access token is no longer good.
+    /// Counts an API call whose access token has expired or is revoked.
     pub(crate) fn note_expired(&mut self, request: &Request, now: Instant) {
         let over = request.bearer_token().and_then(|token| {
             let issued = self.tokens.access_token(token)?;

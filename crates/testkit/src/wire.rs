@@ -1,3 +1,8 @@
+//! HTTP/1.1 on the wire: parsing of request heads, and delivery of responses.
+//!
+//! An HTTP library would not send the broken responses that faults need, so this module writes the
+//! bytes itself. It knows nothing of Box. Start from [`parse`] and [`deliver`].
+
 use std::fmt::Write as _;
 use std::io::{self, IoSlice};
 
@@ -5,25 +10,26 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
-use crate::{Answer, Delivery, Request};
+use crate::{Delivery, FakeResponse, Request};
 
-/// What a buffer begins with.
+/// The head of the request at the start of a buffer.
 pub(crate) enum Head {
-    /// Occurs when there is more to come.
+    /// Occurs when the buffer does not hold all headers yet.
     Incomplete,
-    /// Occurs when all headers are there.
+    /// Occurs when the buffer holds all headers.
     Complete {
         request: Request,
-        /// The head's own bytes, up to the body.
+        /// The length of the head, in bytes.
         length: usize,
-        /// The bytes of the body, as the request announces them.
+        /// The length of the body that the head announces, in bytes.
         body: u64,
         keep_alive: bool,
+        /// `true` if the client waits for `100 Continue` before it sends the body.
         wants_continue: bool,
     },
 }
 
-/// Reads a request's head. The error is the status to refuse it with.
+/// Parses the head of a request. The error is the status of the refusal.
 pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -43,7 +49,7 @@ pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
         request = request.header(header.name, &String::from_utf8_lossy(header.value));
     }
     if request.header_value("transfer-encoding").is_some() {
-        // Only forms and what controls the emulator have a body, and their clients know its length.
+        // Only forms and control requests have a body, and their clients know its length.
         return Err(411);
     }
     let body = match request.header_value("content-length") {
@@ -73,42 +79,42 @@ pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
     })
 }
 
-/// Sends an answer in its way. Returns whether the connection can be used again.
-pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Result<bool> {
-    let body = &answer.body;
-    match answer.delivery {
-        Delivery::Whole => {
-            write_whole(stream, answer).await?;
-            return Ok(!answer.close);
+/// Sends a response by its delivery. Returns `true` if the connection can be used again.
+pub(crate) async fn deliver(stream: &mut TcpStream, response: &FakeResponse) -> io::Result<bool> {
+    let body = &response.body;
+    match response.delivery {
+        Delivery::Complete => {
+            write_complete(stream, response).await?;
+            return Ok(!response.close);
         }
         Delivery::NeverClose => {
-            write_whole(stream, answer).await?;
+            write_complete(stream, response).await?;
             tokio::io::copy(stream, &mut tokio::io::sink()).await?;
         }
         Delivery::WithoutBody => {
             stream
-                .write_all(head(answer, Framing::Length).as_bytes())
+                .write_all(head(response, Framing::Length).as_bytes())
                 .await?;
-            return Ok(!answer.close);
+            return Ok(!response.close);
         }
         Delivery::CloseBeforeHeaders => {}
         Delivery::Reset => stream.set_zero_linger()?,
         Delivery::CutHeaders => {
-            let head = head(answer, Framing::Length);
+            let head = head(response, Framing::Length);
             stream.write_all(&head.as_bytes()[..head.len() / 2]).await?;
         }
         Delivery::CutBody | Delivery::ResetBody => {
             stream
-                .write_all(head(answer, Framing::Length).as_bytes())
+                .write_all(head(response, Framing::Length).as_bytes())
                 .await?;
             stream.write_all(&body[..body.len() / 2]).await?;
-            if answer.delivery == Delivery::ResetBody {
+            if response.delivery == Delivery::ResetBody {
                 stream.set_zero_linger()?;
             }
         }
         Delivery::CutChunk => {
             stream
-                .write_all(head(answer, Framing::Chunked).as_bytes())
+                .write_all(head(response, Framing::Chunked).as_bytes())
                 .await?;
             stream
                 .write_all(format!("{:x}\r\n", body.len()).as_bytes())
@@ -116,7 +122,7 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
             stream.write_all(&body[..body.len() / 2]).await?;
         }
         Delivery::Drip { interval } => {
-            let head = head(answer, Framing::Length);
+            let head = head(response, Framing::Length);
             for byte in head.as_bytes().iter().chain(body) {
                 stream.write_all(std::slice::from_ref(byte)).await?;
                 if interval.is_zero() {
@@ -125,11 +131,11 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
                     tokio::time::sleep(interval).await;
                 }
             }
-            return Ok(!answer.close);
+            return Ok(!response.close);
         }
         Delivery::Endless => {
             stream
-                .write_all(head(answer, Framing::Chunked).as_bytes())
+                .write_all(head(response, Framing::Chunked).as_bytes())
                 .await?;
             stream
                 .write_all(format!("{:x}\r\n", body.len()).as_bytes())
@@ -138,7 +144,8 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
             let chunk = format!("\r\n{:x}\r\n{}", 16 << 10, " ".repeat(16 << 10));
             loop {
                 stream.write_all(chunk.as_bytes()).await?;
-                // A client that reads as fast as it can leaves others their turn.
+                // Other connections make progress even if the client reads as fast as the server
+                // writes.
                 tokio::task::yield_now().await;
             }
         }
@@ -146,9 +153,9 @@ pub(crate) async fn deliver(stream: &mut TcpStream, answer: &Answer) -> io::Resu
     Ok(false)
 }
 
-async fn write_whole(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
-    let head = head(answer, Framing::Length);
-    let mut rest = [IoSlice::new(head.as_bytes()), IoSlice::new(&answer.body)];
+async fn write_complete(stream: &mut TcpStream, response: &FakeResponse) -> io::Result<()> {
+    let head = head(response, Framing::Length);
+    let mut rest = [IoSlice::new(head.as_bytes()), IoSlice::new(&response.body)];
     let mut rest = rest.as_mut_slice();
     while !rest.is_empty() {
         let written = stream.write_vectored(rest).await?;
@@ -160,26 +167,31 @@ async fn write_whole(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> 
     Ok(())
 }
 
+/// The way in which a response says where its body ends.
 #[derive(Clone, Copy)]
 enum Framing {
     Length,
     Chunked,
 }
 
-fn head(answer: &Answer, framing: Framing) -> String {
-    let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
-    for (name, value) in &answer.headers {
+fn head(response: &FakeResponse, framing: Framing) -> String {
+    let mut head = format!(
+        "HTTP/1.1 {} {}\r\n",
+        response.status,
+        reason(response.status)
+    );
+    for (name, value) in &response.headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }
     match framing {
-        // By definition these have no body, nor a length.
-        Framing::Length if answer.status == 204 || answer.status == 304 => {}
+        // HTTP defines these statuses to have neither a body nor a length.
+        Framing::Length if response.status == 204 || response.status == 304 => {}
         Framing::Length => {
-            let _ = write!(head, "content-length: {}\r\n", answer.body.len());
+            let _ = write!(head, "content-length: {}\r\n", response.body.len());
         }
         Framing::Chunked => head.push_str("transfer-encoding: chunked\r\n"),
     }
-    if answer.close {
+    if response.close {
         head.push_str("connection: close\r\n");
     }
     head.push_str("\r\n");
@@ -204,7 +216,7 @@ fn reason(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
-        // A reason may be empty, and nobody reads it.
+        // HTTP allows an empty reason, and clients ignore it.
         _ => "",
     }
 }

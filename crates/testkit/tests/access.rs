@@ -1,4 +1,5 @@
-//! The emulator's door, over real connections: who may control it, and how much it takes in.
+//! The protection of the emulator, over real connections: access to the control API, hashes of
+//! tokens, and the limits of requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -9,8 +10,9 @@ use box_longpoll_testkit::{Application, Config, EmulatorServer, Endpoint, Fault,
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Only a test that hangs takes so long: nothing here waits for a time to pass.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a wait. Only a test that hangs reaches it, because nothing here waits for a
+/// time to pass.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const JSON: &str = "content-type: application/json\r\n";
 
@@ -20,7 +22,7 @@ const TOKEN_HASH: &str = "sha256:dad19c8bbd191937";
 
 fn connect(server: &EmulatorServer) -> TcpStream {
     let stream = TcpStream::connect(authority(server)).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream
 }
 
@@ -28,7 +30,7 @@ fn authority(server: &EmulatorServer) -> &str {
     server.origin().strip_prefix("http://").expect("an origin")
 }
 
-/// A response to a request of these bytes, on a connection of its own.
+/// A response, as text.
 struct Response {
     head: String,
     body: String,
@@ -44,13 +46,14 @@ impl Response {
     }
 }
 
+/// Sends these bytes on a connection of their own, and returns the response.
 fn exchange(server: &EmulatorServer, request: impl AsRef<[u8]>) -> Response {
     let mut stream = connect(server);
-    // A server that refuses a request need not read all of it.
+    // The write fails if the server refuses the request without reading all of it.
     let _ = stream.write_all(request.as_ref());
     let _ = stream.shutdown(Shutdown::Write);
     let mut received = Vec::new();
-    // What came before a reset is a response.
+    // If the server resets the connection after its response, the response still counts.
     let _ = stream.read_to_end(&mut received);
     let received = String::from_utf8(received).expect("text");
     let (head, body) = received.split_once("\r\n\r\n").expect("a response");
@@ -76,8 +79,8 @@ fn control(
     )
 }
 
-/// The same as the program's user sends it.
-fn ask(server: &EmulatorServer, method: &str, resource: &str, body: &Value) -> Response {
+/// Sends a request to the control API with the headers of a regular client.
+fn send(server: &EmulatorServer, method: &str, resource: &str, body: &Value) -> Response {
     let headers = format!("host: {}\r\n{JSON}", authority(server));
     control(server, method, resource, &headers, &body.to_string())
 }
@@ -89,7 +92,7 @@ fn ask(server: &EmulatorServer, method: &str, resource: &str, body: &Value) -> R
 #[case::a_name_that_resolves_here("rebound.example", "http://rebound.example")]
 #[case::a_name_without_an_origin("rebound.example", "")]
 #[case::no_host("", "")]
-fn a_web_page_controls_nothing(#[case] host: &str, #[case] origin: &str) {
+fn control_requests_of_web_pages_are_refused(#[case] host: &str, #[case] origin: &str) {
     let server = EmulatorServer::start();
     server.append("account", 1);
     server.queue_fault(Endpoint::Events, Fault::Html, 3);
@@ -121,7 +124,7 @@ fn a_web_page_controls_nothing(#[case] host: &str, #[case] origin: &str) {
 }
 
 #[test]
-fn a_page_of_the_emulators_own_origin_may_control() {
+fn a_page_of_the_emulators_own_origin_is_admitted() {
     let server = EmulatorServer::start();
     let port = authority(&server).split_once(':').expect("a port").1;
     for host in [
@@ -140,7 +143,7 @@ fn a_page_of_the_emulators_own_origin_may_control() {
 #[case::a_form("content-type: application/x-www-form-urlencoded\r\n")]
 #[case::text("content-type: text/plain\r\n")]
 #[case::text_of_json("content-type: text/plain; application/json\r\n")]
-fn a_body_that_is_not_called_json_is_refused(#[case] content_type: &str) {
+fn a_control_body_not_declared_as_json_is_refused(#[case] content_type: &str) {
     let server = EmulatorServer::start();
     let headers = format!("host: {}\r\n{content_type}", authority(&server));
     for (method, resource) in [
@@ -187,36 +190,36 @@ fn a_number_above_its_limit_is_refused_by_name(
     for account in ["one", "two"] {
         server.append(account, 1);
     }
-    let refused = ask(&server, method, resource, &body);
+    let refused = send(&server, method, resource, &body);
     assert_eq!(refused.status(), 400);
     let reason = refused.json()["error"].to_string();
     assert!(reason.contains(named), "{reason}");
     assert_eq!(
-        ask(&server, "GET", "faults", &Value::Null).json(),
+        send(&server, "GET", "faults", &Value::Null).json(),
         json!([])
     );
     assert_eq!(server.emulator().settings(), &Settings::default());
 }
 
 #[test]
-fn full_logs_take_no_more_events() {
+fn full_logs_accept_no_more_events() {
     let server = EmulatorServer::start();
-    // 4 GiB by its count: the events share their text.
+    // The log counts as 4 GiB, but its events share one text in memory.
     let large: Arc<str> = "x".repeat(16 << 20).into();
     server.append_json("account", std::iter::repeat_n(large, 256));
     for body in [
         json!({"account": "another", "count": 1}),
         json!({"account": "another", "events": [null]}),
     ] {
-        let refused = ask(&server, "POST", "events", &body);
+        let refused = send(&server, "POST", "events", &body);
         assert_eq!(refused.status(), 400);
         let reason = refused.json()["error"].to_string();
         assert!(reason.contains("bytes in all logs"), "{reason}");
     }
     let retention = json!({"retention": 255});
-    assert_eq!(ask(&server, "PATCH", "settings", &retention).status(), 200);
+    assert_eq!(send(&server, "PATCH", "settings", &retention).status(), 200);
     let one = json!({"account": "another", "count": 1});
-    assert_eq!(ask(&server, "POST", "events", &one).status(), 200);
+    assert_eq!(send(&server, "POST", "events", &one).status(), 200);
 }
 
 #[test]
@@ -226,7 +229,7 @@ fn faults_and_applications_are_limited_in_number() {
     for _ in 0..1_000 {
         server.queue_fault(Endpoint::Events, Fault::Reset, 1_000_000);
     }
-    assert_eq!(ask(&server, "POST", "faults", &fault).status(), 400);
+    assert_eq!(send(&server, "POST", "faults", &fault).status(), 400);
     assert_eq!(server.emulator().queued_faults(), 1_000_000_000);
 
     let application =
@@ -234,9 +237,9 @@ fn faults_and_applications_are_limited_in_number() {
     for id in 0..1_000 {
         server.register(Application::new(&id.to_string(), "hush", "42"));
     }
-    let replaced = ask(&server, "POST", "applications", &application("999"));
+    let replaced = send(&server, "POST", "applications", &application("999"));
     assert_eq!(replaced.status(), 200);
-    let refused = ask(&server, "POST", "applications", &application("1000"));
+    let refused = send(&server, "POST", "applications", &application("1000"));
     assert_eq!(refused.status(), 400);
 }
 
@@ -247,7 +250,7 @@ fn faults_and_applications_are_limited_in_number() {
 #[case::signed("+1", 400)]
 #[case::a_fraction("1e3", 400)]
 #[case::empty("", 400)]
-fn a_length_that_cannot_be_is_refused(#[case] length: &str, #[case] status: u16) {
+fn an_invalid_content_length_is_refused(#[case] length: &str, #[case] status: u16) {
     let server = EmulatorServer::start();
     for target in ["/_emulator/events", "/oauth2/token", "/2.0/events"] {
         let head = format!("POST {target} HTTP/1.1\r\nhost: localhost\r\n{JSON}");
@@ -255,7 +258,7 @@ fn a_length_that_cannot_be_is_refused(#[case] length: &str, #[case] status: u16)
         assert_eq!(refused.status(), status, "{target}");
         assert!(refused.head.contains("connection: close"));
     }
-    assert_eq!(ask(&server, "GET", "", &Value::Null).status(), 200);
+    assert_eq!(send(&server, "GET", "", &Value::Null).status(), 200);
 }
 
 #[rstest]
@@ -263,19 +266,19 @@ fn a_length_that_cannot_be_is_refused(#[case] length: &str, #[case] status: u16)
 #[case::a_call("/2.0/events", 64 << 10)]
 #[case::a_setting("/_emulator/settings", 1 << 20)]
 #[case::events("/_emulator/events", 16 << 20)]
-fn a_body_above_its_limit_is_refused_before_it_comes(#[case] target: &str, #[case] most: usize) {
+fn a_body_above_its_limit_is_refused_before_it_is_read(#[case] target: &str, #[case] most: usize) {
     let server = EmulatorServer::start();
     let head = format!("POST {target} HTTP/1.1\r\nhost: localhost\r\n{JSON}");
-    let whole = |length: usize| {
+    let send_body = |length: usize| {
         let body = "x".repeat(length);
         exchange(
             &server,
             format!("{head}content-length: {length}\r\n\r\n{body}"),
         )
     };
-    assert_ne!(whole(most).status(), 413);
-    // The whole body comes all the same, and its client reads the refusal.
-    assert_eq!(whole(most + 1).status(), 413);
+    assert_ne!(send_body(most).status(), 413);
+    // The client sends the complete body all the same, and then reads the refusal.
+    assert_eq!(send_body(most + 1).status(), 413);
     let announced = format!("{head}content-length: {}\r\n\r\n", most + 1);
     let refused = exchange(&server, announced);
     assert_eq!(refused.status(), 413);
@@ -293,20 +296,20 @@ fn a_head_above_its_limit_is_refused(#[case] request: String) {
 }
 
 #[test]
-fn a_client_that_floods_a_held_request_is_hung_up() {
+fn a_client_that_floods_a_held_request_is_disconnected() {
     let server = EmulatorServer::start();
     server.queue_fault(Endpoint::Events, Fault::Silence, 1);
     let mut stream = connect(&server);
     let head = "GET /2.0/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token\r\n\r\n";
     stream.write_all(head.as_bytes()).expect("a request");
     let flood = vec![b'x'; 1 << 20];
-    // It never ends if the emulator keeps what comes.
-    let hung_up = (0..1_000).any(|_| stream.write_all(&flood).is_err());
-    assert!(hung_up, "a gigabyte was taken");
+    // If the emulator stored the bytes, no write would fail.
+    let disconnected = (0..1_000).any(|_| stream.write_all(&flood).is_err());
+    assert!(disconnected, "the emulator read a gigabyte");
 }
 
 #[test]
-fn the_journal_keeps_a_kilobyte_of_a_text() {
+fn the_request_log_keeps_a_kilobyte_of_each_text() {
     let server = EmulatorServer::start();
     let long = "x".repeat(10_000);
     exchange(
@@ -347,14 +350,14 @@ fn a_connection_above_the_limit_gets_a_503() {
     assert!(refusal.contains("2 connections"), "{refusal}");
 
     drop(first);
-    // The emulator notices when it gets round to it.
+    // The emulator notices the closed connection a moment later.
     let admitted = std::iter::repeat_with(|| connect(&server)).find(|mut stream| {
         let request = b"GET /_emulator/ HTTP/1.1\r\nhost: localhost\r\n\r\n";
         let mut status = [0; 12];
-        let answered = stream
+        let exchanged = stream
             .write_all(request)
             .and_then(|()| stream.read_exact(&mut status));
-        answered.is_ok() && status.ends_with(b"200")
+        exchanged.is_ok() && status.ends_with(b"200")
     });
     assert!(admitted.is_some());
 }
@@ -364,7 +367,7 @@ fn a_connection_above_the_limit_gets_a_503() {
 #[case::a_page("/_emulator/", "host: localhost\r\norigin: https://page.example\r\n")]
 #[case::no_control("/2.0/events", "host: localhost\r\n")]
 #[case::nothing("/nothing", "host: localhost\r\n")]
-fn head_gets_a_head(#[case] target: &str, #[case] headers: &str) {
+fn a_head_request_gets_no_body(#[case] target: &str, #[case] headers: &str) {
     let server = EmulatorServer::start();
     let head = exchange(&server, format!("HEAD {target} HTTP/1.1\r\n{headers}\r\n"));
     assert_eq!(head.body, "");
@@ -376,7 +379,7 @@ fn head_gets_a_head(#[case] target: &str, #[case] headers: &str) {
 }
 
 #[test]
-fn a_request_after_head_on_its_connection_is_understood() {
+fn a_request_after_a_head_request_is_understood() {
     let server = EmulatorServer::start();
     let head = "HEAD /2.0/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let get = "GET /_emulator/accounts HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -405,7 +408,7 @@ fn tokens_are_shown_as_hashes() {
     }
     server.revoke("one-more-secret");
 
-    let read = |resource: &str| ask(&server, "GET", resource, &Value::Null);
+    let read = |resource: &str| send(&server, "GET", resource, &Value::Null);
     let own = format!("events?account={TOKEN}");
     for resource in [
         "accounts", "callers", "requests", "settings", "faults", &own,
@@ -415,7 +418,7 @@ fn tokens_are_shown_as_hashes() {
             assert!(!shown.contains(secret), "{resource}: {shown}");
         }
     }
-    let append = ask(&server, "POST", "events", &json!({"count": 1})).json();
+    let append = send(&server, "POST", "events", &json!({"count": 1})).json();
     for accounts in [
         append["accounts"].clone(),
         read("accounts")
@@ -438,7 +441,7 @@ fn tokens_are_shown_as_hashes() {
 }
 
 #[test]
-fn an_account_of_an_issued_token_is_shown_by_its_id() {
+fn an_account_of_an_issued_token_is_shown_by_name() {
     let server = EmulatorServer::start();
     server.register(Application::new("app", "hush", "42"));
     let form = "client_id=app&client_secret=hush&grant_type=client_credentials";
@@ -455,14 +458,14 @@ fn an_account_of_an_issued_token_is_shown_by_its_id() {
         &server,
         format!("{line}authorization: Bearer {token}\r\n\r\n"),
     );
-    let callers = ask(&server, "GET", "callers", &Value::Null).json();
+    let callers = send(&server, "GET", "callers", &Value::Null).json();
     assert_eq!(callers["enterprise 42 by app"]["requests"], 1);
-    let requests = ask(&server, "GET", "requests", &Value::Null).json();
+    let requests = send(&server, "GET", "requests", &Value::Null).json();
     assert_eq!(requests[0]["account"], "enterprise 42");
 }
 
 #[test]
-fn the_greatest_settings_that_are_possible_do_no_harm() {
+fn the_greatest_possible_settings_work() {
     let server = EmulatorServer::start();
     let century_ms = 100_u64 * 366 * 24 * 3_600_000;
     let greatest = json!({
@@ -476,9 +479,9 @@ fn the_greatest_settings_that_are_possible_do_no_harm() {
         "calls_per_minute": u64::MAX,
         "retention": u64::MAX,
     });
-    assert_eq!(ask(&server, "PATCH", "settings", &greatest).status(), 200);
+    assert_eq!(send(&server, "PATCH", "settings", &greatest).status(), 200);
     let one = json!({"account": "token", "count": 1});
-    assert_eq!(ask(&server, "POST", "events", &one).status(), 200);
+    assert_eq!(send(&server, "POST", "events", &one).status(), 200);
     let bearer = "host: localhost\r\nauthorization: Bearer token\r\n";
     let list = exchange(
         &server,
@@ -495,7 +498,7 @@ fn the_greatest_settings_that_are_possible_do_no_harm() {
     let mut poll = connect(&server);
     let line = format!("GET {target}&stream_position=now HTTP/1.1\r\n{bearer}\r\n");
     poll.write_all(line.as_bytes()).expect("a request");
-    assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 1));
+    assert!(server.wait_until(TIMEOUT, |emulator| emulator.counters().open_polls == 1));
     let page = exchange(&server, format!("GET /2.0/events HTTP/1.1\r\n{bearer}\r\n"));
     assert_eq!(page.json()["chunk_size"], 0);
     server.append("token", 1);

@@ -1,4 +1,5 @@
-//! The emulator without a network: what Box's documentation says, and what each setting does.
+//! The emulator without a network: the behavior that Box documents, each setting, and each fault. A
+//! virtual clock makes the tests fast.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -6,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use box_longpoll_testkit::{
-    Answer, Config, Delivery, Emulator, Endpoint, Fault, HoldId, Outcome, PollPosition, Reply,
-    Request, Settings, Spelling,
+    Config, Delivery, Emulator, Endpoint, FakeResponse, Fault, HoldId, Outcome, PollPosition,
+    Reply, Request, Settings, Spelling,
 };
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
 const TOKEN: &str = "token";
 
-/// An emulator, and a clock that only the test moves.
+/// An emulator with a virtual clock, which only the test moves.
 struct World {
     emulator: Emulator,
     now: Instant,
@@ -49,28 +50,28 @@ impl World {
     }
 
     #[track_caller]
-    fn send(&mut self, request: Request) -> Answer {
+    fn send(&mut self, request: Request) -> FakeResponse {
         let request = request.header("Authorization", &format!("Bearer {TOKEN}"));
         self.emulator
             .respond(&request, self.now)
-            .answer()
-            .expect("an answer at once")
+            .response()
+            .expect("a response at once")
     }
 
     #[track_caller]
     fn page(&mut self, query: &str) -> Value {
-        let answer = self.send(Request::get(&format!("/2.0/events?{query}")));
-        assert_eq!(answer.status, 200);
-        body(&answer)
+        let response = self.send(Request::get(&format!("/2.0/events?{query}")));
+        assert_eq!(response.status, 200);
+        body(&response)
     }
 
-    /// The URL of the first realtime server.
+    /// Requests the list and returns the URL of the first realtime server.
     #[track_caller]
     fn realtime_url(&mut self) -> String {
         self.listed_url("")
     }
 
-    /// The same, by a request with a query.
+    /// Requests the list with a query, and returns the URL of the first realtime server.
     #[track_caller]
     fn listed_url(&mut self, query: &str) -> String {
         let list = body(&self.send(Request::new("OPTIONS", &format!("/2.0/events{query}"))));
@@ -88,6 +89,7 @@ impl World {
     }
 
     #[track_caller]
+    /// Opens a poll, which must be held.
     fn held_poll(&mut self) -> HoldId {
         let url = self.realtime_url();
         let Reply::Hold { id, .. } = self.poll(&url, "now") else {
@@ -96,7 +98,7 @@ impl World {
         id
     }
 
-    /// The ids of everything from a position on, with repeats, in as many pages as it takes.
+    /// Reads all pages from the oldest event on, and returns the IDs of the events with repeats.
     #[track_caller]
     fn drain(&mut self, limit: usize) -> Vec<String> {
         let mut ids = Vec::new();
@@ -113,8 +115,8 @@ impl World {
     }
 }
 
-fn body(answer: &Answer) -> Value {
-    serde_json::from_slice(&answer.body).expect("a JSON body")
+fn body(response: &FakeResponse) -> Value {
+    serde_json::from_slice(&response.body).expect("a JSON body")
 }
 
 fn position_of(page: &Value) -> String {
@@ -134,16 +136,16 @@ fn ids_of(page: &Value) -> Vec<String> {
 
 #[track_caller]
 fn signal_of(reply: Option<Reply>) -> String {
-    let answer = reply.and_then(Reply::answer).expect("a signal");
-    assert!(answer.close, "a realtime server closes the connection");
-    body(&answer)["message"]
+    let response = reply.and_then(Reply::response).expect("a signal");
+    assert!(response.close, "a realtime server closes the connection");
+    body(&response)["message"]
         .as_str()
         .expect("a message")
         .to_owned()
 }
 
 #[test]
-fn now_gives_an_empty_page_and_the_newest_position() {
+fn now_returns_an_empty_page_and_the_newest_position() {
     let mut world = World::with_events(Settings::default(), 3);
     let page = world.page("stream_position=now");
     assert_eq!(page["entries"], json!([]));
@@ -154,7 +156,7 @@ fn now_gives_an_empty_page_and_the_newest_position() {
 }
 
 #[test]
-fn pages_hold_a_hundred_events_unless_asked_for_more_and_five_hundred_at_most() {
+fn pages_have_100_events_by_default_and_500_at_most() {
     let mut world = World::with_events(Settings::default(), 600);
     for (query, count) in [
         ("", 100),
@@ -167,13 +169,13 @@ fn pages_hold_a_hundred_events_unless_asked_for_more_and_five_hundred_at_most() 
 }
 
 #[test]
-fn pages_bring_the_whole_log_in_order() {
+fn pages_deliver_the_complete_log_in_order() {
     let mut world = World::with_events(Settings::default(), 1_234);
     assert_eq!(world.drain(500), world.emulator.event_ids(TOKEN));
 }
 
 #[test]
-fn positions_are_above_what_a_float_holds_in_either_spelling() {
+fn positions_have_more_digits_than_a_float() {
     for (spelling, is_string) in [(Spelling::Number, false), (Spelling::String, true)] {
         let mut world = World::with(Settings {
             position_spelling: spelling,
@@ -191,11 +193,11 @@ fn positions_are_above_what_a_float_holds_in_either_spelling() {
 }
 
 #[test]
-fn a_position_that_cannot_be_read_is_a_400_in_boxs_form() {
+fn an_unreadable_position_gets_a_400_in_boxs_format() {
     let mut world = World::new();
-    let answer = world.send(Request::get("/2.0/events?stream_position=yesterday"));
-    assert_eq!(answer.status, 400);
-    let error = body(&answer);
+    let response = world.send(Request::get("/2.0/events?stream_position=yesterday"));
+    assert_eq!(response.status, 400);
+    let error = body(&response);
     assert_eq!(
         (&error["type"], &error["status"]),
         (&json!("error"), &json!(400))
@@ -207,7 +209,7 @@ fn a_position_that_cannot_be_read_is_a_400_in_boxs_form() {
 }
 
 #[test]
-fn without_an_accepted_token_there_is_a_401_that_says_so() {
+fn a_call_without_an_accepted_token_gets_a_401() {
     let accepted = BTreeSet::from([TOKEN.to_owned(), "other".to_owned()]);
     let mut world = World::with(Settings {
         accepted_tokens: Some(accepted),
@@ -218,14 +220,14 @@ fn without_an_accepted_token_there_is_a_401_that_says_so() {
     });
     for request in ["", "Bearer stranger", "Bearer other", "Basic token"] {
         let request = Request::get("/2.0/events").header("authorization", request);
-        let answer = world
+        let response = world
             .emulator
             .respond(&request, world.now)
-            .answer()
-            .expect("an answer");
-        assert_eq!(answer.status, 401);
+            .response()
+            .expect("a response");
+        assert_eq!(response.status, 401);
         assert!(
-            answer
+            response
                 .header_value("WWW-Authenticate")
                 .is_some_and(|value| value.contains("invalid_token"))
         );
@@ -234,7 +236,7 @@ fn without_an_accepted_token_there_is_a_401_that_says_so() {
 }
 
 #[test]
-fn each_token_has_an_account_of_its_own_unless_it_is_given_one() {
+fn each_token_has_its_own_account_unless_it_is_mapped() {
     let mut world = World::with_events(Settings::default(), 2);
     let count = |world: &mut World, token: &str, user: Option<&str>| {
         let mut request =
@@ -242,12 +244,12 @@ fn each_token_has_an_account_of_its_own_unless_it_is_given_one() {
         if let Some(user) = user {
             request = request.header("As-User", user);
         }
-        let answer = world
+        let response = world
             .emulator
             .respond(&request, world.now)
-            .answer()
-            .expect("an answer");
-        body(&answer)["chunk_size"].clone()
+            .response()
+            .expect("a response");
+        body(&response)["chunk_size"].clone()
     };
     assert_eq!(count(&mut world, "another", None), 0);
     world.emulator.change_settings(|settings| {
@@ -261,7 +263,7 @@ fn each_token_has_an_account_of_its_own_unless_it_is_given_one() {
 }
 
 #[test]
-fn a_position_from_before_the_retained_events_continues_with_the_oldest() {
+fn a_position_before_retention_continues_with_the_oldest() {
     let mut world = World::with(Settings {
         retention: Some(10),
         ..Settings::default()
@@ -284,7 +286,7 @@ fn repeats_short_pages_and_empty_pages_lose_nothing() {
     };
     let mut world = World::with_events(unruly, 1_000);
     let delivered = world.drain(50);
-    assert!(delivered.len() > 1_200, "some come more than once");
+    assert!(delivered.len() > 1_200, "some events are repeated");
     let mut seen = BTreeSet::new();
     let distinct: Vec<_> = delivered
         .into_iter()
@@ -297,14 +299,14 @@ fn repeats_short_pages_and_empty_pages_lose_nothing() {
     assert!(
         records
             .iter()
-            .any(|record| record.events == 0 && record.outcome == Outcome::Answered(200))
+            .any(|record| record.events == 0 && record.outcome == Outcome::Responded(200))
     );
     let new: usize = records.iter().map(|record| record.new_events).sum();
     assert_eq!(new, world.emulator.events(TOKEN).len());
 }
 
 #[test]
-fn a_repeat_comes_within_two_thousand_places_of_its_first_appearance() {
+fn a_repeat_follows_within_two_thousand_places() {
     let repeating = Settings {
         repeat_rate: 0.9,
         ..Settings::default()
@@ -337,8 +339,8 @@ fn reordered_events_have_earlier_dates_than_those_before_them() {
 }
 
 #[test]
-fn the_same_seed_and_requests_give_the_same_answers() {
-    let answers = |mut world: World| {
+fn the_same_seed_and_requests_give_the_same_responses() {
+    let responses = |mut world: World| {
         world.append(50);
         let list = world.send(Request::new("OPTIONS", "/2.0/events"));
         (list, world.drain(7))
@@ -350,11 +352,11 @@ fn the_same_seed_and_requests_give_the_same_answers() {
             ..Settings::default()
         })
     };
-    assert_eq!(answers(unruly()), answers(unruly()));
+    assert_eq!(responses(unruly()), responses(unruly()));
 }
 
 #[test]
-fn a_poll_is_held_until_something_happens() {
+fn a_poll_is_held_until_an_event_is_appended() {
     let mut world = World::new();
     let id = world.held_poll();
     assert_eq!(world.emulator.counters().open_polls, 1);
@@ -368,7 +370,7 @@ fn a_poll_is_held_until_something_happens() {
 }
 
 #[test]
-fn a_poll_that_nothing_happens_to_ends_with_reconnect() {
+fn a_poll_without_a_change_ends_with_reconnect() {
     let mut world = World::with(Settings {
         hold_ms: 30_000,
         ..Settings::default()
@@ -384,7 +386,7 @@ fn a_poll_that_nothing_happens_to_ends_with_reconnect() {
 }
 
 #[test]
-fn a_poll_whose_client_went_away_is_forgotten() {
+fn a_poll_is_removed_when_its_client_disconnects() {
     let mut world = World::new();
     let id = world.held_poll();
     world.emulator.hang_up(id);
@@ -401,9 +403,9 @@ fn a_poll_whose_client_went_away_is_forgotten() {
 }
 
 #[test]
-fn what_lies_behind_a_polls_position_is_signalled_at_once_if_the_position_is_honoured() {
+fn earlier_events_are_signaled_if_the_position_is_honoured() {
     for (poll_position, held) in [
-        (PollPosition::Honoured, false),
+        (PollPosition::Honored, false),
         (PollPosition::Ignored, true),
         (PollPosition::AlwaysNewChange, false),
     ] {
@@ -424,7 +426,7 @@ fn what_lies_behind_a_polls_position_is_signalled_at_once_if_the_position_is_hon
 }
 
 #[test]
-fn dropped_signals_never_come() {
+fn dropped_signals_never_arrive() {
     let mut world = World::with(Settings {
         drop_signals: true,
         ..Settings::default()
@@ -440,7 +442,7 @@ fn dropped_signals_never_come() {
 }
 
 #[test]
-fn an_event_may_be_signalled_before_it_can_be_fetched() {
+fn an_event_may_be_signaled_before_it_can_be_fetched() {
     let mut world = World::with(Settings {
         visible_after_ms: 5_000,
         ..Settings::default()
@@ -457,7 +459,7 @@ fn an_event_may_be_signalled_before_it_can_be_fetched() {
 }
 
 #[test]
-fn a_realtime_url_is_used_up_after_so_many_polls() {
+fn a_realtime_url_is_used_up_after_its_polls() {
     let settings = Settings {
         max_retries: json!(2),
         max_retries_status: 503,
@@ -468,31 +470,34 @@ fn a_realtime_url_is_used_up_after_so_many_polls() {
     for _ in 0..3 {
         assert!(matches!(world.poll(&url, "now"), Reply::Hold { .. }));
     }
-    let answer = world.poll(&url, "now").answer().expect("an answer");
-    assert_eq!(answer.status, 503);
-    assert_eq!(signal_of(Some(Reply::Answer(answer))), "max_retries");
+    let response = world.poll(&url, "now").response().expect("a response");
+    assert_eq!(response.status, 503);
+    assert_eq!(signal_of(Some(Reply::Respond(response))), "max_retries");
     let fresh = world.realtime_url();
     assert!(matches!(world.poll(&fresh, "now"), Reply::Hold { .. }));
 }
 
 #[test]
-fn a_channel_that_nobody_was_given_is_a_404() {
-    let answer = World::new()
+fn an_unknown_channel_gets_a_404() {
+    let response = World::new()
         .poll("/realtime/0/subscribe?channel=guess", "now")
-        .answer()
-        .expect("an answer");
-    assert_eq!(answer.status, 404);
+        .response()
+        .expect("a response");
+    assert_eq!(response.status, 404);
 }
 
 #[test]
-fn a_realtime_server_may_demand_the_token() {
+fn a_realtime_server_can_require_the_token() {
     let mut world = World::with(Settings {
         realtime_needs_token: true,
         ..Settings::default()
     });
     let url = world.realtime_url();
     assert_eq!(
-        world.poll(&url, "now").answer().map(|answer| answer.status),
+        world
+            .poll(&url, "now")
+            .response()
+            .map(|response| response.status),
         Some(401)
     );
     let with_token = Request::get(&url).header("authorization", &format!("Bearer {TOKEN}"));
@@ -503,7 +508,7 @@ fn a_realtime_server_may_demand_the_token() {
 }
 
 #[test]
-fn the_list_has_as_many_servers_and_such_numbers_as_the_settings_say() {
+fn the_list_follows_the_settings() {
     let mut world = World::with(Settings {
         realtime_servers: 3,
         realtime_origins: vec!["https://2.realtime.services.box.net".into()],
@@ -529,7 +534,7 @@ fn the_list_has_as_many_servers_and_such_numbers_as_the_settings_say() {
 }
 
 #[test]
-fn too_many_calls_a_minute_are_refused_until_the_minute_is_over() {
+fn calls_above_the_rate_limit_get_a_429_until_the_minute_ends() {
     let mut world = World::with(Settings {
         calls_per_minute: Some(2),
         ..Settings::default()
@@ -582,7 +587,7 @@ fn the_rate_appends_to_every_known_account() {
 }
 
 #[test]
-fn events_are_appended_as_they_are() {
+fn appended_events_are_delivered_unchanged() {
     let mut world = World::new();
     let odd = [
         r#""a string""#,
@@ -591,13 +596,13 @@ fn events_are_appended_as_they_are() {
         r#"{ "a" : 1.0 }"#,
     ];
     world.emulator.append_json(TOKEN, odd, world.now);
-    let answer = world.send(Request::get("/2.0/events"));
-    let text = String::from_utf8(answer.body).expect("text");
+    let response = world.send(Request::get("/2.0/events"));
+    let text = String::from_utf8(response.body).expect("text");
     assert!(text.contains(&odd.join(",")), "{text}");
 }
 
 #[test]
-fn a_copied_log_is_the_same_until_one_of_the_two_changes() {
+fn a_copied_log_is_shared_until_one_account_changes() {
     let mut world = World::with_events(Settings::default(), 3);
     let poll = world.held_poll();
     world.emulator.append("other", 700, world.now);
@@ -615,7 +620,7 @@ fn a_copied_log_is_the_same_until_one_of_the_two_changes() {
 }
 
 #[test]
-fn enterprise_streams_can_be_narrowed_by_type_and_date() {
+fn enterprise_streams_can_be_filtered_by_type_and_date() {
     let mut world = World::new();
     let event =
         |kind: &str, date: &str| json!({"event_type": kind, "created_at": date}).to_string();
@@ -656,7 +661,7 @@ fn enterprise_streams_can_be_narrowed_by_type_and_date() {
 }
 
 #[test]
-fn what_an_enterprise_stream_does_not_permit_gets_400() {
+fn invalid_parameters_of_enterprise_streams_get_a_400() {
     let mut world = World::with_events(Settings::default(), 1);
     for (query, parameter) in [
         ("stream_type=admin_logs_of_all", "stream_type"),
@@ -670,15 +675,15 @@ fn what_an_enterprise_stream_does_not_permit_gets_400() {
             "stream_position",
         ),
     ] {
-        let answer = world.send(Request::get(&format!("/2.0/events?{query}")));
-        assert_eq!(answer.status, 400, "{query}");
-        let error = &body(&answer)["context_info"]["errors"][0];
+        let response = world.send(Request::get(&format!("/2.0/events?{query}")));
+        assert_eq!(response.status, 400, "{query}");
+        let error = &body(&response)["context_info"]["errors"][0];
         assert_eq!(error["name"], parameter, "{query}");
     }
 }
 
 #[test]
-fn a_page_of_enterprise_events_that_is_empty_at_the_end_may_carry_position_0() {
+fn an_empty_last_enterprise_page_can_have_position_0() {
     let settings = Settings {
         zero_position_at_the_end: true,
         empty_page_rate: 0.5,
@@ -686,17 +691,17 @@ fn a_page_of_enterprise_events_that_is_empty_at_the_end_may_carry_position_0() {
     };
     let mut world = World::with_events(settings, 20);
     for stream in ["admin_logs", "admin_logs_streaming"] {
-        let (mut position, mut came, mut zeros) = ("0".to_owned(), 0, 0);
+        let (mut position, mut delivered, mut zeros) = ("0".to_owned(), 0, 0);
         for _ in 0..100 {
             let query = format!("stream_type={stream}&stream_position={position}&limit=7");
             let page = world.page(&query);
-            came += ids_of(&page).len();
+            delivered += ids_of(&page).len();
             match position_of(&page) {
                 zero if zero == "0" => zeros += 1,
                 next => position = next,
             }
         }
-        assert_eq!(came, 20, "{stream}");
+        assert_eq!(delivered, 20, "{stream}");
         assert!(zeros > 80, "{stream}: {zeros}");
         let now = world.page(&format!("stream_type={stream}&stream_position=now"));
         assert_eq!(position_of(&now), position, "{stream}");
@@ -726,7 +731,8 @@ fn enterprise_streams_repeat_events_and_date_them_out_of_order() {
     }
 }
 
-/// Appends an event of this type, of an item in a synced folder or in another.
+/// Appends an event of this type, for an item inside or outside a synced folder. Returns the
+/// event's ID.
 fn append_typed(world: &mut World, event_type: &str, synced: bool) -> String {
     let id = format!("{event_type} {synced}");
     let source = json!({"type": "folder", "id": "7", "synced": synced});
@@ -805,24 +811,24 @@ fn options_refuses_a_stream_type_without_long_polling() {
     let mut world = World::new();
     for unknown in ["everything", "admin_logs", "admin_logs_streaming"] {
         let target = format!("/2.0/events?stream_type={unknown}");
-        let answer = world.send(Request::new("OPTIONS", &target));
-        assert_eq!(answer.status, 400, "{unknown}");
-        let error = &body(&answer)["context_info"]["errors"][0];
+        let response = world.send(Request::new("OPTIONS", &target));
+        assert_eq!(response.status, 400, "{unknown}");
+        let error = &body(&response)["context_info"]["errors"][0];
         assert_eq!(error["name"], "stream_type", "{unknown}");
     }
 }
 
 #[test]
-fn options_rejects_the_parameter_if_the_settings_say_so() {
+fn options_rejects_any_stream_type_if_the_settings_say_so() {
     let mut world = World::with(Settings {
         options_rejects_stream_type: true,
         ..Settings::default()
     });
     for stream_type in ["all", "changes", "everything"] {
         let target = format!("/2.0/events?stream_type={stream_type}");
-        let answer = world.send(Request::new("OPTIONS", &target));
-        assert_eq!(answer.status, 400);
-        let error = body(&answer);
+        let response = world.send(Request::new("OPTIONS", &target));
+        assert_eq!(response.status, 400);
+        let error = body(&response);
         assert_eq!(
             (&error["type"], &error["status"]),
             (&json!("error"), &json!(400))
@@ -834,7 +840,7 @@ fn options_rejects_the_parameter_if_the_settings_say_so() {
 }
 
 #[test]
-fn a_channel_signals_events_of_its_type_alone() {
+fn a_channel_signals_only_events_of_its_type() {
     for (stream_type, others, own) in [
         ("all", &[][..], ("LOGIN", false)),
         (
@@ -855,7 +861,7 @@ fn a_channel_signals_events_of_its_type_alone() {
         };
         for &(event_type, synced) in others {
             append_typed(&mut world, event_type, synced);
-            // Each event wakes the poll, which goes on listening.
+            // Each event wakes the poll, which is then held further.
             assert_eq!(world.emulator.take_ready(), [id], "{stream_type}");
             assert!(
                 is_held(world.emulator.resume(id, world.now).as_ref()),
@@ -870,7 +876,7 @@ fn a_channel_signals_events_of_its_type_alone() {
 }
 
 #[test]
-fn a_poll_is_held_unless_a_change_lies_behind_its_position() {
+fn a_poll_is_held_unless_a_change_follows_its_position() {
     let mut world = World::new();
     let upload_ends = {
         append_typed(&mut world, "ITEM_UPLOAD", false);
@@ -888,7 +894,7 @@ fn a_poll_is_held_unless_a_change_lies_behind_its_position() {
 }
 
 #[test]
-fn a_channel_of_changes_forgets_no_signal_that_was_dropped() {
+fn a_dropped_signal_is_sent_after_signals_are_enabled() {
     let mut world = World::with(Settings {
         drop_signals: true,
         ..Settings::default()
@@ -924,7 +930,7 @@ fn realistic_events_are_in_each_stream() {
 }
 
 #[test]
-fn refusals_are_sent_as_they_were_queued() {
+fn status_faults_are_sent_as_they_were_queued() {
     const HTML: Option<&str> = Some("text/html");
     const JSON: Option<&str> = Some("application/json");
     let status = |status, headers: &[(&str, &str)], body: &str| Fault::Status {
@@ -938,7 +944,8 @@ fn refusals_are_sent_as_they_were_queued() {
     let html = [("Content-Type", "text/html"), ("Retry-After", "1")];
     let too_old = "created_after is beyond one year in the past";
     let stale = "Invalid stream position";
-    // A fault, and the status, `content-type`, `retry-after` and text of its response.
+    // Each case is a fault, with the status, `content-type`, `retry-after` and text of its
+    // response.
     for (fault, code, content_type, retry_after, says) in [
         (
             Fault::html(403, "<html>blocked</html>"),
@@ -995,12 +1002,12 @@ fn refusals_are_sent_as_they_were_queued() {
         world
             .emulator
             .queue_fault(Endpoint::Events, fault.clone(), 1);
-        let answer = world.send(Request::get("/2.0/events"));
+        let response = world.send(Request::get("/2.0/events"));
         let headers = |name: &str| {
-            let named = answer.headers.iter().filter(|(key, _)| key == name);
+            let named = response.headers.iter().filter(|(key, _)| key == name);
             named.map(|(_, value)| &**value).collect::<Vec<_>>()
         };
-        assert_eq!(answer.status, code, "{fault:?}");
+        assert_eq!(response.status, code, "{fault:?}");
         assert_eq!(
             headers("content-type"),
             Vec::from_iter(content_type),
@@ -1011,13 +1018,13 @@ fn refusals_are_sent_as_they_were_queued() {
             Vec::from_iter(retry_after),
             "{fault:?}"
         );
-        let text = String::from_utf8(answer.body.clone()).expect("text");
+        let text = String::from_utf8(response.body.clone()).expect("text");
         assert!(
             text.contains(says) && text.is_empty() == says.is_empty(),
             "{text}"
         );
         if content_type == JSON {
-            let error = body(&answer);
+            let error = body(&response);
             let form = (&error["type"], &error["status"], &error["message"]);
             assert_eq!(form, (&json!("error"), &json!(code), &json!(says)));
         }
@@ -1025,7 +1032,7 @@ fn refusals_are_sent_as_they_were_queued() {
 }
 
 #[test]
-fn requests_are_counted_in_the_fullest_second_and_minute() {
+fn counters_have_the_busiest_second_and_minute() {
     let mut world = World::new();
     for seconds in [0, 0, 0, 30, 31] {
         world.pass(seconds);
@@ -1065,7 +1072,7 @@ fn a_fault_is_met_once_and_loses_nothing() {
 }
 
 #[test]
-fn faults_that_send_a_position_send_this_one() {
+fn position_faults_send_the_position_of_their_name() {
     let position = |fault| {
         let mut world = World::with_events(Settings::default(), 1);
         world.emulator.queue_fault(Endpoint::Events, fault, 1);
@@ -1092,7 +1099,7 @@ fn a_position_with_a_decimal_point_may_be_sent_back() {
 }
 
 #[test]
-fn a_stale_page_is_the_page_before_once_more() {
+fn a_stale_page_is_the_previous_page() {
     let mut world = World::with_events(Settings::default(), 4);
     let first = world.page("limit=2");
     world
@@ -1105,25 +1112,25 @@ fn a_stale_page_is_the_page_before_once_more() {
 }
 
 #[test]
-fn a_compressed_body_is_the_page_behind_its_padding() {
+fn a_compressed_body_is_the_page_after_its_padding() {
     let mut world = World::with_events(Settings::default(), 3);
     let page = world.page("");
     let fault = Fault::CompressedBody { bytes: 100_000 };
     world.emulator.queue_fault(Endpoint::Events, fault, 1);
     let request = Request::get("/2.0/events").header("authorization", "Bearer token");
-    let answer = world.emulator.respond(&request, world.now).answer();
-    let answer = answer.expect("an answer");
-    assert_eq!(answer.header_value("content-encoding"), Some("gzip"));
+    let response = world.emulator.respond(&request, world.now).response();
+    let response = response.expect("a response");
+    assert_eq!(response.header_value("content-encoding"), Some("gzip"));
     let mut padded = String::new();
-    MultiGzDecoder::new(&*answer.body)
+    MultiGzDecoder::new(&*response.body)
         .read_to_string(&mut padded)
         .expect("gzip");
-    assert!(padded.len() > 100_000 && answer.body.len() < 10_000);
+    assert!(padded.len() > 100_000 && response.body.len() < 10_000);
     assert_eq!(page, serde_json::from_str::<Value>(&padded).expect("JSON"));
 }
 
 #[test]
-fn no_fault_on_a_poll_keeps_it_waiting_but_silence() {
+fn only_silence_keeps_a_poll_waiting() {
     for fault in Fault::all()
         .into_iter()
         .filter(|fault| fault.applies_to(Endpoint::Realtime))
@@ -1158,24 +1165,24 @@ fn open_polls_can_be_interrupted() {
         1
     );
     assert_eq!(world.emulator.take_ready(), [id]);
-    let answer = world
+    let response = world
         .emulator
         .resume(id, world.now)
-        .and_then(Reply::answer)
-        .expect("an answer");
-    assert_eq!(answer.delivery, Delivery::Reset);
+        .and_then(Reply::response)
+        .expect("a response");
+    assert_eq!(response.delivery, Delivery::Reset);
 }
 
 #[test]
-#[should_panic(expected = "means nothing")]
-fn a_fault_cannot_be_queued_where_it_means_nothing() {
+#[should_panic(expected = "does not apply to Options")]
+fn a_fault_cannot_be_queued_for_an_endpoint_without_it() {
     World::new()
         .emulator
         .queue_fault(Endpoint::Options, Fault::UnknownSignal, 1);
 }
 
 #[test]
-fn what_is_not_part_of_the_api_is_refused() {
+fn requests_outside_the_api_are_refused() {
     let mut world = World::new();
     assert_eq!(world.send(Request::get("/2.0/users/me")).status, 404);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! The server, over real connections.
+//! The server over real connections: polls, faults on the wire, and the control API. The rules of
+//! Box's API are tested without a network, in `emulator.rs`.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use box_longpoll_testkit::{Application, EmulatorServer, Endpoint, Fault, Settings};
 use serde_json::{Value, json};
 
-/// Only a test that hangs takes so long: nothing here waits for a time to pass.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a wait. Only a test that hangs reaches it, because nothing here waits for a
+/// time to pass.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first digits of `printf token | sha256sum`.
 const TOKEN_HASH: &str = "sha256:3c469e9d6c5875d3";
@@ -16,7 +18,7 @@ const TOKEN_HASH: &str = "sha256:3c469e9d6c5875d3";
 fn connect(server: &EmulatorServer) -> TcpStream {
     let address = server.origin().strip_prefix("http://").expect("an origin");
     let stream = TcpStream::connect(address).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream
 }
 
@@ -28,7 +30,7 @@ fn write(mut stream: &TcpStream, method: &str, target: &str, body: &str) {
     write!(stream, "{head}content-length: {length}\r\n\r\n{body}").expect("the request is written");
 }
 
-/// One answer with a length, from a connection that may live on.
+/// Reads one response with a length from a connection, which may be reused.
 fn read(mut stream: &TcpStream) -> (u16, Vec<u8>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -47,7 +49,8 @@ fn read(mut stream: &TcpStream) -> (u16, Vec<u8>) {
     (status, body)
 }
 
-/// Everything until the server closes, and how it closed.
+/// Reads until the server closes the connection. Returns the bytes, and the error if it was no
+/// regular close.
 fn read_to_end(mut stream: &TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     let mut received = Vec::new();
     let error = stream
@@ -57,7 +60,8 @@ fn read_to_end(mut stream: &TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     (received, error)
 }
 
-fn ask(server: &EmulatorServer, method: &str, target: &str, body: &str) -> (u16, Value) {
+/// Sends a request on a connection of its own, and returns the status and the JSON of the response.
+fn send(server: &EmulatorServer, method: &str, target: &str, body: &str) -> (u16, Value) {
     let stream = connect(server);
     write(&stream, method, target, body);
     let (status, body) = read(&stream);
@@ -66,25 +70,25 @@ fn ask(server: &EmulatorServer, method: &str, target: &str, body: &str) -> (u16,
 
 fn control(server: &EmulatorServer, method: &str, resource: &str, body: &Value) -> (u16, Value) {
     let target = format!("/_emulator/{resource}");
-    ask(server, method, &target, &body.to_string())
+    send(server, method, &target, &body.to_string())
 }
 
-/// A poll that is held.
+/// Opens a poll, and returns its connection when the emulator holds it.
 fn held_poll(server: &EmulatorServer) -> TcpStream {
-    let (_, list) = ask(server, "OPTIONS", "/2.0/events", "");
+    let (_, list) = send(server, "OPTIONS", "/2.0/events", "");
     let url = list["entries"][0]["url"].as_str().expect("a url");
     let before = server.counters().open_polls;
     let stream = connect(server);
     write(&stream, "GET", url, "");
     assert!(
-        server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls
+        server.wait_until(TIMEOUT, |emulator| emulator.counters().open_polls
             == before + 1)
     );
     stream
 }
 
 #[test]
-fn an_api_connection_serves_one_request_after_another() {
+fn api_connections_are_kept_alive() {
     let server = EmulatorServer::start();
     server.append("token", 2);
     let stream = connect(&server);
@@ -115,7 +119,7 @@ fn a_poll_without_a_change_ends_when_its_time_is_up() {
         hold_ms: 50,
         ..Settings::default()
     });
-    let (_, list) = ask(&server, "OPTIONS", "/2.0/events", "");
+    let (_, list) = send(&server, "OPTIONS", "/2.0/events", "");
     let stream = connect(&server);
     write(
         &stream,
@@ -131,26 +135,26 @@ fn a_poll_without_a_change_ends_when_its_time_is_up() {
 }
 
 #[test]
-fn an_open_poll_is_forgotten_as_soon_as_its_client_is_gone() {
+fn an_open_poll_is_removed_when_its_client_disconnects() {
     let server = EmulatorServer::start();
     let poll = held_poll(&server);
     drop(poll);
-    assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 0));
+    assert!(server.wait_until(TIMEOUT, |emulator| emulator.counters().open_polls == 0));
 }
 
 #[test]
-fn hundreds_of_polls_are_held_and_answered_together() {
+fn hundreds_of_polls_get_one_signal_together() {
     let server = EmulatorServer::start_with(Settings {
         polls_per_url: Some(10_000),
         ..Settings::default()
     });
-    let (_, list) = ask(&server, "OPTIONS", "/2.0/events", "");
+    let (_, list) = send(&server, "OPTIONS", "/2.0/events", "");
     let url = list["entries"][0]["url"].as_str().expect("a url");
     let polls: Vec<TcpStream> = (0..400).map(|_| connect(&server)).collect();
     for poll in &polls {
         write(poll, "GET", url, "");
     }
-    assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 400));
+    assert!(server.wait_until(TIMEOUT, |emulator| emulator.counters().open_polls == 400));
     server.append("token", 1);
     for poll in &polls {
         assert!(
@@ -170,10 +174,10 @@ fn a_server_that_is_dropped_closes_its_connections() {
 }
 
 #[test]
-fn faults_at_wire_level_break_the_answer_where_their_names_say() {
+fn wire_faults_break_the_response_where_their_names_say() {
     let server = EmulatorServer::start();
     server.append("token", 3);
-    let whole = {
+    let complete = {
         let stream = connect(&server);
         write(&stream, "GET", "/2.0/events", "");
         read(&stream).1
@@ -199,22 +203,22 @@ fn faults_at_wire_level_break_the_answer_where_their_names_say() {
     let (received, _) = meet(Fault::CloseInBody);
     assert!(has(
         &received,
-        format!("content-length: {}\r\n", whole.len()).as_bytes()
+        format!("content-length: {}\r\n", complete.len()).as_bytes()
     ));
-    assert!(received.ends_with(&whole[..whole.len() / 2]));
+    assert!(received.ends_with(&complete[..complete.len() / 2]));
 
     assert_eq!(meet(Fault::ResetInBody).1, Some(ErrorKind::ConnectionReset));
 
     let (received, _) = meet(Fault::CloseInChunk);
     assert!(has(
         &received,
-        format!("\r\n\r\n{:x}\r\n", whole.len()).as_bytes()
+        format!("\r\n\r\n{:x}\r\n", complete.len()).as_bytes()
     ));
-    assert!(received.ends_with(&whole[..whole.len() / 2]));
+    assert!(received.ends_with(&complete[..complete.len() / 2]));
 }
 
 #[test]
-fn a_connection_that_is_never_closed_says_that_it_will_be() {
+fn a_never_closed_connection_announces_its_close() {
     let server = EmulatorServer::start();
     server.queue_fault(Endpoint::Options, Fault::NeverClose, 1);
     let mut stream = connect(&server);
@@ -222,7 +226,7 @@ fn a_connection_that_is_never_closed_says_that_it_will_be() {
     assert_eq!(read(&stream).0, 200);
     let soon = Duration::from_millis(50);
     stream.set_read_timeout(Some(soon)).expect("a timeout");
-    let open = stream.read(&mut [0]).expect_err("nothing comes");
+    let open = stream.read(&mut [0]).expect_err("nothing arrives");
     assert!(matches!(
         open.kind(),
         ErrorKind::WouldBlock | ErrorKind::TimedOut
@@ -230,33 +234,33 @@ fn a_connection_that_is_never_closed_says_that_it_will_be() {
 }
 
 #[test]
-fn silence_lasts_until_the_client_goes() {
+fn silence_lasts_until_the_client_disconnects() {
     let server = EmulatorServer::start();
     server.queue_fault(Endpoint::Events, Fault::Silence, 1);
     let stream = connect(&server);
     write(&stream, "GET", "/2.0/events", "");
-    assert!(server.wait_until(PATIENCE, |emulator| emulator.requests().count() == 1));
+    assert!(server.wait_until(TIMEOUT, |emulator| emulator.requests().count() == 1));
     drop(stream);
     let hung_up = |emulator: &box_longpoll_testkit::Emulator| {
         emulator
             .requests()
             .any(|record| record.outcome == box_longpoll_testkit::Outcome::HungUp)
     };
-    assert!(server.wait_until(PATIENCE, hung_up));
+    assert!(server.wait_until(TIMEOUT, hung_up));
 }
 
 #[test]
-fn a_dripping_answer_arrives_whole() {
+fn a_dripping_response_arrives_complete() {
     let server = EmulatorServer::start();
     for interval_ms in [0, 1] {
         server.queue_fault(Endpoint::Options, Fault::Drip { interval_ms }, 1);
-        let (_, list) = ask(&server, "OPTIONS", "/2.0/events", "");
+        let (_, list) = send(&server, "OPTIONS", "/2.0/events", "");
         assert_eq!(list["chunk_size"], 1);
     }
 }
 
 #[test]
-fn an_endless_body_goes_on_for_as_long_as_it_is_read() {
+fn an_endless_body_continues_while_the_client_reads() {
     let server = EmulatorServer::start();
     server.queue_fault(Endpoint::Events, Fault::EndlessBody, 1);
     let mut stream = connect(&server);
@@ -307,7 +311,7 @@ fn everything_can_be_controlled_over_http() {
     let fault = json!({"endpoint": "events", "fault": "status", "status": 418, "headers": {"X-Tea": "pot"}, "times": 2});
     assert_eq!(control("POST", "faults", &fault).1[0]["times"], 2);
     write(&connect(&server), "GET", "/2.0/events", "");
-    assert!(server.wait_until(PATIENCE, |emulator| emulator.queued_faults() == 1));
+    assert!(server.wait_until(TIMEOUT, |emulator| emulator.queued_faults() == 1));
     assert_eq!(control("DELETE", "faults", &Value::Null).1, json!([]));
     let nonsense = json!({"endpoint": "options", "fault": "unknown_signal"});
     assert_eq!(control("POST", "faults", &nonsense).0, 400);
@@ -337,7 +341,7 @@ fn everything_can_be_controlled_over_http() {
         3
     );
     let (_, requests) = control("GET", "requests?since=2", &Value::Null);
-    assert_eq!(requests[0]["outcome"], json!({"signalled": "hello"}));
+    assert_eq!(requests[0]["outcome"], json!({"signaled": "hello"}));
     assert_eq!(
         control("DELETE", "counters", &Value::Null).1["total"]["requests"],
         0
@@ -355,7 +359,7 @@ fn everything_can_be_controlled_over_http() {
 }
 
 #[test]
-fn an_application_is_registered_and_logs_in_over_http() {
+fn an_application_can_be_registered_and_log_in_over_http() {
     let server = EmulatorServer::start_with(Settings {
         issued_tokens_only: true,
         ..Settings::default()
@@ -378,7 +382,7 @@ fn an_application_is_registered_and_logs_in_over_http() {
 
     let log_in = |form: String| {
         let form = format!("client_id=app&client_secret=hush&{form}");
-        ask(&server, "POST", "/oauth2/token", &form)
+        send(&server, "POST", "/oauth2/token", &form)
     };
     let text = |value: &Value| value.as_str().expect("a string").to_owned();
     let token = text(&seeded["refresh_token"]);
@@ -403,23 +407,23 @@ fn an_application_is_registered_and_logs_in_over_http() {
     let head = "GET /2.0/events HTTP/1.1\r\nhost: emulator\r\nauthorization: Bearer";
     write!(&stream, "{head} {token}\r\n\r\n").expect("the request is written");
     assert_eq!(read(&stream).0, 200);
-    assert_eq!(ask(&server, "GET", "/2.0/events", "").0, 401, "made up");
+    assert_eq!(send(&server, "GET", "/2.0/events", "").0, 401, "made up");
 }
 
 #[test]
-fn a_token_request_is_carried_out_though_its_answer_is_lost() {
+fn a_token_request_is_carried_out_if_its_response_is_lost() {
     let server = EmulatorServer::start();
     server.register(Application::new("app", "hush", "42"));
     let token = server.grant_refresh_token("app", "1");
     let form =
         format!("client_id=app&client_secret=hush&grant_type=refresh_token&refresh_token={token}");
-    server.queue_fault(Endpoint::Token, Fault::LostAnswer, 1);
+    server.queue_fault(Endpoint::Token, Fault::LostResponse, 1);
     let stream = connect(&server);
     write(&stream, "POST", "/oauth2/token", &form);
     assert_eq!(
         read_to_end(&stream),
         (Vec::new(), Some(ErrorKind::ConnectionReset))
     );
-    let (_, refusal) = ask(&server, "POST", "/oauth2/token", &form);
+    let (_, refusal) = send(&server, "POST", "/oauth2/token", &form);
     assert_eq!(refusal["error_description"], "Invalid refresh token");
 }

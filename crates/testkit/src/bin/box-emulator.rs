@@ -1,4 +1,7 @@
 //! The emulator as a program: `box-emulator --port 8787`.
+//!
+//! It lets tests in any language use the emulator, and is controlled over HTTP. It prints its
+//! origin when it is ready.
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,31 +11,32 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 use serde_json::Value;
 
-/// Box's events API, faked.
+/// An emulator of Box's events API.
 ///
-/// Point a client at the address it prints, with any token. GET /_emulator/ there tells how to control it.
+/// Point a client at the printed address, with any token. GET /_emulator/ lists the ways to control
+/// the emulator.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The port to listen on; 0 for any that is free
+    /// The port to listen on; 0 for any free port
     #[arg(long, default_value_t = 8787)]
     port: u16,
     /// The address to listen on
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     address: IpAddr,
-    /// Realistic events appended to every known account, each second
+    /// The number of realistic events that are appended to every known account each second
     #[arg(long)]
     rate: Option<f64>,
-    /// How many of an account's last events are kept
+    /// The number of an account's last events that are kept
     #[arg(long)]
     retention: Option<usize>,
     /// An application that may log in at /oauth2/token; may be repeated
     #[arg(long, value_name = "CLIENT_ID:SECRET:ENTERPRISE_ID", value_parser = application)]
     application: Vec<Application>,
-    /// How long issued access tokens live, in milliseconds
+    /// The lifetime of issued access tokens, in milliseconds
     #[arg(long)]
     token_lifetime_ms: Option<u64>,
-    /// Where all randomness comes from
+    /// The seed of all randomness
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Further settings, as a JSON object
@@ -41,6 +45,7 @@ struct Arguments {
 }
 
 impl Arguments {
+    /// Returns the configuration. The arguments have precedence over `--settings`.
     fn config(&self) -> Result<Config, String> {
         let mut settings = match &self.settings {
             Some(change) => Settings::default().changed_by(change)?,
@@ -65,7 +70,7 @@ fn main() -> io::Result<()> {
     let config = arguments.config().unwrap_or_else(|error| refuse(&error));
     let address = SocketAddr::new(arguments.address, arguments.port);
     let server = EmulatorServer::start_on(address, config)
-        .unwrap_or_else(|error| refuse(&format!("no server on {address}: {error}")));
+        .unwrap_or_else(|error| refuse(&format!("the server on {address} did not start: {error}")));
     for application in arguments.application {
         server.register(application);
     }
@@ -76,6 +81,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
+/// Parses the argument `--application`.
 fn application(text: &str) -> Result<Application, String> {
     let mut parts = text.splitn(3, ':');
     match (parts.next(), parts.next(), parts.next()) {
@@ -86,9 +92,9 @@ fn application(text: &str) -> Result<Application, String> {
     }
 }
 
-/// Ends the program as clap does when an argument is wrong.
-fn refuse(sentence: &str) -> ! {
+/// Ends the program with an error, in the way that clap reports a wrong argument.
+fn refuse(message: &str) -> ! {
     Arguments::command()
-        .error(ErrorKind::ValueValidation, sentence)
+        .error(ErrorKind::ValueValidation, message)
         .exit()
 }

@@ -1,6 +1,9 @@
-//! A case of the suite, its rule, and the message of its failure.
+//! The cases of the suite as values: the name, the rule, and the message of a failure.
+//!
+//! The rule of a case is the documentation of its function in [`cases`], so each rule is written
+//! once. Running a case is not part of this module. Start from [`Case`].
 
-use super::subject::Subject;
+use super::driver::Subject;
 use super::transcript::Transcript;
 use super::{cases, names};
 
@@ -12,7 +15,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// For `conformance_tests!`, whose names don't compile if there is no such case.
+    /// Makes a case for `conformance_tests!`, which does not compile if it names an unknown case.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, check: fn(&Subject)) -> Self {
@@ -32,13 +35,13 @@ impl Case {
         all
     }
 
-    /// Returns the case of that name.
+    /// Returns the case with this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::all().into_iter().find(|case| case.name == name)
     }
 
-    /// The name.
+    /// Returns the name, such as `required_options_is_sent`.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.name
@@ -50,13 +53,14 @@ impl Case {
         self.name.starts_with("required_")
     }
 
-    /// The rule that the case puts to the test, as the documentation of the [case](cases) has it.
+    /// Returns the rule that the case tests, which is the documentation of the [case](cases).
     #[must_use]
     pub fn rule(self) -> String {
         names::documentation(self.name).map_or_else(String::new, |text| without_links(&text))
     }
 
-    /// Says that the case failed, by which rule, what was expected and what the servers did.
+    /// Returns the message of a failed case: the rule, the `reason`, and the transcript of its
+    /// servers.
     pub(super) fn failure(self, reason: &str, transcript: &Transcript) -> String {
         let weight = if self.is_required() {
             "the client relies on its rule"
@@ -94,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_case_has_a_rule_that_stands_alone() {
+    fn every_case_has_a_self_contained_rule() {
         for case in Case::all() {
             let rule = case.rule();
             assert!(rule.ends_with('.'), "{}: {rule}", case.name);
@@ -106,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_has_no_links() {
+    fn links_in_a_rule_become_plain_text() {
         assert_eq!(
             without_links("A [`b`] is [`c`](d::e), (f)."),
             "A `b` is `c`, (f)."
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_how_much_it_matters() {
+    fn a_failure_says_if_the_client_relies_on_the_rule() {
         let failure = |name| {
             let case = Case::named(name).expect("a case");
             case.failure("expected: 1\ngot: 2", &Transcript::default())

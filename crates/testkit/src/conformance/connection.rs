@@ -1,3 +1,9 @@
+//! One connection of a scripted server, over TCP or TLS.
+//!
+//! A script reads requests and writes bytes as it likes, so it can violate HTTP on purpose. It can
+//! also end a connection in each way that a transport must handle: close it, reset it, or end TCP
+//! without TLS. Start from [`Connection`].
+
 use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,16 +14,16 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::received::Received;
+use super::captured_request::CapturedRequest;
 use super::server::Note;
 use super::transcript::{Act, Recorder};
 
-/// One connection, as its script sees it. It is closed in good order when the script is through.
+/// One connection, as its script sees it. The server closes it in order when the script returns.
 pub(super) struct Connection {
-    /// The first is 0.
+    /// The number of the connection at its server, from 0.
     pub(super) number: usize,
     stream: BufReader<Stream>,
-    requests: UnboundedSender<Received>,
+    requests: UnboundedSender<CapturedRequest>,
     notes: UnboundedSender<Note>,
     recorder: Recorder,
 }
@@ -34,7 +40,7 @@ impl Connection {
         number: usize,
         socket: TcpStream,
         config: Option<Arc<ServerConfig>>,
-        requests: UnboundedSender<Received>,
+        requests: UnboundedSender<CapturedRequest>,
         notes: UnboundedSender<Note>,
         recorder: Recorder,
     ) -> io::Result<Self> {
@@ -55,9 +61,10 @@ impl Connection {
         })
     }
 
-    /// Reads one request whole, and reports it. `None`: the client ended the connection first.
-    pub(super) fn read_request(&mut self) -> Option<Received> {
-        let Ok(Some(received)) = Received::read(&mut self.stream) else {
+    /// Reads one complete request and reports it. Returns `None` if the client ended the connection
+    /// first.
+    pub(super) fn read_request(&mut self) -> Option<CapturedRequest> {
+        let Ok(Some(received)) = CapturedRequest::read(&mut self.stream) else {
             self.recorder.record(Act::ReadNothing);
             return None;
         };
@@ -66,12 +73,12 @@ impl Connection {
         Some(received)
     }
 
-    /// Reads what comes first and says how much that was; over TLS that is what the session let through.
+    /// Reads once and returns the number of bytes. Over TLS, these are the decrypted bytes.
     pub(super) fn read_first(&mut self) -> usize {
         self.stream.read(&mut [0; 1024]).unwrap_or(0)
     }
 
-    /// Writes at once. `false`: the client no longer takes it.
+    /// Writes and flushes the bytes. Returns `false` if the client no longer takes them.
     pub(super) fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let (stream, bytes) = (self.stream.get_mut(), bytes.as_ref());
         let written = stream.write_all(bytes).and_then(|()| stream.flush());
@@ -82,15 +89,17 @@ impl Connection {
         written.is_ok()
     }
 
-    /// Writes an answer of this body, after which the connection can be used again.
-    pub(super) fn answer(&mut self, body: &str) -> bool {
+    /// Writes a response with this body, after which the connection can be used again. Returns
+    /// `false` if the client no longer takes it.
+    pub(super) fn respond(&mut self, body: &str) -> bool {
         let length = body.len();
         self.write(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
     }
 
-    /// Writes these bytes once more and once more, `most` at most, as long as the client takes them.
+    /// Writes these bytes repeatedly while the client takes them, until `most` bytes are written.
+    /// Returns the number of bytes.
     pub(super) fn flood(&mut self, bytes: &[u8], most: usize) -> usize {
         let mut written = 0;
         while written < most && self.write(bytes) {
@@ -103,7 +112,8 @@ impl Connection {
         let _ = self.notes.send(note);
     }
 
-    /// Notes whether the client ends the connection within this time, whatever it sends before.
+    /// Notes if the client ends the connection within this time. Bytes that it sends before are
+    /// ignored.
     pub(super) fn note_end(&mut self, within: Duration) {
         self.set_read_timeout(within);
         let end = io::copy(&mut self.stream, &mut io::sink());
@@ -125,13 +135,14 @@ impl Connection {
         self.recorder.record(Act::Reset);
     }
 
-    /// Closes the connection. The kernel refuses what the client sends from now on, or has sent unread.
+    /// Closes the connection. The kernel rejects bytes that the client sends from now on, and those
+    /// not yet read.
     pub(super) fn close(&mut self) {
         *self.stream.get_mut() = Stream::Gone;
         self.recorder.record(Act::Closed);
     }
 
-    /// Ends the connection in good order, as far as TCP goes: over TLS the end is not announced.
+    /// Ends TCP in order with a FIN. Over TLS, no `close_notify` announces the end.
     pub(super) fn cut(&mut self) {
         if let Some(socket) = self.stream.get_ref().socket() {
             let _ = socket.shutdown(Shutdown::Write);
@@ -139,20 +150,26 @@ impl Connection {
         }
     }
 
-    /// Ends the connection in good order.
+    /// Ends the connection in order: over TLS with a `close_notify`, then with a FIN.
     pub(super) fn finish(&mut self) {
         if let Stream::Tls(stream) = self.stream.get_mut() {
             stream.conn.send_close_notify();
             let _ = stream.flush();
         }
         self.cut();
-        // A socket closed with bytes unread resets the connection, and what was written may be lost.
+        // If a socket is closed while bytes are unread, the kernel resets the connection, and bytes
+        // that were written may be lost. So the unread bytes are read first.
         self.set_read_timeout(Duration::from_secs(1));
         let _ = io::copy(&mut self.stream, &mut io::sink());
     }
 
-    /// Whether the client's kernel, which is this one, is to probe the connection within this time if it stays silent.
+    /// Returns `true` if the client's kernel will probe the connection within this time while it is
+    /// idle.
+    ///
+    /// Client and server share a kernel, whose table `/proc/net/tcp` lists the timer of each
+    /// connection.
     pub(super) fn client_will_probe(&self, within: Duration) -> bool {
+        // The kind of the keep-alive timer in the table.
         const KEEP_ALIVE: &str = "02";
         let ports = self.stream.get_ref().socket().and_then(|socket| {
             Some([socket.peer_addr().ok()?, socket.local_addr().ok()?].map(|end| end.port()))

@@ -1,12 +1,15 @@
-//! How a case says what it expected and what it got instead.
+//! Assertions whose messages contain the expected value, the actual value and the situation.
+//!
+//! `assert_eq!` says "left" and "right", which the author of a transport can't interpret. Start
+//! from `expect_eq!`.
 
 use std::fmt::Debug;
 
-/// How many characters of a value a message shows.
+/// The greatest number of characters of a value that a message shows.
 const MAX_SHOWN: usize = 300;
 
-/// Panics unless the first value equals the second, which is the expected one. What follows is a format string that says in
-/// which situation.
+/// Panics unless the first value, the actual one, equals the second, the expected one. A format
+/// string that describes the situation may follow.
 macro_rules! expect_eq {
     ($got:expr, $expected:expr $(,)?) => {
         expect_eq!($got, $expected, "")
@@ -28,7 +31,7 @@ macro_rules! expect_eq {
 
 pub(super) use expect_eq;
 
-/// Panics: something else came than was expected.
+/// Panics with a message that contains the expected and the actual value.
 #[track_caller]
 pub(super) fn differs(expected: &str, got: &(impl Debug + ?Sized), situation: &str) -> ! {
     let situation = if situation.is_empty() {
@@ -43,7 +46,7 @@ pub(super) fn differs(expected: &str, got: &(impl Debug + ?Sized), situation: &s
     );
 }
 
-/// Panics unless the value is among the expected ones.
+/// Panics unless the value is one of the expected ones.
 #[track_caller]
 pub(super) fn expect_one_of<T: Debug + PartialEq>(got: &T, expected: &[T], situation: &str) {
     if !expected.contains(got) {

@@ -1,8 +1,14 @@
-/// Makes a test of each rule of the [contract](box_longpoll::transport), for a transport.
+//! The macro [`conformance_tests!`](crate::conformance_tests), which makes a test of each case.
+//!
+//! The other macros are hidden parts of it. They hold no rule; the cases are in
+//! [`cases`](super::cases).
+
+/// Defines a test for each rule of the [contract](box_longpoll::transport), for one transport.
 ///
-/// `conformance_tests!(|setup| …)`, and after it, if need be, `adds: ["header", …]`, `except: [case = "reason", …]` and
-/// `skip: [case = "reason", …]`, in this order; see [`conformance`](crate::conformance). A module holds one call. A name that is no case
-/// does not compile:
+/// The first argument is a closure that makes the transport: `conformance_tests!(|setup| …)`. Three
+/// lists may follow it, in this order: `adds: ["header", …]`, `except: [case = "reason", …]` and
+/// `skip: [case = "reason", …]`. The module [`conformance`](crate::conformance) explains them. A
+/// module holds one call of this macro. The name of an unknown case does not compile:
 ///
 /// ```compile_fail,E0425
 /// # use std::sync::Arc;
@@ -25,8 +31,9 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Defines the macro that makes one case a test. Its first argument is a dollar sign, which one macro can't write into
-/// another.
+/// Defines the macro that makes one case a test.
+///
+/// Its first argument is a dollar sign, because a macro can't write one into another macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_tests {
@@ -36,18 +43,18 @@ macro_rules! __conformance_tests {
         [$($excepted:ident = $exception:literal,)*],
         [$($skipped:ident = $reason:literal,)*]
     ) => {
-        #[allow(dead_code, reason = "there may be no test that is not ignored")]
+        #[allow(dead_code, reason = "unused if every test is ignored")]
         fn conformance_transport(
             setup: &$crate::conformance::Setup,
         ) -> ::std::sync::Arc<dyn $crate::conformance::HttpTransport> {
             $crate::conformance::erase(setup, $make)
         }
 
-        #[allow(dead_code, reason = "there may be no test that is not ignored")]
+        #[allow(dead_code, reason = "unused if every test is ignored")]
         const CONFORMANCE_CANDIDATE: $crate::conformance::Candidate =
             $crate::conformance::Candidate::new(conformance_transport).adds(&[$($added),*]);
 
-        #[allow(dead_code, reason = "outside tests nothing counts")]
+        #[allow(dead_code, reason = "used by tests only")]
         static CONFORMANCE_TALLY: $crate::conformance::Tally = $crate::conformance::Tally::new(
             module_path!(),
             &[$(stringify!($skipped)),*],
@@ -59,7 +66,7 @@ macro_rules! __conformance_tests {
             $($crate::conformance::cases::$skipped,)*
         ];
 
-        #[allow(unused_macros, reason = "outside tests nothing is left of what it makes")]
+        #[allow(unused_macros, reason = "the tests that it defines exist in test builds only")]
         macro_rules! conformance_test {
             $(($excepted) => {
                 mod $excepted {
@@ -115,7 +122,7 @@ macro_rules! __conformance_case {
     };
 }
 
-/// A test's path as its program is told it: without the crate.
+/// The path of a test without its crate, which is the form that `--exact` takes.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_path {

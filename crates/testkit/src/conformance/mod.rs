@@ -1,7 +1,8 @@
 //! The contract of [`HttpTransport`], as tests.
 //!
-//! They put a transport before scripted servers, over TCP and TLS, and each of them is a rule of the
-//! [contract](box_longpoll::transport) by name. A crate with a transport has them all by one call of
+//! The suite lets a transport send requests to scripted servers, over TCP and TLS. Each case tests
+//! one rule of the [contract](box_longpoll::transport) and is named after it. A crate that
+//! implements a transport gets all cases by one call of
 //! [`conformance_tests!`](crate::conformance_tests), in a file of its `tests/`:
 //!
 //! ```
@@ -12,12 +13,17 @@
 //! box_longpoll_testkit::conformance_tests!(|setup| MyTransport::with_root(setup.ca_pem()));
 //! ```
 //!
-//! Several transports have a module each. The closure is called anew for each test. It makes a transport that trusts the
-//! authority of its [`Setup`] beside those it knows, and leaves out the proxies that the environment may name.
+//! If a crate has several transports, each needs a module of its own. The closure is called once
+//! for each test. It makes a transport that trusts the certificate authority of its [`Setup`] in
+//! addition to its own. The transport must ignore the proxies that environment variables may name.
+//!
+//! The suite does not test the Box client; [`EmulatorServer`](crate::EmulatorServer) serves for
+//! that.
 //!
 //! # Headers that are added on purpose
 //!
-//! A transport that wraps another one may add headers, or set those that a library sets. It names them:
+//! A transport that wraps another one may add headers, or set headers that an HTTP library sets.
+//! List them:
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -30,13 +36,13 @@
 //! );
 //! ```
 //!
-//! No case looks at a header that is named there. Headers that the client itself relies on, such as `authorization`, can't be
-//! named. `examples/custom_transport/tagged.rs` of `box-longpoll` is such a transport, and `tests/conformance/custom.rs` runs
-//! the suite for it.
+//! No case checks a header that is listed there. Headers that the client itself relies on, such as
+//! `authorization`, can't be listed. `examples/custom_transport/tagged.rs` of `box-longpoll` is
+//! such a transport, and `tests/conformance/custom.rs` runs the suite for it.
 //!
 //! # Exceptions
 //!
-//! A transport that breaks a rule says so in the same call, with the reason:
+//! If a transport breaks a rule, name the case in the same call and give the reason:
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -46,43 +52,49 @@
 //! box_longpoll_testkit::conformance_tests!(
 //!     |setup| MyTransport::with_root(setup.ca_pem()),
 //!     except: [optional_reuses_connections = "each request has a connection of its own"],
-//!     skip: [required_answers_may_be_held_for_minutes = "takes a minute"],
+//!     skip: [required_responses_may_be_held_for_minutes = "takes a minute"],
 //! );
 //! ```
 //!
-//! A case that is excepted is run as `<case>::excepted`, and has to fail: an exception that no longer holds is noticed. One
-//! that is skipped is `#[ignore]`d. The names `required_…` are what the client relies on; `optional_…` is what a good
-//! transport does, and the client can do without.
+//! An excepted case runs as `<case>::excepted` and must fail, so an exception that no longer holds
+//! is noticed. A skipped case is `#[ignore]`d. The client relies on the rules of the cases named
+//! `required_…`. A good transport also follows the rules of those named `optional_…`, but the
+//! client works without them.
 //!
 //! # Failures
 //!
-//! A case that fails says its rule, what it expected and got, and what the server did. If all cases of a module were run and
-//! some failed, the last one prints how many failed and how many of them are required. [`Case::run`] runs a single case.
+//! The message of a failed case contains its rule, the expected and the actual result, and a
+//! transcript of what the server did. If all cases of a module were run and some failed, the last
+//! one prints how many failed and how many of them are required. [`Case::run`] runs a single case.
 //!
 //! # Time
 //!
-//! The cases wait for what a server reports, and none fails because a machine is slow or busy: what has to happen at last has
-//! tens of seconds, and a case that hangs is given up after two minutes. If time is itself the matter, a case takes seconds.
-//! One takes a minute: it holds an answer longer than any library's default timeout, for 65 s, or, with the environment
-//! variable `BOX_LONGPOLL_SLOW=1`, for 610 s, as long as Box holds a poll.
-//! `required_uses_no_cpu_while_a_request_is_held` runs the test's own program once more, to measure it alone.
+//! The cases wait for reports of their servers, so no case fails because a machine is slow or busy.
+//! An event that must happen eventually has tens of seconds to do so, and a case that hangs fails
+//! after two minutes. A case takes seconds if it tests time itself.
+//!
+//! One case takes a minute: it holds a response for 65 s, which is longer than any library's
+//! default timeout. If the environment variable `BOX_LONGPOLL_SLOW=1` is set, it holds the response
+//! for 610 s, which is as long as Box holds a poll. `required_uses_no_cpu_while_a_request_is_held`
+//! starts the test's own program again, to measure it alone.
 //!
 //! # In this workspace
 //!
-//! `box-longpoll` has this crate among its dev-dependencies, and this one depends on `box-longpoll`. In the unit tests of
-//! `box-longpoll` the trait therefore exists twice; the tests run from `tests/` only.
+//! `box-longpoll` has this crate among its dev-dependencies, and this crate depends on
+//! `box-longpoll`. In the unit tests of `box-longpoll` the trait therefore exists twice, so the
+//! suite can only run from `tests/`.
 
+mod captured_request;
 mod case;
 pub mod cases;
 mod connection;
+mod driver;
+mod executors;
 mod expect;
 mod macros;
 mod names;
-mod places;
-mod received;
 mod server;
 mod setup;
-mod subject;
 mod tally;
 mod transcript;
 
@@ -95,34 +107,37 @@ use std::time::Duration;
 pub use box_longpoll::HttpTransport;
 
 pub use case::Case;
+use driver::NotShown;
+pub use driver::{Candidate, MakeTransport, Subject};
 pub use setup::Setup;
-use subject::NotShown;
-pub use subject::{Candidate, MakeTransport, Subject};
 #[doc(hidden)]
 pub use tally::Tally;
 use transcript::Transcript;
 
-/// How long a case may take that does not say so itself. Most take milliseconds; only one that hangs takes so long.
+/// The time limit of a case that does not set its own with `Subject::may_take`. Most cases take
+/// milliseconds, so only a case that hangs reaches it.
 const LIMIT: Duration = Duration::from_secs(120);
 
 impl Case {
-    /// Runs the case, on a thread of its own, and gives it up when it hangs.
+    /// Runs the case on a thread of its own. If it hangs, this stops waiting and reports a failure.
     ///
-    /// `test` is the path of the test that calls this, without its crate: `required_uses_no_cpu_while_a_request_is_held` runs
-    /// it by that. [`conformance_tests!`](crate::conformance_tests) calls this for every case.
+    /// `test` is the path of the calling test, without its crate.
+    /// `required_uses_no_cpu_while_a_request_is_held` uses the path to run that test in a process
+    /// of its own. [`conformance_tests!`](crate::conformance_tests) calls this for every case.
     ///
     /// # Errors
     ///
-    /// Why the case failed: its rule, what was expected, and what the server did.
+    /// Returns the reason if the case fails: its rule, the expected result, and a transcript of
+    /// what the server did.
     pub fn run(self, test: &'static str, candidate: Candidate) -> Result<(), String> {
         outcome(self, test, candidate).map(drop)
     }
 }
 
-/// What comes of a case that doesn't fail.
+/// The result of a case that doesn't fail.
 enum Outcome {
     Passed,
-    /// This machine doesn't show what the case is about.
+    /// The machine can't test the rule, for this reason.
     NotShown(&'static str),
 }
 
@@ -139,25 +154,25 @@ fn outcome(case: Case, test: &'static str, candidate: Candidate) -> Result<Outco
     attempt(case, subject).map_err(|reason| case.failure(&reason, &transcript))
 }
 
-/// Runs a case with the subject that is made for it. The error says why it failed.
+/// Runs a case with the subject that `subject` makes. The error says why the case failed.
 fn attempt(
     case: Case,
     subject: impl FnOnce(mpsc::Sender<Duration>) -> Subject,
 ) -> Result<Outcome, String> {
     let (limits, limit) = mpsc::channel();
-    // The sender is in the subject, so the channel ends with the case.
+    // The subject owns the sender, so the channel closes when the case ends.
     let subject = subject(limits);
     let running = thread::Builder::new()
         .name(case.name().to_owned())
         .spawn(move || catch_unwind(AssertUnwindSafe(|| (case.check)(&subject))))
-        .map_err(|error| format!("no thread to run on: {error}"))?;
+        .map_err(|error| format!("the thread of the case did not start: {error}"))?;
     let mut allowed = LIMIT;
     loop {
         match limit.recv_timeout(allowed) {
             Ok(more) => allowed = more,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 return Err(format!(
-                    "expected: an end of the case\ngot: none after {allowed:?}"
+                    "expected: the case ends\ngot: it still runs after {allowed:?}"
                 ));
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -172,11 +187,11 @@ fn attempt(
     }
 }
 
-/// Runs a case that has to fail, and prints how it did.
+/// Runs a case that must fail, and prints its failure.
 ///
 /// # Panics
 ///
-/// When the case passes: its exception no longer holds.
+/// Panics if the case passes, because its exception no longer holds.
 #[doc(hidden)]
 pub fn must_fail(
     tally: &Tally,
@@ -188,19 +203,21 @@ pub fn must_fail(
     let outcome = outcome(case, test, candidate);
     tally.count(case, matches!(outcome, Ok(Outcome::Passed)));
     match outcome {
-        Ok(Outcome::Passed) => panic!("it passes: take the exception out ({reason})"),
-        Ok(Outcome::NotShown(why)) => {
-            println!("excepted: {reason}\nit is not put to the test: {why}");
+        Ok(Outcome::Passed) => {
+            panic!("the excepted case passes: remove its exception ({reason})")
         }
-        Err(failure) => println!("excepted: {reason}\nit fails with: {failure}"),
+        Ok(Outcome::NotShown(why)) => {
+            println!("excepted: {reason}\nnot tested on this machine: {why}");
+        }
+        Err(failure) => println!("excepted: {reason}\nfailed as expected: {failure}"),
     }
 }
 
-/// Runs a case that has to pass.
+/// Runs a case that must pass.
 ///
 /// # Panics
 ///
-/// When the case fails.
+/// Panics if the case fails.
 #[doc(hidden)]
 pub fn must_pass(tally: &Tally, case: Case, test: &'static str, candidate: Candidate) {
     let outcome = case.run(test, candidate);
@@ -210,7 +227,7 @@ pub fn must_pass(tally: &Tally, case: Case, test: &'static str, candidate: Candi
     }
 }
 
-/// Makes a transport's type forgotten, so that the cases are compiled once.
+/// Erases the type of a transport, so that the cases are compiled only once.
 #[doc(hidden)]
 pub fn erase<T: HttpTransport>(
     setup: &Setup,
@@ -219,7 +236,7 @@ pub fn erase<T: HttpTransport>(
     Arc::new(make(setup))
 }
 
-/// A test's path as its program is told it.
+/// Returns the path of a test without its crate, which is the form that `--exact` takes.
 #[doc(hidden)]
 #[must_use]
 pub fn without_crate(path: &'static str) -> &'static str {
@@ -229,6 +246,6 @@ pub fn without_crate(path: &'static str) -> &'static str {
 fn text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a text")
+        .unwrap_or("a panic without a message")
         .to_owned()
 }

@@ -1,18 +1,23 @@
+//! The list of all cases, and the lookup of their documentation.
+//!
+//! The list is a macro, because `conformance_tests!` makes a test of each name. A test checks that
+//! it contains every case.
+
 /// Calls a macro with the name of each case, one at a time.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
     ($case:ident) => {
         $case!(required_a_refused_connection_is_an_error_of_connecting);
-        $case!(required_a_connection_that_nobody_answers_is_given_up);
-        $case!(required_an_end_before_the_answer_is_an_interruption);
+        $case!(required_a_silent_connection_is_given_up);
+        $case!(required_an_end_before_the_response_is_an_interruption);
         $case!(required_an_end_inside_the_headers_is_an_interruption);
         $case!(required_an_end_inside_the_body_is_an_error);
-        $case!(required_a_cancelled_request_never_answers_the_next);
-        $case!(required_the_rest_of_a_refused_body_never_answers_the_next);
+        $case!(required_a_canceled_request_leaves_the_next_alone);
+        $case!(required_the_rest_of_a_refused_body_is_dropped);
         $case!(required_a_post_is_never_sent_twice);
         $case!(required_a_stale_connection_is_replaced);
-        $case!(required_a_server_may_close_after_each_answer);
+        $case!(required_a_server_may_close_after_each_response);
         $case!(required_a_kept_connection_that_closes_is_replaced);
         $case!(required_a_kept_connection_that_resets_is_replaced);
         $case!(required_a_reused_connection_is_never_called_fresh);
@@ -23,7 +28,7 @@ macro_rules! __conformance_cases {
         $case!(required_two_hundred_requests_are_held_at_once);
         $case!(required_a_body_with_a_length_is_whole);
         $case!(required_a_body_shorter_than_its_length_is_an_error);
-        $case!(required_bytes_after_an_answer_are_no_answer);
+        $case!(required_bytes_after_a_response_are_no_response);
         $case!(required_a_chunked_body_is_whole);
         $case!(required_chunks_may_have_extensions_and_trailers);
         $case!(required_a_chunked_body_cut_short_is_an_error);
@@ -33,8 +38,8 @@ macro_rules! __conformance_cases {
         $case!(required_a_length_said_twice_is_never_a_wrong_body);
         $case!(required_a_length_that_cannot_be_is_an_error);
         $case!(required_chunks_win_over_a_length);
-        $case!(required_an_answer_in_single_bytes_is_whole);
-        $case!(optional_interim_answers_are_passed_over);
+        $case!(required_a_response_in_single_bytes_is_complete);
+        $case!(optional_interim_responses_are_skipped);
         $case!(required_a_body_of_the_greatest_length_is_taken);
         $case!(required_the_cap_holds_for_a_length);
         $case!(required_the_cap_holds_for_chunks);
@@ -50,21 +55,21 @@ macro_rules! __conformance_cases {
         $case!(required_nothing_else_is_sent);
         $case!(required_nothing_else_is_sent_with_a_post);
         $case!(required_a_body_is_sent_as_given);
-        $case!(required_a_request_tells_nothing_of_the_one_before);
+        $case!(required_a_request_shows_nothing_of_the_one_before);
         $case!(required_the_query_is_sent_byte_for_byte);
         $case!(required_the_path_is_sent_byte_for_byte);
         $case!(required_an_unusual_target_is_sent_as_given_or_refused);
         $case!(required_a_fragment_is_never_sent);
         $case!(required_never_follows_redirects);
-        $case!(required_a_status_is_an_answer);
-        $case!(required_an_unknown_status_is_an_answer);
-        $case!(required_headers_of_an_answer_come_back);
+        $case!(required_a_status_is_a_response);
+        $case!(required_an_unknown_status_is_a_response);
+        $case!(required_headers_of_a_response_come_back);
         $case!(required_a_header_that_is_no_utf8_comes_back);
         $case!(optional_long_headers_come_back);
         $case!(required_http_1_0_is_understood);
-        $case!(optional_the_version_of_an_answer_is_told);
-        $case!(required_answers_may_be_held_for_minutes);
-        $case!(required_a_slow_answer_is_whole);
+        $case!(optional_the_version_of_a_response_is_reported);
+        $case!(required_responses_may_be_held_for_minutes);
+        $case!(required_a_slow_response_is_complete);
         $case!(required_silence_does_not_stop_the_timer);
         $case!(required_a_dropped_request_ends_with_its_timeout);
         $case!(optional_dropping_a_request_closes_its_connection_at_once);
@@ -78,9 +83,9 @@ macro_rules! __conformance_cases {
         $case!(required_a_server_without_tls_is_an_error_of_tls);
         $case!(required_a_handshake_cut_short_is_no_interruption);
         $case!(required_failures_over_tls_have_the_same_kinds);
-        $case!(required_whole_bodies_over_tls_are_whole);
+        $case!(required_complete_bodies_over_tls_are_read);
         $case!(required_a_body_may_end_with_tls);
-        $case!(required_a_whole_body_needs_no_end_of_tls);
+        $case!(required_a_complete_body_needs_no_end_of_tls);
         $case!(optional_a_body_cut_out_of_tls_is_an_error);
         $case!(required_works_anywhere_or_says_where_not);
         $case!(optional_works_inside_a_blocked_runtime);
@@ -96,7 +101,8 @@ macro_rules! __conformance_cases {
     };
 }
 
-/// Where the cases are, and the rule of each in its documentation: it is written once.
+/// The sources of the cases. The documentation of each case states its rule, so the rule is written
+/// only once.
 const SOURCES: [&str; 9] = [
     include_str!("cases/connection.rs"),
     include_str!("cases/kept_connections.rs"),
@@ -133,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_case_is_called() {
+    fn the_list_names_every_case() {
         let defined: BTreeSet<_> = SOURCES
             .iter()
             .flat_map(|source| source.lines())

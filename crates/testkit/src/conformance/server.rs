@@ -1,3 +1,9 @@
+//! A scripted server, which runs a closure for each connection and reports the requests that it
+//! reads.
+//!
+//! The server uses blocking sockets on threads of its own, so it does not depend on the transport's
+//! runtime. It knows HTTP only as far as its script writes it. Start from [`Server::start`].
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,40 +12,43 @@ use std::thread;
 use rustls::ServerConfig;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::captured_request::CapturedRequest;
 use super::connection::Connection;
-use super::received::Received;
-use super::subject::Subject;
+use super::driver::Subject;
 use super::transcript::Act;
 
-/// The stack of a server's thread, which does little and of which there may be hundreds.
+/// The stack size of a server's thread, in bytes: 256 KiB. A thread does little, and there may be
+/// hundreds of them.
 const STACK: usize = 256 * 1024;
 
-/// A server that follows a script, on threads of its own, and reports the requests it reads.
+/// A server that follows a script on threads of its own, and reports the requests that it reads.
 ///
-/// Reports can be awaited under any executor, so that a test never blocks the thread that drives its transport.
+/// Reports can be awaited under any executor, so a test never blocks the thread that drives its
+/// transport.
 pub(super) struct Server {
     address: SocketAddr,
-    requests: UnboundedReceiver<Received>,
+    requests: UnboundedReceiver<CapturedRequest>,
     notes: UnboundedReceiver<Note>,
+    /// The number of connections that were accepted so far.
     connections: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
 }
 
-/// What a script tells beside the requests.
+/// A report of a script, other than a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note {
     /// The client has ended the connection.
     Closed,
-    /// The client had not ended the connection when the time was over.
+    /// The client has not ended the connection within the time limit.
     Open,
-    /// The server has written what it had to write, or has ended the connection.
+    /// The server has written its part, or has ended the connection.
     Done,
-    /// So many bytes came out of the TLS session, after a handshake or without one.
+    /// The number of bytes that the TLS session decrypted, which is 0 if the handshake failed.
     Plaintext(usize),
 }
 
 impl Server {
-    /// Runs `script` for each connection, on a thread of the connection's own.
+    /// Starts a server that runs `script` for each connection, on a thread of its own.
     pub(super) fn start(
         subject: &Subject,
         script: impl Fn(&mut Connection) + Send + Sync + 'static,
@@ -47,7 +56,7 @@ impl Server {
         Self::listen(subject, None, script)
     }
 
-    /// The same over TLS.
+    /// Starts a server that runs `script` for each connection over TLS.
     pub(super) fn tls(
         subject: &Subject,
         config: Arc<ServerConfig>,
@@ -56,12 +65,12 @@ impl Server {
         Self::listen(subject, Some(config), script)
     }
 
-    /// Reads a request on each connection, writes these bytes, and closes.
-    pub(super) fn answering(subject: &Subject, answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
+    /// Starts a server that reads one request on each connection, writes these bytes, and closes.
+    pub(super) fn responding(subject: &Subject, response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
         Self::start(subject, move |connection| {
             connection.read_request();
-            connection.write(&answer);
+            connection.write(&response);
         })
     }
 
@@ -110,33 +119,34 @@ impl Server {
         }
     }
 
-    /// The URL of this path and query, over plain HTTP.
+    /// Returns the URL of this path and query, over plain HTTP.
     pub(super) fn url(&self, target: &str) -> String {
         format!("http://{}{target}", self.address)
     }
 
-    /// The same over TLS, by the name that a [`Setup`](super::Setup)'s certificates are for.
+    /// Returns the URL of this path and query over TLS. Its host is the name in the certificates of
+    /// a [`Setup`](super::Setup).
     pub(super) fn tls_url(&self, target: &str) -> String {
         format!("https://localhost:{}{target}", self.address.port())
     }
 
-    /// How many connections were made so far.
+    /// Returns the number of connections that were accepted so far.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// The next request that was read whole.
-    pub(super) async fn request(&mut self) -> Received {
+    /// Waits for the next complete request and returns it.
+    pub(super) async fn request(&mut self) -> CapturedRequest {
         self.requests.recv().await.expect("the server runs")
     }
 
-    /// The next note of a script.
+    /// Waits for the next note of a script and returns it.
     pub(super) async fn note(&mut self) -> Note {
         self.notes.recv().await.expect("the server runs")
     }
 
-    /// The requests that were read and not yet asked for.
-    pub(super) fn requests_so_far(&mut self) -> Vec<Received> {
+    /// Returns the requests that were read and not yet returned by [`request`](Self::request).
+    pub(super) fn requests_so_far(&mut self) -> Vec<CapturedRequest> {
         std::iter::from_fn(|| self.requests.try_recv().ok()).collect()
     }
 }
@@ -144,7 +154,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        // A connection wakes the thread that accepts, which then sees `stopping`.
         let _ = TcpStream::connect(self.address);
     }
 }

@@ -1,3 +1,8 @@
+//! The certificate authority of a case, and the certificates of its TLS servers.
+//!
+//! Each test has an authority of its own, which the transport under test must trust. The
+//! certificates here include invalid ones, which it must refuse. Start from [`Setup`].
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +14,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 
-/// What a transport under test is made from.
+/// The input from which a transport under test is made.
 pub struct Setup {
     authority: Authority,
 }
@@ -17,23 +22,24 @@ pub struct Setup {
 impl Setup {
     pub(super) fn new() -> Self {
         Self {
-            authority: Authority::new("the authority that is trusted"),
+            authority: Authority::new("the trusted authority"),
         }
     }
 
-    /// The certificate, in PEM, of an authority that the transport is to trust beside the ones it knows.
+    /// Returns the certificate, in PEM, of an authority that the transport must trust in addition
+    /// to its own.
     ///
-    /// It is made anew for each test; the certificates it gives out are for `localhost`.
+    /// Each test has a new authority, which issues certificates for `localhost`.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.authority.pem
     }
 
-    /// What a TLS server needs that has a certificate of this kind.
+    /// Returns the configuration of a TLS server that has a certificate of this kind.
     pub(super) fn server_config(&self, certificate: Certificate) -> Arc<ServerConfig> {
         match certificate {
             Certificate::OfUnknownAuthority => {
-                Authority::new("an authority nobody knows").server_config(certificate)
+                Authority::new("an unknown authority").server_config(certificate)
             }
             _ => self.authority.server_config(certificate),
         }
@@ -46,7 +52,7 @@ impl fmt::Debug for Setup {
     }
 }
 
-/// What there is to a server's certificate.
+/// The kind of a server's certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certificate {
     Good,
@@ -91,7 +97,8 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let chain = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key in DER");
-        // Named, because other crates of the same program may have chosen another one.
+        // The provider is explicit, because another crate of the program may have installed a
+        // different default.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

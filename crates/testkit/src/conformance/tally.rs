@@ -1,14 +1,17 @@
-//! How many cases of a module have failed.
+//! A count of the failed cases of a module, for the summary after its last case.
+//!
+//! The test harness prints each failure by itself. The summary says how many of them are required.
+//! Start from [`Tally`].
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use super::Case;
 
-/// Counts the cases of one `conformance_tests!`.
+/// The counter of the cases of one `conformance_tests!`.
 ///
-/// The test harness has no hook for its end, so the case that ends last prints the summary. If only some of the cases are run,
-/// there is none: it would not be a verdict.
+/// The test harness has no hook for its end, so the case that ends last prints the summary. If only
+/// some cases are run, no summary is printed, because it would not cover the suite.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Tally {
@@ -17,6 +20,7 @@ pub struct Tally {
     done: Mutex<Done>,
 }
 
+/// The cases that have ended so far, without the skipped ones.
 #[derive(Debug)]
 struct Done {
     ended: usize,
@@ -36,8 +40,10 @@ impl Tally {
         }
     }
 
-    /// Counts a case, and prints the summary after the last one if any case has failed. The harness keeps back what tests
-    /// print; it doesn't keep back what is written to standard error itself.
+    /// Counts a case. After the last one, prints the summary if any case has failed.
+    ///
+    /// The harness captures the output of `eprintln!`. It does not capture direct writes to
+    /// standard error, so this writes directly.
     pub fn count(&self, case: Case, failed: bool) {
         if let Some(summary) = self.summary_after(case, failed) {
             let _ = writeln!(std::io::stderr(), "\n{summary}");
@@ -45,7 +51,7 @@ impl Tally {
     }
 
     fn summary_after(&self, case: Case, failed: bool) -> Option<String> {
-        // Skipped cases are run on request only.
+        // A skipped case runs only if the user requests ignored tests.
         if self.skipped.contains(&case.name()) {
             return None;
         }
@@ -87,7 +93,7 @@ mod tests {
 
     const SKIPPED: [&str; 1] = ["required_options_is_sent"];
 
-    /// The summaries that are printed, if these cases fail.
+    /// Returns the printed summaries of a run in which the cases that `fails` selects fail.
     fn summaries(fails: fn(&str) -> bool) -> Vec<String> {
         let tally = Tally::new("my_transport", &SKIPPED);
         let cases = Case::all().into_iter();
@@ -97,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_case_tells_how_many_failed_and_are_required() {
+    fn the_last_case_summarizes_all_failures() {
         let fails = |name: &str| {
             [
                 "optional_reuses_connections",
@@ -120,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_if_all_cases_pass_or_some_are_not_run() {
+    fn no_summary_is_printed_if_all_pass_or_some_are_not_run() {
         assert!(summaries(|_| false).is_empty());
         let tally = Tally::new("my_transport", &[]);
         assert_eq!(tally.summary_after(Case::all()[0], true), None);

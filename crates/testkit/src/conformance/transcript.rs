@@ -1,53 +1,60 @@
-//! A record of what the servers of a case did, for the message of a case that fails.
+//! A transcript of what the servers of a case did, for the message of a failed case.
+//!
+//! The author of a transport sees there which bytes a server read and wrote, in order. The
+//! transcript judges nothing. Start from [`Transcript`] and [`Recorder::record`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many acts the message tells. A case of two hundred connections has more, and they are alike.
+/// The greatest number of acts that a message lists. A case with two hundred connections has more,
+/// and they are alike.
 const MAX_ACTS: usize = 30;
 
-/// How many bytes the message shows of what was written at a time.
+/// The greatest number of bytes that a message shows of one write.
 const MAX_SHOWN: usize = 80;
 
 /// The acts of all servers of a case, in the order in which they happened. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transcript {
-    acts: Arc<Mutex<Vec<(Place, Act)>>>,
+    acts: Arc<Mutex<Vec<(ConnectionId, Act)>>>,
     servers: Arc<AtomicUsize>,
 }
 
-/// One connection's part of a transcript.
+/// The writer of one connection's acts into a transcript.
 #[derive(Clone, Debug)]
 pub(super) struct Recorder {
     transcript: Transcript,
-    place: Place,
+    id: ConnectionId,
 }
 
-/// Which connection of which server. The first ones have the number 1.
+/// A connection of a server. Both numbers start at 1, as the message shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct ConnectionId {
     server: usize,
     connection: usize,
 }
 
-/// A step of a server on a connection.
+/// An action or observation of a server on a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Accepted,
-    /// The request's first line, once the request has come whole.
+    /// A complete request was read, with this request line.
     Read(String),
-    /// No whole request came: the client ended the connection, or spoke no HTTP.
+    /// No complete request arrived: the client ended the connection, or sent something other than
+    /// HTTP.
     ReadNothing,
     Wrote {
+        /// The first bytes, [`MAX_SHOWN`] at most.
         first: Vec<u8>,
+        /// The number of all bytes.
         bytes: usize,
     },
-    /// The client no longer took what the server wrote.
+    /// The client no longer took the server's bytes.
     CouldNotWrite,
     Reset,
     Closed,
-    /// The end of TCP alone, or what follows a script.
+    /// The server sent a FIN, because the script cut the connection or has ended.
     EndedItsSide,
 }
 
@@ -61,17 +68,17 @@ impl Act {
 }
 
 impl Transcript {
-    /// Returns the number of one more server.
+    /// Adds a server and returns its number, from 1.
     pub(super) fn add_server(&self) -> usize {
         self.servers.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Returns the part of a connection, the first of which is 0.
+    /// Returns the recorder of a connection. `connection` counts from 0.
     pub(super) fn of_connection(&self, server: usize, connection: usize) -> Recorder {
         let connection = connection + 1;
         Recorder {
             transcript: self.clone(),
-            place: Place { server, connection },
+            id: ConnectionId { server, connection },
         }
     }
 }
@@ -80,9 +87,9 @@ impl Recorder {
     pub(super) fn record(&self, act: Act) {
         let acts = &self.transcript.acts;
         let mut acts = acts.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = acts.last_mut().filter(|(place, _)| *place == self.place);
+        let last = acts.last_mut().filter(|(id, _)| *id == self.id);
         match (last, act) {
-            // A body that comes in pieces is one act.
+            // A body that is written in pieces is one act.
             (
                 Some((_, Act::Wrote { first, bytes })),
                 Act::Wrote {
@@ -94,9 +101,9 @@ impl Recorder {
                 first.extend_from_slice(&more[..more.len().min(room)]);
                 *bytes += added;
             }
-            // A script that ends its side comes to its end, too.
+            // If a script cuts the connection, the FIN after its end is no second act.
             (Some((_, Act::EndedItsSide)), Act::EndedItsSide) => {}
-            (_, act) => acts.push((self.place, act)),
+            (_, act) => acts.push((self.id, act)),
         }
     }
 }
@@ -108,7 +115,9 @@ impl fmt::Display for Transcript {
             return f.write_str("  no server got a connection");
         }
         let one_server = self.servers.load(Ordering::SeqCst) == 1;
-        for (n, (Place { server, connection }, act)) in acts.iter().take(MAX_ACTS).enumerate() {
+        for (n, (ConnectionId { server, connection }, act)) in
+            acts.iter().take(MAX_ACTS).enumerate()
+        {
             f.write_str(if n == 0 { "  " } else { "\n  " })?;
             if !one_server {
                 write!(f, "server {server}, ")?;
@@ -116,7 +125,7 @@ impl fmt::Display for Transcript {
             write!(f, "connection {connection}: {act}")?;
         }
         if acts.len() > MAX_ACTS {
-            write!(f, "\n  and {} acts more", acts.len() - MAX_ACTS)?;
+            write!(f, "\n  and {} more", acts.len() - MAX_ACTS)?;
         }
         Ok(())
     }
@@ -149,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transcript_tells_what_happened_in_order() {
+    fn a_transcript_lists_acts_in_order() {
         let transcript = Transcript::default();
         assert_eq!(transcript.to_string(), "  no server got a connection");
         let server = transcript.add_server();
@@ -174,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_transcript_is_cut() {
+    fn a_long_transcript_is_shortened() {
         let transcript = Transcript::default();
         let recorder = transcript.of_connection(transcript.add_server(), 0);
         for _ in 0..100 {
             recorder.record(Act::Reset);
         }
-        assert!(transcript.to_string().ends_with("\n  and 70 acts more"));
+        assert!(transcript.to_string().ends_with("\n  and 70 more"));
     }
 }

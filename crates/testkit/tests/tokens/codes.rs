@@ -1,3 +1,5 @@
+//! The authorization code grant.
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,7 +15,7 @@ fn exchange(world: &mut World, client: &str, code: &str) -> Result<Value, Value>
 }
 
 #[test]
-fn a_code_is_good_once_for_a_users_token_that_can_be_refreshed() {
+fn a_code_can_be_exchanged_once() {
     let mut world = World::new();
     let code = world.emulator.grant_authorization_code(APP, "1", world.now);
     let issued = exchange(&mut world, APP, &code).expect("a token");
@@ -27,7 +29,7 @@ fn a_code_is_good_once_for_a_users_token_that_can_be_refreshed() {
 }
 
 #[test]
-fn a_code_is_good_for_its_own_application_alone() {
+fn a_code_works_only_for_its_own_application() {
     let mut world = World::new();
     let code = world.emulator.grant_authorization_code(APP, "1", world.now);
     let outcome = exchange(&mut world, OTHER, &code);
@@ -35,7 +37,7 @@ fn a_code_is_good_for_its_own_application_alone() {
 }
 
 #[test]
-fn a_code_expires_in_half_a_minute() {
+fn a_code_expires_after_30_seconds() {
     let mut world = World::new();
     let code = world.emulator.grant_authorization_code(APP, "1", world.now);
     world.pass(Duration::from_secs(30));

@@ -1,3 +1,5 @@
+//! The client credentials grant: its subjects, and the form of its response.
+
 use std::collections::BTreeSet;
 
 use box_longpoll_testkit::Request;
@@ -9,12 +11,12 @@ use crate::world::{APP, World, access_token, assert_refused, token_request};
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
 #[test]
-fn an_answer_has_boxs_fields() {
+fn a_response_has_boxs_fields() {
     let mut world = World::new();
     let request = token_request(APP, &[GRANT]);
-    let answer = world.answer(&request);
-    assert_eq!(answer.header_value("Cache-Control"), Some("no-store"));
-    let mut body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let response = world.response(&request);
+    assert_eq!(response.header_value("Cache-Control"), Some("no-store"));
+    let mut body: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
     let token = access_token(&body);
     assert!(token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     body["access_token"] = json!("…");
@@ -25,7 +27,7 @@ fn an_answer_has_boxs_fields() {
 }
 
 #[test]
-fn each_token_is_another_and_the_same_in_the_next_run() {
+fn tokens_differ_but_are_the_same_in_the_next_run() {
     let issue = || {
         let mut world = World::new();
         [(); 2].map(|()| world.token_for("user", "1"))
@@ -36,7 +38,7 @@ fn each_token_is_another_and_the_same_in_the_next_run() {
 }
 
 #[test]
-fn without_a_subject_the_service_account_logs_in() {
+fn the_service_account_logs_in_without_a_subject() {
     let mut world = World::new();
     let token = access_token(&world.log_in(APP, &[GRANT]).expect("a token"));
     assert_eq!(world.account_of(&token).as_deref(), Some("enterprise 42"));
@@ -45,7 +47,7 @@ fn without_a_subject_the_service_account_logs_in() {
 #[rstest]
 #[case("enterprise", "42", "enterprise 42")]
 #[case("user", "17", "17")]
-fn a_subject_has_an_account(#[case] kind: &str, #[case] id: &str, #[case] account: &str) {
+fn a_subject_leads_to_its_account(#[case] kind: &str, #[case] id: &str, #[case] account: &str) {
     let mut world = World::new();
     let token = world.token_for(kind, id);
     assert_eq!(world.account_of(&token).as_deref(), Some(account));
@@ -57,14 +59,14 @@ fn a_subject_has_an_account(#[case] kind: &str, #[case] id: &str, #[case] accoun
 #[case::nobody(&[("box_subject_type", "user"), ("box_subject_id", "")])]
 #[case::no_id(&[("box_subject_type", "user")])]
 #[case::no_kind(&[("box_subject_id", "17")])]
-fn a_subject_that_is_none_is_refused(#[case] subject: &[(&str, &str)]) {
+fn an_invalid_subject_is_refused(#[case] subject: &[(&str, &str)]) {
     let form = [&[GRANT], subject].concat();
     let outcome = World::new().log_in(APP, &form);
     assert_refused(outcome, "invalid_grant", "Grant credentials are invalid");
 }
 
 #[test]
-fn an_application_may_be_for_some_users_only() {
+fn an_application_can_be_limited_to_some_users() {
     let mut world = World::new();
     world.emulator.change_application(APP, |application| {
         application.users = Some(BTreeSet::from(["17".into()]));
@@ -95,7 +97,7 @@ fn a_service_account_can_act_as_a_user() {
     let request = Request::get("/2.0/events")
         .header("Authorization", &format!("Bearer {token}"))
         .header("As-User", "17");
-    assert_eq!(world.answer(&request).status, 200);
+    assert_eq!(world.response(&request).status, 200);
     assert_eq!(world.last_record().account.as_deref(), Some("17"));
     let callers: Vec<_> = world.emulator.callers().into_keys().collect();
     assert_eq!(callers, ["enterprise 42 by app as 17"]);

@@ -1,3 +1,5 @@
+//! The lifetimes of access tokens, and the calls with expired or revoked ones.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,10 +34,10 @@ fn an_expired_token_is_refused_as_box_does() {
     let token = world.token_for("user", "1");
     world.pass(Duration::from_secs(3600));
     for request in [api_call(&token), list_call(&token)] {
-        let answer = world.answer(&request);
-        assert_eq!(answer.status, 401);
+        let response = world.response(&request);
+        assert_eq!(response.status, 401);
         assert_eq!(
-            answer.header_value("WWW-Authenticate"),
+            response.header_value("WWW-Authenticate"),
             Some(
                 r#"Bearer realm="Service", error="invalid_token", error_description="The access token provided is invalid.""#
             )
@@ -48,7 +50,7 @@ fn list_call(token: &str) -> Request {
 }
 
 #[test]
-fn a_changed_lifetime_is_that_of_the_tokens_to_come() {
+fn a_changed_lifetime_applies_to_later_tokens() {
     let mut world = World::new();
     let long = world.token_for("user", "1");
     world
@@ -72,7 +74,7 @@ fn an_issued_token_can_be_revoked() {
 #[rstest]
 #[case(false, 200)]
 #[case(true, 401)]
-fn made_up_tokens_are_good_unless_only_issued_ones_are(#[case] only: bool, #[case] status: u16) {
+fn made_up_tokens_are_valid_unless_disabled(#[case] only: bool, #[case] status: u16) {
     let mut world = World::with(Settings {
         issued_tokens_only: only,
         ..Settings::default()
@@ -83,7 +85,7 @@ fn made_up_tokens_are_good_unless_only_issued_ones_are(#[case] only: bool, #[cas
 }
 
 #[test]
-fn an_issued_token_need_not_be_among_the_accepted() {
+fn an_issued_token_need_not_be_listed_as_accepted() {
     let mut world = World::with(Settings {
         accepted_tokens: Some(["made-up".to_owned()].into()),
         ..Settings::default()
@@ -93,7 +95,7 @@ fn an_issued_token_need_not_be_among_the_accepted() {
 }
 
 #[test]
-fn calls_with_a_token_after_its_end_are_counted_by_its_number() {
+fn calls_with_an_expired_token_are_counted_by_its_number() {
     let mut world = World::new();
     let [first, second] = [(); 2].map(|()| world.token_for("user", "1"));
     world.call(&first);
@@ -101,7 +103,7 @@ fn calls_with_a_token_after_its_end_are_counted_by_its_number() {
     let third = world.token_for("user", "1");
     world.call(&third);
     world.call(&second);
-    world.answer(&list_call(&second));
+    world.response(&list_call(&second));
     assert_eq!(
         world.emulator.counters().expired_calls,
         BTreeMap::from([(1, 2)])
@@ -119,7 +121,7 @@ fn calls_with_a_token_after_its_end_are_counted_by_its_number() {
 }
 
 #[test]
-fn a_lifetime_that_no_moment_can_hold_is_refused() {
+fn a_lifetime_above_the_limit_is_refused() {
     let change = serde_json::json!({"token_lifetime_ms": u64::MAX});
     assert!(Settings::default().changed_by(&change).is_err());
 }

@@ -1,4 +1,5 @@
-//! The token endpoint without a network: Box's rules for each grant, and what becomes of the tokens.
+//! The token endpoint without a network: Box's rules for each grant, and the lifetimes of the
+//! tokens.
 
 mod clock;
 mod codes;

@@ -1,7 +1,9 @@
+//! The JWT grant without the feature `jwt`.
+
 use crate::world::{APP, World, assert_refused};
 
 #[test]
-fn without_the_feature_there_is_no_jwt_grant() {
+fn the_jwt_grant_is_refused_without_the_feature() {
     let form = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
         ("assertion", "e30.e30.e30"),

@@ -1,3 +1,5 @@
+//! The refresh token grant.
+
 use std::time::Duration;
 
 use box_longpoll_testkit::Settings;
@@ -7,7 +9,7 @@ use crate::world::{APP, OTHER, World, access_token, assert_refused, refresh_toke
 const INVALID: &str = "Invalid refresh token";
 
 #[test]
-fn a_refresh_token_is_good_for_one_access_token_and_the_next_refresh_token() {
+fn a_refresh_token_can_be_exchanged_once() {
     let mut world = World::new();
     let first = world.emulator.grant_refresh_token(APP, "1", world.now);
     let issued = world.refresh(&first).expect("a token");
@@ -22,7 +24,7 @@ fn a_refresh_token_is_good_for_one_access_token_and_the_next_refresh_token() {
 }
 
 #[test]
-fn the_access_token_before_stays_good() {
+fn the_previous_access_token_stays_valid() {
     let mut world = World::new();
     let seeded = world.emulator.grant_refresh_token(APP, "1", world.now);
     let first = world.refresh(&seeded).expect("a token");
@@ -31,16 +33,19 @@ fn the_access_token_before_stays_good() {
 }
 
 #[test]
-fn a_refresh_token_is_good_for_its_own_application_alone() {
+fn a_refresh_token_works_only_for_its_own_application() {
     let mut world = World::new();
     let token = world.emulator.grant_refresh_token(APP, "1", world.now);
     let form = [("grant_type", "refresh_token"), ("refresh_token", &token)];
     assert_refused(world.log_in(OTHER, &form), "invalid_grant", INVALID);
-    assert!(world.log_in(APP, &form).is_ok(), "it was not used up");
+    assert!(
+        world.log_in(APP, &form).is_ok(),
+        "the refusal used up the token"
+    );
 }
 
 #[test]
-fn what_is_no_refresh_token_is_refused() {
+fn an_unknown_refresh_token_is_refused() {
     let mut world = World::new();
     assert_refused(world.refresh("made-up"), "invalid_grant", INVALID);
     let outcome = world.log_in(APP, &[("grant_type", "refresh_token")]);

@@ -1,3 +1,6 @@
+//! Refusals of the token endpoint that are independent of the grant, and their records in the
+//! request log.
+
 use std::collections::BTreeSet;
 
 use box_longpoll_testkit::{Grant, Outcome, Request};
@@ -9,7 +12,7 @@ const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 const WRONG_CLIENT: &str = "The client credentials are invalid";
 
 #[test]
-fn a_client_that_nobody_registered_is_refused() {
+fn an_unregistered_client_is_refused() {
     let outcome = World::new().log_in("stranger", &[GRANT]);
     assert_refused(outcome, "invalid_client", WRONG_CLIENT);
 }
@@ -29,17 +32,17 @@ fn a_client_with_another_secret_is_refused() {
 #[case("client_id=app&grant_type=client_credentials")]
 #[case("client_secret=the+secret&grant_type=client_credentials")]
 #[case("grant_type=client_credentials")]
-fn a_client_that_does_not_say_who_it_is_is_refused(#[case] form: &str) {
+fn a_client_without_credentials_is_refused(#[case] form: &str) {
     let mut world = World::new();
-    let answer = world.answer(&Request::new("POST", "/oauth2/token").body(form));
-    assert_eq!(answer.status, 400);
+    let response = world.response(&Request::new("POST", "/oauth2/token").body(form));
+    assert_eq!(response.status, 400);
     assert_eq!(world.last_record().refusal, Some("invalid_client"));
 }
 
 #[rstest]
 #[case(&[], "invalid_request", "Invalid grant_type parameter or parameter missing")]
 #[case(&[("grant_type", "password")], "unsupported_grant_type", "The grant type is not supported")]
-fn a_grant_that_there_is_not_is_refused(
+fn an_unknown_grant_is_refused(
     #[case] form: &[(&str, &str)],
     #[case] error: &str,
     #[case] description: &str,
@@ -48,7 +51,7 @@ fn a_grant_that_there_is_not_is_refused(
 }
 
 #[test]
-fn a_grant_that_an_application_is_not_meant_for_is_refused() {
+fn a_grant_outside_the_application_is_refused() {
     let mut world = World::new();
     world.emulator.change_application(APP, |application| {
         application.grants = BTreeSet::from([Grant::RefreshToken]);
@@ -59,7 +62,7 @@ fn a_grant_that_an_application_is_not_meant_for_is_refused() {
 }
 
 #[test]
-fn an_application_gets_tokens_only_while_the_admin_authorizes_it() {
+fn an_application_gets_tokens_only_while_authorized() {
     let mut world = World::new();
     let before = world.token_for("user", "1");
     let refresh_token = world.emulator.grant_refresh_token(APP, "1", world.now);
@@ -71,42 +74,45 @@ fn an_application_gets_tokens_only_while_the_admin_authorizes_it() {
     assert_refused(outcome, "unauthorized_client", description);
     let outcome = world.refresh(&refresh_token);
     assert_refused(outcome, "unauthorized_client", description);
-    assert_eq!(world.call(&before), 200, "what it was issued stays good");
+    assert_eq!(world.call(&before), 200, "an issued token became invalid");
     world
         .emulator
         .change_application(APP, |application| application.authorized = true);
     assert!(world.log_in(APP, &[GRANT]).is_ok());
-    assert!(world.refresh(&refresh_token).is_ok(), "it was not used up");
+    assert!(
+        world.refresh(&refresh_token).is_ok(),
+        "the refusal used up the token"
+    );
 }
 
 #[test]
-#[should_panic(expected = "no application has the client id stranger")]
-fn an_application_that_is_not_there_cannot_be_changed() {
+#[should_panic(expected = "no application has the client ID stranger")]
+fn an_unknown_application_cannot_be_changed() {
     World::new()
         .emulator
         .change_application("stranger", |application| application.authorized = true);
 }
 
 #[test]
-fn the_endpoint_has_one_method() {
-    let answer = World::new().answer(&Request::get("/oauth2/token"));
-    assert_eq!(answer.status, 405);
+fn the_endpoint_accepts_only_post() {
+    let response = World::new().response(&Request::get("/oauth2/token"));
+    assert_eq!(response.status, 405);
 }
 
 #[test]
-fn the_journal_tells_the_grant_and_the_outcome_and_no_secret() {
+fn the_request_log_has_grants_and_outcomes_but_no_secrets() {
     let mut world = World::new();
     let seeded = world.emulator.grant_refresh_token(APP, "1", world.now);
     let issued = world.refresh(&seeded).expect("a token");
     let granted = world.last_record();
     assert_eq!(granted.grant, Some(Grant::RefreshToken));
-    assert_eq!(granted.outcome, Outcome::Answered(200));
+    assert_eq!(granted.outcome, Outcome::Responded(200));
     assert_eq!((granted.token, granted.refusal), (Some(0), None));
     assert_eq!(granted.account.as_deref(), Some("1"));
 
     world.refresh(&seeded).expect_err("it was used");
     let refused = world.last_record();
-    assert_eq!(refused.outcome, Outcome::Answered(400));
+    assert_eq!(refused.outcome, Outcome::Responded(400));
     assert_eq!(
         (refused.token, refused.refusal),
         (None, Some("invalid_grant"))
@@ -116,18 +122,18 @@ fn the_journal_tells_the_grant_and_the_outcome_and_no_secret() {
     assert_eq!(world.last_record().token, Some(0));
 
     let records: Vec<_> = world.emulator.requests().collect();
-    let journal = serde_json::to_string(&records).expect("JSON");
+    let log = serde_json::to_string(&records).expect("JSON");
     for secret in [&issued["access_token"], &issued["refresh_token"]] {
-        assert!(!journal.contains(secret.as_str().expect("a secret")));
+        assert!(!log.contains(secret.as_str().expect("a secret")));
     }
-    assert!(!journal.contains(&seeded) && !journal.contains(crate::world::SECRET));
+    assert!(!log.contains(&seeded) && !log.contains(crate::world::SECRET));
 }
 
 #[test]
-fn token_requests_are_counted_by_themselves() {
+fn token_requests_are_counted_separately() {
     let mut world = World::new();
-    world.answer(&token_request(APP, &[GRANT]));
-    world.answer(&token_request(APP, &[]));
+    world.response(&token_request(APP, &[GRANT]));
+    world.response(&token_request(APP, &[]));
     let counters = world.emulator.counters();
     assert_eq!((counters.token.requests, counters.total.requests), (2, 2));
     assert!(world.emulator.callers().is_empty());

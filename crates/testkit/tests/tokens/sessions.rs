@@ -1,3 +1,5 @@
+//! Sessions: a caller keeps its rate limit and its realtime URLs when it refreshes its token.
+
 use std::time::Duration;
 
 use box_longpoll_testkit::{Reply, Request, Settings};
@@ -6,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, api_call};
 
 #[test]
-fn two_hundred_lifetimes_of_one_stream_are_one_caller() {
+fn two_hundred_successive_tokens_are_one_caller() {
     let mut world = World::new();
     for _ in 0..200 {
         let token = world.token_for("user", "1");
@@ -19,7 +21,7 @@ fn two_hundred_lifetimes_of_one_stream_are_one_caller() {
 }
 
 #[test]
-fn what_a_caller_was_sent_is_known_after_a_renewal() {
+fn a_refreshed_caller_is_still_known_to_have_its_events() {
     let mut world = World::new();
     world.emulator.append("1", 5, world.now);
     let [before, after] = [(); 2].map(|()| world.token_for("user", "1"));
@@ -31,7 +33,7 @@ fn what_a_caller_was_sent_is_known_after_a_renewal() {
 }
 
 #[test]
-fn a_renewal_does_not_lift_the_limit_of_calls() {
+fn a_refresh_does_not_reset_the_rate_limit() {
     let mut world = World::with(Settings {
         calls_per_minute: Some(1),
         ..Settings::default()
@@ -44,7 +46,7 @@ fn a_renewal_does_not_lift_the_limit_of_calls() {
 }
 
 #[test]
-fn a_realtime_url_that_was_given_for_one_token_is_good_with_the_next() {
+fn a_realtime_url_works_with_the_next_token() {
     let mut world = World::with(Settings {
         realtime_needs_token: true,
         ..Settings::default()
@@ -53,26 +55,26 @@ fn a_realtime_url_that_was_given_for_one_token_is_good_with_the_next() {
         |request: Request, token: &str| request.header("Authorization", &format!("Bearer {token}"));
     let [before, after] = [(); 2].map(|()| world.token_for("user", "1"));
     let stranger = world.token_for("user", "2");
-    let list = world.answer(&bearer(Request::new("OPTIONS", "/2.0/events"), &before));
+    let list = world.response(&bearer(Request::new("OPTIONS", "/2.0/events"), &before));
     let list: Value = serde_json::from_slice(&list.body).expect("JSON");
     let url = list["entries"][0]["url"].as_str().expect("a url");
     let mut held = |token| {
         let poll = bearer(Request::get(url), token);
-        matches!(world.ask(&poll), Reply::Hold { .. })
+        matches!(world.send(&poll), Reply::Hold { .. })
     };
     assert!(held(&after));
     assert!(!held(&stranger));
 }
 
 #[test]
-fn different_accounts_and_made_up_tokens_are_callers_of_their_own() {
+fn each_account_and_made_up_token_is_a_caller() {
     let mut world = World::new();
     for token in [
         world.token_for("user", "1"),
         world.token_for("enterprise", "42"),
         "made-up".to_owned(),
     ] {
-        world.answer(&api_call(&token));
+        world.response(&api_call(&token));
     }
     let callers: Vec<_> = world.emulator.callers().into_keys().collect();
     assert_eq!(callers, ["1 by app", "enterprise 42 by app", "made-up"]);

@@ -1,17 +1,19 @@
+//! An emulator with two applications and a virtual clock, and the requests that the tests share.
+
 use std::time::{Duration, Instant};
 
 use box_longpoll_testkit::{
-    Answer, Application, Config, Emulator, Reply, Request, RequestRecord, Settings,
+    Application, Config, Emulator, FakeResponse, Reply, Request, RequestRecord, Settings,
 };
 use serde_json::Value;
 
-/// The client that every world has.
+/// The client ID of the application that most tests use.
 pub(crate) const APP: &str = "app";
-/// Another client, of another enterprise.
+/// The client ID of an application of another enterprise.
 pub(crate) const OTHER: &str = "other";
 pub(crate) const SECRET: &str = "the secret";
 
-/// An emulator with two applications, and a clock that only the test moves.
+/// An emulator with two applications and a virtual clock, which only the test moves.
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) now: Instant,
@@ -35,28 +37,29 @@ impl World {
         self.now += time;
     }
 
-    pub(crate) fn ask(&mut self, request: &Request) -> Reply {
+    pub(crate) fn send(&mut self, request: &Request) -> Reply {
         self.emulator.respond(request, self.now)
     }
 
     #[track_caller]
-    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
-        self.ask(request).answer().expect("an answer at once")
+    pub(crate) fn response(&mut self, request: &Request) -> FakeResponse {
+        self.send(request).response().expect("a response at once")
     }
 
-    /// The answer to a token request of a client, or an error in Box's form.
+    /// Sends a token request of a client. Returns the JSON of the response, which is an error if it
+    /// was refused.
     #[track_caller]
     pub(crate) fn log_in(&mut self, client: &str, form: &[(&str, &str)]) -> Result<Value, Value> {
-        let answer = self.answer(&token_request(client, form));
-        let body = serde_json::from_slice(&answer.body).expect("a JSON body");
-        match answer.status {
+        let response = self.response(&token_request(client, form));
+        let body = serde_json::from_slice(&response.body).expect("a JSON body");
+        match response.status {
             200 => Ok(body),
             400 => Err(body),
             status => panic!("the status is {status}"),
         }
     }
 
-    /// An access token for a service account or a user.
+    /// Gets an access token for a service account or a user.
     #[track_caller]
     pub(crate) fn token_for(&mut self, kind: &str, id: &str) -> String {
         let form = [
@@ -76,13 +79,13 @@ impl World {
         self.log_in(APP, &form)
     }
 
-    /// The status of an API call.
+    /// Makes an API call and returns its status.
     #[track_caller]
     pub(crate) fn call(&mut self, token: &str) -> u16 {
-        self.answer(&api_call(token)).status
+        self.response(&api_call(token)).status
     }
 
-    /// The account that the emulator takes a token for.
+    /// Makes an API call and returns the account to which the emulator maps the token.
     #[track_caller]
     pub(crate) fn account_of(&mut self, token: &str) -> Option<String> {
         self.call(token);
@@ -109,18 +112,18 @@ pub(crate) fn api_call(token: &str) -> Request {
 }
 
 #[track_caller]
-pub(crate) fn access_token(answer: &Value) -> String {
-    text(answer, "access_token")
+pub(crate) fn access_token(response: &Value) -> String {
+    text(response, "access_token")
 }
 
 #[track_caller]
-pub(crate) fn refresh_token(answer: &Value) -> String {
-    text(answer, "refresh_token")
+pub(crate) fn refresh_token(response: &Value) -> String {
+    text(response, "refresh_token")
 }
 
 #[track_caller]
-fn text(answer: &Value, name: &str) -> String {
-    answer[name].as_str().expect("a string").to_owned()
+fn text(response: &Value, name: &str) -> String {
+    response[name].as_str().expect("a string").to_owned()
 }
 
 #[track_caller]

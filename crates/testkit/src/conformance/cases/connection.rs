@@ -1,4 +1,7 @@
-//! Connections that fail, that are shared, and that are given up.
+//! Connections that can't be opened, that end early, and that several requests share.
+//!
+//! A request must never get the response of another one, and a `POST` must never be sent twice.
+//! Kept connections that end between two requests have more cases in `kept_connections.rs`.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
@@ -10,55 +13,59 @@ use http::Method;
 use socket2::{Domain, Socket, Type};
 
 use crate::conformance::connection::Connection;
+use crate::conformance::driver::{Subject, failure, request, text};
 use crate::conformance::expect::{differs, expect_eq, expect_one_of};
 use crate::conformance::server::{Note, Server};
-use crate::conformance::subject::{Subject, failure, request, text};
 
-/// A minute, and a minute more for a busy machine: one that waits without end is to be found.
-const MOST_TO_CONNECT: Duration = Duration::from_secs(120);
+/// The time limit for a failed connect: the allowed minute, and a minute more for a busy machine.
+/// It only has to find a transport that waits forever.
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(120);
 
 /// A refused connection is [`TransportErrorKind::Connect`].
 pub fn required_a_refused_connection_is_an_error_of_connecting(subject: &Subject) {
-    // Bound, and not listening: nobody else can get the port.
+    // The socket is bound and does not listen, so no other program can listen on the port.
     let (_socket, address) = bound();
     let kind = subject.failure(&format!("http://{address}/canary?canary"));
     expect_eq!(kind, TransportErrorKind::Connect);
 }
 
-/// A connection that nobody answers is [`TransportErrorKind::Connect`] within a minute, however long the request may take.
+/// A connection attempt without a response is [`TransportErrorKind::Connect`] within a minute, even
+/// if the timeout of the request is longer.
 ///
-/// Not every system lets a listener be full: on others the case is left out.
-pub fn required_a_connection_that_nobody_answers_is_given_up(subject: &Subject) {
+/// On a system whose listeners accept any number of connections, the case is not tested.
+pub fn required_a_silent_connection_is_given_up(subject: &Subject) {
     let (socket, address) = bound();
     socket.listen(0).expect("a listener");
     let soon = Duration::from_millis(50);
     let connect = || TcpStream::connect_timeout(&address, soon).ok();
     let waiting: Vec<_> = std::iter::from_fn(connect).take(100).collect();
     if waiting.len() == 100 {
-        Subject::is_not_shown("a listener takes any number of connections");
+        Subject::is_not_shown("a listener accepts any number of connections");
     }
-    subject.may_take(MOST_TO_CONNECT);
+    subject.may_take(MAX_CONNECT_TIME);
     let kind = subject.failure(&format!("http://{address}/canary?canary"));
     expect_eq!(kind, TransportErrorKind::Connect);
 }
 
-/// A socket with an address of its own.
+/// Returns a socket that is bound to a free port, and its address.
 fn bound() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     socket.bind(&any.into()).expect("a free port");
     let address = socket.local_addr().expect("the address");
-    (socket, address.as_socket().expect("an address of IP"))
+    (socket, address.as_socket().expect("an IP address"))
 }
 
-/// A connection that ends before the answer, in good order or by a reset, is [`TransportErrorKind::Interrupted`].
-pub fn required_an_end_before_the_answer_is_an_interruption(subject: &Subject) {
+/// If a connection ends before the response, by a FIN or a reset, the error is
+/// [`TransportErrorKind::Interrupted`].
+pub fn required_an_end_before_the_response_is_an_interruption(subject: &Subject) {
     for end in [Connection::cut, Connection::reset] {
         ends_with(subject, "", end, &[TransportErrorKind::Interrupted]);
     }
 }
 
-/// A connection that ends inside the headers, in good order or by a reset, is [`TransportErrorKind::Interrupted`].
+/// If a connection ends inside the headers, by a FIN or a reset, the error is
+/// [`TransportErrorKind::Interrupted`].
 pub fn required_an_end_inside_the_headers_is_an_interruption(subject: &Subject) {
     for head in ["HTTP/1.1 20", "HTTP/1.1 200 OK\r\nX-Canary: canary"] {
         for end in [Connection::cut, Connection::reset] {
@@ -67,8 +74,8 @@ pub fn required_an_end_inside_the_headers_is_an_interruption(subject: &Subject) 
     }
 }
 
-/// A connection that ends inside the body is [`TransportErrorKind::Body`]. A reset may overtake the headers, and then is
-/// [`TransportErrorKind::Interrupted`].
+/// If a connection ends inside the body, the error is [`TransportErrorKind::Body`]. A reset may
+/// arrive before the headers are read; the error is then [`TransportErrorKind::Interrupted`].
 pub fn required_an_end_inside_the_body_is_an_error(subject: &Subject) {
     let cut = "HTTP/1.1 200 OK\r\nX-Canary: canary\r\nContent-Length: 9\r\n\r\nhi";
     let either = [TransportErrorKind::Body, TransportErrorKind::Interrupted];
@@ -81,32 +88,32 @@ pub fn required_an_end_inside_the_body_is_an_error(subject: &Subject) {
 #[track_caller]
 fn ends_with(
     subject: &Subject,
-    answer: &'static str,
+    response: &'static str,
     end: fn(&mut Connection),
     kinds: &[TransportErrorKind],
 ) {
     let server = Server::start(subject, move |connection| {
         connection.read_request();
-        connection.write(answer);
+        connection.write(response);
         end(connection);
     });
     let kind = subject.failure(&server.url("/canary?canary"));
-    expect_one_of(&kind, kinds, &format!("after {answer:?}"));
+    expect_one_of(&kind, kinds, &format!("after {response:?}"));
 }
 
-/// A request that was dropped, at whatever stage, never lends its response to the next one, nor a connection on which its
-/// response is still due.
-pub fn required_a_cancelled_request_never_answers_the_next(subject: &Subject) {
+/// The response to a dropped request is never returned for the next request. The next request never
+/// goes out on a connection on which that response is still due.
+pub fn required_a_canceled_request_leaves_the_next_alone(subject: &Subject) {
     let dropped = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ndropped";
-    // The second part comes when the request is dropped.
+    // The server writes the second part after the request is dropped.
     for at in [0, 9, dropped.len() - 3] {
         for late in [Late::BeforeTheNextRequest, Late::AfterTheNextRequest] {
-            late_answer(subject, &dropped[..at], &dropped[at..], late);
+            late_response(subject, &dropped[..at], &dropped[at..], late);
         }
     }
 }
 
-/// When the rest of the response to a dropped request comes.
+/// The time at which the rest of the response to a dropped request arrives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Late {
     BeforeTheNextRequest,
@@ -114,13 +121,13 @@ enum Late {
 }
 
 #[track_caller]
-fn late_answer(subject: &Subject, first: &'static str, rest: &'static str, late: Late) {
+fn late_response(subject: &Subject, first: &'static str, rest: &'static str, late: Late) {
     let (dropped, awaited) = mpsc::channel();
     let awaited = Mutex::new(awaited);
     let mut server = Server::start(subject, move |connection| {
         connection.read_request();
         if connection.number > 0 {
-            connection.answer("next");
+            connection.respond("next");
             return;
         }
         connection.write(first);
@@ -131,18 +138,18 @@ fn late_answer(subject: &Subject, first: &'static str, rest: &'static str, late:
             connection.write(rest);
             connection.note(Note::Done);
         }
-        // It may be that the next request comes here all the same.
+        // The next request may still arrive on this connection.
         if connection.read_request().is_some() && late == Late::AfterTheNextRequest {
             connection.write(rest);
         }
-        connection.answer("next, reused");
+        connection.respond("next, reused");
     });
     let url = server.url("/");
-    let answer = subject.drive(|client| async move {
-        let asked = client.get(&url);
+    let response = subject.drive(|client| async move {
+        let sending = client.get(&url);
         let written = Box::pin(server.note());
-        if let Either::Left((answer, _)) = select(Box::pin(asked), written).await {
-            differs("no response yet", &answer, "the server waits");
+        if let Either::Left((response, _)) = select(Box::pin(sending), written).await {
+            differs("no response yet", &response, "the server waits");
         }
         let _ = dropped.send(());
         if late == Late::BeforeTheNextRequest {
@@ -150,8 +157,8 @@ fn late_answer(subject: &Subject, first: &'static str, rest: &'static str, late:
         }
         client.text(&url).await
     });
-    match (&*answer, late) {
-        // A connection that is free again may be reused.
+    match (&*response, late) {
+        // After its response was read, a connection may be reused.
         ("next", _) | ("next, reused", Late::BeforeTheNextRequest) => {}
         ("next, reused", Late::AfterTheNextRequest) => differs(
             "the next request on another connection",
@@ -168,8 +175,9 @@ fn late_answer(subject: &Subject, first: &'static str, rest: &'static str, late:
     }
 }
 
-/// What is left of a body that was too large never answers the next request.
-pub fn required_the_rest_of_a_refused_body_never_answers_the_next(subject: &Subject) {
+/// The unread rest of a body that is too large is never returned as the response to the next
+/// request.
+pub fn required_the_rest_of_a_refused_body_is_dropped(subject: &Subject) {
     let server = Server::start(subject, |connection| {
         while let Some(request) = connection.read_request() {
             if request.target() == "/large" {
@@ -177,21 +185,21 @@ pub fn required_the_rest_of_a_refused_body_never_answers_the_next(subject: &Subj
                 let wrong = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong";
                 connection.flood(wrong.repeat(100).as_bytes(), 4_100_000);
             } else {
-                connection.answer("right");
+                connection.respond("right");
             }
         }
     });
     let (large, small) = (server.url("/large"), server.url("/small"));
-    let answer = subject.drive(|client| async move {
+    let response = subject.drive(|client| async move {
         let kind = failure(client.get(&large).await);
         expect_eq!(kind, TransportErrorKind::BodyTooLarge);
         client.text(&small).await
     });
-    expect_eq!(answer, "right");
+    expect_eq!(response, "right");
 }
 
-/// A POST is sent once: when a connection that was used before ends after the request has gone out, nobody knows
-/// whether the server has acted on it, and it is [`TransportErrorKind::Interrupted`].
+/// A `POST` is sent once. If a reused connection ends after the request was sent, the server may
+/// have processed it, so the error is [`TransportErrorKind::Interrupted`].
 pub fn required_a_post_is_never_sent_twice(subject: &Subject) {
     for end in [Connection::cut, Connection::reset] {
         let mut server = Server::start(subject, move |connection| {
@@ -200,7 +208,7 @@ pub fn required_a_post_is_never_sent_twice(subject: &Subject) {
                     end(connection);
                     return;
                 }
-                connection.answer("hi");
+                connection.respond("hi");
             }
         });
         let url = server.url("/");
@@ -218,32 +226,33 @@ pub fn required_a_post_is_never_sent_twice(subject: &Subject) {
     }
 }
 
-/// A connection that the server has ended since its last answer is noticed, or is [`TransportErrorKind::Interrupted`];
-/// the request after that is answered.
+/// If the server has ended a connection since its last response, the next request gets a response
+/// on another connection or is [`TransportErrorKind::Interrupted`]. The request after that gets a
+/// response.
 pub fn required_a_stale_connection_is_replaced(subject: &Subject) {
     for end in [Connection::cut, Connection::reset] {
         let mut server = Server::start(subject, move |connection| {
             connection.read_request();
-            connection.answer("hi");
+            connection.respond("hi");
             end(connection);
             connection.note(Note::Done);
         });
         let url = server.url("/");
         subject.drive(|client| async move {
-            // With a reset, the answer may be lost as well.
+            // A reset may discard the response as well.
             let _ = client.get(&url).await;
             server.note().await;
             match client.get(&url).await {
-                Ok(answer) => expect_eq!(text(&answer), "hi"),
+                Ok(response) => expect_eq!(text(&response), "hi"),
                 Err(error) => expect_eq!(error.kind(), TransportErrorKind::Interrupted),
             }
         });
     }
 }
 
-/// A server that closes after each answer, and says so, is asked again and again without a failure.
-pub fn required_a_server_may_close_after_each_answer(subject: &Subject) {
-    let server = Server::answering(
+/// If a server closes the connection after each response and announces it, no request fails.
+pub fn required_a_server_may_close_after_each_response(subject: &Subject) {
+    let server = Server::responding(
         subject,
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
     );
@@ -256,18 +265,18 @@ pub fn required_a_server_may_close_after_each_answer(subject: &Subject) {
     expect_eq!(server.connections(), 30);
 }
 
-/// Requests one after the other share connections.
+/// Consecutive requests share connections.
 pub fn optional_reuses_connections(subject: &Subject) {
     const REUSED: usize = 5;
     const MOST: usize = 100;
     let server = Server::start(subject, |connection| {
         while connection.read_request().is_some() {
-            connection.answer("hi");
+            connection.respond("hi");
         }
     });
     let url = server.url("/");
     subject.drive(|client| async move {
-        // On a busy machine a connection may come back to its pool too late, but not each time.
+        // On a busy machine a connection may return to its pool too late, but not every time.
         for requests in 1..=MOST {
             expect_eq!(client.text(&url).await, "hi");
             if requests - server.connections() == REUSED {
@@ -275,17 +284,17 @@ pub fn optional_reuses_connections(subject: &Subject) {
             }
         }
         differs(
-            &format!("{REUSED} requests on a connection that was used before"),
+            &format!("{REUSED} requests on reused connections"),
             &(MOST - server.connections()),
-            &format!("{MOST} requests one after the other"),
+            &format!("{MOST} consecutive requests"),
         );
     });
 }
 
-/// Two hundred requests are held at the same time, and each gets its own answer.
+/// Two hundred requests can be held at the same time, and each gets its own response.
 pub fn required_two_hundred_requests_are_held_at_once(subject: &Subject) {
     const HELD: usize = 200;
-    /// The descriptors of several transports' tests must not sum up.
+    /// The tests of several transports take turns, so that they don't exhaust the file descriptors.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     subject.may_take(Duration::from_secs(120));
@@ -300,14 +309,14 @@ pub fn required_two_hundred_requests_are_held_at_once(subject: &Subject) {
         *count += 1;
         changed.notify_all();
         drop(changed.wait_while(count, |count| *count < HELD));
-        connection.answer(request.target());
+        connection.respond(request.target());
     });
     let urls: Vec<_> = (0..HELD).map(|n| server.url(&format!("/{n}"))).collect();
-    let answers = subject.drive(|client| async move {
+    let responses = subject.drive(|client| async move {
         let requests = urls.iter().map(|url| client.text(url));
         join_all(requests).await
     });
-    for (n, answer) in answers.into_iter().enumerate() {
-        expect_eq!(answer, format!("/{n}"));
+    for (n, response) in responses.into_iter().enumerate() {
+        expect_eq!(response, format!("/{n}"));
     }
 }

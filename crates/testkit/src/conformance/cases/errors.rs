@@ -1,14 +1,17 @@
-//! What a failure is called, and what it must not show.
+//! The kinds of errors, and the secrets that errors must not show.
+//!
+//! The client decides by the kind if it retries, and it logs errors. The files for the connection,
+//! framing and TLS test the kinds of their own errors.
 
 use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{Method, Request};
 
+use crate::conformance::driver::{Subject, failure, request};
 use crate::conformance::expect::expect_eq;
 use crate::conformance::server::Server;
-use crate::conformance::subject::{Subject, failure, request};
 
-/// A host that nobody knows is [`TransportErrorKind::Connect`].
+/// A host name that can't be resolved is [`TransportErrorKind::Connect`].
 pub fn required_an_unknown_host_is_an_error_of_connecting(subject: &Subject) {
     for scheme in ["http", "https"] {
         let kind = subject.failure(&format!("{scheme}://unknown.invalid/canary?canary"));
@@ -28,7 +31,8 @@ pub fn required_a_url_without_a_host_is_an_invalid_request(subject: &Subject) {
     expect_eq!(kind, TransportErrorKind::InvalidRequest);
 }
 
-/// What is no HTTP is [`TransportErrorKind::Interrupted`]: the connection gave no answer.
+/// A response that is not HTTP is [`TransportErrorKind::Interrupted`], because the connection
+/// delivered no response.
 pub fn required_what_is_no_http_is_an_interruption(subject: &Subject) {
     for garbage in [
         "SSH-2.0-OpenSSH_9.2 canary\r\n",
@@ -36,16 +40,17 @@ pub fn required_what_is_no_http_is_an_interruption(subject: &Subject) {
         "HTTP/1.1 200 OK\r\nno header, canary\r\n\r\n",
         "\0\u{1}canary",
     ] {
-        let server = Server::answering(subject, garbage);
+        let server = Server::responding(subject, garbage);
         let kind = subject.failure(&server.url("/canary?canary"));
         expect_eq!(kind, TransportErrorKind::Interrupted, "{garbage:?}");
     }
 }
 
-/// No error prints a URL's path or query, the name and password in it, or a header of the request or of the answer.
-/// Every case that fails a request on purpose looks into the error; this one tries what else is secret.
+/// No error shows a URL's path, query, user name or password, or a header of the request or of the
+/// response. Every case that makes a request fail checks its error for secrets; this case adds
+/// further secrets.
 pub fn required_an_error_shows_no_secret(subject: &Subject) {
-    let server = Server::answering(
+    let server = Server::responding(
         subject,
         "HTTP/1.1 200 OK\r\nX-Canary: canary\r\nContent-Length: 9\r\n\r\nhi",
     );
@@ -66,9 +71,9 @@ pub fn required_an_error_shows_no_secret(subject: &Subject) {
     subject.drive(|client| async move { failure(client.send(with_secrets).await) });
 }
 
-/// What a transport can't send it says, or sends: it never panics.
+/// A transport sends an unusual request or returns an error, but it never panics.
 pub fn required_unusual_requests_do_no_harm(subject: &Subject) {
-    let server = Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let server = Server::responding(subject, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let unusual = [
         Request::builder().method("PURGE").uri(server.url("/")),
         Request::builder().method("TRACE").uri(server.url("/")),
@@ -83,9 +88,9 @@ pub fn required_unusual_requests_do_no_harm(subject: &Subject) {
         .filter_map(|request| request.body(Bytes::new()).ok())
     {
         let request = TransportRequest::new(request, std::time::Duration::from_secs(60), 100);
-        let answer = subject.drive(|client| async move { client.send(request).await });
-        if answer.is_err() {
-            failure(answer);
+        let response = subject.drive(|client| async move { client.send(request).await });
+        if response.is_err() {
+            failure(response);
         }
     }
 }

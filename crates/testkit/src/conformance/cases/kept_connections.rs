@@ -1,37 +1,43 @@
-//! Kept connections that the server ends without saying so.
+//! Kept connections that the server ends without an announcement.
+//!
+//! Servers close idle connections, so a request on a pooled connection may fail through no fault of
+//! its own. The client then resends the request once. Responses with `connection: close` are tested
+//! in `connection.rs`.
 
 use std::time::Duration;
 
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use http::Method;
 
+use crate::conformance::driver::{Client, Subject, assert_no_secret, request, text};
 use crate::conformance::expect::{differs, expect_eq};
 use crate::conformance::server::{Note, Server};
-use crate::conformance::subject::{Client, Subject, assert_no_secret, request, text};
 
 use super::time::pause;
 
-/// How soon after its response a server closes a connection.
+/// The time between a response and the close of its connection: 20 ms, so that the next request
+/// meets either state.
 const SOON: Duration = Duration::from_millis(20);
 
-/// A transport may return a connection to its pool a moment too late, and open one instead. Over so many requests it reuses
-/// some.
+/// The number of rounds in a case. A transport may return a connection to its pool a moment too
+/// late and open a new one, but over ten rounds it reuses some connections.
 const ROUNDS: usize = 10;
 
-/// A transport that can't choose a connection may keep two that are about to die, and resend on the second one. It doesn't
-/// keep more: one request is in flight at a time.
+/// The greatest number of resends. A transport that can't request a fresh connection may hold two
+/// dying connections and resend on the second one. It holds no more, because only one request is in
+/// flight at a time.
 const RESENDS: usize = 2;
 
-/// The requests that the client resends: they change nothing.
+/// The methods that the client resends, because they change nothing.
 const METHODS: [Method; 2] = [Method::OPTIONS, Method::GET];
 
-/// A server closes each connection 20 ms after its response and doesn't announce it. A request gets a response, or it is
-/// [`TransportErrorKind::Interrupted`] and gets one when the client resends it, whether it goes out before or after the
-/// connection is closed.
+/// A server closes each connection 20 ms after its response and doesn't announce it. A request gets
+/// a response, or it is [`TransportErrorKind::Interrupted`] and gets one when the client resends
+/// it. This holds for requests sent before and after the close.
 pub fn required_a_kept_connection_that_closes_is_replaced(subject: &Subject) {
     let mut server = Server::start(subject, |connection| {
         if connection.read_request().is_some() {
-            connection.answer("hi");
+            connection.respond("hi");
             pause(SOON);
             connection.close();
             connection.note(Note::Done);
@@ -40,7 +46,8 @@ pub fn required_a_kept_connection_that_closes_is_replaced(subject: &Subject) {
     let url = server.url("/");
     subject.drive(|client| async move {
         for _ in 0..ROUNDS {
-            // The second one finds a connection that is about to close, the first one a connection that has just closed.
+            // The second request meets a connection that is about to close, the first one a
+            // connection that has just closed.
             for method in METHODS {
                 resent_if_interrupted(&client, method, &url).await;
             }
@@ -51,15 +58,17 @@ pub fn required_a_kept_connection_that_closes_is_replaced(subject: &Subject) {
     });
 }
 
-/// A server resets a connection when a second request comes in on it. That request gets a response on another connection,
-/// or it is [`TransportErrorKind::Interrupted`] and gets one when the client resends it.
+/// A server resets a connection when a second request arrives on it. That request gets a response
+/// on another connection, or it is [`TransportErrorKind::Interrupted`] and gets one when the client
+/// resends it.
 pub fn required_a_kept_connection_that_resets_is_replaced(subject: &Subject) {
     let server = resetting_at_the_second_request(subject);
     interruptions(subject, &server);
 }
 
-/// A server resets a connection when a second request comes in on it, and the error of that request doesn't claim that the
-/// connection was fresh: the client would not resend the request. Nor is a fresh connection claimed to have been reused.
+/// If a reused connection fails, the error doesn't claim that the connection was fresh, because the
+/// client would then not resend the request. If a fresh connection fails, the error doesn't claim
+/// that it was reused.
 pub fn required_a_reused_connection_is_never_called_fresh(subject: &Subject) {
     let server = resetting_at_the_second_request(subject);
     for error in interruptions(subject, &server) {
@@ -84,15 +93,15 @@ pub fn required_a_reused_connection_is_never_called_fresh(subject: &Subject) {
     });
 }
 
-/// A server resets a connection when a second request comes in on it, and the transport leaves it to the client to resend
-/// that request.
+/// If a reused connection fails, the transport returns the error and lets the client resend the
+/// request.
 pub fn optional_a_get_is_never_sent_twice(subject: &Subject) {
     let mut server = resetting_at_the_second_request(subject);
     let url = server.url("/");
     subject.drive(|client| async move {
         for _ in 0..ROUNDS {
             for method in METHODS {
-                // The server counts, however the request ends.
+                // The server counts the requests, so their results don't matter.
                 let _ = client.send(request(method, &url, "")).await;
             }
         }
@@ -105,13 +114,14 @@ pub fn optional_a_get_is_never_sent_twice(subject: &Subject) {
     );
 }
 
-/// A request with [`fresh_connection`](box_longpoll::transport::TransportRequest::fresh_connection) is the first one of its connection.
+/// A request with [`fresh_connection`](box_longpoll::transport::TransportRequest::fresh_connection)
+/// is the first one on its connection.
 pub fn optional_a_fresh_connection_is_opened_when_requested(subject: &Subject) {
     let server = Server::start(subject, |connection| {
         let mut requests = 0;
         while connection.read_request().is_some() {
             requests += 1;
-            connection.answer(&format!("request {requests}"));
+            connection.respond(&format!("request {requests}"));
         }
     });
     let url = server.url("/");
@@ -128,10 +138,12 @@ pub fn optional_a_fresh_connection_is_opened_when_requested(subject: &Subject) {
     });
 }
 
+/// Starts a server that responds once on each connection, and resets it when a second request
+/// arrives.
 fn resetting_at_the_second_request(subject: &Subject) -> Server {
     Server::start(subject, |connection| {
         if connection.read_request().is_some() {
-            connection.answer("hi");
+            connection.respond("hi");
             if connection.read_request().is_some() {
                 connection.reset();
             }
@@ -139,7 +151,7 @@ fn resetting_at_the_second_request(subject: &Subject) -> Server {
     })
 }
 
-/// Sends requests one after another, and returns the errors of those that had to be resent.
+/// Sends requests one after another, and returns the errors of the interrupted ones.
 #[track_caller]
 fn interruptions(subject: &Subject, server: &Server) -> Vec<TransportError> {
     let url = server.url("/");
@@ -154,7 +166,8 @@ fn interruptions(subject: &Subject, server: &Server) -> Vec<TransportError> {
     })
 }
 
-/// Sends a request and, if it is interrupted, resends it as the client does. Returns the error of the first attempt.
+/// Sends a request and, if it is interrupted, resends it as the client does. Returns the error of
+/// the first attempt.
 async fn resent_if_interrupted(
     client: &Client,
     method: Method,

@@ -1,4 +1,7 @@
-//! How much of a body is taken.
+//! The greatest body that a transport reads.
+//!
+//! A hostile or broken server must not be able to fill the client's memory, neither with a body,
+//! compressed or not, nor with headers. Correct framing is tested in `framing.rs`.
 
 use std::io::Write;
 
@@ -9,35 +12,36 @@ use flate2::write::GzEncoder;
 use http::Method;
 
 use crate::conformance::connection::Connection;
+use crate::conformance::driver::{MAX_BODY, Subject, failure, text};
 use crate::conformance::expect::{differs, expect_eq, expect_one_of};
 use crate::conformance::server::Server;
-use crate::conformance::subject::{MAX_BODY, Subject, failure, text};
 
-/// What a server would send, in bytes, if the client took it.
+/// The bytes that a server would send if the client read them: 64 MiB.
 const ENDLESS: usize = 64 << 20;
 
-/// What may have been sent, in bytes, when the client has had enough: socket buffers hold several megabytes.
+/// The bytes that a server may have written when the client stops reading: 32 MiB, because socket
+/// buffers hold several megabytes.
 const FEW: usize = 32 << 20;
 
-/// A body as long as the cap is taken, framed either way.
+/// A body that is exactly as long as the limit is returned, with a length and in chunks.
 pub fn required_a_body_of_the_greatest_length_is_taken(subject: &Subject) {
     let body = "x".repeat(MAX_BODY);
-    for answer in [
+    for response in [
         format!("HTTP/1.1 200 OK\r\nContent-Length: {MAX_BODY}\r\n\r\n{body}"),
         format!(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{MAX_BODY:x}\r\n{body}\r\n0\r\n\r\n"
         ),
     ] {
-        let server = Server::answering(subject, answer);
-        let answer = subject
+        let server = Server::responding(subject, response);
+        let response = subject
             .get(&server.url("/"))
             .expect("expected a response, got the error");
-        expect_eq!(answer.body().len(), MAX_BODY);
+        expect_eq!(response.body().len(), MAX_BODY);
     }
 }
 
-/// A body whose length says that it is over the cap is [`TransportErrorKind::BodyTooLarge`], however great the length, and
-/// is not read.
+/// If the `Content-Length` of a body is over the limit, however large it is, the error is
+/// [`TransportErrorKind::BodyTooLarge`], and the body is not read.
 pub fn required_the_cap_holds_for_a_length(subject: &Subject) {
     is_refused_early(subject, |connection| {
         connection.write(format!(
@@ -54,7 +58,7 @@ pub fn required_the_cap_holds_for_a_length(subject: &Subject) {
     });
 }
 
-/// A body in chunks is [`TransportErrorKind::BodyTooLarge`] as soon as it is over the cap.
+/// A chunked body is [`TransportErrorKind::BodyTooLarge`] as soon as it is over the limit.
 pub fn required_the_cap_holds_for_chunks(subject: &Subject) {
     is_refused_early(subject, |connection| {
         connection.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -63,7 +67,8 @@ pub fn required_the_cap_holds_for_chunks(subject: &Subject) {
     });
 }
 
-/// A body that ends with the connection is [`TransportErrorKind::BodyTooLarge`] as soon as it is over the cap.
+/// A body that ends with the connection is [`TransportErrorKind::BodyTooLarge`] as soon as it is
+/// over the limit.
 pub fn required_the_cap_holds_for_a_body_without_a_length(subject: &Subject) {
     is_refused_early(subject, |connection| {
         connection.write("HTTP/1.1 200 OK\r\n\r\n");
@@ -75,19 +80,19 @@ pub fn required_the_cap_holds_for_a_body_without_a_length(subject: &Subject) {
 fn is_refused_early(subject: &Subject, flood: fn(&mut Connection) -> usize) {
     let (kind, written) = flooded(subject, flood);
     expect_eq!(kind, TransportErrorKind::BodyTooLarge);
-    is_few(written, "of a body above its cap");
+    is_few(written, "of a body above the limit");
 }
 
 /// Asserts that the server could not write much more than the socket buffers hold.
 #[track_caller]
 fn is_few(written: usize, situation: &str) {
     if written >= FEW {
-        let expected = format!("fewer than {FEW} bytes are taken from the server");
+        let expected = format!("the client reads fewer than {FEW} bytes");
         differs(&expected, &written, situation);
     }
 }
 
-/// What kind of failure such an answer is, and how many bytes of it were written.
+/// Returns the kind of failure of such a response, and the number of bytes that the server wrote.
 #[track_caller]
 fn flooded(
     subject: &Subject,
@@ -102,7 +107,7 @@ fn flooded(
     (kind, written.recv().expect("the server runs"))
 }
 
-/// Headers without an end are given up: what is taken of them is not stored for as long as a server likes to send.
+/// If headers never end, the request fails, and the transport stops reading them.
 pub fn required_headers_without_end_are_an_error(subject: &Subject) {
     let begun = [
         "HTTP/1.1 200 ",
@@ -117,7 +122,7 @@ pub fn required_headers_without_end_are_an_error(subject: &Subject) {
         let kinds = [
             TransportErrorKind::Interrupted,
             TransportErrorKind::Body,
-            // A library may take a bare line end for the end of the headers.
+            // A library may accept a bare line feed as the end of the headers.
             TransportErrorKind::BodyTooLarge,
         ];
         expect_one_of(&kind, &kinds, &format!("after {begun:?}"));
@@ -125,71 +130,76 @@ pub fn required_headers_without_end_are_an_error(subject: &Subject) {
     }
 }
 
-/// The cap of a request is its own, one byte or many.
+/// Each request has a limit of its own, even of 0 bytes.
 pub fn required_the_cap_is_that_of_the_request(subject: &Subject) {
     let server = Server::start(subject, |connection| {
         while connection.read_request().is_some() {
-            connection.answer("hi, there");
+            connection.respond("hi, there");
         }
     });
     let url = server.url("/");
     subject.drive(|client| async move {
-        for (cap, whole) in [(9, true), (8, false), (1, false), (0, false)] {
-            let answer = client.send(capped(&url, cap)).await;
-            if whole {
+        for (cap, fits) in [(9, true), (8, false), (1, false), (0, false)] {
+            let response = client.send(capped(&url, cap)).await;
+            if fits {
                 expect_eq!(
-                    text(&answer.expect("expected a response, got the error")),
+                    text(&response.expect("expected a response, got the error")),
                     "hi, there"
                 );
             } else {
-                expect_eq!(failure(answer), TransportErrorKind::BodyTooLarge, "{cap}");
+                expect_eq!(failure(response), TransportErrorKind::BodyTooLarge, "{cap}");
             }
         }
     });
 }
 
 fn capped(url: &str, max_body: usize) -> TransportRequest {
-    let one = crate::conformance::subject::request(Method::GET, url, "");
+    let one = crate::conformance::driver::request(Method::GET, url, "");
     TransportRequest::new(one.request().clone(), one.timeout(), max_body)
 }
 
-/// The cap counts what comes out of a decompression. A request that does not ask for compression gets none, and the cap
-/// holds all the same.
+/// The limit applies to the decompressed body. If a request does not accept compression, the body
+/// is sent uncompressed, and the limit applies as well.
 pub fn required_the_cap_counts_after_decompression(subject: &Subject) {
     let large = Bytes::from(vec![b'x'; 100 * MAX_BODY]);
     let small = gzip(&large);
-    assert!(small.len() < MAX_BODY, "the case is none");
+    assert!(
+        small.len() < MAX_BODY,
+        "the compressed body is too large for this case"
+    );
     let server = compressing(subject, large, small);
     let kind = subject.failure(&server.url("/canary?canary"));
     expect_eq!(kind, TransportErrorKind::BodyTooLarge);
 }
 
-/// A transport that asks for compressed answers hands out what was compressed.
+/// If a transport accepts compressed responses, it returns the decompressed body.
 pub fn required_a_compression_that_was_asked_for_is_undone(subject: &Subject) {
     let plain = Bytes::from("hi, there ".repeat(1_000));
     let small = gzip(&plain);
     let server = compressing(subject, plain.clone(), small);
-    let answer = subject
+    let response = subject
         .get(&server.url("/"))
         .expect("expected a response, got the error");
-    expect_eq!(*answer.body(), plain);
+    expect_eq!(*response.body(), plain);
 }
 
-/// A compression that was not asked for is undone, or left as it is: within the cap either way.
+/// If a server compresses a body without a request for it, the body is returned decompressed or
+/// unchanged, and the limit applies in both cases.
 pub fn required_a_compression_that_was_not_asked_for_does_no_harm(subject: &Subject) {
     let large = vec![b'x'; 100 * MAX_BODY];
     let small = gzip(&large);
-    let mut answer = compressed_head(small.len()).into_bytes();
-    answer.extend_from_slice(&small);
-    let server = Server::answering(subject, answer);
+    let mut response = compressed_head(small.len()).into_bytes();
+    response.extend_from_slice(&small);
+    let server = Server::responding(subject, response);
     match subject.get(&server.url("/canary?canary")) {
-        Ok(answer) => expect_eq!(*answer.body(), small, "neither undone nor left as it is"),
+        Ok(response) => expect_eq!(*response.body(), small, "neither undone nor left as it is"),
         error => {
             failure(error);
         }
     }
 }
 
+/// Starts a server that compresses its response if the request accepts gzip.
 fn compressing(subject: &Subject, plain: Bytes, small: Vec<u8>) -> Server {
     Server::start(subject, move |connection| {
         let allowed = connection
@@ -214,6 +224,6 @@ fn compressed_head(length: usize) -> String {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).expect("memory");
-    encoder.finish().expect("memory")
+    encoder.write_all(bytes).expect("a vector takes every byte");
+    encoder.finish().expect("a vector takes every byte")
 }

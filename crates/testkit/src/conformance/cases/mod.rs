@@ -1,8 +1,11 @@
 //! The cases, each a rule of the [contract](box_longpoll::transport).
 //!
-//! What is `required_` the client relies on. What is `optional_` a good transport does, and the client can do without.
+//! The client relies on the rules of the cases named `required_…`. A good transport also follows
+//! those named `optional_…`, but the client works without them.
+//! [`conformance_tests!`](crate::conformance_tests) makes a test of each case, and
+//! [`Case::run`](super::Case::run) runs a single one; nothing else needs to call these functions.
 
-#![expect(clippy::missing_panics_doc, reason = "a panic is how a case fails")]
+#![expect(clippy::missing_panics_doc, reason = "a case fails by a panic")]
 
 mod connection;
 mod errors;

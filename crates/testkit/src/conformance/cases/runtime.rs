@@ -1,4 +1,7 @@
-//! Where a transport is called.
+//! The executors under which a transport is called, and the CPU time that it uses.
+//!
+//! An application may run on tokio, on another runtime, or on a mixture of both. These cases do not
+//! test how fast a transport is.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -7,35 +10,36 @@ use std::time::Duration;
 use box_longpoll::transport::TransportErrorKind;
 use futures_util::future::{Either, join_all, select};
 
+use crate::conformance::driver::{Client, Subject, drive, text};
+use crate::conformance::executors::{BLOCKING_EXECUTORS, EXECUTORS, Executor, LIMIT};
 use crate::conformance::expect::{differs, expect_eq};
-use crate::conformance::places::{BLOCKING_PLACES, LIMIT, PLACES, Place};
 use crate::conformance::server::{Note, Server};
-use crate::conformance::subject::{Client, Subject, drive, text};
 
-/// Under tokio, smol, a bare `block_on`, and one inside the other, a transport gives the right answer, or
-/// [`TransportErrorKind::Runtime`]. It never panics and never hangs.
+/// Under tokio, smol, a bare `block_on`, and one inside the other, a transport returns the right
+/// response or [`TransportErrorKind::Runtime`]. It never panics and never hangs.
 pub fn required_works_anywhere_or_says_where_not(subject: &Subject) {
-    for place in &PLACES {
-        works_or_says_so(subject, place);
+    for executor in &EXECUTORS {
+        works_or_says_so(subject, executor);
     }
 }
 
-/// In a place that blocks the one thread that drives a tokio runtime, a transport gives the right answer, or
-/// [`TransportErrorKind::Runtime`]. A transport that belongs to tokio can't tell, and waits for ever.
+/// If the only thread of a tokio runtime is blocked, a transport returns the right response or
+/// [`TransportErrorKind::Runtime`]. A transport that depends on tokio can't detect this, and waits
+/// forever.
 pub fn optional_works_inside_a_blocked_runtime(subject: &Subject) {
-    for place in &BLOCKING_PLACES {
-        works_or_says_so(subject, place);
+    for executor in &BLOCKING_EXECUTORS {
+        works_or_says_so(subject, executor);
     }
 }
 
 #[track_caller]
-fn works_or_says_so(subject: &Subject, place: &Place) {
-    let server = Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+fn works_or_says_so(subject: &Subject, executor: &Executor) {
+    let server = Server::responding(subject, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     subject.may_take(LIMIT * 2);
-    let (client, url, name) = (Client(subject.transport()), server.url("/"), place.name);
-    place.run(async move {
+    let (client, url, name) = (Client(subject.transport()), server.url("/"), executor.name);
+    executor.run(async move {
         match client.get(&url).await {
-            Ok(answer) => expect_eq!(text(&answer), "hi"),
+            Ok(response) => expect_eq!(text(&response), "hi"),
             Err(error) => expect_eq!(error.kind(), TransportErrorKind::Runtime, "{name}"),
         }
         if let Err(error) = client.0.sleep(Duration::from_millis(10)).await {
@@ -44,22 +48,22 @@ fn works_or_says_so(subject: &Subject, place: &Place) {
     });
 }
 
-/// A transport can be made and dropped anywhere, with a request under way.
+/// A transport can be made and dropped under any executor, with a request in flight.
 pub fn required_can_be_dropped_anywhere(subject: &Subject) {
-    for place in &PLACES {
+    for executor in &EXECUTORS {
         subject.may_take(LIMIT * 2);
         let (mut server, url) = held(subject);
         let (candidate, setup) = (subject.candidate, Arc::clone(&subject.setup));
-        place.run(async move {
+        executor.run(async move {
             let client = Client(candidate.make(&setup));
-            // It may be that nothing can be sent here.
+            // The transport may be unable to send anything under this executor.
             select(Box::pin(client.get(&url)), Box::pin(server.note())).await;
             drop(client);
         });
     }
 }
 
-/// A server that notes each request, and never answers.
+/// Starts a server that notes each request and never responds. Returns it with a URL.
 fn held(subject: &Subject) -> (Server, String) {
     let server = Server::start(subject, |connection| {
         connection.read_request();
@@ -70,36 +74,36 @@ fn held(subject: &Subject) -> (Server, String) {
     (server, url)
 }
 
-/// [`block_on`](box_longpoll::HttpTransport::block_on) drives what the transport needs, and comes back when the work is
-/// done, whatever else is under way.
+/// [`block_on`](box_longpoll::HttpTransport::block_on) drives requests and sleeps of the transport,
+/// and returns when the work is done, even if another request is in flight.
 pub fn required_block_on_drives_send_and_sleep(subject: &Subject) {
-    let answering = Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let responding = Server::responding(subject, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     let (mut holding, held) = held(subject);
     let client = Client(subject.transport());
     let transport = Arc::clone(&client.0);
     drive(&*transport, async {
         client.sleep(Duration::from_millis(10)).await;
-        expect_eq!(client.text(&answering.url("/")).await, "hi");
-        let asked = Box::pin(client.get(&held));
-        if let Either::Left((answer, _)) = select(asked, Box::pin(holding.note())).await {
-            differs("no response yet", &answer, "the server waits");
+        expect_eq!(client.text(&responding.url("/")).await, "hi");
+        let sending = Box::pin(client.get(&held));
+        if let Either::Left((response, _)) = select(sending, Box::pin(holding.note())).await {
+            differs("no response yet", &response, "the server waits");
         }
     });
 }
 
-/// Held requests cost no CPU: less than a hundredth of the time. Measured on Linux only.
+/// Held requests use less than 1% of the time of one CPU. The case measures this on Linux only.
 pub fn required_uses_no_cpu_while_a_request_is_held(subject: &Subject) {
-    /// Set in the process that is measured.
+    /// The environment variable that is set in the measured process.
     const MEASURED: &str = "BOX_LONGPOLL_CONFORMANCE_MEASURED";
     if !cfg!(target_os = "linux") {
-        eprintln!("not measured: CPU time is read from /proc");
+        eprintln!("not measured: the CPU time is read from /proc, which this system lacks");
         return;
     }
     if std::env::var_os(MEASURED).is_some() {
         measure(subject);
         return;
     }
-    // Other tests run in this process. One that runs the test alone is measured instead.
+    // Other tests run in this process. So a second process runs this test alone and is measured.
     let program = std::env::current_exe().expect("the test's own program");
     let output = Command::new(program)
         .args(["--exact", subject.test, "--nocapture", "--include-ignored"])
@@ -113,12 +117,12 @@ pub fn required_uses_no_cpu_while_a_request_is_held(subject: &Subject) {
     let measured = output.status.success() && stdout.contains(WITHIN_LIMIT);
     assert!(
         measured,
-        "expected: little CPU time, of {} alone\ngot: {stdout}{stderr}",
+        "expected: little CPU time for {} alone\ngot: {stdout}{stderr}",
         subject.test
     );
 }
 
-/// Says that the measured process has come to its end.
+/// The line by which the measured process reports success.
 const WITHIN_LIMIT: &str = "CPU time within the limit";
 
 fn measure(subject: &Subject) {
@@ -136,9 +140,10 @@ fn measure(subject: &Subject) {
             cpu_time().saturating_sub(before)
         };
         match select(Box::pin(requests), Box::pin(watched)).await {
-            Either::Left((answers, _)) => differs("no responses yet", &answers, "all wait"),
+            Either::Left((responses, _)) => differs("no responses yet", &responses, "all wait"),
             Either::Right((used, _)) => {
-                // CPU time, of this process alone: it is not longer because others use the processor.
+                // The CPU time of this process alone does not grow because others use the
+                // processor.
                 assert!(used < WATCHED / 100, "{used:?} of CPU time in {WATCHED:?}");
                 println!("{WITHIN_LIMIT}: {used:?} in {WATCHED:?}");
             }
@@ -146,11 +151,11 @@ fn measure(subject: &Subject) {
     });
 }
 
-/// What this process's threads have used.
+/// Returns the CPU time that the threads of this process have used.
 fn cpu_time() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
     let used = tasks.flatten().filter_map(|task| {
-        // A thread may end in between.
+        // A thread may end after the directory was read.
         let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         stat.split(' ').next()?.parse::<u64>().ok()
     });

@@ -1,15 +1,18 @@
-//! What goes out, and what an answer is.
+//! The bytes of a request, and the statuses and headers of a response.
+//!
+//! A transport sends a request as the client gives it and returns every complete response, without
+//! an opinion of its own. Bodies are tested in `framing.rs` and `limits.rs`.
 
 use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Version};
 
+use crate::conformance::captured_request::CapturedRequest;
+use crate::conformance::driver::{Client, Subject, failure, request, text};
 use crate::conformance::expect::{differs, expect_eq};
-use crate::conformance::received::Received;
 use crate::conformance::server::Server;
-use crate::conformance::subject::{Client, Subject, failure, request, text};
 
-/// What a transport may add to a request.
+/// The headers that a transport may add to a request.
 const ADDED: [&str; 6] = [
     "host",
     "connection",
@@ -19,9 +22,9 @@ const ADDED: [&str; 6] = [
     "content-length",
 ];
 
-/// Sends a request, and gives what the server read.
+/// Sends a request, and returns it as the server read it.
 #[track_caller]
-fn received(subject: &Subject, request: impl FnOnce(&str) -> TransportRequest) -> Received {
+fn received(subject: &Subject, request: impl FnOnce(&str) -> TransportRequest) -> CapturedRequest {
     let mut server = echo(subject);
     let request = request(&server.url("/"));
     subject.drive(|client| async move {
@@ -33,10 +36,11 @@ fn received(subject: &Subject, request: impl FnOnce(&str) -> TransportRequest) -
     })
 }
 
+/// Starts a server that responds to every request.
 fn echo(subject: &Subject) -> Server {
     Server::start(subject, |connection| {
         while connection.read_request().is_some() {
-            connection.answer("hi");
+            connection.respond("hi");
         }
     })
 }
@@ -47,8 +51,8 @@ pub fn required_options_is_sent(subject: &Subject) {
     expect_eq!(sent.line, "OPTIONS / HTTP/1.1");
 }
 
-/// A request's own headers go out with their values as they are, each as often as it is there, and in place of the
-/// library's own.
+/// A request's own headers are sent with unchanged values, each as often as the request has it, and
+/// replace those of the library.
 pub fn required_headers_are_sent_as_given(subject: &Subject) {
     let given = [
         ("authorization", "Bearer canary"),
@@ -62,7 +66,7 @@ pub fn required_headers_are_sent_as_given(subject: &Subject) {
     headers_are_sent(subject, &given);
 }
 
-/// Values of headers beyond ASCII go out as they are.
+/// Header values with bytes beyond ASCII are sent unchanged.
 pub fn optional_headers_beyond_ascii_are_sent_as_given(subject: &Subject) {
     headers_are_sent(
         subject,
@@ -70,7 +74,7 @@ pub fn optional_headers_beyond_ascii_are_sent_as_given(subject: &Subject) {
     );
 }
 
-/// The first of these stands in every request.
+/// Asserts that the headers are sent as given. The first one is part of every request.
 #[track_caller]
 fn headers_are_sent(subject: &Subject, given: &[(&'static str, &str)]) {
     let sent = received(subject, |url| {
@@ -92,14 +96,14 @@ fn headers_are_sent(subject: &Subject, given: &[(&'static str, &str)]) {
     }
 }
 
-/// Beside `Host`, `Connection`, `Accept`, `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added, except what
-/// the suite is told by `adds`.
+/// A transport adds no headers except `Host`, `Connection`, `Accept`, `Accept-Encoding`,
+/// `User-Agent`, `Content-Length`, and those listed under `adds`.
 pub fn required_nothing_else_is_sent(subject: &Subject) {
     nothing_else_is_sent(subject, &[(Method::OPTIONS, ""), (Method::GET, "")]);
 }
 
-/// Beside `Host`, `Connection`, `Accept`, `Accept-Encoding`, `User-Agent` and `Content-Length` nothing is added to a POST, with
-/// a body or without one, except what the suite is told by `adds`.
+/// A transport adds no headers to a `POST`, with or without a body, except `Host`, `Connection`,
+/// `Accept`, `Accept-Encoding`, `User-Agent`, `Content-Length`, and those listed under `adds`.
 pub fn required_nothing_else_is_sent_with_a_post(subject: &Subject) {
     nothing_else_is_sent(subject, &[(Method::POST, ""), (Method::POST, "{\"a\":1}")]);
 }
@@ -122,7 +126,7 @@ fn nothing_else_is_sent(subject: &Subject, requests: &[(Method, &'static str)]) 
     }
 }
 
-/// A body goes out byte for byte, with its `Content-Length`.
+/// A body is sent byte for byte, with its `Content-Length`.
 pub fn required_a_body_is_sent_as_given(subject: &Subject) {
     let body: Vec<u8> = (0..=255).cycle().take(5_000).collect();
     let given = Bytes::from(body.clone());
@@ -132,8 +136,8 @@ pub fn required_a_body_is_sent_as_given(subject: &Subject) {
     expect_eq!(sent.body, body);
 }
 
-/// Cookies are not kept, and one request does not tell of another.
-pub fn required_a_request_tells_nothing_of_the_one_before(subject: &Subject) {
+/// A transport keeps no cookies, and no request contains data of an earlier one.
+pub fn required_a_request_shows_nothing_of_the_one_before(subject: &Subject) {
     let mut server = Server::start(subject, |connection| {
         while connection.read_request().is_some() {
             connection.write(
@@ -146,7 +150,7 @@ pub fn required_a_request_tells_nothing_of_the_one_before(subject: &Subject) {
         client.text(&url).await;
         server.request().await;
         client.text(&url).await;
-        // An answer out of a cache would leave this waiting.
+        // If the response came from a cache, this would wait forever.
         server.request().await
     });
     for name in ["cookie", "referer", "if-none-match", "if-modified-since"] {
@@ -156,7 +160,7 @@ pub fn required_a_request_tells_nothing_of_the_one_before(subject: &Subject) {
     }
 }
 
-/// The query goes out byte for byte, as the URL spells it.
+/// The query is sent byte for byte, as the URL spells it.
 pub fn required_the_query_is_sent_byte_for_byte(subject: &Subject) {
     const TARGETS: [&str; 5] = [
         "/",
@@ -168,13 +172,13 @@ pub fn required_the_query_is_sent_byte_for_byte(subject: &Subject) {
     targets_are_sent(subject, &TARGETS);
 }
 
-/// The path goes out byte for byte, as the URL spells it.
+/// The path is sent byte for byte, as the URL spells it.
 pub fn required_the_path_is_sent_byte_for_byte(subject: &Subject) {
     const TARGETS: [&str; 2] = ["/2.0/events", "/a%2Fb/%e2%82%ac;x=1,2/~-._!$&()*+,=:@//"];
     targets_are_sent(subject, &TARGETS);
 }
 
-/// What a library might write another way goes out byte for byte as well, or is refused as
+/// A target that a library might normalize is sent byte for byte as well, or is refused as
 /// [`TransportErrorKind::InvalidRequest`].
 pub fn required_an_unusual_target_is_sent_as_given_or_refused(subject: &Subject) {
     const TARGETS: [&str; 8] = [
@@ -189,18 +193,18 @@ pub fn required_an_unusual_target_is_sent_as_given_or_refused(subject: &Subject)
     ];
     let mut server = echo(subject);
     for target in TARGETS {
-        let answer = subject.get(&server.url(target));
+        let response = subject.get(&server.url(target));
         let sent = server.requests_so_far();
-        let sent: Vec<_> = sent.iter().map(Received::target).collect();
-        if answer.is_ok() {
+        let sent: Vec<_> = sent.iter().map(CapturedRequest::target).collect();
+        if response.is_ok() {
             expect_eq!(sent, [target]);
         } else {
             expect_eq!(
-                failure(answer),
+                failure(response),
                 TransportErrorKind::InvalidRequest,
                 "{target}"
             );
-            expect_eq!(sent.len(), 0, "requests of a target that was refused");
+            expect_eq!(sent.len(), 0, "requests for a target that was refused");
         }
     }
 }
@@ -222,7 +226,7 @@ fn targets_are_sent(subject: &Subject, targets: &[&str]) {
     }
 }
 
-/// A fragment stays with the client.
+/// The fragment of a URL is not sent.
 pub fn required_a_fragment_is_never_sent(subject: &Subject) {
     let sent = received(subject, |url| {
         request(Method::GET, &format!("{url}a?b=c#canary?d"), "")
@@ -230,29 +234,29 @@ pub fn required_a_fragment_is_never_sent(subject: &Subject) {
     expect_eq!(sent.target(), "/a?b=c");
 }
 
-/// A redirect is an answer, with its `Location`, and nobody else is asked.
+/// A redirect is a response, with its `Location`, and the transport does not follow it.
 pub fn required_never_follows_redirects(subject: &Subject) {
     for status in [301, 302, 303, 307, 308] {
         let elsewhere =
-            Server::answering(subject, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong");
+            Server::responding(subject, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong");
         let target = elsewhere.url("/");
-        let server = Server::answering(
+        let server = Server::responding(
             subject,
             format!("HTTP/1.1 {status} Moved\r\nLocation: {target}\r\nContent-Length: 2\r\n\r\nhi"),
         );
-        let answer = subject
+        let response = subject
             .get(&server.url("/"))
             .expect("expected a response, got the error");
-        expect_eq!(answer.status(), status);
-        expect_eq!(answer.headers()["location"], *target);
-        expect_eq!(text(&answer), "hi");
+        expect_eq!(response.status(), status);
+        expect_eq!(response.headers()["location"], *target);
+        expect_eq!(text(&response), "hi");
         expect_eq!(elsewhere.connections(), 0, "{status} was followed");
     }
 }
 
-/// 4xx and 5xx are answers, and nothing is tried again.
-pub fn required_a_status_is_an_answer(subject: &Subject) {
-    statuses_are_answers(
+/// The statuses 4xx and 5xx are responses, and the transport does not retry.
+pub fn required_a_status_is_a_response(subject: &Subject) {
+    statuses_are_responses(
         subject,
         &[
             201, 206, 300, 400, 401, 403, 404, 408, 410, 413, 421, 425, 429, 500, 502, 503,
@@ -260,13 +264,13 @@ pub fn required_a_status_is_an_answer(subject: &Subject) {
     );
 }
 
-/// Statuses that no document names are answers, and nothing is tried again.
-pub fn required_an_unknown_status_is_an_answer(subject: &Subject) {
-    statuses_are_answers(subject, &[299, 399, 430, 529, 599]);
+/// Unassigned statuses are responses, and the transport does not retry.
+pub fn required_an_unknown_status_is_a_response(subject: &Subject) {
+    statuses_are_responses(subject, &[299, 399, 430, 529, 599]);
 }
 
 #[track_caller]
-fn statuses_are_answers(subject: &Subject, statuses: &'static [u16]) {
+fn statuses_are_responses(subject: &Subject, statuses: &'static [u16]) {
     let mut server = Server::start(subject, |connection| {
         while let Some(request) = connection.read_request() {
             let status = &request.target()[1..];
@@ -279,77 +283,77 @@ fn statuses_are_answers(subject: &Subject, statuses: &'static [u16]) {
         .iter()
         .map(|status| server.url(&format!("/{status}")))
         .collect();
-    let answers = subject.drive(|client| async move {
-        let mut answers = Vec::new();
+    let responses = subject.drive(|client| async move {
+        let mut responses = Vec::new();
         for url in &urls {
-            answers.push(client.get(url).await);
+            responses.push(client.get(url).await);
         }
-        answers
+        responses
     });
-    for (answer, &status) in answers.into_iter().zip(statuses) {
-        let answer = answer
+    for (response, &status) in responses.into_iter().zip(statuses) {
+        let response = response
             .unwrap_or_else(|error| differs("a response", &error, &format!("status {status}")));
-        expect_eq!(answer.status(), status);
-        expect_eq!(answer.headers()["retry-after"], "7");
-        expect_eq!(answer.headers()["www-authenticate"], "Bearer realm=\"r\"");
-        expect_eq!(text(&answer), "hi");
+        expect_eq!(response.status(), status);
+        expect_eq!(response.headers()["retry-after"], "7");
+        expect_eq!(response.headers()["www-authenticate"], "Bearer realm=\"r\"");
+        expect_eq!(text(&response), "hi");
     }
     expect_eq!(server.requests_so_far().len(), statuses.len());
 }
 
-/// An answer's headers come back as they are, each as often as it was there, in order.
-pub fn required_headers_of_an_answer_come_back(subject: &Subject) {
-    let server = Server::answering(
+/// A response's headers are returned unchanged, in order, each as often as the response has it.
+pub fn required_headers_of_a_response_come_back(subject: &Subject) {
+    let server = Server::responding(
         subject,
         "HTTP/1.1 200\r\nX-Twice: a\r\nx-other:  spaced \r\nX-TWICE: b\r\nX-Empty:\r\nContent-Length: 2\r\n\r\nhi",
     );
-    let answer = subject
+    let response = subject
         .get(&server.url("/"))
         .expect("expected a response, got the error");
-    let twice = answer.headers().get_all("x-twice");
+    let twice = response.headers().get_all("x-twice");
     expect_eq!(twice.into_iter().collect::<Vec<_>>(), ["a", "b"]);
-    expect_eq!(answer.headers()["x-other"], "spaced");
-    expect_eq!(answer.headers()["x-empty"], "");
-    expect_eq!(answer.headers()["content-length"], "2");
-    expect_eq!(text(&answer), "hi");
+    expect_eq!(response.headers()["x-other"], "spaced");
+    expect_eq!(response.headers()["x-empty"], "");
+    expect_eq!(response.headers()["content-length"], "2");
+    expect_eq!(text(&response), "hi");
 }
 
-/// A header's value that is no UTF-8 comes back byte for byte.
+/// A header value that is not UTF-8 is returned byte for byte.
 pub fn required_a_header_that_is_no_utf8_comes_back(subject: &Subject) {
-    let server = Server::answering(
+    let server = Server::responding(
         subject,
         b"HTTP/1.1 200 OK\r\nX-Latin: caf\xe9\r\nContent-Length: 2\r\n\r\nhi".as_slice(),
     );
-    let answer = subject
+    let response = subject
         .get(&server.url("/"))
         .expect("expected a response, got the error");
-    expect_eq!(answer.headers()["x-latin"].as_bytes(), b"caf\xe9");
-    expect_eq!(text(&answer), "hi");
+    expect_eq!(response.headers()["x-latin"].as_bytes(), b"caf\xe9");
+    expect_eq!(text(&response), "hi");
 }
 
-/// Headers of 32 KB come back.
+/// Headers of 32 KiB are returned.
 pub fn optional_long_headers_come_back(subject: &Subject) {
     let long = "x".repeat(8 * 1024);
-    let server = Server::answering(
+    let server = Server::responding(
         subject,
         format!(
             "HTTP/1.1 200 OK\r\nX-1: {long}\r\nX-2: {long}\r\nX-3: {long}\r\nX-4: {long}\r\nContent-Length: 2\r\n\r\nhi"
         ),
     );
-    let answer = subject
+    let response = subject
         .get(&server.url("/"))
         .expect("expected a response, got the error");
-    expect_eq!(answer.headers()["x-4"], *long);
+    expect_eq!(response.headers()["x-4"], *long);
 }
 
-/// An answer of HTTP/1.0 is an answer, with a length or without.
+/// An HTTP/1.0 response is understood, with or without a length.
 pub fn required_http_1_0_is_understood(subject: &Subject) {
     for head in [
         "HTTP/1.0 200 OK\r\nContent-Length: 9\r\n",
         "HTTP/1.0 200 OK\r\n",
         "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 9\r\n",
     ] {
-        let server = Server::answering(subject, format!("{head}\r\nhi, there"));
+        let server = Server::responding(subject, format!("{head}\r\nhi, there"));
         let url = server.url("/");
         subject.drive(|client: Client| async move {
             expect_eq!(client.text(&url).await, "hi, there", "after {head:?}");
@@ -357,16 +361,16 @@ pub fn required_http_1_0_is_understood(subject: &Subject) {
     }
 }
 
-/// The version of an answer is the one it came in.
-pub fn optional_the_version_of_an_answer_is_told(subject: &Subject) {
+/// The version of a response is the HTTP version that the server sent.
+pub fn optional_the_version_of_a_response_is_reported(subject: &Subject) {
     for (spelled, version) in [("1.0", Version::HTTP_10), ("1.1", Version::HTTP_11)] {
-        let server = Server::answering(
+        let server = Server::responding(
             subject,
             format!("HTTP/{spelled} 200 OK\r\nContent-Length: 0\r\n\r\n"),
         );
-        let answer = subject
+        let response = subject
             .get(&server.url("/"))
             .expect("expected a response, got the error");
-        expect_eq!(answer.version(), version);
+        expect_eq!(response.version(), version);
     }
 }

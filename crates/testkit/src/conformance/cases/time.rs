@@ -1,4 +1,8 @@
-//! Answers that take long, and requests that are given up.
+//! Slow responses, dropped requests, and sleeps.
+//!
+//! Box holds a poll for minutes, and the client limits the time of a request with a sleep of the
+//! transport. So a transport needs correct sleeps and no timeout of its own. Dropped connections
+//! that get reused are tested in `connection.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +11,20 @@ use futures_util::future::{Either, join, join_all, select};
 use http::Method;
 
 use crate::conformance::connection::Connection;
+use crate::conformance::driver::{Client, MAX_BODY, Subject, limited, request, text};
 use crate::conformance::expect::{differs, expect_eq};
 use crate::conformance::server::{Note, Server};
-use crate::conformance::subject::{Client, MAX_BODY, Subject, limited, request, text};
 
-/// Longer than the default timeout of any library that is known: 60 s.
+/// The time for which a response is held: 65 s, because no known library has a default timeout
+/// above 60 s.
 const LONG: Duration = Duration::from_secs(65);
 
-/// As long as Box holds a poll.
+/// The time for which a response is held if `BOX_LONGPOLL_SLOW` is set: 610 s, as long as Box holds
+/// a poll.
 const VERY_LONG: Duration = Duration::from_secs(610);
 
-/// An answer may be held for minutes before it begins, and between its headers and its body.
-pub fn required_answers_may_be_held_for_minutes(subject: &Subject) {
+/// A response may be held for minutes, both before its headers and before its body.
+pub fn required_responses_may_be_held_for_minutes(subject: &Subject) {
     let hold = match std::env::var_os("BOX_LONGPOLL_SLOW") {
         Some(slow) if slow != "0" => VERY_LONG,
         _ => LONG,
@@ -30,7 +36,7 @@ pub fn required_answers_may_be_held_for_minutes(subject: &Subject) {
         };
         if request.target() == "/before-headers" {
             pause(hold);
-            connection.answer("hi");
+            connection.respond("hi");
         } else {
             connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
             pause(hold);
@@ -43,8 +49,8 @@ pub fn required_answers_may_be_held_for_minutes(subject: &Subject) {
     expect_eq!(bodies, ["hi", "hi"]);
 }
 
-/// An answer that comes slowly is waited for.
-pub fn required_a_slow_answer_is_whole(subject: &Subject) {
+/// A transport waits for a response that arrives slowly.
+pub fn required_a_slow_response_is_complete(subject: &Subject) {
     let server = Server::start(subject, |connection| {
         connection.read_request();
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi, there".chunks(4) {
@@ -52,26 +58,30 @@ pub fn required_a_slow_answer_is_whole(subject: &Subject) {
             pause(Duration::from_millis(200));
         }
     });
-    let answer = subject
+    let response = subject
         .get(&server.url("/"))
         .expect("expected a response, got the error");
-    expect_eq!(text(&answer), "hi, there");
+    expect_eq!(text(&response), "hi, there");
 }
 
-/// The pace of a server is what these cases are about.
-#[expect(clippy::disallowed_methods, reason = "a script takes its time")]
+/// Blocks the thread of a server's script.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these cases test the pace of a server"
+)]
 pub(super) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// Where a server begins an answer and says no more.
+/// The beginnings of a response after which a server falls silent.
 const SILENCES: [&str; 3] = [
     "",
     "HTTP/1.1 200 OK\r\nContent-Len",
     "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi",
 ];
 
-/// While a server is silent, in whatever part of its answer, the transport's timer goes on: a request can be given up.
+/// While a server is silent in any part of its response, the transport's timer still fires, so the
+/// client can drop the request.
 pub fn required_silence_does_not_stop_the_timer(subject: &Subject) {
     for begun in SILENCES {
         let server = Server::start(subject, move |connection| {
@@ -81,57 +91,65 @@ pub fn required_silence_does_not_stop_the_timer(subject: &Subject) {
         });
         let url = server.url("/");
         subject.drive(|client| async move {
-            let asked = Box::pin(client.get(&url));
+            let sending = Box::pin(client.get(&url));
             let slept = Box::pin(client.sleep(Duration::from_millis(300)));
-            if let Either::Left((answer, _)) = select(asked, slept).await {
-                differs("no response", &answer, &format!("silence after {begun:?}"));
+            if let Either::Left((response, _)) = select(sending, slept).await {
+                differs(
+                    "no response",
+                    &response,
+                    &format!("silence after {begun:?}"),
+                );
             }
         });
     }
 }
 
-/// TCP asks after a minute of silence, or earlier, whether the other end is there: a dead network is noticed while an
-/// answer is awaited.
+/// TCP keep-alive probes a silent connection after a minute or earlier, so a dead network is
+/// noticed while a response is awaited.
 ///
-/// Only Linux tells: elsewhere the case is left out.
+/// Only Linux shows the timer. On other systems the case is not tested.
 pub fn optional_a_silent_connection_is_probed(subject: &Subject) {
     if !cfg!(target_os = "linux") {
-        Subject::is_not_shown("only Linux tells");
+        Subject::is_not_shown("only Linux shows the keep-alive timer");
     }
     let server = Server::start(subject, |connection| {
         connection.read_request();
-        // A client may turn it on a moment after it has connected, and the moment is long on a busy machine.
+        // A client may enable keep-alive only after it has connected, and on a busy machine this
+        // takes time: wait up to 30 s.
         let probed = (0..300).any(|_| {
             pause(Duration::from_millis(100));
             connection.client_will_probe(Duration::from_secs(60))
         });
-        connection.answer(if probed { "probed" } else { "not probed" });
+        connection.respond(if probed { "probed" } else { "not probed" });
     });
-    let answer = subject
+    let response = subject
         .get(&server.url("/"))
         .expect("expected a response, got the error");
-    expect_eq!(text(&answer), "probed");
+    expect_eq!(text(&response), "probed");
 }
 
-/// A request that was dropped is over when its [`timeout`](box_longpoll::transport::TransportRequest::timeout) has passed, at the latest:
-/// its connection is closed.
+/// The connection of a dropped request is closed when the
+/// [`timeout`](box_longpoll::transport::TransportRequest::timeout) of the request has passed, or
+/// earlier.
 pub fn required_a_dropped_request_ends_with_its_timeout(subject: &Subject) {
-    // Longer than it takes to send a request on a busy machine.
+    // The timeout is longer than a busy machine needs to send a request.
     const TIMEOUT: Duration = Duration::from_secs(15);
     connections_close_after_drop(subject, TIMEOUT, TIMEOUT + AT_LAST);
 }
 
-/// Dropping the future of a request closes its connection, however long its
-/// [`timeout`](box_longpoll::transport::TransportRequest::timeout) is.
+/// If the future of a request is dropped, its connection is closed at once, even if the request has
+/// a long [`timeout`](box_longpoll::transport::TransportRequest::timeout).
 pub fn optional_dropping_a_request_closes_its_connection_at_once(subject: &Subject) {
     const TIMEOUT: Duration = Duration::from_secs(3_600);
     connections_close_after_drop(subject, TIMEOUT, AT_LAST);
 }
 
-/// How long a connection may stay open that is to be closed: a busy machine takes a moment, and one that leaks takes for ever.
+/// The time that a transport has to close a connection: 30 s. A busy machine takes a moment, and a
+/// leaked connection stays open forever.
 const AT_LAST: Duration = Duration::from_secs(30);
 
-/// Drops requests to which the response has begun, and asserts that their connections are closed within this time.
+/// Drops requests whose response has begun, and asserts that their connections are closed within
+/// this time.
 #[track_caller]
 fn connections_close_after_drop(subject: &Subject, timeout: Duration, within: Duration) {
     subject.may_take(within + Duration::from_secs(60));
@@ -147,48 +165,52 @@ fn connections_close_after_drop(subject: &Subject, timeout: Duration, within: Du
         join_all(servers.map(|server| end_after_drop(&client, server, timeout))).await
     });
     for (end, begun) in ends.into_iter().zip(SILENCES) {
-        let situation = format!("{within:?} after a request was dropped, and {begun:?} had come");
+        let situation =
+            format!("{within:?} after a request was dropped, and {begun:?} had arrived");
         expect_eq!(end, Note::Closed, "{situation}");
     }
 }
 
-/// Drops a request when the server has begun its response, and tells what becomes of its connection.
+/// Drops a request after the server has begun its response, and returns the server's note of how
+/// its connection ended.
 async fn end_after_drop(client: &Client, mut server: Server, timeout: Duration) -> Note {
     let url = server.url("/");
-    let asked = client.send(limited(Method::GET, &url, Bytes::new(), timeout, MAX_BODY));
+    let sending = client.send(limited(Method::GET, &url, Bytes::new(), timeout, MAX_BODY));
     let written = Box::pin(server.note());
-    if let Either::Left((answer, _)) = select(Box::pin(asked), written).await {
-        differs("no response", &answer, "the server waits");
+    if let Either::Left((response, _)) = select(Box::pin(sending), written).await {
+        differs("no response", &response, "the server waits");
     }
     server.note().await
 }
 
-/// A request is sent before anything else is awaited, and its connection's failure is noticed while other work is done.
+/// A request makes progress while a sleep is awaited together with it: it is sent at once, and its
+/// response or failure is noticed before the sleep ends.
 pub fn required_a_sleep_and_a_request_go_on_together(subject: &Subject) {
     let server = Server::start(subject, |connection| {
         connection.read_request();
-        connection.answer("hi");
+        connection.respond("hi");
     });
     let url = server.url("/");
     subject.drive(|client| async move {
-        let asked = Box::pin(client.send(request(Method::GET, &url, "")));
+        let sending = Box::pin(client.send(request(Method::GET, &url, "")));
         let slept = Box::pin(client.sleep(Duration::from_secs(30)));
-        match select(asked, slept).await {
-            Either::Left((answer, _)) => {
-                let answer = answer.expect("expected a response, got the error");
-                expect_eq!(text(&answer), "hi");
+        match select(sending, slept).await {
+            Either::Left((response, _)) => {
+                let response = response.expect("expected a response, got the error");
+                expect_eq!(text(&response), "hi");
             }
             Either::Right(_) => differs(
                 "a response",
                 "none",
-                "a sleep of 30 s that began with the request is over",
+                "a sleep of 30 s that began with the request has ended",
             ),
         }
     });
 }
 
-/// A sleep is never early, by the operating system's clock and by the transport's own, and several sleeps end.
-#[expect(clippy::disallowed_methods, reason = "the clock is the judge")]
+/// A sleep never ends early, by the operating system's clock or by the transport's own, and several
+/// sleeps can run together.
+#[expect(clippy::disallowed_methods, reason = "the case tests clocks")]
 pub fn required_a_sleep_is_never_early(subject: &Subject) {
     let millis = [0, 1, 10, 99, 500, 1_100];
     subject.drive(|client| async move {
@@ -215,14 +237,18 @@ fn is_not_early(slept: Duration, duration: Duration, clock: &str) {
     }
 }
 
-/// A sleep that is dropped is no trouble, nor is a very long one.
+/// A sleep can be dropped, and can be as long as a `Duration` allows.
 pub fn required_a_sleep_can_be_given_up(subject: &Subject) {
     subject.drive(|client| async move {
         for duration in [Duration::from_secs(86_400), Duration::MAX] {
             let long = Box::pin(client.0.sleep(duration));
             let short = Box::pin(client.sleep(Duration::from_millis(5)));
             if let Either::Left((slept, _)) = select(long, short).await {
-                differs("a sleep that goes on", &slept, &format!("of {duration:?}"));
+                differs(
+                    "the sleep continues",
+                    &slept,
+                    &format!("a sleep of {duration:?}"),
+                );
             }
         }
         join(client.sleep(Duration::ZERO), client.sleep(Duration::ZERO)).await;

@@ -1,3 +1,5 @@
+//! Box's rules for the claims of an assertion.
+
 use box_longpoll_testkit::{Request, Settings};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -43,7 +45,7 @@ fn an_assertion_for_a_user_leads_to_the_users_account() {
 #[case::issued_in_the_future("iat", json!(NOW + 1), "Please check the 'iat' claim.")]
 #[case::issued_at_no_time("iat", json!("now"), "Please check the 'iat' claim.")]
 #[case::not_good_yet("nbf", json!(NOW + 1), "Please check the 'nbf' claim.")]
-fn a_claim_that_is_not_as_it_should_be_is_named(
+fn a_wrong_claim_is_named_in_the_refusal(
     #[case] name: &str,
     #[case] value: Value,
     #[case] description: &str,
@@ -59,7 +61,7 @@ fn a_claim_that_is_not_as_it_should_be_is_named(
 #[case("exp", json!(NOW + 60))]
 #[case("iat", json!(NOW))]
 #[case("nbf", json!(NOW))]
-fn a_claim_may_go_as_far_as_box_lets_it(#[case] name: &str, #[case] value: Value) {
+fn claims_at_the_limits_are_accepted(#[case] name: &str, #[case] value: Value) {
     let assertion = Assertion::new().claim(name, value).signed();
     assert!(show(&mut world_with_key(), &assertion).is_ok());
 }
@@ -72,13 +74,13 @@ fn an_assertion_may_be_for_the_emulators_own_address() {
         ("assertion", &assertion.signed()),
     ];
     let request = |host| token_request(APP, &form).header("Host", host);
-    let status = |request: Request| world_with_key().answer(&request).status;
+    let status = |request: Request| world_with_key().response(&request).status;
     assert_eq!(status(request("localhost:8787")), 200);
     assert_eq!(status(request("localhost:8788")), 400);
 }
 
 #[test]
-fn an_assertion_is_good_once() {
+fn an_assertion_can_be_used_once() {
     let mut world = world_with_key();
     let assertion = Assertion::new();
     assert!(show(&mut world, &assertion.signed()).is_ok());
@@ -87,15 +89,15 @@ fn an_assertion_is_good_once() {
 }
 
 #[test]
-fn an_assertion_that_was_refused_has_not_used_its_id_up() {
+fn a_refused_assertion_does_not_use_up_its_id() {
     let mut world = world_with_key();
     let early = Assertion::new().claim("exp", NOW + 90).signed();
-    show(&mut world, &early).expect_err("it is good for too long");
+    show(&mut world, &early).expect_err("the assertion expires too late");
     assert!(show(&mut world, &Assertion::new().signed()).is_ok());
 }
 
 #[test]
-fn users_that_an_application_is_not_for_are_refused() {
+fn users_outside_the_application_are_refused() {
     let mut world = world_with_key();
     world.emulator.change_application(APP, |application| {
         application.users = Some(["17".to_owned()].into());

@@ -1,3 +1,5 @@
+//! The signatures of assertions, and the keys that verify them.
+
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -37,7 +39,7 @@ fn a_signature_by_another_key_is_refused() {
 }
 
 #[test]
-fn claims_that_were_changed_after_they_were_signed_are_refused() {
+fn claims_that_changed_after_signing_are_refused() {
     let signed = Assertion::new().signed();
     let forged = Assertion::new().claim("sub", "43").signed();
     let (_, signature) = signed.rsplit_once('.').expect("a signature");
@@ -51,14 +53,14 @@ fn claims_that_were_changed_after_they_were_signed_are_refused() {
 #[case("HS256")]
 #[case("PS256")]
 #[case("RS384")]
-fn an_algorithm_that_was_not_signed_with_is_refused(#[case] alg: &str) {
+fn another_algorithm_than_the_signatures_is_refused(#[case] alg: &str) {
     let mut assertion = Assertion::new();
     assertion.header["alg"] = alg.into();
     assert_assertion_refused(&assertion, WRONG_SIGNATURE);
 }
 
 #[test]
-fn a_key_that_is_not_registered_is_refused() {
+fn an_unregistered_key_is_refused() {
     let mut assertion = Assertion::new();
     assertion.header["kid"] = "k2".into();
     assert_assertion_refused(&assertion, UNKNOWN_KEY);
@@ -67,7 +69,7 @@ fn a_key_that_is_not_registered_is_refused() {
 #[rstest]
 #[case(json!({"alg": "RS256"}))]
 #[case(json!({"alg": "RS256", "kid": null}))]
-fn an_assertion_that_names_no_key_may_be_signed_with_any_registered_one(#[case] header: Value) {
+fn an_assertion_without_kid_may_use_any_registered_key(#[case] header: Value) {
     let mut world = world_with_key();
     world.emulator.change_application(APP, |application| {
         let first = pem(&ANOTHER_KEY);
@@ -79,7 +81,7 @@ fn an_assertion_that_names_no_key_may_be_signed_with_any_registered_one(#[case] 
 }
 
 #[test]
-fn an_assertion_that_names_no_key_needs_a_registered_one_all_the_same() {
+fn an_assertion_without_kid_needs_a_registered_key() {
     let mut assertion = Assertion::new();
     assertion.header = json!({"alg": "RS256"});
     assertion.key = &ANOTHER_KEY;
@@ -89,7 +91,7 @@ fn an_assertion_that_names_no_key_needs_a_registered_one_all_the_same() {
 }
 
 #[test]
-fn keys_come_and_go_while_the_emulator_runs() {
+fn keys_can_be_added_and_removed_at_any_time() {
     let mut world = world_with_key();
     let logs_in = |world: &mut World, jti: &str, kid: &str, key| {
         let mut assertion = Assertion::new().claim("jti", jti);
@@ -126,7 +128,7 @@ fn keys_come_and_go_while_the_emulator_runs() {
 #[case("a.b")]
 #[case("e30.e30.e30")]
 #[case("!.!.!")]
-fn what_is_no_assertion_is_refused(#[case] assertion: &str) {
+fn an_unreadable_assertion_is_refused(#[case] assertion: &str) {
     let outcome = show(&mut world_with_key(), assertion);
     assert_refused(outcome, "invalid_grant", UNREADABLE);
 }

@@ -1,3 +1,5 @@
+//! The JWT grant: the assertions that the emulator accepts, and the refusals of all others.
+
 mod claims;
 mod keys;
 
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use crate::world::{APP, SECRET, World, assert_refused};
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// The moment at which every world begins.
+/// The time at which every world starts, in seconds since 1970: 2026-01-01.
 const NOW: i64 = 1_767_225_600;
 
 static KEY: LazyLock<KeyPair> = LazyLock::new(new_key);
@@ -25,7 +27,7 @@ fn new_key() -> KeyPair {
     KeyPair::generate(KeySize::Rsa2048).expect("a key")
 }
 
-/// As `openssl pkey -pubout` writes it.
+/// Writes a public key as `openssl pkey -pubout` does.
 fn pem(key: &KeyPair) -> String {
     let der = key.public_key().as_der().expect("DER");
     let base64 = BASE64_STANDARD.encode(der.as_ref());
@@ -40,7 +42,7 @@ fn pem(key: &KeyPair) -> String {
     )
 }
 
-/// An assertion that Box would take: each test spoils what it is about.
+/// An assertion that Box would accept. Each test changes the part that it tests.
 struct Assertion {
     header: Value,
     claims: Value,
@@ -94,6 +96,7 @@ fn world_with_key() -> World {
 }
 
 #[track_caller]
+/// Sends a token request with an assertion.
 fn show(world: &mut World, assertion: &str) -> Result<Value, Value> {
     let form = [("grant_type", GRANT_TYPE), ("assertion", assertion)];
     world.log_in(APP, &form)

@@ -1,15 +1,21 @@
+//! The log of the last requests, which tests read to check what a client did.
+//!
+//! A record is made when a request arrives and amended when its outcome is known. Records hold no
+//! secrets: an issued access token appears only by its number. The totals are in `counters`. Start
+//! from [`RequestLog::push`].
+
 use std::collections::VecDeque;
 
 use serde::Serialize;
 
 use crate::{Endpoint, Grant};
 
-/// One request, as the journal keeps it.
+/// One request in the request log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestRecord {
-    /// Counts from 0.
+    /// The number of the request, from 0.
     pub number: u64,
-    /// Milliseconds since the emulator began.
+    /// The time in milliseconds since the emulator started.
     pub at_ms: u64,
     /// The endpoint.
     pub endpoint: Endpoint,
@@ -17,7 +23,7 @@ pub struct RequestRecord {
     pub method: String,
     /// The path, without the query.
     pub path: String,
-    /// The account it concerns, where the caller is known.
+    /// The account that it concerns, if the caller is known.
     pub account: Option<String>,
     /// The `stream_type` of the query.
     pub stream_type: Option<String>,
@@ -25,52 +31,52 @@ pub struct RequestRecord {
     pub stream_position: Option<String>,
     /// The `limit` of the query.
     pub limit: Option<String>,
-    /// The grant that a token request asked for, where it is one the emulator knows.
+    /// The grant of a token request, if the emulator knows it.
     pub grant: Option<Grant>,
-    /// The `error` that a token request was refused with.
+    /// The `error` of a refused token request.
     pub refusal: Option<&'static str>,
-    /// The number of the access token that a token request was granted, or that came with any other. Tokens that were
-    /// issued are counted from 0; others have no number.
+    /// The number of the access token that a token request was granted, or that another request
+    /// carried. Issued tokens are numbered from 0; made-up tokens have no number.
     pub token: Option<u64>,
-    /// Whether there was an `Authorization` header.
+    /// `true` if there was an `Authorization` header.
     pub authorization: bool,
     /// The `As-User` header.
     pub as_user: Option<String>,
     /// The `User-Agent` header.
     pub user_agent: Option<String>,
-    /// The fault it met.
+    /// The name of the fault that it met.
     pub fault: Option<&'static str>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The events of the page.
+    /// The number of events on the page.
     pub events: usize,
-    /// Those of them that the caller had not been sent before.
+    /// The number of events on the page that the caller had not been sent before.
     pub new_events: usize,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Occurs while the request is held open.
     Held,
-    /// Occurs when the client went away before the answer.
+    /// Occurs when the client disconnected before the response.
     HungUp,
-    /// Occurs when the answer was given, with this status.
-    Answered(u16),
-    /// Occurs when a realtime server answered, with this signal.
-    Signalled(String),
+    /// Occurs when the emulator responded with this status.
+    Responded(u16),
+    /// Occurs when a realtime server responded with this signal.
+    Signaled(String),
 }
 
-/// The last requests.
+/// The last requests, up to a capacity.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct RequestLog {
     records: VecDeque<RequestRecord>,
     capacity: usize,
     next: u64,
 }
 
-impl Journal {
+impl RequestLog {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             records: VecDeque::new(),
@@ -79,7 +85,8 @@ impl Journal {
         }
     }
 
-    /// Keeps a record, under the number that is returned.
+    /// Adds a record and returns the number that it gets. Drops the oldest records above the
+    /// capacity.
     pub(crate) fn push(&mut self, record: RequestRecord) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -90,7 +97,7 @@ impl Journal {
         number
     }
 
-    /// Changes a record, if it is still there.
+    /// Changes the record with this number, if the log still holds it.
     pub(crate) fn amend(&mut self, number: u64, change: impl FnOnce(&mut RequestRecord)) {
         let first = self.next - self.records.len() as u64;
         let index = number

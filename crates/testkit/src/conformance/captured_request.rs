@@ -1,17 +1,22 @@
+//! A request as a server read it, without the normalization of an HTTP library.
+//!
+//! The cases compare it with what the transport was given to send. It reads only bodies with a
+//! `content-length`. Start from [`CapturedRequest::read`].
+
 use std::io::{self, BufRead};
 
 /// A request, byte for byte as a server read it.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    /// Method, target and version.
+pub(super) struct CapturedRequest {
+    /// The request line: method, target and version.
     pub(super) line: String,
-    /// Names in lower case, values without the space around them, in order.
+    /// The headers in order: names in lower case, values without surrounding whitespace.
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Vec<u8>,
 }
 
-impl Received {
-    /// `None`: the connection ended before the request was whole.
+impl CapturedRequest {
+    /// Reads a request. Returns `None` if the connection ended inside its head.
     pub(super) fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let Some(line) = read_line(from)? else {
             return Ok(None);
@@ -35,24 +40,24 @@ impl Received {
         Ok(Some(received))
     }
 
-    /// The first value of this name.
+    /// Returns the first value of this header, if it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let value = self.headers.iter().find(|(known, _)| known == name);
         value.and_then(|(_, value)| str::from_utf8(value).ok())
     }
 
-    /// All values of this name.
+    /// Returns all values of this header, in order.
     pub(super) fn header_values(&self, name: &str) -> Vec<&[u8]> {
         let of_name = self.headers.iter().filter(|(known, _)| known == name);
         of_name.map(|(_, value)| value.as_slice()).collect()
     }
 
-    /// What stands between the method and the version.
+    /// Returns the request target, between the method and the version.
     pub(super) fn target(&self) -> &str {
         self.line.split(' ').nth(1).unwrap_or_default()
     }
 
-    /// Whether an answer may be compressed with gzip.
+    /// Returns `true` if the request accepts a response that is compressed with gzip.
     pub(super) fn allows_gzip(&self) -> bool {
         self.header("accept-encoding")
             .is_some_and(|codings| codings.contains("gzip"))

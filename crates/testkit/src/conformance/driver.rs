@@ -1,3 +1,9 @@
+//! The transport under test, and the functions by which a case drives it.
+//!
+//! A [`Candidate`] makes a transport and lists the headers that it adds on purpose. A case gets a
+//! [`Subject`], which makes a new transport, sends requests with it, and checks that errors show no
+//! secret. The servers are in [`server`](super::server).
+
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
@@ -12,13 +18,15 @@ use super::Setup;
 use super::expect::differs;
 use super::transcript::Transcript;
 
-/// The longest body that a test accepts, in bytes, where it says nothing else.
+/// The greatest response body that a request accepts unless a case sets its own limit, in bytes: 64
+/// KiB.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// Stands in whatever is secret: in headers, paths and queries.
+/// The text that every secret contains: in headers, paths and queries. No error may show it.
 pub(super) const CANARY: &str = "canary";
 
-/// Headers that the client relies on, or that say where a request ends.
+/// The headers that no transport may list under `adds`: the client relies on them, or they frame
+/// the request.
 const NEVER_ADDED: [&str; 5] = [
     "as-user",
     "authorization",
@@ -27,10 +35,10 @@ const NEVER_ADDED: [&str; 5] = [
     "transfer-encoding",
 ];
 
-/// Makes the transport under test.
+/// A function that makes the transport under test.
 pub type MakeTransport = fn(&Setup) -> Arc<dyn HttpTransport>;
 
-/// A transport to be put to the test, and what it does on purpose.
+/// A transport to test, and the headers that it adds on purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     make: MakeTransport,
@@ -38,13 +46,13 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A transport that adds no headers.
+    /// Makes a candidate whose transport adds no headers.
     #[must_use]
     pub const fn new(make: MakeTransport) -> Self {
         Self { make, adds: &[] }
     }
 
-    /// Names the headers that the transport adds or sets on purpose.
+    /// Sets the headers that the transport adds or sets on purpose. Default: none.
     #[must_use]
     pub const fn adds(self, headers: &'static [&'static str]) -> Self {
         Self {
@@ -53,7 +61,7 @@ impl Candidate {
         }
     }
 
-    /// Refuses the name of a header that no transport may touch.
+    /// Returns an error if `adds` names a header that no transport may change.
     pub(super) fn check(self) -> Result<(), String> {
         match NEVER_ADDED.into_iter().find(|header| self.may_add(header)) {
             Some(header) => Err(format!(
@@ -74,39 +82,39 @@ impl Candidate {
     }
 }
 
-/// What a case puts to the test: a transport, made anew for each case.
+/// The object under test of one case: it makes the transports, which are new for each case.
 #[derive(Debug)]
 pub struct Subject {
     pub(super) setup: Arc<Setup>,
     pub(super) candidate: Candidate,
-    /// The path of the test that runs the case, by which the test's program can run it alone.
+    /// The path of the test that runs the case. The test's program can run it alone by this path.
     pub(super) test: &'static str,
-    /// Tells how long the case may take from now on.
+    /// The sender of a new time limit, which starts when it is sent.
     pub(super) limit: mpsc::Sender<Duration>,
     /// The record of what the case's servers do.
     pub(super) transcript: Transcript,
 }
 
-/// Why a machine doesn't show what a case is about.
+/// The reason why this machine can't test the rule of a case.
 pub(super) struct NotShown(pub(super) &'static str);
 
 impl Subject {
-    /// The transport, made for this call.
+    /// Makes a transport.
     pub(super) fn transport(&self) -> Arc<dyn HttpTransport> {
         self.candidate.make(&self.setup)
     }
 
-    /// Ends the case, which neither passes nor fails.
+    /// Ends the case, which neither passes nor fails, because this machine can't test its rule.
     pub(super) fn is_not_shown(why: &'static str) -> ! {
         std::panic::resume_unwind(Box::new(NotShown(why)))
     }
 
-    /// Lets the case take this long from now on.
+    /// Sets the time limit of the case, which starts now.
     pub(super) fn may_take(&self, limit: Duration) {
         let _ = self.limit.send(limit);
     }
 
-    /// Does `work` with a transport of its own, on this thread.
+    /// Drives `work` with a new transport, on this thread, and returns its output.
     #[track_caller]
     pub(super) fn drive<T, F>(&self, work: impl FnOnce(Client) -> F) -> T
     where
@@ -118,20 +126,20 @@ impl Subject {
         drive(&*transport, work(client))
     }
 
-    /// Sends one GET.
+    /// Sends one `GET` and returns its result.
     #[track_caller]
     pub(super) fn get(&self, url: &str) -> Result<Response<Bytes>, TransportError> {
         self.drive(|client| async move { client.get(url).await })
     }
 
-    /// What kind of failure a GET is, whose error must show no secret.
+    /// Sends a `GET` that must fail, checks that its error shows no secret, and returns the kind.
     #[track_caller]
     pub(super) fn failure(&self, url: &str) -> TransportErrorKind {
         failure(self.get(url))
     }
 }
 
-/// Drives `work` by the transport's own means.
+/// Drives `work` with the transport's own `block_on`, and returns its output.
 #[track_caller]
 pub(super) fn drive<T: Send>(
     transport: &dyn HttpTransport,
@@ -143,10 +151,10 @@ pub(super) fn drive<T: Send>(
     transport
         .block_on(work)
         .expect("block_on works on a thread of its own");
-    outcome.expect("block_on comes back when the work is done")
+    outcome.expect("block_on returns when the work is done")
 }
 
-/// A transport, and requests to send with it.
+/// A transport, with functions that send requests and fail a case if they must succeed.
 #[derive(Clone)]
 pub(super) struct Client(pub(super) Arc<dyn HttpTransport>);
 
@@ -155,11 +163,11 @@ impl Client {
         self.send(request(Method::GET, url, "")).await
     }
 
-    /// Sends a GET, which must be answered, and gives the body.
+    /// Sends a `GET` that must get a response, and returns the body.
     pub(super) async fn text(&self, url: &str) -> String {
-        let answer = self.get(url).await;
-        let answer = answer.expect("expected a response, got the error");
-        text(&answer)
+        let response = self.get(url).await;
+        let response = response.expect("expected a response, got the error");
+        text(&response)
     }
 
     pub(super) async fn send(
@@ -174,7 +182,8 @@ impl Client {
     }
 }
 
-/// A request with a secret in its headers, and more time than any case takes.
+/// Makes a request with a secret in its headers. Its timeout of an hour is longer than any case
+/// takes.
 pub(super) fn request(method: Method, url: &str, body: impl Into<Bytes>) -> TransportRequest {
     limited(method, url, body, Duration::from_secs(3_600), MAX_BODY)
 }
@@ -195,15 +204,15 @@ pub(super) fn limited(
     TransportRequest::new(request, timeout, max_body)
 }
 
-pub(super) fn text(answer: &Response<Bytes>) -> String {
-    String::from_utf8_lossy(answer.body()).into_owned()
+pub(super) fn text(response: &Response<Bytes>) -> String {
+    String::from_utf8_lossy(response.body()).into_owned()
 }
 
-/// The kind of a failure, whose text must show no secret.
+/// Returns the kind of a failure, and checks that its text shows no secret.
 #[track_caller]
-pub(super) fn failure(answer: Result<Response<Bytes>, TransportError>) -> TransportErrorKind {
-    match answer {
-        Ok(answer) => differs("an error", &answer, "there is no complete response"),
+pub(super) fn failure(response: Result<Response<Bytes>, TransportError>) -> TransportErrorKind {
+    match response {
+        Ok(response) => differs("an error", &response, "there is no complete response"),
         Err(error) => {
             assert_no_secret(&error);
             error.kind()
@@ -211,7 +220,7 @@ pub(super) fn failure(answer: Result<Response<Bytes>, TransportError>) -> Transp
     }
 }
 
-/// Asserts that neither the error nor any of its causes prints what is secret.
+/// Asserts that neither the error nor any of its causes shows a secret.
 #[track_caller]
 pub(super) fn assert_no_secret(error: &TransportError) {
     let error: &(dyn Error + 'static) = error;

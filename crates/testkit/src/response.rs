@@ -1,90 +1,102 @@
+//! Responses of the emulator, and the ways in which they go over the wire.
+//!
+//! A response says how much of it is delivered, so a fault can cut it or delay it. Nothing is sent
+//! here: the emulator makes these values, and `wire` sends them. Start from [`Reply`].
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::Request;
 
-/// What becomes of a request.
+/// The emulator's decision about a request: a response, or a hold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// Occurs when there is something to say at once. The server sends it.
-    Answer(Answer),
-    /// Occurs when a request is held open. The server calls [`Emulator::resume`](crate::Emulator::resume) when `until`
-    /// comes or when [`Emulator::take_ready`](crate::Emulator::take_ready) names it, and
-    /// [`Emulator::hang_up`](crate::Emulator::hang_up) when the client goes away.
+    /// Occurs when the emulator responds at once. The server sends the response.
+    Respond(FakeResponse),
+    /// Occurs when a request is held open. The server calls
+    /// [`Emulator::resume`](crate::Emulator::resume) at `until`, and when
+    /// [`Emulator::take_ready`](crate::Emulator::take_ready) names the request. It calls
+    /// [`Emulator::hang_up`](crate::Emulator::hang_up) when the client disconnects.
     Hold {
         /// The held request.
         id: HoldId,
-        /// When an answer is due in any case; `None` when only the client's going away ends it.
+        /// The time of the response if nothing happens before. `None` if the request is held until
+        /// the client disconnects.
         until: Option<Instant>,
     },
 }
 
-/// Names a held request.
+/// The identifier of a held request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldId(pub(crate) u64);
 
-/// An HTTP answer, and how it goes over the wire.
+/// An HTTP response, and how it goes over the wire.
 ///
-/// `content-length` and `connection` are not among the headers: they follow from the body, `close` and `delivery`.
+/// The headers do not contain `content-length` and `connection`. Those follow from `body`, `close`
+/// and `delivery`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct FakeResponse {
     /// The HTTP status.
     pub status: u16,
-    /// The headers, in order, names in lower case.
+    /// The headers in order, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The whole body, also where `delivery` sends only a part of it.
+    /// The complete body, even if `delivery` sends only a part of it.
     pub body: Vec<u8>,
-    /// Whether the connection is closed afterwards.
+    /// `true` if the connection is closed after the response.
     pub close: bool,
-    /// How much of it is sent, and how.
+    /// The way in which it is sent, and the part that is sent.
     pub delivery: Delivery,
-    /// What counts as sent only once the last byte has gone to a client that still listens.
+    /// A page whose events count as sent only after its last byte was sent.
     pub(crate) dripping: Option<Dripping>,
 }
 
-/// A page that takes so long that its client may have gone before its end.
+/// A page that is sent so slowly that its client may disconnect before the end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Dripping {
+    /// The key of the caller's session.
     pub(crate) caller: String,
+    /// The number of the request in the request log.
     pub(crate) record: u64,
-    /// Events before and up to the end of the page.
+    /// The number of events in the log up to the end of the page.
     pub(crate) end: u64,
+    /// The number of events that the caller had not been sent before.
     pub(crate) new_events: usize,
 }
 
-/// How an answer goes over the wire.
+/// The way in which a response goes over the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// As it should.
-    Whole,
+    /// The complete response is sent.
+    Complete,
     /// The connection is closed, with FIN, before the first byte.
     CloseBeforeHeaders,
     /// The connection is reset (RST) before the first byte.
     Reset,
     /// The connection is closed inside the headers.
     CutHeaders,
-    /// `content-length` counts the whole body, the connection is closed after half of it.
+    /// `content-length` counts the complete body, and the connection is closed after half of it.
     CutBody,
-    /// `content-length` counts the whole body, the connection is reset after half of it.
+    /// `content-length` counts the complete body, and the connection is reset after half of it.
     ResetBody,
-    /// A chunked body; the connection is closed inside a chunk.
+    /// The body is chunked, and the connection is closed inside a chunk.
     CutChunk,
-    /// As it should, and the connection stays open until the client closes it.
+    /// The complete response is sent, and the connection stays open until the client closes it.
     NeverClose,
-    /// Everything is sent, a byte at a time.
+    /// The complete response is sent, one byte at a time.
     Drip {
         /// The pause between two bytes.
         interval: Duration,
     },
-    /// The head alone, with the length of the body that a `GET` would get. `HEAD` has it so.
+    /// Only the head is sent, with the length of the body. This is the response to a `HEAD`
+    /// request.
     WithoutBody,
-    /// A chunked body: what there is, then spaces without end, until the client goes away.
+    /// The body is chunked. Endless spaces follow it until the client disconnects.
     Endless,
 }
 
-impl Answer {
-    /// An answer with a JSON body.
+impl FakeResponse {
+    /// Makes a response with a JSON body.
     #[must_use]
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::new(status, "application/json", body)
@@ -96,23 +108,24 @@ impl Answer {
             headers: vec![("content-type".into(), content_type.into())],
             body: body.into(),
             close: false,
-            delivery: Delivery::Whole,
+            delivery: Delivery::Complete,
             dripping: None,
         }
     }
 
+    /// Makes a response without a body.
     pub(crate) fn empty(status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
             body: Vec::new(),
             close: false,
-            delivery: Delivery::Whole,
+            delivery: Delivery::Complete,
             dripping: None,
         }
     }
 
-    /// An error in Box's form.
+    /// Makes an error response in Box's format.
     pub(crate) fn box_error(status: u16, code: &str, message: &str, context_info: &Value) -> Self {
         let body = json!({
             "type": "error",
@@ -121,12 +134,13 @@ impl Answer {
             "context_info": context_info,
             "help_url": "http://developers.box.com/docs/#errors",
             "message": message,
-            // Box makes a new one for each answer; a test that compares answers is better off with one.
+            // Box sends a new ID with each response. A constant lets tests compare responses.
             "request_id": "abcdef123456",
         });
         Self::json(status, body.to_string())
     }
 
+    /// Makes Box's 400 for a query parameter that can't be read.
     pub(crate) fn invalid_parameter(name: &str, value: &str) -> Self {
         let message = format!("Invalid value '{value}'.");
         let context =
@@ -139,19 +153,20 @@ impl Answer {
         )
     }
 
-    /// Box's 401. A body was seen missing, so that is to be had as well.
+    /// Makes Box's 401. Box also sends it without a body, so both forms are possible.
     pub(crate) fn unauthorized(with_body: bool) -> Self {
-        let answer = if with_body {
+        let response = if with_body {
             Self::box_error(401, "unauthorized", "Unauthorized", &json!({}))
         } else {
             Self::empty(401)
         };
-        answer.header(
+        response.header(
             "www-authenticate",
             "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"",
         )
     }
 
+    /// Makes Box's 429 with this `retry-after`.
     pub(crate) fn rate_limited(retry_after: &str) -> Self {
         let message = "Request rate limit exceeded, please try again later";
         Self::box_error(429, "rate_limit_exceeded", message, &json!({}))
@@ -163,12 +178,13 @@ impl Answer {
         self
     }
 
+    /// Sets the delivery.
     pub(crate) fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self
     }
 
-    /// The answer as this request has to get it: `HEAD` gets no body.
+    /// Adapts the response to the request: a `HEAD` request gets no body.
     pub(crate) fn to(self, request: &Request) -> Self {
         if request.method() == "HEAD" {
             self.delivered(Delivery::WithoutBody)
@@ -177,12 +193,14 @@ impl Answer {
         }
     }
 
+    /// Closes the connection after the response.
     pub(crate) fn closing(mut self) -> Self {
         self.close = true;
         self
     }
 
-    /// The first header of that name, whatever its case.
+    /// Returns the value of the first header with this name, which is compared without regard to
+    /// case.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.headers
@@ -193,11 +211,11 @@ impl Answer {
 }
 
 impl Reply {
-    /// The answer, if there is one already.
+    /// Returns the response, or `None` if the request is held.
     #[must_use]
-    pub fn answer(self) -> Option<Answer> {
+    pub fn response(self) -> Option<FakeResponse> {
         match self {
-            Self::Answer(answer) => Some(answer),
+            Self::Respond(response) => Some(response),
             Self::Hold { .. } => None,
         }
     }

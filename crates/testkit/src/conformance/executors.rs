@@ -1,3 +1,9 @@
+//! The executors under which an application may call a transport.
+//!
+//! A transport must work under each of them or report that it can't. The cases in
+//! `cases/runtime.rs` run their work on [`EXECUTORS`] and [`BLOCKING_EXECUTORS`], one thread for
+//! each. This module does not judge the results.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -6,24 +12,24 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// How long a place is waited for before it counts as hanging. In the others a request and a sleep take milliseconds.
+/// The time after which work counts as hanging. A request and a sleep take only milliseconds.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Something to be done in a [`Place`].
+/// The work that an [`Executor`] drives.
 pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where an application may call a transport.
-pub(super) struct Place {
+/// A way to drive futures, under which an application may call a transport.
+pub(super) struct Executor {
     pub(super) name: &'static str,
     drive: fn(Work),
 }
 
-impl Place {
-    /// Does `work` here, on a thread of its own.
+impl Executor {
+    /// Drives `work` under this executor, on a thread of its own.
     ///
     /// # Panics
     ///
-    /// When the work panics or hangs.
+    /// Panics if the work panics or hangs.
     #[track_caller]
     pub(super) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
         let (sent, outcome) = mpsc::channel();
@@ -39,59 +45,60 @@ impl Place {
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 panic!(
-                    "expected: an end\ngot: none after {LIMIT:?}\nsituation: {}",
+                    "expected: the work ends\ngot: it still runs after {LIMIT:?}\nsituation: {}",
                     self.name
                 )
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                panic!("{}: its thread is gone", self.name)
+                panic!("{}: its thread ended without a result", self.name)
             }
         }
     }
 }
 
-/// Where a transport gives the right answer, or says that it can't be used.
-pub(super) const PLACES: [Place; 11] = [
-    Place {
+/// The executors under which a transport returns the right response, or an error that says it can't
+/// be used there.
+pub(super) const EXECUTORS: [Executor; 11] = [
+    Executor {
         name: "tokio on one thread",
         drive: |work| one_thread().block_on(work),
     },
-    Place {
+    Executor {
         name: "a task of tokio on several threads",
         drive: |work| {
             let runtime = several_threads();
             runtime.block_on(runtime.spawn(work)).expect("no panic");
         },
     },
-    Place {
+    Executor {
         name: "tokio without timers and I/O",
         drive: |work| bare_tokio().block_on(work),
     },
-    Place {
+    Executor {
         name: "smol",
         drive: |work| async_io::block_on(work),
     },
-    Place {
+    Executor {
         name: "a bare block_on",
         drive: pollster::block_on,
     },
-    Place {
+    Executor {
         name: "tokio inside smol",
         drive: |work| async_io::block_on(async { one_thread().block_on(work) }),
     },
-    Place {
+    Executor {
         name: "smol on a blocking thread of tokio",
         drive: |work| on_a_blocking_thread(|| async_io::block_on(work)),
     },
-    Place {
+    Executor {
         name: "a bare block_on on a blocking thread of tokio",
         drive: |work| on_a_blocking_thread(|| pollster::block_on(work)),
     },
-    Place {
+    Executor {
         name: "tokio on a blocking thread of tokio",
         drive: |work| on_a_blocking_thread(|| one_thread().block_on(work)),
     },
-    Place {
+    Executor {
         name: "a bare block_on beside tokio",
         drive: |work| {
             let runtime = several_threads();
@@ -99,7 +106,7 @@ pub(super) const PLACES: [Place; 11] = [
             pollster::block_on(work);
         },
     },
-    Place {
+    Executor {
         name: "a bare block_on in tokio's block_in_place",
         drive: |work| {
             let runtime = several_threads();
@@ -109,13 +116,14 @@ pub(super) const PLACES: [Place; 11] = [
     },
 ];
 
-/// Places that block the one thread that drives a runtime. What belongs to that runtime can't go on here.
-pub(super) const BLOCKING_PLACES: [Place; 2] = [
-    Place {
+/// The executors that block the only thread of a tokio runtime. Tasks and timers of that runtime
+/// make no progress meanwhile.
+pub(super) const BLOCKING_EXECUTORS: [Executor; 2] = [
+    Executor {
         name: "a bare block_on inside tokio on one thread",
         drive: |work| one_thread().block_on(async { pollster::block_on(work) }),
     },
-    Place {
+    Executor {
         name: "smol inside tokio on one thread",
         drive: |work| one_thread().block_on(async { async_io::block_on(work) }),
     },

@@ -1,3 +1,8 @@
+//! The responses of requests that meet a fault.
+//!
+//! Most faults take the regular response and change its body or delivery. Faults are queued in
+//! `fault`, and the broken deliveries are sent in `wire`. Start from `Emulator::fail`.
+
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -5,20 +10,20 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use crate::calendar::http_date;
+use crate::clock::http_date;
 use crate::emulator::{Call, Emulator};
 use crate::events_api;
-use crate::{Answer, Delivery, Endpoint, Fault, Reply};
+use crate::{Delivery, Endpoint, FakeResponse, Fault, Reply};
 
 impl Emulator {
-    /// Lets a request meet a fault.
+    /// Responds to a request as the fault demands, or holds it.
     pub(crate) fn fail(&mut self, call: &Call<'_>, fault: &Fault) -> Reply {
-        let mut answer = match fault {
-            Fault::Silence => return self.never_answer(call),
-            Fault::LostAnswer => self.token(call).delivered(Delivery::Reset),
-            Fault::WithheldAnswer => {
+        let mut response = match fault {
+            Fault::Silence => return self.hold_forever(call),
+            Fault::LostResponse => self.token(call).delivered(Delivery::Reset),
+            Fault::WithheldResponse => {
                 self.token(call);
-                return self.never_answer(call);
+                return self.hold_forever(call);
             }
             Fault::Status {
                 status,
@@ -45,28 +50,28 @@ impl Emulator {
             }
             Fault::Garbage => {
                 let bytes: Vec<u8> = (0..256).map(|_| self.rng.u8(..)).collect();
-                Answer::new(200, "application/octet-stream", bytes)
+                FakeResponse::new(200, "application/octet-stream", bytes)
             }
-            Fault::Html => Answer::new(
+            Fault::Html => FakeResponse::new(
                 200,
                 "text/html",
                 "<!doctype html><title>Sign in</title><p>Welcome to the hotel",
             ),
             Fault::TruncatedJson => {
-                let mut answer = self.at_once(call, fault);
-                answer.body.truncate(answer.body.len() / 2);
-                answer
+                let mut response = self.at_once(call, fault);
+                response.body.truncate(response.body.len() / 2);
+                response
             }
             Fault::HugeBody { bytes } => {
-                let mut answer = self.at_once(call, fault);
-                // In front, so that it has to be read before anything is known.
-                answer.body = [vec![b' '; *bytes], answer.body].concat();
-                answer
+                let mut response = self.at_once(call, fault);
+                // The padding comes first, so a client must read it before the page.
+                response.body = [vec![b' '; *bytes], response.body].concat();
+                response
             }
             Fault::CompressedBody { bytes } => {
-                let mut answer = self.at_once(call, fault);
-                answer.body = compressed(*bytes, &answer.body);
-                answer.header("content-encoding", "gzip")
+                let mut response = self.at_once(call, fault);
+                response.body = compressed(*bytes, &response.body);
+                response.header("content-encoding", "gzip")
             }
             Fault::WrongTypes | Fault::EmptyList | Fault::NoEntries => self.misshapen(call, fault),
             Fault::MissingPosition
@@ -76,41 +81,41 @@ impl Emulator {
             | Fault::EmptyPosition
             | Fault::FloatPosition
             | Fault::StalePage => events_api::page(self, call, Some(fault)),
-            Fault::Redirect { location } => Answer::empty(302).header("location", location),
-            Fault::NoContent => Answer::empty(204),
-            Fault::Unauthorized => Answer::unauthorized(true),
-            Fault::UnauthorizedEmpty => Answer::unauthorized(false),
+            Fault::Redirect { location } => FakeResponse::empty(302).header("location", location),
+            Fault::NoContent => FakeResponse::empty(204),
+            Fault::Unauthorized => FakeResponse::unauthorized(true),
+            Fault::UnauthorizedEmpty => FakeResponse::unauthorized(false),
             Fault::Forbidden => refusal(
                 403,
                 "access_denied_insufficient_permissions",
                 "Access denied",
             ),
             Fault::NotFound => refusal(404, "not_found", "Not Found"),
-            Fault::RateLimited { seconds } => Answer::rate_limited(&seconds.to_string()),
-            Fault::RateLimitedDate { seconds } => Answer::rate_limited(&http_date(
+            Fault::RateLimited { seconds } => FakeResponse::rate_limited(&seconds.to_string()),
+            Fault::RateLimitedDate { seconds } => FakeResponse::rate_limited(&http_date(
                 self.unix(call.now).saturating_add_unsigned(*seconds),
             )),
             Fault::ServerError => refusal(500, "internal_server_error", "Internal Server Error"),
             Fault::Unavailable => refusal(503, "unavailable", "Unavailable"),
-            Fault::BadPosition => Answer::invalid_parameter(
+            Fault::BadPosition => FakeResponse::invalid_parameter(
                 "stream_position",
                 &call.request.query("stream_position").unwrap_or_default(),
             ),
             Fault::Signal { message } => self.signal(call.record, 200, message),
             Fault::UnknownSignal => self.signal(call.record, 200, "change_of_plan"),
-            Fault::GarbageSignal => Answer::json(200, "new_change, most likely"),
+            Fault::GarbageSignal => FakeResponse::json(200, "new_change, most likely"),
         };
-        // The realtime servers close their connections with or without a fault.
-        answer.close |= call.endpoint == Endpoint::Realtime;
-        Reply::Answer(answer)
+        // The realtime servers close the connection after each response, with or without a fault.
+        response.close |= call.endpoint == Endpoint::Realtime;
+        Reply::Respond(response)
     }
 
-    /// What the request would be answered, a poll with `new_change` at once.
-    fn at_once(&mut self, call: &Call<'_>, fault: &Fault) -> Answer {
+    /// Returns the regular response. A poll gets `new_change` at once.
+    fn at_once(&mut self, call: &Call<'_>, fault: &Fault) -> FakeResponse {
         match call.endpoint {
-            // Nobody will see this answer, and the request is to be as if it had never come.
+            // No byte of this response is sent, and the request must have no effect.
             Endpoint::Token if matches!(fault, Fault::Reset | Fault::CloseBeforeHeaders) => {
-                Answer::empty(503)
+                FakeResponse::empty(503)
             }
             Endpoint::Token => self.token(call),
             Endpoint::Options => self.realtime_servers(call),
@@ -119,8 +124,8 @@ impl Emulator {
         }
     }
 
-    /// JSON that isn't what it should be.
-    fn misshapen(&mut self, call: &Call<'_>, fault: &Fault) -> Answer {
+    /// Returns JSON with wrong types, or without entries.
+    fn misshapen(&mut self, call: &Call<'_>, fault: &Fault) -> FakeResponse {
         let body = match (call.endpoint, fault) {
             (Endpoint::Realtime, _) => r#"{"message":{"new":7}}"#,
             (Endpoint::Options, Fault::EmptyList) => r#"{"chunk_size":0,"entries":[]}"#,
@@ -133,28 +138,30 @@ impl Emulator {
             }
             _ => return events_api::page(self, call, Some(fault)),
         };
-        Answer::json(200, body)
+        FakeResponse::json(200, body)
     }
 }
 
+/// Makes the response of [`Fault::Status`]. A body is JSON unless a header says otherwise.
 fn custom<'a>(
     status: u16,
     headers: impl IntoIterator<Item = (&'a String, &'a String)>,
     body: &str,
-) -> Answer {
-    let mut answer = Answer::empty(status);
-    answer.body = body.into();
+) -> FakeResponse {
+    let mut response = FakeResponse::empty(status);
+    response.body = body.into();
     for (name, value) in headers {
-        answer = answer.header(&name.to_lowercase(), value);
+        response = response.header(&name.to_lowercase(), value);
     }
-    if body.is_empty() || answer.header_value("content-type").is_some() {
-        answer
+    if body.is_empty() || response.header_value("content-type").is_some() {
+        response
     } else {
-        answer.header("content-type", "application/json")
+        response.header("content-type", "application/json")
     }
 }
 
-/// So many spaces and then the body. gzip's files may have several parts, so that the padding need be compressed once only.
+/// Compresses `padding` spaces, followed by the body. A gzip file may have several parts, so one
+/// compressed part of the padding is repeated.
 fn compressed(padding: usize, body: &[u8]) -> Vec<u8> {
     const PART: usize = 16 << 10;
     let mut compressed = gzip(&[b' '; PART]).repeat(padding.div_ceil(PART));
@@ -165,9 +172,10 @@ fn compressed(padding: usize, body: &[u8]) -> Vec<u8> {
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.expect("a vector takes what is written")
+    written.expect("a vector takes every byte")
 }
 
-fn refusal(status: u16, code: &str, message: &str) -> Answer {
-    Answer::box_error(status, code, message, &Value::Null)
+/// Makes an error response in Box's format.
+fn refusal(status: u16, code: &str, message: &str) -> FakeResponse {
+    FakeResponse::box_error(status, code, message, &Value::Null)
 }
