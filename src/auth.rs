@@ -1,23 +1,32 @@
-//! Who the client is: access tokens and where they come from.
+//! Access tokens, and the grants that get them from Box.
 //!
-//! An access token lives 60 minutes. What an application has to get the next one depends on how it is set up in
-//! [Box's developer console](https://developer.box.com/guides/authentication/select/):
+//! An access token lives 60 minutes. A client therefore takes its tokens from a [`TokenSource`],
+//! which refreshes them. This module does not log users in: [`Credential::new`] takes the refresh
+//! token that Box's authorization returned.
 //!
-//! | the application has | take |
+//! Start from the row for your application, by its setup in [Box's developer console]:
+//!
+//! | the application has | use |
 //! |---|---|
-//! | a client id and secret, of its own service account or with the right to act for users | [`ClientCredentials`] |
+//! | a client id and a secret, for its service account or for users that it may act for | [`ClientCredentials`] |
 //! | a user's refresh token, which works once | [`RefreshToken`], with a [`CredentialFile`] |
 //! | a JSON configuration file with a key | `JwtBearer` (feature `jwt`) |
-//! | a token that somebody else renews | [`token_fn`], or a [`TokenSource`] of yours |
-//! | a token that is not renewed, a downscoped one for instance | [`AccessToken`] |
+//! | a token that another program refreshes | [`token_fn`], or a [`TokenSource`] of your own |
+//! | a token that is not refreshed, such as a downscoped one | [`AccessToken`] |
 //!
-//! The first three make [`RefreshedTokens`], over the HTTP library that the client uses too:
+//! [Box's developer console]: https://developer.box.com/guides/authentication/select/
+//!
+//! The first three build [`RefreshedTokens`], which refresh themselves over the transport that you
+//! pass:
 //!
 //! ```no_run
 //! use box_longpoll::auth::{ClientCredentials, Subject};
 //! use box_longpoll::{HttpTransport, LongPollClient, StartAt};
 //!
-//! # async fn follow<T: HttpTransport + Clone>(transport: T, secret: String) -> Result<(), box_longpoll::Error> {
+//! # async fn follow<T: HttpTransport + Clone>(
+//! #     transport: T,
+//! #     secret: String,
+//! # ) -> Result<(), box_longpoll::Error> {
 //! let tokens = ClientCredentials::new("my-client-id", secret, Subject::enterprise("1234567"))
 //!     .tokens(transport.clone())?;
 //! let mut events = LongPollClient::new(transport, tokens).events(StartAt::Now);
@@ -28,7 +37,8 @@
 //! # }
 //! ```
 //!
-//! To act for a user on top of any of them, set the client's [`as_user`](crate::LongPollClientBuilder::as_user).
+//! To act for another user with any of these tokens, set
+//! [`as_user`](crate::LongPollClientBuilder::as_user) on the client's builder.
 
 pub(crate) mod access_token;
 mod client_credentials;
@@ -39,13 +49,11 @@ mod in_flight;
 #[cfg(feature = "jwt")]
 mod jwt_bearer;
 mod refresh_token;
-mod renewal;
+mod refreshed_tokens;
 mod secret;
 mod subject;
 mod token_fn;
 pub(crate) mod token_source;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::access_token::AccessToken;
 pub use self::client_credentials::ClientCredentials;
@@ -55,11 +63,7 @@ pub use self::error::{TokenError, TokenErrorKind};
 #[cfg(feature = "jwt")]
 pub use self::jwt_bearer::{JwtAlgorithm, JwtBearer};
 pub use self::refresh_token::RefreshToken;
-pub use self::renewal::RefreshedTokens;
+pub use self::refreshed_tokens::RefreshedTokens;
 pub use self::subject::Subject;
 pub use self::token_fn::{TokenFn, token_fn};
 pub(crate) use self::token_source::TokenSource;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -1,16 +1,20 @@
-//! Times: both clocks at once, a machine that was suspended, and timestamps as they are written.
+//! Both clocks of the machine, and timestamps.
 //!
-//! Only [`Moment::read_clocks`] reads the clocks; everywhere else the time is an argument.
+//! A [`Moment`] is one time on both clocks. Their difference shows that the machine was suspended.
+//! Only [`Moment::read_clocks`] reads the clocks: everywhere else, time is an argument, so that
+//! tests control it. This module does not sleep; transports do.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
-/// The machine was suspended if its clocks went so far apart, 10 s. No connection dies of less than that, and a clock that
-/// is being set right stays below it.
+/// The difference between the clocks that means that the machine was suspended, 10 s. A shorter
+/// suspension breaks no connection, and the usual corrections of a clock are smaller.
 const SUSPEND_THRESHOLD: Duration = Duration::from_secs(10);
 
-/// One moment on two clocks: the monotonic one measures waits, the wall clock dates what is shown and stored.
+/// One moment on two clocks.
+///
+/// The monotonic clock measures waits. The wall clock dates what is shown and stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The monotonic clock.
@@ -24,7 +28,7 @@ impl Moment {
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
-        reason = "the default of the one trait that tells the time"
+        reason = "the default of `HttpTransport::now`, the one source of the time"
     )]
     pub fn read_clocks() -> Self {
         Self {
@@ -33,34 +37,34 @@ impl Moment {
         }
     }
 
-    /// What the wall clock will say at `instant`, unless it is set in between.
+    /// Returns the time on the wall clock at `instant`, if nobody sets the clock in between.
     pub(crate) fn wall_at(self, instant: Instant) -> SystemTime {
         let ahead = instant.saturating_duration_since(self.monotonic);
         self.wall.checked_add(ahead).unwrap_or(self.wall)
     }
 
-    /// Returns `true` if the wall clock went another way than the monotonic one, which stands still while the machine is
-    /// suspended.
+    /// Returns `true` if the clocks differ by more than 10 s since that moment. The monotonic clock
+    /// stops while the machine is suspended, and the wall clock does not.
     pub(crate) fn was_suspended_since(self, since: Moment) -> bool {
         let awake = self.monotonic.saturating_duration_since(since.monotonic);
-        let apart = match self.wall.duration_since(since.wall) {
+        let difference = match self.wall.duration_since(since.wall) {
             Ok(passed) => passed.abs_diff(awake),
             Err(back) => back.duration().saturating_add(awake),
         };
-        apart > SUSPEND_THRESHOLD
+        difference > SUSPEND_THRESHOLD
     }
 }
 
-/// Writes a time by RFC 3339.
+/// Returns a time as RFC 3339. A time before 1970 or after 9999 becomes 1970.
 pub(crate) fn to_rfc3339(time: SystemTime) -> String {
-    // A clock that is millennia ahead gives 1970 too: so old a time leads to a look at what is missing.
+    // A clock that is millennia ahead becomes 1970 too: the client then checks for missing events.
     Timestamp::try_from(time)
         .unwrap_or_default()
         .max(Timestamp::UNIX_EPOCH)
         .to_string()
 }
 
-/// Reads a time by RFC 3339. `None` if it is no moment since 1970.
+/// Parses a time in RFC 3339. Returns `None` if it is malformed, or not between 1970 and 9999.
 pub(crate) fn from_rfc3339(text: &str) -> Option<SystemTime> {
     let time: Timestamp = text.parse().ok()?;
     let since_1970 = Duration::try_from(time.as_duration()).ok()?;

@@ -1,4 +1,8 @@
-//! What went wrong, and what it means.
+//! The error of the client, and its kinds.
+//!
+//! [`Error`] is opaque: its [`ErrorKind`] says whether a stream stops or retries, and its accessors
+//! have Box's own words. Transports, token sources and checkpoint stores have errors of their own,
+//! which become its source. The text of an error never contains a secret.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,82 +14,99 @@ use http::StatusCode;
 use crate::redact::Chain;
 use crate::transport::{TransportError, TransportErrorKind};
 
-/// Why a call failed, a stream stopped, or a stream is retrying.
+/// The reason why a call failed, a stream stopped, or a stream is retrying.
 ///
-/// Match on [`kind`](Error::kind). The text is one sentence, without that of the cause: [`display_chain`](Error::display_chain)
-/// has all of them on one line. A server's words in it are escaped and shortened. It never contains a token or a realtime
-/// channel. Cloning is cheap.
+/// Match on [`kind`](Error::kind). The text is one sentence, without the text of the cause:
+/// [`display_chain`](Error::display_chain) has all of them on one line. A server's words in it are
+/// escaped and shortened. It never contains a token or a realtime channel. Cloning is cheap.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
+    /// The text of the error.
     detail: String,
     status: Option<StatusCode>,
     code: Option<String>,
     request_id: Option<String>,
     parameter: Option<&'static str>,
-    /// `true` if a response in Box's own form says so.
+    /// `true` if the response has the form of Box's own errors.
     from_box: bool,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of failure an [`Error`] is.
+/// The kind of an [`Error`], and what follows from it.
 ///
-/// Each says whether a stream stops with it. The calls ([`fetch`](crate::LongPollClient::fetch) and its like) never
-/// retry by themselves and return any of them.
+/// Each variant says whether streams stop or retry. Single calls, such as
+/// [`fetch`](crate::LongPollClient::fetch), never retry by themselves and may return any of these
+/// errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting, a token or a position that can't be used. Comes from builders and parsers, never from a stream; correct
-    /// the value.
+    /// A setting, a token or a position can't be used. Builders and parsers return this error,
+    /// streams never do. Correct the value.
     Config,
-    /// The HTTP library gave no answer; the [`source`](StdError::source) is a
+    /// There was no complete response. The [`source`](StdError::source) is a
     /// [`TransportError`](crate::transport::TransportError). Streams retry.
     Transport,
-    /// The transport was called where its runtime is not running, or can't send such a request at all. Streams stop:
-    /// run them where the transport works.
+    /// The transport's runtime is not running, or the transport can't send such a request at all.
+    /// Streams stop: run them on the transport's runtime.
     Runtime,
-    /// The token source has no token for now. Streams retry.
+    /// The token source has no token for now. The [`source`](StdError::source) is a
+    /// [`TokenError`](crate::auth::TokenError). Streams retry.
     Token,
-    /// Box rejects the token and there is no newer one, or the token source failed for good. Streams stop: get a new token
-    /// and start at the stream's [`resume_at`](crate::EventStream::resume_at).
+    /// Box rejects the token and there is no newer one, or the token source failed permanently.
+    /// Streams stop: get a new token, and start at the stream's
+    /// [`resume_at`](crate::EventStream::resume_at).
     ///
-    /// A 401 that is not Box's, such as a captive portal's, is [`Status`](Self::Status), and streams retry it.
+    /// A 401 response that is not Box's, such as a captive portal's, is [`Status`](Self::Status),
+    /// and streams retry after it.
     Unauthorized,
-    /// Box responded 403: the account or application may not read these events. Streams stop: grant the right.
+    /// Box responded 403: the account or the application may not read these events. Streams stop:
+    /// grant the right.
     Forbidden,
-    /// Box responded 400 and rejects the position, most likely because it is too old. Streams stop: decide where to start
-    /// over, and expect a gap.
+    /// Box responded 400 and rejects the position, most likely because it is too old. Streams stop:
+    /// choose a new start, and expect a gap.
     PositionRejected,
-    /// Box responded 400 and rejects something else than the position; [`Error::parameter`] names it if Box does. Streams
-    /// stop, and their position is as good as before: correct the setting and resume there.
+    /// Box responded 400 and rejects something other than the position. [`Error::parameter`] names
+    /// it if Box does. Streams stop, and their position stays valid: correct the setting, and
+    /// resume there.
     ParameterRejected,
-    /// A complete page of one event could not be read for an hour and in ten tries. Streams stop, at the position before it.
+    /// A page with a single event could not be read in ten attempts over an hour. Streams stop at
+    /// the position before it.
     PageUndecodable,
-    /// The position of a [query](crate::enterprise::AdminLogs) keeps moving and brings no event: for an hour, or in circles. The query
-    /// stops at a position that the text names: resume there later, or take what came for all.
+    /// The position of a [query](crate::enterprise::AdminLogs) moves for an hour or in circles, and
+    /// brings no event. The query stops at a position that the text names: resume there later, or
+    /// treat the events so far as complete.
     QueryUnfinished,
-    /// The response was 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait that long.
+    /// The response was 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait
+    /// that long, and retry.
     RateLimited,
-    /// Box, or something between here and Box, responded with another status. An error that is not in Box's own form is
-    /// taken for one of something on the way, whatever its status. Streams retry.
+    /// Box, or something on the way to Box, responded with another status. An error that does not
+    /// have the form of Box's own errors counts as one from something on the way, whatever its
+    /// status. Streams retry.
     Status,
-    /// The answer has a good status and is not what Box's documentation says. Streams retry.
-    UnexpectedAnswer,
-    /// The realtime server's URL is not one that the client's [policy](crate::config::RealtimeHosts) lets it ask. Streams fetch at
-    /// an interval, and list the servers anew.
+    /// The response has a successful status, but not the content that Box documents. Streams retry.
+    UnexpectedResponse,
+    /// The client's [policy](crate::config::RealtimeHosts) does not allow the URL of the realtime
+    /// server. Streams fetch at an interval, and list the servers again.
     RealtimeRefused,
-    /// A checkpoint can't be loaded, can't be saved, or is one of something else; the [`source`](StdError::source) is a
-    /// [`CheckpointError`](crate::checkpoint::CheckpointError) where the store failed. [`subscribe`](crate::LongPollClient::subscribe) has started nothing then;
-    /// an acknowledgement is kept, and saved with the next one or while the subscription is polled. Subscriptions retry to save; one
-    /// that can't be loaded ends them. A batch whose predecessor is not stored has no checkpoint yet.
+    /// A checkpoint can't be loaded or saved, or belongs to something else. If the store failed,
+    /// the [`source`](StdError::source) is a
+    /// [`CheckpointError`](crate::checkpoint::CheckpointError).
+    ///
+    /// If a checkpoint can't be loaded, the subscription ends, and
+    /// [`subscribe`](crate::LongPollClient::subscribe) has started nothing. If a save fails, the
+    /// subscription retries it. The acknowledgement is kept, and is saved with the next one or
+    /// while the subscription is polled. A batch whose predecessor is not stored has no checkpoint
+    /// yet.
     Checkpoint,
     /// A batch of a subscription was dropped without an acknowledgement. With
-    /// [`subscribe_from`](crate::LongPollClient::subscribe_from): the start or a batch was dropped unstored, or a batch was
-    /// stored before its predecessor. Subscriptions stop: subscribe again, and it is delivered again.
+    /// [`subscribe_from`](crate::LongPollClient::subscribe_from), the start or a batch was dropped
+    /// without being stored, or a batch was stored before its predecessor. Subscriptions stop:
+    /// subscribe again, and the batch is delivered again.
     Unacknowledged,
 }
 
@@ -104,6 +125,7 @@ impl Error {
         }))
     }
 
+    /// Returns an error of [`ErrorKind::Config`] that states the rule.
     pub(crate) fn config(rule: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, rule)
     }
@@ -123,7 +145,8 @@ impl Error {
         self.change(|inner| inner.parameter = parameter)
     }
 
-    pub(crate) fn said_by_box(self, from_box: bool) -> Self {
+    /// Records whether the response has the form of Box's own errors.
+    pub(crate) fn from_box(self, from_box: bool) -> Self {
         self.change(|inner| inner.from_box = from_box)
     }
 
@@ -137,7 +160,7 @@ impl Error {
         self.transport_kind() == Some(TransportErrorKind::Timeout)
     }
 
-    /// Returns `true` if there was no connection.
+    /// Returns `true` if no connection could be opened.
     pub(crate) fn is_unreachable(&self) -> bool {
         let kind = self.transport_kind();
         matches!(
@@ -155,13 +178,13 @@ impl Error {
         )
     }
 
-    /// Returns `true` if Box itself said so. Other responses came from something on the way.
+    /// Returns `true` if the response came from Box itself, and not from something on the way.
     pub(crate) fn is_from_box(&self) -> bool {
         self.0.from_box
     }
 
-    /// Returns `true` if Box itself rejects something of the request.
-    pub(crate) fn is_a_bad_request(&self) -> bool {
+    /// Returns `true` if Box itself responded 400.
+    pub(crate) fn is_bad_request(&self) -> bool {
         self.is_from_box() && self.status() == Some(StatusCode::BAD_REQUEST)
     }
 
@@ -169,6 +192,7 @@ impl Error {
         self.change(|inner| inner.retry_after = retry_after)
     }
 
+    /// Returns the error of a transport that can't sleep.
     pub(crate) fn no_timer(error: TransportError) -> Self {
         Self::new(ErrorKind::Runtime, "the transport's timers fail").with_source(error)
     }
@@ -177,10 +201,12 @@ impl Error {
         self.change(|inner| inner.source = Some(Arc::new(source)))
     }
 
+    /// Appends a hint to the text, after a comma.
     pub(crate) fn with_hint(self, hint: &str) -> Self {
         self.change(|inner| inner.detail += &format!(", {hint}"))
     }
 
+    /// Replaces the kind.
     pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
         self.change(|inner| inner.kind = kind)
     }
@@ -192,8 +218,9 @@ impl Error {
 
     /// Returns the error and its causes on one line, for logs and for people.
     ///
-    /// The text of an error does not contain that of its [`source`](StdError::source). Each cause follows after a colon, with
-    /// control characters escaped, and is cut to 600 characters.
+    /// The text of an error does not contain the text of its [`source`](StdError::source). Here
+    /// each cause follows after a colon. Its control characters are escaped, and it is cut to 600
+    /// characters.
     ///
     /// ```
     /// # fn show(error: box_longpoll::Error) {
@@ -206,44 +233,45 @@ impl Error {
         Chain(self)
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The HTTP status of the answer, where there was one.
+    /// Returns the HTTP status of the response, if there was a response.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
-    /// Box's error code, such as `rate_limit_exceeded`.
+    /// Returns Box's error code, such as `rate_limit_exceeded`.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
-    /// Box's name for the request, for its support.
+    /// Returns Box's id of the request, which Box's support needs.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// The parameter of the request that Box rejects, such as `created_after`, if its error names one.
+    /// Returns the parameter of the request that Box rejects, such as `created_after`, if Box's
+    /// error names one.
     #[must_use]
     pub fn parameter(&self) -> Option<&str> {
         self.0.parameter
     }
 
-    /// How long Box asks to wait, at most an hour.
+    /// Returns the wait that `Retry-After` requires, at most an hour.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 }
 
-/// Whether they say the same, whatever caused them.
+/// Compares kind, status and text, but not the cause.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (&*self.0, &*other.0);
@@ -280,7 +308,7 @@ impl StdError for Error {
     }
 }
 
-/// Returns an [`ErrorKind::Config`] that states the rule, unless it holds.
+/// Returns an error of [`ErrorKind::Config`] that states the rule, unless the rule holds.
 pub(crate) fn ensure(holds: bool, rule: &str) -> Result<(), Error> {
     if holds {
         Ok(())
@@ -293,8 +321,9 @@ pub(crate) fn ensure(holds: bool, rule: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    /// The cause of a failed timer is in the chain, and not in the error's own text.
     #[test]
-    fn timers_that_fail_say_why() {
+    fn error_chain_names_the_cause_when_a_timer_fails() {
         let error = TransportError::with_source(TransportErrorKind::Runtime, "no timers here");
         let error = Error::no_timer(error);
         assert_eq!(error.kind(), ErrorKind::Runtime);

@@ -1,9 +1,12 @@
-//! Work that many wait for, and that is done once.
+//! Single flight: work that runs once for all callers that wait for it.
 //!
-//! Each of those who wait drives it when it is polled, so that one that nobody polls any more keeps none of the others
-//! waiting; the things that the work itself waits for have to be alive, such as its runtime. It ends when the last of them is
-//! dropped. No lock is held while a waker is cloned, woken or dropped, or while the work is polled or dropped: each of them
-//! may run code that comes back here. Start at [`SingleFlight::new`].
+//! There is no background task. Each waiter drives the work when it is polled, so a waiter that
+//! nobody polls any more does not hold up the others. The work's own resources, such as its
+//! runtime, must stay alive. The work is dropped with its last waiter.
+//!
+//! No lock is held while a waker is cloned, woken or dropped, or while the work is polled or
+//! dropped: each of these may run code that calls this module again. Start at
+//! [`SingleFlight::new`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,44 +18,52 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::FutureExt;
 
-/// One who waits for the work. Clones wait for the same.
+/// A waiter, whose output is the outcome of the work. Clones wait for the same work.
 pub(crate) struct SingleFlight<T> {
     flight: Arc<Flight<T>>,
-    /// The number of its waker, once it was polled.
+    /// The key of this waiter's waker, once it was polled.
     number: Option<u64>,
 }
 
-/// Work that may be over, or that nobody waits for any more.
+/// A reference that does not keep the work alive.
 pub(crate) struct WeakFlight<T>(Weak<Flight<T>>);
 
+/// The parts that all waiters share.
 struct Flight<T> {
     work: Mutex<Work<T>>,
-    /// Apart from the work, which may keep the waker: that is not to keep the work.
+    /// Shared with the waker that the work gets. A work that keeps its waker must not keep itself
+    /// alive.
     waiters: Arc<Waiters>,
 }
 
+/// The state of the work.
 enum Work<T> {
-    Waits(Pin<Box<dyn Future<Output = T> + Send>>),
-    /// One of those who wait has taken it out, and polls it.
-    IsPolled,
-    Over(T),
+    /// The work has not ended, and no waiter polls it now.
+    Pending(Pin<Box<dyn Future<Output = T> + Send>>),
+    /// A waiter has taken the work out of the lock, and polls it.
+    Polling,
+    /// The work has ended with this outcome.
+    Done(T),
 }
 
-/// Those who are woken when the work is.
+/// The wakers of all waiters, which are woken when the work is woken.
 #[derive(Default)]
 struct Waiters(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
     wakers: BTreeMap<u64, Waker>,
+    /// The key that was given to a waiter last.
     last_number: u64,
     /// `true` if the work was woken since its last poll began.
     is_woken: bool,
 }
 
 impl<T: Clone + Send + 'static> SingleFlight<T> {
-    /// Begins when somebody polls it. `panicked` is the outcome where the work panics: unwinding through it would leave the
-    /// others waiting.
+    /// Wraps work, which begins when a waiter is first polled.
+    ///
+    /// If the work panics, `panicked` returns the outcome: a panic that unwound through one waiter
+    /// would leave the others waiting forever.
     pub(crate) fn new(
         work: impl Future<Output = T> + Send + 'static,
         panicked: impl FnOnce() -> T + Send + 'static,
@@ -62,28 +73,29 @@ impl<T: Clone + Send + 'static> SingleFlight<T> {
             .map(|outcome| outcome.unwrap_or_else(|_| panicked()));
         Self {
             flight: Arc::new(Flight {
-                work: Mutex::new(Work::Waits(Box::pin(work))),
+                work: Mutex::new(Work::Pending(Box::pin(work))),
                 waiters: Arc::default(),
             }),
             number: None,
         }
     }
 
-    /// The outcome. `None`: the work is not over.
+    /// Returns the outcome, or `None` if the work has not ended.
     pub(crate) fn outcome(&self) -> Option<T> {
         match &*self.flight.work() {
-            Work::Over(outcome) => Some(outcome.clone()),
-            Work::Waits(_) | Work::IsPolled => None,
+            Work::Done(outcome) => Some(outcome.clone()),
+            Work::Pending(_) | Work::Polling => None,
         }
     }
 
+    /// Returns a reference that does not keep the work alive.
     pub(crate) fn downgrade(&self) -> WeakFlight<T> {
         WeakFlight(Arc::downgrade(&self.flight))
     }
 }
 
 impl<T> WeakFlight<T> {
-    /// `None` where nobody waits any more.
+    /// Returns a new waiter, or `None` if all waiters were dropped.
     pub(crate) fn upgrade(&self) -> Option<SingleFlight<T>> {
         let flight = self.0.upgrade()?;
         let number = None;
@@ -103,14 +115,14 @@ impl<T: Clone + Send + 'static> Future for SingleFlight<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
         let (flight, waiters) = (&this.flight, &this.flight.waiters);
-        // Before it looks, so that it misses nothing.
+        // It registers before it checks the work, so that it misses no wake-up.
         waiters.register(&mut this.number, cx.waker().clone());
         let mut work = flight.work();
-        let mut future = match mem::replace(&mut *work, Work::IsPolled) {
-            Work::Waits(future) => future,
-            Work::IsPolled => return Poll::Pending,
-            Work::Over(outcome) => {
-                *work = Work::Over(outcome.clone());
+        let mut future = match mem::replace(&mut *work, Work::Polling) {
+            Work::Pending(future) => future,
+            Work::Polling => return Poll::Pending,
+            Work::Done(outcome) => {
+                *work = Work::Done(outcome.clone());
                 return Poll::Ready(outcome);
             }
         };
@@ -119,15 +131,16 @@ impl<T: Clone + Send + 'static> Future for SingleFlight<T> {
         let waker = Waker::from(waiters.clone());
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
-                *flight.work() = Work::Waits(future);
-                // Others that were woken meanwhile found nothing to poll, and this one may never be polled again.
+                *flight.work() = Work::Pending(future);
+                // Waiters that were woken in the meantime found nothing to poll, and this one may
+                // never be polled again: wake all.
                 if waiters.lock().is_woken {
                     waiters.wake_all();
                 }
                 Poll::Pending
             }
             Poll::Ready(outcome) => {
-                *flight.work() = Work::Over(outcome.clone());
+                *flight.work() = Work::Done(outcome.clone());
                 waiters.wake_all();
                 Poll::Ready(outcome)
             }
@@ -158,6 +171,7 @@ impl Waiters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps the waker of a waiter, in place of its previous one.
     fn register(&self, number: &mut Option<u64>, waker: Waker) {
         let mut inner = self.lock();
         let number = *number.get_or_insert_with(|| {
@@ -169,6 +183,7 @@ impl Waiters {
         drop(unused);
     }
 
+    /// Wakes all waiters, outside of the lock.
     fn wake_all(&self) {
         let mut inner = self.lock();
         inner.is_woken = true;
@@ -201,6 +216,7 @@ mod tests {
 
     use super::*;
 
+    /// A waker that counts its wake-ups.
     #[derive(Default)]
     struct Counter(AtomicUsize);
 
@@ -219,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_once_and_all_who_wait_get_its_outcome() {
+    fn work_runs_once_and_all_waiters_get_its_outcome() {
         let (send, receive) = oneshot::channel();
         let begun = Arc::new(AtomicUsize::new(0));
         let begins = begun.clone();
@@ -246,13 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn work_that_panics_has_an_outcome_for_all() {
+    fn all_waiters_get_an_outcome_when_the_work_panics() {
         let flight: SingleFlight<u32> = SingleFlight::new(async { panic!("on purpose") }, || 3);
         assert_eq!((block_on(flight.clone()), block_on(flight)), (3, 3));
     }
 
+    /// Neither a weak reference nor the waker that the work keeps holds the work alive.
     #[test]
-    fn work_ends_when_the_last_who_waits_is_dropped() {
+    fn work_is_dropped_with_its_last_waiter() {
         let (alive, gone) = oneshot::channel::<()>();
         let mut flight: SingleFlight<()> = SingleFlight::new(
             async move {
@@ -277,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn flight_lets_go_of_a_task_when_it_waits_no_more() {
+    fn waker_of_a_task_is_dropped_with_its_waiter() {
         let mut flight: SingleFlight<()> = SingleFlight::new(pending(), panicked);
         let other = flight.clone();
         let task = Arc::new(Counter::default());
@@ -288,14 +305,17 @@ mod tests {
         assert!(other.outcome().is_none());
     }
 
+    /// A wake-up in the middle of a poll is not lost if the waiter that polls is dropped
+    /// afterwards.
     #[test]
-    fn wake_up_is_passed_on_when_its_poller_is_dropped() {
+    fn wake_up_reaches_another_waiter_when_the_poller_is_dropped() {
         let slot = Arc::new(Mutex::new(None::<SingleFlight<()>>));
         let woken = Arc::new(Counter::default());
         let (others, others_woken) = (slot.clone(), woken.clone());
         let mut flight = SingleFlight::new(
             poll_fn(move |cx| {
-                // Woken while it is polled; the other one comes at once, and finds it away.
+                // The work is woken while it is polled. The other waiter is polled at once, and
+                // finds it taken out.
                 cx.waker().wake_by_ref();
                 if let Some(other) = &mut *others.lock().unwrap() {
                     assert!(poll(other, &others_woken.clone().into()).is_pending());
@@ -310,7 +330,8 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
     }
 
-    /// A task that is ended inside its waker, as some executors do, and waits for the same.
+    /// A waker that owns another waiter of the same work, and drops it when it is woken or dropped.
+    /// Some executors end tasks like that.
     struct EndsInItsWaker(Mutex<Option<SingleFlight<()>>>);
 
     impl EndsInItsWaker {
@@ -327,9 +348,11 @@ mod tests {
         }
     }
 
-    /// Longer than any of it takes, where nothing waits for itself.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    /// The time after which a step counts as a deadlock. Each step takes milliseconds.
+    const DEADLOCKED_AFTER: Duration = Duration::from_secs(60);
 
+    /// A waker that calls this module again does not deadlock, whether it is woken, replaced or
+    /// dropped.
     #[test]
     fn flight_is_unlocked_while_it_wakes_or_drops_a_waker() {
         let (done, outcome) = mpsc::channel();
@@ -342,7 +365,7 @@ mod tests {
             done.send("a waker was replaced").unwrap();
             drop(flight.clone());
             drop(flight);
-            done.send("one who waited was dropped").unwrap();
+            done.send("a waiter was dropped").unwrap();
             let (send, receive) = oneshot::channel();
             let work = async move { receive.await.unwrap() };
             let mut flight = SingleFlight::new(work, panicked);
@@ -350,11 +373,11 @@ mod tests {
             assert!(poll(&mut flight, &waker).is_pending());
             drop(waker);
             send.send(()).unwrap();
-            done.send("one who waited was woken").unwrap();
+            done.send("a waiter was woken").unwrap();
         });
         let mut steps = Vec::new();
         for _ in 0..3 {
-            let step = outcome.recv_timeout(PATIENCE);
+            let step = outcome.recv_timeout(DEADLOCKED_AFTER);
             steps.push(step.unwrap_or_else(|_| panic!("it hangs after {steps:?}")));
         }
     }

@@ -1,52 +1,64 @@
 //! The contract between the client and an HTTP library.
 //!
-//! A transport moves bytes and keeps time; it knows nothing of Box. Whoever implements [`HttpTransport`] promises:
+//! A transport moves bytes and keeps time. It knows nothing about Box. An implementation of
+//! [`HttpTransport`] promises:
 //!
-//! - **A status is an answer.** 3xx, 4xx and 5xx, known ones and others, come back as `Ok`, with their headers: each as
-//!   often as it was there, in order, byte for byte. Redirects are never followed.
-//! - **The request goes out as given, once.** Path and query are sent byte for byte, the fragment is not; a URL that the
-//!   library would write another way is [`TransportErrorKind::InvalidRequest`]. A transport adds `Host`, `Connection`,
-//!   `Accept`, `Accept-Encoding`, `User-Agent`, `Content-Length` and the headers that its user chose. It adds no `Referer`,
-//!   no cookies and nothing of an earlier response. A request's own headers replace the library's. Nothing that may have reached the server is sent again: not
-//!   after a status, and not when a pooled connection ends.
-//! - **A kept connection may die under a request.** If it ends before the response, the error is
-//!   [`TransportErrorKind::Interrupted`]. The client resends a `GET` or `OPTIONS` once, at once, and sets
-//!   [`TransportRequest::fresh_connection`]; it never resends a `POST`. A good transport opens a connection for such a
-//!   request. If it knows whether a failed request went out on a reused connection, it says so by
-//!   [`TransportError::with_connection_reused`]; if it doesn't know, it says nothing.
-//! - **A body is whole or it is an error.** It ends with its `Content-Length`, its last chunk or, without either, with the
-//!   connection; a good transport then insists on the end of TLS, where there is TLS. 204 and 304 have none, and HTTP/1.0 is
-//!   understood. A body cut short is [`TransportErrorKind::Body`]. Where framing contradicts itself there is an error, never
-//!   a wrong body. Bytes after an answer belong to no answer.
-//! - **A body is no longer than it may be.** Over [`TransportRequest::max_body`] it is
-//!   [`TransportErrorKind::BodyTooLarge`], counted after decompression and while it streams in, so that a hostile server
-//!   can't fill the memory. A transport that asks for compression undoes it. Headers that don't end are an error as well.
-//! - **No time limit of its own** on an answer: a held poll takes minutes, before its headers or after them. The client
-//!   races [`send`](HttpTransport::send) against [`sleep`](HttpTransport::sleep) and drops what is late, so a silent server
-//!   must not stop the timer. Hundreds of requests are held at once, and cost no CPU.
-//! - **A connect timeout**, of a minute at most, belongs to the transport. So does TCP keep-alive, by which a good one
-//!   notices a dead network.
-//! - **Dropping the future of `send` ends the request.** No later request gets its answer. The connection is closed at
-//!   once or, where the library does not allow that, when [`TransportRequest::timeout`] has passed.
-//! - **Who is not trusted is told nothing.** A certificate of an unknown authority, of another name, or out of date is
-//!   [`TransportErrorKind::Tls`] before a byte of the request is sent.
-//! - **It works under any executor, or says where not.** Where its runtime is missing, the error is
-//!   [`TransportErrorKind::Runtime`]; it never panics, nor when it is dropped. In a runtime whose one thread the caller
-//!   blocks it can't help to hang.
-//! - **Nothing secret is shown.** An error, its source included, prints no path or query of a URL, no name or password in
-//!   it, and no header.
+//! - **A status is never an error.** A response with any status is `Ok`, be it 3xx, 4xx, 5xx or
+//!   unknown. It has all headers that the server sent: each as often as it was sent, in order, byte
+//!   for byte. The transport never follows redirects.
+//! - **A request is sent unchanged, and once.** Path and query are sent byte for byte, and the
+//!   fragment is not sent. If the library would write a URL another way, the error is
+//!   [`TransportErrorKind::InvalidRequest`]. The transport adds `Host`, `Connection`, `Accept`,
+//!   `Accept-Encoding`, `User-Agent`, `Content-Length` and the headers that its user chose. It adds
+//!   no `Referer`, no cookies and nothing from an earlier response. A request's own headers replace
+//!   the library's. The transport never resends a request that may have reached the server: not
+//!   after a status, and not after a pooled connection ended.
+//! - **A kept connection may end under a request.** If it ends before the response, the error is
+//!   [`TransportErrorKind::Interrupted`]. The client resends a `GET` or `OPTIONS` once, at once,
+//!   and sets [`TransportRequest::fresh_connection`]. It never resends a `POST`. A good transport
+//!   opens a new connection for such a request. If it knows whether a failed request was sent on a
+//!   reused connection, it reports that with [`TransportError::with_connection_reused`]. Otherwise
+//!   it reports nothing.
+//! - **A body is complete, or there is an error.** It ends with its `Content-Length`, with its last
+//!   chunk or, without either, with the connection. In the last case, a good transport requires the
+//!   end of TLS, if there is TLS. Responses with 204 and 304 have no body, and HTTP/1.0 is
+//!   understood. A body that is cut short is [`TransportErrorKind::Body`]. If the framing
+//!   contradicts itself, there is an error, never a wrong body. Bytes after a response belong to no
+//!   response.
+//! - **A body has a size limit.** A body longer than [`TransportRequest::max_body`] is
+//!   [`TransportErrorKind::BodyTooLarge`]. The transport counts bytes after decompression and as
+//!   they arrive, so that a hostile server can't fill the memory. A transport that requests
+//!   compression decompresses the response. Headers without an end are an error as well.
+//! - **A response has no time limit.** A held poll takes minutes, before its headers or after them.
+//!   The client races [`send`](HttpTransport::send) against [`sleep`](HttpTransport::sleep) and
+//!   drops a request that is late, so a silent server must not stop the timer. Hundreds of requests
+//!   are held at once, and use no CPU.
+//! - **A connection attempt has a timeout** of at most 60 s, which belongs to the transport. So
+//!   does TCP keep-alive, with which a good transport detects a dead network.
+//! - **Dropping the future of `send` ends the request.** No later request gets its response. The
+//!   connection is closed at once or, if the library does not allow that, after
+//!   [`TransportRequest::timeout`].
+//! - **An untrusted server receives nothing.** The error is [`TransportErrorKind::Tls`] if the
+//!   certificate has an unknown authority, has another name, or is out of date. No byte of the
+//!   request is sent before that check.
+//! - **It works under any executor, or reports that it can't.** If its runtime is missing, the
+//!   error is [`TransportErrorKind::Runtime`]. It never panics, not even when it is dropped. There
+//!   is one exception: if the caller blocks the only thread of the transport's runtime, the
+//!   transport may hang.
+//! - **Secrets are never shown.** An error and its source print no path and no query of a URL, and
+//!   no name or password in it. They print no header.
 //!
-//! `box_longpoll_testkit::conformance_tests!` has these rules as tests, for any transport.
+//! `box_longpoll_testkit::conformance_tests!` tests any transport against these rules.
 //!
-//! A transport may wrap another one, to log or to add headers of the application's own. The trait takes `http` 1.x,
+//! A transport may wrap another one, to log requests or to add headers. The trait uses `http` 1.x,
 //! `bytes` 1.x and `async-trait` 0.1:
 //!
 //! ```
 #![doc = include_str!("../examples/custom_transport/tagged.rs")]
 //! ```
 //!
-//! It keeps the rules above but for one, on purpose: it adds `x-job`. The suite is told so by `adds: ["x-job"]`, as
-//! `tests/conformance/custom.rs` does for this transport.
+//! This transport breaks one rule on purpose: it adds the header `x-job`.
+//! `tests/conformance/custom.rs` declares that to the suite by `adds: ["x-job"]`.
 
 pub(crate) mod contract;
 mod error;

@@ -1,4 +1,7 @@
-//! A token, as Box gave it.
+//! An access token.
+//!
+//! [`AccessToken`] keeps the token out of `Debug`, errors, logs and freed memory. It does not know
+//! when the token expires.
 
 use std::fmt;
 
@@ -9,25 +12,34 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::redact::without_secret;
 
-/// A Box access token. It is never shown: `Debug` hides it, it has no `Display`, and where a server's text repeats it, it
-/// is taken out (a token of 8 characters or more: shorter ones are made up, for tests).
+/// A Box access token.
 ///
-/// Its memory is zeroed when the last clone is dropped; what an HTTP library copies of it is that library's.
+/// The token is never shown: `Debug` hides it, and there is no `Display`. If a server's text
+/// repeats the token, the client removes it from the text. This needs a token of at least 8
+/// characters; Box's are longer, and shorter ones only occur in tests.
 ///
-/// As a [`TokenSource`](crate::TokenSource) it is a fixed token, which lives 60 minutes, a developer's or a
-/// [downscoped](https://developer.box.com/guides/authentication/tokens/downscope/) one for instance; the stream stops with
-/// [`ErrorKind::Unauthorized`](crate::ErrorKind::Unauthorized) when Box no longer takes it. [`auth`](crate::auth) has those that are renewed.
+/// The token's memory is zeroed when the last clone is dropped. The client can't zero the copies
+/// that an HTTP library makes.
+///
+/// As a [`TokenSource`](crate::TokenSource), it is a fixed token that lives 60 minutes, such as a
+/// developer token or a
+/// [downscoped](https://developer.box.com/guides/authentication/tokens/downscope/) token. When Box
+/// no longer accepts it, the stream stops with
+/// [`ErrorKind::Unauthorized`](crate::ErrorKind::Unauthorized). The [`auth`](crate::auth) module
+/// has sources that refresh their tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(HeaderValue);
 
 const SCHEME: &str = "Bearer ";
 
 impl AccessToken {
-    /// Takes a token as Box gave it, without the word `Bearer`.
+    /// Creates a token from its text, without the word `Bearer`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the text is empty or has anything but visible ASCII: such a header can't be sent.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is empty, begins with
+    /// `Bearer`, or has characters other than visible ASCII, which the `Authorization` header can't
+    /// carry.
     pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
         let text = text.as_ref();
         let refused = if text.is_empty() {
@@ -35,7 +47,7 @@ impl AccessToken {
         } else if text.starts_with("Bearer ") {
             "leave out the word Bearer"
         } else if text.contains(char::is_whitespace) {
-            "it has white space in it, or a line break at its end"
+            "it contains white space, perhaps a line break at its end"
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             "it has characters other than visible ASCII"
         } else {
@@ -44,6 +56,8 @@ impl AccessToken {
         Err(Error::config(format!("not an access token: {refused}")))
     }
 
+    /// Creates a token from visible ASCII. The buffer has its full capacity from the start, because
+    /// a buffer that grows leaves copies of the token behind.
     fn of_visible_ascii(text: &str) -> Self {
         let mut bytes = Zeroizing::new(Vec::with_capacity(SCHEME.len() + text.len()));
         bytes.extend_from_slice(SCHEME.as_bytes());
@@ -54,22 +68,25 @@ impl AccessToken {
         Self(header)
     }
 
+    /// Returns the value of the `Authorization` header.
     pub(crate) fn header(&self) -> &HeaderValue {
         &self.0
     }
 
+    /// Returns the token without the word `Bearer`.
     pub(crate) fn text(&self) -> &str {
         let header = self.0.to_str().expect("visible ASCII is text");
         &header[SCHEME.len()..]
     }
 
-    /// Takes the token out of text that came from a server, which may echo it.
+    /// Removes the token from a server's text, which may echo it.
     pub(crate) fn scrub(&self, text: &str) -> String {
         without_secret(text, self.text(), "[access token]")
     }
 
-    /// Where the beginning of the token stands at the end of text that was cut, or else where the text ends.
-    pub(crate) fn start_of_part_in(&self, text: &str) -> usize {
+    /// Returns the offset of a partial token at the end of a text that was cut. Without a partial
+    /// token, it is the length of the text.
+    pub(crate) fn partial_token_offset(&self, text: &str) -> usize {
         let token = self.text();
         let part = (1..token.len())
             .rev()
@@ -88,9 +105,9 @@ impl fmt::Debug for AccessToken {
 mod tests {
     use super::*;
 
+    /// A usual token and a downscoped one become the header unchanged, and the header is sensitive.
     #[test]
-    fn a_token_of_any_kind_is_taken_as_it_stands() {
-        // A usual one, and a downscoped one.
+    fn token_of_any_kind_is_sent_unchanged() {
         for text in [
             "T9cE5asGnuyYCCqIZFoWjFHvNbvVqHjl",
             "1!DgsZ6V9kMWZu2StrxwQDF5BudQNen-xUmU2cfcVKArE..._w",

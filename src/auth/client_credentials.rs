@@ -1,17 +1,22 @@
-//! The grant of an application that has an id and a secret.
+//! The client credentials grant.
+//!
+//! [`ClientCredentials`] requests tokens with the application's id and secret. It caches no token:
+//! [`RefreshedTokens`] does that.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::endpoint::{Application, Endpoint, Form, TokenFailure};
-use super::renewal::{Grant, Issued, RefreshedTokens};
+use super::refreshed_tokens::{Grant, Issued, RefreshedTokens};
 use super::secret::Secret;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind};
 use crate::error::Error;
 use crate::transport::HttpTransport;
 
-/// The client credentials grant: an application with a client id and secret, for its service account or for a user.
+/// The client credentials grant, for the service account of an application or for a user.
+///
+/// The application needs a client id and a secret.
 ///
 /// See <https://developer.box.com/guides/authentication/client-credentials/>.
 #[derive(Clone, Debug)]
@@ -22,8 +27,9 @@ pub struct ClientCredentials {
 }
 
 impl ClientCredentials {
-    /// Takes the id and the secret as Box's developer console shows them. The secret is zeroed when it is dropped, and
-    /// never shown.
+    /// Creates the grant from the id and the secret that Box's developer console shows.
+    ///
+    /// The secret is never shown, and is zeroed when it is dropped.
     pub fn new(
         client_id: impl Into<String>,
         client_secret: impl Into<String>,
@@ -35,18 +41,22 @@ impl ClientCredentials {
         }
     }
 
-    /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
+    /// Sets the origin of Box's API. Default: `https://api.box.com`; see
+    /// [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.application.api_origin = origin.into();
         self
     }
 
-    /// The token source. Nothing is sent before the first token is needed.
+    /// Builds the token source. It sends nothing until the first token is needed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
-    /// `https` or loopback.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) in these cases:
+    ///
+    /// - The client id or the secret is empty.
+    /// - The subject's id is empty or not visible ASCII.
+    /// - The origin is neither `https` nor loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
         let endpoint = self.application.endpoint(transport)?;
         self.subject.check()?;
@@ -64,17 +74,17 @@ impl Grant for ClientCredentials {
         let form = Form::new("client_credentials", &self.application)
             .with("box_subject_type", self.subject.kind())
             .with("box_subject_id", self.subject.id());
-        let asked = endpoint.now();
-        match endpoint.ask(&form).await.0 {
-            Ok(granted) => Ok(Issued::new(granted.access, asked, granted.life)),
-            Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => Err(refusal.says(
+        let requested = endpoint.now();
+        match endpoint.post(&form).await.0 {
+            Ok(granted) => Ok(Issued::new(granted.access, requested, granted.life)),
+            Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => Err(refusal.to_error(
                 TokenErrorKind::InvalidGrant,
                 &format!(
-                    "Box refuses a token for {}; look up its id, and whether the application may use client credentials",
+                    "Box refuses a token for {}: check its id, and check that the application may use client credentials",
                     self.subject
                 ),
             )),
-            Err(why) => Err(why.into()),
+            Err(failure) => Err(failure.into()),
         }
     }
 

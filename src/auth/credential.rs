@@ -1,4 +1,8 @@
-//! What is kept of a user's authorization.
+//! A user's credential, and the contract of its store.
+//!
+//! A refresh token works once, so its successor must be stored before anything uses it.
+//! [`Credential`] is the stored data, and [`CredentialStore`] is the contract with the store.
+//! [`CredentialFile`] is the store of this crate. This module does not talk to Box.
 
 mod file;
 mod wire;
@@ -10,26 +14,29 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use self::file::CredentialFile;
-use self::wire::Wire;
+use self::wire::CredentialWire;
 use super::secret::Secret;
 use super::{AccessToken, TokenError};
 use crate::error::Error;
 
-/// A user's authorization of an application: the refresh token, and what belongs to it.
+/// A user's authorization of an application: the refresh token and the current access token.
 ///
-/// A store of your own keeps it with serde. It is a secret as a whole: whoever has it, and the application's secret, is the
-/// user. `{"refresh_token": "…"}` is enough to begin with. `Debug` shows neither token.
+/// To keep it in a store of your own, serialize it with serde. The shortest credential is
+/// `{"refresh_token": "…"}`. Keep all of it secret: anybody who has it and the application's secret
+/// has the user's rights. `Debug` shows neither token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "Wire")]
+#[serde(try_from = "CredentialWire", into = "CredentialWire")]
 pub struct Credential {
+    /// The refresh token.
     pub(super) refresh: Secret,
-    /// The access token that came with it.
+    /// The access token from the same response.
     pub(super) access: Option<Access>,
-    /// Since when the refresh token is being exchanged for the next one. Nobody knows whether it is still good then.
+    /// The time at which an exchange of the refresh token began, while its outcome is unknown. The
+    /// token may no longer work then.
     pub(super) exchanging_since: Option<SystemTime>,
 }
 
-/// An access token, and from when to when it is good.
+/// An access token, and the time in which it is valid.
 #[derive(Clone, Debug)]
 pub(super) struct Access {
     pub(super) token: AccessToken,
@@ -38,13 +45,13 @@ pub(super) struct Access {
 }
 
 impl Credential {
-    /// From a refresh token, as the end of Box's authorization gives it.
+    /// Creates a credential from a refresh token, which Box's authorization returns at its end.
     ///
     /// See <https://developer.box.com/guides/authentication/oauth2/>.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty one.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the token is empty.
     pub fn new(refresh_token: impl Into<String>) -> Result<Self, Error> {
         let refresh_token = refresh_token.into();
         if refresh_token.is_empty() {
@@ -62,45 +69,52 @@ impl Credential {
     }
 }
 
-/// Where a user's [`Credential`] is kept. [`CredentialFile`] keeps one in a file; a row of a database is another, whose
-/// [`lock`](Self::lock) begins a transaction that keeps others from the row.
+/// A store of a user's [`Credential`].
 ///
-/// A refresh token works once, so one at a time uses it: all processes and machines that share the credential share the
-/// store, and what keeps them apart is its lock.
+/// [`CredentialFile`] stores it in a file. A store of your own may use a row of a database:
+/// [`lock`](Self::lock) then begins a transaction that locks the row.
 ///
-/// A store says itself what may pass, by [`TokenError::transient`], and what does not, by [`TokenError::permanent`]. Errors
-/// are shown and logged: their text must hold no secret.
+/// A refresh token works once, so only one process or task may exchange it at a time. All processes
+/// and machines that use the credential share the store, and its lock admits one of them at a time.
+///
+/// The store decides how its errors count. Return [`TokenError::transient`] for failures that a
+/// retry may resolve, and [`TokenError::permanent`] for all others. Errors are shown and logged, so
+/// their text must contain no secret.
 #[async_trait]
 pub trait CredentialStore: Send + Sync + 'static {
-    /// Waits until nobody has the credential, and keeps everybody else from it until what it returns is dropped. The end of
-    /// the process, by whatever cause, gives it free as well.
+    /// Waits for the lock of the credential, and acquires it.
+    ///
+    /// The lock is held until the returned value is dropped. It must also be released when the
+    /// process ends for any reason.
     ///
     /// # Errors
     ///
-    /// Whatever leaves open whether it is locked.
+    /// Returns an error if the store can't be sure that it holds the lock.
     ///
     /// # Cancellation
     ///
-    /// The future may be dropped; the credential is free then, or will be.
+    /// The future may be dropped at any time. The lock is then free, or is released soon after.
     async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError>;
 }
 
-/// A credential that nobody else uses meanwhile.
+/// A credential whose lock is held. Dropping this value releases the lock.
 #[async_trait]
 pub trait LockedCredential: Send + Sync {
-    /// The credential that was saved last.
+    /// Returns the credential that was saved last.
     ///
     /// # Errors
     ///
-    /// Where there is none, or it can't be read.
+    /// Returns an error if the store has no credential, or can't read it.
     async fn load(&mut self) -> Result<Credential, TokenError>;
 
-    /// Keeps it in place of the one before, as a whole: after a crash at any moment the one before or the one after is there.
-    /// It is durable when this returns.
+    /// Replaces the stored credential atomically.
+    ///
+    /// After a crash at any moment, the store must have either the old or the new credential. The
+    /// new one must be durable when this returns.
     ///
     /// # Errors
     ///
-    /// Whatever leaves it open whether it is durable.
+    /// Returns an error if the store can't be sure that the new credential is durable.
     async fn save(&mut self, credential: &Credential) -> Result<(), TokenError>;
 }
 

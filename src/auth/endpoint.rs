@@ -1,7 +1,11 @@
 //! Box's token endpoint: `POST /oauth2/token`.
+//!
+//! All grants send their requests through [`Endpoint::post`]. It sends each request once: retries
+//! and caching are up to [`RefreshedTokens`](super::RefreshedTokens). `form` writes the request,
+//! and `response` reads the response.
 
-mod answer;
 mod form;
+mod response;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +13,9 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request};
 
-pub(super) use self::answer::{Answered, Granted, Refusal, TokenFailure};
-use self::answer::{read, unanswered};
 pub(super) use self::form::Form;
+pub(super) use self::response::{Granted, Refusal, TokenFailure, TokenResponse};
+use self::response::{read, without_response};
 use super::secret::Secret;
 use crate::clock::Moment;
 use crate::config::user_agent;
@@ -20,18 +24,18 @@ use crate::hosts::{API_ORIGIN, api_origin};
 use crate::pacing::date;
 use crate::transport::{HttpTransport, TransportRequest, exchange};
 
-/// As long as any call to Box's API.
+/// The time limit of a request, 60 s: the same as for every call to Box's API.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An answer has a few hundred bytes.
-const MAX_ANSWER: usize = 64 * 1024;
+/// The longest response that is read, 64 KiB. A usual one has a few hundred bytes.
+const MAX_RESPONSE: usize = 64 * 1024;
 
-/// An application, by what Box's developer console gave it.
+/// An application's id and secret, from Box's developer console.
 #[derive(Clone, Debug)]
 pub(super) struct Application {
     pub(super) id: String,
     pub(super) secret: Secret,
-    /// The origin of Box's API, as it was given.
+    /// The origin of Box's API, not checked yet.
     pub(super) api_origin: String,
 }
 
@@ -44,7 +48,8 @@ impl Application {
         }
     }
 
-    /// Returns its token endpoint, if the application is complete.
+    /// Returns the token endpoint of the application, or an error if the id or the secret is empty
+    /// or the origin is not allowed.
     pub(super) fn endpoint(&self, transport: impl HttpTransport) -> Result<Endpoint, Error> {
         ensure(!self.id.is_empty(), "the client id must not be empty")?;
         let secret = self.secret.text();
@@ -57,7 +62,7 @@ impl Application {
     }
 }
 
-/// The token endpoint, over an HTTP library.
+/// The token endpoint, and the transport that reaches it.
 #[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) transport: Arc<dyn HttpTransport>,
@@ -69,7 +74,8 @@ impl Endpoint {
         self.transport.now()
     }
 
-    pub(super) async fn ask(&self, form: &Form<'_>) -> Answered {
+    /// Sends one request, and reads its response.
+    pub(super) async fn post(&self, form: &Form<'_>) -> TokenResponse {
         let request = Request::post(&*self.url)
             .header(USER_AGENT, user_agent())
             .header(
@@ -78,13 +84,13 @@ impl Endpoint {
             )
             .body(form.body())
             .expect("the API origin was checked");
-        let request = TransportRequest::new(request, TIMEOUT, MAX_ANSWER);
+        let request = TransportRequest::new(request, TIMEOUT, MAX_RESPONSE);
         match exchange(&self.transport, request).await {
-            Ok(answer) => {
-                let server_time = date(answer.headers());
-                (read(answer, form), server_time)
+            Ok(response) => {
+                let server_time = date(response.headers());
+                (read(response, form), server_time)
             }
-            Err(error) => (Err(unanswered(error)), None),
+            Err(error) => (Err(without_response(error)), None),
         }
     }
 }

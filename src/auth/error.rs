@@ -1,4 +1,7 @@
-//! Why there is no token.
+//! The error of a token source.
+//!
+//! [`TokenError`] says why there is no token, and its kind says whether a retry may help. This
+//! module also turns it into the [`Error`] of a call or a stream.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,60 +11,75 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::redact::quote_up_to;
 
-/// What is shown of a source's text, in characters: what to do, and what Box said.
+/// The most of a source's text that is shown, 600 characters: room for the advice and for Box's
+/// words.
 const LONGEST_SENTENCE: usize = 600;
 
-/// Why a [`TokenSource`](crate::TokenSource) has no token. Its text is one sentence that says what to do. Cloning is cheap.
+/// The error of a [`TokenSource`](crate::TokenSource) that has no token.
+///
+/// Its text is one sentence that says what to do. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct TokenError {
     kind: TokenErrorKind,
     source: Arc<dyn StdError + Send + Sync>,
     pub(super) retry_after: Option<Duration>,
-    /// When it came, where somebody took note of that.
+    /// The moment of the failure, if the source recorded it.
     pub(super) since: Option<Instant>,
 }
 
-/// What kind of failure a [`TokenError`] is, and what to do about it.
+/// The kind of a [`TokenError`], and what to do about it.
+///
+/// After [`Transient`](Self::Transient) the client retries. All other kinds stop the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenErrorKind {
-    /// It may pass: the network, the token endpoint's 5xx, a full disk. The client asks again, with a growing pause. All other
-    /// kinds stop the stream.
+    /// A failure that a retry may resolve: a network failure, a 5xx of the token endpoint, a full
+    /// disk. The client retries after a growing pause.
     Transient,
-    /// Box knows no application of this client id and secret: correct them.
+    /// Box knows no application with this client id and secret: correct them.
     InvalidClient,
-    /// The application may not have such a token: an administrator has to authorize it, or it is not set up for the grant.
+    /// The application may not have the token: an administrator has to authorize it, or you have to
+    /// set it up for the grant.
     NotAuthorized,
-    /// Box refuses what stands for the application or its user: the subject, the key of a JWT.
+    /// Box refuses the grant, such as its subject or the key that signs its JWT: correct the
+    /// configuration.
     InvalidGrant,
-    /// The refresh token can't be used any more: the user has to authorize the application anew. What comes of that goes to
-    /// [`CredentialFile::replace`](super::CredentialFile::replace).
-    AuthorizeAnew,
-    /// This machine's clock is too far from Box's: set it.
+    /// The refresh token no longer works: the user has to authorize the application again. Pass the
+    /// new credential to [`CredentialFile::replace`](super::CredentialFile::replace).
+    ReauthorizationRequired,
+    /// The clock of this machine differs too much from Box's: set it.
     ClockSkew,
-    /// The transport can't send the request: it was called where its runtime is not running, or it can't use the proxy.
-    /// Another caller may have a token.
+    /// The transport can't send the request, because its runtime is not running or it can't use the
+    /// proxy. Call it on the transport's runtime, or correct the proxy. Other callers may still get
+    /// a token.
     Runtime,
-    /// Something else that does not pass by itself.
+    /// Any other failure that a retry can't resolve.
     Permanent,
 }
 
 impl TokenError {
-    /// It may pass: the network, the token endpoint's 5xx. The client asks again, with a growing pause.
+    /// Creates an error that a retry may resolve, such as a network failure or a 5xx of the token
+    /// endpoint. The client retries after a growing pause.
     ///
-    /// The source's text is logged and shown in the status: it must hold no secret, such as a URL with a key in it.
+    /// The source's text is logged, and shown in the status. It must contain no secret, such as a
+    /// URL with a key in it.
     pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(TokenErrorKind::Transient, source)
     }
 
-    /// It will not pass by itself: a revoked grant, a wrong secret. The stream stops.
+    /// Creates an error that a retry can't resolve, such as a revoked grant or a wrong secret. The
+    /// stream stops.
     ///
-    /// The source's text is logged and shown in the status: it must hold no secret, such as a URL with a key in it.
+    /// The source's text is logged, and shown in the status. It must contain no secret, such as a
+    /// URL with a key in it.
     pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(TokenErrorKind::Permanent, source)
     }
 
-    /// Of that kind; what is said of [`transient`](Self::transient) ones' text holds for all.
+    /// Creates an error of a kind.
+    ///
+    /// The source's text is logged, and shown in the status. It must contain no secret, such as a
+    /// URL with a key in it.
     pub fn new(kind: TokenErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             kind,
@@ -71,6 +89,7 @@ impl TokenError {
         }
     }
 
+    /// Records the moment of the failure.
     pub(super) fn since(self, since: Instant) -> Self {
         Self {
             since: Some(since),
@@ -78,18 +97,18 @@ impl TokenError {
         }
     }
 
-    /// How long the token endpoint wants to be left alone.
+    /// Returns the `Retry-After` of the token endpoint, if it sent one.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> TokenErrorKind {
         self.kind
     }
 
-    /// The same failure, after which the client tries again.
+    /// Returns the same failure as a transient one, so that the client retries.
     pub(super) fn into_transient(mut self) -> Self {
         self.kind = TokenErrorKind::Transient;
         self
@@ -101,7 +120,7 @@ impl TokenError {
         &*self.source
     }
 
-    /// Whether asking again may help.
+    /// Returns `true` if a retry may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind == TokenErrorKind::Transient
@@ -109,7 +128,7 @@ impl TokenError {
 }
 
 impl TokenError {
-    /// The error of a call or a stream that gets no token.
+    /// Returns the error of a call or a stream that gets no token.
     pub(crate) fn into_error(self) -> Error {
         let (kind, text) = match self.kind {
             TokenErrorKind::Transient => (ErrorKind::Token, "no access token for now"),
@@ -120,7 +139,8 @@ impl TokenError {
     }
 }
 
-/// Adds to the error of a 401 that the token source has no other token, or fails to give one.
+/// Adds to the error of a 401 response that there is no newer token. `why` is the error of the
+/// token source, if it returned one.
 pub(crate) fn without_newer_token(unauthorized: Error, why: Option<TokenError>) -> Error {
     let error = unauthorized.with_hint("and there is no newer access token");
     match why {
@@ -129,21 +149,21 @@ pub(crate) fn without_newer_token(unauthorized: Error, why: Option<TokenError>) 
     }
 }
 
-/// A text that is no token: permanent.
+/// Converts the error of a text that is no token into a permanent error.
 impl From<Error> for TokenError {
     fn from(error: Error) -> Self {
         Self::permanent(error)
     }
 }
 
-/// Why there is none.
+/// Writes the text of the source's error, cut to 600 characters.
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quote_up_to(LONGEST_SENTENCE, &self.source.to_string()))
     }
 }
 
-/// The text is the inner error's, and so is the source.
+/// Returns the source of the inner error, whose text this error already shows.
 impl StdError for TokenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.source()

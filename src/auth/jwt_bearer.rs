@@ -1,4 +1,8 @@
-//! The grant of an application that has a key.
+//! The JWT grant.
+//!
+//! [`JwtBearer`] requests tokens with an assertion, a JSON web token that the application's private
+//! key signs. It reads the configuration file and the key, and follows Box's clock if this
+//! machine's is off. It caches no token: [`RefreshedTokens`] does that.
 
 mod assertion;
 mod key;
@@ -18,20 +22,22 @@ use zeroize::Zeroizing;
 
 pub use self::assertion::JwtAlgorithm;
 use self::key::SigningKey;
-use super::endpoint::{Answered, Application, Endpoint, Form, Refusal, TokenFailure};
-use super::renewal::{Grant, Issued, RefreshedTokens};
+use super::endpoint::{Application, Endpoint, Form, Refusal, TokenFailure, TokenResponse};
+use super::refreshed_tokens::{Grant, Issued, RefreshedTokens};
 use super::secret::Secret;
-use super::{AccessToken, Subject, TokenError, TokenErrorKind, lock};
+use super::{AccessToken, Subject, TokenError, TokenErrorKind};
 use crate::error::Error;
 use crate::sys::atomic_file;
+use crate::sys::lock;
 use crate::transport::HttpTransport;
 
-/// The largest configuration file that is read; one has some 3 KB.
+/// The largest configuration file that is read, 64 KiB. A usual one has about 3 KiB.
 const MAX_CONFIGURATION: u64 = 64 * 1024;
 
-/// An application with a key: the JWT grant, from the JSON configuration file that Box's developer console gives.
+/// The JWT grant, for an application with a private key.
 ///
-/// The key is an RSA key of 2,048 to 8,192 bits as PEM, in one of these formats:
+/// It reads the JSON configuration file from Box's developer console. The key in it is an RSA key
+/// of 2,048 to 8,192 bits as PEM, in one of these formats:
 ///
 /// | the PEM begins with | written by | encrypted with |
 /// |---|---|---|
@@ -39,13 +45,15 @@ const MAX_CONFIGURATION: u64 = 64 * 1024;
 /// | `-----BEGIN PRIVATE KEY-----` | OpenSSL 3 | nothing |
 /// | `-----BEGIN RSA PRIVATE KEY-----` | OpenSSL before 3.0, macOS, `puttygen` | nothing, or Triple DES or AES (`DEK-Info`) |
 ///
-/// White space around and between its lines does not matter, nor do line breaks that became spaces or are spelled `\n`. The
-/// error for any other format names it, and the command that converts it.
+/// White space around and between its lines does not matter. Line breaks may have become spaces, or
+/// may be spelled `\n`. If the key has another format, the error names the format and the command
+/// that converts it.
 ///
-/// The secret, the key and its passphrase are zeroed when they are dropped, and never shown; of a key that is not encrypted the
-/// JSON parser leaves a copy.
+/// The client secret, the key and its passphrase are never shown, and are zeroed when they are
+/// dropped. If the key is not encrypted, the JSON parser leaves a copy in memory.
 ///
-/// An assertion is good for 30 s by Box's clock. Where this machine's is off, the `Date` of Box's answers corrects it.
+/// An assertion is valid for 30 s by Box's clock. If this machine's clock is off, the `Date` header
+/// of Box's responses corrects it.
 ///
 /// See <https://developer.box.com/guides/authentication/jwt/>.
 ///
@@ -64,14 +72,16 @@ const MAX_CONFIGURATION: u64 = 64 * 1024;
 pub struct JwtBearer {
     application: Application,
     key: SigningKey,
+    /// Box's id of the public key, the assertion's `kid`.
     key_id: String,
     algorithm: JwtAlgorithm,
-    /// `None`: the configuration names no enterprise, and nobody named another subject.
+    /// `None` if the configuration names no enterprise and no subject was set.
     subject: Option<Subject>,
-    /// How far Box's clock is ahead of this machine's.
+    /// The time by which Box's clock is ahead of this machine's.
     ahead: Mutex<SignedDuration>,
 }
 
+/// The JSON configuration file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Configuration {
@@ -80,7 +90,7 @@ struct Configuration {
     enterprise_id: Option<EnterpriseId>,
 }
 
-/// The console writes a string; people who edit the file write a number.
+/// The id of an enterprise. The console writes a string; people who edit the file write a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum EnterpriseId {
@@ -111,7 +121,9 @@ impl JwtBearer {
     ///
     /// # Errors
     ///
-    /// As [`from_json`](Self::from_json), and where the file can't be read. The sentence names the file.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the file can't be read, is larger
+    /// than 64 KiB, or has content that [`from_json`](Self::from_json) refuses. The error's text
+    /// names the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let refused = |why: &dyn fmt::Display| Error::config(format!("{}: {why}", path.display()));
@@ -120,21 +132,22 @@ impl JwtBearer {
         Self::from_json(&*Zeroizing::new(json)).map_err(|error| refused(&error))
     }
 
-    /// From the text of that file.
+    /// Reads the text of a configuration file, and decrypts the key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what is no such configuration, and for a key that can't be read, or not with that passphrase.
-    /// The sentence says which, and shows nothing of it.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is not such a
+    /// configuration, if the key can't be read, or if the passphrase is wrong. The error's text
+    /// says which, and shows nothing of the content.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, Error> {
         let json = json.as_ref();
         if json.starts_with(b"\xFF\xFE") || json.starts_with(b"\xFE\xFF") {
-            let detail = "this is UTF-16, as Windows' PowerShell writes it; save the file as UTF-8";
+            let detail = "this is UTF-16, as Windows' PowerShell writes it: save the file as UTF-8";
             return Err(Error::config(detail));
         }
         let configuration: Configuration =
             crate::json::read(json).map_err(|error| {
-                // Its own text may quote what is in the file.
+                // The parser's own text may quote secrets from the file.
                 let detail = format!(
                     "this is not the JSON configuration of an application with a key, from line {}, column {} on",
                     error.line(),
@@ -158,39 +171,45 @@ impl JwtBearer {
         })
     }
 
-    /// Whom the token stands for. Default: the service account in the enterprise that the configuration names.
+    /// Sets the account that the tokens act for. Default: the service account in the enterprise
+    /// that the configuration names.
     pub fn subject(mut self, subject: Subject) -> Self {
         self.subject = Some(subject);
         self
     }
 
-    /// How assertions are signed. Default: [`JwtAlgorithm::Rs256`].
+    /// Sets the algorithm that signs assertions. Default: [`JwtAlgorithm::Rs256`].
     pub fn algorithm(mut self, algorithm: JwtAlgorithm) -> Self {
         self.algorithm = algorithm;
         self
     }
 
-    /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
+    /// Sets the origin of Box's API. Default: `https://api.box.com`; see
+    /// [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.application.api_origin = origin.into();
         self
     }
 
-    /// The token source. Nothing is sent before the first token is needed.
+    /// Builds the token source. It sends nothing until the first token is needed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, where there is no [`subject`](Self::subject), and for an
-    /// origin that is not `https` or loopback.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) in these cases:
+    ///
+    /// - The client id or the secret is empty.
+    /// - There is no [`subject`](Self::subject), or its id is empty or not visible ASCII.
+    /// - The origin is neither `https` nor loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
         let endpoint = self.application.endpoint(transport)?;
-        let rule = "the configuration names no enterprise: a subject is needed";
+        let rule = "the configuration names no enterprise: set a subject";
         let subject = self.subject.as_ref();
         subject.ok_or_else(|| Error::config(rule))?.check()?;
         Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 
-    async fn ask(&self, endpoint: &Endpoint) -> Result<Answered, TokenError> {
+    /// Signs an assertion by Box's clock, and sends it once.
+    async fn post_assertion(&self, endpoint: &Endpoint) -> Result<TokenResponse, TokenError> {
         let now = skew::corrected(endpoint.now().wall, *lock(&self.ahead));
         let assertion = self.assertion(now)?;
         let form = Form::new(
@@ -198,29 +217,44 @@ impl JwtBearer {
             &self.application,
         )
         .with_secret("assertion", &assertion);
-        Ok(endpoint.ask(&form).await)
+        Ok(endpoint.post(&form).await)
     }
 
-    /// What Box's clock says of this one, by the time on the answer to a request.
-    fn notice(&self, server_time: SystemTime, asked: SystemTime, answered: SystemTime) -> Clock {
+    /// Compares Box's clock with the corrected local clock, and updates the correction if they
+    /// differ.
+    ///
+    /// `server_time` is the `Date` of a response. `requested` and `responded` are the local times
+    /// at which the request began and its response came.
+    fn update_skew(
+        &self,
+        server_time: SystemTime,
+        requested: SystemTime,
+        responded: SystemTime,
+    ) -> Clock {
         let mut ahead = lock(&self.ahead);
-        let there = [asked, answered].map(|here| skew::corrected(here, *ahead));
-        if skew::ahead(there, server_time).is_zero() {
-            return Clock::AsKnown;
+        let corrected = [requested, responded].map(|here| skew::corrected(here, *ahead));
+        if skew::ahead(corrected, server_time).is_zero() {
+            return Clock::Unchanged;
         }
-        *ahead = skew::ahead([asked, answered], server_time);
+        *ahead = skew::ahead([requested, responded], server_time);
         let box_is_ahead_s = ahead.as_secs();
-        tracing::warn!(box_is_ahead_s, "assertions follow Box's clock from now on");
-        Clock::News
+        tracing::warn!(
+            box_is_ahead_s,
+            "the clock is off: assertions use Box's clock"
+        );
+        Clock::Corrected
     }
 }
 
-/// What an answer says of Box's clock.
+/// The result of a comparison with Box's clock.
 #[derive(PartialEq)]
 enum Clock {
+    /// The response had no `Date`.
     Unknown,
-    AsKnown,
-    News,
+    /// Box's clock agrees with the corrected local clock.
+    Unchanged,
+    /// The correction was updated just now.
+    Corrected,
 }
 
 #[async_trait]
@@ -230,22 +264,22 @@ impl Grant for JwtBearer {
         endpoint: &Endpoint,
         _old: Option<&AccessToken>,
     ) -> Result<Issued, TokenError> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            tries += 1;
-            let asked = endpoint.now();
-            let (outcome, server_time) = self.ask(endpoint).await?;
+            attempts += 1;
+            let requested = endpoint.now();
+            let (outcome, server_time) = self.post_assertion(endpoint).await?;
             let clock = match server_time {
-                Some(time) => self.notice(time, asked.wall, endpoint.now().wall),
+                Some(time) => self.update_skew(time, requested.wall, endpoint.now().wall),
                 None => Clock::Unknown,
             };
             let refusal = match outcome {
-                Ok(granted) => return Ok(Issued::new(granted.access, asked, granted.life)),
+                Ok(granted) => return Ok(Issued::new(granted.access, requested, granted.life)),
                 Err(TokenFailure::Refused(refusal)) if refusal.code == "invalid_grant" => refusal,
-                Err(why) => return Err(why.into()),
+                Err(failure) => return Err(failure.into()),
             };
-            // An assertion may have come too late, or twice, by no fault of its own.
-            if tries == 2 || !(clock == Clock::News || names(&refusal, &TIME_AND_ID)) {
+            // A new assertion helps if the clock was off, or if this one arrived too late or twice.
+            if attempts == 2 || !(clock == Clock::Corrected || names(&refusal, &TIME_AND_ID)) {
                 return Err(refused(&refusal, &clock));
             }
         }
@@ -256,34 +290,36 @@ impl Grant for JwtBearer {
     }
 }
 
+/// The words by which Box rejects the time of an assertion.
 const TIME: [&str; 4] = ["exp", "iat", "nbf", "date/time"];
+/// The same, and the claim that makes each assertion unique.
 const TIME_AND_ID: [&str; 5] = ["exp", "iat", "nbf", "date/time", "jti"];
 
-/// Whether Box names one of these, in quotes of one kind or the other.
+/// Returns `true` if Box's description has one of these words, in quotes or without.
 fn names(refusal: &Refusal, known: &[&str]) -> bool {
     let said = refusal.description.as_deref().unwrap_or_default();
     said.split([' ', '"', '\'', '.', ',', ':'])
         .any(|word| known.contains(&word))
 }
 
-/// Which part of the assertion Box does not take, by the claim that it names.
+/// Returns the error of a rejected assertion, by the claim that Box names.
 fn refused(refusal: &Refusal, clock: &Clock) -> TokenError {
-    if names(refusal, &TIME) && *clock == Clock::AsKnown {
-        let sentence = "the assertion came too late";
-        return refusal.says(TokenErrorKind::Transient, sentence);
+    if names(refusal, &TIME) && *clock == Clock::Unchanged {
+        let sentence = "the assertion arrived too late";
+        return refusal.to_error(TokenErrorKind::Transient, sentence);
     }
     if names(refusal, &TIME) {
-        let sentence = "Box does not take the time of the assertion; this machine's clock is not right: set it";
-        return refusal.says(TokenErrorKind::ClockSkew, sentence);
+        let sentence = "Box does not accept the time of the assertion: this machine's clock is not right; set it";
+        return refusal.to_error(TokenErrorKind::ClockSkew, sentence);
     }
     let sentence = if names(refusal, &["signature", "kid", "key"]) {
-        "Box does not take the key; it is no longer, or never was, among the application's public keys in the developer console"
+        "Box does not accept the key: it is not among the application's public keys in the developer console, or no longer"
     } else if names(refusal, &["sub"]) {
-        "Box does not take the subject; it is not the id of the application's enterprise, nor of a user that it may act for"
+        "Box does not accept the subject: it must be the id of the application's enterprise, or of a user that the application may act for"
     } else {
-        "Box refuses the assertion; compare the configuration file with the application in the developer console"
+        "Box refuses the assertion: compare the configuration file with the application in the developer console"
     };
-    refusal.says(TokenErrorKind::InvalidGrant, sentence)
+    refusal.to_error(TokenErrorKind::InvalidGrant, sentence)
 }
 
 impl fmt::Debug for JwtBearer {

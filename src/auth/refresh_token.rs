@@ -1,4 +1,9 @@
-//! The grant of a user who has authorized the application.
+//! The refresh token grant.
+//!
+//! A refresh token works once, so a lost response would end the user's authorization.
+//! [`RefreshToken`] therefore stores its intent before each exchange, and the new token before its
+//! first use. It keeps the credential in a [`CredentialStore`]. It caches no access token:
+//! [`RefreshedTokens`] does that.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -8,28 +13,32 @@ use async_trait::async_trait;
 
 use super::credential::{Access, Credential, CredentialStore, LockedCredential};
 use super::endpoint::{Application, Endpoint, Form, Granted, Refusal, TokenFailure};
-use super::renewal::{Grant, Issued, RefreshedTokens};
+use super::refreshed_tokens::{Grant, Issued, RefreshedTokens};
 use super::secret::Secret;
-use super::{AccessToken, TokenError, TokenErrorKind, lock};
+use super::{AccessToken, TokenError, TokenErrorKind};
 use crate::clock;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::redact::Chain;
+use crate::sys::lock;
 use crate::transport::HttpTransport;
 
-/// The waits between attempts to save a new credential, in seconds: a minute altogether.
+/// The waits between attempts to save a new credential, in seconds: exponential backoff over a
+/// minute, in which a full disk or a short outage of a database may end.
 const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
-/// The refresh token grant of OAuth 2.0: a user has authorized the application, once.
+/// The refresh token grant of OAuth 2.0, for a user who has authorized the application once.
 ///
-/// A refresh token works once: Box gives the next one for it, which is lost if the answer is. Therefore what is about to be
-/// done is durable in the [`CredentialStore`] before the request, and the new token before it is used first. A process that
-/// is killed at any moment leaves a credential that works, or one whose next use fails with
-/// [`TokenErrorKind::AuthorizeAnew`]: where Box had exchanged the token, and the process died before it could keep the new
-/// one. Processes that share the store use the token that any of them got.
+/// A refresh token works once. Box exchanges it for the next one, which is lost if the response is
+/// lost. This grant therefore stores its intent in the [`CredentialStore`] before each request, and
+/// stores the new token before its first use. If the process is killed at any moment, the stored
+/// credential still works, with one exception: Box had exchanged the token, and the process died
+/// before it stored the new one. The next use then fails with [`TokenErrorKind::ReauthorizationRequired`].
 ///
-/// Such a token expires after 60 days without use. A program that ends in good order awaits the client's
-/// [`flush`](crate::LongPollClient::flush) before, so that no exchange is cut short.
+/// Processes that share the store share the access token that any of them obtained.
+///
+/// A refresh token expires after 60 days without use. Before your program ends, await the client's
+/// [`flush`](crate::LongPollClient::flush), so that no exchange is cut short.
 ///
 /// See <https://developer.box.com/guides/authentication/oauth2/> and
 /// <https://developer.box.com/guides/authentication/tokens/refresh/>.
@@ -38,7 +47,11 @@ const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 /// use box_longpoll::auth::{Credential, CredentialFile, RefreshToken};
 /// use box_longpoll::{HttpTransport, LongPollClient};
 ///
-/// # fn client<T: HttpTransport + Clone>(transport: T, secret: String, refresh_token: String) -> Result<LongPollClient<T>, Box<dyn std::error::Error>> {
+/// # fn client<T: HttpTransport + Clone>(
+/// #     transport: T,
+/// #     secret: String,
+/// #     refresh_token: String,
+/// # ) -> Result<LongPollClient<T>, Box<dyn std::error::Error>> {
 /// let path = "ada.credential";
 /// let file = if std::fs::exists(path)? {
 ///     CredentialFile::open(path)?
@@ -53,18 +66,22 @@ const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 pub struct RefreshToken {
     application: Application,
     store: Arc<dyn CredentialStore>,
-    /// A credential that Box gave, and that is not durable yet. Nobody else may have the old one meanwhile.
+    /// A new credential that could not be saved yet.
     unsaved: Mutex<Option<Unsaved>>,
 }
 
+/// A credential that is not durable yet. Box has already invalidated the one in the store.
 struct Unsaved {
     credential: Credential,
+    /// The lock of the store, held until the credential is saved: nobody else may use the old one.
     store: Box<dyn LockedCredential>,
 }
 
 impl RefreshToken {
-    /// Takes the id and the secret as Box's developer console shows them, and where the user's credential is kept. The
-    /// secret is zeroed when it is dropped, and never shown.
+    /// Creates the grant from the id and the secret that Box's developer console shows, and from
+    /// the store of the user's credential.
+    ///
+    /// The secret is never shown, and is zeroed when it is dropped.
     pub fn new(
         client_id: impl Into<String>,
         client_secret: impl Into<String>,
@@ -77,25 +94,28 @@ impl RefreshToken {
         }
     }
 
-    /// Where Box's API is; see [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
+    /// Sets the origin of Box's API. Default: `https://api.box.com`; see
+    /// [`LongPollClientBuilder::api_origin`](crate::LongPollClientBuilder::api_origin).
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.application.api_origin = origin.into();
         self
     }
 
-    /// The token source. Nothing is sent before the first token is needed.
+    /// Builds the token source. It sends nothing until the first token is needed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id or a secret that is empty, and for an origin that is not
-    /// `https` or loopback.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the client id or the secret is
+    /// empty, or if the origin is neither `https` nor loopback.
     pub fn tokens(self, transport: impl HttpTransport) -> Result<RefreshedTokens, Error> {
         let endpoint = self.application.endpoint(transport)?;
         Ok(RefreshedTokens::new(endpoint, Arc::new(self)))
     }
 
-    /// Makes a new credential durable, and only then gives its access token. Nobody else has it: a store that fails is tried
-    /// for a minute before the failure is told, and then by who asks next.
+    /// Saves a new credential, and returns its access token once the credential is durable.
+    ///
+    /// This process has the only copy. If the store fails, this saves again for a minute, and then
+    /// returns the error. The next caller continues with the same credential.
     async fn keep(&self, endpoint: &Endpoint, unsaved: Unsaved) -> Result<Issued, TokenError> {
         let Unsaved {
             credential,
@@ -103,58 +123,61 @@ impl RefreshToken {
         } = unsaved;
         let mut waits = SAVE_AGAIN_AFTER.into_iter().map(Duration::from_secs);
         while let Err(error) = store.save(&credential).await {
-            tracing::error!(error = %Chain(&error), "a new refresh token is in this process alone");
+            tracing::error!(error = %Chain(&error), "could not save the new refresh token: only this process has it");
             let slept = match waits.next() {
                 Some(wait) => endpoint.transport.sleep(wait).await.is_ok(),
                 None => false,
             };
             if !slept {
                 *lock(&self.unsaved) = Some(Unsaved { credential, store });
-                // A permanent error would stop the stream, and a program that ends then loses the token.
+                // A permanent error would stop the stream. A program that ends then would lose the
+                // token.
                 return Err(error.into_transient());
             }
         }
-        let over = || TokenError::transient("the new access token is over already");
-        usable(&credential, None, endpoint.now()).ok_or_else(over)
+        let expired = || TokenError::transient("the new access token has already expired");
+        usable(&credential, None, endpoint.now()).ok_or_else(expired)
     }
 
-    /// Exchanges the refresh token for the next one.
+    /// Exchanges the refresh token for the next one, and marks the stored credential for that time.
     async fn exchange(
         &self,
         endpoint: &Endpoint,
         mut store: Box<dyn LockedCredential>,
         credential: Credential,
     ) -> Result<Issued, TokenError> {
-        let asked = endpoint.now();
-        let unanswered_since = credential.exchanging_since;
-        // Also where it says so already: a save that failed, or whose process was killed, may not be durable.
-        let begun = Credential {
-            exchanging_since: unanswered_since.or(Some(asked.wall)),
+        let requested = endpoint.now();
+        let exchanging_since = credential.exchanging_since;
+        // The mark is saved even if it is there already: an earlier save that failed, or whose
+        // process was killed, may not be durable.
+        let marked = Credential {
+            exchanging_since: exchanging_since.or(Some(requested.wall)),
             ..credential.clone()
         };
-        store.save(&begun).await?;
+        store.save(&marked).await?;
         let form = Form::new("refresh_token", &self.application)
             .with_secret("refresh_token", credential.refresh_token());
-        let why = match endpoint.ask(&form).await.0 {
-            Ok(granted) => match successor(granted, asked) {
+        let failure = match endpoint.post(&form).await.0 {
+            Ok(granted) => match successor(granted, requested) {
                 Some(credential) => {
                     let unsaved = Unsaved { credential, store };
                     return self.keep(endpoint, unsaved).await;
                 }
-                None => TokenFailure::Unanswered(TokenError::transient(
-                    "Box's token endpoint gives no refresh token with the access token",
+                None => TokenFailure::OutcomeUnknown(TokenError::transient(
+                    "unexpected response from Box's token endpoint: no refresh token",
                 )),
             },
-            Err(TokenFailure::Refused(refusal)) if is_of_the_token(&refusal) => {
-                return Err(authorize_anew(&refusal, unanswered_since));
+            Err(TokenFailure::Refused(refusal)) if rejects_the_token(&refusal) => {
+                return Err(authorize_again(&refusal, exchanging_since));
             }
-            Err(why) => why,
+            Err(failure) => failure,
         };
-        if !matches!(why, TokenFailure::Unanswered(_)) && unanswered_since.is_none() {
-            // Box has not acted on it: the token is as good as before. If this fails, it is only not known to be.
+        if !matches!(failure, TokenFailure::OutcomeUnknown(_)) && exchanging_since.is_none() {
+            // Box has not acted on the request, so the token still works. If this save fails, the
+            // credential stays marked, although its token works.
             let _ = store.save(&credential).await;
         }
-        Err(why.into())
+        Err(failure.into())
     }
 }
 
@@ -180,44 +203,52 @@ impl Grant for RefreshToken {
     async fn flush(&self, endpoint: &Endpoint) {
         let unsaved = lock(&self.unsaved).take();
         if let Some(unsaved) = unsaved {
-            // What comes of it is logged.
+            // A failure is logged.
             let _ = self.keep(endpoint, unsaved).await;
         }
     }
 }
 
-/// The access token that is kept, if it is not to be renewed yet.
+/// Returns the stored access token, if it is not `old` and not due for a refresh yet.
 fn usable(credential: &Credential, old: Option<&AccessToken>, now: Moment) -> Option<Issued> {
     let access = credential.access.as_ref()?;
     let issued = Issued::before(access, now);
     (Some(&access.token) != old && !issued.is_due(now)).then_some(issued)
 }
 
-fn successor(granted: Granted, asked: Moment) -> Option<Credential> {
+/// Returns the credential from a response, or `None` if it has no refresh token. The access token's
+/// life counts from the request.
+fn successor(granted: Granted, requested: Moment) -> Option<Credential> {
     Some(Credential {
         refresh: granted.refresh?,
-        access: asked.wall.checked_add(granted.life).map(|until| Access {
-            token: granted.access,
-            issued: asked.wall,
-            until,
-        }),
+        access: requested
+            .wall
+            .checked_add(granted.life)
+            .map(|until| Access {
+                token: granted.access,
+                issued: requested.wall,
+                until,
+            }),
         exchanging_since: None,
     })
 }
 
-fn is_of_the_token(refusal: &Refusal) -> bool {
+/// Returns `true` if Box rejects the refresh token, and not the application or the request.
+fn rejects_the_token(refusal: &Refusal) -> bool {
     ["invalid_grant", "invalid_credentials"].contains(&&*refusal.code)
 }
 
-fn authorize_anew(refusal: &Refusal, unanswered_since: Option<SystemTime>) -> TokenError {
-    let sentence = match unanswered_since {
+/// Returns the error of a refresh token that no longer works. `exchanging_since` is the mark of an
+/// earlier exchange without an outcome.
+fn authorize_again(refusal: &Refusal, exchanging_since: Option<SystemTime>) -> TokenError {
+    let sentence = match exchanging_since {
         Some(since) => format!(
-            "the refresh token was exchanged at {}, but the answer with the next one was lost; the user has to authorize the application anew",
+            "the refresh token was exchanged at {}, but the response with the next one was lost: the user has to authorize the application again",
             clock::to_rfc3339(since)
         ),
-        None => "Box does not take the refresh token any more, because it was used elsewhere, revoked, or not used for 60 days; the user has to authorize the application anew".to_owned(),
+        None => "Box no longer accepts the refresh token, because it was used elsewhere, revoked, or not used for 60 days: the user has to authorize the application again".to_owned(),
     };
-    refusal.says(TokenErrorKind::AuthorizeAnew, &sentence)
+    refusal.to_error(TokenErrorKind::ReauthorizationRequired, &sentence)
 }
 
 impl fmt::Debug for RefreshToken {

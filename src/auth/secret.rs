@@ -1,11 +1,14 @@
-//! Text that nobody may see.
+//! Text that must stay secret.
+//!
+//! [`Secret`] holds client secrets, refresh tokens and private keys. It can't protect copies that a
+//! parser or an HTTP library makes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// A text that is never shown, and zeroed when it is dropped.
+/// A text that `Debug` does not show, and that is zeroed when it is dropped.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Secret(Zeroizing<String>);

@@ -1,24 +1,27 @@
-//! Whom a token stands for.
+//! The account that a token acts for.
+//!
+//! Some grants let an application choose between its service account and a user. [`Subject`] is
+//! that choice. A checkpoint stores it too.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Whom a token stands for, where the application can have it for several.
+/// The account that a token acts for, if the application may act for several.
 ///
-/// It is written `user:ID` or `enterprise:ID`. The ids are those in Box's admin console.
+/// Its text is `user:ID` or `enterprise:ID`, with the ids of Box's admin console.
 ///
 /// See <https://developer.box.com/reference/post-oauth2-token/>.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
-    /// The word that Box has for its kind.
+    /// The value of Box's parameter `box_subject_type`.
     kind: &'static str,
     id: String,
 }
 
 impl Subject {
-    /// The application's service account in the enterprise of this id.
+    /// Creates the subject of the application's service account in the enterprise with this id.
     pub fn enterprise(id: impl Into<String>) -> Self {
         Self {
             kind: "enterprise",
@@ -26,7 +29,7 @@ impl Subject {
         }
     }
 
-    /// The user of this id, an app user or a managed one.
+    /// Creates the subject of the user with this id, an app user or a managed user.
     pub fn user(id: impl Into<String>) -> Self {
         Self {
             kind: "user",
@@ -34,7 +37,8 @@ impl Subject {
         }
     }
 
-    /// Reads what `Display` wrote. Any id is taken: a header of the client may carry more than Box gives.
+    /// Reads the text that `Display` writes. It accepts any id, because a header of the client may
+    /// carry ids that Box would not give.
     pub(crate) fn read(text: &str) -> Option<Self> {
         match text.split_once(':') {
             Some(("enterprise", id)) => Some(Self::enterprise(id)),
@@ -51,6 +55,7 @@ impl Subject {
         &self.id
     }
 
+    /// Returns an error if the id is empty or not visible ASCII.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.id.is_empty() || !self.id.bytes().all(|byte| byte.is_ascii_graphic()) {
             let rule = format!(
@@ -72,9 +77,12 @@ impl fmt::Display for Subject {
 impl FromStr for Subject {
     type Err = Error;
 
+    /// Parses `user:ID` or `enterprise:ID`.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what is neither `user:ID` nor `enterprise:ID`.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text has another form, or if
+    /// the id is empty or not visible ASCII.
     fn from_str(text: &str) -> Result<Self, Error> {
         let rule = "a subject is written user:ID or enterprise:ID";
         let subject = Self::read(text).ok_or_else(|| Error::config(rule))?;

@@ -1,4 +1,8 @@
-//! A closure that gets tokens.
+//! A token source made from a closure.
+//!
+//! [`token_fn`] suits tokens that something else issues or refreshes. It keeps the token between
+//! calls and calls the closure once for all callers. It does not know when a token expires: the
+//! client reports when Box rejects it.
 
 use std::fmt;
 use std::future::Future;
@@ -7,21 +11,25 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::in_flight::call;
-use super::{AccessToken, TokenError, TokenSource, lock};
+use super::{AccessToken, TokenError, TokenSource};
 use crate::single_flight::WeakFlight;
+use crate::sys::lock;
 
-/// A [`TokenSource`] out of a closure that gets a token.
+/// Creates a [`TokenSource`] from a closure that gets a token.
 ///
-/// The closure is called for the first token, and again when Box rejects the one it gave; in between the token is kept.
-/// Calls never overlap. It gives a new token each time: the rejected one once more counts as none, and stops the stream.
-/// Where somebody else renews the token, answer with [`TokenError::transient`] as long as it is still the old one.
+/// The source calls the closure for the first token, and again when Box rejects the current one. It
+/// keeps the token in between. Calls never overlap.
+///
+/// The closure must return a new token each time: if it returns the rejected one, the stream stops.
+/// If another program refreshes the token and has not done so yet, return
+/// [`TokenError::transient`], and the client retries.
 ///
 /// ```
 /// use box_longpoll::{AccessToken, auth::{TokenError, token_fn}};
-/// # async fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
+/// # async fn fetch_token() -> std::io::Result<String> { Ok(String::new()) }
 ///
 /// let source = token_fn(|| async {
-///     let text = ask_for_a_token().await.map_err(TokenError::transient)?;
+///     let text = fetch_token().await.map_err(TokenError::transient)?;
 ///     Ok(AccessToken::new(text)?)
 /// });
 /// ```
@@ -36,16 +44,17 @@ where
     }
 }
 
-/// A token source made by [`token_fn`].
+/// The token source that [`token_fn`] creates.
 pub struct TokenFn<F> {
     get: Arc<F>,
     kept: Arc<Mutex<Kept>>,
 }
 
-/// What a closure gave last, and the call for more that is under way.
+/// The last token of the closure, and the call in flight for the next one.
 #[derive(Default)]
 struct Kept {
     token: Option<AccessToken>,
+    /// Weak, so that the call is dropped with its last caller.
     in_flight: Option<WeakFlight<Result<AccessToken, TokenError>>>,
 }
 
@@ -61,7 +70,7 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<AccessToken, TokenError>> + Send + 'static,
 {
-    /// Returns the token that is kept, unless it is the rejected one; else the outcome of a call.
+    /// Returns the kept token, or the outcome of a call if there is none or it was rejected.
     async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
         let call = {
             let mut kept = lock(&self.kept);

@@ -1,4 +1,7 @@
-//! The contract between the client and a source of tokens.
+//! The contract between the client and its source of tokens.
+//!
+//! A [`TokenSource`] gives the client its current token. It decides about caching and refreshing;
+//! the client decides when to call it and when to retry.
 
 use std::sync::Arc;
 
@@ -8,12 +11,12 @@ use super::{AccessToken, Subject, TokenError};
 
 /// A source of access tokens.
 ///
-/// [`AccessToken`] is a fixed one, [`token_fn`](crate::auth::token_fn) makes one of a closure, and the
-/// [`auth`](crate::auth) module has those of Box's grants.
+/// [`AccessToken`] is a fixed token, [`token_fn`](crate::auth::token_fn) makes a source from a
+/// closure, and the [`auth`](crate::auth) module has the sources of Box's grants.
 ///
 /// A client and all its streams share one source. When Box rejects their token, each of them calls
-/// [`token`](Self::token), often at the same moment. A source therefore keeps the token it has, and refreshes it once for
-/// all of them, as [`token_fn`](crate::auth::token_fn) does.
+/// [`token`](Self::token), often at the same moment. A source should therefore keep its token, and
+/// refresh it once for all callers. [`token_fn`](crate::auth::token_fn) does that for a closure.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of access tokens",
     label = "not a `TokenSource`",
@@ -24,34 +27,36 @@ use super::{AccessToken, Subject, TokenError};
 pub trait TokenSource: Send + Sync + 'static {
     /// Returns the token to use now, other than `rejected`.
     ///
-    /// The client calls this with `None` before every API call. After a 401 it passes the token that Box rejected: if the
-    /// source still has that one, it gets a newer one. A source that returns the rejected token again says that there is no
-    /// newer one, and the stream stops.
+    /// The client calls this with `None` before every API call. After a 401 response it passes the
+    /// token that Box rejected. If that is still the source's token, the source should get a newer
+    /// one. If it returns the rejected token again, the client takes this as "there is no newer
+    /// one", and the stream stops.
     ///
-    /// There is no time limit on the call: give it a timeout of its own.
+    /// The client sets no time limit for this call. Give your implementation a timeout of its own.
     ///
     /// # Errors
     ///
-    /// After a [transient](TokenError::transient) error the client calls again, with a growing pause; a
-    /// [permanent](TokenError::permanent) one stops the stream.
+    /// After a [transient](TokenError::transient) error, the client calls this again after a
+    /// growing pause. A [permanent](TokenError::permanent) error stops the stream.
     ///
     /// # Cancellation
     ///
-    /// The client drops the future when the stream that waits for it is dropped.
+    /// If a stream waits for the future and is dropped, the client drops the future.
     async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError>;
 
-    /// Returns the account that the tokens stand for, if the source knows it. `None` by default.
+    /// Returns the account that the tokens act for, if the source knows it. Default: `None`.
     ///
-    /// A subscription keeps it in its checkpoint, and refuses the checkpoint of another account.
+    /// A subscription stores it in its checkpoint, and refuses the checkpoint of another account.
     ///
-    /// A source that wraps another one returns that one's.
+    /// If your source wraps another one, return the inner source's subject.
     fn subject(&self) -> Option<Subject> {
         None
     }
 
-    /// Waits until no work is in flight that must not be cut short, such as the exchange of a refresh token for the next one.
+    /// Waits for work in flight that must not be cut short, such as the exchange of a refresh
+    /// token.
     ///
-    /// A blocking client's thread does not end before. By default there is no such work.
+    /// The thread of a blocking client awaits this before it ends. Default: there is no such work.
     async fn flush(&self) {}
 }
 

@@ -1,11 +1,17 @@
-//! Files that are whole after a crash at any moment: the one before or the one after.
+//! Files that are replaced atomically.
+//!
+//! [`write`] makes a new file durable before it renames it over the old one. After a crash at any
+//! moment, a file therefore has either its old or its new content. This module does not lock files:
+//! callers do that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The file's one name, whichever link or relative path leads to it: the lock is found by it, and it stays the same when
-/// the process changes its directory. A link to a file that does not exist yet leads to that file.
+/// Returns the absolute path of a file, without symbolic links.
+///
+/// All processes must find the same lock beside the file, whatever path they were given, and even
+/// if they change their directory. A link to a file that does not exist yet leads to that file.
 pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -22,7 +28,7 @@ pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// The name of a file that belongs to this one.
+/// Returns the path of a file that belongs to this one: the same name with one more extension.
 pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -30,20 +36,22 @@ pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-/// What is in the file. `None`: it is not there.
+/// Returns the content of the file, or `None` if the file does not exist. A file of more than
+/// `at_most` bytes is an error.
 pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => found?,
     };
-    // To open a pipe would block.
+    // Opening a pipe would block.
     if !found.is_file() {
         return Err(unusable("it is not a file"));
     }
     if found.len() > at_most {
-        return Err(unusable("it is far too long"));
+        return Err(unusable("it is too long"));
     }
-    // It may be a secret: this makes room for all of it first, since a text that is moved while it grows leaves a copy.
+    // The content may be secret. This reserves its full size first, since a buffer that grows
+    // leaves copies.
     fs::read(path).map(Some)
 }
 
@@ -51,10 +59,11 @@ fn unusable(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// Puts the text in place of what is in the file, by a new file that `options` create. It is durable when this returns.
+/// Replaces the content of the file. `options` create the new file. The change is durable when this
+/// returns.
 pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::Result<()> {
-    let new = left_behind(path);
-    // Left behind by a process that was killed.
+    let new = temporary_path(path);
+    // A process that was killed may have left one.
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -66,28 +75,32 @@ pub(crate) fn write(path: &Path, text: &[u8], mut options: OpenOptions) -> io::R
     put_in_place(path)
 }
 
-/// Puts a new file that another process left behind in place of the one before. It is durable when this returns.
+/// Replaces the file by a new one that another process left in its temporary path. The change is
+/// durable when this returns.
 ///
-/// The process may have ended before it synced the file, and a rename can become durable before what it renames.
+/// This syncs the new file first. The process may have ended before it did so, and a rename can
+/// become durable before the content of the file that it renames.
 pub(crate) fn adopt(path: &Path) -> io::Result<()> {
-    let new = OpenOptions::new().write(true).open(left_behind(path))?;
+    let new = OpenOptions::new().write(true).open(temporary_path(path))?;
     new.sync_all()?;
     drop(new);
     put_in_place(path)
 }
 
-/// What a process that was killed leaves of a new file, whole or in part.
-pub(crate) fn left_behind(path: &Path) -> PathBuf {
+/// Returns the path of the new file until the rename. A process that was killed leaves it there,
+/// complete or in part.
+pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     beside(path, "new")
 }
 
-/// Puts the new file, which is durable, in place of the one before. The change is durable when this returns.
+/// Renames the new file, whose content is durable, over the old one. The change is durable when
+/// this returns.
 fn put_in_place(path: &Path) -> io::Result<()> {
-    fs::rename(left_behind(path), path)?;
+    fs::rename(temporary_path(path), path)?;
     sync_directory(path)
 }
 
-/// Creates files that nobody but their owner can read.
+/// Returns the options that create files which only their owner can read.
 #[cfg(unix)]
 pub(crate) fn private() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -97,16 +110,18 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
-/// Who can read a file is its directory's matter there.
+/// Returns the options that create files. On these systems, the directory decides who can read
+/// them.
 #[cfg(not(unix))]
 pub(crate) fn private() -> OpenOptions {
     OpenOptions::new()
 }
 
-/// Without this a crash of the machine may undo the rename.
+/// Syncs the directory of a file: without this, a crash of the machine may undo a rename.
 ///
-/// Some file systems, network and user-space ones among them, have no sync for directories and say so with `EINVAL`. Other
-/// systems than Unix can't open a directory. There a rename is as durable as the file system makes it.
+/// Some file systems, such as network and user-space ones, can't sync directories and return
+/// `EINVAL`. Systems other than Unix can't open directories. In both cases, a rename is as durable
+/// as the file system makes it.
 fn sync_directory(path: &Path) -> io::Result<()> {
     let Some(directory) = path.parent().filter(|_| cfg!(unix)) else {
         return Ok(());
@@ -121,8 +136,9 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// A save succeeds on a file system that can't sync directories, such as `/proc`.
     #[test]
-    fn a_directory_without_sync_is_no_failure() {
+    fn sync_succeeds_when_directories_have_none() {
         let directory = Path::new("/proc/self");
         let error = File::open(directory).unwrap().sync_all().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");

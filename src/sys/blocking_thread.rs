@@ -1,26 +1,30 @@
-//! Work that blocks, away from whoever polls.
+//! Blocking work on a thread of its own.
+//!
+//! [`run`] keeps blocking calls, such as those on files, off the thread that polls. It needs no
+//! async runtime, and keeps no pool of threads.
 
 use std::{io, thread};
 
 use futures_channel::oneshot;
 
-/// Runs the work on a thread of its own, on no runtime, and waits for its outcome.
+/// Runs the work on a thread of its own, without a runtime, and returns its outcome.
 ///
-/// The work begins when the future is first polled, and goes on to its end when the future is dropped.
+/// The work begins when the future is first polled. If the future is dropped, the work still runs
+/// to its end.
 ///
 /// # Errors
 ///
-/// The thread can't be started, or the work panicked.
+/// Returns an error if the thread can't be started, or if the work panics.
 pub(crate) async fn run<R: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<R> {
-    let (answer, outcome) = oneshot::channel();
+    let (sender, outcome) = oneshot::channel();
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            // Nobody waits any more, where this fails.
-            let _ = answer.send(work());
+            // This fails if the future was dropped.
+            let _ = sender.send(work());
         })
         .map_err(|error| {
             let text = format!("the thread {name} can't be started: {error}");

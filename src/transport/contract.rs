@@ -1,4 +1,7 @@
-//! The trait; its rules are the module's documentation.
+//! The trait of a transport.
+//!
+//! [`HttpTransport`] is all that the client needs from an HTTP library. The rules that an
+//! implementation must follow are in the documentation of [`transport`](crate::transport).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,12 +13,13 @@ use http::Response;
 
 use super::{Moment, TransportError, TransportRequest};
 
-/// An HTTP library, seen from the client: it sends requests, sleeps and tells the time.
+/// An HTTP library that sends requests, sleeps and reads the clocks for the client.
 ///
-/// The three belong together, so that a timer can't be missing, belong to another runtime, or run on another clock than
-/// the one a test controls. The trait is object-safe: `Arc<dyn HttpTransport>` is itself a transport.
+/// One trait has all three. A timer therefore can't be missing, belong to another runtime, or run
+/// on another clock than the one that a test controls. The trait is object-safe:
+/// `Arc<dyn HttpTransport>` is itself a transport.
 ///
-/// See the [module documentation](crate::transport) for what an implementation promises.
+/// The [module documentation](crate::transport) has the rules that an implementation must follow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no HTTP transport of box-longpoll",
     label = "not an `HttpTransport`",
@@ -24,41 +28,52 @@ use super::{Moment, TransportError, TransportRequest};
 )]
 #[async_trait]
 pub trait HttpTransport: Send + Sync + 'static {
-    /// Sends the request, and reads the complete response.
+    /// Sends the request, and returns the complete response.
     ///
     /// # Errors
     ///
-    /// Only where there is no whole answer; see [`TransportErrorKind`](crate::transport::TransportErrorKind). A status is never an error.
+    /// Returns an error if there is no complete response; see
+    /// [`TransportErrorKind`](crate::transport::TransportErrorKind). A status is never an error.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future ends the request, and closes its connection at once, or at the latest when
-    /// [`TransportRequest::timeout`] has passed.
+    /// Dropping the future ends the request. Its connection is closed at once, or at the latest
+    /// after [`TransportRequest::timeout`].
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError>;
 
-    /// Sleeps for at least `duration`, by the operating system's clock and by [`now`](Self::now), while other futures of the
-    /// same task go on. Any duration will do, and dropping the future ends the sleep.
+    /// Sleeps for at least `duration`, by the operating system's clock and by [`now`](Self::now).
+    ///
+    /// Other futures of the same task go on in the meantime. Any duration is allowed.
     ///
     /// # Errors
     ///
-    /// [`TransportErrorKind::Runtime`](crate::transport::TransportErrorKind::Runtime), where no runtime is there to sleep on.
+    /// Returns [`TransportErrorKind::Runtime`](crate::transport::TransportErrorKind::Runtime) if
+    /// the transport's runtime is not running.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the sleep.
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError>;
 
-    /// The time, on both clocks.
+    /// Returns the current time, on both clocks. Default: the operating system's clocks.
     fn now(&self) -> Moment {
         Moment::read_clocks()
     }
 
-    /// Drives `work` to its end on the calling thread, with what [`send`](Self::send) and [`sleep`](Self::sleep) need
-    /// around it.
+    /// Drives `work` to its end on the calling thread, in the runtime that [`send`](Self::send) and
+    /// [`sleep`](Self::sleep) need.
     ///
-    /// A blocking client calls this on a thread of its own, where no runtime is, and all its calls happen inside. The
-    /// default suits a transport that works on any executor. One that belongs to a runtime makes that runtime here, and lets
-    /// go of it without waiting for what still runs there. One that wraps another passes the call on.
+    /// A blocking client calls this on a thread of its own, outside of any runtime. All its calls
+    /// happen in `work`.
+    ///
+    /// The default suits a transport that works on any executor. If your transport belongs to a
+    /// runtime, create the runtime here, and drop it afterwards without waiting for its tasks. If
+    /// your transport wraps another one, call the inner transport's method.
     ///
     /// # Errors
     ///
-    /// [`TransportErrorKind::Runtime`](crate::transport::TransportErrorKind::Runtime), where the runtime can't be made.
+    /// Returns [`TransportErrorKind::Runtime`](crate::transport::TransportErrorKind::Runtime) if
+    /// the runtime can't be created.
     fn block_on(
         &self,
         work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
@@ -68,15 +83,15 @@ pub trait HttpTransport: Send + Sync + 'static {
     }
 }
 
-/// What [`HttpTransport::send`] gives.
+/// The future of [`HttpTransport::send`].
 pub(crate) type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<Response<Bytes>, TransportError>> + Send + 'a>>;
 
-/// What [`HttpTransport::sleep`] gives.
+/// The future of [`HttpTransport::sleep`].
 pub(crate) type Sleep<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'a>>;
 
 impl<T: HttpTransport + ?Sized> HttpTransport for Arc<T> {
-    // No async functions: those would put each future into another one, on the heap as well.
+    // These are no async functions, which would box each future a second time.
     fn send<'a, 'b>(&'a self, request: TransportRequest) -> Exchange<'b>
     where
         'a: 'b,

@@ -1,4 +1,8 @@
-//! Why there is no whole response.
+//! The errors of a transport.
+//!
+//! [`TransportError`] says why there is no complete response. Its kind says whether the server may
+//! have acted on the request, and whether a retry may help. The client never looks at the HTTP
+//! library's own error.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,53 +11,60 @@ use std::sync::Arc;
 
 use super::open_files;
 
-/// Why there is no whole answer.
+/// The reason why there is no complete response.
 ///
-/// The text of the error is the kind's; the cause, where the transport gave one, is its
-/// [`source`](StdError::source). Neither prints a URL or a header. Where the transport knows what to change, the text says
-/// that too: see [`with_detail`](Self::with_detail). If too many files are open, the text names the limit that is reached, the
-/// process's or the machine's.
+/// The error's text is the text of its kind. If the transport gave a cause, it is the
+/// [`source`](StdError::source). Neither prints a URL or a header. If the transport knows what to
+/// change, the text says that too; see [`with_detail`](Self::with_detail). If too many files are
+/// open, the text names the limit that was reached, that of the process or that of the machine.
 #[derive(Clone, Debug)]
 pub struct TransportError {
     kind: TransportErrorKind,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-    /// The part of the text that follows the kind's.
+    /// The part of the text that follows the kind's text.
     detail: Option<Cow<'static, str>>,
+    /// `Some(true)` if the connection had carried another request before. `None`: not known.
     reused: Option<bool>,
 }
 
-/// What kind of failure a [`TransportError`] is, and what that means for a retry.
+/// The kind of a [`TransportError`], and its consequence for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
-    /// No connection: refused, unreachable, unknown host, connect timeout, a proxy that refuses, a limit of open files.
-    /// Nothing was sent; a retry is safe, and may pass.
+    /// No connection could be opened: refused, unreachable, an unknown host, a connect timeout, a
+    /// proxy that refuses, or a limit of open files. Nothing was sent. A retry is safe, and may
+    /// succeed.
     Connect,
-    /// The answer took longer than [`TransportRequest::timeout`](super::TransportRequest::timeout).
-    Timeout,
-    /// The connection ended before the answer's headers were complete, or what came was no HTTP. The server may have acted
+    /// The response took longer than
+    /// [`TransportRequest::timeout`](super::TransportRequest::timeout). The server may have acted
     /// on the request.
+    Timeout,
+    /// The connection ended before the response's headers were complete, or the response was not
+    /// HTTP. The server may have acted on the request.
     Interrupted,
-    /// The connection ended inside the body, or the body's framing was wrong. Where the headers are lost with it, as after a
-    /// reset, or show it, as two lengths do, it may be [`Interrupted`](Self::Interrupted) as well.
+    /// The connection ended inside the body, or the body's framing was wrong. The kind may be
+    /// [`Interrupted`](Self::Interrupted) instead in two cases: a reset lost the headers too, or
+    /// the headers already show the wrong framing, such as two lengths.
     Body,
-    /// The body is longer than [`TransportRequest::max_body`](super::TransportRequest::max_body). The same request would give the same body.
+    /// The body is longer than [`TransportRequest::max_body`](super::TransportRequest::max_body). A
+    /// retry of the same request would get the same body.
     BodyTooLarge,
-    /// The TLS handshake failed, the server speaks no TLS, its certificate is not trusted, or it requires a certificate of
-    /// the client. The server did not act on the request. A connection lost during the handshake may be
-    /// [`Connect`](Self::Connect) as well.
+    /// The TLS handshake failed, the server does not speak TLS, its certificate is not trusted, or
+    /// it requires a certificate of the client. The server did not act on the request. The kind may
+    /// be [`Connect`](Self::Connect) instead if the connection was lost during the handshake.
     Tls,
-    /// The transport can't send such a request, ever: another scheme, a URL without a host, one that its library would
-    /// write another way, or a proxy that it can't use. The client's streams stop.
+    /// The transport can never send such a request: the URL has another scheme or no host, its
+    /// library would write the URL another way, or it can't use the proxy. The client's streams
+    /// stop.
     InvalidRequest,
-    /// Called where the transport's runtime is not. A retry can't help: the client's streams stop.
+    /// The transport's runtime is not running. A retry can't help: the client's streams stop.
     Runtime,
-    /// Anything else. May pass.
+    /// Any other failure. A retry may succeed.
     Other,
 }
 
 impl TransportError {
-    /// An error without a cause to show.
+    /// Creates an error without a cause.
     #[must_use]
     pub fn new(kind: TransportErrorKind) -> Self {
         Self {
@@ -64,7 +75,7 @@ impl TransportError {
         }
     }
 
-    /// An error with its cause, whose text must show no URL and no header.
+    /// Creates an error with a cause, whose text must show no URL and no header.
     #[must_use]
     pub fn with_source(
         kind: TransportErrorKind,
@@ -79,37 +90,42 @@ impl TransportError {
         }
     }
 
-    /// Adds to the text what failed and what to do about it, unless the text names a limit of open files.
+    /// Adds a detail to the text, such as the part that failed and what to do about it. A text that
+    /// already names a limit of open files stays unchanged.
     ///
-    /// The text goes into statuses and logs: `detail` must show no URL, no password and no header.
+    /// Statuses and logs show the text, so `detail` must contain no URL, no password and no header.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail.get_or_insert(detail.into());
         self
     }
 
-    /// Records whether the request went out on a connection that had carried another one before.
+    /// Records whether the request was sent on a connection that had carried another request
+    /// before.
     #[must_use]
     pub fn with_connection_reused(mut self, reused: bool) -> Self {
         self.reused = Some(reused);
         self
     }
 
-    /// Returns whether the request went out on a kept connection, or `None` if the transport can't tell.
+    /// Returns `true` if the request was sent on a reused connection, or `None` if the transport
+    /// does not know.
     ///
-    /// A server may close a kept connection at the moment a request goes out on it. The client therefore resends a `GET` or
-    /// `OPTIONS` once after [`Interrupted`](TransportErrorKind::Interrupted), unless this is `Some(false)`.
+    /// A server may close a kept connection at the moment at which a request is sent on it. After
+    /// [`Interrupted`](TransportErrorKind::Interrupted), the client therefore resends a `GET` or
+    /// `OPTIONS` once, unless this is `Some(false)`.
     #[must_use]
     pub fn connection_was_reused(&self) -> Option<bool> {
         self.reused
     }
 
-    /// Returns `true` if a `GET` or `OPTIONS` may be resent at once: its connection may have been dead before the request went out.
+    /// Returns `true` if a `GET` or `OPTIONS` may be resent at once, because its connection may
+    /// have ended before the request was sent.
     pub(crate) fn may_be_resent(&self) -> bool {
         self.kind == TransportErrorKind::Interrupted && self.reused != Some(false)
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> TransportErrorKind {
         self.kind
@@ -120,10 +136,10 @@ impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             TransportErrorKind::Connect => "could not connect",
-            TransportErrorKind::Timeout => "no answer in time",
-            TransportErrorKind::Interrupted => "the connection ended before the answer",
-            TransportErrorKind::Body => "the connection ended inside the answer's body",
-            TransportErrorKind::BodyTooLarge => "the answer's body is too large",
+            TransportErrorKind::Timeout => "no response in time",
+            TransportErrorKind::Interrupted => "the connection ended before the response",
+            TransportErrorKind::Body => "the connection ended inside the response's body",
+            TransportErrorKind::BodyTooLarge => "the response's body is too large",
             TransportErrorKind::Tls => "TLS failed",
             TransportErrorKind::InvalidRequest => "the transport cannot send this request",
             TransportErrorKind::Runtime => "the transport's runtime is not running here",
@@ -148,6 +164,8 @@ mod tests {
 
     use super::*;
 
+    /// A limit of open files takes precedence over the transport's own detail, which may be
+    /// misleading then.
     #[test]
     fn text_names_a_limit_of_open_files_before_any_detail() {
         let source = io::Error::from_raw_os_error(24);

@@ -1,4 +1,7 @@
-//! A request and its response, within its limits.
+//! A request and its response, within their limits.
+//!
+//! [`exchange`] is the one place where the client sends a request. It applies the time limit, and
+//! checks the size limit again. It does not retry.
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -7,18 +10,18 @@ use http::Response;
 
 use super::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
 
-/// Sends a request, and gives up when its time is over.
+/// Sends a request, and drops it when its time limit has passed.
 ///
-/// No async function: that would hold the request for as long as its answer is awaited.
+/// This is no async function, which would keep the request in memory until the response.
 pub(crate) fn exchange<T: HttpTransport + ?Sized>(
     transport: &T,
     request: TransportRequest,
 ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> {
     let max_body = request.max_body();
     let timeout = transport.sleep(request.timeout());
-    let answer = transport.send(request);
-    future::select(answer, timeout).map(move |first| match first {
-        Either::Left((Ok(answer), _)) if answer.body().len() > max_body => {
+    let response = transport.send(request);
+    future::select(response, timeout).map(move |first| match first {
+        Either::Left((Ok(response), _)) if response.body().len() > max_body => {
             Err(TransportError::new(TransportErrorKind::BodyTooLarge))
         }
         Either::Left((outcome, _)) => outcome,

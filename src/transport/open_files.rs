@@ -1,26 +1,29 @@
-//! The limits of open files. What the system says of them is "too many open files", which doesn't tell whose they are.
+//! The limits of open files.
+//!
+//! The operating system reports "too many open files" without saying which limit it means: that of
+//! the process or that of the machine. [`limit_reached`] finds out, and says how to raise it.
 
 use std::error::Error as StdError;
 use std::io;
 
-/// `EMFILE`, and what Windows says of sockets.
-const OF_THE_PROCESS: i32 = if cfg!(windows) { 10_024 } else { 24 };
+/// The error code of the process's limit: `EMFILE`, or `WSAEMFILE` on Windows.
+const PROCESS_LIMIT: i32 = if cfg!(windows) { 10_024 } else { 24 };
 
-/// `ENFILE`. Windows has no such limit.
-const OF_THE_SYSTEM: i32 = 23;
+/// The error code of the machine's limit: `ENFILE`. Windows has no such limit.
+const MACHINE_LIMIT: i32 = 23;
 
-/// Which limit of open files a failure met, as a sentence that says what to do about it.
+/// Returns the limit of open files that caused an error, as a sentence that says how to raise it.
 pub(crate) fn limit_reached(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     let io_error = error.downcast_ref::<io::Error>();
     match io_error.and_then(io::Error::raw_os_error) {
-        Some(OF_THE_PROCESS) => Some(
-            "the process has as many files and sockets open as it may: raise its limit, RLIMIT_NOFILE (ulimit -n)",
+        Some(PROCESS_LIMIT) => Some(
+            "the process has reached its limit of open files and sockets: raise RLIMIT_NOFILE (ulimit -n)",
         ),
-        Some(OF_THE_SYSTEM) if !cfg!(windows) => Some(
-            "the machine has as many files and sockets open as it may: raise the system's limit (fs.file-max on Linux)",
+        Some(MACHINE_LIMIT) if !cfg!(windows) => Some(
+            "the machine has reached its limit of open files and sockets: raise the system's limit (fs.file-max on Linux)",
         ),
         _ => match io_error.and_then(io::Error::get_ref) {
-            // An `io::Error` skips the error that it was made of when it names its source.
+            // The source of an `io::Error` is not its inner error, but that error's source.
             Some(inner) => limit_reached(inner),
             None => limit_reached(error.source()?),
         },
@@ -38,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_of_the_process_is_told_from_that_of_the_machine() {
+    fn limit_of_the_process_differs_from_that_of_the_machine() {
         assert_names(&io::Error::from_raw_os_error(24), "ulimit -n");
         assert_names(&io::Error::from_raw_os_error(23), "fs.file-max");
         let deep = io::Error::other(io::Error::other(io::Error::from_raw_os_error(24)));
@@ -46,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn another_failure_names_no_limit() {
+    fn no_limit_is_named_when_another_failure_occurs() {
         assert_eq!(limit_reached(&io::Error::from_raw_os_error(111)), None);
     }
 }

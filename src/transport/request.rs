@@ -1,4 +1,7 @@
-//! A request as the client hands it to a transport.
+//! A request, as the client passes it to a transport.
+//!
+//! [`TransportRequest`] has the HTTP request and the limits of its response. Transports read the
+//! limits; only the client sets them.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 
-/// A request, and the limits of its answer.
+/// A request, and the limits of its response.
 #[derive(Clone)]
 #[must_use]
 pub struct TransportRequest {
-    /// On the heap, since a future keeps room for what it was given, and a poll's is held for minutes.
+    /// Boxed, because a future reserves room for its arguments, and a poll's future lives for
+    /// minutes.
     request: Box<Request<Bytes>>,
     timeout: Duration,
     max_body: usize,
@@ -18,7 +22,8 @@ pub struct TransportRequest {
 }
 
 impl TransportRequest {
-    /// A request whose answer is awaited for `timeout` and has a body of at most `max_body` bytes.
+    /// Creates a request whose response may take up to `timeout` and has a body of at most
+    /// `max_body` bytes.
     pub fn new(request: Request<Bytes>, timeout: Duration, max_body: usize) -> Self {
         Self {
             request: Box::new(request),
@@ -28,57 +33,61 @@ impl TransportRequest {
         }
     }
 
-    /// Asks the transport to open a connection for this request instead of reusing one.
+    /// Tells the transport to open a new connection for this request, if its library can. Default:
+    /// the transport may reuse a connection.
     pub fn with_fresh_connection(mut self) -> Self {
         self.fresh_connection = true;
         self
     }
 
-    /// The request.
+    /// Returns the request.
     #[must_use]
     pub fn request(&self) -> &Request<Bytes> {
         &self.request
     }
 
-    /// The request's headers, to add to them.
+    /// Returns the request's headers, for changes.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         self.request.headers_mut()
     }
 
-    /// The request, to be sent.
+    /// Returns the request, to send it.
     #[must_use]
     pub fn into_request(self) -> Request<Bytes> {
         *self.request
     }
 
-    /// How long the client waits before it drops the future of [`send`](super::HttpTransport::send).
+    /// Returns the time after which the client drops the future of
+    /// [`send`](super::HttpTransport::send).
     ///
-    /// Only for libraries that keep a dropped request's socket open: they close it when this has passed. The others
-    /// ignore it.
+    /// Most transports ignore this. It is for libraries that keep the socket of a dropped request
+    /// open: they close it after this time.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// The longest body to accept, in bytes, after decompression.
+    /// Returns the length of the longest body to accept, in bytes after decompression.
     #[must_use]
     pub fn max_body(&self) -> usize {
         self.max_body
     }
 
-    /// Returns `true` if the request should go out on a connection of its own, because a kept connection has just died
-    /// under it.
+    /// Returns `true` if the request should be sent on a new connection, because a kept connection
+    /// has just ended under it.
     ///
     /// The client sets this when it resends a `GET` or `OPTIONS` after
-    /// [`Interrupted`](super::TransportErrorKind::Interrupted). A transport whose library can't choose may ignore it: the resent
-    /// request then fails only if another dead connection is picked.
+    /// [`Interrupted`](super::TransportErrorKind::Interrupted). If the library can't choose, the
+    /// transport may ignore this. The resent request then fails only if the library picks another
+    /// dead connection.
     #[must_use]
     pub fn fresh_connection(&self) -> bool {
         self.fresh_connection
     }
 }
 
-/// Shows the method and the host. The path and query of a realtime URL, and the headers, are secrets.
+/// Shows the method, the host and the limits. The path and query of a realtime URL, and the
+/// headers, are secrets.
 impl fmt::Debug for TransportRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportRequest")

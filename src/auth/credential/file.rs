@@ -1,4 +1,8 @@
 //! A credential in a file.
+//!
+//! [`CredentialFile`] is a [`CredentialStore`] for processes on one machine: a lock file admits one
+//! of them at a time, and each save replaces the file atomically. Blocking calls run on threads of
+//! their own.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -11,47 +15,54 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::{Credential, CredentialStore, LockedCredential};
-use crate::auth::{TokenError, TokenErrorKind, lock};
-use crate::sys::atomic_file::{adopt, beside, left_behind, private, read, real_path, write};
-use crate::sys::blocking_thread;
+use crate::auth::{TokenError, TokenErrorKind};
+use crate::sys::atomic_file::{adopt, beside, private, read, real_path, temporary_path, write};
+use crate::sys::{blocking_thread, lock};
 
-/// The largest file that is read; a credential has a few hundred bytes.
+/// The largest file that is read, 64 KiB. A credential has a few hundred bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// How often to look whether the file is free, and how many times: 90 s, longer than an exchange takes.
+/// The wait between two attempts to lock the file.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The number of attempts to lock the file: 90 s in total, longer than an exchange takes.
 const LOCK_TRIES: u32 = 4_500;
 
-/// Room for a credential, so that the text is not moved while it grows.
+/// The initial capacity of a credential's text, in bytes. A buffer that grows leaves copies of the
+/// secret behind.
 const USUAL_BYTES: usize = 4 * 1024;
 
-/// A [`Credential`] in a file, which nobody but its owner can read (mode 0600, where there are modes).
+/// A [`Credential`] in a file that only its owner can read (mode 0600 on Unix).
 ///
-/// It is JSON; `{"refresh_token": "…"}` is enough to begin with. It is written beside the file, as `FILE.new`, synced to
-/// the disk, renamed over the one before, and the directory is synced: after a crash at any moment the file is the one
-/// before or the one after; where the file system has no sync for directories, as far as it keeps a rename. The next process that
-/// uses the file finds a new token that was written and not put in its place. A link is followed, to a file that does not exist
-/// yet too.
+/// The file is JSON. The shortest one is `{"refresh_token": "…"}`.
 ///
-/// A lock on `FILE.lock`, which stays behind, has one process at a time use it, on this machine; over a network file system as
-/// far as that has locks. Processes that share it wait for each other.
+/// **Durability.** A save writes `FILE.new`, syncs it to the disk, renames it over `FILE`, and
+/// syncs the directory. After a crash at any moment, the file has either the old or the new
+/// content. Some file systems can't sync a directory: there, a rename is as durable as the file
+/// system makes it. If a process was killed before the rename, the next one takes the new token
+/// from `FILE.new`. A symbolic link is followed, even to a file that does not exist yet.
 ///
-/// A full disk, or a disk that fails, may recover: the token source tries again. A read-only file system, a missing
-/// permission and a missing directory stop it, unless it has exchanged the token already: then it tries until the new one is
-/// saved, because no other copy exists.
+/// **Locking.** A lock on `FILE.lock` admits one process at a time, and the others wait for it. The
+/// lock file stays behind. It works on one machine, and on a network file system that supports
+/// locks.
 ///
-/// Each call runs on a thread of its own, so that the executor is not blocked, whichever it is.
+/// **Failures.** After a full or failing disk, the token source retries. A read-only file system, a
+/// missing permission and a missing directory stop it, with one exception: if Box has already
+/// exchanged the token, the source retries until the new one is saved, because no other copy
+/// exists.
+///
+/// Each call runs on a thread of its own, so it does not block the executor.
 #[derive(Clone, Debug)]
 pub struct CredentialFile {
     path: PathBuf,
 }
 
 impl CredentialFile {
-    /// The file, which is there already.
+    /// Opens a file that exists.
     ///
     /// # Errors
     ///
-    /// When it is not there, or is no credential. The sentence names the file.
+    /// Returns an error if the file does not exist or has no credential. Its text names the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenError> {
         let path = path.as_ref();
         let path = real_path(path).map_err(|error| failed(path, "can't be opened", &error))?;
@@ -59,44 +70,48 @@ impl CredentialFile {
         Ok(Self { path })
     }
 
-    /// Makes the file, for a credential that was just authorized.
+    /// Creates the file, for a credential that the user has just authorized.
+    ///
+    /// It blocks for at most 90 s while another process has the lock.
     ///
     /// # Errors
     ///
-    /// When it is there already: it may hold the one token that works. The sentence names the file.
+    /// Returns an error if the file exists, because it may have the only token that works, or if it
+    /// can't be written or locked. Its text names the file.
     pub fn create(path: impl AsRef<Path>, credential: &Credential) -> Result<Self, TokenError> {
         let path = path.as_ref();
-        let path = real_path(path).map_err(|error| failed(path, "can't be made", &error))?;
+        let path = real_path(path).map_err(|error| failed(path, "can't be created", &error))?;
         let is_new = || {
             if path.exists() {
                 let there = io::ErrorKind::AlreadyExists.into();
-                return Err(failed(&path, "can't be made", &there));
+                return Err(failed(&path, "can't be created", &there));
             }
             Ok(())
         };
         is_new()?;
-        let (_wanted, gone) = channel();
-        let locked = Locked::wait(&path, &gone)?;
+        let (_waiter, dropped) = channel();
+        let locked = Locked::wait(&path, &dropped)?;
         is_new()?;
         save(&locked.path, credential)?;
         Ok(Self { path })
     }
 
-    /// Puts another credential in place of the one in the file: a user has authorized the application anew. Clients that use
-    /// the file use it from their next renewal on.
+    /// Replaces the credential in the file, after a user has authorized the application again.
+    /// Clients of this file use the new credential from their next refresh on.
     ///
-    /// It blocks, for at most 90 s, while somebody exchanges the token.
+    /// It blocks for at most 90 s while another process or client exchanges the token.
     ///
     /// # Errors
     ///
-    /// Where it can't be written, or is not free within that time. The sentence names the file.
+    /// Returns an error if the file can't be written, or is still locked after that time. Its text
+    /// names the file.
     pub fn replace(&self, credential: &Credential) -> Result<(), TokenError> {
-        let (_wanted, gone) = channel();
-        let locked = Locked::wait(&self.path, &gone)?;
+        let (_waiter, dropped) = channel();
+        let locked = Locked::wait(&self.path, &dropped)?;
         save(&locked.path, credential)
     }
 
-    /// The file, by its full name.
+    /// Returns the absolute path of the file, without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -107,23 +122,25 @@ impl CredentialFile {
 impl CredentialStore for CredentialFile {
     async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
         let path = self.path.clone();
-        // Dropped with this future, which says that nobody waits any more.
-        let (_here, gone) = channel();
-        let locked = alone(move || Locked::wait(&path, &gone)).await?;
+        // The sender is dropped with this future, which tells the thread that nobody waits any
+        // more.
+        let (_waiter, dropped) = channel();
+        let locked = on_own_thread(move || Locked::wait(&path, &dropped)).await?;
         Ok(Box::new(LockedFile(Arc::new(Mutex::new(locked)))))
     }
 }
 
-/// A file that others are kept from. A call that was abandoned keeps them from it until it has ended.
+/// A locked file. If the future of a call is dropped, the call still holds the lock until it ends.
 struct LockedFile(Arc<Mutex<Locked>>);
 
 impl LockedFile {
+    /// Runs work on the locked file, on a thread of its own.
     async fn with<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> Result<R, TokenError> + Send + 'static,
     ) -> Result<R, TokenError> {
         let locked = self.0.clone();
-        alone(move || work(&lock(&locked).path)).await
+        on_own_thread(move || work(&lock(&locked).path)).await
     }
 }
 
@@ -139,16 +156,17 @@ impl LockedCredential for LockedFile {
     }
 }
 
-/// The lock of a file, which the operating system gives free when the process ends.
+/// The lock of a file. The operating system releases it when the process ends.
 struct Locked {
     path: PathBuf,
     lock: File,
 }
 
 impl Locked {
-    /// Waits until nobody has the file, for so long, and while somebody wants it. No wait of the operating system's own ends
-    /// in time.
-    fn wait(path: &Path, gone: &Receiver<()>) -> Result<Self, TokenError> {
+    /// Waits for the lock for up to 90 s, or until the sender of `dropped` is dropped.
+    ///
+    /// It polls, because the operating system's own wait for a file lock has no timeout.
+    fn wait(path: &Path, dropped: &Receiver<()>) -> Result<Self, TokenError> {
         let failed = |error: &io::Error| failed(path, "can't be locked", error);
         let lock = private()
             .write(true)
@@ -165,26 +183,27 @@ impl Locked {
                 Err(TryLockError::Error(error)) => return Err(failed(&error)),
                 Err(TryLockError::WouldBlock) => {}
             }
-            if let Err(RecvTimeoutError::Disconnected) = gone.recv_timeout(LOCK_INTERVAL) {
+            if let Err(RecvTimeoutError::Disconnected) = dropped.recv_timeout(LOCK_INTERVAL) {
                 break;
             }
         }
         let path = path.display();
         Err(TokenError::transient(format!(
-            "the credential {path} is in use by another process, which has not let go of it for 90 s"
+            "the credential {path} is locked: another process has held its lock for 90 s"
         )))
     }
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Closing it is not enough: a process that is being started has it too, until it runs its own program.
+        // Closing the file does not release the lock if a child process is being started: the child
+        // shares the open file until it executes its own program.
         let _ = self.lock.unlock();
     }
 }
 
 /// Runs the work on a thread of its own.
-async fn alone<R: Send + 'static>(
+async fn on_own_thread<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, TokenError> + Send + 'static,
 ) -> Result<R, TokenError> {
     let outcome = blocking_thread::run("box-longpoll-credential", work).await;
@@ -194,39 +213,43 @@ async fn alone<R: Send + 'static>(
     })
 }
 
+/// Reads the credential in a file.
 fn load(path: &Path) -> Result<Credential, TokenError> {
     let unusable = |why: &str| {
         let path = path.display();
         TokenError::permanent(format!(
-            "the credential {path} can't be used, and is left as it is: {why}"
+            "the credential {path} can't be used, and stays unchanged: {why}"
         ))
     };
     let text = read(path, MAX_BYTES).map_err(|error| failed(path, "can't be read", &error))?;
     let text = Zeroizing::new(text.ok_or_else(|| unusable("there is no such file"))?);
     crate::json::read(&text).map_err(|error| {
-        // Its own text may quote what is in the file.
+        // The parser's own text may quote secrets from the file.
         let (line, column) = (error.line(), error.column());
         unusable(&format!(
-            "it has to be JSON with a refresh_token, and is not from line {line}, column {column} on"
+            "it is not JSON with a refresh_token, from line {line}, column {column} on"
         ))
     })
 }
 
-/// The credential of a file that is locked: also where a process was killed when it had written the outcome of an exchange
-/// and not put it in its place yet.
+/// Reads the newest credential of a locked file.
+///
+/// A process may have been killed after it wrote the outcome of an exchange to `FILE.new` and
+/// before the rename. This function then completes the rename.
 fn load_newest(path: &Path) -> Result<Credential, TokenError> {
     let kept = load(path)?;
     if kept.exchanging_since.is_some()
-        && let Ok(left) = load(&left_behind(path))
-        && left.access.is_some()
-        && left.exchanging_since.is_none()
+        && let Ok(newer) = load(&temporary_path(path))
+        && newer.access.is_some()
+        && newer.exchanging_since.is_none()
     {
         adopt(path).map_err(|error| failed(path, "can't be written", &error))?;
-        return Ok(left);
+        return Ok(newer);
     }
     Ok(kept)
 }
 
+/// Replaces the credential in a file.
 fn save(path: &Path, credential: &Credential) -> Result<(), TokenError> {
     let mut text = Zeroizing::new(Vec::with_capacity(USUAL_BYTES));
     serde_json::to_writer_pretty(&mut *text, credential)
@@ -235,8 +258,9 @@ fn save(path: &Path, credential: &Credential) -> Result<(), TokenError> {
         .map_err(|error| failed(path, "can't be written", &error))
 }
 
+/// Returns the error of an operation on a file. `what` is a predicate, such as "can't be read".
 fn failed(path: &Path, what: &str, error: &io::Error) -> TokenError {
-    let kind = if passes(error) {
+    let kind = if may_recover(error) {
         TokenErrorKind::Transient
     } else {
         TokenErrorKind::Permanent
@@ -245,8 +269,9 @@ fn failed(path: &Path, what: &str, error: &io::Error) -> TokenError {
     TokenError::new(kind, format!("the credential {path} {what}: {error}"))
 }
 
-/// Returns `true` if the failure may pass without somebody changing the file, its directory or its file system.
-fn passes(error: &io::Error) -> bool {
+/// Returns `true` if a retry may succeed although nobody repairs the file, its directory or its
+/// file system.
+fn may_recover(error: &io::Error) -> bool {
     !matches!(
         error.kind(),
         io::ErrorKind::InvalidData

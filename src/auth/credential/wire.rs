@@ -1,4 +1,7 @@
-//! A credential as it is written.
+//! The JSON of a credential.
+//!
+//! [`CredentialWire`] has the fields of the file. Only `refresh_token` is required, so a person can
+//! write one.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +9,9 @@ use super::{Access, Credential, Secret};
 use crate::auth::AccessToken;
 use crate::clock;
 
+/// The fields of a stored credential. Times are RFC 3339.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Wire {
+pub(super) struct CredentialWire {
     refresh_token: Secret,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     access_token: Option<Secret>,
@@ -19,7 +23,7 @@ pub(super) struct Wire {
     exchanging_since: Option<String>,
 }
 
-impl From<Credential> for Wire {
+impl From<Credential> for CredentialWire {
     fn from(credential: Credential) -> Self {
         let access = credential.access.as_ref();
         Self {
@@ -32,11 +36,12 @@ impl From<Credential> for Wire {
     }
 }
 
-impl TryFrom<Wire> for Credential {
+impl TryFrom<CredentialWire> for Credential {
     type Error = &'static str;
 
-    /// An access token that can't be used, or of which nobody knows how long, is as good as none.
-    fn try_from(wire: Wire) -> Result<Self, Self::Error> {
+    /// Reads a credential. An access token that is malformed, or whose times are missing, counts as
+    /// none.
+    fn try_from(wire: CredentialWire) -> Result<Self, Self::Error> {
         if wire.refresh_token.text().is_empty() {
             return Err("its refresh token is empty");
         }

@@ -1,4 +1,7 @@
-//! What the token endpoint is asked.
+//! The requests to the token endpoint.
+//!
+//! [`Form`] has the fields of a request, and remembers which of them are secrets. It writes the
+//! body and removes those secrets from the texts of the response.
 
 use bytes::Bytes;
 use url::form_urlencoded;
@@ -10,7 +13,9 @@ use crate::redact::without_secret;
 
 /// The fields of a request.
 pub(in crate::auth) struct Form<'a> {
+    /// Names and values, in the order in which they are sent.
     fields: Vec<(&'static str, &'a str)>,
+    /// The values that no text may show.
     secrets: Vec<&'a str>,
 }
 
@@ -33,7 +38,8 @@ impl<'a> Form<'a> {
         self.with(name, value)
     }
 
-    /// Zeroed when its last copy is dropped. There is room for all of it from the start: what grows leaves copies behind.
+    /// Returns the body, which is zeroed when its last copy is dropped. The buffer has its full
+    /// capacity from the start, because a buffer that grows leaves copies of the secrets behind.
     pub(super) fn body(&self) -> Bytes {
         let room = |(name, value): &(&str, &str)| name.len() + 3 * value.len() + 2;
         let text = String::with_capacity(self.fields.iter().map(room).sum());
@@ -42,7 +48,8 @@ impl<'a> Form<'a> {
         Bytes::from_owner(Zeroizing::new(text.finish().into_bytes()))
     }
 
-    /// A server's text, fit to be shown: it may repeat what it was sent, as it stands or as it was sent.
+    /// Returns a server's text in a form that is safe to show. The server may echo the secrets, in
+    /// plain text or in the form's encoding: both are removed.
     pub(super) fn shown(&self, text: &str) -> String {
         let scrub = |text: Zeroizing<String>, secret: &&str| {
             let mut encoded = Zeroizing::new(String::with_capacity(3 * secret.len()));

@@ -1,4 +1,7 @@
-//! What stands for the application: a JSON web token that it signs.
+//! The assertion: a JSON web token that the application signs.
+//!
+//! Box accepts it in exchange for an access token. Each request gets an assertion of its own,
+//! because Box accepts each one once.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,27 +14,29 @@ use zeroize::Zeroizing;
 use super::JwtBearer;
 use crate::auth::TokenError;
 
-/// Half of what Box permits, so that clocks may differ by half a minute either way.
+/// The life of an assertion, 30 s: half of the 60 s that Box permits, so that clocks may differ by
+/// 30 s either way.
 const LIFE: Duration = Duration::from_secs(30);
 
-/// Where Box's token endpoint is to itself, whichever way leads to it.
+/// The audience of an assertion: Box's own URL of its token endpoint, even if the client reaches it
+/// by another origin.
 const AUDIENCE: &str = "https://api.box.com/oauth2/token";
 
-/// How assertions are signed. Box takes all three.
+/// The algorithm that signs assertions. Box accepts all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JwtAlgorithm {
-    /// RSA with SHA-256. The default.
+    /// RSA PKCS#1 v1.5 with SHA-256. The default.
     #[default]
     Rs256,
-    /// RSA with SHA-384.
+    /// RSA PKCS#1 v1.5 with SHA-384.
     Rs384,
-    /// RSA with SHA-512.
+    /// RSA PKCS#1 v1.5 with SHA-512.
     Rs512,
 }
 
 impl JwtAlgorithm {
-    /// Its name in an assertion, and the library's.
+    /// Returns the algorithm's name in an assertion, and its encoding in the cryptographic library.
     fn named(self) -> (&'static str, &'static dyn RsaEncoding) {
         match self {
             Self::Rs256 => ("RS256", &signature::RSA_PKCS1_SHA256),
@@ -42,14 +47,14 @@ impl JwtAlgorithm {
 }
 
 impl JwtBearer {
-    /// Returns an assertion that is made `now`, by Box's clock.
+    /// Returns an assertion that is issued `now`, by Box's clock.
     ///
     /// See <https://developer.box.com/guides/authentication/jwt/without-sdk/>.
     pub(super) fn assertion(&self, now: SystemTime) -> Result<Zeroizing<String>, TokenError> {
-        let subject = self.subject.as_ref().expect("it was checked");
+        let subject = self.subject.as_ref().expect("`tokens` checked the subject");
         let mut id = [0; 32];
         aws_lc_rs::rand::fill(&mut id)
-            .map_err(|_| TokenError::transient("this machine gives no random numbers"))?;
+            .map_err(|_| TokenError::transient("the operating system has no random numbers"))?;
         let expires = (now + LIFE).duration_since(SystemTime::UNIX_EPOCH);
         let (algorithm, encoding) = self.algorithm.named();
         let header = json!({ "alg": algorithm, "typ": "JWT", "kid": self.key_id });

@@ -1,4 +1,8 @@
 //! The application's private key.
+//!
+//! [`SigningKey::read`] takes each PEM format of an RSA key that Box's console or its guides
+//! produce, encrypted or not. The error for any other format names it and the command that converts
+//! it. It contains nothing of the key.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
@@ -17,18 +21,19 @@ use crate::auth::TokenError;
 use crate::auth::secret::Secret;
 use crate::error::Error;
 
-/// Writes any key that OpenSSL can read in a form that this library can.
-pub(super) const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`; for a cipher that is broken by now, OpenSSL 3 needs `-provider legacy -provider default` after it";
+/// The command that converts any key that OpenSSL can read into a format that this library can
+/// read.
+pub(super) const CONVERT: &str = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`; for an obsolete cipher, OpenSSL 3 needs `-provider legacy -provider default` after it";
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
-/// An RSA key, which the cryptographic library holds and zeroes.
+/// An RSA key. The cryptographic library holds it, and zeroes it when it is dropped.
 pub(super) struct SigningKey(KeyPair);
 
 impl SigningKey {
-    /// Reads a key as PEM, in the formats that hold an RSA key.
+    /// Reads a key from PEM. An empty passphrase counts as none.
     pub(super) fn read(text: &Secret, passphrase: Option<&Secret>) -> Result<Self, Error> {
         let passphrase = passphrase
             .map(Secret::text)
@@ -49,6 +54,7 @@ impl SigningKey {
         }
     }
 
+    /// Reads a decrypted key in PKCS#8.
     fn of_pkcs8(key: &[u8]) -> Result<Self, Error> {
         let info = PrivateKeyInfoRef::try_from(key).map_err(|_| Error::config(DAMAGED))?;
         let other = match info.algorithm.oid {
@@ -58,19 +64,21 @@ impl SigningKey {
             }
             RSA_PSS => "is for RSA-PSS alone".to_owned(),
             EC => "is an EC key".to_owned(),
-            oid => format!("is not an RSA key, but one of algorithm {oid}"),
+            oid => format!("is not an RSA key, but one of the algorithm {oid}"),
         };
         Err(Error::config(format!(
             "the private key {other}; {MAKE_RSA}"
         )))
     }
 
+    /// Reads a decrypted key in PKCS#1, the traditional format.
     fn of_pkcs1(key: &[u8]) -> Result<Self, Error> {
         KeyPair::from_der(key)
             .map(Self)
             .map_err(|_| Error::config(NOT_USABLE))
     }
 
+    /// Signs a message.
     pub(super) fn sign(
         &self,
         encoding: &'static dyn RsaEncoding,
@@ -87,15 +95,16 @@ impl SigningKey {
     }
 }
 
-const MAKE_RSA: &str = "Box takes RSA keys, such as `openssl genrsa -des3 -out NEW 2048` makes";
-const DAMAGED: &str = "the private key is damaged: its PEM has something else in it than it says";
-const NOT_USABLE: &str =
-    "the private key is not one of RSA with 2,048 to 8,192 bits, or is damaged";
+const MAKE_RSA: &str =
+    "Box accepts RSA keys, such as one from `openssl genrsa -des3 -out NEW 2048`";
+const DAMAGED: &str =
+    "the private key is damaged: its PEM does not contain the kind of key that it names";
+const NOT_USABLE: &str = "the private key is not an RSA key of 2,048 to 8,192 bits, or is damaged";
 const NO_PASSPHRASE: &str = "the private key is encrypted, and there is no passphrase";
 pub(super) const WRONG_PASSPHRASE: &str =
     "the private key can't be decrypted; is the passphrase the right one?";
 
-/// Decrypts PKCS#8.
+/// Decrypts a key in PKCS#8.
 fn decrypt(document: &[u8], passphrase: Option<&str>) -> Result<SecretDocument, Error> {
     let unknown = |oid: ObjectIdentifier| {
         Error::config(format!(
@@ -112,19 +121,19 @@ fn decrypt(document: &[u8], passphrase: Option<&str>) -> Result<SecretDocument, 
         };
         encryption(document).map_or_else(
             |_| Error::config(DAMAGED),
-            |whole| unknown(part.unwrap_or(whole)),
+            |scheme| unknown(part.unwrap_or(scheme)),
         )
     })?;
     let passphrase = passphrase.ok_or_else(|| Error::config(NO_PASSPHRASE))?;
     encrypted.decrypt(passphrase).map_err(|error| match error {
-        // One wrong passphrase in 256 leaves something that looks padded, but is no DER.
+        // One wrong passphrase in 256 leaves bytes with valid padding, which are no DER.
         pkcs8::Error::EncryptedPrivateKey(EncryptionError::DecryptFailed)
         | pkcs8::Error::Asn1(_) => Error::config(WRONG_PASSPHRASE),
         _ => unknown(encrypted.encryption_algorithm.oid()),
     })
 }
 
-/// The algorithm by which PKCS#8 is encrypted, known or not.
+/// Returns the algorithm that encrypts a PKCS#8 document, even if this library does not support it.
 fn encryption(document: &[u8]) -> der::Result<ObjectIdentifier> {
     SliceReader::new(document)?.sequence(|reader| {
         let algorithm = AlgorithmIdentifierRef::decode(reader)?;
@@ -133,7 +142,7 @@ fn encryption(document: &[u8]) -> der::Result<ObjectIdentifier> {
     })
 }
 
-/// Names a block of PEM that holds no RSA key in a format that can be read.
+/// Returns the predicate of an error about a PEM block that has no readable RSA key.
 fn not_rsa(label: &str) -> String {
     match label {
         "OPENSSH PRIVATE KEY" => {
@@ -148,6 +157,6 @@ fn not_rsa(label: &str) -> String {
         "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
             "is a certificate; the private key that belongs to it is needed".to_owned()
         }
-        _ => "is not of a kind that is known".to_owned(),
+        _ => "is of an unknown kind".to_owned(),
     }
 }

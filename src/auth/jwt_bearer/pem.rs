@@ -1,7 +1,9 @@
-//! PEM in the forms that a private key comes in.
+//! PEM, as it arrives in configuration files.
 //!
-//! A key passes through editors, consoles, environment variables and JSON before it arrives. On the way it gets spaces and
-//! blank lines, and its line breaks become spaces or are spelled `\n`. None of that changes the key, so this reader ignores it.
+//! A key passes through editors, consoles, environment variables and JSON. On the way it gets
+//! spaces and blank lines, and its line breaks become spaces or are spelled `\n`. None of that
+//! changes the key, so this reader ignores it. It does not decode the key itself. Start at
+//! [`Block::find`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,19 +13,22 @@ use crate::error::Error;
 
 /// One block of PEM.
 pub(super) struct Block<'a> {
+    /// The words after `BEGIN`, such as `PRIVATE KEY`.
     pub(super) label: &'a str,
-    /// The value of `DEK-Info`, by which the traditional format says how a key is encrypted.
+    /// The value of `DEK-Info`, which names the cipher in the traditional format.
     pub(super) encryption: Option<&'a str>,
+    /// The decoded bytes.
     pub(super) content: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Block<'a> {
-    /// Reads the first private key, or else the first block. Other blocks, such as a certificate, may precede a key.
+    /// Reads the first private key, or the first block if there is no private key. Other blocks,
+    /// such as a certificate, may precede a key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a text without a block, and for one that has no end or something
-    /// else than base64 between its lines.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text has no block, or if the
+    /// block has no end or is not base64.
     pub(super) fn find(text: &'a str) -> Result<Self, Error> {
         let damaged =
             || Error::config("the private key is damaged: its PEM has no end, or is not base64");
@@ -58,27 +63,28 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The label of each block, and the text that follows it.
+/// Returns the label of each block, and the text that follows it.
 fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.match_indices("-----BEGIN ")
         .filter_map(|(at, begin)| text[at + begin.len()..].split_once("-----"))
 }
 
-/// The text without white space and spelled-out line breaks, a word at a time.
+/// Returns the words between white space and spelled-out line breaks.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split("\\n")
         .flat_map(|line| line.split("\\r"))
         .flat_map(str::split_whitespace)
 }
 
-/// Names the format of a text without a block of PEM.
+/// Returns the error's text for a key without a block of PEM, which names the format if it is
+/// known.
 fn not_pem(text: &str) -> &'static str {
     let text = text.trim_start();
     if text.starts_with("PuTTY-User-Key-File-") {
         "the private key is in PuTTY's format; convert it with `puttygen OLD -O private-openssh -o NEW`"
     } else if text.starts_with("ssh-") {
-        "this is a public key of SSH, where the private key has to be"
+        "the private key is missing: this is a public key of SSH"
     } else {
-        "the private key is not PEM, which begins with -----BEGIN; one in DER becomes PEM with `openssl pkcs8 -topk8 -inform DER -in OLD -out NEW`"
+        "the private key is not PEM, which begins with -----BEGIN; convert one in DER with `openssl pkcs8 -topk8 -inform DER -in OLD -out NEW`"
     }
 }

@@ -1,26 +1,32 @@
-//! How far clocks are from each other.
+//! The difference between Box's clock and this machine's.
+//!
+//! A response's `Date` lies between the moments at which its request was sent and at which the
+//! response came. [`ahead`] computes the least difference that this proves, and [`corrected`]
+//! applies it.
 
 use std::time::SystemTime;
 
 use jiff::SignedDuration;
 
-/// A clock that is off by more than this is not set right; an answer's `Date` has whole seconds, and comes late.
-const NOTICED: SignedDuration = SignedDuration::from_secs(3);
+/// The difference that is ignored, 3 s. A response's `Date` has a resolution of 1 s, and may be a
+/// little old.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(3);
 
-/// How far another clock is ahead, by a time that it told between two moments. Zero: not so far that it is noticed.
-pub(super) fn ahead([asked, answered]: [SystemTime; 2], there: SystemTime) -> SignedDuration {
+/// Returns the time by which another clock is ahead, or zero if that is within the tolerance.
+/// `there` is the time on that clock at some moment between `requested` and `responded`.
+pub(super) fn ahead([requested, responded]: [SystemTime; 2], there: SystemTime) -> SignedDuration {
     let since = |here| SignedDuration::system_until(here, there).unwrap_or_default();
-    let (least, most) = (since(answered), since(asked));
-    if least > NOTICED {
+    let (least, most) = (since(responded), since(requested));
+    if least > TOLERANCE {
         least
-    } else if most < -NOTICED {
+    } else if most < -TOLERANCE {
         most
     } else {
         SignedDuration::ZERO
     }
 }
 
-/// The time on a clock that is so far ahead.
+/// Returns the time on a clock that is ahead of this one by `ahead`.
 pub(super) fn corrected(here: SystemTime, ahead: SignedDuration) -> SystemTime {
     let there = if ahead.is_negative() {
         here.checked_sub(ahead.unsigned_abs())

@@ -1,7 +1,9 @@
 //! The traditional format of encrypted keys, which OpenSSL wrote before 3.0 and macOS still writes.
 //!
-//! Its key derivation is one round of MD5. No library should write it, but Box's own guide makes such keys, and to refuse one
-//! would protect nobody: the file is as weak as it is. See <https://docs.openssl.org/3.0/man3/PEM_read_bio_PrivateKey/>.
+//! Its key derivation is one round of MD5, which is weak. Box's own guide produces such keys,
+//! though, and refusing one would protect nobody: the file exists already. This module only reads
+//! the format. Start at [`decrypt`]. See
+//! <https://docs.openssl.org/3.0/man3/PEM_read_bio_PrivateKey/>.
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::Decryptor;
@@ -16,16 +18,17 @@ use super::key::{CONVERT, WRONG_PASSPHRASE};
 use crate::error::Error;
 use crate::redact::quote;
 
-/// The longest key of a cipher below.
+/// The longest key of a supported cipher, in bytes: that of AES-256.
 const MAX_KEY: usize = 32;
 
-/// The bytes that one round of the key derivation gives.
+/// The bytes that each round of the key derivation yields: an MD5 digest.
 const ROUND: usize = 16;
 
 /// The part of the initialization vector that salts the key derivation, in bytes.
 const SALT: usize = 8;
 
-/// Decrypts a key. `encryption` is the value of `DEK-Info`: a cipher, and its initialization vector in hexadecimal digits.
+/// Decrypts a key. `encryption` is the value of `DEK-Info`: a cipher, and its initialization vector
+/// in hexadecimal digits.
 pub(super) fn decrypt(
     encrypted: &[u8],
     encryption: &str,
@@ -49,7 +52,8 @@ pub(super) fn decrypt(
     with(encrypted, &iv, passphrase.as_bytes()).unwrap_or_else(|| Err(unknown()))
 }
 
-/// `None`: the initialization vector is not one of this cipher.
+/// Decrypts a key with the cipher `C`. Returns `None` if the initialization vector has the wrong
+/// length for the cipher.
 fn with_cipher<C: BlockCipherDecrypt + KeyInit>(
     encrypted: &[u8],
     iv: &[u8],
@@ -59,12 +63,12 @@ fn with_cipher<C: BlockCipherDecrypt + KeyInit>(
     let decryptor = Decryptor::<C>::new_from_slices(&key[..C::key_size()], iv).ok()?;
     let mut buffer = Zeroizing::new(encrypted.to_vec());
     let decrypted = decryptor.decrypt_padded::<Pkcs7>(&mut buffer).ok();
-    // One wrong passphrase in 256 leaves something that looks padded.
+    // One wrong passphrase in 256 leaves bytes with valid padding, which are no DER.
     let key = decrypted.and_then(|key| SecretDocument::try_from(key).ok());
     Some(key.ok_or_else(|| Error::config(WRONG_PASSPHRASE)))
 }
 
-/// OpenSSL's `EVP_BytesToKey`, with MD5 and an iteration count of 1.
+/// Derives a key by OpenSSL's `EVP_BytesToKey`, with MD5 and an iteration count of 1.
 fn derive_key(passphrase: &[u8], salt: &[u8]) -> Zeroizing<[u8; MAX_KEY]> {
     let mut key = Zeroizing::new([0; MAX_KEY]);
     for end in (ROUND..=MAX_KEY).step_by(ROUND) {
@@ -80,6 +84,7 @@ fn derive_key(passphrase: &[u8], salt: &[u8]) -> Zeroizing<[u8; MAX_KEY]> {
     key
 }
 
+/// Decodes hexadecimal digits.
 fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
     let pairs = hexadecimal.as_bytes().chunks(2);
     pairs

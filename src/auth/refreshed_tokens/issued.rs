@@ -1,4 +1,8 @@
-//! A token and its life, on two clocks.
+//! An access token and its life, on two clocks.
+//!
+//! The monotonic clock stops while a machine is suspended, and the wall clock may be set.
+//! [`Issued`] therefore counts a token's life on both, and the clock that shows the greater age
+//! decides.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +10,19 @@ use crate::auth::AccessToken;
 use crate::auth::credential::Access;
 use crate::clock::Moment;
 
-/// The part of its life after which a token is renewed, and how much later it may be: those of many processes that
-/// started together are not renewed together.
-pub(super) const RENEWED_AFTER: f64 = 0.85;
+/// The fraction of its life after which a token is refreshed, at the earliest. The rest is time for
+/// retries before the token expires.
+pub(super) const REFRESH_AFTER: f64 = 0.85;
+
+/// The most that is added at random to [`REFRESH_AFTER`], so that processes that started together
+/// don't refresh their tokens together.
 pub(super) const JITTER: f64 = 0.10;
 
-/// A token and its life.
+/// An access token and its life.
 #[derive(Clone)]
 pub(in crate::auth) struct Issued {
     pub(super) token: AccessToken,
+    /// The moment at which its life began.
     since: Moment,
     life: Duration,
 }
@@ -24,7 +32,7 @@ impl Issued {
         Self { token, since, life }
     }
 
-    /// Of one that was given before, with what is left of its life.
+    /// Restores a token that was stored, with the rest of its life.
     pub(in crate::auth) fn before(access: &Access, now: Moment) -> Self {
         let age = now.wall.duration_since(access.issued).unwrap_or_default();
         let since = Moment {
@@ -35,23 +43,24 @@ impl Issued {
         Self::new(access.token.clone(), since, life.unwrap_or_default())
     }
 
-    /// Whether it has to be renewed, at the latest.
+    /// Returns `true` if the token must be refreshed, whatever the jitter.
     pub(in crate::auth) fn is_due(&self, now: Moment) -> bool {
-        self.is_past(RENEWED_AFTER + JITTER, now)
+        self.is_past(REFRESH_AFTER + JITTER, now)
     }
 
-    /// When it is over, by the monotonic clock.
+    /// Returns the instant at which the token expires, by the monotonic clock.
     pub(super) fn until(&self) -> Option<Instant> {
         self.since.monotonic.checked_add(self.life)
     }
 
-    /// Whether it has had so much of its life.
-    pub(super) fn is_past(&self, part: f64, now: Moment) -> bool {
-        let part = self.life.mul_f64(part);
+    /// Returns `true` if this fraction of the token's life has passed on either clock. A fraction
+    /// of 1.0 means that the token has expired.
+    pub(super) fn is_past(&self, fraction: f64, now: Moment) -> bool {
+        let least_age = self.life.mul_f64(fraction);
         let monotonic = now
             .monotonic
             .saturating_duration_since(self.since.monotonic);
         let wall = now.wall.duration_since(self.since.wall).unwrap_or_default();
-        monotonic >= part || wall >= part
+        monotonic >= least_age || wall >= least_age
     }
 }
