@@ -1,4 +1,8 @@
-//! Which events were handed out already.
+//! The window of event ids that removes repeats.
+//!
+//! Box may send an event more than once, on one page or on several. The window remembers the ids of
+//! the latest events as keyed hashes, in a ring buffer with a hash index. It holds no events, and
+//! it does not know what a repeat means for a stream. The type to start from is [`Window`].
 
 #[cfg(test)]
 mod tests;
@@ -7,39 +11,45 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// The most that a window can hold.
+/// The most ids that a window can hold: 65,535.
 pub(crate) const MAX_WINDOW: usize = NONE as usize;
 
-/// No place.
+/// The index that stands for no place. Indexes have 16 bits to save memory.
 const NONE: u16 = u16::MAX;
 
-/// How long a chain may be on average.
+/// The average length at which the chains are rebuilt with more buckets.
 const LOAD: usize = 3;
 
-/// The ids of the latest events, oldest out first, never cleared.
+/// The ids of the latest events. The oldest leaves first, and the window is never cleared.
 ///
-/// Ids are kept as keyed hashes of 96 bits: at that width no two of a window collide by chance, in a billion events once in
-/// 10^16 times, and without the key nobody can make them. With the index an id takes 15 bytes, since a process may hold ten
-/// thousand windows.
+/// Ids are kept as keyed hashes of 96 bits. At that width the chance of a collision in a window is
+/// about 10^-16 over a billion events. Without the key nobody can construct a collision. An id
+/// takes 15 bytes including the index, because a process may hold 10,000 windows.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
+    /// The most ids that the window holds. It grows with the largest page.
     capacity: usize,
+    /// The key of the hashes.
     key: u128,
-    /// In the order of arrival, from `oldest` on and round.
+    /// The hashes, as a ring buffer in the order of arrival. The first is at `oldest`.
     hashes: Vec<Hash>,
+    /// The place of the oldest hash.
     oldest: usize,
-    /// Where the chain of each bucket begins, newest first.
+    /// The first place of each bucket's chain, which is the newest.
     heads: Vec<u16>,
-    /// For each place, the next older one of its chain.
+    /// The next older place in the chain, for each place.
     older: Vec<u16>,
 }
 
-/// Twelve bytes; as a number it would be aligned to sixteen.
+/// A hash of twelve bytes. A `u128` would take sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hash([u32; 3]);
 
 impl From<u128> for Hash {
-    #[expect(clippy::cast_possible_truncation, reason = "the rest is left out")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper 32 bits are dropped"
+    )]
     fn from(hash: u128) -> Self {
         Self([hash as u32, (hash >> 32) as u32, (hash >> 64) as u32])
     }
@@ -56,7 +66,7 @@ impl Window {
         Self::restored(capacity, rng.u128(..), &[])
     }
 
-    /// A window as it was when its ids were taken. It has room for all of them, up to [`MAX_WINDOW`].
+    /// Restores a window from its latest ids. It has room for all of them, up to [`MAX_WINDOW`].
     pub(crate) fn restored(capacity: usize, key: u128, hashes: &[u128]) -> Self {
         let mut window = Self {
             capacity: capacity.min(MAX_WINDOW),
@@ -74,7 +84,7 @@ impl Window {
         self.key
     }
 
-    /// The latest ids' hashes, so many at most, oldest first.
+    /// Returns the hashes of the latest ids, at most `at_most`, oldest first.
     pub(crate) fn latest(&self, at_most: usize) -> Vec<u128> {
         let (newer, older) = self.hashes.split_at(self.oldest);
         let left_out = self.hashes.len().saturating_sub(at_most);
@@ -82,7 +92,7 @@ impl Window {
         oldest_first.map(|hash| u128::from(*hash)).collect()
     }
 
-    /// Makes room for a page of so many events, so that no page pushes its own beginning out.
+    /// Makes room for a page with this many events, so that no page pushes out its own beginning.
     pub(crate) fn hold_at_least(&mut self, events: usize) {
         let capacity = events.min(MAX_WINDOW);
         if capacity > self.capacity {
@@ -93,7 +103,7 @@ impl Window {
         }
     }
 
-    /// Remembers the ids of a page, none of which pushes out another.
+    /// Remembers the ids of a page. None of them pushes out another.
     pub(crate) fn insert_page(&mut self, hashes: &[u128]) {
         self.hold_at_least(hashes.len());
         for hash in hashes {
@@ -101,11 +111,12 @@ impl Window {
         }
     }
 
-    /// Remembers `id`, and says whether it is seen for the first time, as far as the window reaches.
+    /// Remembers `id`. Returns `true` if the window does not hold it yet.
     pub(crate) fn insert(&mut self, id: &str) -> bool {
         self.insert_hash(self.hash(id))
     }
 
+    /// Returns the keyed hash of an id.
     pub(crate) fn hash(&self, id: &str) -> u128 {
         // The key's first half is its upper one.
         let key = self.key.rotate_left(64).to_le_bytes();
@@ -114,6 +125,7 @@ impl Window {
         hasher.finish128().as_u128()
     }
 
+    /// Remembers the id with this hash. Returns `true` if the window does not hold it yet.
     pub(crate) fn insert_hash(&mut self, hash: u128) -> bool {
         let hash = Hash::from(hash);
         if self.contains(hash) {
@@ -146,12 +158,13 @@ impl Window {
         false
     }
 
-    /// The number of buckets is a power of two.
+    /// Returns the bucket of a hash. The number of buckets is a power of two.
     fn bucket(&self, hash: Hash) -> usize {
         hash.0[0] as usize & self.heads.len().saturating_sub(1)
     }
 
-    /// For one more. Never beyond the capacity, which most windows come to fill.
+    /// Makes room for one more id. It reserves no more than the capacity, because most windows
+    /// become full.
     fn make_room(&mut self) {
         let held = self.hashes.len();
         if held == self.hashes.capacity() {
@@ -164,7 +177,7 @@ impl Window {
         }
     }
 
-    /// Makes the chains anew.
+    /// Rebuilds the chains.
     fn index(&mut self, buckets: usize) {
         self.heads = vec![NONE; buckets];
         for place in 0..self.hashes.len() {
@@ -172,7 +185,7 @@ impl Window {
         }
     }
 
-    /// Puts a place in front of its chain.
+    /// Puts a place at the front of its chain.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a place is below MAX_WINDOW"
@@ -183,7 +196,7 @@ impl Window {
         self.heads[bucket] = place as u16;
     }
 
-    /// Takes the oldest place off its chain, of which it is the end.
+    /// Removes the oldest place from the end of its chain.
     fn unlink_oldest(&mut self) {
         let bucket = self.bucket(self.hashes[self.oldest]);
         let mut place = usize::from(self.heads[bucket]);

@@ -1,26 +1,30 @@
-//! Which hosts may be asked, and over what: the API's origin, and the realtime servers that Box lists.
+//! The hosts that the client connects to: the API's origin, and the realtime servers that Box
+//! lists.
 //!
-//! A token goes to the API's origin alone. The URLs of realtime servers come from the network, so [`RealtimeHosts`] says
-//! which of them are polled.
+//! A token goes to the API's origin alone. The URLs of realtime servers come from the network, so
+//! [`RealtimeHosts`] decides which of them are polled. This module checks URLs and resolves no
+//! names. The type to start from is [`RealtimeHosts`].
 
 use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind, ensure};
 
+/// The origin of Box's API.
 pub(crate) const API_ORIGIN: &str = "https://api.box.com";
 
-/// The most that the domain name system has.
+/// The longest host name in characters, which is the limit of the domain name system.
 const MAX_HOST: usize = 253;
 
-/// The hosts that Box's realtime servers have.
+/// The domains of Box's realtime servers.
 const BOX_DOMAINS: [&str; 2] = [".box.com", ".box.net"];
 
 /// The port of https.
 const HTTPS: u16 = 443;
 
-/// The longest realtime URL that is taken from a server; Box's have about 100 bytes.
+/// The longest realtime URL that is accepted, in bytes. Box's have about 100 bytes.
 const MAX_URL_LENGTH: usize = 4_096;
 
+/// Checks the API's origin, and returns its normalized form.
 pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
     let rule = "the API origin must be https://HOST, or http://HOST on loopback, without user, path or query, and a host of at most 253 characters";
     let url = Url::parse(text).map_err(|_| Error::config(rule))?;
@@ -39,12 +43,12 @@ pub(crate) fn api_origin(text: &str) -> Result<String, Error> {
     Ok(url.origin().ascii_serialization())
 }
 
-/// Whether HTTP libraries take the URL: a browser's idea of one is wider.
+/// Returns `true` if HTTP libraries accept the URL. A browser's rules for URLs are wider.
 fn sendable(url: &Url) -> bool {
     http::Uri::try_from(url.as_str()).is_ok()
 }
 
-/// Whether the URL's host is this machine, by name or by address.
+/// Returns `true` if the URL's host is this machine, by name or by address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -54,42 +58,48 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Which hosts a realtime URL may have.
+/// The hosts that a realtime URL may name.
 ///
-/// The list of servers comes from the network, and a server that is polled learns when the account changes. So the client
-/// polls a URL only if all of this holds:
+/// The list of servers comes from the network, and a server that is polled learns when the account
+/// changes. So the client polls a URL only if it meets all of these rules:
 ///
-/// - It is `https`; plain `http` is upgraded.
-/// - Its host belongs to `box.com` or `box.net`, with nothing but letters, digits and hyphens between the dots, or is one that
-///   [`allow`](Self::allow) names. It is no IP address.
-/// - Its port is 443, or one that [`allow`](Self::allow) names.
-/// - It has no user and no password.
-/// - Its host is not that of the API, if polls carry the token ([`RealtimeToken::Send`](crate::config::RealtimeToken::Send)): there a poll
-///   would be an API call.
+/// - Its scheme is `https`. Plain `http` is upgraded.
+/// - Its host belongs to `box.com` or `box.net`, with only letters, digits and hyphens between the
+///   dots, or [`allow`](Self::allow) names it. It is not an IP address.
+/// - Its port is 443, or [`allow`](Self::allow) names it.
+/// - It contains no user and no password.
+/// - Its host is not the API's, if polls carry the token
+///   ([`RealtimeToken::Send`](crate::config::RealtimeToken::Send)). A poll of that host would be an
+///   API call.
 ///
-/// [`allow_loopback`](Self::allow_loopback) permits this machine besides.
+/// [`allow_loopback`](Self::allow_loopback) also permits this machine. By default no other host is
+/// permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct RealtimeHosts {
-    /// As `HOST` or `HOST:PORT`.
+    /// The permitted hosts, as `HOST` or `HOST:PORT`.
     named: Vec<String>,
+    /// `true` if this machine is permitted.
     loopback: bool,
+    /// The host that is refused in any case.
     refused: Option<String>,
 }
 
 impl RealtimeHosts {
-    /// Permits one more host over https, by its exact name, at port 443. `HOST:PORT` permits another port.
+    /// Permits one more host over https, by its exact name, at port 443. `HOST:PORT` permits
+    /// another port.
     pub fn allow(mut self, host: impl Into<String>) -> Self {
         self.named.push(host.into().to_ascii_lowercase());
         self
     }
 
-    /// Permits this machine, by name or address, over http too. For tests.
+    /// Permits this machine, by name or address, also over http. Use it for tests.
     pub fn allow_loopback(mut self) -> Self {
         self.loopback = true;
         self
     }
 
+    /// Checks the hosts that [`allow`](Self::allow) has named.
     pub(crate) fn check(&self) -> Result<(), Error> {
         for name in &self.named {
             let host = Url::parse(&format!("https://{name}/")).ok();
@@ -97,18 +107,19 @@ impl RealtimeHosts {
                 host.is_some_and(|url| {
                     names(name, &url) && url.domain().is_some() && !is_loopback(&url)
                 }),
-                "a named realtime host is HOST or HOST:PORT, without a scheme; for this machine there is allow_loopback",
+                "a realtime host must be HOST or HOST:PORT without a scheme; for this machine use allow_loopback",
             )?;
         }
         Ok(())
     }
 
-    /// Refuses one host, whatever else permits it.
+    /// Refuses one host, even if another rule permits it.
     pub(crate) fn refuse(&mut self, host: &str) {
         self.refused = Some(host.trim_end_matches('.').to_owned());
     }
 
-    /// The URL to ask, or why it is not asked. The reason doesn't show the URL.
+    /// Returns the URL to poll, or an error with the reason why it is refused. The error does not
+    /// show the URL.
     pub(crate) fn permit(&self, text: &str) -> Result<Url, Error> {
         let refused = |why: &str| {
             Error::new(
@@ -143,7 +154,7 @@ impl RealtimeHosts {
         };
         if self.refused.as_deref() == Some(host.trim_end_matches('.')) {
             return Err(refused(
-                "its host is the API's own, which polls with the access token must not reach",
+                "its host is the API's own, and polls with the access token must not go there",
             ));
         }
         if !self.named.iter().any(|named| names(named, &url)) {
@@ -169,7 +180,8 @@ fn names(text: &str, url: &Url) -> bool {
     text == format!("{host}:{port}") || (port == HTTPS && text == host)
 }
 
-/// Returns `true` for a name below Box's domains. Clients and servers read other characters than these in different ways.
+/// Returns `true` if the host is below Box's domains. Other characters than these are refused,
+/// because clients and servers read them in different ways.
 fn is_boxs(host: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
@@ -192,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn only_https_on_boxs_hosts_is_asked() {
+    fn only_https_on_boxs_hosts_is_permitted() {
         let hosts = RealtimeHosts::default();
         let long = format!("https://a.box.com/{}", "x".repeat(10_000));
         for url in [
@@ -215,9 +227,9 @@ mod tests {
         }
     }
 
-    /// Each of these is a host of Box's to somebody who reads it in another way.
+    /// Another parser may read each of these as a host of Box.
     #[test]
-    fn a_label_with_another_character_is_refused() {
+    fn host_with_another_character_is_refused() {
         for url in [
             "https://a_b.box.com/canary",
             "https://a~b.box.com/canary",
@@ -238,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_boxs_is_permitted_in_any_spelling() {
+    fn host_of_box_is_permitted_in_any_spelling() {
         for (url, host) in [
             ("https://A-1.Realtime.BOX.com/x", "a-1.realtime.box.com"),
             ("https://a%2ebox%2Ecom/x", "a.box.com"),
@@ -250,9 +262,9 @@ mod tests {
         }
     }
 
-    /// A URL's user, path, query or fragment may look like a host.
+    /// The user, path, query or fragment of a URL may look like a host.
     #[test]
-    fn what_looks_like_a_host_of_boxs_is_refused() {
+    fn host_is_refused_when_it_only_looks_like_boxs() {
         for url in [
             "https://a.box.com@evil.example/canary",
             "https://a.box.com:443@evil.example/canary",
@@ -268,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_refused_unless_it_is_443_or_named() {
+    fn port_is_refused_unless_it_is_443_or_named() {
         let hosts = RealtimeHosts::default()
             .allow("Proxy.Example:8443")
             .allow("2.box.com:444");
@@ -301,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_would_permit_the_host() {
+    fn refusal_names_the_setting_that_permits_the_host() {
         for (url, hint) in [
             ("https://a.box.com:444/", "see RealtimeHosts::allow"),
             ("https://proxy.example/", "see RealtimeHosts::allow"),
@@ -321,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn named_hosts_and_loopback_are_permitted_when_asked_for() {
+    fn named_host_and_loopback_are_permitted_when_configured() {
         let named = RealtimeHosts::default().allow("Proxy.Example");
         assert_eq!(
             named.permit("http://proxy.example/x").unwrap().scheme(),

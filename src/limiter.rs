@@ -1,28 +1,36 @@
-//! The way to Box's API, for a client, its siblings and all their streams: first come, first served.
+//! The concurrency limit of a client and its derived clients: the calls to Box's API that may be in
+//! flight at once, and the lists of servers per second.
+//!
+//! All their streams share one [`CallLimiter`], and calls are admitted in the order of their
+//! arrival. A call whose executor stops polling it must not block the others, so a permit expires.
+//! The pace of a single stream is in [`pacing`](crate::pacing). The type to start from is
+//! [`CallLimiter`].
 
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use self::queue::{Admission, Released, WaitQueue};
 use crate::config::Config;
+use crate::sys::lock;
 use crate::transport::{HttpTransport, Sleep, TransportError};
 
 /// A call to Box's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ApiCall {
-    /// `OPTIONS /events`, for which there is a rate as well.
+    /// `OPTIONS /events`, which has a rate limit as well.
     List,
-    /// `GET /events`
+    /// `GET /events`.
     Fetch,
 }
 
-/// Lets through so many calls at once, and so many lists of servers a second.
+/// A limiter that admits `max_api_calls` calls at once, and `max_server_lists_per_second` lists of
+/// servers in any second.
 pub(crate) struct CallLimiter {
     queue: Mutex<WaitQueue>,
 }
@@ -34,7 +42,11 @@ impl CallLimiter {
         }
     }
 
-    /// Waits for the call's turn. Its place is free again when what this returns is dropped.
+    /// Waits until the call is admitted. Dropping the returned permit admits the next call.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future gives up the call's place in the queue.
     pub(crate) async fn acquire<'a, T: HttpTransport>(
         &'a self,
         call: ApiCall,
@@ -52,10 +64,11 @@ impl CallLimiter {
     }
 
     fn queue(&self) -> MutexGuard<'_, WaitQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
-    /// Changes the line, and wakes those whose turn that makes it.
+    /// Changes the queue, and wakes the callers that the change admits. It wakes them without the
+    /// lock, because a waker may run code that uses the limiter.
     fn change<R>(&self, change: impl FnOnce(&mut WaitQueue) -> (R, Released)) -> R {
         let (outcome, released) = change(&mut self.queue());
         released.wake();
@@ -63,12 +76,15 @@ impl CallLimiter {
     }
 }
 
-/// The place of a call, which waits in the queue first. When this is dropped, its place is free again.
+/// The permission to send a call, which waits in the queue until it is admitted. A dropped permit
+/// frees its place.
 pub(crate) struct Permit<'a, T: HttpTransport> {
     limiter: &'a CallLimiter,
     transport: &'a T,
     call: ApiCall,
+    /// The call's number in the queue, once it has one.
     number: Option<u64>,
+    /// The timer of the next try, with its time.
     timer: Option<(Instant, Sleep<'a>)>,
 }
 
@@ -77,11 +93,11 @@ impl<T: HttpTransport> Permit<'_, T> {
         loop {
             let now = self.transport.now().monotonic;
             let (call, number) = (self.call, &mut self.number);
-            // Cloned here, where the queue is not locked.
+            // The waker is cloned while the queue is not locked.
             let waker = cx.waker().clone();
             let Admission::WaitUntil(until) = self
                 .limiter
-                .change(|queue| queue.ask(call, number, waker, now))
+                .change(|queue| queue.admit(call, number, waker, now))
             else {
                 self.timer = None;
                 return Poll::Ready(Ok(()));

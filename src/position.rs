@@ -1,4 +1,8 @@
-//! Where in a stream of events one is.
+//! Positions in a stream of events, and the start of a stream.
+//!
+//! A [`StreamPosition`] is the opaque text that Box returns, so that no digit is lost. [`StartAt`]
+//! adds the starting points that are not positions. This module does not store them. The type to
+//! start from is [`StartAt`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,32 +13,34 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Error;
 
-/// How a start at the oldest event is written, in checkpoints too. A server that gave it as a position would have its
-/// follower start anew.
+/// The text for a start at the oldest event, in checkpoints too. It is not accepted as a position:
+/// a server that returned it would make its follower start over.
 const OLDEST: &str = "oldest";
 
-/// A position in an event stream, as Box gave it: opaque text, never computed with.
+/// A position in an event stream, as Box returned it: opaque text that the client never computes
+/// with.
 ///
-/// Published positions have 19 digits, more than a float or a careless integer holds; the text is kept as it came. Store
-/// it with [`Display`](fmt::Display) or serde and read it back with [`FromStr`].
+/// Published positions have 19 digits, which a float or a 32-bit integer cannot hold, so the text
+/// is kept as it is. Store it with [`Display`](fmt::Display) or serde, and read it back with
+/// [`FromStr`].
 ///
 /// See <https://developer.box.com/reference/get-events/>.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamPosition(Arc<str>);
 
 impl StreamPosition {
-    /// The longest position that is taken from anywhere, in bytes: 16 KiB. Box's have up to 19 digits; percent-encoded, a
-    /// position of this length still fits into a URL, which may have 64 KiB.
+    /// The longest position that is accepted, in bytes: 16 KiB. Box's have up to 19 digits. A
+    /// percent-encoded position of this length still fits into a URL of 64 KiB.
     pub(crate) const MAX_LENGTH: usize = 16 * 1024;
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The time in a position of an enterprise's events, which Box makes of 2^60 and the milliseconds since 1970. `None` if
-    /// this is not such a position.
+    /// Returns the time in a position of enterprise events: Box adds the milliseconds since 1970 to
+    /// 2^60. Returns `None` for any other position.
     pub(crate) fn time(&self) -> Option<SystemTime> {
         let number: u64 = self.0.parse().ok()?;
         let millis = number.checked_sub(1 << 60)?;
@@ -47,8 +53,9 @@ impl FromStr for StreamPosition {
 
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty text, one over 16 KiB, and for `now`, `0` and `oldest`, which are places to start
-    /// at: use [`StartAt`]. Any other text is a position, white space included.
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is empty or longer than
+    /// 16 KiB. Returns it also for `now`, `0` and `oldest`, which are starting points: use
+    /// [`StartAt`]. Any other text is a position, even white space.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refused = |why: &str| Err(Error::config(format!("not a stream position: {why}")));
         if text.is_empty() {
@@ -56,14 +63,15 @@ impl FromStr for StreamPosition {
         } else if text.len() > Self::MAX_LENGTH {
             refused("it is longer than 16 KiB")
         } else if text.eq_ignore_ascii_case("now") || is_zero(text) || text == OLDEST {
-            refused("`now`, `0` and `oldest` are places to start at")
+            refused("`now`, `0` and `oldest` are starting points, see StartAt")
         } else {
             Ok(Self(text.into()))
         }
     }
 }
 
-/// `0` in any spelling: Box may take each of them for the beginning of all events.
+/// Returns `true` for `0` in any spelling. Box may read each spelling as the beginning of all
+/// events.
 fn is_zero(text: &str) -> bool {
     text.parse().is_ok_and(|number: f64| number == 0.0)
 }
@@ -88,20 +96,21 @@ impl<'de> Deserialize<'de> for StreamPosition {
     }
 }
 
-/// Where a stream starts.
+/// The starting point of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StartAt {
-    /// With what happens from now on. The client asks Box for the position of `now` first and goes on from there.
+    /// The present: the stream delivers events that happen from now on. The client first fetches
+    /// the position of `now`, and continues from there.
     Now,
-    /// With the oldest event that Box still has: 21 days back for `all` and `changes`, 31 for `sync`, 14 for
-    /// `admin_logs_streaming`.
+    /// The oldest event that Box still has: 21 days back for `all` and `changes`, 31 for `sync`, 14
+    /// for `admin_logs_streaming`.
     Oldest,
-    /// After a position that an earlier stream gave.
+    /// The events after a position that an earlier stream returned.
     At(StreamPosition),
 }
 
 impl StartAt {
-    /// The value of the `stream_position` parameter.
+    /// Returns the value of the `stream_position` parameter.
     pub(crate) fn as_parameter(&self) -> &str {
         match self {
             StartAt::Now => "now",
@@ -110,7 +119,7 @@ impl StartAt {
         }
     }
 
-    /// The position, where this is one. `None` for [`Now`](Self::Now) and [`Oldest`](Self::Oldest).
+    /// Returns the position. Returns `None` for [`Now`](Self::Now) and [`Oldest`](Self::Oldest).
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         match self {
@@ -132,7 +141,7 @@ impl From<&StreamPosition> for StartAt {
     }
 }
 
-/// `now`, `oldest`, or the position: what [`FromStr`] reads.
+/// Writes `now`, `oldest`, or the position, so that [`FromStr`] reads it back.
 impl fmt::Display for StartAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -143,10 +152,14 @@ impl fmt::Display for StartAt {
     }
 }
 
-/// `now`, `oldest` (which Box calls `0`), or a position.
+/// Reads `now`, `oldest` (which Box calls `0`), or a position.
 impl FromStr for StartAt {
     type Err = Error;
 
+    /// # Errors
+    ///
+    /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is empty, longer than 16
+    /// KiB, or a spelling of `now` or `0` that is not listed above.
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "now" => Ok(StartAt::Now),

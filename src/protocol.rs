@@ -1,22 +1,26 @@
-//! The engine: Box's long-poll protocol as a state machine without socket, clock, task or lock.
+//! A sans-I/O engine for Box's long-poll protocol: a state machine without socket, clock, task or
+//! lock.
 //!
-//! [`LongPollClient`](crate::LongPollClient) drives it for you. Use it directly to bring your own I/O, or to test
-//! against it. The rule of use:
+//! [`LongPollClient`](crate::LongPollClient) drives the engine for you. Use [`LongPoll`] directly
+//! to bring your own I/O, or to test without a network. The rule of use:
 //!
-//! 1. Call [`LongPoll::poll_output`] and do what it says.
-//! 2. Tell [`LongPoll::handle_input`] what came of it.
-//! 3. While you do it, say [`Input::CheckClocks`] every [`CLOCK_CHECK_INTERVAL`], so that it notices when the machine was
-//!    suspended.
-//! 4. Go on for ever; [`Output::Stop`] is the end, and [`Output::Finish`] that of a query.
+//! 1. Call [`LongPoll::poll_output`] and carry out the [`Output`].
+//! 2. Pass the result to [`LongPoll::handle_input`].
+//! 3. While an output is being carried out, pass [`Input::CheckClocks`] every
+//!    [`CLOCK_CHECK_INTERVAL`]. The engine then notices if the machine was suspended.
+//! 4. Repeat until [`Output::Stop`]. A query also ends with [`Output::Finish`].
 //!
-//! Time is an argument of both. Randomness comes from the seed. The same inputs at the same times give the same outputs.
+//! Time is an argument of both methods. Randomness comes from the seed. The same inputs at the same
+//! times produce the same outputs.
 //!
 //! ```no_run
 //! use box_longpoll::protocol::{Input, LongPoll, Output};
 //! use box_longpoll::transport::{TransportError, TransportErrorKind, TransportRequest};
 //! use box_longpoll::{AccessToken, Error, LongPollClient, StartAt, transport::Moment};
 //! # type Response = Result<http::Response<bytes::Bytes>, TransportError>;
-//! # fn send(_: TransportRequest) -> Response { Err(TransportError::new(TransportErrorKind::Connect)) }
+//! # fn send(_: TransportRequest) -> Response {
+//! #     Err(TransportError::new(TransportErrorKind::Connect))
+//! # }
 //! # fn sleep_until(_: std::time::Instant) {}
 //!
 //! fn follow(token: &AccessToken) -> Result<(), Error> {
@@ -25,7 +29,7 @@
 //!     loop {
 //!         let input = match engine.poll_output(Moment::read_clocks()) {
 //!             Output::GetToken { rejected: None } => Input::Token(Ok(token.clone())),
-//!             Output::GetToken { rejected: Some(_) } => return Ok(()), // no newer one
+//!             Output::GetToken { rejected: Some(_) } => return Ok(()), // there is no newer token
 //!             Output::Send { call, request } => Input::Response {
 //!                 call,
 //!                 result: send(request),
@@ -39,7 +43,7 @@
 //!                 Input::BatchHandled
 //!             }
 //!             Output::Stop(error) => return Err(error),
-//!             Output::Finish => return Ok(()), // only of a query
+//!             Output::Finish => return Ok(()), // only a query finishes
 //!             Output::Idle => unreachable!("every output got its input"),
 //!         };
 //!         engine.handle_input(input, Moment::read_clocks());
@@ -50,46 +54,52 @@
 //! # The states
 //!
 //! ```text
-//!          start                     a page with first-seen events, or that moved the position
+//!          start                     a page had new events, or moved the position
 //!            │                                   ┌────────┐
 //!            ▼                                   ▼        │
-//!   ┌──────────────────────────── Fetch: GET /events ─────┴──▶ Deliver ──▶ (the consumer handles the batch) ─┐
-//!   │                             ▲      │     ▲                                                             │
-//!   │ a poll has ended:           │      │     └─────────────────────────────────────────────────────────────┘
+//!   ┌──────────────────────────── Fetch: GET /events ─────┴──▶ Deliver ──▶ (batch is handled) ─┐
+//!   │                             ▲      │     ▲                                               │
+//!   │ a poll has ended:           │      │     └───────────────────────────────────────────────┘
 //!   │ signal, silence or error    │      │ nothing new
 //!   │                             │      ▼
-//!   │      after a pause ◀── Pause: after a failed poll, or where no server can be used
+//!   │      after a pause ◀── Pause: after a failed poll, or while no server is usable
 //!   │                                    │
 //!   │                                    ▼
-//!   │                   no server left: List: OPTIONS /events ──▶ none to use: Pause
+//!   │                   no server left: List: OPTIONS /events ──▶ none usable: Pause
 //!   │                                    │
 //!   └──────────────────────────── Listen: GET {realtime url}
 //! ```
 //!
-//! An enterprise's events have no realtime servers, so the engine neither lists nor listens. Fetch and Deliver are the same;
-//! what follows a page with nothing new is another, for events that [happen](crate::enterprise::AdminLogsStreaming) and for those of the
-//! [past](crate::enterprise::AdminLogs):
+//! Enterprise events have no realtime servers, so the engine neither lists nor listens. Fetch and
+//! Deliver stay the same. A page with nothing new ends a query for [past
+//! events](crate::enterprise::AdminLogs). A [stream of live
+//! events](crate::enterprise::AdminLogsStreaming) pauses instead:
 //!
 //! ```text
 //!          start
 //!            │
-//!            ▼           nothing new, of what happens
-//!          Fetch ────────────────────────────────────▶ Pause: by the interval
+//!            ▼           nothing new, live events
+//!          Fetch ────────────────────────────────────▶ Pause: for the interval
 //!            │  ▲                                        │
 //!            │  └────────────────────────────────────────┘
-//!            │ nothing new, of the past
+//!            │ nothing new, past events
 //!            ▼
 //!         Finish
 //! ```
 //!
-//! Each call goes through the same phases: *scheduled* for a time, *authorized* by a token if it goes to Box's API, *sent*
-//! when the [`Pace`](crate::config::Pace) permits, and *in flight* until its response comes. If a kept connection dies under a request, it is
-//! sent once more. After a failed API call the engine fetches, later, or lists again at once. Any call can stop the stream.
+//! Each call goes through the same phases. It is *scheduled* for a time. It is *authorized* by a
+//! token if it goes to Box's API. It is *sent* when the [`Pace`](crate::config::Pace) permits, and
+//! *in flight* until its response arrives. If a reused connection dies under a request, the engine
+//! sends the request once more. After a failed API call the engine fetches later, or lists again at
+//! once. Any call can stop the stream.
 //!
-//! A signal is a hint and `GET /events` is the truth: whatever ends a poll, the engine fetches until a page brings
-//! nothing new. If the pace is used up by then, it fetches once more instead of listening. Box may show an event later than
-//! it signals it, and a signal may get lost between two polls. So the engine fetches again up to 64 s after a signal, unless
-//! a realtime server has shown that it responds at once to a position with events behind it: see
+//! A signal is a hint, and `GET /events` is the truth. When a poll ends for any reason, the engine
+//! fetches until a page brings nothing new. If the pace is used up by then, it fetches once more
+//! instead of listening.
+//!
+//! Box may show an event later than it signals the event, and a signal may get lost between two
+//! polls. So the engine fetches again up to 64 s after a signal. It stops doing so once a realtime
+//! server has shown that it responds at once to a position with events behind it: see
 //! [`LongPoll::positions_are_honored`].
 
 mod authorize;
@@ -125,75 +135,87 @@ use crate::batch::Batch;
 use crate::error::Error;
 use crate::transport::{TransportError, TransportRequest};
 
-/// How often to say [`Input::CheckClocks`] while something is in flight, 25 s. The engine notices within this time that the
-/// machine was suspended, and an idle stream wakes the machine no more often.
+/// The interval at which a driver passes [`Input::CheckClocks`] while something is in flight: 25 s.
+///
+/// The engine notices within this time that the machine was suspended. An idle stream wakes the
+/// machine no more often than this.
 pub const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(25);
 
 /// One of the engine's three requests. At most one of each is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// `OPTIONS /events`: lists the realtime servers. It counts against Box's API limits.
+    /// `OPTIONS /events`, which lists the realtime servers. It counts against Box's API limits.
     List,
-    /// `GET` of a realtime server: a long poll, which is held until something happens. It does not count against Box's API
-    /// limits.
+    /// `GET` of a realtime server: a long poll, which the server holds until something happens. It
+    /// does not count against Box's API limits.
     Listen,
-    /// `GET /events`: fetches a page of events. It counts against Box's API limits.
+    /// `GET /events`, which fetches a page of events. It counts against Box's API limits.
     Fetch,
 }
 
-/// The next thing to do. A driver of the engine does each of these, so a new one would be a breaking change.
+/// The next thing for the driver to do.
+///
+/// A driver handles every variant, so a new variant would be a breaking change.
 #[derive(Debug)]
 pub enum Output {
-    /// An API request needs a token, other than `rejected`: see [`TokenSource::token`](crate::TokenSource::token). Reply with
-    /// [`Input::Token`].
+    /// An API request needs a token other than `rejected`: see
+    /// [`TokenSource::token`](crate::TokenSource::token). Reply with [`Input::Token`].
     GetToken {
         /// The token that Box rejected with 401.
         rejected: Option<AccessToken>,
     },
-    /// Send this request, for at most its [`timeout`](TransportRequest::timeout). Reply with [`Input::Response`]; after the
-    /// timeout with a [`TransportErrorKind::Timeout`](crate::transport::TransportErrorKind::Timeout).
+    /// A request to send, for at most its [`timeout`](TransportRequest::timeout). Reply with
+    /// [`Input::Response`]. After the timeout, reply with a
+    /// [`TransportErrorKind::Timeout`](crate::transport::TransportErrorKind::Timeout).
     Send {
-        /// The call that the request makes. [`Input::Response`] names it too.
+        /// The call that the request makes. Repeat it in [`Input::Response`].
         call: Call,
         /// The request.
         request: TransportRequest,
     },
-    /// Nothing is due before this. Call [`LongPoll::poll_output`] again then.
+    /// Nothing is due before this time. Call [`LongPoll::poll_output`] again then.
     WaitUntil(Instant),
-    /// Hand these events to the consumer. Say [`Input::BatchHandled`] once it has handled them, or requests more.
+    /// Events for the consumer. Pass [`Input::BatchHandled`] once the consumer has handled them, or
+    /// requests the next batch.
     Deliver(Batch),
-    /// The stream has ended; nothing comes after it. [`LongPoll::resume_at`] says where to resume.
+    /// The stream has ended with an error, and no other output follows. [`LongPoll::resume_at`]
+    /// returns the position to resume from.
     Stop(Error),
-    /// A [query](crate::enterprise::AdminLogs) is at its end; nothing comes after it. A stream that follows events has none.
+    /// A [query](crate::enterprise::AdminLogs) is complete, and no other output follows. A stream
+    /// that follows events never finishes.
     Finish,
-    /// The input that the last output needs is still awaited, or the stream has ended.
+    /// The engine still awaits the input that the last output needs, or the stream has ended.
     Idle,
 }
 
-/// The result of an [`Output`].
+/// The result of an [`Output`], or a check of the clocks.
 #[non_exhaustive]
 pub enum Input {
     /// The result of the token source for [`Output::GetToken`].
     Token(Result<AccessToken, TokenError>),
-    /// The server's response to [`Output::Send`], or why there is none. The engine ignores it unless that call is in flight.
+    /// The server's response to [`Output::Send`], or the reason why there is none. The engine
+    /// ignores it unless that call is in flight.
     Response {
         /// The call of the [`Output::Send`].
         call: Call,
         /// The response, or the transport's error.
         result: Response,
     },
-    /// Time can't be waited for, for an [`Output::WaitUntil`] or an [`Input::CheckClocks`]. The engine stops.
+    /// The driver's timer failed, so it cannot wait for an [`Output::WaitUntil`] or an
+    /// [`Input::CheckClocks`]. The engine stops.
     WaitFailed(TransportError),
-    /// Time has passed. Say so every [`CLOCK_CHECK_INTERVAL`] while an output is being carried out, then call
-    /// [`LongPoll::poll_output`]. If it gives anything but [`Output::Idle`], drop the output that is being carried out, and do
-    /// the new one. So a stream on a machine that was suspended drops a request that died meanwhile, instead of waiting for
-    /// it.
+    /// Time has passed. Pass this every [`CLOCK_CHECK_INTERVAL`] while an output is being carried
+    /// out, then call [`LongPoll::poll_output`].
+    ///
+    /// If that returns anything but [`Output::Idle`], drop the output that is being carried out,
+    /// and carry out the new one. So after the machine was suspended, the stream drops a dead
+    /// request instead of waiting for it.
     CheckClocks,
-    /// The consumer has handled what [`Output::Deliver`] gave it.
+    /// The consumer has handled the batch of [`Output::Deliver`].
     BatchHandled,
 }
 
-/// Shows no more than the variant: a response's body may hold a realtime channel.
+/// Shows only the variant, because a response's body may hold a realtime channel.
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -8,20 +8,20 @@ fn window(capacity: usize) -> Window {
 }
 
 #[test]
-fn the_oldest_id_leaves_first_and_only_when_the_window_is_full() {
+fn oldest_id_leaves_first_when_the_window_is_full() {
     let mut window = window(3);
     for id in ["a", "b", "c"] {
         assert!(window.insert(id));
     }
-    assert!(!window.insert("a"), "still inside");
+    assert!(!window.insert("a"), "still in the window");
     assert!(window.insert("d"), "pushes a out");
     assert!(!window.insert("b"));
-    assert!(window.insert("a"), "outside by now");
+    assert!(window.insert("a"), "no longer in the window");
     assert_eq!(window.latest(9).len(), 3);
 }
 
 #[test]
-fn a_restored_window_knows_what_the_one_before_it_knew() {
+fn restored_window_holds_the_same_ids() {
     let mut window = window(3);
     for id in ["a", "b", "c"] {
         window.insert(id);
@@ -33,7 +33,7 @@ fn a_restored_window_knows_what_the_one_before_it_knew() {
 }
 
 #[test]
-fn hash_has_the_keys_upper_half_first() {
+fn hash_uses_the_upper_half_of_the_key_first() {
     let window = Window::restored(1, 0x1 << 64 | 0x2, &[]);
     let mut hasher = SipHasher13::new_with_keys(0x1, 0x2);
     hasher.write(b"a");
@@ -41,7 +41,7 @@ fn hash_has_the_keys_upper_half_first() {
 }
 
 #[test]
-fn a_window_knows_what_a_plain_list_knows() {
+fn window_holds_the_same_ids_as_a_plain_list() {
     let mut rng = fastrand::Rng::with_seed(7);
     for capacity in [1, 2, 3, 50, 2_500, MAX_WINDOW] {
         let mut capacity = capacity;
@@ -68,7 +68,7 @@ fn a_window_knows_what_a_plain_list_knows() {
 }
 
 #[test]
-fn each_of_96_bits_tells_two_ids_from_each_other() {
+fn ids_that_differ_in_any_of_96_bits_are_distinct() {
     let mut window = window(100);
     let hashes: Vec<u128> = (0..96).map(|bit| 1 << bit).collect();
     for hash in &hashes {
@@ -78,7 +78,7 @@ fn each_of_96_bits_tells_two_ids_from_each_other() {
 }
 
 #[test]
-fn a_full_window_has_room_for_its_ids_and_little_else() {
+fn full_window_takes_under_15_bytes_per_id() {
     let mut window = window(2_500);
     for id in 0..10_000 {
         assert!(window.insert(&id.to_string()));
@@ -89,7 +89,7 @@ fn a_full_window_has_room_for_its_ids_and_little_else() {
     assert_eq!(window.older.capacity(), 2_500);
 }
 
-/// With how many ids each id is compared at most.
+/// Returns the most ids that an id is compared with.
 fn longest_chain(window: &Window) -> usize {
     let place = |place: u16| Some(place).filter(|place| *place != NONE);
     let lengths = window.heads.iter().map(|head| {
@@ -100,7 +100,7 @@ fn longest_chain(window: &Window) -> usize {
 }
 
 #[test]
-fn an_id_is_compared_with_few_others_however_many_there_are() {
+fn id_is_compared_with_at_most_16_others() {
     let mut window = window(MAX_WINDOW);
     for id in 0..100_000 {
         window.insert(&id.to_string());
@@ -112,7 +112,7 @@ fn an_id_is_compared_with_few_others_however_many_there_are() {
 }
 
 #[test]
-fn a_window_that_grows_is_moved_and_indexed_seldom() {
+fn growing_window_is_rarely_moved_and_reindexed() {
     let mut window = window(MAX_WINDOW);
     let mut sizes = Vec::new();
     for id in 0..MAX_WINDOW {

@@ -1,4 +1,9 @@
-//! Who is next at the gate. Time is an argument.
+//! The wait queue of the limiter: it decides which call is admitted next.
+//!
+//! Calls are admitted first come, first served. A list also needs a token of the rate limit for
+//! lists, and pages may overtake lists that wait for one. Executors can stop polling a future, so a
+//! caller that does not respond loses its turn. Time is an argument, and wakers are returned
+//! instead of woken. The type to start from is [`WaitQueue`].
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -8,22 +13,27 @@ use super::ApiCall;
 use crate::config::Config;
 use crate::pacing::TokenBucket;
 
-/// How often those who wait look up though nobody calls them: who was called may be one that nobody polls.
-const LOOK_UP: Duration = Duration::from_secs(1);
+/// The interval at which a waiting call tries again without being woken: 1 s. The call that was
+/// woken may be one that nobody polls.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Who was called and does not come for so long lets others go first. When it comes after all, it is the first again.
+/// The time after which a caller that was woken but has not returned loses its turn to the next
+/// caller: 2 s. It is the first again when it does return.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(2);
 
-/// A call that nobody polls is taken to be over so long after its timeout.
+/// The time after its timeout at which a call that nobody polls counts as over: 1 s.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The calls under way, and those that wait, in the order of their numbers.
+/// The calls in flight, and the waiting calls in the order of their numbers.
 pub(super) struct WaitQueue {
+    /// The most calls in flight.
     places: usize,
+    /// The timeout of a call.
     timeout: Duration,
+    /// The rate limit of lists.
     lists: TokenBucket,
-    /// When each call that is under way is over, whatever comes.
-    under_way: BTreeMap<u64, Instant>,
+    /// The time at which each call in flight is over at the latest.
+    in_flight: BTreeMap<u64, Instant>,
     waiting_to_list: Waiters,
     waiting_for_a_page: Waiters,
     last_number: u64,
@@ -31,51 +41,55 @@ pub(super) struct WaitQueue {
 
 type Waiters = BTreeMap<u64, Waiter>;
 
+/// A waiting call.
 #[derive(Default)]
 struct Waiter {
-    /// `None` once it was called, until it asks again.
+    /// Its waker. `None` after it was woken, until it tries again.
     waker: Option<Waker>,
-    /// Since when it could come, or when it last looked at the clock for the next list.
+    /// The time since which it could be admitted, or at which it last checked the rate of lists.
     called: Option<Instant>,
 }
 
-/// Wakers that the line has let go of. To wake or to drop one runs code of an executor, which may come back to the gate: that
-/// waits until the line is unlocked.
+/// Wakers that the queue has released. Waking or dropping one runs code of an executor, which may
+/// use the limiter, so the caller does it after unlocking the queue.
 #[derive(Default)]
 pub(super) struct Released {
-    /// Those whose turn it is.
+    /// The wakers of the calls that can be admitted.
     called: Vec<Waker>,
-    /// Those that nobody is to wake.
+    /// The wakers that must not be woken.
     unused: Vec<Waker>,
 }
 
 impl Released {
-    /// Wakes those whose turn it is.
+    /// Wakes the calls that can be admitted.
     pub(super) fn wake(self) {
         self.called.into_iter().for_each(Waker::wake);
     }
 }
 
-/// What a call may do.
+/// The decision on a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Be sent.
+    /// The call may be sent.
     Admitted,
-    /// Ask again then, or when it is woken.
+    /// The call tries again at this time, or when it is woken.
     WaitUntil(Instant),
 }
 
-/// What comes next for the one who asks.
+/// The result of [`WaitQueue::call_up`] for the call that is being polled.
 enum Next {
-    Enters,
-    /// Nobody before it is there to wait for the time of the next list.
-    WatchesTheClock,
+    /// It is admitted.
+    Admitted,
+    /// It is the first list that waits for the rate, so it watches the clock.
+    WatchesClock,
+    /// It waits until it is woken.
     Waits,
 }
 
 impl WaitQueue {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
-        // A twentieth at once, and the rest one by one: together never more than that in any second.
+        // One twentieth may follow each other at once, and the others come evenly. Together there
+        // are never more than `a_second` in any second.
         let a_second = config.max_server_lists_per_second;
         let at_once = (a_second / 20).max(1);
         let lists = TokenBucket::full(at_once.into(), f64::from(a_second) * 57.0, now);
@@ -83,15 +97,16 @@ impl WaitQueue {
             places: config.max_api_calls,
             timeout: config.api_timeout,
             lists,
-            under_way: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             waiting_to_list: BTreeMap::new(),
             waiting_for_a_page: BTreeMap::new(),
             last_number: 0,
         }
     }
 
-    /// Returns whether it is the call's turn, and whom to wake. A new call gets a number, by which it [leaves](Self::leave).
-    pub(super) fn ask(
+    /// Decides on a call, and returns the wakers to wake. A new call gets a number, by which it
+    /// [leaves](Self::leave).
+    pub(super) fn admit(
         &mut self,
         call: ApiCall,
         number: &mut Option<u64>,
@@ -111,27 +126,27 @@ impl WaitQueue {
         let waiter = self.waiters(call).entry(mine).or_default();
         released.unused.extend(waiter.waker.replace(waker));
         let admission = match self.call_up(Some(mine), now, &mut released) {
-            Next::Enters => {
+            Next::Admitted => {
                 self.remove(call, mine, &mut released);
                 self.enter(call, mine, now)
             }
-            Next::WatchesTheClock => {
-                Admission::WaitUntil(self.lists.available_at(now).min(now + LOOK_UP))
+            Next::WatchesClock => {
+                Admission::WaitUntil(self.lists.available_at(now).min(now + RETRY_INTERVAL))
             }
             Next::Waits => {
                 if let Some(waiter) = self.waiters(call).get_mut(&mine) {
                     waiter.called = None;
                 }
-                Admission::WaitUntil(now + LOOK_UP)
+                Admission::WaitUntil(now + RETRY_INTERVAL)
             }
         };
         (admission, released)
     }
 
-    /// A call is over, or does not wait any more. Returns whom to wake.
+    /// Removes a call that is over, or does not wait any more. Returns the wakers to wake.
     pub(super) fn leave(&mut self, call: ApiCall, number: u64, now: Instant) -> Released {
         let mut released = Released::default();
-        self.under_way.remove(&number);
+        self.in_flight.remove(&number);
         self.remove(call, number, &mut released);
         self.call_up(None, now, &mut released);
         released
@@ -151,6 +166,7 @@ impl WaitQueue {
         }
     }
 
+    /// Returns `true` if a new call can be admitted at once. Nobody may be waiting.
     fn is_open_to(&mut self, call: ApiCall, now: Instant) -> bool {
         self.waiting_to_list.is_empty()
             && self.waiting_for_a_page.is_empty()
@@ -158,37 +174,43 @@ impl WaitQueue {
             && (call == ApiCall::Fetch || self.lists.can_acquire(now))
     }
 
+    /// Counts a call as in flight.
     fn enter(&mut self, call: ApiCall, number: u64, now: Instant) -> Admission {
         if call == ApiCall::List {
             self.lists.acquire_early(now);
         }
-        self.under_way.insert(number, now + self.timeout + GRACE);
+        self.in_flight.insert(number, now + self.timeout + GRACE);
         Admission::Admitted
     }
 
+    /// Returns the number of calls that may be admitted, without those whose time is over.
     fn free_places(&mut self, now: Instant) -> usize {
-        self.under_way.retain(|_, over| now < *over);
-        self.places.saturating_sub(self.under_way.len())
+        self.in_flight.retain(|_, over| now < *over);
+        self.places.saturating_sub(self.in_flight.len())
     }
 
-    /// Calls those who can go now, and one to watch the clock where a list has to wait for its time. Those who were called
-    /// before and are late keep nobody waiting.
-    fn call_up(&mut self, asks: Option<u64>, now: Instant, released: &mut Released) -> Next {
+    /// Wakes the calls that can be admitted now, in the order of their numbers. If lists wait for
+    /// their rate, it wakes one of them to watch the clock.
+    ///
+    /// `caller` is the number of the call that is being polled. A call that was woken before and is
+    /// [unresponsive](UNRESPONSIVE_AFTER) is skipped: it keeps its number, but its waiter is
+    /// removed until it returns.
+    fn call_up(&mut self, caller: Option<u64>, now: Instant, released: &mut Released) -> Next {
         if self.waiting_to_list.is_empty() && self.waiting_for_a_page.is_empty() {
             return Next::Waits;
         }
         let mut places = self.free_places(now);
         let mut lists = self.lists.available(now);
         let mut next = Next::Waits;
-        let mut late = Vec::new();
-        let mut comes = |number: u64, waiter: &mut Waiter| {
-            if asks == Some(number) {
+        let mut unresponsive = Vec::new();
+        let mut takes_turn = |number: u64, waiter: &mut Waiter| {
+            if caller == Some(number) {
                 waiter.called = Some(now);
             } else if waiter
                 .called
                 .is_some_and(|at| now >= at + UNRESPONSIVE_AFTER)
             {
-                late.push(number);
+                unresponsive.push(number);
                 return false;
             } else if waiter.called.is_none() {
                 waiter.called = Some(now);
@@ -213,25 +235,25 @@ impl WaitQueue {
             let Some((&number, waiter)) = first else {
                 break;
             };
-            if comes(number, waiter) {
+            if takes_turn(number, waiter) {
                 places -= 1;
                 lists -= usize::from(is_list);
-                if asks == Some(number) {
-                    next = Next::Enters;
+                if caller == Some(number) {
+                    next = Next::Admitted;
                 }
             }
         }
         if places > 0 {
             for (&number, waiter) in to_list {
-                if comes(number, waiter) {
-                    if asks == Some(number) {
-                        next = Next::WatchesTheClock;
+                if takes_turn(number, waiter) {
+                    if caller == Some(number) {
+                        next = Next::WatchesClock;
                     }
                     break;
                 }
             }
         }
-        for number in late {
+        for number in unresponsive {
             self.remove(ApiCall::List, number, released);
             self.remove(ApiCall::Fetch, number, released);
         }

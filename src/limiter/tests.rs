@@ -1,4 +1,4 @@
-//! The line, by a clock that only the test moves.
+//! The wait queue and the limiter, with a clock that only the test moves.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,13 +18,13 @@ use crate::clock::Moment;
 use crate::config::LongPollClientBuilder;
 use crate::transport::{HttpTransport, TransportError, TransportRequest};
 
-/// A line, and the time.
-struct Hall {
+/// A wait queue, with its clock.
+struct TestQueue {
     queue: WaitQueue,
     now: Instant,
 }
 
-/// Somebody who may have to wait.
+/// A caller that may have to wait.
 struct Caller {
     call: ApiCall,
     number: Option<u64>,
@@ -49,12 +49,12 @@ fn callers(call: ApiCall, count: usize) -> Vec<Caller> {
     std::iter::repeat_with(caller).take(count).collect()
 }
 
-/// What a call leaves by.
+/// The key by which a call leaves the queue.
 type Place = (ApiCall, u64);
 
 impl Caller {
     fn place(&self) -> Place {
-        (self.call, self.number.expect("it has asked"))
+        (self.call, self.number.expect("it has a number"))
     }
 
     fn is_woken(&self) -> bool {
@@ -62,7 +62,7 @@ impl Caller {
     }
 }
 
-impl Hall {
+impl TestQueue {
     fn with(change: impl FnOnce(LongPollClientBuilder) -> LongPollClientBuilder) -> Self {
         let config = change(LongPollClientBuilder::default()).config().unwrap();
         let now = Moment::read_clocks().monotonic;
@@ -72,7 +72,7 @@ impl Hall {
         }
     }
 
-    fn of_places(places: usize) -> Self {
+    fn with_places(places: usize) -> Self {
         Self::with(|builder| builder.max_api_calls(places))
     }
 
@@ -80,23 +80,23 @@ impl Hall {
         self.now += time;
     }
 
-    fn ask(&mut self, caller: &mut Caller) -> Admission {
+    fn admit(&mut self, caller: &mut Caller) -> Admission {
         let waker = Waker::from(caller.woken.clone());
         let number = &mut caller.number;
-        let (admission, released) = self.queue.ask(caller.call, number, waker, self.now);
+        let (admission, released) = self.queue.admit(caller.call, number, waker, self.now);
         released.wake();
         admission
     }
 
     #[track_caller]
-    fn enters(&mut self, caller: &mut Caller) -> Place {
-        assert_eq!(self.ask(caller), Admission::Admitted);
+    fn expect_admitted(&mut self, caller: &mut Caller) -> Place {
+        assert_eq!(self.admit(caller), Admission::Admitted);
         caller.place()
     }
 
     #[track_caller]
-    fn waits(&mut self, caller: &mut Caller) {
-        let admission = self.ask(caller);
+    fn expect_waiting(&mut self, caller: &mut Caller) {
+        let admission = self.admit(caller);
         assert!(
             matches!(admission, Admission::WaitUntil(_)),
             "{admission:?}"
@@ -113,222 +113,227 @@ impl Hall {
 }
 
 #[test]
-fn so_many_calls_go_at_once_and_the_rest_in_the_order_in_which_they_came() {
-    let mut hall = Hall::with(|builder| builder);
+fn calls_beyond_the_limit_are_admitted_in_order() {
+    let mut queue = TestQueue::with(|builder| builder);
     let mut callers = callers(ApiCall::Fetch, 164);
     let (going, waiting) = callers.split_at_mut(64);
-    let places: Vec<Place> = going.iter_mut().map(|caller| hall.enters(caller)).collect();
+    let places: Vec<Place> = going
+        .iter_mut()
+        .map(|caller| queue.expect_admitted(caller))
+        .collect();
     for caller in &mut *waiting {
-        hall.waits(caller);
+        queue.expect_waiting(caller);
     }
     for (n, place) in places.into_iter().enumerate() {
-        hall.release(place);
+        queue.release(place);
         let woken: Vec<usize> = (0..100).filter(|n| waiting[*n].is_woken()).collect();
         assert_eq!(woken, [n]);
         for later in &mut waiting[n + 1..] {
-            hall.waits(later);
+            queue.expect_waiting(later);
         }
-        hall.enters(&mut waiting[n]);
+        queue.expect_admitted(&mut waiting[n]);
     }
 }
 
 #[test]
-fn nobody_slips_in_before_the_one_who_was_called() {
-    let mut hall = Hall::of_places(1);
+fn new_call_waits_when_another_was_woken() {
+    let mut queue = TestQueue::with_places(1);
     let [mut first, mut second, mut third] = callers(ApiCall::Fetch, 3).try_into().ok().unwrap();
-    let place = hall.enters(&mut first);
-    hall.waits(&mut second);
-    hall.release(place);
-    hall.waits(&mut third);
-    hall.enters(&mut second);
+    let place = queue.expect_admitted(&mut first);
+    queue.expect_waiting(&mut second);
+    queue.release(place);
+    queue.expect_waiting(&mut third);
+    queue.expect_admitted(&mut second);
 }
 
 #[test]
-fn lists_and_pages_share_the_order_in_which_they_came() {
+fn lists_and_pages_share_one_order() {
     for order in [
         [ApiCall::List, ApiCall::Fetch],
         [ApiCall::Fetch, ApiCall::List],
     ] {
-        let mut hall = Hall::of_places(1);
+        let mut queue = TestQueue::with_places(1);
         let [mut going] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
-        let place = hall.enters(&mut going);
+        let place = queue.expect_admitted(&mut going);
         let mut waiting: Vec<_> = order
             .into_iter()
             .flat_map(|call| callers(call, 1))
             .collect();
         for caller in &mut waiting {
-            hall.waits(caller);
+            queue.expect_waiting(caller);
         }
-        hall.release(place);
+        queue.release(place);
         let woken: Vec<_> = waiting.iter().map(Caller::is_woken).collect();
         assert_eq!(woken, [true, false], "{order:?}");
     }
 }
 
 #[test]
-fn who_leaves_the_line_makes_room_for_the_next() {
-    let mut hall = Hall::of_places(1);
+fn next_call_is_woken_when_a_waiter_leaves() {
+    let mut queue = TestQueue::with_places(1);
     let mut callers = callers(ApiCall::Fetch, 5);
-    let place = hall.enters(&mut callers[0]);
+    let place = queue.expect_admitted(&mut callers[0]);
     for waiting in &mut callers[1..] {
-        hall.waits(waiting);
+        queue.expect_waiting(waiting);
     }
-    // One that waits, and one that is called.
-    hall.leave(&callers[2]);
-    hall.release(place);
+    // One caller that waits leaves, and then one that was woken.
+    queue.leave(&callers[2]);
+    queue.release(place);
     assert!(callers[1].is_woken() && !callers[3].is_woken());
-    hall.leave(&callers[1]);
+    queue.leave(&callers[1]);
     assert!(callers[3].is_woken() && !callers[4].is_woken());
-    hall.enters(&mut callers[3]);
+    queue.expect_admitted(&mut callers[3]);
 }
 
 #[test]
-fn who_is_called_and_does_not_come_keeps_nobody_waiting_and_is_the_first_when_it_comes() {
-    let mut hall = Hall::of_places(1);
+fn unresponsive_caller_is_skipped_and_first_on_return() {
+    let mut queue = TestQueue::with_places(1);
     let mut callers = callers(ApiCall::Fetch, 4);
-    let place = hall.enters(&mut callers[0]);
+    let place = queue.expect_admitted(&mut callers[0]);
     for waiting in &mut callers[1..] {
-        hall.waits(waiting);
+        queue.expect_waiting(waiting);
     }
-    hall.release(place);
+    queue.release(place);
     assert!(callers[1].is_woken());
-    hall.pass(Duration::from_secs(3));
-    let place = hall.enters(&mut callers[2]);
-    hall.waits(&mut callers[1]);
-    hall.release(place);
+    queue.pass(Duration::from_secs(3));
+    let place = queue.expect_admitted(&mut callers[2]);
+    queue.expect_waiting(&mut callers[1]);
+    queue.release(place);
     assert!(callers[1].is_woken() && !callers[3].is_woken());
-    hall.waits(&mut callers[3]);
-    hall.enters(&mut callers[1]);
+    queue.expect_waiting(&mut callers[3]);
+    queue.expect_admitted(&mut callers[1]);
 }
 
 #[test]
-fn a_call_that_nobody_drives_gives_its_place_up_when_its_time_is_over() {
+fn abandoned_call_frees_its_place_after_its_timeout() {
     let minute = Duration::from_secs(60);
-    let mut hall = Hall::with(|builder| builder.max_api_calls(1).api_timeout(minute));
+    let mut queue = TestQueue::with(|builder| builder.max_api_calls(1).api_timeout(minute));
     let [mut first, mut second, mut third] = callers(ApiCall::Fetch, 3).try_into().ok().unwrap();
-    let left = hall.enters(&mut first);
-    hall.waits(&mut second);
-    hall.pass(minute);
-    hall.waits(&mut second);
-    hall.pass(Duration::from_secs(2));
-    hall.enters(&mut second);
-    // When it is dropped after all, that frees no place of another's.
-    hall.release(left);
-    hall.waits(&mut third);
+    let left = queue.expect_admitted(&mut first);
+    queue.expect_waiting(&mut second);
+    queue.pass(minute);
+    queue.expect_waiting(&mut second);
+    queue.pass(Duration::from_secs(2));
+    queue.expect_admitted(&mut second);
+    // Dropping it later frees no place of another call.
+    queue.release(left);
+    queue.expect_waiting(&mut third);
 }
 
 #[test]
-fn who_waits_looks_up_within_a_second() {
-    let mut hall = Hall::of_places(1);
+fn waiting_call_tries_again_within_a_second() {
+    let mut queue = TestQueue::with_places(1);
     let mut callers = callers(ApiCall::Fetch, 2);
-    hall.enters(&mut callers[0]);
-    let until = hall.now + Duration::from_secs(1);
-    assert_eq!(hall.ask(&mut callers[1]), Admission::WaitUntil(until));
+    queue.expect_admitted(&mut callers[0]);
+    let until = queue.now + Duration::from_secs(1);
+    assert_eq!(queue.admit(&mut callers[1]), Admission::WaitUntil(until));
 }
 
 #[test]
-fn pages_pass_lists_whose_time_has_not_come() {
-    let mut hall = Hall::with(|builder| builder.max_server_lists_per_second(1));
+fn pages_overtake_lists_that_wait_for_their_rate() {
+    let mut queue = TestQueue::with(|builder| builder.max_server_lists_per_second(1));
     let mut lists = callers(ApiCall::List, 3);
     let mut pages = callers(ApiCall::Fetch, 3);
-    hall.enters(&mut lists[0]);
-    hall.waits(&mut lists[1]);
-    hall.waits(&mut lists[2]);
+    queue.expect_admitted(&mut lists[0]);
+    queue.expect_waiting(&mut lists[1]);
+    queue.expect_waiting(&mut lists[2]);
     for page in &mut pages {
-        hall.enters(page);
+        queue.expect_admitted(page);
     }
-    hall.pass(Duration::from_millis(1_100));
-    hall.waits(&mut lists[2]);
-    hall.enters(&mut lists[1]);
+    queue.pass(Duration::from_millis(1_100));
+    queue.expect_waiting(&mut lists[2]);
+    queue.expect_admitted(&mut lists[1]);
 }
 
 #[test]
-fn list_asks_again_when_its_time_has_come_or_in_a_second() {
+fn list_tries_again_when_due_and_within_a_second() {
     for (a_second, longest) in [(1, 1_000), (2, 600)] {
-        let mut hall = Hall::with(|builder| builder.max_server_lists_per_second(a_second));
+        let mut queue = TestQueue::with(|builder| builder.max_server_lists_per_second(a_second));
         let mut lists = callers(ApiCall::List, 2);
-        hall.enters(&mut lists[0]);
-        let Admission::WaitUntil(until) = hall.ask(&mut lists[1]) else {
+        queue.expect_admitted(&mut lists[0]);
+        let Admission::WaitUntil(until) = queue.admit(&mut lists[1]) else {
             panic!("there was a list in this second");
         };
-        let wait = until.checked_duration_since(hall.now).expect("no past");
+        let wait = until.checked_duration_since(queue.now).expect("no past");
         assert!(wait > Duration::from_millis(longest - 100), "{wait:?}");
         assert!(wait <= Duration::from_millis(longest), "{wait:?}");
     }
 }
 
 #[test]
-fn who_watched_the_clock_and_found_no_place_is_called_when_there_is_one() {
-    let mut hall = Hall::with(|builder| builder.max_api_calls(1).max_server_lists_per_second(1));
+fn list_is_woken_when_a_place_is_free_after_its_wait() {
+    let mut queue =
+        TestQueue::with(|builder| builder.max_api_calls(1).max_server_lists_per_second(1));
     let mut lists = callers(ApiCall::List, 2);
     let [mut page] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
-    let place = hall.enters(&mut lists[0]);
-    hall.release(place);
-    hall.waits(&mut lists[1]);
-    let place = hall.enters(&mut page);
-    hall.pass(Duration::from_millis(1_100));
-    hall.waits(&mut lists[1]);
-    hall.release(place);
+    let place = queue.expect_admitted(&mut lists[0]);
+    queue.release(place);
+    queue.expect_waiting(&mut lists[1]);
+    let place = queue.expect_admitted(&mut page);
+    queue.pass(Duration::from_millis(1_100));
+    queue.expect_waiting(&mut lists[1]);
+    queue.release(place);
     assert!(lists[1].is_woken());
-    hall.enters(&mut lists[1]);
+    queue.expect_admitted(&mut lists[1]);
 }
 
 #[test]
-fn a_list_that_has_a_time_and_no_place_waits_for_the_place() {
-    let mut hall = Hall::of_places(1);
+fn list_waits_for_a_place_when_its_rate_permits() {
+    let mut queue = TestQueue::with_places(1);
     let [mut page] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
     let [mut list] = callers(ApiCall::List, 1).try_into().ok().unwrap();
-    let place = hall.enters(&mut page);
-    let until = hall.now + Duration::from_secs(1);
-    assert_eq!(hall.ask(&mut list), Admission::WaitUntil(until));
-    hall.release(place);
+    let place = queue.expect_admitted(&mut page);
+    let until = queue.now + Duration::from_secs(1);
+    assert_eq!(queue.admit(&mut list), Admission::WaitUntil(until));
+    queue.release(place);
     assert!(list.is_woken());
-    hall.enters(&mut list);
+    queue.expect_admitted(&mut list);
 }
 
-/// When each of so many lists is asked for, where all come at once and each takes 100 ms, and nobody looks but at its time.
-fn times_of_lists(hall: &mut Hall, count: usize) -> Vec<(usize, Duration)> {
-    let began = hall.now;
+/// Returns the times at which lists are admitted, if `count` of them arrive at once and each takes
+/// 100 ms. A caller tries again only at its time, or when it is woken.
+fn times_of_lists(queue: &mut TestQueue, count: usize) -> Vec<(usize, Duration)> {
+    let began = queue.now;
     let mut waiting: Vec<(usize, Caller)> = callers(ApiCall::List, count)
         .into_iter()
         .enumerate()
         .collect();
-    let mut looks_at: Vec<Instant> = vec![began; count];
-    let mut under_way: Vec<(Instant, Place)> = Vec::new();
+    let mut next_try: Vec<Instant> = vec![began; count];
+    let mut in_flight: Vec<(Instant, Place)> = Vec::new();
     let mut times = Vec::new();
     while !waiting.is_empty() {
-        under_way.retain(|(over, place)| {
-            let is_over = *over <= hall.now;
+        in_flight.retain(|(over, place)| {
+            let is_over = *over <= queue.now;
             if is_over {
-                hall.release(*place);
+                queue.release(*place);
             }
             !is_over
         });
         waiting.retain_mut(|(n, caller)| {
-            if !caller.is_woken() && looks_at[*n] > hall.now {
+            if !caller.is_woken() && next_try[*n] > queue.now {
                 return true;
             }
-            match hall.ask(caller) {
+            match queue.admit(caller) {
                 Admission::Admitted => {
-                    times.push((*n, hall.now - began));
-                    under_way.push((hall.now + Duration::from_millis(100), caller.place()));
+                    times.push((*n, queue.now - began));
+                    in_flight.push((queue.now + Duration::from_millis(100), caller.place()));
                     false
                 }
                 Admission::WaitUntil(until) => {
-                    looks_at[*n] = until;
+                    next_try[*n] = until;
                     true
                 }
             }
         });
-        hall.pass(Duration::from_millis(1));
+        queue.pass(Duration::from_millis(1));
     }
     times
 }
 
 #[test]
-fn ten_thousand_lists_keep_their_order_and_their_rate_and_take_half_a_minute() {
-    let mut hall = Hall::with(|builder| builder);
-    let times = times_of_lists(&mut hall, 10_000);
+fn ten_thousand_lists_keep_their_order_and_rate() {
+    let mut queue = TestQueue::with(|builder| builder);
+    let times = times_of_lists(&mut queue, 10_000);
     assert!(times.iter().map(|(n, _)| *n).eq(0..10_000));
     let times: Vec<Duration> = times.into_iter().map(|(_, at)| at).collect();
     for (n, at) in times.iter().enumerate() {
@@ -339,7 +344,7 @@ fn ten_thousand_lists_keep_their_order_and_their_rate_and_take_half_a_minute() {
     assert!(*last < Duration::from_secs(25), "{last:?}");
 }
 
-/// A transport whose time stands still.
+/// A transport whose clock stands still.
 struct Frozen(Moment);
 
 #[async_trait]
@@ -357,7 +362,7 @@ impl HttpTransport for Frozen {
     }
 }
 
-/// A transport whose time stands still, and that keeps how long it was to sleep.
+/// A transport whose clock stands still, and that records its timers.
 struct Timers {
     now: Moment,
     sleeps: Mutex<Vec<Duration>>,
@@ -380,7 +385,7 @@ impl HttpTransport for Timers {
 }
 
 #[test]
-fn timer_is_set_anew_when_the_time_of_the_list_is_sooner() {
+fn timer_is_reset_when_the_list_is_due_sooner() {
     let builder = LongPollClientBuilder::default().max_server_lists_per_second(20);
     let transport = Timers {
         now: Moment::read_clocks(),
@@ -390,30 +395,30 @@ fn timer_is_set_anew_when_the_time_of_the_list_is_sooner() {
     let mut cx = Context::from_waker(Waker::noop());
     let mut first = pin!(limiter.acquire(ApiCall::List, &transport));
     assert!(first.as_mut().poll(&mut cx).is_ready());
-    let mut watches = Box::pin(limiter.acquire(ApiCall::List, &transport));
-    assert!(watches.as_mut().poll(&mut cx).is_pending());
+    let mut watching = Box::pin(limiter.acquire(ApiCall::List, &transport));
+    assert!(watching.as_mut().poll(&mut cx).is_pending());
     let mut waits = pin!(limiter.acquire(ApiCall::List, &transport));
     assert!(waits.as_mut().poll(&mut cx).is_pending());
-    drop(watches);
+    drop(watching);
     for _ in 0..2 {
         assert!(waits.as_mut().poll(&mut cx).is_pending());
     }
     let sleeps = transport.sleeps.lock().unwrap();
-    let [of_the_first, looks_up, of_the_next] = sleeps[..] else {
+    let [until_the_list, retry_interval, reset] = sleeps[..] else {
         panic!("{sleeps:?}");
     };
-    assert!(of_the_first < looks_up, "{sleeps:?}");
-    assert_eq!(of_the_next, of_the_first);
+    assert!(until_the_list < retry_interval, "{sleeps:?}");
+    assert_eq!(reset, until_the_list);
 }
 
-/// A task that is polled inside its waker, as some executors do, and whose futures use the gate.
+/// A task that is polled inside its waker, as some executors do, and whose future uses the limiter.
 struct Reentrant {
     limiter: Arc<CallLimiter>,
     transport: Frozen,
 }
 
 impl Reentrant {
-    fn uses_the_gate(&self) {
+    fn use_limiter(&self) {
         let entering = pin!(self.limiter.acquire(ApiCall::Fetch, &self.transport));
         let _ = entering.poll(&mut Context::from_waker(Waker::noop()));
     }
@@ -421,21 +426,21 @@ impl Reentrant {
 
 impl Wake for Reentrant {
     fn wake(self: Arc<Self>) {
-        self.uses_the_gate();
+        self.use_limiter();
     }
 }
 
 impl Drop for Reentrant {
     fn drop(&mut self) {
-        self.uses_the_gate();
+        self.use_limiter();
     }
 }
 
-/// Longer than any of it takes, where nothing waits for itself.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The limit for each step, if nothing deadlocks.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
-fn gate_is_unlocked_while_it_wakes_or_drops_a_waker() {
+fn limiter_is_unlocked_while_it_wakes_or_drops_a_waker() {
     let (done, outcome) = mpsc::channel();
     thread::spawn(move || {
         let builder = LongPollClientBuilder::default().max_api_calls(1);
@@ -479,7 +484,7 @@ fn gate_is_unlocked_while_it_wakes_or_drops_a_waker() {
     });
     let mut steps = Vec::new();
     for _ in 0..5 {
-        let step = outcome.recv_timeout(PATIENCE);
+        let step = outcome.recv_timeout(STEP_TIMEOUT);
         steps.push(step.unwrap_or_else(|_| panic!("it hangs after {steps:?}")));
     }
 }

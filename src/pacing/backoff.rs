@@ -1,4 +1,8 @@
-//! How long to wait after a failure.
+//! Backoff: the wait after a failure.
+//!
+//! The waits grow by exponential backoff with decorrelated jitter, and respect `Retry-After`. The
+//! caller decides which failures are retried. The types to start from are [`RetryPolicy`] and
+//! [`Backoff`].
 
 use std::time::{Duration, SystemTime};
 
@@ -7,15 +11,18 @@ use http::header::{DATE, RETRY_AFTER};
 
 use crate::error::{Error, ensure};
 
-/// The longest that a server's `Retry-After` is obeyed: more is a mistake, and would silence a stream for a day.
+/// The longest `Retry-After` that is respected: one hour. A longer one is a mistake, and would
+/// silence a stream for a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// How long a stream waits between failures.
+/// The waits of a stream between failures.
 ///
-/// The first failure after a success is retried after a tenth to a half of [`first`](Self::first), since most pass at once.
-/// From the second in a row on the waits have decorrelated jitter, so that streams that failed together don't come back
-/// together: each is random, from `first` to three times the one before. A success halves the wait that the next row of
-/// failures goes on from.
+/// The first failure after a success is retried after 10 % to 50 % of [`first`](Self::first), since
+/// most failures pass at once. From the second failure in a row on, the waits have decorrelated
+/// jitter, so that streams that failed together do not return together. Each wait is random, from
+/// `first` to three times the one before.
+///
+/// A success halves the wait from which the next series of failures continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct RetryPolicy {
@@ -35,21 +42,23 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The shortest wait after the second failure in a row. Longer than nothing; default: 0.5 s, so the first failure is
-    /// retried after 50 to 250 ms.
+    /// Sets the shortest wait after the second failure in a row. Longer than zero; default: 0.5 s.
+    /// The first failure is then retried after 50 to 250 ms.
     pub fn first(mut self, wait: Duration) -> Self {
         self.first = wait;
         self
     }
 
-    /// The longest wait, unless the server asks for more. From the shortest to an hour; default: 60 s.
+    /// Sets the longest wait, unless the server requests a longer one. From [`first`](Self::first)
+    /// to one hour; default: 60 s.
     pub fn longest(mut self, wait: Duration) -> Self {
         self.longest = wait;
         self
     }
 
-    /// If no realtime server can be used, events are fetched at this interval, or up to twice as long. At most an hour;
-    /// default: 30 s, so 30 to 60 s.
+    /// Sets the interval at which events are fetched while no realtime server is usable. Each
+    /// interval is random, up to twice as long. Longer than zero, at most one hour; default: 30 s,
+    /// so 30 to 60 s.
     pub fn degraded_interval(mut self, interval: Duration) -> Self {
         self.degraded_interval = interval;
         self
@@ -68,13 +77,14 @@ impl RetryPolicy {
     }
 }
 
-/// The waits of one endpoint, and the chance in them.
+/// The waits of one endpoint, with its source of randomness.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     policy: RetryPolicy,
     rng: fastrand::Rng,
-    /// Failures since the last success.
+    /// The number of failures since the last success.
     in_a_row: u32,
+    /// The wait before, from which the next one grows.
     previous: Duration,
 }
 
@@ -102,26 +112,27 @@ impl Backoff {
         self.previous.max(at_least)
     }
 
-    /// Returns the wait while no realtime server can be used.
+    /// Returns the wait while no realtime server is usable.
     pub(crate) fn while_degraded(&mut self) -> Duration {
         self.policy.degraded_interval.mul_f64(1.0 + self.rng.f64())
     }
 
+    /// Notes a success, which halves the wait from which the next failures continue.
     pub(crate) fn succeeded(&mut self) {
         self.in_a_row = 0;
         self.previous /= 2;
     }
 
-    /// Failures since the last success.
+    /// Returns the number of failures since the last success.
     pub(crate) fn in_a_row(&self) -> u32 {
         self.in_a_row
     }
 }
 
-/// What an answer's `Retry-After` asks for, capped at an hour.
+/// Returns the wait that a response's `Retry-After` requests, capped at one hour.
 ///
-/// Its date is measured against the answer's own `Date`, so that no clock but the server's counts. `None` where there is
-/// none, or nonsense.
+/// A date is compared with the response's own `Date`, so that only the server's clock counts.
+/// Returns `None` if the header is missing or malformed.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -133,7 +144,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// The time at which a server sent a response, by its own clock.
+/// Returns the time at which a server sent a response, by its own clock.
 pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
 }
@@ -173,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_date_is_measured_against_the_answers_own_date() {
+    fn retry_after_date_is_compared_with_the_response_date() {
         let date = ("retry-after", "Wed, 21 Oct 2015 07:28:30 GMT");
         assert_retry_after(&[date, ("date", "Wed, 21 Oct 2015 07:28:00 GMT")], Some(30));
         assert_retry_after(&[date, ("date", "Wed, 21 Oct 2015 09:00:00 GMT")], Some(0));
@@ -181,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_with_each_failure_in_a_row_up_to_the_longest() {
+    fn waits_grow_with_each_failure_up_to_the_longest() {
         let mut backoff = backoff();
         let policy = backoff.policy;
         let first = backoff.after_failure(None);
@@ -197,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn each_success_brings_the_waits_down() {
+    fn success_halves_the_waits() {
         let mut backoff = backoff();
         backoff.in_a_row = 20;
         backoff.previous = backoff.policy.longest;
@@ -210,11 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_is_the_least_wait() {
+    fn wait_is_at_least_what_the_server_requested() {
         let mut backoff = backoff();
-        let asked = Duration::from_secs(30);
+        let requested = Duration::from_secs(30);
         for _ in 0..2 {
-            assert_eq!(backoff.after_failure(Some(asked)), asked);
+            assert_eq!(backoff.after_failure(Some(requested)), requested);
         }
     }
 }

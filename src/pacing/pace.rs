@@ -1,4 +1,8 @@
-//! How often a stream may ask in vain.
+//! The pace: the rate limit of a user stream for requests that bring nothing new.
+//!
+//! This module holds the settings and translates them into token buckets. [`RateLimiter`] enforces
+//! them. The limit of an enterprise stream has settings of its own. The type to start from is
+//! [`Pace`].
 
 use std::time::Instant;
 
@@ -6,20 +10,24 @@ use super::rate_limiter::RateLimiter;
 use super::token_bucket::TokenBucket;
 use crate::error::{Error, ensure};
 
-/// Less than is permitted, by 5 %: the network may push requests together.
+/// The share of the permitted requests that is used, 95 %, because the network may push requests
+/// together.
 const MARGIN: f64 = 0.95;
 
-/// Which part of a minute's requests may follow each other without a pause, as far as each second allows.
+/// The share of a minute's requests that may follow each other without a pause, as far as the limit
+/// of each second allows.
 const SHARE_AT_ONCE: f64 = 1.0 / 15.0;
 
-/// How often a stream of a user's events may ask for something and get nothing new, over all its requests, to the API and to
-/// the realtime servers alike. An enterprise's events have [a limit of their
+/// The rate limit of a user stream for requests that bring nothing new, to the API and to the
+/// realtime servers alike. Enterprise events have [a limit of their
 /// own](crate::enterprise::AdminLogsStreaming::calls_per_minute).
 ///
-/// Requests that bring an event for the first time are free, so catching up runs at wire speed; so is the poll that told
-/// of it. What remains is one request a change, the one that shows that there is no more. At the default pace four changes in
-/// a second are delivered at once. While an account changes all the time, a page comes about four times a second, with
-/// whatever has happened meanwhile: see [`small_pages_per_minute`](Self::small_pages_per_minute).
+/// A request that brings an event for the first time is free, and so is the poll that signaled the
+/// event. So catching up runs at the speed of the network. One request per change remains: the one
+/// that shows that there is nothing more. At the default pace, four changes in one second are
+/// delivered at once. While an account changes all the time, a page arrives about four times a
+/// second, with everything that has happened meanwhile: see
+/// [`small_pages_per_minute`](Self::small_pages_per_minute).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pace {
@@ -39,30 +47,35 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The most requests in any second. At least 2; default: 5.
+    /// Sets the most requests in any second. At least 2; default: 5.
     ///
-    /// The last of them is kept for the one that follows `new_change`, or a page that moved the position.
+    /// The last of them is reserved for the request that follows `new_change`, or a page that moved
+    /// the position.
     pub fn per_second(mut self, requests: u32) -> Self {
         self.per_second = requests;
         self
     }
 
-    /// The most requests in any minute. At least 10; default: 120.
+    /// Sets the most requests in any minute. At least 10; default: 120.
     ///
-    /// A fifteenth of them may be made without a pause, the others come evenly.
+    /// One fifteenth of them may follow each other without a pause, and the others are spread
+    /// evenly.
     pub fn per_minute(mut self, requests: u32) -> Self {
         self.per_minute = requests;
         self
     }
 
-    /// The most pages in any minute that bring less than half of the [page limit](crate::LongPollClientBuilder::page_limit).
-    /// At least 15; default: 240.
+    /// Sets the most pages in any minute that bring less than half of the [page
+    /// limit](crate::LongPollClientBuilder::page_limit). At least 15; default: 240.
     ///
-    /// While an account changes many times a second, each page would bring one event and be followed at the speed of the
-    /// network. Box allows a user some 1,000 calls a minute, all applications together. A fifteenth of these pages may
-    /// follow each other without a pause, 16 by default; the others come evenly, one in 270 ms, and bring what has happened
-    /// meanwhile. So on such an account an event waits up to 0.3 s longer, half of that on average. A backlog comes in full
-    /// pages, at wire speed.
+    /// While an account changes many times a second, each page would bring one event, and the next
+    /// fetch would follow at the speed of the network. Box allows a user about 1,000 calls a
+    /// minute, for all applications together. One fifteenth of these pages may follow each other
+    /// without a pause, 16 by default. The others come evenly, one in 270 ms, with everything that
+    /// has happened meanwhile.
+    ///
+    /// So on such an account an event waits up to 0.3 s longer, or half of that on average. A
+    /// backlog comes in full pages, at the speed of the network.
     pub fn small_pages_per_minute(mut self, pages: u32) -> Self {
         self.small_pages_per_minute = pages;
         self
@@ -79,14 +92,15 @@ impl Pace {
         )
     }
 
-    /// A token bucket for the pages that bring less than half of the limit.
+    /// Returns the token bucket for pages that bring less than half of the page limit.
     pub(crate) fn small_pages(self, now: Instant) -> TokenBucket {
         let in_a_minute = f64::from(self.small_pages_per_minute);
         let at_once = in_a_minute * SHARE_AT_ONCE;
-        // One may be on its way when the minute begins.
+        // One page may be in flight when the minute begins.
         TokenBucket::full(at_once, in_a_minute - at_once - 1.0, now)
     }
 
+    /// Returns the rate limiter for requests that bring nothing new.
     pub(crate) fn rate_limiter(self, now: Instant) -> RateLimiter {
         let in_a_minute = f64::from(self.per_minute) * MARGIN;
         let at_once = (in_a_minute * SHARE_AT_ONCE).max(1.0);
@@ -103,7 +117,8 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
 
-    /// When requests go out that are made as early as the pace permits, on credit where there is some.
+    /// Returns the times of requests that are sent as early as the pace permits, on credit if there
+    /// is any.
     fn greedy(pace: Pace, requests: usize) -> Vec<Instant> {
         let mut now = Moment::read_clocks().monotonic;
         let mut rate_limiter = pace.rate_limiter(now);
@@ -130,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pace_holds_in_every_second_and_every_minute_and_is_used() {
+    fn pace_holds_in_every_second_and_minute_and_is_used() {
         for (per_second, per_minute) in [(5, 120), (2, 10), (2, 1_000), (10, 40), (100, 6_000)] {
             let pace = Pace::default()
                 .per_second(per_second)

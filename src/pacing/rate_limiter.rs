@@ -1,26 +1,35 @@
-//! What a stream may still ask for in vain.
+//! The rate limiter of one stream, for requests that bring nothing new.
+//!
+//! A token bucket keeps the limit of every minute, and a sliding window the limit of every second.
+//! A request that brought something new is refunded. The limiter says when a request may be sent,
+//! and never waits itself. The type to start from is [`RateLimiter`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::token_bucket::TokenBucket;
 
-/// A second, and some more: the network may push requests together.
+/// The length of the sliding window: one second and 5 %, because the network may push requests
+/// together.
 const SECOND_AND_MARGIN: Duration = Duration::from_millis(1_050);
 
-/// A token bucket that keeps to a limit for every minute, and the last second's payments, which have a limit of their own.
+/// A rate limiter with a token bucket for the limit of every minute, and a sliding window over the
+/// last second with a limit of its own.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
+    /// The tokens of the current minute.
     bucket: TokenBucket,
+    /// The most requests in any second.
     per_second: usize,
-    /// When the requests of the last second were paid for, in order.
+    /// The times of the requests in the last second, in order.
     recent: VecDeque<Instant>,
-    /// When the request was paid for that may be given back.
+    /// The time of the request that is marked as refundable.
     refundable: Option<Instant>,
 }
 
 impl RateLimiter {
-    /// At most `per_second` requests in any second, which is two at least: the last of them goes on credit alone.
+    /// Creates a limiter of at most `per_second` requests in any second, which is at least 2. The
+    /// last of them is reserved for [`acquire_early`](Self::acquire_early).
     pub(crate) fn new(bucket: TokenBucket, per_second: u32) -> Self {
         Self {
             bucket,
@@ -30,7 +39,8 @@ impl RateLimiter {
         }
     }
 
-    /// Pays for a request, or says when it can be paid.
+    /// Acquires a token for a request. Returns `Err` with the time of the next try if there is
+    /// none.
     pub(crate) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
         let room_at = self.room_at(now, self.per_second - 1);
         if room_at > now {
@@ -41,7 +51,8 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Pays for a request with what the next one waits for then, unless something is owed or the second has too many.
+    /// Acquires a token on credit, so that the next request waits longer instead. If a token is
+    /// owed already, or the second is full, this is [`try_acquire`](Self::try_acquire).
     pub(crate) fn acquire_early(&mut self, now: Instant) -> Result<(), Instant> {
         if self.room_at(now, self.per_second) > now || !self.bucket.has_credit(now) {
             return self.try_acquire(now);
@@ -51,31 +62,33 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Whether a request could be paid for now.
+    /// Returns `true` if a request could be sent now.
     pub(crate) fn can_acquire(&mut self, now: Instant) -> bool {
         self.room_at(now, self.per_second - 1) <= now && self.bucket.can_acquire(now)
     }
 
-    /// The last request may have waited for its turn since it was paid for. By now it has been sent.
+    /// Notes that the last request was sent no later than `now`. It may have waited in the client's
+    /// limiter since it acquired its token.
     pub(crate) fn was_sent_by(&mut self, now: Instant) {
         if let Some(last) = self.recent.back_mut() {
             *last = now.max(*last);
         }
     }
 
-    /// Gives back what was paid for the last request, which brought something new.
+    /// Refunds the last request, which brought something new.
     pub(crate) fn refund(&mut self) {
         self.bucket.refund();
         self.recent.pop_back();
     }
 
-    /// The last request may turn out to have been worth its while when others have been paid for.
+    /// Marks the last request as refundable: it may bring something new after others have acquired
+    /// tokens.
     pub(crate) fn mark_refundable(&mut self) {
         self.bucket.mark_refundable();
         self.refundable = self.recent.back().copied();
     }
 
-    /// Gives back what was paid for the request that was kept returnable.
+    /// Refunds the request that was marked as refundable.
     pub(crate) fn refund_marked(&mut self) {
         self.bucket.refund_marked();
         let place = self.refundable.take().and_then(|paid_at| {
@@ -87,7 +100,7 @@ impl RateLimiter {
         }
     }
 
-    /// When the last second has fewer requests than that.
+    /// Returns the time at which the last second has fewer than `places` requests.
     fn room_at(&mut self, now: Instant, places: usize) -> Instant {
         let is_over = |paid_at: &Instant| *paid_at + SECOND_AND_MARGIN <= now;
         while self.recent.front().is_some_and(is_over) {
@@ -108,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_the_kept_one_and_not_a_later_one() {
+    fn refund_is_of_the_marked_request_and_not_a_later_one() {
         let start = Moment::read_clocks().monotonic;
         let after = |millis| start + Duration::from_millis(millis);
         let mut rate_limiter = rate_limiter(start);
@@ -126,7 +139,7 @@ mod tests {
             rate_limiter.try_acquire(after(300)),
             Err(after(100) + SECOND_AND_MARGIN)
         );
-        // It is given back once.
+        // The marked request is refunded once.
         rate_limiter.refund_marked();
         assert_eq!(
             rate_limiter.try_acquire(after(300)),
@@ -135,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_waited_for_its_turn_counts_from_when_it_was_sent() {
+    fn request_counts_from_its_sending_when_it_waited() {
         let start = Moment::read_clocks().monotonic;
         let after = |millis| start + Duration::from_millis(millis);
         let mut rate_limiter = rate_limiter(start);
@@ -150,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_request_of_a_second_is_kept_for_credit() {
+    fn last_request_of_a_second_is_reserved_for_credit() {
         let now = Moment::read_clocks().monotonic;
         let mut rate_limiter = rate_limiter(now);
         while rate_limiter.try_acquire(now).is_ok() {}
@@ -161,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_lets_the_next_request_go_at_once() {
+    fn refund_lets_the_next_request_pass_at_once() {
         let now = Moment::read_clocks().monotonic;
         let mut rate_limiter = rate_limiter(now);
         while rate_limiter.try_acquire(now).is_ok() {}

@@ -1,21 +1,30 @@
-//! A token bucket.
+//! A token bucket, with credit and with refunds.
+//!
+//! One token stands for one request. Time is an argument, so a test can move it. The bucket says
+//! when the next token is available, and never waits itself. The type to start from is
+//! [`TokenBucket`].
 
 use std::mem;
 use std::time::{Duration, Instant};
 
-/// A bucket of tokens, one for a request.
+/// A bucket of tokens, one for each request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TokenBucket {
+    /// The capacity, in tokens.
     size: f64,
+    /// The refill, in tokens per second.
     refill_per_second: f64,
+    /// The tokens in the bucket. Below zero, they are owed.
     level: f64,
+    /// The time of the last refill.
     filled_at: Instant,
-    /// How much higher the level would be without the request that may be given back: less than one once the bucket has
-    /// been as good as full.
+    /// The number of tokens by which the level would be higher without the refundable request. It
+    /// is less than one if the bucket has been nearly full since.
     refundable: f64,
 }
 
 impl TokenBucket {
+    /// Creates a full bucket of `size` tokens, refilled with `per_minute` tokens a minute.
     pub(crate) fn full(size: f64, per_minute: f64, now: Instant) -> Self {
         Self {
             size,
@@ -26,7 +35,7 @@ impl TokenBucket {
         }
     }
 
-    /// Pays for a request, or says when it can be paid.
+    /// Takes a token. Returns `Err` with the time of the next try if there is none.
     pub(crate) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
         if self.can_acquire(now) {
             self.level -= 1.0;
@@ -36,53 +45,53 @@ impl TokenBucket {
         }
     }
 
-    /// When the next request can be paid for, if nothing is paid before.
+    /// Returns the time of the next token, if nobody takes one before.
     pub(crate) fn available_at(&self, now: Instant) -> Instant {
-        // The millisecond keeps rounding from asking for the same wait again.
+        // The millisecond makes up for rounding, which would cause the same wait again.
         let missing = ((1.0 - self.level) / self.refill_per_second).max(0.0);
         now + Duration::from_secs_f64(missing) + Duration::from_millis(1)
     }
 
-    /// Whether a request could be paid for now.
+    /// Returns `true` if a token is available now.
     pub(crate) fn can_acquire(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level >= 1.0
     }
 
-    /// How many requests could be paid for now.
+    /// Returns the number of tokens that are available now.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a part of one is none, and a debt is none"
+        reason = "a part of a token is none, and a debt is none"
     )]
     pub(crate) fn available(&mut self, now: Instant) -> usize {
         self.fill(now);
         self.level as usize
     }
 
-    /// Whether nothing is owed.
+    /// Returns `true` if no token is owed.
     pub(crate) fn has_credit(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level >= 0.0
     }
 
-    /// Pays for a request that is not made to wait: the next one waits for it.
+    /// Takes a token on credit if there is none. The next request waits longer instead.
     pub(crate) fn acquire_early(&mut self, now: Instant) {
         self.fill(now);
         self.level -= 1.0;
     }
 
-    /// Gives back what was paid for the last request.
+    /// Puts the last token back.
     pub(crate) fn refund(&mut self) {
         self.raise(1.0);
     }
 
-    /// The last request may be given back when others have been paid for.
+    /// Marks the last token as refundable, also after others were taken.
     pub(crate) fn mark_refundable(&mut self) {
         self.refundable = 1.0;
     }
 
-    /// Gives back what was paid for the request that was kept returnable.
+    /// Puts the refundable token back, as far as the bucket has room that the refill did not use.
     pub(crate) fn refund_marked(&mut self) {
         let amount = mem::take(&mut self.refundable);
         self.raise(amount);
@@ -106,7 +115,7 @@ mod tests {
     use crate::clock::Moment;
 
     #[test]
-    fn what_the_bucket_has_filled_up_again_is_not_given_back_as_well() {
+    fn refund_is_lost_when_the_bucket_was_full_meanwhile() {
         let now = Moment::read_clocks().monotonic;
         let mut bucket = TokenBucket::full(3.0, 114.0, now);
         assert_eq!(bucket.try_acquire(now), Ok(()));
@@ -123,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_lets_the_next_request_go_at_once() {
+    fn refund_lets_the_next_request_pass_at_once() {
         let now = Moment::read_clocks().monotonic;
         let mut bucket = TokenBucket::full(3.0, 114.0, now);
         while bucket.try_acquire(now).is_ok() {}

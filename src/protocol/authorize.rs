@@ -1,7 +1,9 @@
-//! The token that a call needs, and what follows if Box refuses the call.
+//! The token that a call needs, and the decision after Box refuses the call.
 //!
-//! After a 401 the engine requests a newer token from the token source. Only Box's own error stops a stream: other refusals come from
-//! something on the way, such as a captive portal, and are retried. The type to start from is [`Authorizer`].
+//! After a 401 the engine requests a newer token from the token source. Only an error in Box's own
+//! form stops a stream. Other refusals come from something on the way, such as a captive portal,
+//! and are retried. This module does not refresh tokens itself. The type to start from is
+//! [`Authorizer`].
 
 use std::time::{Duration, Instant};
 
@@ -12,27 +14,31 @@ use crate::auth::{AccessToken, TokenError, without_newer_token};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 
-/// Half of a token's life: one that is rejected in its first half was never any good.
+/// Half of the life of a Box token: 30 minutes. A token that is rejected in its first half was
+/// never valid.
 const FRESH: Duration = Duration::from_secs(30 * 60);
 
-/// How often a newer token is requested from the token source while no call gets through.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
+/// The interval at which a newer token is requested from the token source while no call gets
+/// through: 5 minutes.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// After so long without a call that got through, refusals by something on the way are no passing trouble.
+/// The time without a successful call after which refusals by something on the way count as
+/// degraded: 10 minutes. A shorter outage is likely to pass.
 const DEGRADED_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// The token that was rejected or renewed, and when a newer one was requested.
+/// The token that was rejected or refreshed, and the time of the last request for a newer one.
 #[derive(Debug, Default)]
 pub(super) struct Authorizer {
-    /// The token that was rejected, and how, until the source has said if there is a newer one.
+    /// The token that was rejected, with the error, until the source has said if there is a newer
+    /// one.
     rejected: Option<(AccessToken, Error)>,
-    /// The token that a refresh gave, and when, until Box has taken it once.
-    renewed: Option<(AccessToken, Moment)>,
-    /// The token that a newer one was last requested for, and when.
-    asked: Option<(AccessToken, Instant)>,
-    /// The token to go on with, if nobody knows a better one.
-    same: Option<AccessToken>,
-    /// Since when every call was responded to with a 401.
+    /// The token from the last refresh, with its time, until Box has accepted it once.
+    refreshed: Option<(AccessToken, Moment)>,
+    /// The token for which a newer one was last requested, with the time of that request.
+    refresh_requested: Option<(AccessToken, Instant)>,
+    /// The token to continue with, if the source has no better one.
+    unchanged: Option<AccessToken>,
+    /// The time since which every call failed with a 401.
     unauthorized_since: Option<Instant>,
 }
 
@@ -42,12 +48,13 @@ impl Authorizer {
         self.rejected.as_ref().map(|(token, _)| token.clone())
     }
 
-    /// Returns the token to go on with without the token source.
-    pub(super) fn take_same_token(&mut self) -> Option<AccessToken> {
-        self.same.take()
+    /// Returns the token to continue with, if the token source need not be called.
+    pub(super) fn take_unchanged_token(&mut self) -> Option<AccessToken> {
+        self.unchanged.take()
     }
 
-    /// Takes what the token source gave. `Err` says what follows if the call can't go out.
+    /// Takes the result of the token source. Returns `Err` with the next step if the call can't be
+    /// sent.
     pub(super) fn token_came(
         &mut self,
         outcome: Result<AccessToken, TokenError>,
@@ -59,7 +66,7 @@ impl Authorizer {
                 Err(self.has_no_newer_token(error, rejected, None))
             }
             (Ok(token), Some(_)) => {
-                self.renewed = Some((token.clone(), now));
+                self.refreshed = Some((token.clone(), now));
                 Ok(token)
             }
             (Err(why), Some((rejected, error))) if !why.is_transient() || !error.is_from_box() => {
@@ -73,7 +80,8 @@ impl Authorizer {
         }
     }
 
-    /// A 401 of something on the way says nothing of the token, which may be good again in a moment.
+    /// Decides what follows if the source has no newer token. A 401 from something on the way says
+    /// nothing about the token, which may work again in a moment.
     fn has_no_newer_token(
         &mut self,
         error: Error,
@@ -83,13 +91,13 @@ impl Authorizer {
         if error.is_from_box() {
             return Next::Stop(without_newer_token(error, why));
         }
-        self.same = Some(token);
+        self.unchanged = Some(token);
         Next::Retry(error)
     }
 
-    /// A call got through.
+    /// Notes that Box accepted a call, and so its token.
     pub(super) fn token_was_good(&mut self) {
-        self.renewed = None;
+        self.refreshed = None;
         self.unauthorized_since = None;
     }
 
@@ -107,26 +115,29 @@ impl Authorizer {
         }
     }
 
+    /// Decides what follows a 401. At most one newer token is requested per [`REFRESH_INTERVAL`]
+    /// while a portal refuses them all.
     fn token_rejected(&mut self, error: Error, token: AccessToken, now: Moment) -> Next {
         let again = self.unauthorized_since.is_some();
         self.unauthorized_since.get_or_insert(now.monotonic);
-        let asked = self.asked.as_ref();
-        let was_asked = asked.is_some_and(|(asked, _)| *asked == token) && self.asked_lately(now);
-        let is_final = self.is_fresh(&token, now) || (was_asked && again);
+        let requested = self.refresh_requested.as_ref();
+        let was_requested =
+            requested.is_some_and(|(of, _)| *of == token) && self.requested_lately(now);
+        let is_final = self.is_fresh(&token, now) || (was_requested && again);
         if error.is_from_box() && is_final {
             Next::Stop(without_newer_token(error, None))
-        } else if self.asked_lately(now) && !error.is_from_box() {
+        } else if self.requested_lately(now) && !error.is_from_box() {
             // A portal rejects each newer token as well.
-            self.same = Some(token);
+            self.unchanged = Some(token);
             Next::Retry(error)
         } else {
-            self.asked = Some((token.clone(), now.monotonic));
+            self.refresh_requested = Some((token.clone(), now.monotonic));
             self.rejected = Some((token, error));
             Next::Again(Scheduled::now(now))
         }
     }
 
-    /// Returns why a call that failed is made again later.
+    /// Returns the reason for the wait before a failed call is made again.
     pub(super) fn wait_reason(&self, error: Error, now: Moment) -> WaitReason {
         let since = self.unauthorized_since;
         let lasts = since
@@ -138,20 +149,20 @@ impl Authorizer {
         }
     }
 
-    /// Returns `true` if a refresh gave this token, too lately for it to have run out.
+    /// Returns `true` if this token came from a refresh so recent that it cannot have expired.
     fn is_fresh(&self, token: &AccessToken, now: Moment) -> bool {
-        self.renewed.as_ref().is_some_and(|(renewed, at)| {
+        self.refreshed.as_ref().is_some_and(|(refreshed, at)| {
             let awake = now.monotonic.saturating_duration_since(at.monotonic);
-            // Tokens also run out while the machine sleeps.
+            // Tokens also expire while the machine is suspended.
             let passed = now.wall.duration_since(at.wall);
-            renewed == token && awake < FRESH && passed.is_ok_and(|passed| passed < FRESH)
+            refreshed == token && awake < FRESH && passed.is_ok_and(|passed| passed < FRESH)
         })
     }
 
-    /// Returns `true` if any newer token was requested lately.
-    fn asked_lately(&self, now: Moment) -> bool {
-        self.asked
+    /// Returns `true` if a newer token was requested within [`REFRESH_INTERVAL`].
+    fn requested_lately(&self, now: Moment) -> bool {
+        self.refresh_requested
             .as_ref()
-            .is_some_and(|(_, at)| now.monotonic.saturating_duration_since(*at) < ASK_AGAIN_AFTER)
+            .is_some_and(|(_, at)| now.monotonic.saturating_duration_since(*at) < REFRESH_INTERVAL)
     }
 }

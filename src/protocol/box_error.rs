@@ -1,4 +1,8 @@
-//! Box's errors, and what of a server's text may be shown.
+//! Box's errors, and the parts of a server's text that may be shown.
+//!
+//! An error response counts as Box's own if its body is in Box's form. This module reads that form.
+//! It also shortens and redacts any text that an error message or a log may quote: see [`shown`].
+//! The type to start from is [`BoxError`].
 
 use http::StatusCode;
 use serde_json::Value;
@@ -7,7 +11,8 @@ use crate::auth::AccessToken;
 use crate::json;
 use crate::redact::{quote, without_queries};
 
-/// Error bodies are small; a larger one is not Box's and is not read.
+/// The largest error body that is read: 64 KiB. Error bodies are small, and a larger one is not
+/// Box's.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// The codes of Box's errors, without those that only a success has.
@@ -30,7 +35,7 @@ const BOX_CODES: &[&str] = &[
     "invalid_parameter",
 ];
 
-/// The parameters of `GET /events`.
+/// The parameters of `GET /events`, for errors that name one.
 const PARAMETERS: [&str; 6] = [
     "stream_position",
     "stream_type",
@@ -40,7 +45,7 @@ const PARAMETERS: [&str; 6] = [
     "created_before",
 ];
 
-/// An error in Box's own form, fit to be shown.
+/// An error in Box's own form, redacted so that it can be shown.
 #[derive(Default)]
 pub(super) struct BoxError {
     pub(super) code: Option<String>,
@@ -51,7 +56,8 @@ pub(super) struct BoxError {
 }
 
 impl BoxError {
-    /// `None` if the body is not in Box's form: a JSON object of the type `error`, or with one of Box's codes.
+    /// Reads a body. Returns `None` if it is not in Box's form: a JSON object of the type `error`,
+    /// or with one of Box's codes.
     pub(super) fn read(body: &[u8], token: &AccessToken) -> Option<Self> {
         if body.len() > MAX_ERROR_BODY {
             return None;
@@ -71,6 +77,7 @@ impl BoxError {
         })
     }
 
+    /// Returns the detail of the client's own error.
     pub(super) fn describe(&self, status: StatusCode) -> String {
         let mut detail = format!("Box responded {}", status.as_u16());
         if let Some(code) = &self.code {
@@ -83,7 +90,7 @@ impl BoxError {
     }
 }
 
-/// The parameter that an error is about: Box names it beside the message, or in it.
+/// Returns the parameter that an error is about. Box names it beside the message, or in it.
 fn parameter(error: &Value) -> Option<&'static str> {
     let known = |name: &str| PARAMETERS.into_iter().find(|known| *known == name);
     let listed = error
@@ -104,16 +111,17 @@ fn parameter(error: &Value) -> Option<&'static str> {
     })
 }
 
-/// How much of a server's text is read for a quotation, in bytes. The quotation is shorter, and secrets shorten it further.
+/// The length of a server's text that is read for a quotation, in bytes. The quotation is shorter,
+/// and redaction shortens it further.
 const READ_FOR_A_QUOTATION: usize = 1_024;
 
-/// The beginning of a server's text, fit to be shown.
+/// Returns the beginning of a server's text, redacted so that it can be shown.
 pub(super) fn shown(text: &[u8], token: &AccessToken) -> String {
     let beginning = &text[..text.len().min(READ_FOR_A_QUOTATION)];
     let mut shown = token.scrub(&String::from_utf8_lossy(beginning));
     if beginning.len() < text.len() {
         // The token may lie across the cut.
-        shown.truncate(token.start_of_part_in(&shown));
+        shown.truncate(token.partial_token_offset(&shown));
     }
     quote(&without_queries(&shown))
 }
@@ -123,11 +131,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_part_of_a_token_that_lies_across_the_cut_is_shown() {
+    fn token_across_the_cut_is_not_shown() {
         let token = AccessToken::new("T9cE5asGnuyYCCqIZFoWjFHvNbvVqT9cE5").unwrap();
         let text = token.text();
         for room in READ_FOR_A_QUOTATION - 2 * text.len()..=READ_FOR_A_QUOTATION {
-            // All before the token becomes a few characters, so the quotation reaches beyond the cut.
+            // The text before the token becomes a few characters, so the quotation reaches beyond
+            // the cut.
             let query = format!("/s?{}", "x".repeat(room - 4));
             for end in ["", "T9c", text] {
                 let body = format!("{query} {text}{end}");
@@ -139,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_ends_within_a_character_without_harm() {
+    fn quotation_may_end_within_a_character() {
         let token = AccessToken::new("a-token-of-nobody").unwrap();
         let query = format!("?{} é", "x".repeat(READ_FOR_A_QUOTATION - 3));
         assert_eq!(shown(query.as_bytes(), &token), "?[query] \u{fffd}");

@@ -1,8 +1,9 @@
-//! The engine itself: which call is made, and how far it is.
+//! The engine itself: it knows which call is current, and in which phase that call is.
 //!
-//! It hands whatever happens to the part that owns the call, and carries out what the part decides: the [`Fetcher`], the
-//! [`Listener`], and the [`Authorizer`] for the tokens of both. The parts do not know each other. The engine keeps what they
-//! share: the phase of the current call, and the rate limiter.
+//! It passes each input to the part that owns the call, and carries out the decision of that part.
+//! The parts are the [`Fetcher`], the [`Listener`], and the [`Authorizer`] for the tokens of both.
+//! They do not know each other. The engine keeps the state that they share: the phase of the
+//! current call, and the rate limiter. The type to start from is [`LongPoll`].
 
 use std::mem;
 use std::sync::Arc;
@@ -28,9 +29,11 @@ use crate::status::Status;
 #[derive(Debug)]
 pub struct LongPoll {
     pub(super) config: Arc<Config>,
+    /// The call that is current, or comes next.
     pub(super) call: Call,
+    /// The phase of that call.
     phase: Phase,
-    /// When the engine last took an input, or sent a request.
+    /// The time at which the engine last took an input, or sent a request.
     pub(super) awake_at: Moment,
     pub(super) rate_limiter: RateLimiter,
     pub(super) authorizer: Authorizer,
@@ -39,7 +42,8 @@ pub struct LongPoll {
 }
 
 impl LongPoll {
-    /// An engine that starts there and then. `seed` decides its jitter, its first server and the key of its hashes.
+    /// Creates an engine that starts at `start`. The `seed` decides its jitter, its first realtime
+    /// server, and the key of its hashes.
     #[must_use]
     pub fn new(config: Arc<Config>, start: StartAt, seed: u64, now: Moment) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -55,7 +59,8 @@ impl LongPoll {
         }
     }
 
-    /// Resumes where an earlier run ended, with its ids, and when it had caught up last. Nothing has been sent yet.
+    /// Resumes where an earlier run ended, with the ids of that run and the time at which it had
+    /// last caught up. Call this before anything is sent.
     pub(crate) fn resume_from(&mut self, from: StartAt, window: Window, caught_up_at: SystemTime) {
         self.fetcher.from = from;
         self.fetcher.window = window;
@@ -66,33 +71,35 @@ impl LongPoll {
         &self.fetcher.window
     }
 
-    /// Returns where a stream resumes: the end of what the consumer has handled. [`StartAt::Now`] until that is resolved.
+    /// Returns the position that a stream resumes from: the end of all events that the consumer has
+    /// handled. It is [`StartAt::Now`] until that is resolved.
     #[must_use]
     pub fn resume_at(&self) -> &StartAt {
         &self.fetcher.from
     }
 
-    /// Returns when Box last had nothing after the position, or next to nothing. `None`: not since the start.
+    /// Returns when Box last had nothing after the position, or next to nothing. `None` if that was
+    /// not the case since the start.
     pub(crate) fn caught_up_at(&self) -> Option<SystemTime> {
         self.fetcher.caught_up_at
     }
 
-    /// Returns when the last page came. `None`: none has come since the start.
+    /// Returns when the last page arrived. `None` if no page has arrived since the start.
     pub(crate) fn page_came_at(&self) -> Option<SystemTime> {
         self.fetcher.page_came_at
     }
 
     /// Returns `true` if a realtime server has shown that it honors the position of a poll.
     ///
-    /// Until then the engine fetches several times after a signal, up to 64 s later, and polls once with a position that has
-    /// events behind it, to find out.
+    /// Until then the engine fetches several times after a signal, up to 64 s later. To find out,
+    /// it also polls once with a position that has events behind it.
     #[must_use]
     pub fn positions_are_honored(&self) -> bool {
         self.listener.late.positions == Positions::Honored
     }
 
-    /// Returns `Some(true)` if the engine has found out since the last call that the realtime servers honor positions, and
-    /// `Some(false)` if it has found that they may not.
+    /// Returns `Some(true)` if the engine has found since the last call that the realtime servers
+    /// honor positions. Returns `Some(false)` if it has found that they may not.
     pub(crate) fn take_finding(&mut self) -> Option<bool> {
         let finding = self.listener.late.take_finding();
         finding.map(|positions| positions == Positions::Honored)
@@ -103,19 +110,19 @@ impl LongPoll {
         self.listener.late.positions == Positions::Unknown
     }
 
-    /// Tells the engine that the realtime servers honor the position of a poll, as another engine has
-    /// [found out](Self::positions_are_honored).
+    /// Tells the engine that the realtime servers honor the position of a poll, because another
+    /// engine has [found this out](Self::positions_are_honored).
     pub fn assume_positions_are_honored(&mut self) {
         self.listener.late.positions = Positions::Honored;
     }
 
-    /// Returns what the engine is doing.
+    /// Returns the current activity of the engine.
     #[must_use]
     pub fn status(&self) -> Status {
         self.phase.status()
     }
 
-    /// Returns what to do next.
+    /// Returns the next output for the driver to carry out.
     pub fn poll_output(&mut self, now: Moment) -> Output {
         loop {
             match mem::replace(&mut self.phase, Phase::Transition) {
@@ -170,7 +177,7 @@ impl LongPoll {
         }
     }
 
-    /// Takes what came of the last output. An input that the engine does not wait for is ignored.
+    /// Takes the result of the last output. An input that the engine does not wait for is ignored.
     pub fn handle_input(&mut self, input: Input, now: Moment) {
         let since = mem::replace(&mut self.awake_at, now);
         match (mem::replace(&mut self.phase, Phase::Transition), input) {
@@ -201,7 +208,8 @@ impl LongPoll {
         }
     }
 
-    /// Takes the events of a page that are no repeats.
+    /// Takes the events of a page without the repeats. A page with new events refunds the fetch,
+    /// and the poll that signaled them.
     pub(super) fn page_came(&mut self, events: Vec<Event>, outcome: PageOutcome) {
         if outcome.brought_new && self.fetcher.mode.is_long_poll() {
             self.rate_limiter.refund();
@@ -212,6 +220,7 @@ impl LongPoll {
         self.enter(self.call, Phase::Deliver(events, outcome));
     }
 
+    /// Moves past a page that the consumer has handled.
     fn finish_page(&mut self, outcome: PageOutcome, now: Moment) {
         if outcome.brought_new {
             self.listener.late.page_read(&self.fetcher.from);
@@ -220,13 +229,15 @@ impl LongPoll {
         self.carry_out(next, now);
     }
 
-    /// A page brought nothing new: the listener goes on, unless events are fetched again first.
+    /// Decides what follows a page that brought nothing new: the listener goes on, unless events
+    /// are fetched again first.
     fn after_drain(&mut self, now: Moment) -> Next {
         let found_events = self.fetcher.drain.found_events;
         if let Some(at) = self.listener.drained(found_events, now) {
             return Next::Again(Scheduled::at(at, WaitReason::InTurn, now));
         }
-        // A poll would wait for the pace, and so would the fetch after it. One of the two does as well, and sooner.
+        // A poll would wait for the pace, and so would the fetch after it. One fetch does the work
+        // of both, and sooner.
         if found_events && !self.rate_limiter.can_acquire(now.monotonic) {
             return Next::Drain(Hint::Maybe, Scheduled::now(now));
         }
@@ -234,7 +245,8 @@ impl LongPoll {
         self.listener.resume(now)
     }
 
-    /// Schedules a call that failed. Events are fetched in any case, also while Box lists no servers.
+    /// Schedules the retry of a call that failed. Events are fetched in any case, also while Box
+    /// lists no servers.
     fn retry(&mut self, error: Error, now: Moment) -> Next {
         if self.call == Call::List {
             return self.listener.list_later(error, now);
@@ -247,8 +259,9 @@ impl LongPoll {
         }
     }
 
-    /// Drops what a suspended machine has cut off: a poll gives way to a fetch and a new list of servers, a call is made
-    /// again, and the wait after a failure or between two drains ends.
+    /// Drops a request that died while the machine was suspended. A poll gives way to a fetch and a
+    /// new list of servers, and a call is made again. The wait after a failure or between two
+    /// drains ends.
     fn check_clocks(&mut self, since: Moment, now: Moment) {
         let mut dropped = None;
         if let Phase::AwaitResponse { pending, .. } = &mut self.phase {
@@ -268,7 +281,7 @@ impl LongPoll {
         }
     }
 
-    /// Does what a part has decided.
+    /// Carries out the decision of a part.
     pub(super) fn carry_out(&mut self, next: Next, now: Moment) {
         match next {
             Next::Again(scheduled) => self.enter(self.call, Phase::Scheduled(scheduled)),

@@ -1,4 +1,7 @@
-//! One request and its response: the token, the pace, sending, and handing the response to the part that owns the call.
+//! One request and its response: the token, the pace, sending, and the dispatch of the response.
+//!
+//! This module extends [`LongPoll`] with the steps that all three calls share. The part that owns
+//! the call reads the response and decides what follows. Start from [`LongPoll::authorize`].
 
 use std::mem;
 use std::time::Instant;
@@ -10,10 +13,11 @@ use crate::clock::Moment;
 use crate::error::Error;
 
 impl LongPoll {
-    /// Gets the token that the current call needs.
+    /// Gets the token that the current call needs. If no listed server can be polled, a list
+    /// replaces the poll.
     pub(super) fn authorize(&mut self, now: Moment) {
         if !self.fetcher.can_start() {
-            let rule = "a query of the past can't start at now: start at the oldest event";
+            let rule = "a query of past events cannot start at now: start at the oldest event";
             return self.carry_out(Next::Stop(Error::config(rule)), now);
         }
         let call = match self.call {
@@ -21,7 +25,7 @@ impl LongPoll {
             call => call,
         };
         let needs_token = call != Call::Listen || self.config.polls_with_token();
-        let phase = match self.authorizer.take_same_token() {
+        let phase = match self.authorizer.take_unchanged_token() {
             Some(token) if needs_token => Phase::send(Some(token)),
             _ if needs_token => Phase::Authorize,
             _ => Phase::send(None),
@@ -29,26 +33,26 @@ impl LongPoll {
         self.enter(call, phase);
     }
 
-    /// Pays for the current call's request, right before it is sent.
+    /// Acquires the rate-limit tokens for the current call's request, right before it is sent.
     pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
-        // Each page is small until it has come.
+        // A page counts as small until it has arrived.
         let is_small = self.call == Call::Fetch && self.fetcher.mode.is_long_poll();
         if is_small {
             self.fetcher.small_pages.try_acquire(now)?;
         }
-        let paid = if mem::take(&mut self.fetcher.drain.on_credit) {
+        let acquired = if mem::take(&mut self.fetcher.drain.on_credit) {
             self.rate_limiter.acquire_early(now)
         } else {
             self.rate_limiter.try_acquire(now)
         };
-        if is_small && paid.is_err() {
+        if is_small && acquired.is_err() {
             self.fetcher.small_pages.refund();
         }
-        paid
+        acquired
     }
 
-    /// Sends the current call's request. `None` if the server to poll has gone meanwhile: a drain follows, as after every
-    /// poll.
+    /// Sends the current call's request. Returns `None` if the server to poll is no longer usable:
+    /// then a drain follows, as after every poll.
     pub(super) fn send(
         &mut self,
         token: Option<AccessToken>,
@@ -86,7 +90,7 @@ impl LongPoll {
         Some(Output::Send { call, request })
     }
 
-    /// Takes the response to the current call's request, or why there is none.
+    /// Takes the response to the current call's request, or the reason why there is none.
     pub(super) fn take_response(
         &mut self,
         pending: Pending,
@@ -127,6 +131,7 @@ impl LongPoll {
         self.carry_out(next, now);
     }
 
+    /// Returns `true` if a request is sent once more, because a reused connection died under it.
     fn may_be_resent(&mut self, pending: &Pending, result: &Response, now: Moment) -> bool {
         let Err(error) = result else {
             return false;

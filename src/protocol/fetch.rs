@@ -1,7 +1,8 @@
-//! Fetching until a page brings nothing new: `GET /events`.
+//! Fetching with `GET /events` until a page brings nothing new.
 //!
-//! This module owns the position. It removes repeats, and decides after each page if another is fetched. The type to start
-//! from is [`Fetcher`].
+//! This module owns the position. It removes repeats, adapts the page limit, and decides after each
+//! page if another one is fetched. It moves the position only once the consumer has handled a page.
+//! It sends nothing itself. The type to start from is [`Fetcher`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,31 +25,36 @@ use crate::position::StartAt;
 use crate::redact::quote;
 use crate::transport::TransportRequest;
 
-/// The time of so many of a page's last events is read, each of which costs reading the event.
+/// The number of a page's last events whose time is read. Each costs parsing the event.
 const EVENTS_DATED: usize = 16;
 
-/// So many positions of a drain are remembered, to notice that pages lead in a circle.
+/// The number of positions of a drain that are remembered, to notice that pages lead in a circle.
 const POSITIONS_REMEMBERED: usize = 64;
 
-/// The position of the stream, and how its pages are fetched.
+/// The position of the stream, and the state for fetching its pages.
 #[derive(Debug)]
 pub(super) struct Fetcher {
     config: Arc<Config>,
-    /// The start of the next page: the end of all that was handled.
+    /// The start of the next page, which is the end of all that the consumer has handled.
     pub(super) from: StartAt,
-    /// The drain that goes on, or the last one.
+    /// The drain that is in progress, or the last one.
     pub(super) drain: Drain,
+    /// The decision after each page.
     pub(super) mode: Mode,
+    /// The ids of the latest events, to remove repeats.
     pub(super) window: Window,
+    /// The limit of the next page.
     limit: PageLimit,
-    /// A page of a user's stream pays to this before it is known to be large. An enterprise's calls are all counted by the
-    /// rate limiter.
+    /// The rate limit of small pages of a user stream. Each page counts until it turns out to be
+    /// large. All calls of an enterprise stream count in the engine's own rate limiter instead.
     pub(super) small_pages: TokenBucket,
+    /// The waits after failed fetches.
     backoff: Backoff,
+    /// The start of the stream.
     began: SystemTime,
-    /// When the last page came.
+    /// The time at which the last page arrived.
     pub(super) page_came_at: Option<SystemTime>,
-    /// When Box last had nothing after the position.
+    /// The time at which Box last had nothing after the position, or next to nothing.
     pub(super) caught_up_at: Option<SystemTime>,
 }
 
@@ -74,11 +80,12 @@ impl Fetcher {
         }
     }
 
-    /// Returns `false` for a query of the past that is to start at `now`.
+    /// Returns `false` if the stream is a query that would start at `now`.
     pub(super) fn can_start(&self) -> bool {
         self.from != StartAt::Now || !self.mode.is_query()
     }
 
+    /// Returns the request for the next page.
     pub(super) fn request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
         let times = self.began..now.wall;
         self.config
@@ -96,7 +103,7 @@ impl Fetcher {
             .map_err(|error| self.page_failed(error, token, now))?;
         if self.from == StartAt::Now && response.page.next_position.is_none() {
             return Err(Next::Retry(Error::new(
-                ErrorKind::UnexpectedAnswer,
+                ErrorKind::UnexpectedResponse,
                 "Box gave no position for `now`",
             )));
         }
@@ -111,6 +118,7 @@ impl Fetcher {
         Ok(self.drop_repeats(response, caught_up, now))
     }
 
+    /// Adapts the page limit to a failure. A single event that stays unreadable stops the stream.
     fn page_failed(&mut self, failed: PageError, token: AccessToken, now: Moment) -> Next {
         let PageError { error, fault } = failed;
         let now = now.monotonic;
@@ -126,14 +134,15 @@ impl Fetcher {
         Next::CallFailed(error, token)
     }
 
-    /// Returns `true` if a page proves that there was nothing more, or nothing but what has just happened.
+    /// Returns `true` if a page proves that there was nothing more, or nothing but the latest
+    /// events.
     fn ends_backlog(&self, response: &PageResponse) -> bool {
         let page = &response.page;
         if page.next_position.is_none() && !page.events.is_empty() {
-            // It does not say how much lies behind its events.
+            // The page does not show if more events follow.
             return false;
         }
-        // By its meaning nothing comes after `now`.
+        // By definition nothing follows `now`.
         if self.from == StartAt::Now || !self.limit.is_full(page.events.len()) {
             return true;
         }
@@ -147,8 +156,8 @@ impl Fetcher {
             .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
     }
 
-    /// Removes the repeats from a page. The consumer handles the events that are left, before the page is
-    /// [finished](Self::finish_page).
+    /// Removes the repeats from a page. The consumer handles the remaining events before the page
+    /// is [finished](Self::finish_page).
     fn drop_repeats(
         &mut self,
         response: PageResponse,
@@ -191,7 +200,8 @@ impl Fetcher {
         (events, outcome)
     }
 
-    /// Moves the position past a page whose events are handled, and decides if another page follows.
+    /// Moves the position past a page that the consumer has handled, and decides if another page
+    /// follows.
     pub(super) fn finish_page(&mut self, outcome: PageOutcome, now: Moment) -> Next {
         let resolved_now = self.from == StartAt::Now;
         self.caught_up_at = outcome.caught_up_at.or(self.caught_up_at);
@@ -218,6 +228,7 @@ impl Fetcher {
         }
     }
 
+    /// Ends a drain: an enterprise stream waits for its interval, and a user stream for a signal.
     fn end_drain(&mut self, now: Moment) -> Next {
         let Some(wait) = self.mode.interval(self.drain.found_events) else {
             return Next::Drained;
@@ -227,44 +238,48 @@ impl Fetcher {
         Next::Drain(Hint::Maybe, Scheduled::at(at, WaitReason::Interval, now))
     }
 
+    /// Returns the error of a query that does not finish.
     fn unfinished(&self, why: &str) -> Error {
         let at = quote(&self.from.to_string());
         Error::new(
             ErrorKind::QueryUnfinished,
-            format!("the query comes to no end: its position {why}; it is at {at}"),
+            format!("the query does not finish: its position {why}; it is now {at}"),
         )
     }
 
-    /// No page follows at once.
+    /// Notes that no page follows at once.
     pub(super) fn backlog_ends(&mut self, now: Moment) {
         self.limit.backlog_ends(now.monotonic);
     }
 
-    /// Returns when to fetch again after an API call that failed.
+    /// Returns the time of the next fetch after a failed API call.
     pub(super) fn retry_at(&mut self, error: &Error, now: Moment) -> Instant {
         now.monotonic + self.backoff.after_failure(error.retry_after())
     }
 }
 
-/// How far a drain is.
+/// The progress of a drain.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each of them holds or not, whatever the others do"
+    reason = "each of them is independent of the others"
 )]
 pub(super) struct Drain {
+    /// `true` if a page brought new events.
     pub(super) found_events: bool,
     /// `true` if a page that only moved the position was already followed at once.
     followed_at_once: bool,
     /// `true` if the next request does not wait for the pace.
     pub(super) on_credit: bool,
-    /// `true` if a poll signaled a change that was not seen yet.
+    /// `true` if a poll signaled a change and no new event has followed yet.
     pub(super) signaled: bool,
-    /// The positions that pages without a new id led to, as hashes, oldest first.
+    /// The positions that pages without a new id led to, as hashes, oldest first. There are at most
+    /// [`POSITIONS_REMEMBERED`].
     visited: VecDeque<u128>,
 }
 
 impl Drain {
+    /// Starts a drain. After a signal, its first fetch does not wait for the pace.
     pub(super) fn start(hint: Hint) -> Self {
         let signaled = hint == Hint::Changed;
         Self {
@@ -274,7 +289,8 @@ impl Drain {
         }
     }
 
-    /// Returns `true` if a page without a new id led to the position with this hash before.
+    /// Returns `true` if a page without a new id has led to the position with this hash before.
+    /// Remembers the position.
     fn was_visited(&mut self, hash: u128) -> bool {
         if self.visited.contains(&hash) {
             return true;

@@ -1,31 +1,39 @@
-//! Events that come after their signal.
+//! Events that appear after their signal, and the checks that find them.
 //!
-//! A realtime server that honors a poll's `stream_position` responds at once if events lie behind it, so no signal can get
-//! lost between two polls. Nobody has published that Box's servers do. Until one has shown that it does, a stream fetches a
-//! few times more after each signal. The type to start from is [`LateChecks`].
+//! A realtime server that honors a poll's `stream_position` responds at once if events lie behind
+//! it, so no signal can get lost between two polls. Box does not document that its servers do.
+//! Until one has shown that it does, a stream fetches a few more times after each signal. The
+//! engine makes those fetches. The type to start from is [`LateChecks`].
 
 use std::time::{Duration, Instant};
 
 use crate::position::StartAt;
 
-/// When to fetch again after a signal, in seconds.
+/// The times after a signal at which events are fetched again, in seconds. Each doubles the one
+/// before.
 const SCHEDULE: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-/// The checks up to this come before the next poll. Later ones end a poll.
+/// The latest check that comes before the next poll: 4 s after the signal. Later checks end a poll
+/// early.
 const BEFORE_POLL: Duration = Duration::from_secs(4);
 
-/// A check that is due so soon is waited for, since a poll would hardly be sent by then.
+/// The stream waits for a check that is due within 100 ms, since it would hardly send a poll by
+/// then.
 const SOON: Duration = Duration::from_millis(100);
 
-/// So many probes in a row have to be responded to at once. A signal of something else may come with one of them.
+/// The number of probes in a row that need a response at once. A signal of another change may
+/// coincide with one of them.
 const PROBES: u8 = 2;
 
-/// How the realtime servers treat the position of a poll, as far as it is known.
+/// The behavior of the realtime servers for the position of a poll, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Positions {
+    /// No server has shown it yet.
     #[default]
     Unknown,
+    /// The servers respond at once to a position with events behind it.
     Honored,
+    /// The servers do not respond at once.
     Ignored,
 }
 
@@ -33,32 +41,36 @@ pub(super) enum Positions {
 #[derive(Debug, Default)]
 pub(super) struct LateChecks {
     pub(super) positions: Positions,
+    /// The time of the latest signal, from which the checks count.
     signaled_at: Option<Instant>,
-    /// `true` if what was signaled has come.
+    /// `true` if events have been found since that signal.
     found: bool,
-    /// The position before a page that was just read, to find out with.
+    /// The position before the page that was read last, for the next probe.
     probe: Option<StartAt>,
     /// The position of the last probe.
     probed: Option<StartAt>,
-    /// Probes in a row that were responded to at once.
+    /// The number of probes in a row that were responded to at once.
     honored: u8,
     /// A finding that the client's other streams do not know yet.
     finding: Option<Positions>,
 }
 
 impl LateChecks {
-    /// How long a server is polled with a position that has events behind it.
+    /// The time for which a probe is held: 5 s. A probe is a poll with a position that has events
+    /// behind it.
     pub(super) const PROBE: Duration = Duration::from_secs(5);
 
-    /// A server that honors positions has responded to it by then. A later signal may be of something else.
+    /// The time within which a server that honors positions responds to a probe: 2 s. A later
+    /// signal may be of another change.
     pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
+    /// Notes a signal, and starts the checks.
     pub(super) fn signaled(&mut self, now: Instant) {
         self.signaled_at = Some(now);
         self.found = false;
     }
 
-    /// A page with new events was read, from that position.
+    /// Notes that a page with new events was read from a position, which becomes the next probe.
     pub(super) fn page_read(&mut self, from: &StartAt) {
         self.found = true;
         if self.positions == Positions::Unknown && from.position().is_some() {
@@ -66,7 +78,8 @@ impl LateChecks {
         }
     }
 
-    /// The server responded at once to a position with events behind it, and no new events followed that signal.
+    /// Notes that the server responded at once to a probe, and that no new events followed that
+    /// signal.
     pub(super) fn probe_succeeded(&mut self) {
         self.honored += 1;
         if self.honored < PROBES {
@@ -77,13 +90,13 @@ impl LateChecks {
         }
     }
 
-    /// The server did not respond at once to a position with events behind it.
+    /// Notes that the server did not respond at once to a probe.
     pub(super) fn probe_failed(&mut self) {
         self.found_out(Positions::Ignored);
     }
 
-    /// A poll that ended without a signal was followed by new events. They may have come after its end, so it is found out
-    /// once more if the server honors positions.
+    /// Notes that new events followed a poll that ended without a signal. They may have appeared
+    /// after its end, so the servers are probed again.
     pub(super) fn signal_was_missed(&mut self) {
         if self.positions == Positions::Honored {
             self.found_out(Positions::Unknown);
@@ -102,14 +115,14 @@ impl LateChecks {
         self.finding.take()
     }
 
-    /// A position with events behind it for the next poll, if that is to find out if the server honors it.
+    /// Returns the position for the next poll if that poll is a probe.
     pub(super) fn take_probe(&mut self) -> Option<StartAt> {
         let probe = self.probe.take();
         self.probed = probe.filter(|_| self.positions == Positions::Unknown);
         self.probed.clone()
     }
 
-    /// When to fetch again before a poll is opened.
+    /// Returns the time of a check that comes before the next poll. A probe comes before any check.
     pub(super) fn before_next_poll(&self, now: Instant) -> Option<Instant> {
         if self.probe.is_some() && self.positions == Positions::Unknown {
             return None;
@@ -119,8 +132,11 @@ impl LateChecks {
         (next <= last || next <= now + SOON).then_some(next)
     }
 
-    /// When to fetch again. A server that honors positions tells of what is late as soon as it is polled; without checks
-    /// it would tell again and again of an event that does not show yet.
+    /// Returns the time of the next check.
+    ///
+    /// A server that honors positions signals a late event as soon as it is polled, so few checks
+    /// are needed. Without any, the server would signal an event repeatedly that Box does not show
+    /// yet.
     pub(super) fn next_after(&self, now: Instant) -> Option<Instant> {
         let signaled_at = self.signaled_at?;
         let last = match self.positions {

@@ -1,8 +1,9 @@
-//! Listing the realtime servers, `OPTIONS /events`, and holding a poll at one of them: `GET {realtime url}`.
+//! Listing the realtime servers with `OPTIONS /events`, and holding a poll at one of them.
 //!
-//! Any end of a poll becomes a [`Hint`], and events are fetched: a signal is a hint, and `GET /events` is the truth. This
-//! module decides what comes after that drain: a late check, a pause, or the next poll. The servers are listed when none is
-//! left to poll. It fetches no events itself. The type to start from is [`Listener`].
+//! Any end of a poll becomes a [`Hint`], and events are fetched: a signal is a hint, and
+//! `GET /events` is the truth. This module decides what follows that drain: a late check, a pause,
+//! or the next poll. It lists the servers when none is left to poll. It fetches no events itself.
+//! The type to start from is [`Listener`].
 
 use std::mem;
 use std::sync::Arc;
@@ -23,32 +24,40 @@ use crate::pacing::Backoff;
 use crate::position::StartAt;
 use crate::transport::{TransportErrorKind, TransportRequest};
 
-/// The listed servers, and how their polls have ended so far.
+/// The listed servers, and the state learned from the ends of their polls.
 #[derive(Debug)]
 pub(super) struct Listener {
     config: Arc<Config>,
     /// `true` if the servers are listed for the stream type. Box may reject that parameter.
     lists_by_type: bool,
+    /// The waits after failed lists.
     list_backoff: Backoff,
+    /// The servers to poll, in turn.
     rotation: Rotation,
     pub(super) late: LateChecks,
+    /// The consequences of the last poll's end.
     after: AfterPoll,
+    /// The waits after failed polls.
     backoff: Backoff,
-    /// Polls in a row that were refused, or found no connection.
+    /// The number of polls in a row that were refused, or had no connection.
     unusable: u32,
     hold_limit: HoldLimit,
 }
 
-/// The meaning of the last poll's end, once a drain has shown if there were new events.
+/// The consequences of the last poll's end. They take effect once a drain has shown if there were
+/// new events.
 #[derive(Debug, Default)]
 struct AfterPoll {
-    /// How long the poll was held, if it was ended early and may have been dead by then.
+    /// The time that the poll was held, if the client ended it early and it may have been dead by
+    /// then.
     limit: Option<Duration>,
     /// `true` if the poll ended without a signal of new events.
     quiet: bool,
-    /// `true` if the poll showed that the server honors positions, unless there are new events.
+    /// `true` if the poll shows that the server honors positions, unless the drain finds new
+    /// events.
     probe: bool,
-    /// The wait after a failed poll. Another drain follows it, since no poll was open meanwhile.
+    /// The wait after a failed poll. Another drain follows the wait, since no poll was open
+    /// meanwhile.
     pause: Option<(Instant, WaitReason)>,
 }
 
@@ -77,12 +86,14 @@ impl Listener {
         self.config.list_request(token, self.lists_by_type)
     }
 
-    /// Returns `true` if Box may have rejected the stream type, so the servers are listed again without it.
+    /// Returns `true` if Box may have rejected the stream type, so the servers are listed again
+    /// without it.
     pub(super) fn drops_type(&mut self, error: &Error) -> bool {
-        error.is_a_bad_request() && mem::take(&mut self.lists_by_type)
+        error.is_bad_request() && mem::take(&mut self.lists_by_type)
     }
 
-    /// Lists again later. Events are fetched first, unless this is the first failure and passes quickly.
+    /// Schedules another list after a failed one. Events are fetched first, unless this is the
+    /// first failure and the wait is short.
     pub(super) fn list_later(&mut self, error: Error, now: Moment) -> Next {
         let requested = error.retry_after().unwrap_or_default();
         let wait = self.list_backoff.after_failure(error.retry_after());
@@ -103,7 +114,8 @@ impl Listener {
         )
     }
 
-    /// Takes a new list. Events are fetched at an interval while no server can be polled.
+    /// Takes a new list. While no server can be polled, events are fetched at the degraded
+    /// interval.
     pub(super) fn servers_listed(&mut self, list: ServerList, now: Moment) -> Next {
         self.list_backoff.succeeded();
         self.rotation.replace(list.servers, now.monotonic);
@@ -112,8 +124,8 @@ impl Listener {
         }
         let error = list.refused.unwrap_or_else(|| {
             Error::new(
-                ErrorKind::UnexpectedAnswer,
-                "Box lists no realtime server that can be asked now",
+                ErrorKind::UnexpectedResponse,
+                "Box lists no realtime server that can be polled now",
             )
         });
         let mut at = now.monotonic + self.backoff.while_degraded();
@@ -126,7 +138,11 @@ impl Listener {
         )
     }
 
-    /// Opens the next poll. `None` if its server has gone meanwhile.
+    /// Opens the next poll. Returns `None` if its server is no longer usable.
+    ///
+    /// The poll is held for the shortest of these times: the server's own timeout, the configured
+    /// longest hold, the learned limit, and the time until the next late check or the end of a
+    /// probe.
     pub(super) fn poll(
         &mut self,
         from: &StartAt,
@@ -168,13 +184,14 @@ impl Listener {
         Some((request, poll))
     }
 
-    /// Returns `true` if a poll may be sent once more, after a kept connection died under it. Something else cut a poll that
-    /// was held, and its URL may be used up.
+    /// Returns `true` if a poll may be sent once more, after a reused connection died under it. A
+    /// poll that was held is not: something else cut it. A poll without a usable server is not: its
+    /// URL may be used up.
     pub(super) fn may_resend(&mut self, poll: &Poll, now: Moment) -> bool {
         !poll.was_held(now) && self.has_server(now)
     }
 
-    /// Takes what ended a poll. A drain follows.
+    /// Takes the end of a poll. A drain follows.
     pub(super) fn poll_ended(&mut self, result: Response, poll: &Poll, now: Moment) -> Next {
         self.after = AfterPoll::default();
         if poll.had_connection(&result, now) {
@@ -200,7 +217,7 @@ impl Listener {
             signal if poll.was_held(now) && was_cut(&signal) => self.poll_was_good(),
             Ok(Signal::Other(_)) => {
                 let error = Error::new(
-                    ErrorKind::UnexpectedAnswer,
+                    ErrorKind::UnexpectedResponse,
                     "the realtime server sent an unknown signal",
                 );
                 self.after.pause = Some(self.pause_after(error, now));
@@ -210,6 +227,7 @@ impl Listener {
         Next::Drain(hint, Scheduled::now(now))
     }
 
+    /// Takes the end of a poll that ran out without a response.
     fn poll_ran_out(&mut self, poll: &Poll, now: Moment) {
         if poll.was_held(now) {
             self.poll_was_good();
@@ -226,7 +244,7 @@ impl Listener {
         self.after.quiet = poll.ends_by != PollEnd::Probe;
     }
 
-    /// Returns the pause after a poll that failed, and goes on to the server for the poll after it.
+    /// Returns the pause after a failed poll, and selects the server for the next poll.
     fn pause_after(&mut self, error: Error, now: Moment) -> (Instant, WaitReason) {
         if let Some(wait) = error.retry_after() {
             self.rotation.block_current(now.monotonic + wait);
@@ -242,7 +260,7 @@ impl Listener {
         };
         match error.status() {
             _ if refused => self.rotation.discard(),
-            None if error.kind() == ErrorKind::UnexpectedAnswer => {}
+            None if error.kind() == ErrorKind::UnexpectedResponse => {}
             _ => self.rotation.give_up_current(),
         }
         if self.unusable < FAILURES_UNTIL_DEGRADED {
@@ -250,16 +268,16 @@ impl Listener {
             return (now.monotonic + wait, WaitReason::Failed(error));
         }
         let error = match error.status() {
-            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => error.with_hint(
-                "again and again; it may want the access token, see RealtimeToken::Send",
-            ),
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => error
+                .with_hint("repeatedly; it may require the access token, see RealtimeToken::Send"),
             _ => error,
         };
         let until = now.monotonic + self.backoff.while_degraded();
         (until, WaitReason::Degraded(error))
     }
 
-    /// Learns from the drain after a poll. Returns when to fetch again before the next poll, if a late check is due.
+    /// Learns from the drain after a poll. Returns when to fetch again before the next poll, if a
+    /// late check is due.
     pub(super) fn drained(&mut self, found_events: bool, now: Moment) -> Option<Instant> {
         let now = now.monotonic;
         if let Some(swallowed) = self.after.limit.take()
@@ -295,7 +313,8 @@ impl Listener {
         }
     }
 
-    /// The machine was suspended, and may be in another network by now. `dropped` is the call that was in flight.
+    /// Resets the learned limits after the machine was suspended, since it may be in another
+    /// network by now. `dropped` is the call that was in flight.
     pub(super) fn machine_was_suspended(&mut self, dropped: Option<Call>) {
         self.hold_limit = HoldLimit::default();
         if dropped.is_some() {
@@ -306,7 +325,7 @@ impl Listener {
         }
     }
 
-    /// A poll showed that its server is of use.
+    /// Notes that a poll showed its server to be usable.
     fn poll_was_good(&mut self) {
         self.unusable = 0;
         self.backoff.succeeded();

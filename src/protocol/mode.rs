@@ -1,4 +1,8 @@
-//! How a stream goes on after a drain.
+//! The decision after each page: fetch another one, end the drain, or end the query.
+//!
+//! User streams, enterprise streams and queries differ in the way in which they find later events.
+//! This module knows that difference, and bounds streams whose position moves without events. It
+//! fetches nothing itself. The type to start from is [`Mode`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,52 +11,54 @@ use super::state::PageOutcome;
 use crate::config::{Config, StreamKind};
 use crate::position::StreamPosition;
 
-/// A full page is the end of the backlog if its newest event is no older than this: Box shows events late, and its stream is
-/// not in the order of time.
+/// A full page ends the backlog if its newest event is no older than this: one hour. Box shows
+/// events late, and its stream is not in the order of time.
 pub(super) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(3_600);
 
-/// So many pages in a row that only move the position are followed at once. If Box's position moves with every call,
-/// though nothing happens, a stream must come to rest all the same.
+/// The number of pages in a row that only move the position and are followed at once. If Box's
+/// position moves with every call although nothing happens, a stream must still come to rest.
 const EMPTY_PAGES_FOLLOWED: u32 = 100;
 
-/// By how much a wait may be shorter, so that many streams don't fetch at the same moment.
+/// The share by which a wait may be shorter, so that many streams do not fetch at the same moment.
 const JITTER: f64 = 0.2;
 
-/// A query whose position only moves is given up after this long.
+/// The time after which a query stops with an error, if its position only moves: one hour.
 const QUERY_GIVEN_UP_AFTER: Duration = Duration::from_secs(3_600);
 
-/// The waits of a query whose position only moves: the first, which doubles, and the longest.
+/// The waits of a query whose position only moves. The first is 1 s, each doubles the one before,
+/// and the longest is 60 s.
 const FIRST_QUERY_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_QUERY_WAIT: Duration = Duration::from_secs(60);
 
 /// The decision after a page.
 pub(super) enum AfterPage {
-    /// Another page.
+    /// The next page is fetched at once.
     Fetch,
-    /// Another page, after so long.
+    /// The next page is fetched after this time.
     FetchIn(Duration),
-    /// Later events: the drain is over.
+    /// The drain is over, and the stream waits for later events.
     EndDrain,
-    /// Nothing: a query is complete.
+    /// A query is complete.
     Finish,
-    /// Nothing: a query comes to no end, because its position does this.
+    /// A query stops with an error. The text says how its position behaves.
     GiveUp(&'static str),
 }
 
-/// How a stream finds later events, once a drain is over: a realtime server signals them, they are fetched at an interval,
-/// or there are none and a query ends.
+/// The way in which a stream finds later events, once a drain is over. A realtime server signals
+/// them, or they are fetched at an interval, or there are none and a query ends.
 ///
-/// Most queries end on a page that leaves the position where it was. Box's positions for an enterprise hold a time, though,
-/// and may move by themselves. Then the query ends once that time has passed the last moment of the query.
+/// Most queries end on a page that leaves the position unchanged. But Box's positions for an
+/// enterprise contain a time, and may move by themselves. Then the query ends once that time has
+/// passed the last moment of the query.
 #[derive(Debug)]
 pub(super) struct Mode {
     config: Arc<Config>,
     rng: fastrand::Rng,
-    /// Pages in a row that only moved the position.
+    /// The number of pages in a row that only moved the position.
     empty_pages: u32,
-    /// Since when a query's pages have only moved the position.
+    /// The time since which a query's pages have only moved the position.
     quiet_since: Option<Instant>,
-    /// The next wait, of an interval or of such a query.
+    /// The next wait, of an interval or of a query whose position only moves.
     wait: Duration,
 }
 
@@ -67,15 +73,18 @@ impl Mode {
         }
     }
 
+    /// Returns `true` if realtime servers signal later events.
     pub(super) fn is_long_poll(&self) -> bool {
         matches!(self.config.stream_kind, StreamKind::User(_))
     }
 
+    /// Returns `true` if the stream is a query, which ends.
     pub(super) fn is_query(&self) -> bool {
         matches!(self.config.stream_kind, StreamKind::History(_))
     }
 
-    /// Decides what follows a page. `only_moved`: it brought nothing but another position.
+    /// Decides what follows a page. `only_moved` is `true` if it brought nothing but another
+    /// position.
     pub(super) fn after_page(
         &mut self,
         page: &PageOutcome,
@@ -95,14 +104,14 @@ impl Mode {
                 return self.after_empty_page(now);
             }
             StreamKind::Streaming(_) if only_moved => {
-                // The filter may have removed a long stretch.
+                // The filter may have removed all events of a long time.
                 let lies_back = time.is_some_and(|time| time + CAUGHT_UP_WITHIN < page.sent_at);
                 self.follows() || lies_back
             }
             StreamKind::User(_) if only_moved => self.follows(),
             StreamKind::User(_) if page.moved && self.empty_pages > EMPTY_PAGES_FOLLOWED => {
-                // A position that has moved by itself does so after the next event as well: only one that stands still
-                // shows that it is over.
+                // A position that has moved by itself will do so after the next event too. Only a
+                // position that stands still shows that this is over.
                 page.brought_new
             }
             _ => {
@@ -123,13 +132,13 @@ impl Mode {
         }
     }
 
-    /// A page only moved the position. Returns `true` if another page follows at once.
+    /// Counts a page that only moved the position. Returns `true` if another page follows at once.
     fn follows(&mut self) -> bool {
         self.empty_pages = (self.empty_pages + 1).min(EMPTY_PAGES_FOLLOWED + 1);
         self.empty_pages <= EMPTY_PAGES_FOLLOWED
     }
 
-    /// A page of a query only moved the position.
+    /// Decides what follows a page of a query that only moved the position.
     fn after_empty_page(&mut self, now: Instant) -> AfterPage {
         let since = *self.quiet_since.get_or_insert(now);
         if self.follows() {
@@ -143,7 +152,8 @@ impl Mode {
         AfterPage::FetchIn(wait)
     }
 
-    /// Returns how long to wait after a drain. `None`: later events are signaled.
+    /// Returns the wait after a drain, by exponential backoff with jitter. Returns `None` if later
+    /// events are signaled.
     pub(super) fn interval(&mut self, found: bool) -> Option<Duration> {
         let StreamKind::Streaming(streaming) = &self.config.stream_kind else {
             return None;

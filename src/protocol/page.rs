@@ -1,4 +1,8 @@
-//! A page of events, decoded.
+//! A page of events, decoded from the response to `GET /events`.
+//!
+//! Only the JSON around the events has to be valid. The events keep their exact text, and are
+//! parsed later. An error says if fewer events at once help: see [`PageFault`]. The type to start
+//! from is [`Page`].
 
 use std::fmt;
 
@@ -18,17 +22,17 @@ use crate::position::StreamPosition;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// The events, in the order of the stream. Repeats are still in it.
+    /// The events, in the order of the stream. They still include repeats.
     pub events: Vec<Event>,
-    /// The position after this page. `None` where Box gave none that can be gone to: stay at the old one.
+    /// The position after this page. It is `None` if Box gave no usable position: keep the old one.
     pub next_position: Option<StreamPosition>,
 }
 
-/// More events than this on a page are a flood, whatever the limit was: each costs more memory than the two bytes that it
-/// may have on the wire.
+/// The most events on a page: 50,000, whatever the limit was. Each event costs more memory than the
+/// two bytes that it may have in the body.
 const MAX_EVENTS: usize = 50_000;
 
-/// Why a page could not be had.
+/// The reason why there is no page.
 #[derive(Debug)]
 pub(crate) struct PageError {
     pub(crate) error: Error,
@@ -41,42 +45,44 @@ impl From<PageError> for Error {
     }
 }
 
-/// Where the fault lies, which says if fewer events at once help.
+/// The location of the fault. It decides if fewer events at once help.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PageFault {
-    /// With the call, whatever it was for.
+    /// The call failed, and its page limit did not cause that.
     Call,
-    /// The page did not come in time, or not to its end: fewer events at once may help.
+    /// The page was late or cut off. Fewer events at once may help.
     Slow,
-    /// The page has more than is taken: fewer events at once help.
+    /// The page is larger than the client accepts. Fewer events at once help.
     TooLarge,
-    /// The page is complete and not readable: if it stays so, one of its events is to blame.
+    /// The page is complete but cannot be decoded. If this persists, one of its events is the
+    /// cause.
     Undecodable,
 }
 
 impl PageFault {
-    /// Returns the error for a response that is no page.
+    /// Returns the error for a response that is not a page.
     fn with(self, detail: impl Into<String>) -> PageError {
         let kind = match self {
-            PageFault::Call | PageFault::Slow => ErrorKind::UnexpectedAnswer,
+            PageFault::Call | PageFault::Slow => ErrorKind::UnexpectedResponse,
             PageFault::TooLarge | PageFault::Undecodable => ErrorKind::PageUndecodable,
         };
         self.of(Error::new(kind, detail))
     }
 
-    /// Returns the error, with its fault.
+    /// Attaches the fault to an error.
     pub(super) fn of(self, error: Error) -> PageError {
         PageError { error, fault: self }
     }
 }
 
 impl Page {
-    /// Decodes a body. Events are taken whatever they look like; only the page around them has to be JSON.
+    /// Decodes a body. Events of any shape are accepted, and only the page around them has to be
+    /// JSON.
     pub(crate) fn decode(body: &Bytes, token: &AccessToken) -> Result<Self, PageError> {
         let has = |name: &[u8]| body.windows(name.len()).any(|at| at == name);
         let foreign = || {
             let seen = if has(ENTRIES) || has(EVENT_ID) {
-                // Events have names and addresses in them, which no log should have.
+                // Events contain names and addresses, which must not appear in a log.
                 let bytes = body.len();
                 format!(", and seems to be a part of one: {bytes} bytes, not shown")
             } else {
@@ -84,7 +90,7 @@ impl Page {
             };
             PageFault::Call.with(format!("the response is not a page of events{seen}"))
         };
-        // Serde's error about text at the wrong place has all of that text in it.
+        // Serde's error about text at the wrong place quotes that text, so it is not shown.
         let text = json::object(body).ok_or_else(foreign)?;
         let wire: Wire = serde_json::from_slice(text).map_err(|error| {
             if !has(ENTRIES) {
@@ -103,7 +109,7 @@ impl Page {
         }
         let Entries(entries) = wire.entries.unwrap_or_default();
         if entries.len() > MAX_EVENTS {
-            return Err(PageFault::TooLarge.with("a page has far more events than were asked for"));
+            return Err(PageFault::TooLarge.with("a page has far more events than requested"));
         }
         Ok(Self {
             events: entries
@@ -118,7 +124,7 @@ impl Page {
 const ENTRIES: &[u8] = b"\"entries\"";
 const EVENT_ID: &[u8] = b"\"event_id\"";
 
-/// A page's JSON object. If a name is given twice, the last one counts.
+/// A page's JSON object. If a name occurs twice, the last one counts.
 #[derive(Default)]
 struct Wire<'a> {
     entries: Option<Entries<'a>>,
@@ -127,9 +133,9 @@ struct Wire<'a> {
 
 impl<'de> Deserialize<'de> for Wire<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfAnObject;
+        struct PageVisitor;
 
-        impl<'de> Visitor<'de> for OfAnObject {
+        impl<'de> Visitor<'de> for PageVisitor {
             type Value = Wire<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,19 +157,19 @@ impl<'de> Deserialize<'de> for Wire<'de> {
             }
         }
 
-        deserializer.deserialize_map(OfAnObject)
+        deserializer.deserialize_map(PageVisitor)
     }
 }
 
-/// The events' texts, up to one more than [`MAX_EVENTS`].
+/// The texts of the events, up to one more than [`MAX_EVENTS`].
 #[derive(Default)]
 struct Entries<'a>(Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfAnArray;
+        struct EntriesVisitor;
 
-        impl<'de> Visitor<'de> for OfAnArray {
+        impl<'de> Visitor<'de> for EntriesVisitor {
             type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,12 +188,15 @@ impl<'de> Deserialize<'de> for Entries<'de> {
             }
         }
 
-        deserializer.deserialize_seq(OfAnArray)
+        deserializer.deserialize_seq(EntriesVisitor)
     }
 }
 
-/// A number's text is the position, as it stands: it has more digits than a float holds. `0` and `now` are none: the one
-/// starts over, the other skips what lies between.
+/// Decodes the next position. The text of a number is the position as it stands, because it has
+/// more digits than a float holds.
+///
+/// `0` and `now` are not positions: `0` would start over, and `now` would skip the events in
+/// between.
 fn next_position(raw: &RawValue) -> Result<Option<StreamPosition>, PageError> {
     let json = raw.get();
     let text = match json.as_bytes().first() {
@@ -214,13 +223,13 @@ mod tests {
         Page::decode(body, &AccessToken::new("a-token-of-nobody").unwrap())
     }
 
-    /// The body is no page: by this fault, with this in its text.
+    /// Asserts that a body is not a page, by this fault and with this text in the error.
     #[track_caller]
-    fn assert_fault(body: &str, fault: PageFault, said: &str) {
+    fn assert_fault(body: &str, fault: PageFault, expected: &str) {
         let failed = decode(&Bytes::from(body.to_owned())).unwrap_err();
         assert_eq!(failed.fault, fault, "{body}");
         let text = failed.error.to_string();
-        assert!(text.contains(said), "{body}: {text}");
+        assert!(text.contains(expected), "{body}: {text}");
     }
 
     #[track_caller]
@@ -237,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_positions_text_is_kept_as_it_stands() {
+    fn position_keeps_its_text() {
         assert_next_position("1152922976252290886", Some("1152922976252290886"));
         assert_next_position(r#""1152922976252290886""#, Some("1152922976252290886"));
         assert_next_position("1.5e300", Some("1.5e300"));
@@ -245,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_position_to_go_to_is_none() {
+    fn unusable_next_position_is_none() {
         for json in [
             "null", r#""""#, r#""now""#, "0", r#""0""#, "true", "{}", "[1]",
         ] {
@@ -254,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_opaque_and_has_up_to_16_kib() {
+    fn position_is_opaque_and_has_up_to_16_kib() {
         assert_next_position(r#""a b""#, Some("a b"));
         assert_next_position(r#"" \n""#, Some(" \n"));
         let longest = "9".repeat(16 * 1024);
@@ -275,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_any_shape_is_taken_with_its_exact_text() {
+    fn event_of_any_shape_keeps_its_exact_text() {
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         let body = format!(r#"{{"entries":[ {{"event_id" : "a"}} ,null,"x",7,{deep}]}}"#);
         let page = decode(&body.into()).unwrap();
@@ -287,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_page_is_told_from_a_page_that_cannot_be_decoded() {
+    fn body_that_is_no_page_differs_from_an_undecodable_page() {
         for foreign in [
             "",
             "<html>",
@@ -298,8 +307,8 @@ mod tests {
             "{ error: 'gateway', please log in }",
             r#"{"chunk_size":1,"next_"#,
         ] {
-            let said = format!("not a page of events: {foreign}");
-            assert_fault(foreign, PageFault::Call, said.trim_end());
+            let expected = format!("not a page of events: {foreign}");
+            assert_fault(foreign, PageFault::Call, expected.trim_end());
         }
         for part in [
             r#"[{"event_id":"a"}]"#,
@@ -317,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_name_given_twice_the_last_one_counts() {
+    fn last_value_counts_when_a_name_occurs_twice() {
         let body = r#"{"next_stream_position":1,"entries":[],"next_stream_position":2}"#;
         let page = decode(&body.into()).unwrap();
         assert_eq!(page.next_position.unwrap().as_str(), "2");
     }
 
     #[test]
-    fn a_flood_of_events_is_not_taken() {
+    fn page_is_too_large_when_it_has_a_million_events() {
         let body = format!("{{\"entries\":[0{}]}}", ",0".repeat(1_000_000));
         let error = decode(&body.into()).unwrap_err();
         assert_eq!(error.fault, PageFault::TooLarge);

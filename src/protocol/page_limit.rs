@@ -1,43 +1,49 @@
-//! The limit of events on a page.
+//! The limit of events on a page, which adapts to pages that fail.
 //!
-//! A page that cannot be read, is too large or does not come in time is fetched again with half as many events, down to
-//! one; full pages that come well let the size grow back. The type to start from is [`PageLimit`].
+//! If a page cannot be read, is too large or does not arrive in time, it is fetched again with half
+//! as many events, down to one. Full pages that arrive intact let the limit grow back. This module
+//! also decides when a single unreadable event stops the stream. The type to start from is
+//! [`PageLimit`].
 
 use std::time::{Duration, Instant};
 
-/// So many pages that can be read come before a larger one is tried: what made one too large is likely to be in its
-/// neighbors too.
+/// The number of good pages before a larger limit is tried. The events around one that made a page
+/// too large are likely to be large too.
 const GOOD_UNTIL_DOUBLED: u32 = 8;
 
-/// The most of these, if larger pages have failed again and again. On a link on which they never come, a failed try
-/// costs the API timeout.
+/// The most good pages before a larger limit is tried, if larger pages have failed repeatedly. On a
+/// link that never carries them, each failed try costs the API timeout.
 const MOST_GOOD_UNTIL_DOUBLED: u32 = 512;
 
-/// A size that was too large for the network is tried again after so long, though there is no backlog that wants it: it may
-/// cost a few API timeouts, and an event that waits for them.
+/// The time after which a limit that was too large for the network is tried again without a
+/// backlog: one day. A failed try may cost a few API timeouts, and delays the events that wait for
+/// it.
 const SLOW_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A page of one event is given up as unreadable after this long and so many tries. A proxy that garbles pages passes by
-/// then.
+/// A page of one event is unreadable after this much time and this many tries. A proxy that garbles
+/// pages is likely to recover within an hour.
 const UNREADABLE_FOR: Duration = Duration::from_secs(3_600);
 const UNREADABLE_TRIES: u32 = 10;
 
-/// The size of pages, and what it was learned from.
+/// The limit of events on a page, and the state that it is learned from.
 #[derive(Debug)]
 pub(super) struct PageLimit {
+    /// The limit that the settings name, and the largest one.
     configured: u32,
+    /// The limit of the next page.
     current: u32,
-    /// Full pages of the current size that came well, in a row.
+    /// Full pages of the current limit that arrived intact, since it last changed.
     good: u32,
-    /// So many of them are needed before a larger size is tried.
+    /// The number of them that is needed before a larger limit is tried. It doubles with each
+    /// failed try.
     needed: u32,
-    /// `true` if the current size was reached by growing.
+    /// `true` if the current limit was reached by growing.
     grown: bool,
-    /// Pages that could not be read, in a row.
+    /// The number of pages in a row that failed.
     failed: u32,
-    /// When a page did not come in time, or not to its end.
+    /// The time of the last page that was late or cut off.
     slow_at: Option<Instant>,
-    /// Since when one event alone cannot be read, and how often that was tried.
+    /// The first failure to read one event alone, and the number of tries since.
     unreadable: Option<(Instant, u32)>,
 }
 
@@ -59,18 +65,19 @@ impl PageLimit {
         self.current
     }
 
-    /// Returns `true` if a page with so many events is taken for a part of a backlog: it is half full, or full though its
-    /// size was made smaller.
+    /// Returns `true` if a page with this many events counts as a part of a backlog. It is half
+    /// full, or full after its limit was reduced.
     pub(super) fn is_large(&self, events: usize) -> bool {
         self.is_full(events) || events * 2 >= self.configured as usize
     }
 
-    /// Returns `true` if a page with so many events may have more of them behind it.
+    /// Returns `true` if a page with this many events may have more events behind it.
     pub(super) fn is_full(&self, events: usize) -> bool {
         events >= self.current as usize
     }
 
-    /// A page came well, with so many events. Without a backlog there is no use for larger ones.
+    /// Notes that a page with this many events arrived intact. The limit grows only on full pages,
+    /// because without a backlog larger pages are of no use.
     pub(super) fn page_came(&mut self, events: usize) {
         self.failed = 0;
         self.unreadable = None;
@@ -82,8 +89,8 @@ impl PageLimit {
         }
     }
 
-    /// A page cannot be read. The first time one of the configured size is fetched again as it was: such a failure often
-    /// passes.
+    /// Notes that a page failed. The first failure at the configured limit is retried with the same
+    /// limit, because such a failure often passes.
     pub(super) fn page_failed(&mut self) {
         self.failed += 1;
         if self.failed >= 2 || self.current < self.configured {
@@ -91,7 +98,7 @@ impl PageLimit {
         }
     }
 
-    /// A page did not come in time, or not to its end.
+    /// Notes that a page was late or cut off.
     pub(super) fn page_was_slow(&mut self, now: Instant) {
         self.page_failed();
         if self.current < self.configured {
@@ -99,7 +106,7 @@ impl PageLimit {
         }
     }
 
-    /// Notes that a complete page cannot be read. Returns `true` if its one event is to be given up.
+    /// Notes that a complete page cannot be read. Returns `true` if its only event is unreadable.
     pub(super) fn is_unreadable(&mut self, now: Instant) -> bool {
         if self.current > 1 {
             return false;
@@ -109,7 +116,8 @@ impl PageLimit {
         *tries >= UNREADABLE_TRIES && now.saturating_duration_since(*since) >= UNREADABLE_FOR
     }
 
-    /// The backlog is over. The next one begins with full pages, unless the network is too slow for them.
+    /// Ends a backlog. The next one begins with full pages, unless the network is too slow for
+    /// them.
     pub(super) fn backlog_ends(&mut self, now: Instant) {
         let is_slow = self
             .slow_at
@@ -119,7 +127,7 @@ impl PageLimit {
         }
     }
 
-    /// Halves the size: a page is larger than any that is taken, or fewer events may come better.
+    /// Halves the limit: a page is larger than the client accepts, or fewer events may succeed.
     pub(super) fn halve(&mut self) {
         if self.grown {
             self.needed = (self.needed * 2).min(MOST_GOOD_UNTIL_DOUBLED);
@@ -147,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_failed_again_is_tried_less_and_less_often() {
+    fn limit_that_fails_repeatedly_is_retried_less_often() {
         let mut limit = PageLimit::new(500);
         limit.halve();
         for needed in [8, 16, 32, 64, 128, 256, 512, 512] {
@@ -162,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_not_full_let_nothing_grow() {
+    fn limit_does_not_grow_when_pages_are_not_full() {
         let mut limit = PageLimit::new(500);
         limit.halve();
         for _ in 0..1_000 {
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_network_is_remembered_for_a_day() {
+    fn limit_of_slow_network_is_kept_for_a_day() {
         let start = Moment::read_clocks().monotonic;
         let mut limit = PageLimit::new(500);
         limit.page_was_slow(start);
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_fail_one_after_the_other_do_not_slow_the_growth() {
+    fn halvings_in_a_row_do_not_slow_the_growth() {
         let mut limit = PageLimit::new(500);
         for _ in 0..4 {
             limit.halve();
@@ -200,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn good_pages_of_the_configured_size_do_not_slow_the_growth() {
+    fn full_pages_do_not_slow_the_growth_after_a_halving() {
         let mut limit = PageLimit::new(500);
         for _ in 0..100 {
             limit.page_came(500);
@@ -210,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn smaller_size_is_halved_when_one_page_fails() {
+    fn reduced_limit_is_halved_when_one_page_fails() {
         let mut limit = PageLimit::new(500);
         limit.page_failed();
         assert_eq!(limit.current(), 500);
@@ -222,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_is_given_up_after_an_hour_and_ten_tries() {
+    fn event_is_unreadable_after_an_hour_and_ten_tries() {
         let start = Moment::read_clocks().monotonic;
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut limit = PageLimit::new(1);

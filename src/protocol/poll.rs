@@ -1,4 +1,8 @@
-//! One long poll: how long it is held, and what its end says of its server.
+//! One long poll: the time that it is held, and the meaning of its end.
+//!
+//! This module classifies the end of a poll: a held poll that a proxy cut, a refusal, or a poll
+//! that something on the way swallowed. It decides neither the next server nor the next pause: see
+//! [`Listener`](super::listen::Listener). The type to start from is [`Poll`].
 
 use std::time::{Duration, Instant};
 
@@ -10,38 +14,40 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::transport::TransportErrorKind;
 
-/// A poll that was held for so long was a good one: whatever ended its connection, a proxy's timeout as a rule, the next one
-/// is as good.
+/// A poll that was held for at least 10 s was a good one. A proxy's timeout probably ended its
+/// connection, and the next poll will do as well.
 const HELD: Duration = Duration::from_secs(10);
 
-/// No library is given longer to connect.
+/// The longest time that a transport has to connect: 30 s. A poll that is older has a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// After so long a long poll is tried once more, in case it is no longer swallowed.
+/// The time after which a longer poll is tried again, in case it is no longer swallowed: one day.
 const SWALLOWED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The shortest hold that is learned from polls that were swallowed.
+/// The shortest hold that is learned from swallowed polls: 60 s.
 const SHORTEST_LEARNED_HOLD: Duration = Duration::from_secs(60);
 
-/// A poll that is held.
+/// A poll that is in flight.
 #[derive(Debug)]
 pub(super) struct Poll {
-    /// The token that went along, if the settings want one.
+    /// The token that was sent along, if the settings require one.
     pub(super) token: Option<AccessToken>,
     pub(super) sent: Moment,
-    /// How long it is held at most.
+    /// The longest time that the poll is held.
     pub(super) hold: Duration,
+    /// The meaning of the end of that time.
     pub(super) ends_by: PollEnd,
-    /// `true` if its host could not be reached the last time, and has not shown yet that it can be now.
+    /// `true` if the last connection to its host failed, and this poll has not shown yet that it
+    /// has one.
     pub(super) connecting: bool,
 }
 
-/// The meaning of a poll's end if nothing came.
+/// The meaning of a poll's end if it runs out without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PollEnd {
-    /// The server was to say `reconnect` by then: something may have swallowed it.
+    /// The server should have sent `reconnect` by then, so something may have swallowed the poll.
     Silence,
-    /// The poll was kept shorter, since a longer one was swallowed or the settings say so.
+    /// The poll was shortened, because a longer one was swallowed or because of the settings.
     Limit,
     /// A late check is due.
     LateCheck,
@@ -50,10 +56,12 @@ pub(super) enum PollEnd {
 }
 
 impl Poll {
+    /// Returns the time since the poll was sent.
     pub(super) fn held_for(&self, now: Moment) -> Duration {
         now.monotonic.saturating_duration_since(self.sent.monotonic)
     }
 
+    /// Returns `true` if the poll was held so long that it was a good one.
     pub(super) fn was_held(&self, now: Moment) -> bool {
         self.held_for(now) >= HELD
     }
@@ -63,7 +71,8 @@ impl Poll {
         self.held_for(now) >= CONNECT_TIMEOUT
     }
 
-    /// Returns `true` if the poll had a connection: something came back, or it outlived the attempt to connect.
+    /// Returns `true` if the poll had a connection: a response began, or the poll outlived the
+    /// attempt to connect.
     pub(super) fn had_connection(&self, result: &Response, now: Moment) -> bool {
         match result {
             Ok(_) => true,
@@ -76,17 +85,18 @@ impl Poll {
     }
 }
 
-/// How long polls are held at most, since longer ones were swallowed.
+/// The longest time that polls are held, learned from longer polls that were swallowed.
 #[derive(Debug, Default)]
 pub(super) struct HoldLimit(Option<(Duration, Instant)>);
 
 impl HoldLimit {
+    /// Returns the limit, if it was learned within a day.
     pub(super) fn get(&self, now: Instant) -> Option<Duration> {
         let (limit, since) = self.0?;
         (now.saturating_duration_since(since) < SWALLOWED_FOR).then_some(limit)
     }
 
-    /// Polls of this length are swallowed: the next ones are half as long.
+    /// Sets the limit to half of `hold`, because polls of that length are swallowed.
     pub(super) fn halve(&mut self, hold: Duration, now: Instant) {
         let half = hold / 2;
         if half >= SHORTEST_LEARNED_HOLD {
@@ -95,20 +105,21 @@ impl HoldLimit {
     }
 }
 
-/// Returns `true` if a realtime server's status says that its URL is of no use: a new list is needed.
+/// Returns `true` if a realtime server's status shows that its URL is no longer usable, so a new
+/// list is needed.
 pub(super) fn refuses(status: StatusCode) -> bool {
     let timeout = status == StatusCode::REQUEST_TIMEOUT;
     status.is_redirection() || (status.is_client_error() && !timeout)
 }
 
-/// Returns `true` if something on the way ended a poll, as proxies do after a time: its connection ended, or a response
-/// came that is neither a signal nor a refusal.
+/// Returns `true` if something on the way ended a poll, as proxies do after a timeout. Its
+/// connection ended, or the response is neither a signal nor a refusal.
 pub(super) fn was_cut(signal: &Result<Signal, Error>) -> bool {
     match signal {
         Ok(signal) => matches!(signal, Signal::Other(_)),
         Err(error) => match error.status() {
             Some(status) => !refuses(status) && error.retry_after().is_none(),
-            None => error.is_interrupted() || error.kind() == ErrorKind::UnexpectedAnswer,
+            None => error.is_interrupted() || error.kind() == ErrorKind::UnexpectedResponse,
         },
     }
 }

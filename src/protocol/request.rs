@@ -1,4 +1,8 @@
-//! The three requests.
+//! The three requests: `OPTIONS /events`, `GET /events`, and a long poll.
+//!
+//! [`Config`] builds them from the settings. Each request carries its timeout and the largest body
+//! that is accepted. The token goes to the API alone, unless the caller chose otherwise. This
+//! module sends nothing. Start from [`Config::page_request`].
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -16,21 +20,25 @@ use crate::transport::TransportRequest;
 
 const AS_USER: HeaderName = HeaderName::from_static("as-user");
 
-/// A list of servers has a few hundred bytes.
+/// The largest list of servers that is accepted: 256 KiB. A usual one has a few hundred bytes.
 const MAX_SERVER_LIST: usize = 256 * 1024;
-/// 500 events of the largest usual kind have about 2 MiB.
+/// The largest page that is accepted: 16 MiB. A page of 500 events of the largest usual kind has
+/// about 2 MiB.
 const MAX_PAGE: usize = 16 * 1024 * 1024;
-/// A signal has some 30 bytes.
+/// The largest signal that is accepted: 64 KiB. A usual one has about 30 bytes.
 const MAX_SIGNAL: usize = 64 * 1024;
 
-/// How much later than its `retry_timeout` a server's response may come: the server's clock started later than ours.
+/// The time beyond its `retry_timeout` that a server's response may take: 5 s. The server's clock
+/// started later than the client's.
 const HOLD_GRACE: Duration = Duration::from_secs(5);
 
-/// A list that is swallowed keeps the stream from fetching for no longer than this. It has a few hundred bytes.
+/// The longest timeout of a list: 10 s. A list that is swallowed keeps the stream from fetching for
+/// this long, and a usual one has a few hundred bytes.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Config {
-    /// `OPTIONS /events`. With the stream type the servers tell of nothing else.
+    /// Builds the request that lists the servers, `OPTIONS /events`. With the stream type, the
+    /// servers signal changes of that type only.
     pub(crate) fn list_request(&self, token: &AccessToken, with_type: bool) -> TransportRequest {
         let mut url = self.events_url();
         if with_type {
@@ -41,7 +49,8 @@ impl Config {
         self.api_request(Method::OPTIONS, &url, token, MAX_SERVER_LIST, timeout)
     }
 
-    /// `GET /events`. The times are those at which its stream began, and now.
+    /// Builds the request for a page, `GET /events`. The times are the start of the stream, and
+    /// now.
     pub(crate) fn page_request(
         &self,
         from: &StartAt,
@@ -65,12 +74,13 @@ impl Config {
         format!("{}/2.0/events", self.api_origin)
     }
 
-    /// How long a poll at this server is held at most.
+    /// Returns the longest time that a poll of this server is held.
     pub(crate) fn hold(&self, server: &RealtimeServer) -> Duration {
         (server.retry_timeout() + HOLD_GRACE).min(self.max_hold)
     }
 
-    /// `GET` to a realtime server. The token goes along only where the caller chose so.
+    /// Builds a poll, `GET` of a realtime server. The token is sent along only if the caller chose
+    /// so.
     pub(crate) fn poll_request(
         &self,
         server: &RealtimeServer,
@@ -111,7 +121,8 @@ impl Config {
         *request.uri_mut() = url
             .parse()
             .expect("the API origin and the realtime URL were checked");
-        // Two more are the HTTP library's. A poll is held with its headers, and should have no room to spare.
+        // The HTTP library adds two headers. A poll is held together with its headers, so the map
+        // should have no spare room.
         let headers = request.headers_mut();
         headers.reserve(if token.is_some() { 5 } else { 3 });
         headers.insert(USER_AGENT, self.user_agent.clone());

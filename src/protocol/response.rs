@@ -1,4 +1,9 @@
-//! The meaning of a response before its body is read: which statuses are failures, and of what kind.
+//! The meaning of a response before its body is decoded: the statuses that are failures, and their
+//! kinds.
+//!
+//! The three calls have one function each: [`read_servers`], [`read_page`] and [`read_signal`].
+//! They classify a failure, but do not decide what follows it: the engine's parts do. Start from
+//! [`read_page`].
 
 use std::time::SystemTime;
 
@@ -16,12 +21,13 @@ use crate::pacing::retry_after;
 use crate::position::StartAt;
 use crate::transport::{TransportError, TransportErrorKind};
 
-/// A response, or why there is none, as a transport gives it.
+/// A response, or the reason why there is none, as a transport returns it.
 pub type Response = Result<http::Response<Bytes>, TransportError>;
 
-/// A page, and when Box says that it sent it.
+/// A page, with the time at which Box sent it.
 pub(crate) struct PageResponse {
     pub(crate) page: Page,
+    /// The response's `Date`, by Box's clock.
     pub(crate) date: Option<SystemTime>,
 }
 
@@ -36,7 +42,7 @@ pub(crate) fn read_servers(
         .map_err(|error| error.with_retry_after(retry_after(response.headers())))
 }
 
-/// Reads the response to `GET /events`, which was sent with that position.
+/// Reads the response to `GET /events`, which was sent with the position `from`.
 pub(crate) fn read_page(
     result: Response,
     token: &AccessToken,
@@ -44,7 +50,7 @@ pub(crate) fn read_page(
 ) -> Result<PageResponse, PageError> {
     let response = result.map_err(no_page)?;
     let response = api_response(Ok(response), token).map_err(|error| match error.status() {
-        _ if error.is_a_bad_request() => PageFault::Call.of(rejected(error, from)),
+        _ if error.is_bad_request() => PageFault::Call.of(rejected(error, from)),
         Some(StatusCode::GATEWAY_TIMEOUT) => PageFault::Slow.of(error),
         _ => PageFault::Call.of(error),
     })?;
@@ -58,7 +64,7 @@ pub(crate) fn read_page(
     })
 }
 
-/// A page that did not come may have been too large to come.
+/// Classifies a page that did not arrive: fewer events at once may have arrived.
 fn no_page(error: TransportError) -> PageError {
     match error.kind() {
         TransportErrorKind::BodyTooLarge => {
@@ -67,13 +73,13 @@ fn no_page(error: TransportError) -> PageError {
                 .of(Error::new(ErrorKind::PageUndecodable, detail).with_source(error))
         }
         TransportErrorKind::Timeout | TransportErrorKind::Body => {
-            PageFault::Slow.of(no_answer(error))
+            PageFault::Slow.of(no_response(error))
         }
-        _ => PageFault::Call.of(no_answer(error)),
+        _ => PageFault::Call.of(no_response(error)),
     }
 }
 
-/// Gives a 400 its kind: Box refuses the position that was sent, or another parameter.
+/// Gives a 400 its kind: Box rejects the position that was sent, or another parameter.
 fn rejected(error: Error, from: &StartAt) -> Error {
     let kind = match (error.parameter(), from.position()) {
         (None | Some("stream_position"), Some(_)) => ErrorKind::PositionRejected,
@@ -82,7 +88,7 @@ fn rejected(error: Error, from: &StartAt) -> Error {
     error.of_kind(kind)
 }
 
-/// Reads the response of a realtime server. A signal that is known counts whatever the status.
+/// Reads the response of a realtime server. A known signal counts whatever the status is.
 pub(crate) fn read_signal(result: Response) -> Result<Signal, Error> {
     let response = result.map_err(no_signal)?;
     let status = response.status();
@@ -90,19 +96,20 @@ pub(crate) fn read_signal(result: Response) -> Result<Signal, Error> {
         Some(known @ (Signal::NewChange | Signal::Reconnect | Signal::MaxRetries)) => Ok(known),
         _ if !status.is_success() => Err(Error::new(
             ErrorKind::Status,
-            format!("the realtime server answered {}", status.as_u16()),
+            format!("the realtime server responded {}", status.as_u16()),
         )
         .with_status(status)
         .with_retry_after(retry_after(response.headers()))),
         Some(other) => Ok(other),
         None => Err(Error::new(
-            ErrorKind::UnexpectedAnswer,
-            "the realtime server's answer is no signal",
+            ErrorKind::UnexpectedResponse,
+            "unexpected response from the realtime server: not a signal",
         )),
     }
 }
 
-/// A server chooses the realtime URL, so one that the transport can't send must not stop the stream.
+/// Returns the error for a poll without a response. A server chooses the realtime URL, so a URL
+/// that the transport cannot send must not stop the stream.
 fn no_signal(error: TransportError) -> Error {
     let kind = match error.kind() {
         TransportErrorKind::Runtime => ErrorKind::Runtime,
@@ -111,8 +118,9 @@ fn no_signal(error: TransportError) -> Error {
     Error::new(kind, "no signal from the realtime server").with_source(error)
 }
 
-/// The caller chooses the API's origin: a transport that can't send there never will.
-fn no_answer(error: TransportError) -> Error {
+/// Returns the error for an API call without a response. The caller chooses the API's origin, so a
+/// transport that cannot send there now never will.
+fn no_response(error: TransportError) -> Error {
     let kind = match error.kind() {
         TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => ErrorKind::Runtime,
         _ => ErrorKind::Transport,
@@ -120,20 +128,20 @@ fn no_answer(error: TransportError) -> Error {
     Error::new(kind, "no response from Box").with_source(error)
 }
 
-/// An API response with a good status.
+/// Returns an API response with a success status, or the error of any other.
 ///
-/// Only an error in Box's own form is Box's word. Anything else came from something on the way, such as a proxy or a captive
-/// portal, and passes.
+/// Only an error in Box's own form comes from Box. Any other error comes from something on the way,
+/// such as a proxy or a captive portal, and is likely to pass.
 fn api_response(result: Response, token: &AccessToken) -> Result<http::Response<Bytes>, Error> {
-    let response = result.map_err(no_answer)?;
+    let response = result.map_err(no_response)?;
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let headers = response.headers();
-    let said = BoxError::read(response.body(), token);
+    let box_error = BoxError::read(response.body(), token);
     let from_box =
-        said.is_some() || (status == StatusCode::UNAUTHORIZED && asks_for_bearer(headers));
+        box_error.is_some() || (status == StatusCode::UNAUTHORIZED && names_bearer(headers));
     let retry_after = retry_after(headers);
     let kind = match status {
         StatusCode::UNAUTHORIZED if from_box => ErrorKind::Unauthorized,
@@ -142,25 +150,26 @@ fn api_response(result: Response, token: &AccessToken) -> Result<http::Response<
         StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => ErrorKind::RateLimited,
         _ => ErrorKind::Status,
     };
-    let detail = match &said {
-        Some(said) => said.describe(status),
+    let detail = match &box_error {
+        Some(box_error) => box_error.describe(status),
         None if from_box => format!("Box responded {}", status.as_u16()),
         None => format!(
             "unexpected response {}: it does not look like Box's, so something on the way may have sent it",
             status.as_u16()
         ),
     };
-    let said = said.unwrap_or_default();
+    let box_error = box_error.unwrap_or_default();
     Err(Error::new(kind, detail)
         .with_status(status)
-        .with_code(said.code, said.request_id)
-        .with_parameter(said.parameter)
-        .said_by_box(from_box)
+        .with_code(box_error.code, box_error.request_id)
+        .with_parameter(box_error.parameter)
+        .from_box(from_box)
         .with_retry_after(retry_after))
 }
 
-/// Box's own 401 may have no body, and this header alone.
-fn asks_for_bearer(headers: &HeaderMap) -> bool {
+/// Returns `true` if the `WWW-Authenticate` header names the Bearer scheme. Box's own 401 may have
+/// this header and no body.
+fn names_bearer(headers: &HeaderMap) -> bool {
     headers.get_all(WWW_AUTHENTICATE).iter().any(|value| {
         let scheme = value.as_bytes().get(..6);
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
@@ -171,9 +180,9 @@ fn asks_for_bearer(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    /// The text of the error for a body that is no page.
+    /// Returns the text of the error for a body that is not a page.
     #[track_caller]
-    fn said_of(body: &str) -> String {
+    fn error_text(body: &str) -> String {
         let token = AccessToken::new("a-token-of-nobody").unwrap();
         let result = Ok(http::Response::new(Bytes::from(body.to_owned())));
         let error = read_page(result, &token, &StartAt::Oldest).err().unwrap();
@@ -181,29 +190,29 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_page_is_reported_by_its_place_unquoted() {
+    fn unreadable_page_is_reported_by_line_and_not_quoted() {
         let broken = "{\"entries\":[\n{\"event_id\":\"a\",\"login\":\"ada@example.com\",}]}";
-        let said = said_of(broken);
-        assert!(said.contains("line 2, column 43"), "{said}");
-        assert!(!said.contains("ada"), "{said}");
+        let text = error_text(broken);
+        assert!(text.contains("line 2, column 43"), "{text}");
+        assert!(!text.contains("ada"), "{text}");
         for part in [
             r#"[{"event_id":"a","login":"ada@example.com"}]"#,
             r#""ada@example.com"},{"event_id":"a"}],"next_stream_position":1}"#,
         ] {
-            let said = said_of(part);
+            let text = error_text(part);
             assert!(
-                said.contains("part of one") && !said.contains("ada"),
-                "{said}"
+                text.contains("part of one") && !text.contains("ada"),
+                "{text}"
             );
         }
     }
 
     #[test]
-    fn a_response_of_something_else_is_quoted() {
-        let said = said_of("<html>Please log in to the network</html>");
+    fn response_that_is_not_boxs_is_quoted() {
+        let text = error_text("<html>Please log in to the network</html>");
         assert!(
-            said.ends_with(": <html>Please log in to the network</html>"),
-            "{said}"
+            text.ends_with(": <html>Please log in to the network</html>"),
+            "{text}"
         );
     }
 }

@@ -1,26 +1,33 @@
-//! Which realtime server is polled next.
+//! The choice of the realtime server to poll next.
+//!
+//! The servers of a list take turns, each for its `max_retries` polls and its `ttl`. A host that
+//! sent `Retry-After` is skipped until that time has passed, even if a newer list names it. This
+//! module sends nothing: [`Rotation::pick`] returns the next server, or `None` if the servers have
+//! to be listed again. The type to start from is [`Rotation`].
 
 use std::time::Instant;
 
 use super::RealtimeServer;
 
-/// So many hosts without a connection are remembered.
+/// The number of hosts without a connection that are remembered: 16.
 const UNREACHED: usize = 16;
 
-/// The listed servers, each in turn, until they are to be listed again.
+/// The listed servers, each in turn, until they have to be listed again.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     rng: fastrand::Rng,
     servers: Vec<RealtimeServer>,
+    /// The index of the server to poll.
     current: usize,
-    /// How many of the servers were given up since they were listed.
+    /// The number of servers that were given up since they were listed.
     given_up: usize,
-    /// How often the current one was polled.
+    /// The number of polls of the current server.
     polls: u32,
+    /// The time of the list, from which each `ttl` counts.
     listed_at: Instant,
-    /// Hosts that sent `Retry-After`, with the end of it. Outlives the list.
+    /// Hosts that sent `Retry-After`, with the end of that time. They outlive the list.
     blocked: Vec<(String, Instant)>,
-    /// Hosts whose last connection failed. Outlives the list.
+    /// Hosts whose last connection failed, newest first. They outlive the list.
     unreached: Vec<String>,
 }
 
@@ -38,7 +45,7 @@ impl Rotation {
         }
     }
 
-    /// Takes a new list, and starts at one of its servers by chance, so that clients spread over them.
+    /// Takes a new list, and starts at a random server, so that clients spread over the servers.
     pub(crate) fn replace(&mut self, servers: Vec<RealtimeServer>, now: Instant) {
         self.current = self.rng.usize(..servers.len().max(1));
         self.servers = servers;
@@ -47,7 +54,8 @@ impl Rotation {
         self.listed_at = now;
     }
 
-    /// The server to poll now, past those that sent `Retry-After`. `None`: list them again.
+    /// Returns the server to poll now, and skips hosts that sent `Retry-After`. Returns `None` if
+    /// the servers have to be listed again.
     pub(crate) fn pick(&mut self, now: Instant) -> Option<&RealtimeServer> {
         self.blocked.retain(|(_, until)| *until > now);
         while self.given_up < self.servers.len() {
@@ -74,41 +82,43 @@ impl Rotation {
             .min()
     }
 
+    /// Counts a poll of the current server.
     pub(crate) fn count_poll(&mut self) {
         self.polls = self.polls.saturating_add(1);
     }
 
-    /// Goes on to the next server.
+    /// Moves on to the next server.
     pub(crate) fn give_up_current(&mut self) {
         self.given_up += 1;
         self.current = (self.current + 1) % self.servers.len().max(1);
         self.polls = 0;
     }
 
-    /// Has the servers listed again.
+    /// Discards the list, so that the servers are listed again.
     pub(crate) fn discard(&mut self) {
         self.servers.clear();
     }
 
-    /// Leaves the current server's host alone until then, whatever list names it.
+    /// Skips the current server's host until `until`, also in later lists.
     pub(crate) fn block_current(&mut self, until: Instant) {
         if let Some(server) = self.servers.get(self.current) {
             self.blocked.push((server.host().to_owned(), until));
         }
     }
 
+    /// Returns `true` if the last connection to the host failed.
     pub(crate) fn is_unreached(&self, host: &str) -> bool {
         self.unreached.iter().any(|unreached| unreached == host)
     }
 
-    /// The current server's host has a connection.
+    /// Notes that the current server's host has a connection.
     pub(crate) fn reached(&mut self) {
         if let Some(server) = self.servers.get(self.current) {
             self.unreached.retain(|host| host != server.host());
         }
     }
 
-    /// The current server's host could not be reached.
+    /// Notes that the current server's host could not be reached.
     pub(crate) fn not_reached(&mut self) {
         if let Some(server) = self.servers.get(self.current)
             && !self.is_unreached(server.host())

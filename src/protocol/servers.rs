@@ -1,4 +1,8 @@
-//! The list of realtime servers, as Box sends it.
+//! The list of realtime servers, decoded from the response to `OPTIONS /events`.
+//!
+//! This module checks each URL against [`RealtimeHosts`] and clamps the numbers. An unusable entry
+//! leaves the others in the list. [`Rotation`](super::rotation::Rotation) chooses among the
+//! servers. The type to start from is [`RealtimeServer`].
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,22 +16,24 @@ use crate::error::{Error, ErrorKind};
 use crate::hosts::RealtimeHosts;
 use crate::json;
 
-/// Box's own figure, taken where the server gives none that can be used.
+/// The default `retry_timeout`, 610 s, if the server gives no usable one. It is Box's own figure.
 const DEFAULT_RETRY_TIMEOUT: Duration = Duration::from_secs(610);
 
-/// Shorter would make a poll a busy loop, longer would leave a lost connection unnoticed.
+/// The accepted range of `retry_timeout`. A shorter one would make a poll a busy loop, and a longer
+/// one would leave a lost connection unnoticed.
 const RETRY_TIMEOUT_SECONDS: RangeInclusive<f64> = 10.0..=1_200.0;
 
-/// Box's own figure, taken where the server gives none.
+/// The default `max_retries`, 10, if the server gives none. It is Box's own figure.
 const DEFAULT_MAX_RETRIES: u32 = 10;
 
-/// A URL that is gone sooner than in a minute would be listed again and again and never polled. A longer `ttl` than a year
-/// means "for ever", and a bound keeps it from overflowing a clock.
+/// The accepted range of `ttl`. A URL that expired within a minute would be listed repeatedly and
+/// never polled. A `ttl` of over a year means "forever", and the upper bound keeps it from
+/// overflowing a clock.
 const TTL_MINUTES: RangeInclusive<f64> = 1.0..=525_600.0;
 
 /// A server that holds a poll until something happens.
 ///
-/// Its URL is a capability: whoever has it can listen. It is never shown.
+/// Its URL is a capability: anyone who has it can listen. It is never shown.
 ///
 /// See <https://developer.box.com/reference/resources/realtime-server/>.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,25 +45,27 @@ pub struct RealtimeServer {
 }
 
 impl RealtimeServer {
-    /// The server's host.
+    /// Returns the server's host.
     #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// How long the URL may be used, at least a minute. `None`: no limit given.
+    /// Returns the time for which the URL may be used, at least 1 minute. Returns `None` if Box
+    /// gave no limit.
     #[must_use]
     pub fn ttl(&self) -> Option<Duration> {
         self.ttl
     }
 
-    /// How often the URL may be polled before the servers are to be listed again. At least 1.
+    /// Returns the number of polls after which the servers have to be listed again. At least 1;
+    /// default: 10.
     #[must_use]
     pub fn max_retries(&self) -> u32 {
         self.max_retries
     }
 
-    /// How long a poll may stay silent. 10 s to 1,200 s; 610 s where the server gives no number.
+    /// Returns the time for which the server may hold a poll. From 10 s to 1,200 s; default: 610 s.
     #[must_use]
     pub fn retry_timeout(&self) -> Duration {
         self.retry_timeout
@@ -75,11 +83,11 @@ impl fmt::Debug for RealtimeServer {
     }
 }
 
-/// One response to `OPTIONS /events`.
+/// The usable servers of one response to `OPTIONS /events`.
 #[derive(Debug)]
 pub(crate) struct ServerList {
     pub(crate) servers: Vec<RealtimeServer>,
-    /// Why the last of the others was left out.
+    /// The reason why the last unusable entry was left out.
     pub(crate) refused: Option<Error>,
 }
 
@@ -101,11 +109,11 @@ struct ServerWire<'a> {
 }
 
 impl ServerList {
-    /// Decodes a body. An entry that can't be used is left out, one that lacks a number gets Box's usual one.
+    /// Decodes a body. An unusable entry is left out, and a missing number gets Box's usual one.
     pub(crate) fn decode(body: &[u8], hosts: &RealtimeHosts) -> Result<Self, Error> {
         let body = json::object(body)
             .ok_or_else(|| unexpected("the list of realtime servers is not JSON"))?;
-        // Serde's own error quotes what it met, which may be a URL.
+        // Serde's own error quotes the text that it found, which may be a URL.
         let wire: ListWire = serde_json::from_slice(body)
             .map_err(|_| unexpected("the list of realtime servers cannot be read"))?;
         let mut list = Self {
@@ -130,7 +138,7 @@ impl ServerList {
             ttl: within(TTL_MINUTES, wire.ttl)
                 .map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
             max_retries: number(wire.max_retries)
-                .map_or(DEFAULT_MAX_RETRIES, |polls| whole(polls).max(1)),
+                .map_or(DEFAULT_MAX_RETRIES, |polls| saturating_u32(polls).max(1)),
             retry_timeout: within(RETRY_TIMEOUT_SECONDS, wire.retry_timeout)
                 .map_or(DEFAULT_RETRY_TIMEOUT, Duration::from_secs_f64),
         })
@@ -138,16 +146,16 @@ impl ServerList {
 }
 
 fn unexpected(why: &str) -> Error {
-    Error::new(ErrorKind::UnexpectedAnswer, why)
+    Error::new(ErrorKind::UnexpectedResponse, why)
 }
 
-/// Returns the number within the range that is the nearest to one above zero.
+/// Returns a number above zero, clamped to the range.
 fn within(range: RangeInclusive<f64>, json: Option<&RawValue>) -> Option<f64> {
     let number = number(json).filter(|number| *number > 0.0)?;
     Some(number.clamp(*range.start(), *range.end()))
 }
 
-/// A number, spelt as one or as a string: Box's documentation has both.
+/// Returns a finite number, spelled as a number or as a string. Box's documentation has both.
 fn number(json: Option<&RawValue>) -> Option<f64> {
     let text = json?.get().trim_matches('"').trim();
     text.parse().ok().filter(|number: &f64| number.is_finite())
@@ -156,9 +164,9 @@ fn number(json: Option<&RawValue>) -> Option<f64> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "`as` saturates, which is what an absurd number wants"
+    reason = "`as` saturates, which is right for an absurd number"
 )]
-fn whole(number: f64) -> u32 {
+fn saturating_u32(number: f64) -> u32 {
     number as u32
 }
 
@@ -174,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_the_numbers_are_read() {
+    fn number_is_read_in_both_spellings() {
         let seconds = Duration::from_secs;
         for fields in [
             r#","ttl":"10","max_retries":"7","retry_timeout":610"#,
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_numbers_become_usable_ones() {
+    fn absurd_number_is_clamped() {
         let seconds = Duration::from_secs;
         for (given, taken) in [
             ("0", 610),
@@ -215,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_used_leaves_the_others() {
+    fn unusable_entry_leaves_the_others() {
         let body = r#"{"entries":[null,{"type":"x"},{"url":7},{"url":"https://evil.example"},{"url":"https://a.box.com/"}]}"#;
         let list = ServerList::decode(body.as_bytes(), &RealtimeHosts::default()).unwrap();
         assert_eq!(list.servers.len(), 1);

@@ -1,4 +1,7 @@
-//! The signal at the end of a poll.
+//! The signal at the end of a poll, decoded.
+//!
+//! This module reads the message alone. The listener decides what follows it. The type to start
+//! from is [`Signal`].
 
 use serde::Deserialize;
 
@@ -10,13 +13,14 @@ use crate::json;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// Something happened: fetch.
+    /// `new_change`: something happened. Fetch events.
     NewChange,
-    /// Nothing happened for a while: list the servers again.
+    /// `reconnect`: nothing happened for a while. List the servers again.
     Reconnect,
-    /// The URL is used up: list the servers again.
+    /// `max_retries`: the URL is used up. List the servers again.
     MaxRetries,
-    /// Something that Box doesn't document, as it came. It is a server's text: escape it before you show it.
+    /// A message that Box does not document, as it was received. It is a server's text: escape it
+    /// before you show it.
     Other(String),
 }
 
@@ -26,6 +30,7 @@ struct SignalWire {
 }
 
 impl Signal {
+    /// Decodes a body. Returns `None` if it is not a signal.
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let wire: SignalWire = serde_json::from_slice(json::object(body)?).ok()?;
         Some(match &*wire.message {
@@ -42,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_are_read_with_and_without_a_version() {
+    fn signal_is_read_with_and_without_a_version() {
         assert_eq!(
             Signal::decode(br#"{"version":1,"message":"new_change"}"#),
             Some(Signal::NewChange)

@@ -1,4 +1,7 @@
-//! The phases of a call, and what the engine's parts decide.
+//! The phases of a call, and the decisions of the engine's parts.
+//!
+//! These types carry no behavior beyond [`Status`]: the engine moves from phase to phase, and its
+//! parts return a [`Next`]. The type to start from is [`Phase`].
 
 use std::time::{Instant, SystemTime};
 
@@ -10,42 +13,44 @@ use crate::event::Event;
 use crate::position::StartAt;
 use crate::status::Status;
 
-/// After this many polls in a row that were refused or found no connection, or lists that failed, a quick retry does not
-/// help.
+/// The number of failures in a row after which a quick retry does not help: refused polls, polls
+/// without a connection, or failed lists.
 pub(super) const FAILURES_UNTIL_DEGRADED: u32 = 3;
 
-/// How far the current call is.
+/// The progress of the current call.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// The call is made at a time.
+    /// The call is due at a time.
     Scheduled(Scheduled),
     /// The call needs a token.
     Authorize,
-    /// The token source is at work.
+    /// The token source has been called, and its result is awaited.
     AwaitToken,
-    /// The request goes out when the pace permits.
+    /// The request is sent when the pace permits.
     Send {
+        /// The token that is sent along, if the call needs one.
         token: Option<AccessToken>,
-        /// `true` if a kept connection died under the request, so it is sent once more.
+        /// `true` if a reused connection died under the request, so it is sent once more.
         resends: bool,
-        /// Until when the pace makes it wait.
+        /// The end of the wait for the pace, if it has to wait.
         paced_until: Option<SystemTime>,
     },
     /// The request is in flight.
     AwaitResponse {
+        /// The request, with the state that its response needs.
         pending: Pending,
         /// `true` if the request was sent once more.
         resent: bool,
     },
-    /// A page has come, and its events are handed out next, without the repeats.
+    /// A page has arrived. Its events, without the repeats, are delivered next.
     Deliver(Vec<Event>, PageOutcome),
-    /// The consumer has a batch.
+    /// The consumer has a batch and has not handled it yet.
     AwaitHandled(PageOutcome),
-    /// The engine is about to end: with an error, or because a query is complete.
+    /// The engine is about to end, with an error or because a query is complete.
     Stop(Option<Error>),
-    /// The engine has said that it has ended.
+    /// The engine has ended, and the driver knows it.
     Stopped(Option<Error>),
-    /// One phase gives way to the next.
+    /// The engine is between two phases. No phase is left in this one.
     Transition,
 }
 
@@ -95,11 +100,11 @@ pub(super) enum Next {
     Drain(Hint, Scheduled),
     /// A drain is over. The listener decides what follows.
     Drained,
-    /// A poll opens now, after a list if there is no server left.
+    /// A poll opens now, after a list if no server is left.
     Listen,
-    /// An API call failed, and its token may be to blame.
+    /// An API call failed, and its token may be the cause.
     CallFailed(Error, AccessToken),
-    /// The current call failed, and is made again later if nothing else comes first.
+    /// The current call failed. It is made again later, or a fetch replaces it.
     Retry(Error),
     /// The stream ends with an error.
     Stop(Error),
@@ -107,7 +112,7 @@ pub(super) enum Next {
     Finish,
 }
 
-/// Why a drain begins.
+/// The reason why a drain begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hint {
     /// A realtime server signaled a change.
@@ -116,32 +121,36 @@ pub(super) enum Hint {
     Maybe,
 }
 
-/// When a call is made, and why then.
+/// The time at which a call is made, and the reason for the wait.
 #[derive(Debug)]
 pub(super) struct Scheduled {
     pub(super) at: Instant,
+    /// The same time by the wall clock, for the status.
     at_wall: SystemTime,
     reason: WaitReason,
 }
 
-/// Why a call is not made at once.
+/// The reason why a call is not made at once.
 #[derive(Clone, Debug)]
 pub(super) enum WaitReason {
     /// The call comes next, or a late check is due at that time.
     InTurn,
-    /// Events are fetched at an interval.
+    /// The interval between two fetches, or the wait of a query.
     Interval,
-    /// The call is made again after a failure.
+    /// The backoff after a failure.
     Failed(Error),
-    /// No realtime server can be used, or something on the way refuses all calls.
+    /// The degraded interval: no realtime server is usable, or something on the way refuses all
+    /// calls.
     Degraded(Error),
 }
 
 impl Scheduled {
+    /// Schedules a call for now.
     pub(super) fn now(now: Moment) -> Self {
         Self::at(now.monotonic, WaitReason::InTurn, now)
     }
 
+    /// Schedules a call for a time.
     pub(super) fn at(at: Instant, reason: WaitReason, now: Moment) -> Self {
         Self {
             at,
@@ -150,8 +159,8 @@ impl Scheduled {
         }
     }
 
-    /// Ends a wait for a network or an interval from before the machine was suspended. A wait that a server requested goes
-    /// on.
+    /// Ends a wait that began before the machine was suspended: the backoff after a failure, or an
+    /// interval. A wait that a server requested continues.
     pub(super) fn machine_was_suspended(&mut self, now: Moment) {
         let ends = match &self.reason {
             WaitReason::InTurn => false,
@@ -176,7 +185,7 @@ impl Scheduled {
     }
 }
 
-/// A call that is in flight, with the token that went along.
+/// A call that is in flight, with the token that was sent along.
 #[derive(Debug)]
 pub(super) enum Pending {
     Fetch(AccessToken),
@@ -193,17 +202,20 @@ impl Pending {
     }
 }
 
-/// The meaning of a page, once the consumer has handled its events.
+/// The outcome of a page. The engine applies it once the consumer has handled the events.
 #[derive(Debug)]
 pub(super) struct PageOutcome {
     /// The position after the page.
     pub(super) to: StartAt,
+    /// `true` if the page moved the position.
     pub(super) moved: bool,
+    /// `true` if the page brought an event for the first time.
     pub(super) brought_new: bool,
-    /// The pages lead in a circle.
+    /// `true` if the positions of the pages lead in a circle.
     pub(super) circles: bool,
-    /// When the page came, if it proves that there was nothing more, or next to nothing.
+    /// The time at which the page arrived, if it proves that there was nothing more, or next to
+    /// nothing.
     pub(super) caught_up_at: Option<SystemTime>,
-    /// When it was sent, by Box's clock if the response says so.
+    /// The time at which it was sent, by Box's clock if the response says so.
     pub(super) sent_at: SystemTime,
 }

@@ -1,4 +1,5 @@
-//! Connections that die under a request, that cannot be made, and that something on the way cuts.
+//! Connections that die under a request, connections that cannot be made, and polls that something
+//! on the way cuts.
 
 use std::time::Duration;
 
@@ -24,12 +25,12 @@ fn a_fetch_that_is_interrupted_is_resent_at_once() {
     for failure in [interrupted(), interrupted_on_a_connection(true)] {
         let mut script = Script::start("100");
         script.expect_fetch("100");
-        assert!(!script.asked().fresh_connection());
+        assert!(!script.sent().fresh_connection());
         script.reply(failure).expect_fetch("100");
         script.assert_waited(0.0, 0.0);
-        assert!(script.asked().fresh_connection());
+        assert!(script.sent().fresh_connection());
         script.reply(page("100", &[])).expect_list();
-        assert!(!script.asked().fresh_connection());
+        assert!(!script.sent().fresh_connection());
     }
 }
 
@@ -39,7 +40,7 @@ fn a_list_that_is_interrupted_is_resent_as_a_list() {
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(interrupted());
     script.expect_list().assert_waited(0.0, 0.0);
-    assert!(script.asked().fresh_connection());
+    assert!(script.sent().fresh_connection());
     script.reply(server_list(1)).expect_listen("100");
 }
 
@@ -48,7 +49,7 @@ fn a_poll_that_is_interrupted_at_once_is_resent() {
     let mut script = Script::listening(1);
     script.reply(interrupted());
     script.expect_listen("100").assert_waited(0.0, 0.0);
-    assert!(script.asked().fresh_connection());
+    assert!(script.sent().fresh_connection());
     script.reply(signal("new_change")).expect_fetch("100");
 }
 
@@ -56,10 +57,10 @@ fn a_poll_that_is_interrupted_at_once_is_resent() {
 fn poll_is_resent_with_its_token() {
     let builder = LongPollClient::builder().realtime_token(RealtimeToken::Send);
     let mut script = Script::listening_with(builder, 1);
-    let token = script.asked().request().headers()["authorization"].clone();
+    let token = script.sent().request().headers()["authorization"].clone();
     script.reply(interrupted());
     script.expect_listen("100");
-    assert_eq!(script.asked().request().headers()["authorization"], token);
+    assert_eq!(script.sent().request().headers()["authorization"], token);
 }
 
 #[test]
@@ -75,12 +76,12 @@ fn a_poll_whose_url_is_used_up_is_not_resent() {
 }
 
 #[test]
-fn a_request_is_resent_once_and_then_backed_off_from() {
+fn request_is_resent_once_and_then_retried_after_backoff() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(interrupted());
     script.expect_fetch("100").reply(interrupted());
     script.expect_fetch("100").assert_waited(0.05, 0.25);
-    assert!(!script.asked().fresh_connection());
+    assert!(!script.sent().fresh_connection());
     script.reply(interrupted());
     script.expect_fetch("100").assert_waited(0.0, 0.0);
     script.reply(interrupted());
@@ -88,13 +89,13 @@ fn a_request_is_resent_once_and_then_backed_off_from() {
 }
 
 #[test]
-fn a_request_on_a_connection_of_its_own_is_not_resent() {
+fn request_on_a_new_connection_is_not_resent() {
     let mut script = Script::start("100");
     script
         .expect_fetch("100")
         .reply(interrupted_on_a_connection(false));
     script.expect_fetch("100").assert_waited(0.05, 0.25);
-    assert!(!script.asked().fresh_connection());
+    assert!(!script.sent().fresh_connection());
 }
 
 #[rstest]
@@ -118,7 +119,7 @@ fn a_resent_request_counts_in_the_pace() {
     script.expect_fetch("100").assert_waited(1.0, 1.1);
 }
 
-/// Whatever a proxy does to a poll that it finds too long.
+/// Each case is one way in which proxies end a poll that takes too long.
 #[rstest]
 #[case::fin(failed(TransportErrorKind::Interrupted))]
 #[case::cut(failed(TransportErrorKind::Body))]
@@ -154,7 +155,7 @@ fn a_poll_that_was_cut_at_once_is_followed_by_a_pause(#[case] cut: Response) {
 #[case::not_found(status(404))]
 #[case::overloaded(status_with(503, &[("retry-after", "7")], ""))]
 #[case::no_connection(failed(TransportErrorKind::Connect))]
-fn a_refusal_stays_one_however_long_the_poll_was_held(#[case] refusal: Response) {
+fn refusal_is_retried_later_even_when_the_poll_was_held(#[case] refusal: Response) {
     let mut script = Script::listening(2);
     script.pass(Duration::from_secs(60)).reply(refusal);
     script.expect_fetch("100").reply(page("100", &[]));
@@ -162,19 +163,19 @@ fn a_refusal_stays_one_however_long_the_poll_was_held(#[case] refusal: Response)
 }
 
 #[test]
-fn a_poll_that_was_swallowed_halves_the_next_ones() {
+fn swallowed_poll_halves_the_hold_of_the_next_ones() {
     let mut script = Script::listening(2);
-    let full = script.asked().timeout();
+    let full = script.sent().timeout();
     assert_eq!(full, Duration::from_secs(615));
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("100", &[]));
     for _ in 0..3 {
         script.expect_listen("100");
-        assert_eq!(script.asked().timeout(), full / 2);
+        assert_eq!(script.sent().timeout(), full / 2);
         script.reply(failed(TransportErrorKind::Timeout));
         script.expect_fetch("100").reply(page("100", &[]));
     }
-    // A poll that had missed an event was swallowed as well.
+    // A poll that has missed an event was swallowed as well.
     script.expect_listen("100");
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("200", &["a"]));
@@ -182,29 +183,32 @@ fn a_poll_that_was_swallowed_halves_the_next_ones() {
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_list().reply(server_list(2));
     script.expect_listen("200");
-    assert_eq!(script.asked().timeout(), full / 4);
-    // A day later it may be otherwise, and in another network.
+    assert_eq!(script.sent().timeout(), full / 4);
+    // The limit ends after a day. It also ends when the machine was suspended, because it may be in
+    // another network by then.
     for (hours, timeout) in [(23, full / 4), (1, full)] {
         script.pass(Duration::from_secs(hours * 60 * 60));
         script.reply(signal("reconnect"));
         script.expect_fetch("200").reply(page("200", &[]));
         script.expect_list().reply(server_list(2));
         script.expect_listen("200");
-        assert_eq!(script.asked().timeout(), timeout);
+        assert_eq!(script.sent().timeout(), timeout);
     }
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_listen("200");
-    assert_eq!(script.asked().timeout(), full / 2);
-    script.sleep(Duration::from_secs(3_600)).tick_now();
+    assert_eq!(script.sent().timeout(), full / 2);
+    script
+        .suspend(Duration::from_secs(3_600))
+        .check_clocks_now();
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("200");
-    assert_eq!(script.asked().timeout(), full);
+    assert_eq!(script.sent().timeout(), full);
 }
 
 #[test]
-fn polls_that_we_end_ourselves_are_good_ones() {
+fn poll_counts_as_good_when_the_client_ends_it() {
     let builder = LongPollClient::builder().max_hold(Duration::from_secs(60));
     let mut script = Script::listening_with(builder, 1);
     for _ in 0..5 {
@@ -222,26 +226,26 @@ fn polls_that_we_end_ourselves_are_good_ones() {
 }
 
 #[test]
-fn a_host_whose_poll_was_cut_has_been_reached() {
+fn host_counts_as_reached_when_its_poll_was_cut() {
     let mut script = Script::listening(1);
     script.reply(failed(TransportErrorKind::Connect));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("100").pass(Duration::from_secs(1));
-    assert!(matches!(script.doing(), Status::Connecting { .. }));
+    assert!(matches!(script.current_status(), Status::Connecting { .. }));
     script.reply(interrupted());
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_listen("100");
-    assert!(matches!(script.doing(), Status::Listening { .. }));
+    assert!(matches!(script.current_status(), Status::Listening { .. }));
 }
 
 #[test]
-fn polls_that_the_settings_keep_short_are_not_halved() {
+fn poll_is_not_halved_when_the_settings_keep_it_short() {
     let builder = LongPollClient::builder().max_hold(Duration::from_secs(200));
     let mut script = Script::listening_with(builder, 1);
     for _ in 0..3 {
-        assert_eq!(script.asked().timeout(), Duration::from_secs(200));
+        assert_eq!(script.sent().timeout(), Duration::from_secs(200));
         script.reply(failed(TransportErrorKind::Timeout));
         script.expect_fetch("100").reply(page("100", &[]));
         script.expect_listen("100");
@@ -249,23 +253,23 @@ fn polls_that_the_settings_keep_short_are_not_halved() {
 }
 
 #[test]
-fn a_host_that_was_not_reached_is_connected_to_until_it_shows_itself() {
+fn status_is_connecting_until_an_unreached_host_responds() {
     let mut script = Script::listening(1);
-    assert!(matches!(script.doing(), Status::Listening { .. }));
+    assert!(matches!(script.current_status(), Status::Listening { .. }));
     script.reply(failed(TransportErrorKind::Connect));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("100");
-    assert!(matches!(script.doing(), Status::Connecting { .. }));
-    script.tick_after(Duration::from_secs(20));
-    assert!(matches!(script.doing(), Status::Connecting { .. }));
-    script.tick_after(Duration::from_secs(1));
-    assert!(matches!(script.doing(), Status::Listening { .. }));
+    assert!(matches!(script.current_status(), Status::Connecting { .. }));
+    script.check_clocks_after(Duration::from_secs(20));
+    assert!(matches!(script.current_status(), Status::Connecting { .. }));
+    script.check_clocks_after(Duration::from_secs(1));
+    assert!(matches!(script.current_status(), Status::Listening { .. }));
 }
 
 #[test]
-fn hosts_that_were_not_reached_are_each_connected_to() {
+fn status_is_connecting_for_each_unreached_host() {
     let mut script = Script::listening(2);
     let host = script.host();
     script.reply(failed(TransportErrorKind::Connect));
@@ -279,7 +283,7 @@ fn hosts_that_were_not_reached_are_each_connected_to() {
     script.expect_list().reply(server_list(2));
     for _ in 0..2 {
         script.expect_listen("100");
-        assert!(matches!(script.doing(), Status::Connecting { .. }));
+        assert!(matches!(script.current_status(), Status::Connecting { .. }));
         script.reply(failed(TransportErrorKind::Timeout));
         script.expect_fetch("100").reply(page("100", &[]));
     }
@@ -288,13 +292,13 @@ fn hosts_that_were_not_reached_are_each_connected_to() {
 #[rstest]
 #[case::after_29_s(20, true)]
 #[case::after_30_s(21, false)]
-fn poll_that_ran_out_was_connected_after_30_s(#[case] seconds: u64, #[case] connects: bool) {
+fn poll_that_ran_out_had_a_connection_after_30_s(#[case] seconds: u64, #[case] connects: bool) {
     let mut script = Script::listening(1);
     script.reply(failed(TransportErrorKind::Connect));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
-    // Nine seconds have passed by then.
+    // `expect_listen` has let nine seconds pass.
     script
         .expect_listen("100")
         .pass(Duration::from_secs(seconds));
@@ -303,13 +307,13 @@ fn poll_that_ran_out_was_connected_after_30_s(#[case] seconds: u64, #[case] conn
     script.expect_list().reply(server_list(1));
     script.expect_listen("100");
     assert_eq!(
-        matches!(script.doing(), Status::Connecting { .. }),
+        matches!(script.current_status(), Status::Connecting { .. }),
         connects
     );
 }
 
 #[test]
-fn a_host_that_has_responded_is_listened_to() {
+fn status_is_listening_once_the_host_has_responded() {
     let mut script = Script::listening(1);
     script.reply(failed(TransportErrorKind::Connect));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -319,11 +323,11 @@ fn a_host_that_has_responded_is_listened_to() {
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("100");
-    assert!(matches!(script.doing(), Status::Listening { .. }));
+    assert!(matches!(script.current_status(), Status::Listening { .. }));
 }
 
 #[test]
-fn after_three_polls_without_a_connection_the_stream_is_degraded() {
+fn three_polls_without_a_connection_degrade_the_stream() {
     let mut script = Script::listening(1);
     for attempt in 1..=5 {
         script.reply(failed(if attempt == 2 {
@@ -345,12 +349,12 @@ fn after_three_polls_without_a_connection_the_stream_is_degraded() {
 }
 
 #[test]
-fn a_list_that_is_swallowed_keeps_nobody_from_fetching_for_long() {
+fn swallowed_list_delays_the_fetch_by_at_most_10_s() {
     let mut script = Script::start("100");
     script.expect_fetch("100");
-    assert_eq!(script.asked().timeout(), Duration::from_secs(60));
+    assert_eq!(script.sent().timeout(), Duration::from_secs(60));
     script.reply(page("100", &[])).expect_list();
-    assert_eq!(script.asked().timeout(), Duration::from_secs(10));
+    assert_eq!(script.sent().timeout(), Duration::from_secs(10));
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").assert_waited(0.05, 0.25);
 }

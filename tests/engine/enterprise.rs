@@ -1,4 +1,4 @@
-//! How the engine looks for an enterprise's events.
+//! The engine on a stream of live enterprise events: its fetches, intervals and rate limit.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ fn streaming() -> AdminLogsStreaming {
     AdminLogsStreaming::default()
 }
 
-/// An engine that has just looked in vain, at position 100.
+/// Returns an engine that has just fetched a page without events, at position 100.
 fn idle() -> Script {
     let mut script = Script::streaming(streaming(), "100");
     script.expect_fetch("100").reply(page("100", &[]));
     script
 }
 
-/// A look that finds nothing.
-fn looks_in_vain(script: &mut Script) -> f64 {
+/// Lets the engine fetch a page without events. Returns the time it waited before, in seconds.
+fn fetches_nothing(script: &mut Script) -> f64 {
     script.expect_fetch("100");
     let waited = script.waited().as_secs_f64();
     script.reply(page("100", &[]));
@@ -30,10 +30,10 @@ fn looks_in_vain(script: &mut Script) -> f64 {
 }
 
 #[test]
-fn after_a_look_that_found_something_the_next_comes_after_the_shortest_interval() {
+fn interval_is_the_shortest_after_a_fetch_with_events() {
     let mut script = idle();
     for _ in 0..10 {
-        looks_in_vain(&mut script);
+        fetches_nothing(&mut script);
     }
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
@@ -43,10 +43,10 @@ fn after_a_look_that_found_something_the_next_comes_after_the_shortest_interval(
 }
 
 #[test]
-fn each_look_in_vain_doubles_the_interval_up_to_the_longest() {
+fn each_empty_fetch_doubles_the_interval_up_to_the_longest() {
     let mut script = idle();
     for longest in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0_f64] {
-        let waited = looks_in_vain(&mut script);
+        let waited = fetches_nothing(&mut script);
         let least = (longest * 0.8).max(1.0);
         assert!(
             (least..=longest + 0.001).contains(&waited),
@@ -56,7 +56,7 @@ fn each_look_in_vain_doubles_the_interval_up_to_the_longest() {
 }
 
 #[test]
-fn the_intervals_are_the_callers_to_set() {
+fn intervals_follow_the_settings() {
     let (shortest, longest) = (Duration::from_millis(300), Duration::from_millis(500));
     let streaming = streaming()
         .shortest_interval(shortest)
@@ -65,30 +65,30 @@ fn the_intervals_are_the_callers_to_set() {
     let mut script = Script::streaming(streaming, "100");
     script.expect_fetch("100").reply(page("100", &[]));
     for _ in 0..20 {
-        let waited = looks_in_vain(&mut script);
+        let waited = fetches_nothing(&mut script);
         assert!((0.3..=0.501).contains(&waited), "{waited}");
     }
 }
 
 #[test]
-fn streams_that_start_together_do_not_look_together() {
-    let looks = |seed| {
-        let mut script = Script::streaming_by(seed, streaming(), "100");
-        (0..20).map(|_| looks_in_vain(&mut script)).sum::<f64>()
+fn streams_that_start_together_do_not_fetch_together() {
+    let total_wait = |seed| {
+        let mut script = Script::streaming_seeded(seed, streaming(), "100");
+        (0..20).map(|_| fetches_nothing(&mut script)).sum::<f64>()
     };
-    let mut times: Vec<f64> = (0..20).map(looks).collect();
+    let mut times: Vec<f64> = (0..20).map(total_wait).collect();
     times.sort_by(f64::total_cmp);
     let apart = times.last().unwrap() - times[0];
     assert!(apart > 5.0, "within {apart} s");
 }
 
 #[test]
-fn neither_servers_nor_signals_are_ever_asked_for() {
+fn enterprise_stream_only_fetches() {
     let mut script = Script::streaming(streaming(), "now");
     script.expect_fetch("now").reply(page("100", &[]));
     let mut position = 100;
     for n in 0..1_000 {
-        let request = script.expect_any().asked().request();
+        let request = script.expect_any().sent().request();
         assert_eq!(request.method(), Method::GET);
         assert_eq!(request.uri().path(), "/2.0/events");
         match n % 7 {
@@ -105,14 +105,14 @@ fn neither_servers_nor_signals_are_ever_asked_for() {
 }
 
 #[test]
-fn now_is_resolved_first_and_looked_behind_after_the_shortest_interval() {
+fn now_is_resolved_and_fetched_after_the_shortest_interval() {
     let mut script = Script::streaming(streaming(), "now");
     script.expect_fetch("now").reply(page("100", &[]));
     script.expect_fetch("100").assert_waited(1.0, 1.0);
 }
 
 #[test]
-fn an_empty_page_with_position_0_leaves_the_position_where_it_is() {
+fn empty_page_with_position_0_keeps_the_position() {
     let mut script = Script::streaming(streaming(), "100");
     for zero in ["0", "\"0\""] {
         script.expect_fetch("100").reply(page(zero, &[]));
@@ -124,9 +124,9 @@ fn an_empty_page_with_position_0_leaves_the_position_where_it_is() {
 }
 
 #[test]
-fn the_status_says_until_when_it_waits() {
+fn status_has_the_end_of_the_wait() {
     let mut script = idle();
-    looks_in_vain(&mut script);
+    fetches_nothing(&mut script);
     let Status::Waiting { until, .. } = script.status() else {
         panic!("{}", script.status());
     };
@@ -138,7 +138,7 @@ fn the_status_says_until_when_it_waits() {
 }
 
 #[test]
-fn pages_that_only_move_the_position_are_followed_and_come_to_rest_where_they_never_end() {
+fn empty_pages_are_followed_and_come_to_rest() {
     let mut script = Script::streaming(streaming().calls_per_minute(1_000), "0");
     let mut waits = Vec::new();
     for n in 0..200 {
@@ -156,7 +156,7 @@ fn pages_that_only_move_the_position_are_followed_and_come_to_rest_where_they_ne
 }
 
 #[test]
-fn a_long_stretch_without_matches_is_followed_to_the_present() {
+fn long_time_without_matches_is_followed_to_the_present() {
     let mut script = Script::streaming(streaming().calls_per_minute(1_000), "0");
     let now = box_longpoll::transport::Moment::read_clocks().wall;
     let hours_ago = |hours: u64| {
@@ -173,20 +173,20 @@ fn a_long_stretch_without_matches_is_followed_to_the_present() {
 }
 
 #[test]
-fn a_machine_that_has_slept_looks_at_once() {
+fn stream_fetches_at_once_when_the_machine_was_suspended() {
     let mut script = idle();
     for _ in 0..10 {
-        looks_in_vain(&mut script);
+        fetches_nothing(&mut script);
     }
     assert!(matches!(script.status(), Status::Waiting { .. }));
     script
-        .sleep(Duration::from_secs(3_600))
-        .tick_after(CLOCK_CHECK_INTERVAL);
+        .suspend(Duration::from_secs(3_600))
+        .check_clocks_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").assert_waited(0.0, 0.0);
 }
 
 #[test]
-fn a_look_that_fails_is_retried_from_the_same_position() {
+fn failed_fetch_is_retried_from_the_same_position() {
     let mut script = idle();
     script.expect_fetch("100").reply(status(500));
     assert!(matches!(script.status(), Status::Retrying { .. }));
@@ -200,7 +200,7 @@ fn a_look_that_fails_is_retried_from_the_same_position() {
 }
 
 #[test]
-fn the_event_types_go_along_escaped() {
+fn event_types_are_sent_escaped() {
     let types = [
         EventType::Login,
         EventType::from("SIGN&SEAL"),
@@ -209,13 +209,14 @@ fn the_event_types_go_along_escaped() {
     let mut script = Script::streaming(streaming().event_types(types), "100");
     script.expect_fetch("100");
     assert_eq!(
-        script.asked().request().uri(),
+        script.sent().request().uri(),
         "https://api.box.com/2.0/events?stream_type=admin_logs_streaming&stream_position=100&limit=500&event_type=LOGIN%2CSIGN%26SEAL%2CUPLOAD"
     );
 }
 
-/// The times of all requests within twenty minutes, in seconds. Every so often one is sent late, as where others go first.
-fn requests(calls: u32, late: bool, mut answer: impl FnMut(u32) -> Response) -> Vec<f64> {
+/// Returns the times of all requests within 20 minutes, in seconds. If `late`, every tenth is sent
+/// 60 s late, as if the client's limiter held it back.
+fn requests(calls: u32, late: bool, mut respond: impl FnMut(u32) -> Response) -> Vec<f64> {
     let streaming = streaming()
         .calls_per_minute(calls)
         .shortest_interval(Duration::from_millis(1));
@@ -232,7 +233,7 @@ fn requests(calls: u32, late: bool, mut answer: impl FnMut(u32) -> Response) -> 
             at += 60.0;
         }
         times.push(at);
-        script.reply(answer(n));
+        script.reply(respond(n));
     }
     times
 }
@@ -246,7 +247,7 @@ fn assert_within(calls: usize, times: &[f64]) {
     }
 }
 
-/// As many as there ought to be where each is wanted.
+/// Asserts that the calls use the rate limit, if every call is wanted.
 #[track_caller]
 fn assert_busy(calls: u32, times: &[f64]) {
     let most = f64::from(calls) * 20.0;
@@ -256,7 +257,7 @@ fn assert_busy(calls: u32, times: &[f64]) {
 }
 
 #[test]
-fn whatever_comes_of_them_the_calls_of_any_minute_stay_within_what_is_set() {
+fn calls_of_any_minute_stay_within_the_limit() {
     let events = |n: u32| page(&(n + 1).to_string(), &[&n.to_string()]);
     for calls in [3, 4, 19, 60, 1_000] {
         let within = usize::try_from(calls).unwrap();
@@ -283,7 +284,7 @@ fn whatever_comes_of_them_the_calls_of_any_minute_stay_within_what_is_set() {
 }
 
 #[test]
-fn a_call_that_box_refuses_for_its_token_is_counted() {
+fn call_counts_when_box_rejects_its_token() {
     let mut script = Script::streaming(streaming().calls_per_minute(3), "100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
@@ -291,7 +292,7 @@ fn a_call_that_box_refuses_for_its_token_is_counted() {
 }
 
 #[test]
-fn a_page_that_had_to_be_made_smaller_is_a_full_one_again_at_the_next_look() {
+fn reduced_limit_is_full_again_at_the_next_interval() {
     let mut script = idle();
     let too_large = || failed(TransportErrorKind::BodyTooLarge);
     script.expect_fetch("100").reply(too_large());

@@ -1,5 +1,5 @@
-//! The ways in which other clients of this protocol lose, repeat, spin or hang, each as a conversation that this one
-//! gets through.
+//! The ways in which other clients of this protocol lose events, repeat them, spin or hang. Each
+//! test proves that this engine does not.
 
 use box_longpoll::config::{RealtimeHosts, RealtimeToken, RetryPolicy};
 use box_longpoll::transport::TransportErrorKind;
@@ -25,7 +25,7 @@ fn failure_01_the_window_holds_more_than_one_page() {
 }
 
 #[test]
-fn failure_01_a_page_larger_than_the_window_does_not_push_its_own_beginning_out() {
+fn failure_01_large_page_does_not_push_out_its_own_beginning() {
     let ids: Vec<String> = (0..5_000).map(|n| format!("id{n}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut script = Script::start("100");
@@ -77,14 +77,14 @@ fn failure_04_a_missing_position_keeps_the_old_one() {
         script.expect_fetch("100");
     }
     let mut script = Script::start("100");
-    let answer = body(r#"{"entries":[{"event_id":"a"}]}"#);
-    script.expect_fetch("100").reply(answer);
+    let response = body(r#"{"entries":[{"event_id":"a"}]}"#);
+    script.expect_fetch("100").reply(response);
     script.expect_batch(&["a"]).assert_position("100");
     script.expect_fetch("100");
 }
 
 #[test]
-fn failure_05_the_position_moves_when_a_page_is_handled_not_when_it_is_read() {
+fn failure_05_position_moves_once_the_page_is_handled() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_unhandled_batch(&["a"]).assert_position("100");
@@ -102,7 +102,7 @@ fn failure_06_an_empty_page_with_a_newer_position_moves_on() {
 }
 
 #[test]
-fn failure_07_now_is_resolved_before_anything_is_listened_to() {
+fn failure_07_now_is_resolved_before_the_first_poll() {
     let mut script = Script::start("now");
     script.expect_fetch("now").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
@@ -110,7 +110,7 @@ fn failure_07_now_is_resolved_before_anything_is_listened_to() {
 }
 
 #[test]
-fn failure_07_a_now_without_a_position_is_asked_again() {
+fn failure_07_now_without_a_position_is_retried() {
     for missing in ["null", "0", "\"now\""] {
         let mut script = Script::start("now");
         script.expect_fetch("now").reply(page(missing, &[]));
@@ -123,12 +123,13 @@ fn failure_07_a_now_without_a_position_is_asked_again() {
 
 #[test]
 fn failure_08_the_poll_carries_the_position() {
-    // `expect_listen` compares the whole query: the server's own comes first, and unchanged.
+    // `expect_listen` compares the complete query. The server's own part comes first, and is
+    // unchanged.
     Script::listening(1);
 }
 
 #[test]
-fn failure_09_numbers_as_strings_and_strings_as_numbers_are_read() {
+fn failure_09_numbers_and_strings_are_interchangeable() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("\"100\"", &[]));
     script.expect_list().reply(body(
@@ -138,7 +139,7 @@ fn failure_09_numbers_as_strings_and_strings_as_numbers_are_read() {
 }
 
 #[test]
-fn failure_10_a_401_is_answered_by_one_refresh_and_then_by_a_stop() {
+fn failure_10_second_401_after_a_refresh_stops_the_stream() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
@@ -149,7 +150,7 @@ fn failure_10_a_401_is_answered_by_one_refresh_and_then_by_a_stop() {
 }
 
 #[test]
-fn failure_11_a_404_from_the_realtime_server_asks_for_new_servers() {
+fn failure_11_404_of_a_realtime_server_lists_again() {
     let mut script = Script::listening(2);
     script.reply(status(404));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -160,7 +161,7 @@ fn failure_11_a_404_from_the_realtime_server_asks_for_new_servers() {
 }
 
 #[test]
-fn failure_12_retry_after_is_obeyed_in_every_spelling() {
+fn failure_12_retry_after_is_respected_in_every_spelling() {
     for (headers, seconds) in [
         (&[("Retry-After", "7")][..], 7.0),
         (&[("RETRY-AFTER", "7")], 7.0),
@@ -213,7 +214,7 @@ fn failure_14_a_garbage_signal_does_not_end_the_stream() {
 }
 
 #[test]
-fn failure_15_reconnect_asks_for_new_servers() {
+fn failure_15_reconnect_lists_the_servers_again() {
     for message in ["reconnect", "max_retries"] {
         let mut script = Script::listening(2);
         script.reply(signal(message));
@@ -226,7 +227,7 @@ fn failure_15_reconnect_asks_for_new_servers() {
 #[test]
 fn failure_16_a_poll_is_held_for_retry_timeout_and_five_seconds() {
     let mut script = Script::listening(2);
-    assert_eq!(script.asked().timeout().as_secs(), 615);
+    assert_eq!(script.sent().timeout().as_secs(), 615);
     let first = script.host();
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -244,7 +245,7 @@ fn failure_17_events_of_any_shape_are_delivered() {
 }
 
 #[test]
-fn failure_19_nothing_is_fetched_before_the_consumer_asks_for_it() {
+fn failure_19_nothing_is_fetched_before_a_batch_is_handled() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_unhandled_batch(&["a"]);
@@ -261,17 +262,17 @@ fn failure_20_the_token_goes_to_the_api_alone() {
     assert!(has_token(&script));
     script.reply(server_list(1)).expect_listen("100");
     assert!(!has_token(&script));
-    assert_eq!(script.asked().request().uri().scheme_str(), Some("https"));
+    assert_eq!(script.sent().request().uri().scheme_str(), Some("https"));
 }
 
 #[test]
-fn failure_20_the_token_goes_to_the_realtime_server_where_the_caller_chose_so() {
+fn failure_20_token_goes_to_the_realtime_server_when_set() {
     let builder = LongPollClient::builder().realtime_token(RealtimeToken::Send);
     assert!(has_token(&Script::listening_with(builder, 1)));
 }
 
 #[test]
-fn failure_20_a_poll_with_the_token_at_the_apis_host_is_refused() {
+fn failure_20_poll_with_token_at_the_api_host_is_refused() {
     for (origin, hosts) in [
         ("https://api.box.com", RealtimeHosts::default()),
         (
@@ -304,14 +305,14 @@ fn failure_20_a_poll_with_the_token_at_the_apis_host_is_refused() {
 
 fn has_token(script: &Script) -> bool {
     script
-        .asked()
+        .sent()
         .request()
         .headers()
         .contains_key("authorization")
 }
 
 #[test]
-fn failure_20_a_server_of_another_host_is_not_asked() {
+fn failure_20_server_of_another_host_is_not_polled() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(body(
@@ -328,7 +329,7 @@ fn failure_20_a_server_of_another_host_is_not_asked() {
 fn failure_21_no_error_restarts_the_stream_at_now() {
     let quick = RetryPolicy::default().longest(std::time::Duration::from_secs(1));
     let mut script = Script::with(LongPollClient::builder().retry(quick), "100");
-    for answer in [
+    for response in [
         status(500),
         status(502),
         status(404),
@@ -346,7 +347,7 @@ fn failure_21_no_error_restarts_the_stream_at_now() {
         failed(TransportErrorKind::Tls),
         failed(TransportErrorKind::Other),
     ] {
-        script.expect_fetch("100").reply(answer);
+        script.expect_fetch("100").reply(response);
     }
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);

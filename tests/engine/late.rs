@@ -1,4 +1,4 @@
-//! Events that come after their signal, and whether the realtime servers honor the position of a poll.
+//! Events that appear after their signal, and probes for servers that honor the position of a poll.
 
 use std::time::Duration;
 
@@ -8,16 +8,17 @@ use rstest::rstest;
 
 use crate::script::{Script, failed, page, server_list, signal};
 
-/// Knows nothing, and listens at position 100.
+/// Returns an engine that listens at position 100, and has not probed any server.
 fn listening() -> Script {
-    let mut script = Script::knowing_nothing("100");
+    let mut script = Script::unsure_of_positions("100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("100");
     script
 }
 
-/// An event was signalled and read, and the server is asked with the position before it.
+/// Returns an engine that has read a signaled event, and probes the server with the position before
+/// it.
 fn probing() -> Script {
     let mut script = listening();
     script.reply(signal("new_change"));
@@ -25,12 +26,12 @@ fn probing() -> Script {
     script.expect_batch(&["a"]);
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_any().assert_polls_at("100");
-    assert_eq!(script.asked().timeout(), Duration::from_secs(5));
+    assert_eq!(script.sent().timeout(), Duration::from_secs(5));
     script
 }
 
 #[test]
-fn a_server_that_responds_to_an_old_position_at_once_honors_positions() {
+fn server_that_responds_to_two_probes_honors_positions() {
     let mut script = probing();
     script.reply(signal("new_change"));
     script.expect_fetch("200").reply(page("200", &[]));
@@ -40,8 +41,8 @@ fn a_server_that_responds_to_an_old_position_at_once_honors_positions() {
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_any().assert_polls_at("200");
     assert!(script.positions_are_honored());
-    assert_eq!(script.asked().timeout(), Duration::from_secs(615));
-    // It tells of what is late: nothing is checked after this signal.
+    assert_eq!(script.sent().timeout(), Duration::from_secs(615));
+    // The server signals late events, so nothing is checked after this signal.
     script.pass(Duration::from_secs(10));
     script.reply(signal("new_change"));
     script.expect_fetch("200").reply(page("300", &["b"]));
@@ -49,13 +50,13 @@ fn a_server_that_responds_to_an_old_position_at_once_honors_positions() {
     script.expect_fetch("300").reply(page("300", &[]));
     script.expect_any().assert_polls_at("300");
     script.assert_waited(0.0, 0.0);
-    assert_eq!(script.asked().timeout(), Duration::from_secs(615));
+    assert_eq!(script.sent().timeout(), Duration::from_secs(615));
 }
 
 #[rstest]
 #[case::reconnect(signal("reconnect"))]
 #[case::timeout(failed(TransportErrorKind::Timeout))]
-fn a_missed_signal_has_it_found_out_once_more(#[case] end: Response) {
+fn missed_signal_starts_another_probe(#[case] end: Response) {
     let mut script = Script::listening(1);
     assert!(script.positions_are_honored());
     script.reply(end);
@@ -72,7 +73,7 @@ fn a_missed_signal_has_it_found_out_once_more(#[case] end: Response) {
 }
 
 #[test]
-fn a_signal_that_told_of_something_new_shows_nothing() {
+fn probe_is_inconclusive_when_new_events_follow() {
     let mut script = probing();
     script.reply(signal("new_change"));
     script.expect_fetch("200").reply(page("300", &["b"]));
@@ -83,34 +84,34 @@ fn a_signal_that_told_of_something_new_shows_nothing() {
 }
 
 #[test]
-fn after_a_signal_a_server_that_ignores_positions_is_checked_on() {
+fn server_that_ignores_positions_gets_late_checks() {
     let mut script = probing();
     script
         .pass(Duration::from_secs(5))
         .reply(failed(TransportErrorKind::Timeout));
-    // Five seconds after the signal: the checks at 1, 2 and 4 s are past.
+    // Five seconds after the signal, the checks at 1, 2 and 4 s are past.
     script.expect_fetch("200").reply(page("200", &[]));
     for (check, next) in [(8, 16), (16, 32), (32, 64)] {
         script.expect_any().assert_polls_at("200");
         let gap = Duration::from_secs(if check == 8 { 3 } else { check / 2 });
-        assert_eq!(script.asked().timeout(), gap, "{check} {next}");
+        assert_eq!(script.sent().timeout(), gap, "{check} {next}");
         script.pass(gap).reply(failed(TransportErrorKind::Timeout));
         script.expect_fetch("200").reply(page("200", &[]));
     }
     script.expect_any().assert_polls_at("200");
-    let gap = script.asked().timeout();
+    let gap = script.sent().timeout();
     script.pass(gap).reply(failed(TransportErrorKind::Timeout));
     // The last check finds an event.
     script.expect_fetch("200").reply(page("300", &["late"]));
     script.expect_batch(&["late"]);
     script.expect_fetch("300").reply(page("300", &[]));
     script.expect_any().assert_polls_at("300");
-    assert_eq!(script.asked().timeout(), Duration::from_secs(615));
+    assert_eq!(script.sent().timeout(), Duration::from_secs(615));
     assert!(!script.positions_are_honored());
 }
 
 #[test]
-fn checks_after_a_signal_go_on_though_its_first_page_brought_something() {
+fn late_checks_continue_when_the_first_page_had_events() {
     let mut script = probing();
     script
         .pass(Duration::from_secs(5))
@@ -125,11 +126,11 @@ fn checks_after_a_signal_go_on_though_its_first_page_brought_something() {
         script.reply(page("300", &[]));
     }
     script.expect_any().assert_polls_at("300");
-    assert_eq!(script.asked().timeout(), Duration::from_secs(4));
+    assert_eq!(script.sent().timeout(), Duration::from_secs(4));
 }
 
 #[test]
-fn an_event_that_shows_long_after_its_signal_is_found_by_a_check() {
+fn late_check_finds_an_event_8_s_after_its_signal() {
     let mut script = listening();
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -139,14 +140,14 @@ fn an_event_that_shows_long_after_its_signal_is_found_by_a_check() {
     }
     script.expect_any().assert_polls_at("100");
     let gap = Duration::from_secs(4);
-    assert_eq!(script.asked().timeout(), gap);
+    assert_eq!(script.sent().timeout(), gap);
     script.pass(gap).reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
 }
 
 #[test]
-fn a_new_signal_starts_the_checks_over() {
+fn new_signal_restarts_the_late_checks() {
     let mut script = listening();
     for _ in 0..3 {
         script.reply(signal("new_change"));
@@ -162,7 +163,7 @@ fn a_new_signal_starts_the_checks_over() {
 }
 
 #[test]
-fn a_probe_that_fails_shows_nothing_and_is_made_with_the_next_page() {
+fn probe_is_repeated_when_it_ends_without_a_result() {
     let mut script = probing();
     script.reply(signal("reconnect"));
     script.expect_fetch("200").reply(page("300", &["b"]));
@@ -173,7 +174,7 @@ fn a_probe_that_fails_shows_nothing_and_is_made_with_the_next_page() {
 }
 
 #[test]
-fn a_signal_that_comes_seconds_later_shows_nothing() {
+fn probe_is_inconclusive_when_the_signal_comes_late() {
     let mut script = probing();
     script
         .pass(Duration::from_secs(2))
@@ -184,7 +185,7 @@ fn a_signal_that_comes_seconds_later_shows_nothing() {
 }
 
 #[test]
-fn a_check_that_is_due_in_a_moment_is_waited_for() {
+fn late_check_due_within_100_ms_comes_before_the_poll() {
     let mut script = probing();
     script
         .pass(Duration::from_secs(5))

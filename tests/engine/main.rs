@@ -1,5 +1,7 @@
-//! The engine, by conversation: what it asks and does for everything that can come back.
+//! The engine without a network: each test passes it responses, and checks the requests and batches
+//! that follow. The type to start from is [`script::Script`].
 
+mod clock_checks;
 mod connections;
 mod enterprise;
 mod failures;
@@ -14,5 +16,4 @@ mod retries;
 mod script;
 mod servers;
 mod signals;
-mod ticks;
 mod tokens;

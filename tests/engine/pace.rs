@@ -1,4 +1,4 @@
-//! How often the engine asks in vain.
+//! The pace of requests that bring nothing new.
 
 use std::time::Duration;
 
@@ -37,8 +37,11 @@ fn pages_that_only_move_the_position_are_paced() {
     );
 }
 
-/// Answers everything with the least that there is, for ten minutes, and gives the times of the requests in seconds.
-fn vain_requests(mut answer: impl FnMut(&Script) -> box_longpoll::protocol::Response) -> Vec<f64> {
+/// Runs the engine for ten minutes against responses without events. Returns the times of the
+/// requests in seconds.
+fn fruitless_requests(
+    mut respond: impl FnMut(&Script) -> box_longpoll::protocol::Response,
+) -> Vec<f64> {
     let mut script = Script::start("0");
     let mut at = 0.0;
     let mut times = Vec::new();
@@ -46,8 +49,8 @@ fn vain_requests(mut answer: impl FnMut(&Script) -> box_longpoll::protocol::Resp
         script.expect_any();
         at += script.waited().as_secs_f64();
         times.push(at);
-        let answer = answer(&script);
-        script.reply(answer);
+        let response = respond(&script);
+        script.reply(response);
     }
     times
 }
@@ -67,11 +70,11 @@ fn assert_paced(times: &[f64]) {
 }
 
 #[test]
-fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
+fn fruitless_requests_stay_within_the_pace() {
     let realtime = |script: &Script| script.host().contains("realtime");
-    let listing = |script: &Script| script.asked().request().method() == "OPTIONS";
+    let listing = |script: &Script| script.sent().request().method() == "OPTIONS";
     for message in ["reconnect", "max_retries", "new_change", "unknown"] {
-        assert_paced(&vain_requests(|script| {
+        assert_paced(&fruitless_requests(|script| {
             if realtime(script) {
                 signal(message)
             } else if listing(script) {
@@ -81,9 +84,9 @@ fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
             }
         }));
     }
-    // A position that moves for ever, without an event.
+    // The position moves forever, without an event.
     let mut position = 0;
-    assert_paced(&vain_requests(|script| {
+    assert_paced(&fruitless_requests(|script| {
         position += 1;
         if realtime(script) {
             signal("new_change")
@@ -94,10 +97,10 @@ fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
         }
     }));
     for code in [200, 204, 404, 429, 500, 503] {
-        assert_paced(&vain_requests(|_| status(code)));
+        assert_paced(&fruitless_requests(|_| status(code)));
     }
-    // Silence that comes at once, as from a transport with a time limit of its own.
-    assert_paced(&vain_requests(|script| {
+    // Every poll times out at once, as with a transport that has a time limit of its own.
+    assert_paced(&fruitless_requests(|script| {
         if realtime(script) {
             failed(TransportErrorKind::Timeout)
         } else if listing(script) {
@@ -109,7 +112,7 @@ fn requests_in_vain_stay_within_the_pace_whatever_the_servers_say() {
 }
 
 #[test]
-fn four_changes_in_a_row_are_seen_at_once() {
+fn four_changes_in_a_row_are_fetched_at_once() {
     let mut script = Script::listening(1);
     script.pass(Duration::from_secs(10));
     for n in 0..4 {
@@ -129,7 +132,7 @@ fn four_changes_in_a_row_are_seen_at_once() {
 }
 
 #[test]
-fn a_change_a_second_is_seen_at_once_for_ever() {
+fn one_change_a_second_is_always_fetched_at_once() {
     let mut script = Script::listening(1);
     for n in 0..120 {
         let (from, next) = ((100 + n).to_string(), (101 + n).to_string());
@@ -140,7 +143,7 @@ fn a_change_a_second_is_seen_at_once_for_ever() {
         script.reply(page(&next, &[&next])).expect_batch(&[&next]);
         script.expect_fetch(&next).reply(page(&next, &[]));
         script.expect_any();
-        if script.asked().request().method() == "OPTIONS" {
+        if script.sent().request().method() == "OPTIONS" {
             script.reply(server_list(1)).expect_any();
         }
         assert!(script.host().contains("realtime"), "change {n}");
@@ -149,7 +152,7 @@ fn a_change_a_second_is_seen_at_once_for_ever() {
 }
 
 #[test]
-fn an_account_that_changes_all_the_time_is_looked_at_twice_a_second() {
+fn account_that_changes_all_the_time_is_read_twice_a_second() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     let (mut at, mut position, mut batches) = (0.0, 100, 0);
@@ -159,7 +162,7 @@ fn an_account_that_changes_all_the_time_is_looked_at_twice_a_second() {
         at += script.waited().as_secs_f64();
         if script.host().contains("realtime") {
             script.reply(signal("new_change"));
-        } else if script.asked().request().method() == "OPTIONS" {
+        } else if script.sent().request().method() == "OPTIONS" {
             script.reply(server_list(1));
         } else if is_first_page {
             position += 1;
@@ -176,12 +179,12 @@ fn an_account_that_changes_all_the_time_is_looked_at_twice_a_second() {
 }
 
 #[test]
-fn where_the_pace_is_used_up_the_stream_looks_once_more_instead_of_listening() {
+fn stream_fetches_instead_of_polling_when_the_pace_is_used_up() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("101", &["a"]));
     script.expect_batch(&["a"]);
-    // These use up the pace.
+    // These requests use up the pace.
     script.expect_fetch("101").reply(page("102", &[]));
     script.expect_fetch("102").reply(page("103", &[]));
     script.expect_fetch("103").reply(page("104", &[]));
@@ -194,7 +197,7 @@ fn where_the_pace_is_used_up_the_stream_looks_once_more_instead_of_listening() {
 }
 
 #[test]
-fn a_slow_token_does_not_let_requests_gather() {
+fn slow_token_does_not_let_requests_accumulate() {
     let mut script = Script::listening(1);
     let mut at = 0.0;
     let mut times = Vec::new();
@@ -204,7 +207,7 @@ fn a_slow_token_does_not_let_requests_gather() {
         at += 60.0;
         script.reply(signal("reconnect"));
         for _ in 0..3 {
-            let request = script.expect_any().asked().request();
+            let request = script.expect_any().sent().request();
             let (listing, polling) = (
                 request.method() == "OPTIONS",
                 request.uri().path() == "/subscribe",
@@ -226,7 +229,7 @@ fn a_slow_token_does_not_let_requests_gather() {
 }
 
 #[test]
-fn a_call_that_may_have_waited_for_its_turn_counts_from_its_answer() {
+fn call_that_may_have_waited_counts_from_its_response() {
     let mut script = Script::start("0");
     script.expect_fetch("0").pass(Duration::from_secs(2));
     script.reply(page("1", &[]));
@@ -239,7 +242,7 @@ fn a_call_that_may_have_waited_for_its_turn_counts_from_its_answer() {
 }
 
 #[test]
-fn a_page_that_only_moved_the_position_is_followed_at_once_though_the_pace_is_used_up() {
+fn moved_position_is_followed_at_once_on_credit() {
     let pace = Pace::default().per_second(2);
     let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
     script.expect_fetch("100").reply(page("101", &[]));
@@ -249,21 +252,21 @@ fn a_page_that_only_moved_the_position_is_followed_at_once_though_the_pace_is_us
 }
 
 #[test]
-fn a_request_on_credit_is_not_followed_by_another() {
-    // One at once, and one in 4.9 s.
+fn second_request_on_credit_waits() {
+    // This pace permits one request at once, and then one in 4.9 s.
     let pace = Pace::default().per_second(100).per_minute(15);
     let mut script = Script::with(LongPollClient::builder().pace(pace), "100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_any().reply(signal("new_change"));
     script.expect_fetch("100").assert_waited(0.0, 0.0);
-    // The position moved, which is followed at once only while nothing is owed.
+    // A page that moved the position is followed at once only while no token is owed.
     script.reply(page("101", &[]));
     script.expect_fetch("101").assert_waited(9.7, 9.9);
 }
 
 #[test]
-fn the_pace_is_the_callers_to_set() {
+fn pace_follows_the_settings() {
     let pace = Pace::default()
         .per_second(100)
         .per_minute(6_000)
@@ -277,7 +280,7 @@ fn the_pace_is_the_callers_to_set() {
 }
 
 #[test]
-fn the_pause_after_a_failed_poll_outlasts_a_fetch_that_the_pace_makes_wait() {
+fn pause_after_a_failed_poll_outlasts_a_paced_fetch() {
     let retry = RetryPolicy::default().first(Duration::from_secs(60));
     let pace = Pace::default().per_second(2);
     let mut script = Script::listening_with(LongPollClient::builder().retry(retry).pace(pace), 1);

@@ -1,4 +1,4 @@
-//! Pages that can't be read.
+//! Pages that cannot be read, are too large, or do not arrive in time.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use box_longpoll::{ErrorKind, Status};
 
 use crate::script::{Script, body, failed, page, signal, status};
 
-/// A complete page whose one event is no JSON.
+/// A complete page whose only event is not JSON.
 const UNREADABLE: &str = "{\"entries\":[{\"name\":\u{1b}[31m}]}";
 
 /// A page that something on the way cut off.
 const CUT: &str = r#"{"entries":[{"event_id":"a"},{"ev"#;
 
 #[test]
-fn a_page_that_cannot_be_read_twice_is_asked_for_in_halves() {
+fn limit_is_halved_when_a_page_cannot_be_read_twice() {
     let broken = || body(UNREADABLE);
     let mut script = Script::start("100");
     for limit in [500, 500, 250] {
@@ -25,7 +25,7 @@ fn a_page_that_cannot_be_read_twice_is_asked_for_in_halves() {
     script.expect_fetch("100").assert_limit(125);
     script.reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
-    // What is readable again is asked for in doubles, after a while.
+    // Once pages are readable again, the limit doubles after eight full pages.
     for n in 200..220 {
         let (from, next) = (n.to_string(), (n + 1).to_string());
         let limit = match n {
@@ -41,7 +41,7 @@ fn a_page_that_cannot_be_read_twice_is_asked_for_in_halves() {
 }
 
 #[test]
-fn a_page_that_is_too_large_is_asked_for_in_halves() {
+fn limit_is_halved_when_a_page_is_too_large() {
     let mut script = Script::start("100");
     script
         .expect_fetch("100")
@@ -51,7 +51,7 @@ fn a_page_that_is_too_large_is_asked_for_in_halves() {
 }
 
 #[test]
-fn an_event_that_cannot_be_read_even_alone_stops_the_stream_before_it() {
+fn single_unreadable_event_stops_the_stream_before_it() {
     let mut script = Script::start("100");
     let limits = [500, 500, 250, 125, 62, 31, 15, 7, 3, 1];
     for limit in limits {
@@ -70,7 +70,7 @@ fn an_event_that_cannot_be_read_even_alone_stops_the_stream_before_it() {
 }
 
 #[test]
-fn a_page_that_is_not_boxs_never_stops_the_stream() {
+fn response_that_is_not_boxs_never_stops_the_stream() {
     let mut script = Script::start("100");
     for foreign in ["<html>please log in</html>", "{ error: 'please log in' }"] {
         for _ in 0..30 {
@@ -81,7 +81,7 @@ fn a_page_that_is_not_boxs_never_stops_the_stream() {
 }
 
 #[test]
-fn pages_that_cannot_come_in_time_get_smaller_and_grow_back() {
+fn late_and_cut_pages_get_smaller_and_grow_back() {
     for failure in [
         || failed(TransportErrorKind::Timeout),
         || failed(TransportErrorKind::Body),
@@ -104,13 +104,13 @@ fn pages_that_cannot_come_in_time_get_smaller_and_grow_back() {
     }
 }
 
-/// So many ids of the n-th page.
+/// Returns `count` ids for a page.
 fn ids(page: usize, count: u32) -> Vec<String> {
     (0..count).map(|id| format!("{page}-{id}")).collect()
 }
 
 #[test]
-fn a_slow_network_gets_small_pages_after_the_backlog_too() {
+fn limit_of_slow_network_outlasts_the_backlog() {
     let mut script = Script::start("100");
     for _ in 0..3 {
         script
@@ -125,7 +125,7 @@ fn a_slow_network_gets_small_pages_after_the_backlog_too() {
 }
 
 #[test]
-fn a_page_that_is_cut_off_for_hours_stops_nothing() {
+fn page_that_is_cut_for_hours_does_not_stop_the_stream() {
     let mut script = Script::start("100");
     for _ in 0..500 {
         script.expect_fetch("100").reply(body(CUT));
@@ -137,7 +137,7 @@ fn a_page_that_is_cut_off_for_hours_stops_nothing() {
 }
 
 #[test]
-fn a_page_that_does_not_come_keeps_its_size_the_first_time() {
+fn first_timeout_keeps_the_page_limit() {
     let mut script = Script::start("100");
     for _ in 0..10 {
         script
@@ -150,7 +150,7 @@ fn a_page_that_does_not_come_keeps_its_size_the_first_time() {
 }
 
 #[test]
-fn the_next_backlog_begins_with_full_pages() {
+fn next_backlog_begins_with_full_pages() {
     let mut script = Script::start("100");
     for _ in 0..3 {
         script.expect_fetch("100").reply(body(UNREADABLE));
@@ -159,13 +159,13 @@ fn the_next_backlog_begins_with_full_pages() {
     script.reply(page("100", &[])).expect_list_or_listen();
     script.reply(signal("new_change"));
     script.expect_fetch("100").assert_limit(500);
-    // And it is again the second failure that makes them smaller.
+    // The limit is reduced at the second failure again.
     script.reply(body(UNREADABLE));
     script.expect_fetch("100").assert_limit(500);
 }
 
 #[test]
-fn a_position_of_any_text_is_gone_to() {
+fn position_of_any_text_is_used() {
     let long = "9".repeat(16 * 1024);
     for (json, sent) in [
         (format!("\"{long}\""), long.as_str()),
@@ -179,12 +179,12 @@ fn a_position_of_any_text_is_gone_to() {
 }
 
 #[test]
-fn a_position_that_is_too_long_is_an_error_in_the_status() {
+fn status_has_the_error_when_a_position_is_too_long() {
     let mut script = Script::start("100");
     let long = format!("\"{}\"", "9".repeat(16 * 1024 + 1));
     script.expect_fetch("100").reply(page(&long, &["a"]));
     let error = script.failure();
-    assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer);
+    assert_eq!(error.kind(), ErrorKind::UnexpectedResponse);
     assert!(error.to_string().contains("16385 bytes"), "{error}");
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);

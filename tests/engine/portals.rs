@@ -1,4 +1,5 @@
-//! Responses of something on the way: a web filter, a load balancer, a captive portal. They pass.
+//! Responses of something on the way: a web filter, a load balancer, a captive portal. They are
+//! retried, because they pass.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ fn portal() -> Response {
 #[case(status_with(403, &[], r#"{"message":"Forbidden"}"#))]
 #[case(status_with(400, &[], ""))]
 #[case(status_with(400, &[], "<html><center>nginx</center></html>"))]
-fn a_refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Response) {
+fn refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Response) {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(refusal);
     let error = script.failure();
@@ -36,7 +37,7 @@ fn a_refusal_that_is_not_boxs_is_retried_and_says_so(#[case] refusal: Response) 
 }
 
 #[test]
-fn error_of_box_is_known_when_it_has_up_to_64_kib() {
+fn error_of_box_is_recognized_up_to_64_kib() {
     let error = |bytes| {
         let message = "x".repeat(bytes);
         let body = format!(r#"{{"type":"error","message":"{message}"}}"#);
@@ -57,7 +58,7 @@ fn status_429_is_a_rate_limit() {
 }
 
 #[test]
-fn a_portal_that_refuses_a_list_is_left_alone_as_it_asks() {
+fn retry_after_of_a_portal_is_respected_for_a_list() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(status_with(
@@ -69,21 +70,21 @@ fn a_portal_that_refuses_a_list_is_left_alone_as_it_asks() {
 }
 
 #[test]
-fn a_success_that_is_no_page_is_left_alone_as_it_asks() {
+fn retry_after_is_respected_on_a_success_without_a_page() {
     for code in [200, 202, 203] {
         let mut script = Script::start("100");
-        let answer = status_with(code, &[("retry-after", "7")], "");
-        script.expect_fetch("100").reply(answer);
+        let response = status_with(code, &[("retry-after", "7")], "");
+        script.expect_fetch("100").reply(response);
         script.expect_fetch("100").assert_waited(7.0, 7.0);
         script.reply(page("100", &[]));
-        let answer = status_with(code, &[("retry-after", "8")], "");
-        script.expect_list().reply(answer);
+        let response = status_with(code, &[("retry-after", "8")], "");
+        script.expect_list().reply(response);
         script.expect_fetch("100").assert_waited(8.0, 8.0);
     }
 }
 
 #[test]
-fn a_portals_401_asks_for_a_newer_token_and_goes_on_with_the_old_one() {
+fn portal_401_refreshes_and_keeps_the_old_token() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(portal());
     script
@@ -95,13 +96,13 @@ fn a_portals_401_asks_for_a_newer_token_and_goes_on_with_the_old_one() {
 }
 
 #[test]
-fn a_portals_401s_ask_for_a_newer_token_every_five_minutes() {
+fn portal_401s_refresh_the_token_every_five_minutes() {
     let mut script = Script::start("100");
     let (mut refreshes, mut passed) = (0, Duration::ZERO);
     while passed < Duration::from_secs(1_800) {
         script.expect_fetch("100");
         assert_eq!(
-            script.asked().request().headers()["authorization"],
+            script.sent().request().headers()["authorization"],
             "Bearer token-1"
         );
         passed += script.waited();
@@ -117,17 +118,17 @@ fn a_portals_401s_ask_for_a_newer_token_every_five_minutes() {
         panic!("{:?}", script.status());
     };
     assert!(because.to_string().contains("does not look like Box"));
-    // One call that gets through, and all is well.
+    // After one successful call the stream is not degraded any more.
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(portal());
     assert!(matches!(script.status(), Status::Retrying { .. }));
 }
 
 #[test]
-fn a_portals_401s_degrade_the_stream_after_ten_minutes() {
+fn portal_401s_degrade_the_stream_after_ten_minutes() {
     let mut script = Script::start("100");
     let mut passed = Duration::ZERO;
-    while !matches!(script.doing(), Status::Degraded { .. }) {
+    while !matches!(script.current_status(), Status::Degraded { .. }) {
         if script.is_refresh_due() {
             script.expect_refresh().give_newer_token("token-1");
         }
@@ -140,21 +141,21 @@ fn a_portals_401s_degrade_the_stream_after_ten_minutes() {
 }
 
 #[test]
-fn a_second_401_of_boxs_own_stops_the_stream_whatever_came_before() {
-    for boxs_own in [
+fn second_401_stops_the_stream_when_it_is_from_box() {
+    for from_box in [
         status(401),
         status_with(401, &[("www-authenticate", "Bearer realm=\"Service\"")], ""),
     ] {
         let mut script = Script::start("100");
         script.expect_fetch("100").reply(portal());
         script.expect_refresh().give_newer_token("token-1");
-        script.expect_fetch("100").reply(boxs_own);
+        script.expect_fetch("100").reply(from_box);
         script.expect_stop(ErrorKind::Unauthorized);
     }
 }
 
 #[test]
-fn a_token_that_runs_out_after_a_portal_is_renewed_as_ever() {
+fn token_that_expires_after_a_portal_is_refreshed() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(portal());
     script.expect_refresh().give_newer_token("token-1");
@@ -167,7 +168,7 @@ fn a_token_that_runs_out_after_a_portal_is_renewed_as_ever() {
 }
 
 #[test]
-fn a_newer_token_that_a_portal_refuses_stops_nothing_and_is_not_renewed() {
+fn portal_401_for_a_new_token_does_not_refresh_again() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
@@ -180,20 +181,20 @@ fn a_newer_token_that_a_portal_refuses_stops_nothing_and_is_not_renewed() {
 }
 
 #[test]
-fn a_portals_401_goes_on_with_the_token_while_the_source_fails() {
+fn portal_401_keeps_the_token_while_the_source_fails() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(portal());
     script.expect_refresh();
-    // The source has none to give by now, and is not asked.
+    // The source has another token by now, but it is not called again.
     script.use_token("another");
     script.fail_token(TokenError::transient("the token endpoint is away"));
     script.expect_fetch("100");
-    let headers = script.asked().request().headers();
+    let headers = script.sent().request().headers();
     assert_eq!(headers["authorization"], "Bearer token-1");
 }
 
 #[test]
-fn a_portal_before_the_lists_alone_renews_no_token_each_time() {
+fn portal_before_lists_alone_does_not_refresh_each_time() {
     let mut script = Script::start("100");
     let (mut refreshes, mut passed) = (0, Duration::ZERO);
     while passed < Duration::from_secs(1_800) {
@@ -201,14 +202,14 @@ fn a_portal_before_the_lists_alone_renews_no_token_each_time() {
             script.expect_refresh().give_newer_token("token-2");
             refreshes += 1;
         }
-        let is_list = script.expect_any().asked().request().method() == http::Method::OPTIONS;
+        let is_list = script.expect_any().sent().request().method() == http::Method::OPTIONS;
         passed += script.waited();
         script.reply(if is_list { portal() } else { page("100", &[]) });
     }
     assert!((1..=7).contains(&refreshes), "{refreshes}");
 }
 
-/// What Box says of a parameter, and the kind that it becomes.
+/// Each case has Box's message, and the parameter that it names.
 #[rstest]
 #[case("created_after is beyond one year in the past", Some("created_after"))]
 #[case(
@@ -218,10 +219,7 @@ fn a_portal_before_the_lists_alone_renews_no_token_each_time() {
 #[case("Invalid value 'X' for event_type", Some("event_type"))]
 #[case("Invalid limit: 501", Some("limit"))]
 #[case("Invalid stream type", Some("stream_type"))]
-fn a_rejected_parameter_is_named_and_not_the_position(
-    #[case] message: &str,
-    #[case] named: Option<&str>,
-) {
+fn rejected_parameter_is_named(#[case] message: &str, #[case] named: Option<&str>) {
     let mut script = Script::query_from(position("1152922976252290886"), AdminLogs::new());
     script.expect_any().reply(bad_request(message));
     let error = script.stopped();
@@ -234,11 +232,11 @@ fn a_rejected_parameter_is_named_and_not_the_position(
 #[case("Invalid stream position")]
 #[case("stream_position abc is invalid")]
 #[case("Bad request")]
-fn a_rejected_position_is_one(#[case] message: &str) {
+fn rejected_position_has_its_own_kind(#[case] message: &str) {
     let mut script = Script::start("abc");
     script.expect_fetch("abc").reply(bad_request(message));
     assert_eq!(script.stopped().kind(), ErrorKind::PositionRejected);
-    // Where none was sent none can be rejected.
+    // If no position was sent, Box cannot have rejected it.
     for start in ["now", "oldest"] {
         let mut script = Script::start(start);
         script.expect_any().reply(bad_request(message));
@@ -267,13 +265,13 @@ fn bad_request(message: &str) -> Response {
 }
 
 #[test]
-fn times_are_asked_for_in_whole_seconds_that_leave_nothing_out() {
+fn times_are_rounded_to_seconds_that_leave_nothing_out() {
     let time = |nanos| Timestamp::from_nanosecond(nanos).expect("a time");
     let query = AdminLogs::new()
         .created_after(time(1_700_000_000_999_999_999))
         .created_before(time(1_700_000_100_000_000_001));
     let mut script = Script::query(query);
-    let sent = script.expect_any().asked().request().uri().to_string();
+    let sent = script.expect_any().sent().request().uri().to_string();
     assert!(
         sent.contains("created_after=2023-11-14T22%3A13%3A20Z"),
         "{sent}"
@@ -285,14 +283,14 @@ fn times_are_asked_for_in_whole_seconds_that_leave_nothing_out() {
 }
 
 #[test]
-fn the_last_365_days_do_not_fall_over_the_edge_on_the_way() {
+fn query_of_365_days_stays_within_box_limit() {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let asked_after = |ago: Duration, script_runs: Duration| {
+    let sent_age = |ago: Duration, script_runs: Duration| {
         let now = box_longpoll::transport::Moment::read_clocks().wall;
         let now = Timestamp::try_from(now).expect("a time");
         let mut script = Script::query(AdminLogs::new().created_after(now - ago));
         script.pass(script_runs).expect_any();
-        let uri = script.asked().request().uri().to_string();
+        let uri = script.sent().request().uri().to_string();
         let url = url::Url::parse(&uri).expect("a URL");
         let mut pairs = url.query_pairs();
         let (_, sent) = pairs
@@ -306,14 +304,14 @@ fn the_last_365_days_do_not_fall_over_the_edge_on_the_way() {
         Duration::from_secs(3_600),
         23 * 3_600 * Duration::from_secs(1),
     ] {
-        let ago = asked_after(365 * DAY, runs);
+        let ago = sent_age(365 * DAY, runs);
         assert!(ago + Duration::from_secs(50) <= 365 * DAY, "{ago:?}");
     }
-    // So does one that was made a moment before.
+    // A query that was built a minute earlier is shortened as well.
     let a_minute = Duration::from_secs(60);
-    assert!(asked_after(365 * DAY + a_minute, Duration::ZERO) < 365 * DAY);
-    // What lies inside, and what lies far outside, goes along as it is.
-    assert!(asked_after(364 * DAY, Duration::ZERO) >= 364 * DAY);
-    assert!(asked_after(366 * DAY, Duration::ZERO) >= 366 * DAY);
-    assert!(asked_after(400 * DAY, Duration::ZERO) >= 400 * DAY);
+    assert!(sent_age(365 * DAY + a_minute, Duration::ZERO) < 365 * DAY);
+    // Times well inside the year, and times far outside, are sent unchanged.
+    assert!(sent_age(364 * DAY, Duration::ZERO) >= 364 * DAY);
+    assert!(sent_age(366 * DAY, Duration::ZERO) >= 366 * DAY);
+    assert!(sent_age(400 * DAY, Duration::ZERO) >= 400 * DAY);
 }

@@ -1,4 +1,4 @@
-//! How the engine goes through an enterprise's past.
+//! The engine on a query for past enterprise events.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use box_longpoll::{ErrorKind, EventType, StartAt};
 use crate::script::{Script, body, failed, page, status};
 
 #[test]
-fn a_page_with_neither_an_event_nor_a_new_position_is_the_end() {
+fn query_ends_at_a_page_without_events_or_new_position() {
     for end in ["200", "0", "\"0\"", "null", "\"\""] {
         let mut script = Script::query(AdminLogs::new());
         script.expect_fetch("0").reply(page("200", &["a", "b"]));
@@ -20,7 +20,7 @@ fn a_page_with_neither_an_event_nor_a_new_position_is_the_end() {
 }
 
 #[test]
-fn a_range_without_events_ends_with_its_first_page() {
+fn range_without_events_ends_with_its_first_page() {
     let mut script = Script::query(AdminLogs::new());
     script
         .expect_fetch("0")
@@ -29,7 +29,7 @@ fn a_range_without_events_ends_with_its_first_page() {
 }
 
 #[test]
-fn empty_pages_short_ones_and_repeats_are_not_the_end_where_the_position_moves() {
+fn query_continues_while_the_position_moves() {
     let mut script = Script::query(AdminLogs::new());
     script.expect_fetch("0").reply(page("100", &["a"]));
     script.expect_batch(&["a"]);
@@ -47,7 +47,7 @@ fn empty_pages_short_ones_and_repeats_are_not_the_end_where_the_position_moves()
 }
 
 #[test]
-fn the_end_comes_when_the_last_batch_is_handled() {
+fn query_ends_once_the_last_batch_is_handled() {
     let mut script = Script::query(AdminLogs::new());
     script.expect_fetch("0").reply(page("0", &["a"]));
     script.expect_unhandled_batch(&["a"]).expect_idle();
@@ -56,7 +56,7 @@ fn the_end_comes_when_the_last_batch_is_handled() {
 }
 
 #[test]
-fn the_range_and_the_types_go_along_escaped() {
+fn range_and_types_are_sent_escaped() {
     let query = AdminLogs::new()
         .created_after("2026-01-01T00:00:00+01:00".parse().unwrap())
         .created_before("2026-02-01T00:00:30Z".parse().unwrap())
@@ -65,22 +65,22 @@ fn the_range_and_the_types_go_along_escaped() {
     let mut script = Script::query_from(start, query);
     script.expect_fetch("1152922976252290886");
     assert_eq!(
-        script.asked().request().uri(),
+        script.sent().request().uri(),
         "https://api.box.com/2.0/events?stream_type=admin_logs&stream_position=1152922976252290886&limit=500&event_type=DOWNLOAD%2CUPLOAD&created_after=2025-12-31T23%3A00%3A00Z&created_before=2026-02-01T00%3A00%3A30Z"
     );
 }
 
 #[test]
-fn a_failure_is_not_the_end() {
+fn query_continues_after_a_failure() {
     let mut script = Script::query(AdminLogs::new());
     script.expect_fetch("0").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
-    for answer in [
+    for response in [
         failed(TransportErrorKind::Interrupted),
         status(502),
         body(""),
     ] {
-        script.expect_fetch("200").reply(answer);
+        script.expect_fetch("200").reply(response);
     }
     script.expect_fetch("200").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
@@ -93,7 +93,7 @@ fn a_failure_is_not_the_end() {
 }
 
 #[test]
-fn a_query_is_as_quick_as_its_calls_in_a_minute_permit() {
+fn query_is_as_quick_as_its_calls_per_minute_permit() {
     let mut script = Script::query(AdminLogs::new().calls_per_minute(20));
     let mut waited = Duration::ZERO;
     for n in 0..100 {

@@ -1,4 +1,4 @@
-//! What is asked: how requests are made.
+//! The requests of the engine: their URLs, headers and limits.
 
 use box_longpoll::LongPollClient;
 use box_longpoll::protocol::Call;
@@ -6,7 +6,7 @@ use box_longpoll::protocol::Call;
 use crate::script::{Script, page, server_list, signal};
 
 #[test]
-fn a_start_at_the_oldest_event_asks_for_position_0() {
+fn start_at_the_oldest_event_fetches_position_0() {
     let mut script = Script::start("oldest");
     script.expect_fetch("0").reply(page("200", &["a"]));
     script.expect_batch(&["a"]).assert_position("200");
@@ -21,7 +21,7 @@ fn requests_name_the_stream_the_limit_and_the_user() {
         .api_origin("https://box.example:444");
     let mut script = Script::with(builder, "100");
     script.expect_fetch("100");
-    let request = script.asked().request();
+    let request = script.sent().request();
     assert_eq!(
         request.uri(),
         "https://box.example:444/2.0/events?stream_type=all&stream_position=100&limit=7"
@@ -30,7 +30,7 @@ fn requests_name_the_stream_the_limit_and_the_user() {
     assert_eq!(request.headers()["user-agent"], "me/1");
     assert_eq!(request.headers()["authorization"], "Bearer token-1");
     script.reply(page("100", &[])).expect_list();
-    assert_eq!(script.asked().request().headers()["as-user"], "42");
+    assert_eq!(script.sent().request().headers()["as-user"], "42");
 }
 
 #[test]
@@ -40,14 +40,14 @@ fn a_position_is_escaped_in_urls() {
 }
 
 #[test]
-fn each_answer_may_be_as_long_as_the_security_page_says() {
+fn response_limits_are_those_of_the_security_page() {
     let mut script = Script::start("100");
     script.expect_fetch("100");
-    assert_eq!(script.asked().max_body(), 16 << 20);
+    assert_eq!(script.sent().max_body(), 16 << 20);
     script.reply(page("100", &[])).expect_list();
-    assert_eq!(script.asked().max_body(), 256 << 10);
+    assert_eq!(script.sent().max_body(), 256 << 10);
     script.reply(server_list(1)).expect_listen("100");
-    assert_eq!(script.asked().max_body(), 64 << 10);
+    assert_eq!(script.sent().max_body(), 64 << 10);
 }
 
 #[test]

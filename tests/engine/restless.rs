@@ -1,4 +1,5 @@
-//! Accounts that come to no rest: positions that move by themselves or in circles, an event in every moment.
+//! Accounts that never come to rest: positions that move by themselves or in circles, and events at
+//! every moment.
 
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use jiff::Timestamp;
 
 use crate::script::{Script, page, server_list, signal, status_with};
 
-/// A position that holds a time.
+/// Returns a position that contains a time.
 fn position_of(time: Timestamp) -> String {
     ((1 << 60) + time.as_millisecond()).to_string()
 }
 
 #[test]
-fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
+fn stream_listens_when_the_position_moves_by_itself() {
     let mut script = Script::start("1000");
     for n in 1_000..1_100 {
         script.expect_fetch(&n.to_string());
@@ -24,7 +25,7 @@ fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
     }
     script.expect_fetch("1100").reply(page("1101", &[]));
     script.expect_list().reply(server_list(1));
-    // From now on each drain has one page.
+    // From now on each drain fetches one page.
     for n in 1_101..1_110 {
         script
             .expect_listen(&n.to_string())
@@ -33,7 +34,7 @@ fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
         script.reply(page(&(n + 1).to_string(), &[]));
         script.expect_list().reply(server_list(1));
     }
-    // An event changes nothing of that.
+    // An event does not change that.
     script.expect_listen("1110").reply(signal("new_change"));
     script.expect_fetch("1110").reply(page("1111", &["a"]));
     script.expect_batch(&["a"]);
@@ -48,7 +49,7 @@ fn a_position_that_moves_by_itself_keeps_nobody_from_listening() {
 }
 
 #[test]
-fn empty_pages_are_followed_when_events_lie_between() {
+fn empty_pages_are_followed_when_events_are_between() {
     let mut script = Script::start("1000");
     for n in 1_000..1_300 {
         script.expect_fetch(&n.to_string());
@@ -63,7 +64,7 @@ fn empty_pages_are_followed_when_events_lie_between() {
 }
 
 #[test]
-fn a_query_whose_position_only_moves_goes_on_more_and_more_slowly() {
+fn query_slows_down_while_only_its_position_moves() {
     let mut script = Script::query(AdminLogs::new());
     script.expect_fetch("0").reply(page("1000", &["a"]));
     script.expect_batch(&["a"]);
@@ -79,7 +80,7 @@ fn a_query_whose_position_only_moves_goes_on_more_and_more_slowly() {
             .assert_waited(seconds, seconds);
         script.reply(page(&(n + 1).to_string(), &[]));
     }
-    // An event, and it is as at the beginning.
+    // After an event the first pages are followed at once again.
     script.expect_fetch("1109").reply(page("1110", &["b"]));
     script.expect_batch(&["b"]);
     script.expect_fetch("1110").reply(page("1111", &[]));
@@ -87,7 +88,7 @@ fn a_query_whose_position_only_moves_goes_on_more_and_more_slowly() {
 }
 
 #[test]
-fn a_query_whose_position_moves_for_an_hour_stops_with_its_position() {
+fn query_whose_position_moves_for_an_hour_stops() {
     let mut script = Script::query(AdminLogs::new());
     script.expect_fetch("0").reply(page("1000", &["a"]));
     script.expect_batch(&["a"]);
@@ -110,7 +111,7 @@ fn a_query_whose_position_moves_for_an_hour_stops_with_its_position() {
 }
 
 #[test]
-fn a_query_ends_once_the_time_in_its_position_has_passed_its_end() {
+fn query_ends_when_the_time_in_its_position_passes_its_end() {
     let before: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
     let mut script = Script::query(AdminLogs::new().created_before(before));
     let earlier = position_of(before - Duration::from_millis(1));
@@ -134,7 +135,7 @@ fn a_query_to_the_end_of_today_ends_at_the_present() {
 }
 
 #[test]
-fn the_present_is_boxs_and_not_the_machines() {
+fn present_is_taken_from_boxs_clock() {
     let mut script = Script::query(AdminLogs::new());
     let now = now();
     let position = position_of(now + Duration::from_secs(600));
@@ -156,7 +157,7 @@ fn httpdate_in_an_hour() -> String {
 }
 
 #[test]
-fn an_outage_is_no_hour_without_an_event() {
+fn outage_does_not_count_as_time_without_events() {
     let mut script = Script::query(AdminLogs::new());
     script.expect_fetch("0").reply(page("1000", &[]));
     script.expect_fetch("1000").pass(Duration::from_secs(3_660));
@@ -198,14 +199,14 @@ fn repeats_that_lead_in_a_circle_end_the_drain() {
     script.expect_list();
 }
 
-/// Whether a circle of so many pages without ids ends the drain.
+/// Returns `true` if a circle of `length` pages without ids ends the drain.
 fn is_noticed(length: u32) -> bool {
     let pace = Pace::default()
         .per_minute(6_000)
         .small_pages_per_minute(6_000);
     let mut script = Script::with(LongPollClient::builder().pace(pace), "1");
     for n in 0..3 * length {
-        if script.expect_any().asked().request().method() == Method::OPTIONS {
+        if script.expect_any().sent().request().method() == Method::OPTIONS {
             return true;
         }
         let next = (n + 1) % length + 1;
@@ -216,7 +217,7 @@ fn is_noticed(length: u32) -> bool {
 }
 
 #[test]
-fn a_circle_of_64_pages_is_noticed_and_no_longer_one() {
+fn circle_of_up_to_64_pages_is_noticed() {
     assert!(is_noticed(1));
     assert!(is_noticed(64));
     assert!(!is_noticed(65));
@@ -244,13 +245,14 @@ fn an_enterprise_that_goes_in_a_circle_waits_for_its_interval() {
     script.expect_fetch("2").assert_waited(1.0, 60.0);
 }
 
-/// How many pages of one event each are fetched in three minutes, and the most of them within any minute.
+/// Returns the number of pages with one event each that are fetched in three minutes, and the most
+/// of them within any minute.
 fn pages_of_a_busy_account(builder: box_longpoll::LongPollClientBuilder) -> (usize, usize) {
     let mut script = Script::with(builder, "100");
     let (mut at, mut times) = (Duration::ZERO, Vec::new());
     for n in 100.. {
         script.expect_any();
-        // The first is on its way while the next one is earned.
+        // The first page is in flight for a second, while the next one is earned.
         let latency = Duration::from_millis(if n == 100 { 1_000 } else { 20 });
         at += script.waited() + latency;
         script.pass(latency);
@@ -270,13 +272,13 @@ fn pages_of_a_busy_account(builder: box_longpoll::LongPollClientBuilder) -> (usi
 }
 
 #[test]
-fn a_busy_account_is_asked_as_often_as_the_pace_says() {
+fn busy_account_is_fetched_at_the_pace_of_small_pages() {
     let (_, most) = pages_of_a_busy_account(LongPollClient::builder());
     assert!((220..=240).contains(&most), "{most}");
     let pace = Pace::default().small_pages_per_minute(30);
     let (_, most) = pages_of_a_busy_account(LongPollClient::builder().pace(pace));
     assert!((25..=30).contains(&most), "{most}");
-    // Half of a page is a backlog.
+    // A page that is half full counts as a backlog.
     let (pages, _) = pages_of_a_busy_account(LongPollClient::builder().page_limit(2));
     assert!(pages > 8_000, "{pages}");
 }

@@ -1,4 +1,4 @@
-//! What is tried again, and what stops the stream.
+//! Failures that are retried, with their backoff, and failures that stop the stream.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn a_retry_after_is_capped_at_an_hour() {
 }
 
 #[test]
-fn a_503_is_a_rate_limit_only_where_it_says_how_long() {
+fn status_503_is_a_rate_limit_only_with_retry_after() {
     let kind = |headers| {
         let mut script = Script::start("100");
         script
@@ -45,7 +45,7 @@ fn a_503_is_a_rate_limit_only_where_it_says_how_long() {
 }
 
 #[test]
-fn a_stop_says_why_and_where() {
+fn stop_has_the_error_and_keeps_the_position() {
     for (code, kind) in [
         (403, ErrorKind::Forbidden),
         (400, ErrorKind::PositionRejected),
@@ -65,10 +65,10 @@ fn a_stop_says_why_and_where() {
 }
 
 #[test]
-fn a_400_for_the_servers_is_no_verdict_on_the_position() {
+fn status_400_for_a_list_does_not_reject_the_position() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
-    // The first time the parameter is to blame, and the second time nobody knows what.
+    // The first 400 may be due to the stream type, and the later ones to anything.
     for _ in 0..3 {
         script.expect_list().reply(status(400));
     }
@@ -77,7 +77,7 @@ fn a_400_for_the_servers_is_no_verdict_on_the_position() {
 }
 
 #[test]
-fn pauses_grow_no_longer_than_the_policy_has_it() {
+fn pauses_grow_up_to_the_longest_of_the_policy() {
     let policy = RetryPolicy::default().longest(Duration::from_secs(2));
     let mut script = Script::with(LongPollClient::builder().retry(policy), "100");
     for _ in 0..50 {
@@ -87,7 +87,7 @@ fn pauses_grow_no_longer_than_the_policy_has_it() {
 }
 
 #[test]
-fn without_servers_events_are_fetched_at_the_policys_interval() {
+fn events_are_fetched_at_the_degraded_interval() {
     let policy = RetryPolicy::default().degraded_interval(Duration::from_secs(300));
     let mut script = Script::with(LongPollClient::builder().retry(policy), "100");
     script.expect_fetch("100").reply(page("100", &[]));
@@ -99,7 +99,7 @@ fn without_servers_events_are_fetched_at_the_policys_interval() {
 }
 
 #[test]
-fn polls_and_calls_and_lists_back_off_apart() {
+fn polls_fetches_and_lists_back_off_separately() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     for _ in 0..8 {
@@ -108,7 +108,7 @@ fn polls_and_calls_and_lists_back_off_apart() {
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
     script.expect_fetch("200").reply(page("200", &[]));
-    // The first failure of a poll, and of a list, is the first.
+    // The failed fetches do not count for the first failure of a poll or of a list.
     script.expect_listen("200").reply(status(500));
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_fetch("200").assert_waited(0.05, 0.25);
@@ -130,7 +130,7 @@ fn slow_failures_back_off_as_quick_ones_do() {
 }
 
 #[test]
-fn a_success_between_failures_makes_the_next_one_the_first() {
+fn success_between_failures_resets_the_backoff() {
     let pace = Pace::default()
         .per_second(100)
         .per_minute(6_000)

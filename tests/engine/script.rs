@@ -1,4 +1,7 @@
-//! A conversation with the engine: what it must ask, and what it is told. Time passes only where the engine waits.
+//! A scripted driver of the engine: it asserts each output and passes the next input. Time passes
+//! only while the engine waits.
+//!
+//! The clock is virtual. The type to start from is [`Script`].
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,60 +16,65 @@ use box_longpoll::{
 };
 use http::Method;
 
-/// The engine, at some point of the conversation.
+/// The engine, with a virtual clock and the last request.
 pub(crate) struct Script {
     engine: LongPoll,
     now: Moment,
+    /// The time that the engine has waited since the last response.
     waited: Duration,
+    /// The token that the source returns.
     token: &'static str,
+    /// The time that the source takes.
     token_takes: Duration,
-    asked: Option<(Call, TransportRequest)>,
-    /// What was looked at ahead of its turn.
+    /// The request that was sent last.
+    sent: Option<(Call, TransportRequest)>,
+    /// The output that was peeked at and not yet handled.
     output: Option<Output>,
 }
 
 impl Script {
-    /// An engine with the defaults.
+    /// Returns an engine with the default settings.
     pub(crate) fn start(at: &str) -> Self {
         Self::with(LongPollClient::builder(), at)
     }
 
-    /// An engine with some settings.
+    /// Returns an engine with these settings.
     pub(crate) fn with(builder: LongPollClientBuilder, at: &str) -> Self {
         Self::of(builder.config().unwrap(), at.parse().expect("a start"), 7)
     }
 
-    /// An engine with the defaults, by another chance.
-    pub(crate) fn by_chance(seed: u64, at: &str) -> Self {
+    /// Returns an engine with the default settings and this seed.
+    pub(crate) fn seeded(seed: u64, at: &str) -> Self {
         let config = LongPollClient::builder().config().unwrap();
         Self::of(config, at.parse().expect("a start"), seed)
     }
 
-    /// An engine of an enterprise's events as they happen.
+    /// Returns an engine on a stream of live enterprise events.
     pub(crate) fn streaming(streaming: AdminLogsStreaming, at: &str) -> Self {
-        Self::streaming_by(7, streaming, at)
+        Self::streaming_seeded(7, streaming, at)
     }
 
-    /// The same by another chance.
-    pub(crate) fn streaming_by(seed: u64, streaming: AdminLogsStreaming, at: &str) -> Self {
+    /// Returns the same engine with this seed.
+    pub(crate) fn streaming_seeded(seed: u64, streaming: AdminLogsStreaming, at: &str) -> Self {
         let config = LongPollClient::builder().config().unwrap();
         let config = config.enterprise(streaming).unwrap();
         Self::of(config, at.parse().expect("a start"), seed)
     }
 
-    /// An engine of an enterprise's past.
+    /// Returns an engine on a query for past enterprise events.
     pub(crate) fn query(query: AdminLogs) -> Self {
         Self::query_from(StartAt::Oldest, query)
     }
 
-    /// The same from another start.
+    /// Returns the same engine with another start.
     pub(crate) fn query_from(start: StartAt, query: AdminLogs) -> Self {
         let config = LongPollClient::builder().config().unwrap();
         Self::of(config.admin_logs(query).unwrap(), start, 7)
     }
 
-    /// An engine that does not know whether the realtime servers honor positions. The others know it.
-    pub(crate) fn knowing_nothing(at: &str) -> Self {
+    /// Returns an engine that does not know yet if the realtime servers honor positions. The other
+    /// engines assume it.
+    pub(crate) fn unsure_of_positions(at: &str) -> Self {
         let mut script = Self::start(at);
         let config = LongPollClient::builder().config().unwrap();
         let start = at.parse().expect("a start");
@@ -84,12 +92,12 @@ impl Script {
             waited: Duration::ZERO,
             token: "token-1",
             token_takes: Duration::ZERO,
-            asked: None,
+            sent: None,
             output: None,
         }
     }
 
-    /// An engine that is listening at position 100, to the first of so many servers.
+    /// Returns an engine that polls the first of `servers` servers at position 100.
     pub(crate) fn listening(servers: usize) -> Self {
         Self::listening_with(LongPollClient::builder(), servers)
     }
@@ -102,7 +110,7 @@ impl Script {
         script
     }
 
-    /// The next thing that the engine wants apart from tokens and time.
+    /// Returns the next output. Requests for a token and waits are handled here.
     fn next(&mut self) -> Output {
         if let Some(output) = self.output.take() {
             return output;
@@ -133,21 +141,21 @@ impl Script {
         self.engine.handle_input(input, self.now);
     }
 
-    /// The token source is slow from now on.
+    /// Makes the token source take this long from now on.
     pub(crate) fn token_takes(&mut self, time: Duration) -> &mut Self {
         self.token_takes = time;
         self
     }
 
-    /// Lets time pass while the engine waits for an answer or for its consumer.
+    /// Lets time pass while the engine waits for a response or for its consumer.
     pub(crate) fn pass(&mut self, time: Duration) -> &mut Self {
         self.now.monotonic += time;
         self.now.wall += time;
         self
     }
 
-    /// The machine sleeps: the monotonic clock stands still meanwhile.
-    pub(crate) fn sleep(&mut self, time: Duration) -> &mut Self {
+    /// Suspends the machine: the monotonic clock stands still meanwhile.
+    pub(crate) fn suspend(&mut self, time: Duration) -> &mut Self {
         self.now.wall += time;
         self
     }
@@ -157,19 +165,19 @@ impl Script {
         self
     }
 
-    pub(crate) fn tick_now(&mut self) -> &mut Self {
+    pub(crate) fn check_clocks_now(&mut self) -> &mut Self {
         self.waited = Duration::ZERO;
         self.input(Input::CheckClocks);
         self
     }
 
-    pub(crate) fn tick_after(&mut self, time: Duration) -> &mut Self {
-        self.pass(time).tick_now()
+    pub(crate) fn check_clocks_after(&mut self, time: Duration) -> &mut Self {
+        self.pass(time).check_clocks_now()
     }
 
     #[track_caller]
     fn expect_request(&mut self, expected: Call, method: &Method, path: &str) -> String {
-        let request = self.expect_any().asked().request();
+        let request = self.expect_any().sent().request();
         let uri = request.uri().clone();
         assert_eq!(request.method(), method, "{uri}");
         assert_eq!(uri.path(), path, "{uri}");
@@ -177,7 +185,7 @@ impl Script {
         uri.query().unwrap_or_default().to_owned()
     }
 
-    /// A page is asked for, from that position.
+    /// Asserts that the engine fetches a page from this position.
     #[track_caller]
     pub(crate) fn expect_fetch(&mut self, from: &str) -> &mut Self {
         let query = self.expect_request(Call::Fetch, &Method::GET, "/2.0/events");
@@ -186,14 +194,14 @@ impl Script {
         self
     }
 
-    /// The servers are asked for.
+    /// Asserts that the engine lists the servers.
     #[track_caller]
     pub(crate) fn expect_list(&mut self) -> &mut Self {
         self.expect_request(Call::List, &Method::OPTIONS, "/2.0/events");
         self
     }
 
-    /// A poll is held, at that position, for nine seconds so far.
+    /// Asserts that the engine polls at this position, and lets nine seconds pass.
     #[track_caller]
     pub(crate) fn expect_listen(&mut self, at: &str) -> &mut Self {
         let query = self.expect_request(Call::Listen, &Method::GET, "/subscribe");
@@ -204,35 +212,35 @@ impl Script {
         self.pass(Duration::from_secs(9))
     }
 
-    /// A poll is held, after the servers were listed anew or not.
+    /// Asserts that the engine polls. If it lists the servers first, it gets one server.
     #[track_caller]
     pub(crate) fn expect_list_or_listen(&mut self) -> &mut Self {
-        if self.expect_any().asked().request().method() == Method::OPTIONS {
+        if self.expect_any().sent().request().method() == Method::OPTIONS {
             self.reply(server_list(1)).expect_any();
         }
-        assert_eq!(self.asked().request().uri().path(), "/subscribe");
+        assert_eq!(self.sent().request().uri().path(), "/subscribe");
         self
     }
 
-    /// Anything is asked.
+    /// Asserts that the engine sends a request of any kind.
     #[track_caller]
     pub(crate) fn expect_any(&mut self) -> &mut Self {
         let sent = match self.next() {
             Output::Send { call, request } => (call, request),
             output => panic!("expected a request, got {output:?}"),
         };
-        self.asked = Some(sent);
+        self.sent = Some(sent);
         self
     }
 
-    /// Anything is asked, once what is handed out before is handled.
+    /// Handles all batches, and asserts that the engine then sends a request of any kind.
     #[track_caller]
     pub(crate) fn expect_any_after_batches(&mut self) -> &mut Self {
         loop {
             match self.next() {
                 Output::Deliver(_) => self.handled(),
                 Output::Send { call, request } => {
-                    self.asked = Some((call, request));
+                    self.sent = Some((call, request));
                     return self;
                 }
                 output => panic!("expected a request, got {output:?}"),
@@ -242,40 +250,41 @@ impl Script {
 
     #[track_caller]
     pub(crate) fn assert_limit(&self, limit: u32) -> &Self {
-        let query = self.asked().request().uri().query().unwrap_or_default();
+        let query = self.sent().request().uri().query().unwrap_or_default();
         let wanted = format!("limit={limit}");
         assert!(query.split('&').any(|pair| pair == wanted), "{query}");
         self
     }
 
-    /// The request that was asked last.
-    pub(crate) fn asked(&self) -> &TransportRequest {
-        &self.asked.as_ref().expect("a request").1
+    /// Returns the request that was sent last.
+    pub(crate) fn sent(&self) -> &TransportRequest {
+        &self.sent.as_ref().expect("a request").1
     }
 
-    /// The call of the request that was sent last.
+    /// Returns the call of the request that was sent last.
     fn call(&self) -> Call {
-        self.asked.as_ref().expect("a request").0
+        self.sent.as_ref().expect("a request").0
     }
 
-    /// The host that was asked last.
+    /// Returns the host of the request that was sent last.
     pub(crate) fn host(&self) -> String {
-        self.asked().request().uri().host().unwrap().to_owned()
+        self.sent().request().uri().host().unwrap().to_owned()
     }
 
-    /// Answers the request. What the engine waits is counted from here.
+    /// Passes the response to the last request. The time that the engine waits is counted from
+    /// here.
     pub(crate) fn reply(&mut self, result: Response) -> &mut Self {
         self.reply_to(self.call(), result)
     }
 
-    /// Gives the engine a response to that call, which may not be in flight.
+    /// Passes a response to this call, which may not be in flight.
     pub(crate) fn reply_to(&mut self, call: Call, result: Response) -> &mut Self {
         self.waited = Duration::ZERO;
         self.input(Input::Response { call, result });
         self
     }
 
-    /// How long the engine has waited since the last answer.
+    /// Returns the time that the engine has waited since the last response.
     pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
@@ -290,13 +299,13 @@ impl Script {
         self
     }
 
-    /// A batch is handed out, and handled.
+    /// Asserts that the engine delivers a batch with these ids, and handles it.
     #[track_caller]
     pub(crate) fn expect_batch(&mut self, ids: &[&str]) -> &mut Self {
         self.expect_unhandled_batch(ids).handled()
     }
 
-    /// A batch is handed out, and kept.
+    /// Asserts that the engine delivers a batch with these ids, and does not handle it.
     #[track_caller]
     pub(crate) fn expect_unhandled_batch(&mut self, ids: &[&str]) -> &mut Self {
         let output = self.next();
@@ -316,7 +325,7 @@ impl Script {
         self
     }
 
-    /// A newer token than the last is asked for.
+    /// Asserts that the engine requests a newer token than the last one.
     #[track_caller]
     pub(crate) fn expect_refresh(&mut self) -> &mut Self {
         let output = self.next();
@@ -327,7 +336,7 @@ impl Script {
         self
     }
 
-    /// The token source has another token from now on.
+    /// Gives the token source another token from now on.
     pub(crate) fn use_token(&mut self, token: &'static str) -> &mut Self {
         self.token = token;
         self
@@ -339,7 +348,7 @@ impl Script {
         self
     }
 
-    /// The token that is asked for next can't be had.
+    /// Asserts that the engine requests a token, and fails that request.
     #[track_caller]
     pub(crate) fn fail_next_token(&mut self, error: TokenError) -> &mut Self {
         let output = self.engine.poll_output(self.now);
@@ -364,7 +373,7 @@ impl Script {
         self
     }
 
-    /// The query is at its end.
+    /// Asserts that the query is complete.
     #[track_caller]
     pub(crate) fn expect_finish(&mut self) -> &mut Self {
         let output = self.next();
@@ -374,7 +383,7 @@ impl Script {
         self
     }
 
-    /// Nothing goes on before the consumer asks.
+    /// Asserts that the engine waits for an input.
     #[track_caller]
     pub(crate) fn expect_idle(&mut self) -> &mut Self {
         let output = self.next();
@@ -388,13 +397,13 @@ impl Script {
         self
     }
 
-    /// Until when the engine says that it waits after a failure.
+    /// Returns the end of the wait after a failure, from the status.
     #[track_caller]
     pub(crate) fn until(&mut self) -> SystemTime {
         self.retrying().1
     }
 
-    /// Why the engine says that it waits.
+    /// Returns the error because of which the engine waits, from the status.
     #[track_caller]
     pub(crate) fn failure(&mut self) -> Error {
         self.retrying().0
@@ -408,23 +417,23 @@ impl Script {
         }
     }
 
-    /// What the engine is doing with the request that was asked last.
-    pub(crate) fn doing(&self) -> Status {
+    /// Returns the status at any moment.
+    pub(crate) fn current_status(&self) -> Status {
         self.engine.status()
     }
 
-    /// Looks at what comes next, which comes all the same.
+    /// Returns the next output without handling it.
     fn peek(&mut self) -> &Output {
         let output = self.next();
         self.output.insert(output)
     }
 
-    /// Whether a newer token is wanted.
+    /// Returns `true` if the engine requests a newer token next.
     pub(crate) fn is_refresh_due(&mut self) -> bool {
         matches!(self.peek(), Output::GetToken { rejected: Some(_) })
     }
 
-    /// Whether the engine stops now.
+    /// Returns `true` if the engine stops next.
     pub(crate) fn stops(&mut self) -> bool {
         matches!(self.peek(), Output::Stop(_))
     }
@@ -433,10 +442,10 @@ impl Script {
         self.engine.positions_are_honored()
     }
 
-    /// The request that was asked last is a poll at that position.
+    /// Asserts that the request that was sent last is a poll at this position.
     #[track_caller]
     pub(crate) fn assert_polls_at(&self, position: &str) -> &Self {
-        let uri = self.asked().request().uri();
+        let uri = self.sent().request().uri();
         assert_eq!(uri.path(), "/subscribe");
         let query = uri.query().unwrap_or_default();
         let wanted = format!("stream_position={position}");
@@ -444,7 +453,7 @@ impl Script {
         self
     }
 
-    /// The error that the engine stops with.
+    /// Asserts that the engine stops next, and returns its error.
     #[track_caller]
     pub(crate) fn stopped(&mut self) -> Error {
         match self.next() {
@@ -453,7 +462,7 @@ impl Script {
         }
     }
 
-    /// What the engine is doing while it waits.
+    /// Asserts that the engine waits for a time, and returns its status.
     #[track_caller]
     pub(crate) fn status(&mut self) -> Status {
         let output = self.engine.poll_output(self.now);
@@ -471,7 +480,8 @@ fn response(status: u16, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>
     Ok(response.body(body.into()).unwrap())
 }
 
-/// A page with such events; the next position is given as JSON.
+/// Returns a page with these events. The next position is given as JSON, and the id `-` stands for
+/// an event without an id.
 pub(crate) fn page(next: &str, ids: &[&str]) -> Response {
     let entries: Vec<String> = ids
         .iter()
@@ -487,7 +497,7 @@ pub(crate) fn page(next: &str, ids: &[&str]) -> Response {
     ))
 }
 
-/// A list of so many servers, of 7 polls and 10 minutes each.
+/// Returns a list of `servers` servers, each for 7 polls and 10 minutes.
 pub(crate) fn server_list(servers: usize) -> Response {
     let entries: Vec<String> = (1..=servers)
         .map(|n| {
@@ -506,12 +516,12 @@ pub(crate) fn signal(message: &str) -> Response {
     body(&format!(r#"{{"message":"{message}"}}"#))
 }
 
-/// 200 with that body.
+/// Returns a 200 with this body.
 pub(crate) fn body(text: &str) -> Response {
     response(200, &[], text.to_owned())
 }
 
-/// A status, and an error in Box's form if it is one.
+/// Returns this status, with an error in Box's form from 400 on.
 pub(crate) fn status(status: u16) -> Response {
     let body = match status {
         400.. => format!(r#"{{"type":"error","status":{status}}}"#),

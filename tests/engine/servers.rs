@@ -1,4 +1,4 @@
-//! Which realtime server is polled, and when the servers are listed anew.
+//! The choice of the realtime server, and the reasons to list the servers again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use box_longpoll::transport::TransportErrorKind;
 use crate::script::{Script, body, failed, page, server_list, signal, status, status_with};
 
 #[test]
-fn after_max_retries_polls_of_one_url_the_servers_are_listed_anew() {
+fn servers_are_listed_again_after_max_retries_polls() {
     let mut script = Script::listening(1);
     for poll in 1..=7 {
         script.reply(signal("new_change"));
@@ -24,7 +24,7 @@ fn after_max_retries_polls_of_one_url_the_servers_are_listed_anew() {
 }
 
 #[test]
-fn a_url_past_its_ttl_is_not_polled_again_and_a_held_poll_is_left_alone() {
+fn url_is_not_polled_again_after_its_ttl() {
     let mut script = Script::listening(1);
     script.pass(Duration::from_secs(601)).expect_idle();
     script.reply(signal("new_change"));
@@ -35,7 +35,7 @@ fn a_url_past_its_ttl_is_not_polled_again_and_a_held_poll_is_left_alone() {
 }
 
 #[test]
-fn a_failed_poll_goes_on_with_the_next_server_after_a_drain_a_pause_and_a_drain() {
+fn failed_poll_is_followed_by_a_pause_and_the_next_server() {
     for failure in [
         failed(TransportErrorKind::Connect),
         failed(TransportErrorKind::Body),
@@ -63,14 +63,14 @@ fn a_silent_server_gives_way_to_the_next_one() {
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_listen("100");
-    // That one was kept shorter, and its silence means nothing.
+    // The second poll was shortened, so its silence means nothing.
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_listen("100");
 }
 
 #[test]
-fn a_refused_poll_asks_for_new_servers_and_never_for_a_token() {
+fn refused_poll_lists_again_and_never_refreshes() {
     for code in [301, 400, 401, 403, 404, 410, 429] {
         let mut script = Script::listening(2);
         script.reply(status(code));
@@ -82,7 +82,7 @@ fn a_refused_poll_asks_for_new_servers_and_never_for_a_token() {
 }
 
 #[test]
-fn after_three_refusals_in_a_row_the_stream_fetches_at_an_interval_and_says_why() {
+fn three_refusals_in_a_row_degrade_the_stream() {
     let mut script = Script::listening(1);
     for refusal in 1..=5 {
         script.reply(status(401));
@@ -104,7 +104,7 @@ fn after_three_refusals_in_a_row_the_stream_fetches_at_an_interval_and_says_why(
 }
 
 #[test]
-fn a_signal_between_refusals_starts_their_count_anew() {
+fn signal_between_refusals_restarts_their_count() {
     let mut script = Script::listening(1);
     for _ in 0..4 {
         for _ in 0..2 {
@@ -123,7 +123,7 @@ fn a_signal_between_refusals_starts_their_count_anew() {
 }
 
 #[test]
-fn without_a_server_the_stream_fetches_at_an_interval_and_asks_again() {
+fn stream_fetches_at_an_interval_when_no_server_is_listed() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
     for empty in [r#"{"entries":[]}"#, r#"{"chunk_size":0}"#] {
@@ -137,7 +137,7 @@ fn without_a_server_the_stream_fetches_at_an_interval_and_asks_again() {
 }
 
 #[test]
-fn a_realtime_host_that_asks_to_be_left_alone_is_but_the_api_is_not() {
+fn retry_after_of_a_realtime_host_does_not_stop_the_fetches() {
     let mut script = Script::listening(2);
     let busy = script.host();
     script.reply(status_with(503, &[("retry-after", "600")], ""));
@@ -156,7 +156,7 @@ fn a_realtime_host_that_asks_to_be_left_alone_is_but_the_api_is_not() {
 }
 
 #[test]
-fn where_every_server_asks_to_be_left_alone_it_is_asked_when_the_first_may_be() {
+fn stream_polls_when_the_first_retry_after_ends() {
     let mut script = Script::listening(1);
     script.reply(status_with(503, &[("retry-after", "7")], ""));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -168,7 +168,7 @@ fn where_every_server_asks_to_be_left_alone_it_is_asked_when_the_first_may_be() 
 }
 
 #[test]
-fn a_url_that_lives_shorter_than_the_pace_makes_one_wait_is_polled_all_the_same() {
+fn url_with_a_tiny_ttl_is_still_polled() {
     let mut script = Script::start("100");
     for _ in 0..20 {
         script.expect_fetch("100").reply(page("100", &[]));
@@ -180,7 +180,7 @@ fn a_url_that_lives_shorter_than_the_pace_makes_one_wait_is_polled_all_the_same(
 }
 
 #[test]
-fn a_list_that_cannot_be_read_is_asked_again() {
+fn list_that_cannot_be_read_is_retried() {
     for garbage in ["<html>", "[]", "", r#"{"entries":"x"}"#] {
         let mut script = Script::start("100");
         script.expect_fetch("100").reply(page("100", &[]));
@@ -210,7 +210,7 @@ fn events_are_fetched_while_box_lists_no_servers() {
 }
 
 #[test]
-fn several_hosts_are_left_alone_at_once() {
+fn several_hosts_are_skipped_at_once() {
     let mut script = Script::listening(3);
     let mut busy = Vec::new();
     for seconds in ["600", "300"] {
@@ -229,9 +229,9 @@ fn several_hosts_are_left_alone_at_once() {
     }
 }
 
-/// The host that a stream polls first, and how long it waits if there is none, in seconds.
+/// Returns the host that a stream polls first, and its wait in seconds while there is none.
 fn first_choices(seed: u64) -> (String, f64) {
-    let mut script = Script::by_chance(seed, "100");
+    let mut script = Script::seeded(seed, "100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(server_list(0));
     script.expect_fetch("100");

@@ -1,4 +1,4 @@
-//! What the engine does after each signal.
+//! The engine's behavior after each signal of a realtime server.
 
 use crate::script::{Script, page, signal, status_with};
 
@@ -27,7 +27,7 @@ fn after_new_change_pages_are_fetched_until_one_brings_nothing() {
 }
 
 #[test]
-fn a_new_change_without_events_is_looked_after_at_1_2_and_4_seconds() {
+fn signal_without_events_is_checked_after_1_2_and_4_s() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -39,7 +39,7 @@ fn a_new_change_without_events_is_looked_after_at_1_2_and_4_seconds() {
 }
 
 #[test]
-fn a_late_event_ends_the_late_looks() {
+fn late_event_ends_the_late_checks() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("100", &[]));
@@ -50,7 +50,7 @@ fn a_late_event_ends_the_late_looks() {
 }
 
 #[test]
-fn a_page_that_only_repeats_is_no_news() {
+fn page_of_repeats_ends_the_drain() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("200", &["a"]));
@@ -60,7 +60,7 @@ fn a_page_that_only_repeats_is_no_news() {
 }
 
 #[test]
-fn an_event_without_an_id_is_delivered_each_time_but_keeps_no_drain_going() {
+fn event_without_an_id_is_delivered_but_ends_the_drain() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("200", &["-"]));
     script.expect_batch(&["-"]);
@@ -70,7 +70,7 @@ fn an_event_without_an_id_is_delivered_each_time_but_keeps_no_drain_going() {
 }
 
 #[test]
-fn a_server_that_sends_an_unknown_signal_is_asked_again() {
+fn server_that_sends_an_unknown_signal_is_polled_again() {
     let mut script = Script::listening(2);
     let host = script.host();
     script.reply(signal("something_new"));
@@ -81,7 +81,7 @@ fn a_server_that_sends_an_unknown_signal_is_asked_again() {
 }
 
 #[test]
-fn an_event_without_an_id_on_a_page_that_moved_is_what_the_signal_told_of() {
+fn event_without_an_id_counts_when_the_position_moved() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("200", &["-"]));

@@ -1,4 +1,4 @@
-//! Tokens that are rejected, and sources that fail.
+//! Tokens that Box rejects, and token sources that fail.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use box_longpoll::{ErrorKind, Status};
 use crate::script::{Script, failed, page, server_list, signal, status};
 
 #[test]
-fn a_renewed_token_that_works_may_run_out_again() {
+fn refreshed_token_that_works_may_expire_again() {
     let mut script = Script::start("100");
     for (position, next, token) in [
         ("100", "101", "token-2"),
@@ -24,7 +24,7 @@ fn a_renewed_token_that_works_may_run_out_again() {
 }
 
 #[test]
-fn a_renewed_token_that_ran_out_in_an_outage_is_renewed_again() {
+fn refreshed_token_that_expired_in_an_outage_is_refreshed() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
@@ -37,7 +37,7 @@ fn a_renewed_token_that_ran_out_in_an_outage_is_renewed_again() {
 }
 
 #[test]
-fn a_renewed_token_that_is_rejected_within_half_an_hour_was_never_any_good() {
+fn refreshed_token_rejected_within_half_an_hour_is_invalid() {
     let rejected_after = |minutes: u64| {
         let mut script = Script::start("100");
         script.expect_fetch("100").reply(status(401));
@@ -53,7 +53,7 @@ fn a_renewed_token_that_is_rejected_within_half_an_hour_was_never_any_good() {
 }
 
 #[test]
-fn a_token_that_is_no_newer_stops_the_stream() {
+fn refresh_that_returns_the_same_token_stops_the_stream() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-1");
@@ -61,7 +61,7 @@ fn a_token_that_is_no_newer_stops_the_stream() {
 }
 
 #[test]
-fn a_token_source_that_fails_for_now_is_asked_again_and_one_that_fails_for_good_stops() {
+fn token_source_is_retried_unless_it_fails_permanently() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script
@@ -84,21 +84,21 @@ fn a_503_after_a_refresh_does_not_excuse_the_next_401() {
 }
 
 #[test]
-fn a_list_proves_a_renewed_token_as_a_page_does() {
+fn list_proves_a_refreshed_token_as_a_page_does() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
     script.expect_list().reply(server_list(1));
     script.expect_listen("100").reply(signal("new_change"));
-    // Box has taken it once, so it was good, and may be over by now.
+    // Box has accepted the token once, so it was valid and may have expired by now.
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-3");
     script.expect_fetch("100");
 }
 
 #[test]
-fn a_source_that_fails_for_good_stops_the_stream() {
+fn source_that_fails_permanently_stops_the_stream() {
     let mut script = Script::start("100");
     script.fail_next_token(TokenError::permanent("never"));
     script.expect_stop(ErrorKind::Unauthorized);

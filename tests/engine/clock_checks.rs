@@ -1,4 +1,4 @@
-//! What the engine does when the machine has slept.
+//! The engine's behavior after the machine was suspended, or its clock was set.
 
 use std::time::Duration;
 
@@ -12,100 +12,111 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
-fn ticks_change_nothing_while_the_machine_is_awake() {
+fn clock_checks_change_nothing_while_the_machine_is_awake() {
     let mut script = Script::listening(1);
     for _ in 0..20 {
-        script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
+        script
+            .check_clocks_after(CLOCK_CHECK_INTERVAL)
+            .expect_idle();
     }
     script.reply(signal("new_change")).expect_fetch("100");
 }
 
 #[test]
-fn a_poll_that_a_sleep_has_cut_off_gives_way_to_a_fetch_and_a_new_list() {
+fn poll_is_dropped_when_the_machine_was_suspended() {
     let mut script = Script::listening(2);
     script
-        .tick_after(CLOCK_CHECK_INTERVAL)
-        .sleep(HOUR)
+        .check_clocks_after(CLOCK_CHECK_INTERVAL)
+        .suspend(HOUR)
         .expect_idle();
     script
-        .tick_after(CLOCK_CHECK_INTERVAL)
+        .check_clocks_after(CLOCK_CHECK_INTERVAL)
         .expect_fetch("100")
         .assert_waited(0.0, 0.0);
     script.reply(page("200", &["a"])).expect_batch(&["a"]);
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_list().reply(server_list(1));
     script.expect_listen("200");
-    script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
+    script
+        .check_clocks_after(CLOCK_CHECK_INTERVAL)
+        .expect_idle();
 }
 
 #[test]
-fn a_sleep_too_short_to_cut_anything_off_is_let_pass() {
+fn short_suspension_changes_nothing() {
     let mut script = Script::listening(1);
-    script.sleep(Duration::from_secs(9));
-    script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
+    script.suspend(Duration::from_secs(9));
+    script
+        .check_clocks_after(CLOCK_CHECK_INTERVAL)
+        .expect_idle();
 }
 
 #[test]
-fn a_clock_that_is_set_costs_one_look() {
-    for set in [Script::sleep, Script::set_clock_back] {
+fn setting_the_clock_costs_one_fetch() {
+    for set in [Script::suspend, Script::set_clock_back] {
         let mut script = Script::listening(1);
         set(&mut script, DAY);
         script
-            .tick_after(CLOCK_CHECK_INTERVAL)
+            .check_clocks_after(CLOCK_CHECK_INTERVAL)
             .expect_fetch("100")
             .reply(page("100", &[]));
         script.expect_list().reply(server_list(1));
         script.expect_listen("100");
-        script.tick_after(CLOCK_CHECK_INTERVAL).expect_idle();
+        script
+            .check_clocks_after(CLOCK_CHECK_INTERVAL)
+            .expect_idle();
     }
 }
 
 #[test]
-fn a_call_that_a_sleep_has_cut_off_is_made_again_from_the_same_position() {
+fn call_is_repeated_when_the_machine_was_suspended() {
     let mut script = Script::start("100");
     script
         .expect_fetch("100")
-        .sleep(HOUR)
-        .tick_after(CLOCK_CHECK_INTERVAL);
+        .suspend(HOUR)
+        .check_clocks_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").assert_waited(0.0, 0.0);
     script.reply(page("100", &[]));
     script
         .expect_list()
-        .sleep(HOUR)
-        .tick_after(CLOCK_CHECK_INTERVAL);
+        .suspend(HOUR)
+        .check_clocks_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").assert_waited(0.0, 0.0);
 }
 
 #[test]
-fn what_a_consumer_did_not_ask_about_for_long_goes_on() {
+fn request_continues_when_the_consumer_was_slow() {
     let mut script = Script::listening(1);
-    script.tick_after(HOUR).expect_idle();
+    script.check_clocks_after(HOUR).expect_idle();
     script.reply(signal("new_change"));
-    script.expect_fetch("100").tick_after(HOUR).expect_idle();
+    script
+        .expect_fetch("100")
+        .check_clocks_after(HOUR)
+        .expect_idle();
     script.reply(page("200", &["a"])).expect_batch(&["a"]);
 }
 
 #[test]
-fn a_pause_that_a_failed_poll_left_ends_with_a_sleep_in_the_fetch_before_it() {
+fn suspension_during_a_fetch_ends_the_pause_after_it() {
     let mut script = Script::listening(1);
     script.reply(failed(TransportErrorKind::Connect));
     script
         .expect_fetch("100")
-        .sleep(HOUR)
-        .tick_after(CLOCK_CHECK_INTERVAL);
+        .suspend(HOUR)
+        .check_clocks_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").reply(page("100", &[]));
     script.expect_list().assert_waited(0.0, 0.0);
 }
 
 #[test]
-fn a_token_that_was_renewed_before_a_sleep_may_have_run_out() {
+fn token_refreshed_before_a_suspension_may_have_expired() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-2");
     script
         .expect_fetch("100")
-        .sleep(HOUR)
-        .tick_after(CLOCK_CHECK_INTERVAL);
+        .suspend(HOUR)
+        .check_clocks_after(CLOCK_CHECK_INTERVAL);
     script.expect_fetch("100").reply(status(401));
     script.expect_refresh().give_newer_token("token-3");
     script.expect_fetch("100").reply(page("200", &["a"]));
@@ -113,48 +124,52 @@ fn a_token_that_was_renewed_before_a_sleep_may_have_run_out() {
 }
 
 #[test]
-fn a_pause_after_a_failure_ends_with_a_sleep() {
+fn suspension_ends_the_pause_after_a_failure() {
     let mut script = Script::start("100");
     for _ in 0..8 {
         script.expect_fetch("100");
         script.reply(failed(TransportErrorKind::Connect));
     }
-    script.sleep(HOUR).tick_now();
+    script.suspend(HOUR).check_clocks_now();
     script.expect_fetch("100").assert_waited(0.0, 0.0);
 }
 
 #[test]
-fn a_server_that_asked_to_be_left_alone_is_whatever_the_clock_says() {
+fn suspension_does_not_shorten_retry_after() {
     let mut script = Script::start("100");
     let busy = status_with(503, &[("retry-after", "40")], "");
     script.expect_fetch("100").reply(busy);
     let before = script.until();
-    script.sleep(HOUR).tick_now();
-    assert_eq!(script.until(), before + HOUR, "it shows when");
+    script.suspend(HOUR).check_clocks_now();
+    assert_eq!(
+        script.until(),
+        before + HOUR,
+        "the status shows the new end"
+    );
     script.expect_fetch("100").assert_waited(40.0, 41.0);
 }
 
 #[test]
-fn a_late_look_is_not_hurried_by_a_sleep() {
+fn suspension_does_not_hurry_a_late_check() {
     let mut script = Script::listening(1);
     script.reply(signal("new_change"));
     script.expect_fetch("100").reply(page("100", &[]));
-    script.sleep(HOUR).tick_now();
+    script.suspend(HOUR).check_clocks_now();
     script.expect_fetch("100").assert_waited(1.0, 1.0);
 }
 
 #[test]
-fn a_tick_means_nothing_to_a_batch_a_token_and_a_stream_that_has_stopped() {
+fn clock_check_keeps_batches_tokens_and_stops() {
     let mut script = Script::start("100");
-    script.sleep(HOUR).tick_now();
+    script.suspend(HOUR).check_clocks_now();
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_unhandled_batch(&["a"]);
-    script.sleep(HOUR).tick_now().expect_idle();
+    script.suspend(HOUR).check_clocks_now().expect_idle();
     script.handled().expect_fetch("200").reply(status(401));
     script.expect_refresh();
-    script.sleep(HOUR).tick_now().expect_idle();
+    script.suspend(HOUR).check_clocks_now().expect_idle();
     script.give_newer_token("token-2");
     script.expect_fetch("200").reply(status(403));
     script.expect_stop(ErrorKind::Forbidden);
-    script.sleep(HOUR).tick_now().expect_idle();
+    script.suspend(HOUR).check_clocks_now().expect_idle();
 }
