@@ -1,4 +1,10 @@
-//! One account's access to Box: the transport, the tokens, the settings, and the limits of calls.
+//! Access to Box for one account: the transport, the tokens, the settings, and the limits on calls.
+//!
+//! Every request of a client and its streams goes through [`Api`]. Each derived client has an
+//! [`Api`] of its own. They share the transport and the limits, so the limit on concurrent API
+//! calls counts for all accounts together. The engine in [`protocol`](crate::protocol) decides
+//! which request is due; this module only sends it. Start at [`Api::authorized`] for single calls,
+//! and at [`Api::send`] for streams.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,21 +21,22 @@ use crate::limiter::{ApiCall, CallLimiter};
 use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, Input, LongPoll, Response};
 use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
 
-/// Something that the engine waits for. A wait that is over gives no input.
+/// The operation that the engine waits for. A wait that has ended gives no input.
 pub(crate) type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
 
-/// A client's access to Box, which its streams share.
+/// A client's access to Box. All streams of the client share it.
 pub(crate) struct Api<T> {
     pub(crate) tokens: Arc<dyn TokenSource>,
     pub(crate) config: Arc<Config>,
     shared: Arc<Shared<T>>,
 }
 
-/// The part that clients of other accounts share too.
+/// The part that derived clients of other accounts share too.
 struct Shared<T> {
     transport: T,
     limiter: CallLimiter,
-    /// The streams check the clocks at multiples of [`CLOCK_CHECK_INTERVAL`] after this: they wake the machine once.
+    /// The zero of the clock checks. All streams check the clocks at multiples of
+    /// [`CLOCK_CHECK_INTERVAL`] after this moment, so that they wake the machine together.
     began: Instant,
     /// `true` if a realtime server has shown that it honors the position of a poll.
     positions_are_honored: AtomicBool,
@@ -50,7 +57,7 @@ impl<T: HttpTransport> Api<T> {
         }
     }
 
-    /// Access to another account, with the same settings.
+    /// Returns the access to another account, with the same settings.
     pub(crate) fn with_tokens(&self, tokens: Arc<dyn TokenSource>) -> Self {
         Self {
             tokens,
@@ -59,7 +66,7 @@ impl<T: HttpTransport> Api<T> {
         }
     }
 
-    /// Access to the same account, with other settings.
+    /// Returns the access to the same account, with other settings.
     pub(crate) fn with_config(&self, config: Config) -> Self {
         Self {
             tokens: self.tokens.clone(),
@@ -72,7 +79,7 @@ impl<T: HttpTransport> Api<T> {
         &self.shared.transport
     }
 
-    /// An API call, tried again with a newer token after a 401.
+    /// Makes an API call. After a 401 it refreshes the token and calls once more.
     pub(crate) async fn authorized<R>(
         &self,
         call: ApiCall,
@@ -98,7 +105,7 @@ impl<T: HttpTransport> Api<T> {
         token.map_err(TokenError::into_error)
     }
 
-    /// Sends a call to Box's API, and once more if a kept connection dies under it.
+    /// Sends a call to Box's API, and once more if a reused connection dies under it.
     async fn call_or_resend(&self, call: ApiCall, request: TransportRequest) -> Response {
         match self.call(call, request.clone()).await {
             Err(error) if error.may_be_resent() => {
@@ -108,8 +115,10 @@ impl<T: HttpTransport> Api<T> {
         }
     }
 
-    /// Sends an engine's request. A poll is no call to Box's API, so the limiter does not count it, and its future, which is
-    /// held for minutes, has no room for a permit.
+    /// Sends a request of an engine.
+    ///
+    /// A poll does not acquire a permit. It is no call to Box's API, and its future, which is held
+    /// for minutes, stays small without one.
     pub(crate) fn send(self: &Arc<Self>, call: Call, request: TransportRequest) -> InFlight {
         let api = self.clone();
         let api_call = match call {
@@ -128,14 +137,15 @@ impl<T: HttpTransport> Api<T> {
         })
     }
 
-    /// Sends a call to Box's API, when its turn has come.
+    /// Sends a call to Box's API once the limiter permits it.
     async fn call(&self, call: ApiCall, request: TransportRequest) -> Response {
         let _permit = self.shared.limiter.acquire(call, self.transport()).await?;
         exchange(self.transport(), request).await
     }
 
-    /// Tells a stream what another one has found out of the realtime servers, and the other way round.
-    pub(crate) fn share_what_is_known(&self, engine: &mut LongPoll) {
+    /// Passes on findings about the realtime servers between streams. A new finding of this engine
+    /// is recorded for the others. If the engine has none and is unsure, it takes over theirs.
+    pub(crate) fn share_findings(&self, engine: &mut LongPoll) {
         let known = &self.shared.positions_are_honored;
         if let Some(finding) = engine.take_finding() {
             known.store(finding, Ordering::Relaxed);
@@ -149,8 +159,8 @@ impl<T: HttpTransport> Api<T> {
         Box::pin(async move { api.transport().sleep(duration).await })
     }
 
-    /// Returns the time until the clocks are checked next.
-    pub(crate) fn until_tick(&self, now: Instant) -> Duration {
+    /// Returns the time until the next check of the clocks.
+    pub(crate) fn until_clock_check(&self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.shared.began);
         let past = passed.as_secs_f64() % CLOCK_CHECK_INTERVAL.as_secs_f64();
         CLOCK_CHECK_INTERVAL.saturating_sub(Duration::from_secs_f64(past))

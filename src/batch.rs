@@ -1,11 +1,14 @@
-//! A page of events, without the repeats.
+//! The events of one page without the repeats.
+//!
+//! Streams and subscriptions deliver a [`Batch`], so that a program can commit a page at a time. A
+//! batch does not acknowledge itself: [`Delivery`](crate::Delivery) does that for subscriptions.
 
 use std::ops::Deref;
 
 use crate::event::Event;
 use crate::position::StartAt;
 
-/// Events that came together and were not handed out before, in the order of the stream. Never empty.
+/// New events of one page, in the order of the stream. A batch is never empty.
 #[derive(Clone, Debug)]
 pub struct Batch {
     events: Vec<Event>,
@@ -17,13 +20,13 @@ impl Batch {
         Self { events, end }
     }
 
-    /// The events, taken out.
+    /// Returns the events and drops the rest of the batch.
     #[must_use]
     pub fn into_events(self) -> Vec<Event> {
         self.events
     }
 
-    /// Returns where to resume once all these events are handled.
+    /// Returns the position to resume from once all these events are handled.
     ///
     /// Store it with `to_string` and read it back with `parse`.
     #[must_use]
@@ -32,7 +35,7 @@ impl Batch {
     }
 }
 
-/// The events; at least one.
+/// Gives access to the events, of which there is at least one.
 impl Deref for Batch {
     type Target = [Event];
 

@@ -1,9 +1,10 @@
 //! The client for programs without async: the same engine behind plain calls and iterators.
 //!
 //! ```no_run
-//! use box_longpoll::{AccessToken, HttpTransport, StartAt, blocking::LongPollClient};
+//! use box_longpoll::blocking::LongPollClient;
+//! use box_longpoll::{AccessToken, Error, HttpTransport, StartAt};
 //!
-//! fn follow(transport: impl HttpTransport, token: AccessToken) -> Result<(), box_longpoll::Error> {
+//! fn follow(transport: impl HttpTransport, token: AccessToken) -> Result<(), Error> {
 //!     let client = LongPollClient::new(transport, token);
 //!     for event in client.events(StartAt::Now) {
 //!         println!("{:?}", event?);
@@ -12,13 +13,16 @@
 //! }
 //! ```
 //!
-//! A client and its siblings have one thread, however many iterators they give: their requests run there, on the runtime
-//! that the transport [brings](HttpTransport::block_on). It starts with the first call and ends by itself when the clients
-//! and their iterators are dropped. The calls may come from plain `main`, from any thread, and from inside an async runtime,
-//! where they block the task's thread as any blocking call does; only not from that thread itself, which is where a
-//! transport and an async token source run.
+//! A client and the clients derived from it share one thread, however many iterators they return.
+//! Their requests run there, on the runtime that the transport [brings](HttpTransport::block_on).
+//! The thread starts with the first call, and ends by itself when the clients and their iterators
+//! are dropped.
 //!
-//! Give the transport to this client alone: what it keeps open belongs to the thread's runtime.
+//! You can make the calls from plain `main`, from any thread, and from inside an async runtime,
+//! where they block the task's thread as any blocking call does. Do not make them from the client's
+//! own thread, which runs the transport and an async token source.
+//!
+//! Pass the transport to this client alone: its open connections belong to the thread's runtime.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -50,19 +54,19 @@ pub use self::enterprise::AdminLogsQuery;
 pub use self::iter::{Iter, Timed};
 use self::worker::Worker;
 
-/// A client of Box's events, over the HTTP library `T`, for programs without async. Cloning is cheap; clones share the
-/// thread, the transport and the tokens.
+/// A client for Box's events over the transport `T`, for programs without async. Cloning is cheap;
+/// clones share the thread, the transport and the tokens.
 ///
 /// Its settings are those of [`crate::LongPollClient::builder`], whose
-/// [`build_blocking`](LongPollClientBuilder::build_blocking) makes one. Token sources are the same too; [`token_fn`]
-/// makes one of a closure that blocks.
+/// [`build_blocking`](LongPollClientBuilder::build_blocking) returns one. It uses the same token
+/// sources as the async client; [`token_fn`] makes one from a closure that blocks.
 pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     client: client::LongPollClient<T>,
     worker: Arc<Worker>,
 }
 
 impl<T: HttpTransport> LongPollClient<T> {
-    /// A client with the defaults, which [`LongPollClientBuilder`] names.
+    /// Creates a client with the default settings, which [`LongPollClientBuilder`] lists.
     #[must_use]
     pub fn new(transport: T, tokens: impl TokenSource) -> Self {
         Self::over(client::LongPollClient::new(transport, tokens))
@@ -78,56 +82,62 @@ impl<T: HttpTransport> LongPollClient<T> {
         }
     }
 
-    /// Waits until its token source has nothing under way that must not be cut short; see [`crate::LongPollClient::flush`]. The
-    /// client's thread does not end before that, but the program may.
+    /// Waits until the token source has no work in flight that must not be cut short; see
+    /// [`crate::LongPollClient::flush`]. The client's thread does not end before that, but the
+    /// program may.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) if the thread can't be started.
     pub fn flush(&self) -> Result<(), Error> {
         let client = self.client.clone();
         self.worker.run(async move { client.flush().await })
     }
 
-    /// A sibling for another account, on the same thread; see [`crate::LongPollClient::with_tokens`].
+    /// Returns a derived client for another account, on the same thread; see
+    /// [`crate::LongPollClient::with_tokens`].
     #[must_use]
     pub fn with_tokens(&self, tokens: impl TokenSource) -> Self {
-        self.sibling(self.client.with_tokens(tokens))
+        self.derive(self.client.with_tokens(tokens))
     }
 
-    /// A sibling for another user, on the same thread; see [`crate::LongPollClient::as_user`].
+    /// Returns a derived client that acts as another user, on the same thread; see
+    /// [`crate::LongPollClient::as_user`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id that no header can carry.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a header can't carry the id.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
-        Ok(self.sibling(self.client.as_user(user_id)?))
+        Ok(self.derive(self.client.as_user(user_id)?))
     }
 
-    fn sibling(&self, client: client::LongPollClient<T>) -> Self {
+    fn derive(&self, client: client::LongPollClient<T>) -> Self {
         Self {
             client,
             worker: self.worker.clone(),
         }
     }
 
-    /// Follows the account's events, one at a time, for ever. Nothing is sent before the first is asked for.
+    /// Follows the account's events, one at a time, forever. No request is sent before you request
+    /// the first event.
     pub fn events(&self, start: impl Into<StartAt>) -> Iter<Event> {
         let batches = self.client.batches(start);
         self.iter(batches.handle(), batches.map_ok(Batch::into_events))
     }
 
-    /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the first is asked for.
+    /// Follows the account's events by page, for programs that commit by batch. No request is sent
+    /// before you request the first batch.
     ///
-    /// After a restart an event that Box repeats may come twice: handle events by their ids, or
-    /// [`subscribe`](Self::subscribe); see [`crate::LongPollClient::batches`].
+    /// After a restart, an event that Box repeats may be delivered a second time. Handle events by
+    /// their ids, or [`subscribe`](Self::subscribe); see [`crate::LongPollClient::batches`].
     pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         let batches = self.client.batches(start);
         self.iter(batches.handle(), batches.map_ok(|batch| vec![batch]))
     }
 
-    /// Follows the account's events from a checkpoint, by batches that are acknowledged; see
-    /// [`crate::LongPollClient::subscribe`]. Nothing is sent before the first update is asked for.
+    /// Follows the account's events from a checkpoint, by batches that you acknowledge; see
+    /// [`crate::LongPollClient::subscribe`]. No request is sent before you request the first
+    /// update.
     pub fn subscribe(
         &self,
         store: impl CheckpointStore,
@@ -137,8 +147,9 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.updates(self.client.subscribe(store, key, start))
     }
 
-    /// Follows the account's events, by batches whose checkpoints the program stores itself; see
-    /// [`crate::LongPollClient::subscribe_from`]. Nothing is sent before the first update is asked for.
+    /// Follows the account's events, by batches whose checkpoints your program stores itself; see
+    /// [`crate::LongPollClient::subscribe_from`]. No request is sent before you request the first
+    /// update.
     pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Iter<Update<Delivery>> {
         self.updates(self.client.subscribe_from(from))
     }
@@ -163,18 +174,21 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) if the thread can't be started, and the
+    /// errors of the async [`realtime_servers`](crate::LongPollClient::realtime_servers).
     pub fn realtime_servers(&self) -> Result<Vec<RealtimeServer>, Error> {
         let client = self.client.clone();
         self.worker
             .run(async move { client.realtime_servers().await })?
     }
 
-    /// Holds one poll until the server says something, which takes minutes; see [`crate::LongPollClient::listen`].
+    /// Holds one poll open until the server sends a signal, which can take minutes; see
+    /// [`crate::LongPollClient::listen`].
     ///
     /// # Errors
     ///
-    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) if the thread can't be started, and the
+    /// errors of the async [`listen`](crate::LongPollClient::listen).
     pub fn listen(
         &self,
         server: &RealtimeServer,
@@ -189,7 +203,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the thread can't be started.
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) if the thread can't be started, and the
+    /// errors of the async [`fetch`](crate::LongPollClient::fetch).
     pub fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
         let (client, from) = (self.client.clone(), from.into());
         self.worker.run(async move { client.fetch(from).await })?
@@ -216,7 +231,8 @@ impl LongPollClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn build_blocking<T: HttpTransport>(
         self,
         transport: T,
@@ -226,18 +242,19 @@ impl LongPollClientBuilder {
     }
 }
 
-/// A [`TokenSource`] out of a closure that blocks until it has a token: [`crate::auth::token_fn`] without async.
+/// Makes a [`TokenSource`] from a closure that blocks until it has a token:
+/// [`crate::auth::token_fn`] without async.
 ///
-/// Each call of the closure runs on a thread of its own, so that the streams go on meanwhile, and it may use whatever HTTP
-/// library it likes. Calls never overlap: one that nobody waits for any more goes on to its end, and the next begins after
-/// it; the token that it got is left out.
+/// Each call of the closure runs on a thread of its own, so the streams continue meanwhile. The
+/// closure may use any HTTP library. Calls never overlap. If nobody waits for a call any more, it
+/// still runs to its end, and its token is dropped. The next call begins after it.
 ///
 /// ```
 /// use box_longpoll::{AccessToken, auth::TokenError, blocking::token_fn};
-/// # fn ask_for_a_token() -> std::io::Result<String> { Ok(String::new()) }
+/// # fn request_token() -> std::io::Result<String> { Ok(String::new()) }
 ///
 /// let source = token_fn(|| {
-///     let text = ask_for_a_token().map_err(TokenError::transient)?;
+///     let text = request_token().map_err(TokenError::transient)?;
 ///     Ok(AccessToken::new(text)?)
 /// });
 /// ```

@@ -1,4 +1,11 @@
-//! What is kept of a subscription between two runs of a program.
+//! Checkpoints, and the stores that keep them between two runs of a program.
+//!
+//! A [`Checkpoint`] holds the position from which a subscription resumes, the ids that suppress
+//! repeats, and the account that both belong to. It holds no token and no event. [`CheckpointFile`]
+//! keeps one checkpoint in a file, and [`CheckpointDirectory`] keeps those of many accounts. For a
+//! database, implement [`CheckpointStore`], or let
+//! [`subscribe_from`](crate::LongPollClient::subscribe_from) hand the checkpoints to your own
+//! transactions.
 
 mod directory;
 mod error;
@@ -24,25 +31,28 @@ use crate::auth::Subject;
 use crate::dedup::Window;
 use crate::position::StartAt;
 
-/// The most ids that a checkpoint carries, 32 bytes each in JSON: it is written as a whole with every acknowledgement.
-/// Without the older ones a restart may bring repeats, and loses nothing.
+/// The most ids that a checkpoint carries. An id takes 32 bytes in JSON, and every acknowledgement
+/// writes all of them. Without the older ones, a restart may deliver repeats, but it loses nothing.
 const MAX_IDS: usize = 100_000;
 
-/// How far a subscription has come: the end of what is acknowledged, and whose events these are.
+/// The progress of a subscription: the end of what is acknowledged, and the account that the events
+/// belong to.
 ///
-/// It serializes, for a [`CheckpointStore`] of your own, and holds no token and no event: ids are kept as hashes, with the
-/// key that they were made with.
+/// It serializes with serde, for a [`CheckpointStore`] of your own. It holds no token and no event.
+/// Ids are kept as hashes, together with the key of the hash function.
 ///
-/// It carries the number of its format, 2 in this version. Checkpoints of older formats are read, if they are kept in a
-/// format that names its fields, as JSON does. One of a newer format is an error that names both numbers.
+/// A checkpoint carries the number of its format, which is 2 in this version. Checkpoints of older
+/// formats can be read if the serialization names its fields, as JSON does. Reading one of a newer
+/// format is an error that names both numbers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Checkpoint {
     pub(crate) owner: Owner,
     resume_at: StartAt,
     last_success: SystemTime,
+    /// The key of the hashes.
     key: u128,
-    /// Oldest first.
+    /// The hashes of the latest ids, oldest first.
     ids: Vec<u128>,
 }
 
@@ -56,51 +66,52 @@ impl Checkpoint {
         Self {
             owner: owner.clone(),
             resume_at,
-            last_success: whole_seconds(last_success),
+            last_success: floor_to_second(last_success),
             key: window.key(),
             ids: window.latest(MAX_IDS),
         }
     }
 
-    /// The key that the program gave for the account.
+    /// Returns the program's key for the account.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.owner.account
     }
 
-    /// Which events of the account these are, by Box's name: that of a [`StreamType`](crate::config::StreamType), or
-    /// `admin_logs_streaming`.
+    /// Returns Box's name for the stream type: that of a [`StreamType`](crate::config::StreamType),
+    /// or `admin_logs_streaming`.
     #[must_use]
     pub fn stream_type(&self) -> &'static str {
         self.owner.stream_type
     }
 
-    /// Returns the account that the client stood for: the user that it
-    /// [acted as](crate::LongPollClientBuilder::as_user), else the subject of its [grant](crate::auth).
+    /// Returns the account that the client stood for: the user that it [acted
+    /// as](crate::LongPollClientBuilder::as_user), or else the subject of its [grant](crate::auth).
     ///
-    /// `None` if the client did not know, as with an [`AccessToken`](crate::AccessToken) alone, and for a checkpoint of
-    /// format 1.
+    /// Returns `None` if the client did not know it, as with an [`AccessToken`](crate::AccessToken)
+    /// alone, and for a checkpoint of format 1.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         self.owner.identity.as_ref().and_then(Identity::subject)
     }
 
-    /// Where Box's API was.
+    /// Returns the origin of Box's API, such as `https://api.box.com`.
     #[must_use]
     pub fn api_origin(&self) -> &str {
         &self.owner.api_origin
     }
 
-    /// Returns where a subscription resumes: a position, or [`StartAt::Oldest`]; never [`StartAt::Now`].
+    /// Returns the position from which a subscription resumes, or [`StartAt::Oldest`]. It is never
+    /// [`StartAt::Now`].
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.resume_at.clone()
     }
 
-    /// When Box last had nothing after the position, to within an hour; for a subscription that has not caught up yet, when
-    /// it started.
+    /// Returns the last time at which Box had no events after the position, to within an hour. For
+    /// a subscription that has not caught up yet, it is the time of the start.
     ///
-    /// What has happened since is what may be missing after too long a time.
+    /// After a pause that is too long, the events since then are those that may be missing.
     #[must_use]
     pub fn last_success(&self) -> SystemTime {
         self.last_success
@@ -111,13 +122,13 @@ impl Checkpoint {
     }
 }
 
-/// Where a subscription begins whose checkpoints the program stores: see
+/// The start of a subscription whose checkpoints the program stores: see
 /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
 #[derive(Clone, Debug)]
 pub enum ResumeFrom {
-    /// Behind what was stored with this checkpoint.
+    /// A stored checkpoint, behind which the subscription resumes.
     Checkpoint(Box<Checkpoint>),
-    /// There is no checkpoint yet.
+    /// A start without a checkpoint.
     Start(StartAt),
 }
 
@@ -133,8 +144,8 @@ impl<S: Into<StartAt>> From<S> for ResumeFrom {
     }
 }
 
-/// It is shown to people, and compared by days.
-fn whole_seconds(time: SystemTime) -> SystemTime {
+/// Rounds a time down to a second. People read it, and it is compared with days.
+fn floor_to_second(time: SystemTime) -> SystemTime {
     let since_1970 = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -155,12 +166,15 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
-/// Where checkpoints are kept. [`CheckpointFile`] keeps one in a file, [`CheckpointDirectory`] those of many accounts; a database is another.
+/// A place that keeps checkpoints. [`CheckpointFile`] keeps one in a file, and
+/// [`CheckpointDirectory`] keeps those of many accounts. A database is another place.
 ///
-/// A checkpoint is written as a whole: after a crash at any moment the store has the one before or the one after. What
-/// [`save`](CheckpointStore::save) has said to be saved is there after a crash.
+/// A store replaces a checkpoint atomically: after a crash at any moment, it has the old one or the
+/// new one. Once [`save`](CheckpointStore::save) has returned without an error, the checkpoint
+/// survives a crash.
 ///
-/// Errors are shown in the [status](crate::Status) and logged, so their text must hold no secret.
+/// Errors are logged and shown in the [status](crate::Status), so their text must not contain a
+/// secret.
 ///
 /// ```
 /// use async_trait::async_trait;
@@ -196,35 +210,41 @@ impl fmt::Debug for Checkpoint {
 )]
 #[async_trait]
 pub trait CheckpointStore: Send + Sync + 'static {
-    /// The checkpoint that was saved last under this key. `None`: there never was one.
+    /// Returns the checkpoint that was last saved under this key, or `None` if there never was one.
     ///
     /// # Errors
     ///
-    /// Whatever leaves that open. One that can't be read is an error and not `None`, which would start anew and lose what
-    /// happened in between.
+    /// Any failure that leaves this open. If a checkpoint can't be read, return an error and not
+    /// `None`: the subscription would start over, and lose the events in between.
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError>;
 
-    /// Keeps the checkpoint in place of the one before. It is durable when this returns.
+    /// Saves the checkpoint in place of the one before. It is durable when this returns.
     ///
-    /// A subscription never has two calls of `save` under way. That is all that doesn't overlap: a call may be under way
-    /// while the subscription hands out the next batch and while your code handles it, since a page that only moves the
-    /// position is saved meanwhile. Calls come from whoever polls the subscription or awaits an acknowledgement.
+    /// A subscription never has two calls of `save` in flight. It guarantees nothing else: a call
+    /// may be in flight while the subscription delivers the next batch and while your code handles
+    /// it, because a page that only moves the position is saved meanwhile. The task that polls the
+    /// subscription or awaits an acknowledgement makes the call.
     ///
-    /// So a store can't tell from a call which batches your code has handled. In particular it must not keep rows in
-    /// memory that each call writes and then clears: rows that are added while a call is under way would be cleared
-    /// without being written, and the next checkpoint would skip their events. Write a batch's rows before you
-    /// [acknowledge](crate::Delivery::ack) it, by the ids of their events, so that a batch that comes again changes nothing.
+    /// A store therefore can't tell from a call which batches your code has handled. In particular,
+    /// it must not keep rows in memory that each call writes and then clears. It would clear rows
+    /// that were added during the call without writing them, and the next checkpoint would skip
+    /// their events. Instead, write a batch's rows before you [acknowledge](crate::Delivery::ack)
+    /// it. Use the ids of the events as keys, so that a second delivery of the batch changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// Whatever leaves it open whether it is durable. The subscription tries again, with the newest checkpoint by then.
+    /// Any failure that leaves open if the checkpoint is durable. The subscription retries with the
+    /// checkpoint that is newest by then.
     ///
     /// # Cancellation
     ///
-    /// The future is dropped only with the subscription and all its batches. It may have saved by then.
+    /// The future is dropped only with the subscription and all its batches. It may have saved the
+    /// checkpoint by then.
     async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError>;
 
-    /// Where this key's checkpoint is kept, for messages. By default the key itself, in quotes.
+    /// Returns the place of this key's checkpoint, for messages. By default, that is the key in
+    /// quotes.
     fn location(&self, key: &str) -> String {
         format!("{key:?}")
     }

@@ -1,4 +1,10 @@
-//! The client: the three calls, and the ways into a stream.
+//! The async client: the entry point for requests, streams and subscriptions.
+//!
+//! [`LongPollClient`] sends each of Box's three requests once: it lists the realtime servers, holds
+//! a poll, or fetches a page. Its other methods create the streams and subscriptions that combine
+//! these requests. The client decides nothing about the protocol: the engine in
+//! [`protocol`](crate::protocol) does. Start at [`LongPollClient::new`] or
+//! [`LongPollClient::builder`].
 
 mod enterprise;
 
@@ -18,9 +24,10 @@ use crate::stream::{BatchStream, EventStream};
 use crate::subscription::Subscription;
 use crate::transport::{HttpTransport, exchange};
 
-/// A client of Box's events, over the HTTP library `T`. Cloning is cheap; clones share the transport and the tokens.
+/// A client for Box's events over the transport `T`. Cloning is cheap; clones share the transport
+/// and the tokens.
 ///
-/// An application that names the client's type in many places leaves `T` out and makes the client of an
+/// If your program names the client's type in many places, leave out `T`. Build the client from an
 /// `Arc<dyn HttpTransport>`, which is a transport itself:
 ///
 /// ```
@@ -40,18 +47,21 @@ use crate::transport::{HttpTransport, exchange};
 /// }
 /// ```
 ///
-/// To follow many accounts, make one client, and a sibling of it for each of the others:
-/// [`with_tokens`](Self::with_tokens) where they have tokens of their own, [`as_user`](Self::as_user) where one token acts
-/// for many users. Siblings share the transport, and so its connections, and the limits of what is asked of Box at once.
-/// [`StreamMap`](crate::StreamMap) follows all of them in one loop. A sibling made
-/// by [`enterprise`](Self::enterprise) follows the events of a whole enterprise, and [`admin_logs`](Self::admin_logs) queries
-/// its past.
+/// To follow many accounts, make one client and derive another one from it for each account. Use
+/// [`with_tokens`](Self::with_tokens) if an account has tokens of its own, and
+/// [`as_user`](Self::as_user) if one token acts for many users. Derived clients share the
+/// transport, its connections, and the limits on requests to Box. A [`StreamMap`](crate::StreamMap)
+/// follows all of the accounts in one loop.
+///
+/// A client derived by [`enterprise`](Self::enterprise) follows the events of an entire enterprise,
+/// and [`admin_logs`](Self::admin_logs) queries its past events.
 pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     api: Arc<Api<T>>,
 }
 
 impl LongPollClient<()> {
-    /// Starts from the defaults; [`build`](LongPollClientBuilder::build) takes the transport and the token source.
+    /// Returns a builder with the default settings. Its [`build`](LongPollClientBuilder::build)
+    /// takes the transport and the token source.
     pub fn builder() -> LongPollClientBuilder {
         LongPollClientBuilder::default()
     }
@@ -62,7 +72,8 @@ impl LongPollClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn build<T: HttpTransport>(
         self,
         transport: T,
@@ -74,7 +85,7 @@ impl LongPollClientBuilder {
 }
 
 impl<T: HttpTransport> LongPollClient<T> {
-    /// A client with the defaults, which [`LongPollClientBuilder`] names.
+    /// Creates a client with the default settings, which [`LongPollClientBuilder`] lists.
     #[must_use]
     pub fn new(transport: T, tokens: impl TokenSource) -> Self {
         Self::of(Api::new(transport, Arc::new(tokens), Config::default()))
@@ -84,41 +95,45 @@ impl<T: HttpTransport> LongPollClient<T> {
         Self { api: Arc::new(api) }
     }
 
-    /// Waits until its token source has nothing under way that must not be cut short: a program that ends in good order awaits
-    /// this last, where [`auth::RefreshToken`](crate::auth::RefreshToken) gives the tokens. As a rule it returns at once; the exchange of a
-    /// refresh token takes a fraction of a second, and a minute where the network is bad.
+    /// Waits until the token source has no work in flight that must not be cut short.
+    ///
+    /// If [`auth::RefreshToken`](crate::auth::RefreshToken) supplies the tokens, await this last
+    /// before your program ends. It usually returns at once. The exchange of a refresh token takes
+    /// a fraction of a second, or up to a minute on a bad network.
     ///
     /// # Cancellation
     ///
-    /// What is under way goes on when the future is dropped.
+    /// The work in flight continues if the future is dropped.
     pub async fn flush(&self) {
         self.api.tokens.flush().await;
     }
 
-    /// A sibling for another account, which has tokens of its own. The settings are the same, the
-    /// [user](LongPollClientBuilder::as_user) to act as included.
+    /// Returns a derived client for another account, which has tokens of its own. All settings stay
+    /// the same, including the [user](LongPollClientBuilder::as_user) that the client acts as.
     ///
-    /// Siblings share the transport, and so its connections, and the limits
+    /// Derived clients share the transport, its connections, and the limits
     /// [`max_api_calls`](LongPollClientBuilder::max_api_calls) and
-    /// [`max_server_lists_per_second`](LongPollClientBuilder::max_server_lists_per_second). One takes some hundred bytes.
+    /// [`max_server_lists_per_second`](LongPollClientBuilder::max_server_lists_per_second). Each
+    /// takes a few hundred bytes.
     #[must_use]
     pub fn with_tokens(&self, tokens: impl TokenSource) -> Self {
         Self::of(self.api.with_tokens(Arc::new(tokens)))
     }
 
-    /// A sibling for another user, as whom the same tokens act, by the `As-User` header. A token that Box rejects is refreshed
-    /// once for all of them. The rest is shared as by [`with_tokens`](Self::with_tokens).
+    /// Returns a derived client that acts as another user with the same tokens, by the `As-User`
+    /// header. If Box rejects a token, it is refreshed once for all of them. Everything that
+    /// [`with_tokens`](Self::with_tokens) shares is shared here too.
     ///
     /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an id that no header can carry.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a header can't carry the id.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         self.with_settings(|config| config.acting_as(user_id.as_ref()))
     }
 
-    /// Returns a sibling that has the same tokens, with changed settings.
+    /// Returns a derived client that has the same tokens and changed settings.
     fn with_settings(
         &self,
         change: impl FnOnce(Config) -> Result<Config, Error>,
@@ -127,45 +142,57 @@ impl<T: HttpTransport> LongPollClient<T> {
         Ok(Self::of(self.api.with_config(config)))
     }
 
-    /// Follows the account's events, one at a time, for ever. Nothing is sent before the stream is polled.
+    /// Follows the account's events, one at a time, forever. No request is sent before the stream
+    /// is polled.
     pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         EventStream::new(self.batches(start))
     }
 
-    /// Follows the account's events by page, for those who commit by batch. Nothing is sent before the stream is polled.
+    /// Follows the account's events by page, for programs that commit by batch. No request is sent
+    /// before the stream is polled.
     ///
-    /// Box may repeat an event on a later page. The stream leaves repeats out as long as it lives. A stream that starts at
-    /// a stored position does not know what was delivered before it, so an event that Box repeats across a restart comes
-    /// twice. Handle events by their ids, so that the second time changes nothing, or [`subscribe`](Self::subscribe): a
-    /// checkpoint carries the ids.
+    /// Box may repeat an event on a later page. The stream skips repeats as long as it lives. A
+    /// stream that starts at a stored position does not know which events were delivered before it.
+    /// If Box repeats one of them, the stream delivers that event a second time.
+    ///
+    /// Handle events by their ids, so that the second delivery changes nothing, or
+    /// [`subscribe`](Self::subscribe): a checkpoint carries the ids.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         BatchStream::new(self.api.clone(), start.into(), fastrand::u64(..))
     }
 
-    /// Follows the account's events from a checkpoint, by batches that are acknowledged. Nothing is sent before the
-    /// subscription is polled.
+    /// Follows the account's events from a checkpoint, by batches that you acknowledge. No request
+    /// is sent before the subscription is polled.
     ///
-    /// `key` names the account in the store: any text that is the same in the next run. Two accounts need two keys. The
-    /// checkpoint also keeps the stream type, the API origin, and the account that the client stands for as far as it knows:
-    /// the user that it [acts as](LongPollClientBuilder::as_user), else the [subject](TokenSource::subject) of its grant. A
-    /// client with another of these does not resume there. The client can't check the account of the token itself: with an
-    /// [`AccessToken`](crate::AccessToken) or a refresh token of somebody else under the same key, the subscription resumes
-    /// at a position that is not theirs.
+    /// `key` names the account in the store. Any text is fine if it is the same in the next run.
+    /// Two accounts need two keys.
     ///
-    /// `start` counts only if the store has no checkpoint yet. A start at [`StartAt::Now`] is resolved and saved when the
-    /// subscription is first polled. [`Update::Started`](crate::Update::Started) comes after that: the events from then on are
-    /// delivered, also after a crash.
+    /// The checkpoint also records the stream type, the API origin, and the account that the client
+    /// stands for, as far as the client knows it. That account is the user that the client [acts
+    /// as](LongPollClientBuilder::as_user), or else the [subject](TokenSource::subject) of its
+    /// grant. If one of these differs, the client does not resume from the checkpoint. The client
+    /// can't check the account of the token itself. If you use somebody else's
+    /// [`AccessToken`](crate::AccessToken) or refresh token under the same key, the subscription
+    /// resumes at a position that is not theirs.
     ///
-    /// The store may be saving while you handle a batch: write its effects before you acknowledge it, and see
-    /// [`CheckpointStore::save`] before you write them there.
+    /// `start` counts only if the store has no checkpoint yet. A start at [`StartAt::Now`] is
+    /// resolved and saved when the subscription is first polled.
+    /// [`Update::Started`](crate::Update::Started) follows. From then on, every event is delivered,
+    /// even after a crash.
     ///
-    /// A key has one subscription at a time, its batches included: two would undo each other's checkpoints.
+    /// The store may be saving while you handle a batch. Write the effects of a batch before you
+    /// acknowledge it. See [`CheckpointStore::save`] before you write them in the store.
+    ///
+    /// A key has one subscription at a time, including its batches. Two would overwrite each
+    /// other's checkpoints.
     ///
     /// # Errors
     ///
-    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the store can't load, or if
-    /// its checkpoint is of another key, stream type, API origin or subject, or of a newer format: that is never taken for a
-    /// new start. It is [`ErrorKind::Config`](crate::ErrorKind::Config) for an empty key.
+    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if
+    /// the store can't load the checkpoint. The same happens if the checkpoint is of another key,
+    /// stream type, API origin or subject, or of a newer format. The client never mistakes such a
+    /// checkpoint for a new start. The first item is
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the key is empty.
     pub fn subscribe(
         &self,
         store: impl CheckpointStore,
@@ -181,46 +208,55 @@ impl<T: HttpTransport> LongPollClient<T> {
         )
     }
 
-    /// Follows the account's events, by batches whose checkpoints the program stores itself: in the transaction that stores
-    /// the events' effects. Nothing is sent before the subscription is polled.
+    /// Follows the account's events, by batches whose checkpoints your program stores in the same
+    /// transaction as the events' effects. No request is sent before the subscription is polled.
     ///
-    /// So each event has its effect exactly once, whenever the program is killed: a transaction has both or neither, and the
-    /// checkpoint carries the [window of repeats](LongPollClientBuilder::dedupe_window). Events without an id, which Box
-    /// documents none of, can't be told from their repeats: they are delivered again with them.
+    /// Each event then has its effect exactly once, whenever the program is killed. A transaction
+    /// stores both or neither, and the checkpoint carries the [window of
+    /// repeats](LongPollClientBuilder::dedupe_window). An event without an id can't be told from
+    /// its repeats, so a repeat of it is delivered too. Box documents no event without an id.
     ///
-    /// `from` is the stored [`Checkpoint`](crate::checkpoint::Checkpoint), or where to start if there is none.
+    /// `from` is the stored [`Checkpoint`](crate::checkpoint::Checkpoint), or the start if there is
+    /// none.
     ///
-    /// 1. [`Update::Started`](crate::Update::Started) comes first, with the start resolved. Store its
-    ///    [checkpoint](crate::Progress::checkpoint) and call [`stored`](crate::Progress::stored): the stream goes on then.
-    /// 2. For each [`Update::Batch`](crate::Update::Batch), in their order: begin a transaction, store the events' effects and
-    ///    [`checkpoint()`](crate::Delivery::checkpoint), commit, and call [`stored`](crate::Delivery::stored).
-    /// 3. [`Update::Moved`](crate::Update::Moved) comes at most once an hour, if only the position moved: store its checkpoint.
+    /// 1. [`Update::Started`](crate::Update::Started) is the first item, with the resolved start.
+    ///    Store its [checkpoint](crate::Progress::checkpoint) and call
+    ///    [`stored`](crate::Progress::stored). The stream continues after that call.
+    /// 2. For each [`Update::Batch`](crate::Update::Batch), in order: begin a transaction, store
+    ///    the events' effects and [`checkpoint()`](crate::Delivery::checkpoint), commit, and call
+    ///    [`stored`](crate::Delivery::stored).
+    /// 3. [`Update::Moved`](crate::Update::Moved) arrives at most once an hour, if only the
+    ///    position has moved. Store its checkpoint.
     ///
-    /// Handle an update before you ask for the next one, or store what you keep of them in their order. A batch that is dropped
-    /// before it is stored ends the subscription. If a commit fails, drop the subscription too and resume from what is stored.
+    /// Handle an update before you request the next one. If you collect updates instead, store
+    /// their results in order. A batch that is dropped before it is stored ends the subscription.
+    /// If a commit fails, drop the subscription too, and resume from the stored checkpoint.
     ///
-    /// An account has one subscription at a time, its batches included: two would store the same events twice.
+    /// An account has one subscription at a time, including its batches. Two would store the same
+    /// events twice.
     ///
-    /// The checkpoint's [`account`](crate::checkpoint::Checkpoint::account) is empty: keep it under a key of your own.
+    /// The [`account`](crate::checkpoint::Checkpoint::account) of the checkpoint is empty. Store it
+    /// under a key of your own.
     ///
     /// # Errors
     ///
-    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the checkpoint is of another
-    /// stream type, API origin or subject.
+    /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if
+    /// the checkpoint is of another stream type, API origin or subject.
     pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
         Subscription::without_store(self.api.clone(), from.into(), fastrand::u64(..))
     }
 
-    /// Lists the realtime servers, once: `OPTIONS /events`. Those that the client's
-    /// [policy](crate::config::RealtimeHosts) refuses are left out.
+    /// Lists the realtime servers, once: `OPTIONS /events`. The list leaves out servers that the
+    /// client's [policy](crate::config::RealtimeHosts) refuses.
     ///
     /// See <https://developer.box.com/reference/options-events/>.
     ///
     /// # Errors
     ///
-    /// Nothing is retried, apart from one token refresh after a 401 and one request whose kept connection has died.
-    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused) where servers came
-    /// and all were refused.
+    /// Nothing is retried, except that a 401 causes one token refresh, and a reused connection that
+    /// has died causes one new request. The error is
+    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused) if Box listed servers and
+    /// the policy refused all of them.
     ///
     /// # Cancellation
     ///
@@ -231,12 +267,12 @@ impl<T: HttpTransport> LongPollClient<T> {
             self.api.authorized(
                 ApiCall::List,
                 move |token| config.list_request(token, by_type),
-                |answer, token| read_servers(answer, token, &config.realtime_hosts),
+                |response, token| read_servers(response, token, &config.realtime_hosts),
             )
         };
         let list = match list(true).await {
-            // It does not know the parameter.
-            Err(error) if error.is_a_bad_request() => list(false).await?,
+            // Box, or something in between, does not know the parameter.
+            Err(error) if error.is_bad_request() => list(false).await?,
             listed => listed?,
         };
         match list.refused {
@@ -245,22 +281,26 @@ impl<T: HttpTransport> LongPollClient<T> {
         }
     }
 
-    /// Holds one poll until the server says something.
+    /// Holds one poll open until the server sends a signal.
     ///
-    /// Waits for the server's [`retry_timeout`](RealtimeServer::retry_timeout) and 5 s more, or for the builder's
-    /// [`max_hold`](LongPollClientBuilder::max_hold) where that is shorter.
+    /// The poll lasts at most the server's [`retry_timeout`](RealtimeServer::retry_timeout) and 5 s
+    /// more. The builder's [`max_hold`](LongPollClientBuilder::max_hold) applies instead if it is
+    /// shorter.
     ///
     /// See <https://developer.box.com/guides/events/user-events/polling/>.
     ///
     /// # Errors
     ///
-    /// Nothing is retried. A server that the client's [policy](crate::config::RealtimeHosts) does not permit is not asked:
-    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused). A silent one gives [`ErrorKind::Transport`](crate::ErrorKind::Transport), whose source is of the kind
-    /// [`Timeout`](crate::transport::TransportErrorKind::Timeout).
+    /// Nothing is retried. If the client's [policy](crate::config::RealtimeHosts) does not permit
+    /// the server, no request is sent and the error is
+    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused). If the server stays
+    /// silent, the error is [`ErrorKind::Transport`](crate::ErrorKind::Transport), whose source has
+    /// the kind [`Timeout`](crate::transport::TransportErrorKind::Timeout).
     ///
     /// # Cancellation
     ///
-    /// Dropping the future ends the request. A change that happens meanwhile is behind `position` when you ask again.
+    /// Dropping the future ends the request. A change that happens meanwhile still lies after
+    /// `position`, so you find it when you continue from there.
     pub async fn listen(
         &self,
         server: &RealtimeServer,
@@ -279,14 +319,15 @@ impl<T: HttpTransport> LongPollClient<T> {
         read_signal(exchange(self.api.transport(), request).await)
     }
 
-    /// Fetches one page of events: `GET /events`. Takes a position, or a [`StartAt`]: [`StartAt::Now`] gives an empty
-    /// page and the newest position.
+    /// Fetches one page of events: `GET /events`. Takes a position or a [`StartAt`].
+    /// [`StartAt::Now`] returns an empty page and the newest position.
     ///
     /// See <https://developer.box.com/reference/get-events/>.
     ///
     /// # Errors
     ///
-    /// Nothing is retried, apart from one token refresh after a 401 and one request whose kept connection has died.
+    /// Nothing is retried, except that a 401 causes one token refresh, and a reused connection that
+    /// has died causes one new request.
     ///
     /// # Cancellation
     ///
@@ -301,7 +342,7 @@ impl<T: HttpTransport> LongPollClient<T> {
                     let now = self.api.transport().now().wall;
                     config.page_request(&from, config.page_limit, token, now..now)
                 },
-                |answer, token| Ok(read_page(answer, token, &from)?.page),
+                |response, token| Ok(read_page(response, token, &from)?.page),
             )
             .await
     }

@@ -1,4 +1,10 @@
-//! The settings of a client, and the stream that they ask for.
+//! The settings of a client.
+//!
+//! [`LongPollClientBuilder`] sets and checks them. A [`Config`] is the result, so it is always
+//! valid. This module has the types of the settings: [`StreamType`], [`RealtimeHosts`],
+//! [`RealtimeToken`], [`RetryPolicy`] and [`Pace`]. You need [`Config`] itself only to drive the
+//! engine in [`protocol`](crate::protocol) yourself. Start at
+//! [`LongPollClient::builder`](crate::LongPollClient::builder).
 
 pub(crate) mod admin_logs;
 pub(crate) mod builder;
@@ -18,32 +24,39 @@ use crate::hosts::API_ORIGIN;
 pub use crate::hosts::RealtimeHosts;
 pub use crate::pacing::{Pace, RetryPolicy};
 
-/// Box's own largest page.
+/// The largest page that Box returns, in events.
 const MAX_PAGE_LIMIT: u32 = 500;
 
-/// Five full pages: Box repeats events across neighbouring pages, and a window below that lets repeats through.
+/// The fewest ids to remember: those of five full pages. Box repeats events across neighboring
+/// pages, and a smaller window lets repeats through.
 const MIN_DEDUPE_WINDOW: usize = 2_500;
 
-/// Enough for a few workers side by side; as full pages, a few MB that are fetched again after a restart.
-const MAX_UNACKNOWLEDGED: usize = 16;
+/// The default of [`LongPollClientBuilder::max_unacknowledged`]. It is enough for a few workers in
+/// parallel. As full pages, the batches are a few MB that are fetched again after a restart.
+const DEFAULT_MAX_UNACKNOWLEDGED: usize = 16;
 
-/// Enough for a backlog to be worked off quickly, and few enough connections for any machine and for Box.
-const MAX_API_CALLS: usize = 64;
+/// The default of [`LongPollClientBuilder::max_api_calls`]. It is enough to catch up with a backlog
+/// quickly, and few enough connections for any machine and for Box.
+const DEFAULT_MAX_API_CALLS: usize = 64;
 
-/// 10,000 streams listen within half a minute.
-const MAX_SERVER_LISTS_PER_SECOND: u32 = 500;
+/// The default of [`LongPollClientBuilder::max_server_lists_per_second`]. At this rate,
+/// 10,000 streams are listening within 30 s.
+const DEFAULT_MAX_SERVER_LISTS_PER_SECOND: u32 = 500;
 
+/// The longest API timeout: 1 h.
 const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
 
+/// The shortest limit on a poll: 1 s.
 const MIN_HOLD: Duration = Duration::from_secs(1);
 
-/// The longest `retry_timeout` that is heeded, twice Box's own, and 5 s.
+/// The longest limit on a poll: the longest `retry_timeout` that is respected, which is 1,200 s and
+/// about twice Box's own, and 5 s more.
 const MAX_HOLD: Duration = Duration::from_secs(1_205);
 
-/// The settings of a client, checked. Made by [`LongPollClientBuilder::config`].
+/// The checked settings of a client. Made by [`LongPollClientBuilder::config`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Without a slash at its end.
+    /// The origin of Box's API, without a slash at its end.
     pub(crate) api_origin: Arc<str>,
     pub(crate) stream_kind: StreamKind,
     pub(crate) page_limit: u32,
@@ -61,15 +74,15 @@ pub struct Config {
     pub(crate) max_server_lists_per_second: u32,
 }
 
-/// Whether the realtime servers are sent the access token.
+/// The choice to send the access token to the realtime servers, or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RealtimeToken {
-    /// They are not: the URL alone gives access. The default.
+    /// The token is not sent: the URL alone gives access. The default.
     #[default]
     Withhold,
-    /// They are, for accounts whose realtime servers turn out to want it. The hosts are still those that
-    /// [`RealtimeHosts`] permits. The API's own host is refused, unless it is loopback.
+    /// The token is sent, for accounts whose realtime servers require it. The hosts are still those
+    /// that [`RealtimeHosts`] permits. The API's own host is refused, unless it is loopback.
     Send,
 }
 
@@ -88,20 +101,23 @@ impl Default for Config {
             retry: RetryPolicy::default(),
             pace: Pace::default(),
             dedupe_window: MIN_DEDUPE_WINDOW,
-            max_unacknowledged: MAX_UNACKNOWLEDGED,
-            max_api_calls: MAX_API_CALLS,
-            max_server_lists_per_second: MAX_SERVER_LISTS_PER_SECOND,
+            max_unacknowledged: DEFAULT_MAX_UNACKNOWLEDGED,
+            max_api_calls: DEFAULT_MAX_API_CALLS,
+            max_server_lists_per_second: DEFAULT_MAX_SERVER_LISTS_PER_SECOND,
         }
     }
 }
 
 impl Config {
-    /// These settings, to follow an enterprise's events with a [`LongPoll`](crate::protocol::LongPoll) of your own. The
-    /// stream type, the [pace](crate::LongPollClientBuilder::pace) and all that is said of realtime servers count no more.
+    /// Returns these settings for an enterprise's live events, to use with a
+    /// [`LongPoll`](crate::protocol::LongPoll) of your own. The stream type, the
+    /// [pace](crate::LongPollClientBuilder::pace) and the settings of realtime servers no longer
+    /// apply.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn enterprise(self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
         streaming.check()?;
         Ok(Self {
@@ -110,13 +126,15 @@ impl Config {
         })
     }
 
-    /// These settings, to query an enterprise's past with a [`LongPoll`](crate::protocol::LongPoll) of your own, which
-    /// comes to an end. The stream type, the
-    /// [pace](crate::LongPollClientBuilder::pace) and all that is said of realtime servers count no more.
+    /// Returns these settings for a query of an enterprise's past events, to use with a
+    /// [`LongPoll`](crate::protocol::LongPoll) of your own, which then ends with the query. The
+    /// stream type, the [pace](crate::LongPollClientBuilder::pace) and the settings of realtime
+    /// servers no longer apply.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn admin_logs(self, query: AdminLogs) -> Result<Self, Error> {
         query.check()?;
         Ok(Self {
@@ -125,14 +143,14 @@ impl Config {
         })
     }
 
-    /// These settings, on behalf of a user.
+    /// Returns these settings for requests on behalf of a user.
     pub(crate) fn acting_as(mut self, user_id: &str) -> Result<Self, Error> {
         self.as_user = Some(header("the id of the user to act as", user_id)?);
         Ok(self)
     }
 }
 
-/// This library's name and version.
+/// Returns this library's name and version.
 pub(crate) fn user_agent() -> HeaderValue {
     HeaderValue::from_static(concat!("box-longpoll/", env!("CARGO_PKG_VERSION")))
 }

@@ -1,104 +1,116 @@
-//! What a stream is doing.
+//! The status of a stream: what it is doing, and why.
+//!
+//! A stream retries most failures itself, so its items do not show them; its [`Status`] does.
+//! [`StatusWatch`] publishes it to handles on other tasks and threads. The status describes the
+//! present: it keeps no history. Start at [`Status`].
 
 mod watch;
 
 use std::fmt;
 use std::time::SystemTime;
 
-pub(crate) use self::watch::{News, StatusWatch};
+pub(crate) use self::watch::{StatusWatch, Wakers};
 use crate::error::Error;
 
-/// What a stream is doing, and why.
+/// The current activity of a stream, and the reason for it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It is asking its token source.
+    /// The stream waits for its token source.
     Authorizing,
-    /// A subscription's store is loading the checkpoint.
+    /// The store of a subscription is loading the checkpoint.
     LoadingCheckpoint,
-    /// It is fetching events, or waits until one more API call may be made: see
+    /// The stream is fetching events, or waits until it may make one more API call: see
     /// [`max_api_calls`](crate::LongPollClientBuilder::max_api_calls).
     Fetching,
-    /// It is asking Box for its realtime servers, or waits until it may: see
+    /// The stream is listing Box's realtime servers, or waits until it may: see
     /// [`max_server_lists_per_second`](crate::LongPollClientBuilder::max_server_lists_per_second).
     Listing,
-    /// It opens a poll at a realtime server whose host could not be reached the last time. It is
-    /// [`Listening`](Self::Listening) once the poll has outlived the attempt to connect, at most a minute later, or once the
-    /// host has responded.
+    /// The stream opens a poll at a realtime server whose host could not be reached the last time.
+    /// The status becomes [`Listening`](Self::Listening) once the poll has outlived the attempt to
+    /// connect, at most a minute later, or once the host has responded.
     #[non_exhaustive]
     Connecting {
-        /// Since when it tries.
+        /// The time at which the poll was sent.
         since: SystemTime,
     },
-    /// It is holding a poll and hears of changes at once. The usual state.
+    /// The stream holds a poll, and learns of changes at once. This is the usual status of an idle
+    /// account.
     #[non_exhaustive]
     Listening {
-        /// Since when this poll is held.
+        /// The start of this poll.
         since: SystemTime,
     },
-    /// A batch was handed out; the stream goes on when the next one is asked for.
+    /// A batch was delivered. The stream continues when you request the next one.
     Delivering,
-    /// Its next request is due at a time: now, a little later where it asked in vain lately, to look for an event that was
-    /// signalled and does not show yet, or for the events of an enterprise, of which nobody tells.
+    /// The stream waits until its next request is due.
+    ///
+    /// It may be due at once. It is due later if recent requests returned nothing new, or if a
+    /// signaled event does not appear yet. An enterprise's events are fetched at an interval,
+    /// because no server signals them.
     #[non_exhaustive]
     Waiting {
-        /// When it goes on.
+        /// The time at which it continues.
         until: SystemTime,
     },
-    /// Something failed, and it will try again.
+    /// An operation failed, and the stream will retry it.
     #[non_exhaustive]
     Retrying {
-        /// What failed.
+        /// The failure.
         because: Error,
-        /// When it tries again.
+        /// The time of the retry.
         until: SystemTime,
     },
-    /// It fetches at an interval and hears of changes later than usual: no realtime server can be used, three polls in a row
-    /// were refused or found no connection, the servers could not be listed three times in a row, or something on the way
-    /// has responded with 401 to every call for 10 minutes.
+    /// The stream fetches at an interval, and learns of changes later than usual.
+    ///
+    /// This happens if no realtime server is usable, if three polls in a row were refused or found
+    /// no connection, or if the servers could not be listed three times in a row. It also happens
+    /// if something on the way has responded with 401 to every call for 10 minutes.
     #[non_exhaustive]
     Degraded {
-        /// What stands in the way.
+        /// The reason why it can't listen.
         because: Error,
-        /// When it fetches next.
+        /// The time of the next fetch.
         until: SystemTime,
     },
-    /// Of a subscription: as many batches as the builder's
-    /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) are delivered and not durable. It goes on when
-    /// the oldest of them is acknowledged. A warning is logged once a wait has lasted a minute.
+    /// A subscription waits for acknowledgements. As many batches as the builder's
+    /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) are delivered and
+    /// not durable. It continues when the oldest of them is acknowledged. Once a wait has lasted
+    /// 60 s, a warning is logged.
     #[non_exhaustive]
     AwaitingAcks {
-        /// How many batches are delivered and not durable. 0: the program has yet to store where the subscription
-        /// [starts](crate::Update::Started).
+        /// The number of batches that are delivered and not durable. It is 0 if the program has yet
+        /// to store the [start](crate::Update::Started) of the subscription.
         batches: usize,
     },
-    /// Of a subscription: its checkpoint can't be saved, and it will try again. Batches are delivered meanwhile, as many as
+    /// A subscription can't save its checkpoint, and retries. Meanwhile it delivers batches, up to
     /// the builder's [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged).
     #[non_exhaustive]
     NotSaving {
-        /// What failed.
+        /// The failure.
         because: Error,
-        /// When it tries again.
+        /// The time of the retry.
         until: SystemTime,
-        /// How many batches are delivered and not durable.
+        /// The number of batches that are delivered and not durable.
         batches: usize,
     },
-    /// It has ended.
+    /// The stream has ended.
     #[non_exhaustive]
     Stopped {
-        /// The error that it returned. `None`: its handle stopped it, it was dropped, or it was a query and is at its end.
+        /// The error that the stream returned. `None` if its handle stopped it, it was dropped, or
+        /// it was a query that is complete.
         because: Option<Error>,
     },
 }
 
-/// With errors and all their causes, on one line.
+/// Shows the activity, with an error and all its causes, on one line.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Status::Authorizing => f.write_str("getting an access token"),
             Status::LoadingCheckpoint => f.write_str("loading the checkpoint"),
             Status::Fetching => f.write_str("fetching events"),
-            Status::Listing => f.write_str("asking for realtime servers"),
+            Status::Listing => f.write_str("listing realtime servers"),
             Status::Connecting { .. } => f.write_str("connecting to a realtime server"),
             Status::Listening { .. } => f.write_str("listening"),
             Status::Delivering => f.write_str("delivering"),

@@ -1,4 +1,10 @@
-//! The async facade: drives the engine with a transport.
+//! The async streams: they run the engine with a transport and deliver events.
+//!
+//! [`EventStream`] delivers single events and [`BatchStream`] delivers pages. Both run on a
+//! [`Driver`], which performs the engine's outputs; [`StreamMap`] polls the streams of many
+//! accounts. The streams are plain futures without a task of their own: they make progress while
+//! the program polls them. They do not store positions; [`subscription`](crate::subscription) does
+//! that.
 
 mod driver;
 mod handle;
@@ -25,20 +31,23 @@ use crate::protocol::LongPoll;
 use crate::status::Status;
 use crate::transport::HttpTransport;
 
-/// The events of an account, one at a time, for ever. Made by [`LongPollClient::events`](crate::LongPollClient::events)
-/// and, up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
+/// The events of an account, one at a time.
+/// [`LongPollClient::events`](crate::LongPollClient::events) returns a stream that goes on forever.
+/// [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery) returns one that ends with its range.
 ///
-/// An event counts as handled when the next one is asked for; [`resume_at`](EventStream::resume_at) is the end of the last
-/// page whose events are all handled. Combinators that poll ahead (`buffered`, `ready_chunks`, a channel in between)
-/// therefore acknowledge events before your code has seen them: handle each before asking for the next where that
-/// matters.
+/// An event counts as handled when you request the next one. [`resume_at`](EventStream::resume_at)
+/// returns the end of the last page whose events are all handled. Combinators that poll ahead
+/// (`buffered`, `ready_chunks`, a channel in between) therefore acknowledge events before your code
+/// has seen them. If that matters, handle each event before you request the next one.
 ///
-/// Ends after an error, when its [`handle`](EventStream::handle) stops it, and where a query does.
+/// The stream ends after an error, when its [`handle`](EventStream::handle) stops it, or at the end
+/// of a query.
 ///
 /// # Cancellation
 ///
-/// The request under way lives in the stream: dropping the future of [`next`](EventStream::next), or a timeout around
-/// it, keeps it going and loses nothing. Dropping the stream ends it.
+/// The request in flight belongs to the stream. If you drop the future of
+/// [`next`](EventStream::next), or wrap it in a timeout, the request continues and nothing is lost.
+/// Dropping the stream ends the request.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct EventStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     batches: BatchStream<T>,
@@ -53,36 +62,38 @@ impl<T: HttpTransport> EventStream<T> {
         }
     }
 
-    /// The next event. `None` once the stream has ended.
+    /// Returns the next event, or `None` once the stream has ended.
     ///
     /// # Errors
     ///
-    /// One that the stream stops with; the kinds of [`ErrorKind`](crate::ErrorKind) say which those are. It is the last
-    /// item. What may pass is retried, and shown in the [status](EventStream::status) meanwhile.
+    /// The error that stops the stream, which is its last item; [`ErrorKind`](crate::ErrorKind)
+    /// lists the possible kinds. The stream retries transient failures itself and shows them in the
+    /// [status](EventStream::status).
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost when the future is dropped.
+    /// Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Returns where to resume: the end of the last page whose events are all handled.
+    /// Returns the position to resume from: the end of the last page whose events are all handled.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
-    /// is handled. Store it with `to_string` and read it back with `parse`.
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
+    /// first page of such a start is handled. Store it with `to_string` and read it back with
+    /// `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.batches.resume_at()
     }
 
-    /// What the stream is doing.
+    /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
         self.batches.status()
     }
 
-    /// A handle that watches and stops the stream, from anywhere.
+    /// Returns a handle that watches and stops the stream from any task or thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.batches.handle()
@@ -93,7 +104,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     type Item = Result<Event, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // Asking for the next batch would say that this one is handled, and it is not.
+        // Polling for the next batch would mark this one as handled, and it is not.
         if self.batches.driver.watch.is_stopped() && self.page.len() > 0 {
             return Poll::Ready(None);
         }
@@ -101,7 +112,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
             if let Some(event) = self.page.next() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            // An idle stream keeps no room for its last page.
+            // An idle stream frees the memory of its last page.
             self.page = Vec::new().into_iter();
             match ready!(Pin::new(&mut self.batches).poll_next(cx)) {
                 Some(Ok(batch)) => self.page = batch.into_iter(),
@@ -112,22 +123,28 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     }
 }
 
-/// The events of an account by page, for ever. Made by [`LongPollClient::batches`](crate::LongPollClient::batches) and,
-/// up to their end, by [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery).
+/// The events of an account by page. [`LongPollClient::batches`](crate::LongPollClient::batches)
+/// returns a stream that goes on forever. [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery)
+/// returns one that ends with its range.
 ///
-/// Asking for the next batch says that the one before is handled. Store [`Batch::resume_at`] once you have handled a
-/// batch, before you ask for the next. Combinators that poll ahead acknowledge before your code has seen the batch.
+/// A batch counts as handled when you request the next one. Store [`Batch::resume_at`] once you
+/// have handled a batch, before you request the next. Combinators that poll ahead acknowledge a
+/// batch before your code has seen it.
 ///
-/// The stream leaves out events that Box repeats, as long as it lives. A position does not say which events came before
-/// it, so after a restart such a repeat comes again. Handle events by their ids, so that the second time changes nothing,
-/// or follow with [`subscribe`](crate::LongPollClient::subscribe): a checkpoint carries the ids.
+/// The stream skips events that Box repeats, as long as it lives. A position does not say which
+/// events came before it, so after a restart such a repeat is delivered again. Handle events by
+/// their ids, so that the second delivery changes nothing. Or follow with
+/// [`subscribe`](crate::LongPollClient::subscribe): a checkpoint carries the ids.
 ///
-/// A program that starts at [`StartAt::Now`] resolves that first, and stores it: else it knows no position until
-/// something happens, and a crash before that would lose what happened meanwhile.
+/// If your program starts at [`StartAt::Now`], resolve and store that position first. Otherwise it
+/// knows no position until the first event, and a crash before that would lose the events in
+/// between.
 ///
 /// ```no_run
 /// # use box_longpoll::{HttpTransport, LongPollClient, StartAt};
-/// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn follow<T: HttpTransport>(
+/// #     client: LongPollClient<T>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// let start: StartAt = match std::fs::read_to_string("position") {
 ///     Ok(stored) => stored.trim().parse()?,
 ///     Err(_) => match client.fetch(StartAt::Now).await?.next_position {
@@ -150,12 +167,14 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 /// # }
 /// ```
 ///
-/// Ends after an error, when its [`handle`](BatchStream::handle) stops it, and where a query does.
+/// The stream ends after an error, when its [`handle`](BatchStream::handle) stops it, or at the end
+/// of a query.
 ///
 /// # Cancellation
 ///
-/// The request under way lives in the stream: dropping the future of [`next`](BatchStream::next), or a timeout around
-/// it, keeps it going and loses nothing. Dropping the stream ends it.
+/// The request in flight belongs to the stream. If you drop the future of
+/// [`next`](BatchStream::next), or wrap it in a timeout, the request continues and nothing is lost.
+/// Dropping the stream ends the request.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct BatchStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,
@@ -170,35 +189,38 @@ impl<T: HttpTransport> BatchStream<T> {
         }
     }
 
-    /// The next batch, which is never empty. `None` once the stream has ended.
+    /// Returns the next batch, which is never empty, or `None` once the stream has ended.
     ///
     /// # Errors
     ///
-    /// As [`EventStream::next`].
+    /// The error that stops the stream, which is its last item; [`ErrorKind`](crate::ErrorKind)
+    /// lists the possible kinds. The stream retries transient failures itself and shows them in the
+    /// [status](BatchStream::status).
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost when the future is dropped.
+    /// Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Batch, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Returns where to resume: the end of what is handled.
+    /// Returns the position to resume from: the end of the last batch that is handled.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
-    /// is handled. Store it with `to_string` and read it back with `parse`.
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
+    /// first page of such a start is handled. Store it with `to_string` and read it back with
+    /// `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.engine.resume_at().clone()
     }
 
-    /// What the stream is doing.
+    /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
         self.driver.watch.status()
     }
 
-    /// A handle that watches and stops the stream, from anywhere.
+    /// Returns a handle that watches and stops the stream from any task or thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.driver.handle()

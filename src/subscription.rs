@@ -1,4 +1,11 @@
-//! Following an account with a checkpoint: batches that are acknowledged.
+//! Subscriptions: streams that resume from a checkpoint, with batches that you acknowledge.
+//!
+//! A plain stream loses its place when the program crashes. A [`Subscription`] delivers each batch
+//! as a [`Delivery`], and moves its checkpoint behind a batch once that batch and all before it are
+//! acknowledged. The [`Ledger`] records what is delivered, acknowledged and durable; the
+//! [`CheckpointWriter`] saves it. With [`subscribe_from`](crate::LongPollClient::subscribe_from),
+//! the program saves the checkpoint instead. This module does not know how a store keeps a
+//! checkpoint: see [`checkpoint`](crate::checkpoint).
 
 mod ack_queue;
 mod delivery;
@@ -31,30 +38,37 @@ use crate::status::Status;
 use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
 
-/// The events of an account by page, for ever, from a checkpoint that moves as they are acknowledged. Made by
-/// [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
+/// The events of an account by page, forever, from a checkpoint that moves as you acknowledge them.
+/// Made by [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
 /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
 ///
-/// - A batch that is not [acknowledged](Delivery::ack) comes again after a restart, and so do all after it. Batches may be
-///   acknowledged in any order, and from any task. With [`subscribe_from`](crate::LongPollClient::subscribe_from) they are
-///   [stored](Delivery::stored) in their order instead.
-/// - At most [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) batches are out that are not durable.
-///   The stream waits then, and its [status](Subscription::status) is [`Status::AwaitingAcks`], or
-///   [`Status::NotSaving`] where the store fails. Whoever collects more of them before acknowledging any waits for ever;
-///   once a wait for acknowledgements has lasted a minute, a warning is logged.
+/// - A batch that is not [acknowledged](Delivery::ack) is delivered again after a restart, and so
+///   are all batches after it. You may acknowledge batches in any order and from any task. With
+///   [`subscribe_from`](crate::LongPollClient::subscribe_from), you [store](Delivery::stored) them
+///   in order instead.
+/// - At most [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) batches are
+///   delivered and not durable. The stream then waits, and its [status](Subscription::status) is
+///   [`Status::AwaitingAcks`], or [`Status::NotSaving`] if the store fails. A program that collects
+///   more batches than that before it acknowledges one waits forever. Once a wait for
+///   acknowledgements has lasted 60 s, a warning is logged.
 /// - A batch that is dropped without an acknowledgement ends the stream with
-///   [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). Acknowledgements of the batches before it still count.
-/// - Pages that only move the position acknowledge themselves, in order. They are saved while the subscription is polled,
-///   also while your code handles the next batch. A call of [`save`](crate::checkpoint::CheckpointStore::save) therefore says nothing
-///   of the batch in your hands: write what you make of a batch before you acknowledge it, and not in the store's `save`.
+///   [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). Acknowledgements of the
+///   batches before it still count.
+/// - Pages that only move the position acknowledge themselves, in order. They are saved while the
+///   subscription is polled, even while your code handles the next batch. A call of
+///   [`save`](crate::checkpoint::CheckpointStore::save) therefore says nothing about the batch in
+///   your hands. Write the effects of a batch before you acknowledge it, and not in the store's
+///   `save`.
 ///
-/// Combinators that poll ahead acknowledge nothing. Ends after an error, and when its [`handle`](Subscription::handle)
-/// stops it; a batch that is out by then can still be acknowledged.
+/// Combinators that poll ahead acknowledge nothing. The stream ends after an error, or when its
+/// [`handle`](Subscription::handle) stops it. You can still acknowledge a batch that was delivered
+/// before.
 ///
 /// # Cancellation
 ///
-/// The request and the write under way live in the stream: dropping the future of [`next`](Subscription::next), or a
-/// timeout around it, keeps them going and loses nothing. Dropping the stream ends the request.
+/// The request and the write in flight belong to the stream. If you drop the future of
+/// [`next`](Subscription::next), or wrap it in a timeout, they continue and nothing is lost.
+/// Dropping the stream ends the request.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,
@@ -62,31 +76,34 @@ pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     writer: CheckpointWriter,
     long_wait: LongWait,
     start: Start,
-    /// When the program last stored where it is, or could have.
-    moved_at: Option<Instant>,
-    /// The time after which a gap was told of.
-    told: Option<SystemTime>,
-    /// Events that Box gave with the position of `now`, where it should give none.
-    with_now: Option<Batch>,
+    /// The time at which the program last stored its progress, or could have.
+    last_progress_at: Option<Instant>,
+    /// The `since` of the gap that was reported last.
+    gap_since: Option<SystemTime>,
+    /// Events that Box sent with the position of `now`, where it should send none.
+    batch_at_now: Option<Batch>,
 }
 
-/// How far the start of a subscription is.
+/// The progress of a subscription's start.
 enum Start {
+    /// The checkpoint is being loaded.
     Loading(Load),
-    /// `now` has no position yet.
+    /// The start at `now` has no position yet.
     Resolving,
-    /// A restart would not begin here yet.
+    /// The position is known, but a restart would not begin there yet.
     Saving,
-    /// The program has yet to store where the subscription starts.
-    Told,
+    /// [`Update::Started`] is delivered, and the program has yet to store its checkpoint.
+    Unstored,
+    /// The start is durable.
     Done,
 }
 
-/// A program is told of a position that moves without events this often.
-const MOVED_EVERY: Duration = Duration::from_secs(60 * 60);
+/// The shortest time between two [`Update::Moved`]. Box keeps events for at least 14 days, so a
+/// position that is an hour old is recent enough for a restart.
+const MOVED_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl<T: HttpTransport> Subscription<T> {
-    /// A subscription that loads its checkpoint from the store when it is first polled.
+    /// Creates a subscription that loads its checkpoint from the store when it is first polled.
     pub(crate) fn with_store(
         client: Arc<Api<T>>,
         store: Arc<dyn CheckpointStore>,
@@ -97,7 +114,7 @@ impl<T: HttpTransport> Subscription<T> {
         Self::new(client, Some(store), account, start.into(), seed)
     }
 
-    /// A subscription whose checkpoints the program stores.
+    /// Creates a subscription whose checkpoints the program stores.
     pub(crate) fn without_store(client: Arc<Api<T>>, from: ResumeFrom, seed: u64) -> Self {
         let account = match &from {
             ResumeFrom::Start(_) => String::new(),
@@ -133,15 +150,15 @@ impl<T: HttpTransport> Subscription<T> {
             driver,
             ledger,
             long_wait: LongWait::default(),
-            moved_at: None,
-            told: None,
-            with_now: None,
+            last_progress_at: None,
+            gap_since: None,
+            batch_at_now: None,
         };
         subscription.publish();
         subscription
     }
 
-    /// Goes on with the start. Gives `None` when it is over, or while Box has to resolve `now`.
+    /// Continues the start. Returns `None` when it is complete, or while Box has to resolve `now`.
     fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Update>, Error>> {
         loop {
             match &mut self.start {
@@ -164,14 +181,14 @@ impl<T: HttpTransport> Subscription<T> {
                     return Poll::Ready(Ok(Some(Update::Started(self.progress()))));
                 }
                 Start::Saving => {
-                    self.start = Start::Told;
+                    self.start = Start::Unstored;
                     return Poll::Ready(Ok(Some(Update::Started(self.progress()))));
                 }
-                Start::Told if self.ledger.start_is_durable() => {
-                    self.moved_at = Some(self.driver.client.transport().now().monotonic);
+                Start::Unstored if self.ledger.start_is_durable() => {
+                    self.last_progress_at = Some(self.driver.client.transport().now().monotonic);
                     self.start = Start::Done;
                 }
-                Start::Told => {
+                Start::Unstored => {
                     self.long_wait.poll(&self.ledger, &self.driver.client, cx)?;
                     return Poll::Pending;
                 }
@@ -180,6 +197,7 @@ impl<T: HttpTransport> Subscription<T> {
         }
     }
 
+    /// Resumes the engine and the ledger from a checkpoint.
     fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let (client, engine) = (&self.driver.client, &mut self.driver.engine);
         let window = checkpoint.window(client.config.dedupe_window);
@@ -187,63 +205,71 @@ impl<T: HttpTransport> Subscription<T> {
         self.ledger.resume(checkpoint, engine)
     }
 
+    /// Returns the current end of what is acknowledged, as an item.
     fn progress(&self) -> Progress {
         let now = self.driver.client.transport().now();
         Progress::new(self.ledger.clone(), self.ledger.end(now.wall))
     }
 
-    /// The position has moved without events, for a program that stores checkpoints itself.
+    /// Returns the progress to store if it is due: the position has moved without events, the
+    /// program stores checkpoints itself, and an hour has passed.
     fn moved(&mut self) -> Option<Progress> {
         let now = self.driver.client.transport().now().monotonic;
-        let is_due = now.saturating_duration_since(self.moved_at?) >= MOVED_EVERY;
+        let is_due = now.saturating_duration_since(self.last_progress_at?) >= MOVED_INTERVAL;
         if !is_due || !self.ledger.has_moved() {
             return None;
         }
-        self.moved_at = Some(now);
+        self.last_progress_at = Some(now);
         Some(self.progress())
     }
 
-    /// The next batch, or the news that some may be missing. `None` once the stream has ended.
+    /// Returns the next batch, or a report that events may be missing. Returns `None` once the
+    /// stream has ended.
     ///
     /// # Errors
     ///
-    /// One that the stream stops with; the kinds of [`ErrorKind`](crate::ErrorKind) say which those are. It is the last
-    /// item. What may pass is retried, and shown in the [status](Subscription::status) meanwhile, such as a store that can't
-    /// save. A store that can't load ends the subscription: subscribe again.
+    /// The error that stops the stream, which is its last item; [`ErrorKind`](crate::ErrorKind)
+    /// lists the possible kinds. The stream retries transient failures itself, such as a store that
+    /// can't save, and shows them in the [status](Subscription::status). A store that can't load
+    /// ends the subscription: subscribe again.
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost when the future is dropped.
+    /// Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Update, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Returns where a restart resumes: the end of what is acknowledged and saved.
+    /// Returns the position from which a restart resumes: the end of what is acknowledged and
+    /// saved.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved and saved, and [`StartAt::Oldest`] until the first page of such
-    /// a start is.
+    /// It is [`StartAt::Now`] until a start at `now` is resolved and saved, and [`StartAt::Oldest`]
+    /// until the first page of such a start is acknowledged and saved.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.watch.resume_at()
     }
 
-    /// What the stream is doing.
+    /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
         self.driver.watch.status()
     }
 
-    /// A handle that watches and stops the stream, from anywhere. It resumes where [`resume_at`](Self::resume_at) says.
+    /// Returns a handle that watches and stops the stream from any task or thread. Its position is
+    /// that of [`resume_at`](Self::resume_at).
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.driver.handle()
     }
 
+    /// Returns the next item. Each pass of the loop goes through the stages in order: dropped
+    /// batches, the start, the writer, due reports, back pressure, and then the driver.
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Update, Error>> {
         loop {
             self.ledger.check_dropped()?;
-            // In this order: while a batch is out, the engine is behind it only when the ledger knows the batch.
-            self.driver.go_on();
+            // The order matters. The ledger must know a batch before the engine moves behind it.
+            self.driver.confirm_handled();
             self.advance();
             if let Some(update) = ready!(self.poll_start(cx))? {
                 return Poll::Ready(Ok(update));
@@ -259,13 +285,13 @@ impl<T: HttpTransport> Subscription<T> {
             if self.is_full() {
                 return Poll::Pending;
             }
-            if let Some(batch) = self.with_now.take() {
+            if let Some(batch) = self.batch_at_now.take() {
                 return Poll::Ready(Ok(self.deliver(batch)));
             }
             match ready!(self.driver.poll_step(cx)) {
                 Step::Begun => {}
                 Step::Deliver(batch) if matches!(self.start, Start::Resolving) => {
-                    self.with_now = Some(batch);
+                    self.batch_at_now = Some(batch);
                 }
                 Step::Deliver(batch) => return Poll::Ready(Ok(self.deliver(batch))),
                 Step::Stop(error) => return Poll::Ready(Err(error)),
@@ -281,12 +307,13 @@ impl<T: HttpTransport> Subscription<T> {
         Update::Batch(Delivery::new(batch, self.ledger.clone(), number))
     }
 
-    /// Whether no more batches may be handed out.
+    /// Returns `true` if no more batches may be delivered.
     fn is_full(&self) -> bool {
         self.ledger.not_durable() >= self.driver.client.config.max_unacknowledged
     }
 
-    /// Warns once that the stream has waited for acknowledgements for long. A store that fails warns of itself.
+    /// Logs one warning if the stream has waited for acknowledgements for a long time. A failing
+    /// store logs warnings of its own.
     fn poll_long_wait(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         if self.is_full() && self.writer.retries_at().is_none() {
             return self.long_wait.poll(&self.ledger, &self.driver.client, cx);
@@ -301,23 +328,25 @@ impl<T: HttpTransport> Subscription<T> {
             .advance(engine.resume_at(), engine.caught_up_at());
     }
 
-    /// What may have been lost while nobody asked. It is told once, and again where pages came since and then none for as
-    /// long.
+    /// Returns the gap in which Box may have dropped events before they were fetched. A gap is
+    /// reported once. It is reported again if pages have arrived since, and then none for as long
+    /// as Box keeps events.
     fn gap(&mut self) -> Option<PossibleGap> {
         let engine = &self.driver.engine;
         let caught_up_at = engine.caught_up_at()?;
-        let page_came_at = engine.page_came_at().filter(|_| self.told.is_some());
+        let page_came_at = engine.page_came_at().filter(|_| self.gap_since.is_some());
         let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
         let client = &self.driver.client;
         let retention = client.config.stream_kind.retention();
         let away = client.transport().now().wall.duration_since(since).ok()?;
-        if away <= retention || self.told == Some(since) {
+        if away <= retention || self.gap_since == Some(since) {
             return None;
         }
-        self.told = Some(since);
+        self.gap_since = Some(since);
         Some(PossibleGap { since, retention })
     }
 
+    /// Publishes the status to the handles. The ledger publishes the position.
     fn publish(&self) {
         let failure = self.ledger.failure().zip(self.writer.retries_at());
         let status = match failure {
@@ -327,9 +356,11 @@ impl<T: HttpTransport> Subscription<T> {
                 until,
                 batches: self.ledger.not_durable(),
             },
-            None if self.is_full() || matches!(self.start, Start::Told) => Status::AwaitingAcks {
-                batches: self.ledger.not_durable(),
-            },
+            None if self.is_full() || matches!(self.start, Start::Unstored) => {
+                Status::AwaitingAcks {
+                    batches: self.ledger.not_durable(),
+                }
+            }
             None => self.driver.engine.status(),
         };
         self.driver.watch.show(status);

@@ -1,4 +1,7 @@
-//! A batch of a blocking subscription.
+//! The batch of a blocking subscription.
+//!
+//! [`Delivery`] wraps that of the async client, so that [`ack`](Delivery::ack) can block until the
+//! acknowledgement is durable. Everything else is passed on.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,10 +14,11 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::subscription::{self, Update};
 
-/// A batch that wants to be acknowledged. Never empty.
+/// A batch that you must acknowledge. It is never empty.
 ///
-/// Dropping it without an acknowledgement ends the subscription: what comes after it could never be made durable.
-#[must_use = "to drop a batch without an acknowledgement ends the subscription"]
+/// Dropping it without an acknowledgement ends the subscription, because nothing after it could
+/// ever become durable.
+#[must_use = "dropping a batch without an acknowledgement ends the subscription"]
 pub struct Delivery {
     delivery: subscription::Delivery,
     worker: Arc<Worker>,
@@ -33,35 +37,40 @@ impl Delivery {
         }
     }
 
-    /// Returns the checkpoint of a restart behind this batch; see [`crate::Delivery::checkpoint`].
+    /// Returns the checkpoint from which a restart resumes behind this batch; see
+    /// [`crate::Delivery::checkpoint`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if a batch before this one is not stored yet, or if the
-    /// subscription has a store.
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if a batch before this one is not
+    /// stored yet, or if the subscription has a store.
     pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
         self.delivery.checkpoint()
     }
 
-    /// Says that the program has stored the [checkpoint](Self::checkpoint); see [`crate::Delivery::stored`].
+    /// Records that the program has stored the [checkpoint](Self::checkpoint); see
+    /// [`crate::Delivery::stored`].
     pub fn stored(self) {
         self.delivery.stored();
     }
 
-    /// Says that the events are handled: they won't come again. Blocks until that is durable, or, where a batch before this
-    /// one is not acknowledged yet, until it is recorded; see [`crate::Delivery::ack`].
+    /// Acknowledges the batch: its events are handled and are not delivered again.
+    ///
+    /// Blocks until the acknowledgement is durable. If a batch before this one is not acknowledged
+    /// yet, it returns once this one is recorded; see [`crate::Delivery::ack`].
     ///
     /// # Errors
     ///
-    /// As there, and [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) where the client's thread can't be started: the batch
-    /// counts as dropped then.
+    /// The errors of [`crate::Delivery::ack`], and
+    /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) if the client's thread can't be started.
+    /// In the latter case, the batch counts as dropped.
     pub fn ack(self) -> Result<(), Error> {
         let Self { delivery, worker } = self;
         worker.run(delivery.ack())?
     }
 }
 
-/// The events, and where to resume after them.
+/// Gives access to the events, and to the position to resume from after them.
 impl Deref for Delivery {
     type Target = Batch;
 

@@ -1,4 +1,7 @@
-//! The blocking facade of an enterprise's events.
+//! The blocking client's methods for an enterprise's events.
+//!
+//! They wrap those of the async client, and run on the thread of the client that they are called
+//! on. See [`crate::enterprise`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,41 +15,49 @@ use crate::position::StartAt;
 use crate::transport::HttpTransport;
 
 impl<T: HttpTransport> LongPollClient<T> {
-    /// A sibling that follows an enterprise's events, on the same thread; see [`crate::LongPollClient::enterprise`].
+    /// Returns a derived client that follows an enterprise's events, on the same thread; see
+    /// [`crate::LongPollClient::enterprise`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn enterprise(&self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
-        Ok(self.sibling(self.client.enterprise(streaming)?))
+        Ok(self.derive(self.client.enterprise(streaming)?))
     }
 
-    /// A query of an enterprise's past events, on the same thread; see [`crate::LongPollClient::admin_logs`].
+    /// Returns a query of an enterprise's past events, on the same thread; see
+    /// [`crate::LongPollClient::admin_logs`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
         Ok(AdminLogsQuery {
-            client: self.sibling(self.client.admin_logs(query)?.client),
+            client: self.derive(self.client.admin_logs(query)?.client),
         })
     }
 }
 
-/// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
+/// A query of an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`].
+/// Cloning is cheap.
 ///
-/// It is [`crate::enterprise::AdminLogsQuery`] without async, on the thread of the client that made it.
+/// It is [`crate::enterprise::AdminLogsQuery`] without async, on the thread of the client that made
+/// it.
 pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
     client: LongPollClient<T>,
 }
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
-    /// The events, one at a time, until the range is exhausted. Nothing is sent before the first is asked for.
+    /// Returns the events, one at a time, until the range is exhausted. No request is sent before
+    /// you request the first event.
     pub fn events(&self, start: impl Into<StartAt>) -> Iter<Event> {
         self.client.events(start)
     }
 
-    /// The events by page, until the range is exhausted. Nothing is sent before the first is asked for.
+    /// Returns the events by page, until the range is exhausted. No request is sent before you
+    /// request the first batch.
     pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         self.client.batches(start)
     }

@@ -1,4 +1,9 @@
-//! The blocking client's iterator: each page is a call of a stream, on the client's thread.
+//! The iterator of the blocking client.
+//!
+//! An [`Iter`] runs an async stream on the client's thread, one page at a time. Between two pages,
+//! the stream rests with the consumer, so an iterator that nobody polls sends nothing. If a wait
+//! times out, the page stays in flight, and the next call continues to wait for it. Start at
+//! [`Iter::next_timeout`].
 
 use std::iter::FusedIterator;
 use std::pin::Pin;
@@ -10,7 +15,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 
 use crate::auth::TokenSource;
-use crate::blocking::worker::{Call, Worker};
+use crate::blocking::worker::{Task, Worker};
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::status::Status;
@@ -22,56 +27,61 @@ use crate::stream::StreamHandle;
 pub enum Timed<I> {
     /// The next item.
     Item(I),
-    /// Nothing came in time. The request in flight goes on: call again.
+    /// No item arrived in time. The request in flight continues: call again.
     Elapsed,
     /// The iterator has ended.
     Ended,
 }
 
-/// The events of an account, for ever, or of a query up to its end: one at a time as `Iter<Event>`, by page as `Iter<Batch>`,
-/// and from a checkpoint as `Iter<Update<Delivery>>`.
+/// The events of an account: one at a time as `Iter<Event>`, by page as `Iter<Batch>`, and from a
+/// checkpoint as `Iter<Update<Delivery>>`. They go on forever, except those of a query.
 ///
-/// [`LongPollClient::events`](crate::blocking::LongPollClient::events), [`batches`](crate::blocking::LongPollClient::batches)
-/// and [`subscribe`](crate::blocking::LongPollClient::subscribe) make one, and so do
+/// [`LongPollClient::events`](crate::blocking::LongPollClient::events),
+/// [`batches`](crate::blocking::LongPollClient::batches),
+/// [`subscribe`](crate::blocking::LongPollClient::subscribe),
 /// [`subscribe_from`](crate::blocking::LongPollClient::subscribe_from) and
-/// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery). It keeps the promises of [`EventStream`](crate::EventStream),
-/// [`BatchStream`](crate::BatchStream) or [`Subscription`](crate::Subscription).
+/// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery) return one. It keeps the promises of
+/// [`EventStream`](crate::EventStream), [`BatchStream`](crate::BatchStream) or
+/// [`Subscription`](crate::Subscription).
 ///
-/// An event or a batch counts as handled when you ask for the next one. An adapter that asks ahead (`peekable`, a channel in
-/// between) therefore acknowledges events before your code has seen them. With a checkpoint, you acknowledge each
-/// [`Delivery`](crate::blocking::Delivery) instead.
+/// An event or a batch counts as handled when you request the next one. An adapter that reads ahead
+/// (`peekable`, a channel in between) therefore acknowledges events before your code has seen them.
+/// With a checkpoint, you acknowledge each [`Delivery`](crate::blocking::Delivery) instead.
 ///
-/// Its errors are those that it stops with, each the last item; the kinds of [`ErrorKind`](crate::ErrorKind) say which
-/// those are. It retries the others itself, and shows them in the [status](Self::status) meanwhile. A
+/// An error is the last item; [`ErrorKind`](crate::ErrorKind) lists the possible kinds. The
+/// iterator retries transient failures itself, and shows them in the [status](Self::status). A
 /// [`handle`](Self::handle) stops it from another thread, at once.
 ///
 /// # Cancellation
 ///
-/// Dropping the iterator ends the request that an elapsed [`next_timeout`](Self::next_timeout) has left in flight. With isahc
-/// the request's connection stays open until the poll would have ended. A batch that is out by then can still be
-/// acknowledged. The last of them lets go of the store, on the client's thread if something was in flight: a
-/// [`CheckpointFile`](crate::checkpoint::CheckpointFile) may stay locked for a moment.
-#[must_use = "an iterator does nothing until an item is asked for"]
+/// Dropping the iterator ends the request that an elapsed [`next_timeout`](Self::next_timeout) has
+/// left in flight. With isahc, the request's connection stays open until the poll would have ended.
+///
+/// You can still acknowledge a batch that was delivered before. The store is released when the
+/// iterator and its batches are dropped, on the client's thread if a request was in flight. A
+/// [`CheckpointFile`](crate::checkpoint::CheckpointFile) may therefore stay locked for a moment.
+#[must_use = "an iterator does nothing until you request an item"]
 pub struct Iter<I> {
     worker: Arc<Worker>,
     handle: StreamHandle,
     tokens: Arc<dyn TokenSource>,
     state: State<I>,
-    /// The items of the last page that the consumer has not asked for yet.
+    /// The items of the last page that were not requested yet.
     page: vec::IntoIter<I>,
 }
 
 type Pages<I> = Pin<Box<dyn Stream<Item = Result<Vec<I>, Error>> + Send>>;
 
-/// The next page, and the stream for the ones after it.
+/// The next page, and the stream for the pages after it.
 type NextPage<I> = (Option<Result<Vec<I>, Error>>, Pages<I>);
 
-/// Which thread has the stream.
+/// The thread that has the stream.
 enum State<I> {
-    /// The consumer's, which has yet to ask.
+    /// The consumer's thread has it, until the next page is requested.
     Idle(Pages<I>),
-    /// The client's thread, which gives it back with its next page.
-    Running(Call<NextPage<I>>),
+    /// The client's thread has it, and returns it with its next page.
+    Running(Task<NextPage<I>>),
+    /// The stream has ended.
     Done,
 }
 
@@ -91,9 +101,10 @@ impl<I: Send + 'static> Iter<I> {
         }
     }
 
-    /// Returns the next item, if one comes in time. If none does, the request in flight goes on and nothing is lost.
+    /// Returns the next item if one arrives in time. If none does, the request in flight continues
+    /// and nothing is lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Timed<Result<I, Error>> {
-        // Asking for the next page would say that this one is handled, and it is not.
+        // Requesting the next page would mark this one as handled, and it is not.
         if self.page.len() > 0 && self.handle.is_stopped() {
             return Timed::Ended;
         }
@@ -101,7 +112,7 @@ impl<I: Send + 'static> Iter<I> {
             if let Some(item) = self.page.next() {
                 return Timed::Item(Ok(item));
             }
-            // An idle iterator keeps no room for its last page.
+            // An idle iterator frees the memory of its last page.
             self.page = Vec::new().into_iter();
             match self.next_page(timeout) {
                 Timed::Item(Ok(page)) => self.page = page.into_iter(),
@@ -113,26 +124,27 @@ impl<I: Send + 'static> Iter<I> {
     }
 
     fn next_page(&mut self, timeout: Duration) -> Timed<Result<Vec<I>, Error>> {
-        let call = match mem::replace(&mut self.state, State::Done) {
+        let task = match mem::replace(&mut self.state, State::Done) {
             State::Done => return Timed::Ended,
-            State::Running(call) => call,
+            State::Running(task) => task,
             State::Idle(pages) => {
                 if let Err(error) = self.worker.start() {
                     self.handle.fail(&error);
                     return Timed::Item(Err(error));
                 }
                 match self.worker.begin(pages.into_future()) {
-                    Ok(call) => call,
+                    Ok(task) => task,
                     Err(error) => return Timed::Item(Err(error)),
                 }
             }
         };
-        match call.wait_for(timeout) {
+        match task.wait_for(timeout) {
             None => {
-                self.state = State::Running(call);
+                self.state = State::Running(task);
                 Timed::Elapsed
             }
-            // It came after the consumer had waited, and was told to stop before the consumer asked again.
+            // The page arrived after the last wait had timed out, and the stream was stopped before
+            // this call.
             Some(Ok((Some(Ok(_)), _))) if self.handle.is_stopped() => Timed::Ended,
             Some(Ok((Some(page), pages))) => {
                 self.state = State::Idle(pages);
@@ -143,23 +155,24 @@ impl<I: Send + 'static> Iter<I> {
         }
     }
 
-    /// Returns where to resume: the end of the last page whose events are all handled, and with a checkpoint the end of what is
-    /// acknowledged and saved.
+    /// Returns the position to resume from: the end of the last page whose events are all handled.
+    /// With a checkpoint, it is the end of what is acknowledged and saved.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
-    /// is handled. Store it with `to_string` and read it back with `parse`.
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
+    /// first page of such a start is handled. Store it with `to_string` and read it back with
+    /// `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.handle.resume_at()
     }
 
-    /// What the stream is doing.
+    /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
         self.handle.status()
     }
 
-    /// A handle that watches and stops the iterator, from any thread.
+    /// Returns a handle that watches and stops the iterator from any thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.handle.clone()
@@ -170,7 +183,7 @@ impl<I: Send + 'static> Iterator for Iter<I> {
     type Item = Result<I, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // No clock reaches that deadline, so the call never elapses.
+        // No clock reaches this deadline, so the call never times out.
         match self.next_timeout(Duration::MAX) {
             Timed::Item(item) => Some(item),
             Timed::Elapsed | Timed::Ended => None,
@@ -180,7 +193,7 @@ impl<I: Send + 'static> Iterator for Iter<I> {
 
 impl<I: Send + 'static> FusedIterator for Iter<I> {}
 
-/// A refresh of the token that is in flight goes on, on the client's thread.
+/// Lets a token refresh in flight continue on the client's thread.
 impl<I> Drop for Iter<I> {
     fn drop(&mut self) {
         let tokens = self.tokens.clone();

@@ -1,4 +1,9 @@
-//! The thread on which a blocking client's requests run.
+//! The worker: the thread that runs a blocking client's requests.
+//!
+//! The transports are async and need a runtime, which only lives while a thread polls it. A
+//! [`Worker`] has one such thread for all derived clients. The thread starts with the first
+//! request, and again if it has ended. It ends once the worker is dropped and its work is done.
+//! Start at [`Worker::run`].
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -21,9 +26,11 @@ use crate::transport::{TransportError, TransportErrorKind};
 type Work<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 type BlockOn = dyn Fn(Work<'_>) -> Result<(), TransportError> + Send + Sync;
 
-/// Runs futures on a thread of its own, which starts with the first and ends when the driver is dropped.
+/// Runs futures on a thread of its own. The thread starts with the first future, and ends after the
+/// worker is dropped.
 pub(crate) struct Worker {
     block_on: Arc<BlockOn>,
+    /// The queue of the thread, once it was started.
     queue: Mutex<Option<UnboundedSender<Work<'static>>>>,
 }
 
@@ -37,7 +44,7 @@ impl Worker {
         }
     }
 
-    /// Starts the thread, if it does not run.
+    /// Starts the thread, unless it runs.
     pub(crate) fn start(&self) -> Result<(), Error> {
         self.queue().map(drop)
     }
@@ -50,34 +57,36 @@ impl Worker {
         self.begin(work)?.wait()
     }
 
-    /// Begins the work, which goes on as long as the call is kept.
+    /// Starts the work. It continues as long as the returned task is kept.
     pub(crate) fn begin<R: Send + 'static>(
         &self,
         work: impl Future<Output = R> + Send + 'static,
-    ) -> Result<Call<R>, Error> {
-        let (answer, outcome) = sync_channel(1);
+    ) -> Result<Task<R>, Error> {
+        let (sender, outcome) = sync_channel(1);
         let work = AssertUnwindSafe(work).catch_unwind();
         let (work, abort) = abortable(work.map(move |outcome| {
-            // Nobody waits any more, then.
-            let _ = answer.send(outcome);
+            // This fails if the task was dropped, so nobody waits for the outcome.
+            let _ = sender.send(outcome);
         }));
         self.queue()?
             .unbounded_send(Box::pin(work.map(|_| ())))
             .map_err(|_| thread_ended())?;
-        Ok(Call { outcome, abort })
+        Ok(Task { outcome, abort })
     }
 
-    /// Has the thread, if it runs, drive the work to its end before it ends.
+    /// Makes the thread, if it runs, finish the work before it ends.
     pub(crate) fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
-        // Cloned, because to send wakes the thread: by a waker of the transport's, whose code may come back here.
+        // Cloned, because sending wakes the thread with a waker of the transport, whose code may
+        // call this worker. So the lock is released first.
         let queue = lock(&self.queue).clone();
         if let Some(queue) = queue {
-            // A thread that has ended has nothing under way.
+            // This fails if the thread has ended. It then has no work in flight.
             let _ =
                 queue.unbounded_send(Box::pin(AssertUnwindSafe(work).catch_unwind().map(|_| ())));
         }
     }
 
+    /// Returns the queue of the thread, and starts the thread unless it runs.
     fn queue(&self) -> Result<UnboundedSender<Work<'static>>, Error> {
         let mut queue = lock(&self.queue);
         match &*queue {
@@ -91,6 +100,7 @@ impl Worker {
     }
 }
 
+/// Starts a thread, and waits until its runtime runs.
 fn start(block_on: Arc<BlockOn>) -> Result<UnboundedSender<Work<'static>>, TransportError> {
     let (sender, queue) = unbounded();
     let (report, started) = sync_channel(1);
@@ -113,13 +123,15 @@ fn start(block_on: Arc<BlockOn>) -> Result<UnboundedSender<Work<'static>>, Trans
     Ok(sender)
 }
 
-/// Drives whatever comes, until nobody is left to send more and all is done: what nobody waits for any more was ended.
+/// Runs all work that arrives, until no more can arrive and all of it is done. Dropped tasks have
+/// already aborted their work.
 async fn serve(mut queue: UnboundedReceiver<Work<'static>>) {
     let mut running = FuturesUnordered::new();
     poll_fn(|cx| {
         loop {
             while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
-            // Last, because work that blocks may swallow the call that announces more.
+            // The queue is polled last, because work that blocks may swallow the wakeup of new
+            // work.
             match queue.poll_next_unpin(cx) {
                 Poll::Ready(Some(work)) => running.push(work),
                 Poll::Ready(None) if running.is_empty() => return Poll::Ready(()),
@@ -130,20 +142,20 @@ async fn serve(mut queue: UnboundedReceiver<Work<'static>>) {
     .await;
 }
 
-/// Work under way on the driver's thread. Dropping it ends the work.
-pub(crate) struct Call<R> {
+/// Work in flight on the worker's thread. Dropping it aborts the work.
+pub(crate) struct Task<R> {
     outcome: Receiver<thread::Result<R>>,
     abort: AbortHandle,
 }
 
-impl<R> Call<R> {
-    /// Waits for the outcome. A panic of the work goes on in the caller.
+impl<R> Task<R> {
+    /// Waits for the outcome. If the work panicked, the panic continues in the caller.
     pub(crate) fn wait(&self) -> Result<R, Error> {
         let outcome = self.outcome.recv().map_err(|_| thread_ended())?;
         Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
-    /// As [`wait`](Self::wait), for so long. `None`: it goes on.
+    /// Waits for the outcome for at most `timeout`. Returns `None` if the work continues.
     pub(crate) fn wait_for(&self, timeout: Duration) -> Option<Result<R, Error>> {
         match self.outcome.recv_timeout(timeout) {
             Ok(outcome) => Some(Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))),
@@ -153,7 +165,7 @@ impl<R> Call<R> {
     }
 }
 
-impl<R> Drop for Call<R> {
+impl<R> Drop for Task<R> {
     fn drop(&mut self) {
         self.abort.abort();
     }
@@ -179,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// A thread that is woken, and something that is dropped with that and has the driver finish its work, once.
+    /// A waker that unparks a thread, and makes the worker finish some work when it is first woken.
     struct Reentrant {
         thread: thread::Thread,
         worker: Arc<OnceLock<Weak<Worker>>>,
@@ -197,11 +209,11 @@ mod tests {
         }
     }
 
-    /// Longer than any of it takes, where nothing waits for itself.
+    /// A time limit that the test reaches only if it deadlocks.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn driver_is_unlocked_while_it_wakes_its_thread() {
+    fn worker_is_unlocked_while_it_wakes_its_thread() {
         let (done, outcome) = mpsc::channel();
         thread::spawn(move || {
             let itself = Arc::new(OnceLock::new());
@@ -221,11 +233,11 @@ mod tests {
             }));
             worker.start().unwrap();
             itself.set(Arc::downgrade(&worker)).unwrap();
-            // Until the thread was waiting for work, and was woken for it.
+            // Wait until the thread has waited for work and was woken for it.
             while !has_finished.load(Ordering::SeqCst) {
-                let (finished, told) = mpsc::channel();
+                let (finished, received) = mpsc::channel();
                 worker.finish(async move { finished.send(()).unwrap() });
-                told.recv().unwrap();
+                received.recv().unwrap();
             }
             done.send(()).unwrap();
         });
@@ -252,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn serving_ends_after_its_work_when_no_more_can_come() {
+    fn worker_ends_after_its_work_when_no_more_can_come() {
         let (sender, queue) = unbounded::<Work<'static>>();
-        let (go_on, goes_on) = oneshot::channel::<()>();
-        sender.unbounded_send(Box::pin(goes_on.map(drop))).unwrap();
+        let (release, released) = oneshot::channel::<()>();
+        sender.unbounded_send(Box::pin(released.map(drop))).unwrap();
         drop(sender);
         let mut serving = pin!(serve(queue));
         assert!(block_on(poll_once(serving.as_mut())).is_none());
-        go_on.send(()).unwrap();
+        release.send(()).unwrap();
         assert!(block_on(poll_once(serving)).is_some());
     }
 }

@@ -1,4 +1,7 @@
-//! The checkpoints of many accounts in a directory.
+//! A store that keeps the checkpoints of many accounts in a directory.
+//!
+//! Each account has a [`Slot`], which is one file, and one [`Lock`] protects the entire directory
+//! from other processes. The store never deletes a file. Start at [`CheckpointDirectory::open`].
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,23 +15,28 @@ use super::slot::{Lock, Slot};
 use super::{Checkpoint, CheckpointError, CheckpointStore};
 use crate::sys::lock;
 
-/// File systems take names of 255 bytes; `.new` is added to this.
+/// The most bytes of a file's name. File systems permit 255, and writing appends `.new`.
 const LONGEST_NAME: usize = 240;
 
-/// The checkpoints of many accounts, each in a file of one directory, with one lock for all of them.
+/// A store that keeps the checkpoints of many accounts in one directory, each in a file of its own.
 ///
-/// Each file is written as a [`CheckpointFile`](super::CheckpointFile) is: after a crash at any moment it is the one before or
-/// the one after. Its name is `checkpoint.` and the key, in which lowercase letters, digits, `-` and `_` stand for themselves
-/// and any other byte is written as `%` and two digits: no two keys share a file on any file system.
+/// It writes each file as a [`CheckpointFile`](super::CheckpointFile) does: after a crash at any
+/// moment, the file is the old one or the new one. The file's name is `checkpoint.` and the key.
+/// Lowercase letters, digits, `-` and `_` stand for themselves, and any other byte is written as
+/// `%` and two digits. No two keys share a file on any file system.
 ///
-/// A lock on the file `lock`, which stays behind, keeps everybody else away from the directory as long as the store lives.
-/// Wrap the store in an [`Arc`] to give it to many subscriptions:
+/// A lock on the file `lock` keeps all other stores and processes away from the directory as long
+/// as this store lives. The file stays behind. To share the store between subscriptions, wrap it in
+/// an [`Arc`]:
 ///
 /// ```no_run
 /// # use std::sync::Arc;
 /// # use box_longpoll::checkpoint::CheckpointDirectory;
 /// # use box_longpoll::{HttpTransport, LongPollClient, StartAt, StreamMap};
-/// # fn follow<T: HttpTransport>(client: &LongPollClient<T>, users: Vec<String>) -> Result<(), Box<dyn std::error::Error>> {
+/// # fn follow<T: HttpTransport>(
+/// #     client: &LongPollClient<T>,
+/// #     users: Vec<String>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Arc::new(CheckpointDirectory::open("checkpoints")?);
 /// let mut streams = StreamMap::new();
 /// for user in users {
@@ -41,20 +49,21 @@ const LONGEST_NAME: usize = 240;
 #[derive(Debug)]
 pub struct CheckpointDirectory {
     path: PathBuf,
-    // Dropped in this order: writes come to their end under the lock.
+    // Fields are dropped in this order, so that the last write ends before the lock is released.
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     _lock: Lock,
 }
 
 impl CheckpointDirectory {
-    /// Opens the directory, which has to be there, and keeps everybody else from doing so.
+    /// Opens the directory, which must exist, and locks it.
     ///
-    /// It waits for the disk, not for another process that has the directory: call it where a program starts.
+    /// This call waits for the disk, but not for another process that has the directory. Call it
+    /// when your program starts.
     ///
     /// # Errors
     ///
-    /// When another process has it, or this one a second time; when there is no such directory, or the lock can't be made
-    /// in it. The sentence names the directory.
+    /// The directory does not exist, its lock can't be created, or another store of this or another
+    /// process has it open. The message names the directory.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let failed = CheckpointError::of_file_because(path, "there is no such directory");
@@ -66,7 +75,7 @@ impl CheckpointDirectory {
         })
     }
 
-    /// Returns the directory, by its full name.
+    /// Returns the absolute path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -90,7 +99,7 @@ impl CheckpointDirectory {
     }
 }
 
-/// Returns a name that no other key has, also where a file system does not tell upper from lower case.
+/// Returns a name that no other key has, even on a file system that ignores case.
 fn file_name(key: &str) -> String {
     let mut name = "checkpoint.".to_owned();
     for byte in key.bytes() {

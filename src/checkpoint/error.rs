@@ -1,4 +1,8 @@
-//! Why a checkpoint can't be loaded or saved.
+//! The error of a checkpoint store.
+//!
+//! A [`CheckpointError`] is cheap to clone, because the ledger keeps it, the status shows it, and
+//! every acknowledgement that waits for the write returns it. It can name a file. It has no kinds:
+//! every failed save is retried.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,21 +11,25 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 
-/// Why a [`CheckpointStore`](crate::checkpoint::CheckpointStore) can't load or save. Cloning is cheap.
+/// The reason why a [`CheckpointStore`](crate::checkpoint::CheckpointStore) can't load or save.
+/// Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct CheckpointError(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// What failed, where the source does not say it all.
+    /// The failure, if the source does not say it all.
     what: Option<String>,
+    /// The file that the failure is about.
     path: Option<PathBuf>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl CheckpointError {
-    /// An error of a store, in the words of its cause. The text is logged and shown in the status: it must hold no secret,
-    /// such as a URL with a password in it.
+    /// Creates an error from its cause, whose text it takes over.
+    ///
+    /// The text is logged and shown in the status. It must not contain a secret, such as a URL with
+    /// a password in it.
     pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(Arc::new(Inner {
             what: None,
@@ -30,7 +38,7 @@ impl CheckpointError {
         }))
     }
 
-    /// What is wrong with a file.
+    /// Creates an error about a file.
     pub(super) fn of_file(path: &Path, what: &str) -> Self {
         Self(Arc::new(Inner {
             what: Some(what.to_owned()),
@@ -39,7 +47,7 @@ impl CheckpointError {
         }))
     }
 
-    /// What could not be done with a file, to which a cause is added.
+    /// Returns a function that creates an error about a file from its cause.
     pub(super) fn of_file_because<E: Into<Box<dyn StdError + Send + Sync>>>(
         path: &Path,
         what: &str,
@@ -53,19 +61,19 @@ impl CheckpointError {
         }
     }
 
-    /// The error of a subscription whose checkpoint store failed at this.
+    /// Wraps the error for a subscription. `what_failed` is the operation that the store failed at.
     pub(crate) fn into_error(self, what_failed: &str) -> Error {
         Error::new(ErrorKind::Checkpoint, what_failed).with_source(self)
     }
 
-    /// The file, where it is about one.
+    /// Returns the path of the file, if the error is about one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 }
 
-/// The file and what failed. An error of a store of your own has the text of its cause.
+/// Shows the file and the failure. For an error of your own store, it shows the text of the cause.
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { what, path, source } = &*self.0;

@@ -1,4 +1,8 @@
-//! A checkpoint in a file.
+//! A store that keeps one checkpoint in one file.
+//!
+//! A [`CheckpointFile`] is a [`Slot`] with a [`Lock`] of its own. It exists for programs that
+//! follow a single account; [`CheckpointDirectory`](super::CheckpointDirectory) keeps those of
+//! many. Start at [`CheckpointFile::open`].
 
 use std::path::Path;
 
@@ -8,23 +12,31 @@ use super::slot::{Lock, Slot};
 use super::{Checkpoint, CheckpointError, CheckpointStore};
 use crate::sys::atomic_file::{beside, real_path};
 
-/// One checkpoint in one file.
+/// A store that keeps one checkpoint in one file.
 ///
-/// It is written beside the file, as `FILE.new`, synced to the disk, renamed over the one before, and the directory is
-/// synced: after a crash at any moment the file is the one before or the one after; where the file system has no sync for
-/// directories, as far as it keeps a rename. It begins with a line that has a checksum; what follows is JSON that a person can
-/// read. It holds no token. A link is followed, to a file that does not exist yet too.
+/// The store writes `FILE.new` beside the file, syncs it to the disk, renames it over the old file,
+/// and syncs the directory. After a crash at any moment, the file is the old one or the new one. If
+/// the file system has no sync for directories, this depends on how it keeps a rename.
 ///
-/// A lock on `FILE.lock`, which stays behind, keeps everybody else away as long as the store lives, on this machine; over
-/// a network file system as far as that has locks. An account is followed by one subscription at a time, and has a
-/// file of its own; a [`CheckpointDirectory`](super::CheckpointDirectory) keeps those of many accounts.
+/// The file begins with a line that has a checksum, followed by JSON that a person can read. It
+/// contains no token. The store follows a symbolic link, even to a file that does not exist yet.
 ///
-/// Each call runs on a thread of its own, so that the executor is not blocked, whichever it is. Dropping the store gives
-/// the file up at once; only where a call was abandoned in the middle of its write it waits for that.
+/// A lock on `FILE.lock` keeps all other stores and processes on this machine away as long as this
+/// store lives. The lock file stays behind. Over a network file system, the lock works as far as
+/// the file system supports it. An account is followed by one subscription at a time, and has a
+/// file of its own. A [`CheckpointDirectory`](super::CheckpointDirectory) keeps the checkpoints of
+/// many accounts.
+///
+/// Each call runs on a thread of its own, so it never blocks an executor. Dropping the store
+/// releases the file at once, unless a call was abandoned in the middle of its write: then the drop
+/// waits for that write.
 ///
 /// ```no_run
-/// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt, Update, checkpoint::CheckpointFile};
-/// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Box<dyn std::error::Error>> {
+/// # use box_longpoll::checkpoint::CheckpointFile;
+/// # use box_longpoll::{HttpTransport, LongPollClient, StartAt, Update};
+/// # async fn follow<T: HttpTransport>(
+/// #     client: LongPollClient<T>,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = CheckpointFile::open("events.checkpoint")?;
 /// let mut updates = client.subscribe(store, "ada", StartAt::Now);
 /// while let Some(update) = updates.next().await {
@@ -44,23 +56,24 @@ use crate::sys::atomic_file::{beside, real_path};
 /// ```
 #[derive(Debug)]
 pub struct CheckpointFile {
-    // Dropped in this order: a write comes to its end under the lock.
+    // Fields are dropped in this order, so that the last write ends before the lock is released.
     slot: Slot,
     _lock: Lock,
 }
 
 impl CheckpointFile {
-    /// Opens the file, which need not be there yet, and keeps everybody else from doing so. Its directory has to be there.
+    /// Opens the file, which need not exist yet, and locks it. Its directory must exist.
     ///
-    /// It waits for the disk, not for another process that has the file: call it where a program starts.
+    /// This call waits for the disk, but not for another process that has the file. Call it when
+    /// your program starts.
     ///
     /// # Errors
     ///
-    /// When another process has it, or this one a second time; when there is no such directory, or the lock can't be made
-    /// in it. The sentence names the file.
+    /// The directory does not exist, the lock can't be created in it, or another store of this or
+    /// another process has the file open. The message names the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let failed = CheckpointError::of_file_because(path, "it can't be there");
+        let failed = CheckpointError::of_file_because(path, "its path can't be resolved");
         let path = real_path(path).map_err(failed)?;
         Ok(Self {
             _lock: Lock::of(&path, &beside(&path, "lock"))?,
@@ -68,7 +81,7 @@ impl CheckpointFile {
         })
     }
 
-    /// The file, by its full name.
+    /// Returns the absolute path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.slot.path()

@@ -1,4 +1,8 @@
-//! Whose events a checkpoint is of, as far as a client knows.
+//! The owner of a checkpoint: the stream and the account that it belongs to.
+//!
+//! A position of another account or stream type makes a subscription lose events without an error.
+//! So each checkpoint names its [`Owner`], and [`Owner::check`] refuses that of another. The
+//! account of a plain access token is not known, and is not checked.
 
 use std::fmt;
 
@@ -7,19 +11,19 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::redact::quote;
 
-/// The stream that a checkpoint is of.
+/// The stream that a checkpoint belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// The key that the program gave for the account.
+    /// The program's key for the account.
     pub(crate) account: String,
     pub(super) stream_type: &'static str,
     pub(super) api_origin: String,
-    /// `None`: it was not written down before format 2.
+    /// `None` for a checkpoint of format 1, which did not record it.
     pub(super) identity: Option<Identity>,
 }
 
 impl Owner {
-    /// The stream of a client's subscription.
+    /// Returns the owner of a client's checkpoints.
     pub(crate) fn of(account: String, config: &Config, tokens: &dyn TokenSource) -> Self {
         Self {
             account,
@@ -29,11 +33,17 @@ impl Owner {
         }
     }
 
-    /// Checks that a subscription of `ours` resumes at its own checkpoint: from another's position it loses events.
+    /// Checks that a subscription of `ours` may resume from this checkpoint. From another's
+    /// position it would lose events.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Checkpoint`] if the key, the stream type, the API origin or the subject
+    /// differs. The message names both.
     pub(crate) fn check(&self, location: &str, ours: &Self) -> Result<(), Error> {
         let differs = |what: &str, its: &str, ours: &str| {
             format!(
-                "the checkpoint at {location} is of the {what} \"{}\", and this is \"{}\"",
+                "the checkpoint at {location} belongs to the {what} \"{}\", not to \"{}\"",
                 quote(its),
                 quote(ours)
             )
@@ -50,7 +60,8 @@ impl Owner {
         match (&self.identity, &ours.identity) {
             (Some(its), Some(ours)) if its != ours => {
                 let differs = differs("subject", &its.to_string(), &ours.to_string());
-                let hint = "if both are the same account, subscribe under another key, from this checkpoint's position";
+                let hint = "if both are the same account, subscribe under another key, \
+                            from this checkpoint's position";
                 let text = format!("{differs}; {hint}");
                 Err(Error::new(ErrorKind::Checkpoint, text))
             }
@@ -59,8 +70,10 @@ impl Owner {
     }
 }
 
-/// The account that a client stands for: a user, or a service account, by its id. `None`: the token's own, which the client
-/// does not know, because it never requests it from Box.
+/// The account that a client stands for: a user or a service account, by its id.
+///
+/// `None` stands for the token's own account. The client does not know it, because it never
+/// requests it from Box.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity(Option<Subject>);
 
@@ -68,7 +81,7 @@ pub(crate) struct Identity(Option<Subject>);
 const TOKEN: &str = "the access token's own account";
 
 impl Identity {
-    /// The user that the client acts as, else the subject of its grant.
+    /// Returns the user that the client acts as, or else the subject of its grant.
     fn of(config: &Config, tokens: &dyn TokenSource) -> Self {
         let as_user = config.as_user.as_ref();
         let as_user = as_user.map(|id| Subject::user(String::from_utf8_lossy(id.as_bytes())));
@@ -79,8 +92,8 @@ impl Identity {
         self.0.as_ref()
     }
 
-    /// Reads what `Display` wrote.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// Parses the output of `Display`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         if text == TOKEN {
             Some(Self(None))
         } else {

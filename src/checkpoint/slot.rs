@@ -1,4 +1,10 @@
-//! The file of one checkpoint, and the lock that keeps everybody else away from it.
+//! The file of one checkpoint, and the lock that keeps others away from it.
+//!
+//! [`Slot`] reads and writes a checkpoint atomically, on a thread of its own, and keeps an
+//! abandoned write from undoing a later one. [`Lock`] keeps out other processes.
+//! [`CheckpointFile`](super::CheckpointFile) and
+//! [`CheckpointDirectory`](super::CheckpointDirectory) combine them. The text of the file is in
+//! [`text`].
 
 mod text;
 
@@ -12,18 +18,19 @@ use crate::redact::quote;
 use crate::sys::atomic_file::{read, write};
 use crate::sys::{blocking_thread, lock};
 
-/// The largest file that is read. A checkpoint with as many ids as one holds has a quarter of it.
+/// The size of the largest file that is read: 16 MiB. A checkpoint with the most ids takes a
+/// quarter of it.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 const NOT_USABLE: &str = "it can't be resumed from, and is left as it is";
 const NOT_WRITTEN: &str = "it can't be written";
 
-/// A file that is locked as long as this lives.
+/// A file that is locked as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
 impl Lock {
-    /// Locks `file`, on behalf of what lies at `path`.
+    /// Locks `file`, to protect what is at `path`.
     pub(super) fn of(path: &Path, file: &Path) -> Result<Self, CheckpointError> {
         let lock = OpenOptions::new()
             .write(true)
@@ -48,7 +55,8 @@ impl Lock {
     }
 }
 
-/// Closing the file is not enough: a process that is being started has it too, until it runs its own program.
+/// Unlocks the file. Closing it is not enough: a child process that is being started has it open
+/// too, until it runs its own program.
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.unlock();
@@ -59,17 +67,20 @@ impl Drop for Lock {
 #[derive(Debug)]
 pub(super) struct Slot {
     path: PathBuf,
-    kept: Arc<Mutex<Kept>>,
+    state: Arc<Mutex<FileState>>,
+    /// The number of the next call of `save`.
     saves: AtomicU64,
 }
 
 /// The state of the file, as far as this process knows it.
 #[derive(Debug, Default)]
-struct Kept {
-    /// `true` once the store is gone.
+struct FileState {
+    /// `true` once the store is dropped.
     is_closed: bool,
+    /// The account whose checkpoint the file has, once that is known.
     account: Option<String>,
-    /// Which call of `save` wrote it. One that was abandoned may still come to write, and must not undo a later one.
+    /// The number of the `save` call that wrote the file. An abandoned call may still run, and must
+    /// not undo a later one.
     save: u64,
 }
 
@@ -77,7 +88,7 @@ impl Slot {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            kept: Arc::default(),
+            state: Arc::default(),
             saves: AtomicU64::new(1),
         }
     }
@@ -86,22 +97,24 @@ impl Slot {
         &self.path
     }
 
+    /// Reads the checkpoint. The file must belong to the account `key`.
     pub(super) async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
         let key = key.to_owned();
-        self.alone(move |path, kept| {
+        self.run_exclusively(move |path, state| {
             let text = read(path, MAX_BYTES)
                 .map_err(CheckpointError::of_file_because(path, "it can't be read"))?;
             let found = text
                 .map(|text| text::parse(&text))
                 .transpose()
                 .map_err(CheckpointError::of_file_because(path, NOT_USABLE))?;
-            kept.belongs_to(found.as_ref().map_or(&*key, Checkpoint::account), path)?;
-            kept.belongs_to(&key, path)?;
+            state.check_account(found.as_ref().map_or(&*key, Checkpoint::account), path)?;
+            state.check_account(&key, path)?;
             Ok(found)
         })
         .await
     }
 
+    /// Writes the checkpoint, unless a later call has written one already.
     pub(super) async fn save(
         &self,
         key: &str,
@@ -109,56 +122,57 @@ impl Slot {
     ) -> Result<(), CheckpointError> {
         let (key, checkpoint) = (key.to_owned(), checkpoint.clone());
         let save = self.saves.fetch_add(1, Ordering::Relaxed);
-        self.alone(move |path, kept| {
-            kept.belongs_to(&key, path)?;
-            if kept.save > save {
+        self.run_exclusively(move |path, state| {
+            state.check_account(&key, path)?;
+            if state.save > save {
                 return Ok(());
             }
             let text = text::write(&checkpoint)
                 .map_err(CheckpointError::of_file_because(path, NOT_WRITTEN))?;
             write(path, text.as_bytes(), OpenOptions::new())
                 .map_err(CheckpointError::of_file_because(path, NOT_WRITTEN))?;
-            kept.save = save;
+            state.save = save;
             Ok(())
         })
         .await
     }
 
-    /// Runs the work on a thread of its own. Calls follow one another.
-    async fn alone<R: Send + 'static>(
+    /// Runs the work on a thread of its own. Calls run one after another.
+    async fn run_exclusively<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&Path, &mut Kept) -> Result<R, CheckpointError> + Send + 'static,
+        work: impl FnOnce(&Path, &mut FileState) -> Result<R, CheckpointError> + Send + 'static,
     ) -> Result<R, CheckpointError> {
-        let (path, kept) = (self.path.clone(), self.kept.clone());
+        let (path, state) = (self.path.clone(), self.state.clone());
         let outcome = blocking_thread::run("box-longpoll-file", move || {
-            let mut kept = lock(&kept);
-            if kept.is_closed {
-                // An abandoned call, which comes too late.
-                return Err(CheckpointError::of_file(&path, "its store is gone"));
+            let mut state = lock(&state);
+            if state.is_closed {
+                // The call was abandoned, and runs only now.
+                return Err(CheckpointError::of_file(&path, "its store was dropped"));
             }
-            work(&path, &mut kept)
+            work(&path, &mut state)
         });
         let failed = CheckpointError::of_file_because(&self.path, "its store failed");
         outcome.await.unwrap_or_else(|error| Err(failed(error)))
     }
 }
 
-/// Waits for a write that was abandoned half-way: nobody else may have the file before it is over.
+/// Waits for a write that was abandoned halfway. Nobody else may have the file before it ends.
 impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.kept).is_closed = true;
+        lock(&self.state).is_closed = true;
     }
 }
 
-impl Kept {
-    /// One file holds one checkpoint: two accounts would overwrite each other's.
-    fn belongs_to(&mut self, account: &str, path: &Path) -> Result<(), CheckpointError> {
+impl FileState {
+    /// Checks that the file belongs to the account. A file holds one checkpoint, so two accounts
+    /// would overwrite each other's.
+    fn check_account(&mut self, account: &str, path: &Path) -> Result<(), CheckpointError> {
         let owner = self.account.get_or_insert_with(|| account.to_owned());
         if *owner == account {
             return Ok(());
         }
         let (owner, account) = (quote(owner), quote(account));
-        let what = format!("it is of the account \"{owner}\", and this is \"{account}\"");
+        let what = format!("it belongs to the account \"{owner}\", not to \"{account}\"");
         Err(CheckpointError::of_file(path, &what))
     }
 }

@@ -1,4 +1,8 @@
-//! A checkpoint as it is written: names and texts that a person can read.
+//! The serialized form of a checkpoint.
+//!
+//! Its names and texts are readable for people, and its fields are optional, so that it can be read
+//! across versions. Every field is checked when a [`Checkpoint`] is made from it. It does not
+//! choose the serialization: [`CheckpointFile`](super::CheckpointFile) writes JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,24 +15,27 @@ use crate::position::StartAt;
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
 
-/// The format that is written: 1 named no subject, and carried no number.
+/// The format that this version writes. Format 1 had no subject and no number.
 const FORMAT: u64 = 2;
 
-/// A later format may add fields at the end and leave some out, and gives none another type: so an older version reads the
-/// number and names it, whatever else it misses.
+/// The fields of a checkpoint.
+///
+/// A later format may add fields at the end and leave some out, but it does not change the type of
+/// a field. An older version can therefore read the number and name it in its error, even if other
+/// fields are missing.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Wire {
     account: Option<String>,
     stream_type: Option<String>,
     api_origin: Option<String>,
-    /// `oldest`, or as Box gave it.
+    /// `oldest`, or the position as Box sent it.
     position: Option<String>,
     last_success: Option<String>,
     id_key: Option<String>,
-    /// One after the other, each in 32 hexadecimal digits.
+    /// The hashes one after another, each in 32 hexadecimal digits.
     ids: Option<String>,
-    /// `None`: it is not known, as before format 2.
+    /// `None` if it is not known, as before format 2.
     subject: Option<String>,
     format: Option<u64>,
 }
@@ -61,28 +68,29 @@ impl TryFrom<Wire> for Checkpoint {
         let format = wire.format.unwrap_or(1);
         if format > FORMAT {
             return Err(format!(
-                "the checkpoint has format {format}, and the newest that this version of box-longpoll reads is format {FORMAT}"
+                "the checkpoint has format {format}, and the newest that this version of \
+                 box-longpoll reads is format {FORMAT}"
             ));
         }
         let stream_type = field("stream_type", wire.stream_type)?;
-        let stream_type = StreamKind::of_a_checkpoint(&stream_type)
-            .ok_or("the checkpoint's stream type is not one that is known")?;
+        let stream_type = StreamKind::subscribable_name(&stream_type)
+            .ok_or("the checkpoint's stream type is unknown")?;
         let identity = match wire.subject {
             Some(subject) => Some(
-                Identity::read(&subject)
+                Identity::parse(&subject)
                     .ok_or("the checkpoint's subject is neither user:ID nor enterprise:ID")?,
             ),
             None => None,
         };
         let resume_at = match field("position", wire.position)?.parse() {
-            Ok(StartAt::Now) => return Err("a checkpoint is never at now".to_owned()),
+            Ok(StartAt::Now) => return Err("the checkpoint's position must not be now".to_owned()),
             Ok(resume_at) => resume_at,
             Err(error) => return Err(error.to_string()),
         };
         let (ids, id_key) = (field("ids", wire.ids)?, field("id_key", wire.id_key)?);
         let ids = ids.as_bytes().chunks(DIGITS);
         if ids.len() > MAX_IDS {
-            return Err("the checkpoint has more ids than one holds".to_owned());
+            return Err("the checkpoint has more ids than a checkpoint can hold".to_owned());
         }
         let ids: Option<Vec<u128>> = ids.map(hash).collect();
         let (Some(ids), Some(key)) = (ids, hash(id_key.as_bytes())) else {

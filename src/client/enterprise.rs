@@ -1,4 +1,9 @@
-//! The ways into an enterprise's events.
+//! The client's methods for an enterprise's events: [`LongPollClient::enterprise`] follows live
+//! events, and [`LongPollClient::admin_logs`] queries past ones.
+//!
+//! Both return a derived client or a wrapper around one, because only the requests differ from
+//! those for a user's events. The settings of each are in
+//! [`config::admin_logs`](crate::config::admin_logs).
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,24 +16,31 @@ use crate::stream::{BatchStream, EventStream};
 use crate::transport::HttpTransport;
 
 impl<T: HttpTransport> LongPollClient<T> {
-    /// Returns a sibling that follows the events of the enterprise to which this client's user belongs as an admin. It fetches
-    /// them at an interval, because Box has no long poll for them.
+    /// Returns a derived client that follows the events of the enterprise to which this client's
+    /// user belongs as an admin. It fetches them at an interval, because Box has no long poll for
+    /// them.
     ///
-    /// Its streams and subscriptions keep the promises of a user's. While they wait for the next fetch, their
-    /// [status](crate::Status) is [`Waiting`](crate::Status::Waiting). A checkpoint has the stream type `admin_logs_streaming`:
-    /// a client of a user's events does not resume there, nor this one at a checkpoint of a user's events.
+    /// Its streams and subscriptions keep the promises of those for a user's events. While they
+    /// wait for the next fetch, their [status](crate::Status) is
+    /// [`Waiting`](crate::Status::Waiting). A checkpoint has the stream type
+    /// `admin_logs_streaming`. A client for a user's events does not resume from it, and this
+    /// client does not resume from a checkpoint of a user's events.
     ///
-    /// The token's user has to be an admin or co-admin of the enterprise, and the application needs the scope "Manage
-    /// enterprise properties": without them a stream stops with [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden).
+    /// The token's user must be an admin or co-admin of the enterprise, and the application needs
+    /// the scope "Manage enterprise properties". Without them, a stream stops with
+    /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden).
     ///
-    /// The builder's settings apply to it too, except the stream type, the [pace](crate::LongPollClientBuilder::pace) and those
-    /// of realtime servers: no realtime server signals an enterprise's events.
-    /// [`calls_per_minute`](AdminLogsStreaming::calls_per_minute) does not count calls of [`fetch`](Self::fetch).
+    /// The builder's settings apply too, except the stream type, the
+    /// [pace](crate::LongPollClientBuilder::pace) and those of realtime servers: no realtime server
+    /// signals an enterprise's events. [`calls_per_minute`](AdminLogsStreaming::calls_per_minute)
+    /// does not count calls of [`fetch`](Self::fetch).
     ///
     /// ```no_run
-    /// # use box_longpoll::{EventType, HttpTransport, LongPollClient, StartAt, enterprise::AdminLogsStreaming};
-    /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), box_longpoll::Error> {
-    /// let logins = AdminLogsStreaming::default().event_types([EventType::Login, EventType::FailedLogin]);
+    /// # use box_longpoll::enterprise::AdminLogsStreaming;
+    /// # use box_longpoll::{Error, EventType, HttpTransport, LongPollClient, StartAt};
+    /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Error> {
+    /// let logins = AdminLogsStreaming::default()
+    ///     .event_types([EventType::Login, EventType::FailedLogin]);
     /// let mut events = client.enterprise(logins)?.events(StartAt::Now);
     /// while let Some(event) = events.next().await {
     ///     println!("{}", event?.raw());
@@ -42,35 +54,45 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn enterprise(&self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
         self.with_settings(|config| config.enterprise(streaming))
     }
 
-    /// A query of the past events of the enterprise, to which this client's user belongs as an admin. Nothing is sent yet.
+    /// Returns a query of the past events of the enterprise to which this client's user belongs as
+    /// an admin. No request is sent yet.
     ///
-    /// The builder's settings hold for it too, but for the stream type, the [pace](crate::LongPollClientBuilder::pace) and
-    /// what is said of realtime servers, which it never asks.
+    /// The builder's settings apply too, except the stream type, the
+    /// [pace](crate::LongPollClientBuilder::pace) and those of realtime servers, which a query does
+    /// not use.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
         let client = self.with_settings(|config| config.admin_logs(query))?;
         Ok(AdminLogsQuery { client })
     }
 }
 
-/// Queries an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`]. Cloning is cheap.
+/// A query of an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`].
+/// Cloning is cheap.
 ///
-/// Its streams retry, renew tokens and leave out repeats as those that follow events do, and end where the range does:
-/// `None` comes when a page brings neither a new event nor a new position. Their `resume_at()` says where a
-/// query for the same range and types goes on.
+/// Its streams retry, refresh tokens and skip repeats like those that follow events, but they end
+/// with the range. They return `None` when a page has neither a new event nor a new position. To
+/// continue a query later, pass the `resume_at()` of its stream to a query for the same range and
+/// types.
 ///
 /// ```no_run
-/// # use box_longpoll::{EventType, HttpTransport, LongPollClient, StartAt, enterprise::AdminLogs};
+/// # use box_longpoll::enterprise::AdminLogs;
+/// # use box_longpoll::{Error, EventType, HttpTransport, LongPollClient, StartAt};
 /// # use jiff::{SignedDuration, Timestamp};
-/// # async fn count<T: HttpTransport>(client: LongPollClient<T>, midnight: Timestamp) -> Result<(), box_longpoll::Error> {
+/// # async fn count<T: HttpTransport>(
+/// #     client: LongPollClient<T>,
+/// #     midnight: Timestamp,
+/// # ) -> Result<(), Error> {
 /// let yesterday = AdminLogs::new()
 ///     .created_after(midnight - SignedDuration::from_hours(24))
 ///     .created_before(midnight)
@@ -91,17 +113,19 @@ pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
 }
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
-    /// Returns the events, one at a time, until the range is exhausted. Nothing is sent before the stream is polled.
+    /// Returns the events, one at a time, until the range is exhausted. No request is sent before
+    /// the stream is polled.
     ///
-    /// `start` is [`StartAt::Oldest`] for a new query. To go on with an earlier one for the same range and types, pass what
-    /// its stream's or batch's `resume_at` returned. A query can't start at [`StartAt::Now`]: its stream stops with
+    /// `start` is [`StartAt::Oldest`] for a new query. To continue an earlier query for the same
+    /// range and types, pass the value that its stream's or batch's `resume_at` returned. A query
+    /// can't start at [`StartAt::Now`]: its stream stops with
     /// [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         self.client.events(start)
     }
 
-    /// Returns the events by page, until the range is exhausted, from `start` as for [`events`](Self::events). Nothing is sent
-    /// before the stream is polled.
+    /// Returns the events by page, until the range is exhausted, from `start` as for
+    /// [`events`](Self::events). No request is sent before the stream is polled.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         self.client.batches(start)
     }

@@ -1,4 +1,10 @@
-//! What of an enterprise's events is asked for, and how often.
+//! The settings for an enterprise's events: which of them are requested, and how often.
+//!
+//! [`AdminLogsStreaming`] has the settings of live events, and [`AdminLogs`] those of a query of
+//! past ones. Both are checked when a client is derived with them. They append their filters to the
+//! query of `GET /events`, and limit the calls per minute, because Box's limit counts for all
+//! applications of a user together. The engine in [`protocol`](crate::protocol) decides when a
+//! request is due.
 
 use std::ops;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,24 +16,27 @@ use crate::error::{Error, ensure};
 use crate::event::EventType;
 use crate::pacing::{RateLimiter, TokenBucket};
 
-/// What Box lets a user have, of all applications together.
+/// The most calls per minute that Box permits a user, with all applications together.
 const MAX_CALLS_PER_MINUTE: u32 = 1_000;
 
-/// One that may be on its way, one at once, and one a minute.
+/// The fewest calls per minute: one in flight, one as the burst, and one a minute as the refill.
 const MIN_CALLS_PER_MINUTE: u32 = 3;
 
-/// Longer, and nobody would call it following; it leaves two weeks of events room for a long outage too.
+/// The longest interval between fetches: 1 h. A longer one would hardly count as following. It also
+/// leaves room for a long outage within the two weeks that Box keeps these events.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// An enterprise's events as they happen, which Box calls `admin_logs_streaming`. Taken by
-/// [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
+/// The settings of an enterprise's live events, which Box calls `admin_logs_streaming`. Pass them
+/// to [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
 ///
-/// Box has no long poll for them, so they are looked for at an interval: the shortest one while looks find something, which
-/// each look in vain doubles, up to the longest one. A wait is up to a fifth shorter, by chance, so that many streams don't
-/// look at the same moment; never shorter than the shortest interval. A look is as many calls as there are pages, and one
-/// that shows that there are no more.
+/// Box has no long poll for these events, so the stream fetches them at an interval. It uses the
+/// shortest interval while fetches find new events. Each fetch without a new event doubles the
+/// interval, up to the longest one. To keep many streams from fetching at the same moment, each
+/// wait is shortened by a random part of up to 20 %. It is never shorter than the shortest
+/// interval. Each time, the stream makes one call for every page, and one more that shows that
+/// there are no more pages.
 ///
-/// Box keeps these events for 14 days. They may come repeatedly and out of order.
+/// Box keeps these events for 14 days. They may be repeated and out of order.
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,31 +60,35 @@ impl Default for AdminLogsStreaming {
 }
 
 impl AdminLogsStreaming {
-    /// Only events of these types, which Box picks. None: all. Default: all. Their names may take up 7 KiB of a URL, and
-    /// all of [`EventType::DOCUMENTED`] take less.
+    /// Requests only events of these types; Box selects them. If `types` is empty, all types are
+    /// requested. Default: all types. The names may take up 7 KiB of a URL; all of
+    /// [`EventType::DOCUMENTED`] take less.
     ///
-    /// A checkpoint and a position are of the enterprise's stream, not of the types: who comes back with other types gets
-    /// those from there on, and none of what lies before.
+    /// Checkpoints and positions belong to the enterprise's stream, not to the types. If you resume
+    /// with other types, you get their events from the position on, and none from before it.
     pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
         self.event_types = EventTypes::of(types);
         self
     }
 
-    /// How long after a look that found something the next one comes. Longer than nothing; default: 1 s.
+    /// Sets the wait after a fetch that found new events. It must be longer than zero. Default:
+    /// 1 s.
     pub fn shortest_interval(mut self, interval: Duration) -> Self {
         self.shortest_interval = interval;
         self
     }
 
-    /// How long it may take until the next look where nothing happens. From the shortest to an hour; default: 60 s.
+    /// Sets the longest wait between fetches while nothing happens. From the shortest interval to
+    /// 1 h. Default: 60 s.
     pub fn longest_interval(mut self, interval: Duration) -> Self {
         self.longest_interval = interval;
         self
     }
 
-    /// How many calls one stream makes in any minute, at most, whether or not they bring something: retries, and calls that
-    /// Box refuses, are counted too. A twentieth of them may follow each other at once, so a large backlog comes in at the
-    /// rest, of up to 500 events each. 3 to 1,000, which is all that Box lets a user have; default: 60.
+    /// Sets the most calls that one stream makes in any minute, even if they return new events.
+    /// Retries and calls that Box refuses count too. A twentieth of the calls may follow each other
+    /// at once. A large backlog is read at the rate of the others, with up to 500 events per call.
+    /// From 3 to 1,000; Box permits a user 1,000 in total. Default: 60.
     pub fn calls_per_minute(mut self, calls: u32) -> Self {
         self.calls = CallsPerMinute(calls);
         self
@@ -88,15 +101,16 @@ impl AdminLogsStreaming {
             !self.shortest_interval.is_zero() && self.shortest_interval <= self.longest_interval;
         ensure(
             in_order && self.longest_interval <= LONGEST_INTERVAL,
-            "the intervals between looks must be longer than zero and at most an hour, the shortest no longer than the longest",
+            "the intervals between fetches must be longer than zero and at most an hour, \
+             the shortest no longer than the longest",
         )
     }
 }
 
-/// A query of an enterprise's events of the last 365 days, which Box calls `admin_logs`. Taken by
-/// [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs).
+/// The settings of a query of an enterprise's events of the last 365 days, which Box calls
+/// `admin_logs`. Pass them to [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs).
 ///
-/// Events may come repeatedly and out of order, and show here later than in [`AdminLogsStreaming`].
+/// Events may be repeated and out of order. They appear here later than in [`AdminLogsStreaming`].
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,37 +132,41 @@ impl Default for AdminLogs {
 }
 
 impl AdminLogs {
-    /// All that Box has.
+    /// Creates a query for all events that Box has.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only events of these types, which Box picks. None: all. Default: all. Their names may take up 7 KiB of a URL, and
-    /// all of [`EventType::DOCUMENTED`] take less.
+    /// Requests only events of these types; Box selects them. If `types` is empty, all types are
+    /// requested. Default: all types. The names may take up 7 KiB of a URL; all of
+    /// [`EventType::DOCUMENTED`] take less.
     pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
         self.event_types = EventTypes::of(types);
         self
     }
 
-    /// Only events from then on, in whole seconds, rounded down. Default: as far back as Box has them, 365 days.
+    /// Requests only events from this time on, rounded down to a second. Default: as far back as
+    /// Box keeps events, which is 365 days.
     ///
     /// Box refuses an earlier time, and the query stops with
-    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). One that was within the 365 days when the stream began, or
-    /// ten minutes before, is moved along while the query runs.
+    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). If the time was within the
+    /// 365 days when the stream began, or up to 10 minutes before that, the stream moves it forward
+    /// while the query runs.
     pub fn created_after(mut self, time: Timestamp) -> Self {
         self.range.after = Some(time);
         self
     }
 
-    /// Only events up to then, in whole seconds, rounded up. Default: up to the moment when the query comes to its end.
+    /// Requests only events up to this time, rounded up to a second. Default: up to the moment when
+    /// the query ends.
     pub fn created_before(mut self, time: Timestamp) -> Self {
         self.range.before = Some(time);
         self
     }
 
-    /// How many calls one stream of the query makes in any minute, at most, retries and refused ones included. A twentieth
-    /// of them may follow each other at once. 3 to 1,000, which is all that Box lets a user have; default: 300, so up to
-    /// some 140,000 events.
+    /// Sets the most calls that one stream of the query makes in any minute, including retries and
+    /// refused calls. A twentieth of the calls may follow each other at once. From 3 to 1,000; Box
+    /// permits a user 1,000 in total. Default: 300, for up to about 140,000 events per minute.
     pub fn calls_per_minute(mut self, calls: u32) -> Self {
         self.calls = CallsPerMinute(calls);
         self
@@ -161,13 +179,14 @@ impl AdminLogs {
     }
 }
 
-/// The most that the names of event types may take up in a URL, percent-encoded, in bytes.
+/// The most bytes of a URL that the percent-encoded names of event types may take up.
 ///
-/// Web servers take a request line of 8 KiB, as a rule, and the rest of an ordinary one has less than 1 KiB. All names that
-/// this crate knows have 5.2 KiB. The `http` crate takes URLs of 65,534 bytes, 48 KiB of which the longest position needs.
+/// Web servers usually accept a request line of 8 KiB, and the rest of an ordinary one takes less
+/// than 1 KiB. All names that this crate knows take 5.2 KiB. The `http` crate accepts URLs of
+/// 65,534 bytes, of which the longest position needs 48 KiB.
 const LONGEST_FILTER: usize = 7 * 1024;
 
-/// The types of events to ask for.
+/// The types of events to request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventTypes(Vec<EventType>);
 
@@ -176,19 +195,21 @@ impl EventTypes {
         Self(types.into_iter().map(Into::into).collect())
     }
 
-    /// Box takes their names with commas in between.
+    /// Checks that the names can be sent in one list, separated by commas, and that they fit in a
+    /// URL.
     fn check(&self) -> Result<(), Error> {
         let is_name = |name: &str| !name.is_empty() && !name.contains(',');
         ensure(
             self.0.iter().all(|kind| is_name(kind.as_str())),
-            "an event type to ask for must have a name, without a comma in it",
+            "an event type must have a name, without a comma in it",
         )?;
         let length = byte_serialize(self.list().as_bytes())
             .map(str::len)
             .sum::<usize>();
         if length > LONGEST_FILTER {
             let rule = format!(
-                "the names of {} event types take up {length} bytes of a URL, and may take up {LONGEST_FILTER}: ask for fewer types, or for all events and leave out the others",
+                "the names of {} event types take up {length} bytes of a URL, and may take up \
+                 {LONGEST_FILTER}: request fewer types, or request all events and skip the others",
                 self.0.len()
             );
             return Err(Error::config(rule));
@@ -208,28 +229,30 @@ impl EventTypes {
     }
 }
 
-/// When the events were created that are asked for.
+/// The range of creation times of the requested events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Range {
     after: Option<Timestamp>,
     before: Option<Timestamp>,
 }
 
-/// How far back Box keeps these events. A time before that is refused.
-const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The time for which Box keeps these events. It refuses an earlier `created_after`.
+const RETENTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// "The last 365 days" is a little longer ago when the request arrives: so much later is asked for.
-const MARGIN_AT_THE_EDGE: Duration = Duration::from_secs(60);
+/// The margin at the edge of the 365 days, which moves on while the request travels. The requested
+/// range begins 60 s after the edge.
+const EDGE_MARGIN: Duration = Duration::from_secs(60);
 
-/// A query may have been made so long before its stream begins.
-const MADE_BEFORE: Duration = Duration::from_secs(10 * 60);
+/// The longest time that is allowed for between the creation of a query and the start of its
+/// stream.
+const MAX_QUERY_AGE: Duration = Duration::from_secs(10 * 60);
 
 impl Range {
     fn check(self) -> Result<(), Error> {
         let mut ends = self.after.iter().chain(&self.before);
         ensure(
             ends.all(|time| *time >= Timestamp::UNIX_EPOCH),
-            "a time to ask for must not lie before the year 1970",
+            "created_after and created_before must not be before the year 1970",
         )?;
         let in_order = |after| self.before.is_none_or(|before| after < before);
         ensure(
@@ -238,49 +261,50 @@ impl Range {
         )
     }
 
-    /// The last moment that is asked for.
+    /// Returns the last moment of the range.
     pub(crate) fn end(self) -> Option<SystemTime> {
-        SystemTime::try_from(up(self.before?)).ok()
+        SystemTime::try_from(ceil_to_second(self.before?)).ok()
     }
 
-    /// In whole seconds, as Box's documentation has them, so that nothing is left out.
+    /// Appends the range in seconds, as Box documents its parameters. It is rounded outward, so
+    /// that no event is left out.
     pub(crate) fn append_filters(
         self,
         query: &mut Serializer<'_, String>,
         times: ops::Range<SystemTime>,
     ) {
         if let Some(after) = self.after {
-            let after = down(within(after, times));
+            let after = floor_to_second(keep_inside(after, times));
             query.append_pair("created_after", &after.to_string());
         }
         if let Some(before) = self.before {
-            query.append_pair("created_before", &up(before).to_string());
+            query.append_pair("created_before", &ceil_to_second(before).to_string());
         }
     }
 }
 
-/// A beginning that has fallen over the edge of what Box keeps since the stream began, moved back inside. One that lay
-/// further back is sent as it is, and Box says so.
-fn within(after: Timestamp, times: ops::Range<SystemTime>) -> Timestamp {
-    let edge = |wall: SystemTime| Timestamp::try_from(wall).ok()?.checked_sub(KEPT).ok();
+/// Moves the beginning of a range inside the 365 days, if it has passed their edge since the stream
+/// began. An earlier beginning stays unchanged, and Box reports it.
+fn keep_inside(after: Timestamp, times: ops::Range<SystemTime>) -> Timestamp {
+    let edge = |wall: SystemTime| Timestamp::try_from(wall).ok()?.checked_sub(RETENTION).ok();
     let (Some(edge_at_first), Some(edge_now)) = (edge(times.start), edge(times.end)) else {
         return after;
     };
-    let earliest = edge_now + MARGIN_AT_THE_EDGE;
-    if edge_at_first - MADE_BEFORE <= after && after < earliest {
-        up(earliest)
+    let earliest = edge_now + EDGE_MARGIN;
+    if edge_at_first - MAX_QUERY_AGE <= after && after < earliest {
+        ceil_to_second(earliest)
     } else {
         after
     }
 }
 
-/// The second that a time lies in.
-fn down(time: Timestamp) -> Timestamp {
+/// Rounds a time down to a second.
+fn floor_to_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// The next second, if a time lies within one.
-fn up(time: Timestamp) -> Timestamp {
+/// Rounds a time up to a second.
+fn ceil_to_second(time: Timestamp) -> Timestamp {
     let seconds = time.as_second() + i64::from(time.subsec_nanosecond() > 0);
     Timestamp::from_second(seconds).unwrap_or(time)
 }
@@ -297,13 +321,15 @@ impl CallsPerMinute {
         )
     }
 
-    /// It counts calls by the minute alone, and none is free.
+    /// Returns a rate limiter that counts every call, with no limit per second.
     pub(crate) fn rate_limiter(self, now: Instant) -> RateLimiter {
         RateLimiter::new(self.bucket(now), u32::MAX)
     }
 
-    /// What is left in the bucket and what comes into it within a minute are one call less than permitted together: that
-    /// one may have been paid for earlier, and have waited for its turn since.
+    /// Returns a full token bucket. Its capacity is a twentieth of the calls, at least 1.
+    ///
+    /// Capacity and refill of a minute add up to one call less than permitted. That call may have
+    /// taken its token earlier, and have waited in the call limiter since.
     fn bucket(self, now: Instant) -> TokenBucket {
         let at_once = (self.0 / 20).max(1);
         TokenBucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
@@ -347,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_takes_all_names_that_are_known_and_not_3_000() {
+    fn filter_accepts_all_known_names_and_refuses_3_000() {
         let all = || EventType::DOCUMENTED.iter().cloned();
         let many = || (0..3_000).map(|number| format!("TYPE_{number}"));
         let streaming = AdminLogsStreaming::default;
@@ -356,9 +382,9 @@ mod tests {
         assert_refused(streaming().event_types(many()).check(), "3000 event types");
         assert_refused(
             AdminLogs::new().event_types(many()).check(),
-            "ask for fewer",
+            "request fewer",
         );
-        // A name of one character that a URL has to spell with six.
+        // A character that a URL spells with six.
         let longest = |rest: usize| "é".repeat(LONGEST_FILTER / 6) + &"x".repeat(rest);
         let rest = LONGEST_FILTER % 6;
         assert!(streaming().event_types([longest(rest)]).check().is_ok());
@@ -369,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_has_a_beginning_before_its_end_and_times_that_can_be_written() {
+    fn range_is_refused_if_reversed_empty_or_before_1970() {
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let (early, late) = (time("2026-01-01T00:00:00Z"), time("2026-01-01T00:00:01Z"));
         let range = |after, before| AdminLogs::new().created_after(after).created_before(before);
@@ -382,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_and_what_comes_into_it_leave_room_for_one_call_on_its_way() {
+    fn bucket_leaves_room_for_one_call_in_flight() {
         let now = Moment::read_clocks().monotonic;
         for (calls, at_once, evenly) in [(3, 1.0, 1.0), (60, 3.0, 56.0), (1_000, 50.0, 949.0)] {
             let bucket = TokenBucket::full(at_once, evenly, now);

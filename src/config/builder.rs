@@ -1,4 +1,8 @@
-//! The builder of a client's settings.
+//! The builder of a client.
+//!
+//! Each setter stores its value, and [`config`](LongPollClientBuilder::config) checks all of them
+//! at once, so a setting that is out of range is reported when the client is built. Start at
+//! [`LongPollClientBuilder`].
 
 use std::time::Duration;
 
@@ -13,7 +17,8 @@ use crate::error::{Error, ensure};
 use crate::hosts::{RealtimeHosts, api_origin, is_loopback};
 use crate::pacing::{Pace, RetryPolicy};
 
-/// Builds a [`LongPollClient`](crate::LongPollClient); see [`builder`](crate::LongPollClient::builder).
+/// A builder of a [`LongPollClient`](crate::LongPollClient); see
+/// [`LongPollClient::builder`](crate::LongPollClient::builder).
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct LongPollClientBuilder {
@@ -24,26 +29,27 @@ pub struct LongPollClientBuilder {
 }
 
 impl LongPollClientBuilder {
-    /// Where Box's API is. Default: `https://api.box.com`. Plain `http` is taken for loopback only. A fake Box on this
-    /// machine has its realtime servers here too: see [`RealtimeHosts::allow_loopback`].
+    /// Sets the origin of Box's API. Default: `https://api.box.com`. Plain `http` is accepted for
+    /// loopback only. If you run a fake Box on this machine, its realtime servers are on loopback
+    /// too: see [`RealtimeHosts::allow_loopback`].
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.api_origin = Some(origin.into());
         self
     }
 
-    /// Which events to follow. Default: [`StreamType::All`].
+    /// Sets the type of events to follow. Default: [`StreamType::All`].
     pub fn stream_type(mut self, stream_type: StreamType) -> Self {
         self.config.stream_kind = StreamKind::User(stream_type);
         self
     }
 
-    /// The most events to ask for at once, 1 to 500. Default: 500.
+    /// Sets the most events per page, 1 to 500. Default: 500.
     pub fn page_limit(mut self, events: u32) -> Self {
         self.config.page_limit = events;
         self
     }
 
-    /// The id of the user to act as, by the `As-User` header. Default: the token's own user.
+    /// Sets the id of the user to act as, by the `As-User` header. Default: the token's own user.
     ///
     /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
     pub fn as_user(mut self, user_id: impl Into<String>) -> Self {
@@ -51,89 +57,98 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// The `User-Agent` header. Default: this library's name and version.
+    /// Sets the `User-Agent` header. Default: this library's name and version.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
         self
     }
 
-    /// How long to wait for an answer of the API, body included. At most an hour; default: 60 s. A list of realtime servers
-    /// is given 10 s at most, since nothing is fetched meanwhile.
+    /// Sets the timeout of a response from the API, including its body. At most 1 h. Default: 60 s.
+    /// A list of realtime servers has 10 s at most, because nothing is fetched meanwhile.
     pub fn api_timeout(mut self, timeout: Duration) -> Self {
         self.config.api_timeout = timeout;
         self
     }
 
-    /// The longest time to hold one poll, whatever the server's `retry_timeout` says; after it the client fetches and
-    /// polls anew. Lower it where a proxy cuts quiet connections. 1 s to 1,205 s; default: 1,205 s, which leaves it to the
-    /// server.
+    /// Sets the longest time to hold one poll, even if the server's `retry_timeout` is longer.
+    /// After it, the client fetches and polls again. Lower it if a proxy closes idle connections.
+    /// From 1 s to 1,205 s. Default: 1,205 s, so that the server decides.
     pub fn max_hold(mut self, hold: Duration) -> Self {
         self.config.max_hold = hold;
         self
     }
 
-    /// Which hosts the realtime servers may have. Default: those of `box.com` and `box.net`, over https.
+    /// Sets the hosts that the realtime servers may have. Default: those of `box.com` and
+    /// `box.net`, over https.
     pub fn realtime_hosts(mut self, hosts: RealtimeHosts) -> Self {
         self.config.realtime_hosts = hosts;
         self
     }
 
-    /// Whether the realtime servers are sent the access token. Default: [`RealtimeToken::Withhold`].
+    /// Sends the access token to the realtime servers, or withholds it. Default:
+    /// [`RealtimeToken::Withhold`].
     pub fn realtime_token(mut self, token: RealtimeToken) -> Self {
         self.config.realtime_token = token;
         self
     }
 
-    /// How long to wait between failures.
+    /// Sets the waits between failures. Default: those of [`RetryPolicy`].
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.config.retry = retry;
         self
     }
 
-    /// How often a stream of a user's events may ask in vain. For those of an enterprise there is
-    /// [`calls_per_minute`](crate::enterprise::AdminLogsStreaming::calls_per_minute).
+    /// Sets the number of requests without a new event that a stream of a user's events may make.
+    /// Default: that of [`Pace`]. An enterprise's events have
+    /// [`calls_per_minute`](crate::enterprise::AdminLogsStreaming::calls_per_minute) instead.
     pub fn pace(mut self, pace: Pace) -> Self {
         self.config.pace = pace;
         self
     }
 
-    /// How many of the latest events are remembered to suppress repeats, 15 bytes each. Default, and least: 2,500; at most
-    /// 65,535. A checkpoint carries them too.
+    /// Sets the number of latest events that are remembered to skip repeats. Each takes 15 bytes.
+    /// From 2,500 to 65,535. Default: 2,500. A checkpoint carries them too.
     pub fn dedupe_window(mut self, events: usize) -> Self {
         self.config.dedupe_window = events;
         self
     }
 
-    /// How many batches a [`Subscription`](crate::Subscription) delivers that are not durable yet, because they are not
-    /// acknowledged or the checkpoint can't be saved. At least 1; default: 16, so up to 8,000 events.
+    /// Sets the most batches that a [`Subscription`](crate::Subscription) has delivered and that
+    /// are not durable yet. A batch is not durable if it is not acknowledged, or if the checkpoint
+    /// can't be saved. At least 1. Default: 16, so up to 8,000 events.
     pub fn max_unacknowledged(mut self, batches: usize) -> Self {
         self.config.max_unacknowledged = batches;
         self
     }
 
-    /// How many calls to Box's API a client has under way at once, together with its clones, its
-    /// [siblings](crate::LongPollClient::with_tokens) and all their streams. At least 1; default: 64.
+    /// Sets the most calls to Box's API that a client has in flight at once. The limit counts for
+    /// the client, its clones, its [derived clients](crate::LongPollClient::with_tokens) and all
+    /// their streams together. At least 1. Default: 64.
     ///
-    /// The others wait in the order in which they came; a call's [timeout](Self::api_timeout) begins when it is sent. Polls,
-    /// which the realtime servers hold for minutes, are not counted, nor is what a token source does.
+    /// Other calls wait in the order of their arrival. The [timeout](Self::api_timeout) of a call
+    /// begins when it is sent. Polls, which the realtime servers hold for minutes, are not counted.
+    /// Neither are the requests of a token source.
     pub fn max_api_calls(mut self, calls: usize) -> Self {
         self.config.max_api_calls = calls;
         self
     }
 
-    /// How many lists of realtime servers they ask for in any second, at most. A stream asks for one when it starts, and when a
-    /// server tells it to reconnect, which a server that is restarted tells all at once. At least 1; default: 500, which has
-    /// 10,000 streams listen within half a minute.
+    /// Sets the most lists of realtime servers that these clients request in any second. A stream
+    /// requests one when it starts, and when a server signals it to reconnect. A server that
+    /// restarts signals that to all its streams at once. At least 1. Default: 500, so that
+    /// 10,000 streams are listening within 30 s.
     pub fn max_server_lists_per_second(mut self, lists: u32) -> Self {
         self.config.max_server_lists_per_second = lists;
         self
     }
 
-    /// The checked settings alone, for those who drive [`LongPoll`](crate::protocol::LongPoll) themselves.
+    /// Returns the checked settings alone, for programs that drive
+    /// [`LongPoll`](crate::protocol::LongPoll) themselves.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), when a setting is out of its range; the sentence names it.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
+    /// names the setting.
     pub fn config(self) -> Result<Config, Error> {
         let mut config = self.config;
         ensure(
@@ -170,8 +185,8 @@ impl LongPollClientBuilder {
         if let Some(origin) = &self.api_origin {
             config.api_origin = api_origin(origin)?.into();
         }
-        // A poll with the token at the API's host would be an API call, of the realtime server's choice. On loopback, where
-        // tests have both at one host, it does no harm.
+        // A poll that sends the token to the API's host would be an API call that the realtime
+        // server chooses. On loopback, where tests have both at one host, that does no harm.
         if config.realtime_token == RealtimeToken::Send
             && let Ok(api) = Url::parse(&config.api_origin)
             && !is_loopback(&api)
@@ -200,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_may_go_to_https_and_loopback_only() {
+    fn origin_is_refused_beyond_https_and_loopback() {
         let builder = LongPollClientBuilder::default;
         for refused in [
             "http://api.box.com",

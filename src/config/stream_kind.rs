@@ -1,4 +1,8 @@
-//! Which events a stream is of, and what that means for its requests.
+//! The kinds of streams, and the differences in their requests.
+//!
+//! [`StreamType`] selects among a user's events. [`StreamKind`] adds an enterprise's live and past
+//! events, and has everything that depends on the kind: Box's name, retention, rate limit and
+//! filters. The engine is the same for all of them.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,28 +15,29 @@ use crate::pacing::{Pace, RateLimiter};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Box's name for an enterprise's live events.
 const STREAMING: &str = "admin_logs_streaming";
 
-/// Which of a user's events to follow. For those of a whole enterprise there is
+/// The type of a user's events to follow. For those of an entire enterprise, see
 /// [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
 ///
 /// See <https://developer.box.com/guides/events/user-events/>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamType {
-    /// Everything the user sees happen. The default.
+    /// All events that the user sees. The default.
     #[default]
     All,
-    /// Only what may change the tree of files and folders.
+    /// Only events that may change the tree of files and folders.
     Changes,
-    /// As `Changes`, for synced folders only.
+    /// Like `Changes`, but for synced folders only.
     Sync,
 }
 
 impl StreamType {
     pub(crate) const ALL: [Self; 3] = [Self::All, Self::Changes, Self::Sync];
 
-    /// Box's name for it.
+    /// Returns Box's name for the type.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,19 +48,19 @@ impl StreamType {
     }
 }
 
-/// What `GET /events` is asked for.
+/// The kind of events that a stream requests from `GET /events`.
 #[derive(Clone, Debug)]
 pub(crate) enum StreamKind {
-    /// A user's events. Realtime servers tell of them.
+    /// A user's events, which realtime servers signal.
     User(StreamType),
-    /// An enterprise's events as they happen, which have to be looked for.
+    /// An enterprise's live events, which are fetched at an interval.
     Streaming(AdminLogsStreaming),
-    /// An enterprise's events of the past. They come to an end.
+    /// An enterprise's past events, which end.
     History(AdminLogs),
 }
 
 impl StreamKind {
-    /// Box's name for it.
+    /// Returns Box's name for the kind.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             StreamKind::User(stream_type) => stream_type.as_str(),
@@ -64,15 +69,17 @@ impl StreamKind {
         }
     }
 
-    /// Box's name for a stream that can be subscribed to, if it is one.
-    pub(crate) fn of_a_checkpoint(name: &str) -> Option<&'static str> {
+    /// Returns Box's name for a stream that can be subscribed to, if `name` is one.
+    pub(crate) fn subscribable_name(name: &str) -> Option<&'static str> {
         let users = StreamType::ALL.map(StreamType::as_str);
         let mut names = users.into_iter().chain([STREAMING]);
         names.find(|known| *known == name)
     }
 
-    /// How long Box is sure to keep the events. For a user's its pages name 21 days, 31 for `sync`, and elsewhere two weeks
-    /// to two months: the least counts.
+    /// Returns the time for which Box is sure to keep the events.
+    ///
+    /// For a user's events, Box's documentation names 21 days, 31 days for `sync`, and elsewhere
+    /// two weeks to two months. The shortest of these counts.
     ///
     /// See <https://developer.box.com/guides/events/user-events/> and
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
@@ -83,7 +90,7 @@ impl StreamKind {
         }
     }
 
-    /// How often it may be asked for: `pace` is that of a user's events.
+    /// Returns the rate limiter of a stream. `pace` is the limit for a user's events.
     pub(crate) fn rate_limiter(&self, pace: Pace, now: Instant) -> RateLimiter {
         match self {
             StreamKind::User(_) => pace.rate_limiter(now),
@@ -92,7 +99,8 @@ impl StreamKind {
         }
     }
 
-    /// Adds what narrows it down to the query of `GET /events`. The times are those at which the stream began, and now.
+    /// Appends the filters of the kind to the query of `GET /events`. `times` is the range from the
+    /// start of the stream to now.
     pub(crate) fn append_filters(
         &self,
         query: &mut Serializer<'_, String>,

@@ -1,4 +1,9 @@
-//! A status that others watch.
+//! The status of a stream, published to its handles.
+//!
+//! The stream sets its status and position in a [`StatusWatch`]. Any number of listeners wait for
+//! the next version, and the stream waits there for a stop. A listener sees the newest version, not
+//! each one. No waker is cloned, woken or dropped under the lock, because a waker runs code of its
+//! executor, which may come back here.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -13,11 +18,11 @@ use crate::error::Error;
 use crate::position::StartAt;
 use crate::sys::lock;
 
-/// Where a stream posts what it is doing.
+/// The current status and position of a stream.
 #[derive(Debug)]
 pub(crate) struct StatusWatch {
     snapshot: Mutex<Snapshot>,
-    /// Who polls the stream.
+    /// The task that polls the stream.
     stream: AtomicWaker,
 }
 
@@ -25,6 +30,7 @@ pub(crate) struct StatusWatch {
 struct Snapshot {
     status: Status,
     resume_at: StartAt,
+    /// A number that grows with each change, from 1 on.
     version: u64,
     /// The tasks that wait for the next version, by the numbers of their listeners.
     listeners: BTreeMap<u64, Waker>,
@@ -36,8 +42,8 @@ impl Snapshot {
         matches!(self.status, Status::Stopped { .. })
     }
 
-    /// The newest status, unless that version was seen.
-    fn news(&self, seen: &mut u64) -> Poll<Option<Status>> {
+    /// Returns the newest status, unless its version was seen.
+    fn unseen(&self, seen: &mut u64) -> Poll<Option<Status>> {
         if self.version != *seen {
             *seen = self.version;
             return Poll::Ready(Some(self.status.clone()));
@@ -48,26 +54,27 @@ impl Snapshot {
         Poll::Pending
     }
 
-    /// There is something new, and nobody waits any more. Whoever listens from now on sees it.
-    fn changed(&mut self) -> News {
+    /// Starts a new version, and returns the wakers of all listeners. A listener that polls from
+    /// now on sees it.
+    fn changed(&mut self) -> Wakers {
         self.version += 1;
-        News(mem::take(&mut self.listeners))
+        Wakers(mem::take(&mut self.listeners))
     }
 }
 
-/// The wakers of tasks that wait for a change. Wake them without a lock: a waker runs code of its executor, which may use
-/// the stream.
-#[must_use = "nobody hears of the change until they are woken"]
+/// The wakers of tasks that wait for a change. Wake them without a lock: a waker runs code of its
+/// executor, which may use the stream.
+#[must_use = "no listener sees the change until it is woken"]
 #[derive(Default)]
-pub(crate) struct News(BTreeMap<u64, Waker>);
+pub(crate) struct Wakers(BTreeMap<u64, Waker>);
 
-impl News {
+impl Wakers {
     pub(crate) fn wake(self) {
         self.0.into_values().for_each(Waker::wake);
     }
 }
 
-/// A call that waits for news.
+/// A call that waits for the next version.
 struct Listener<'a> {
     watch: &'a StatusWatch,
     number: Option<u64>,
@@ -75,11 +82,11 @@ struct Listener<'a> {
 
 impl Listener<'_> {
     fn poll(&mut self, seen: &mut u64, cx: &Context<'_>) -> Poll<Option<Status>> {
-        // Cloned, and dropped, without the lock.
+        // The waker is cloned here, and an old one dropped below, without the lock.
         let waker = cx.waker().clone();
         let mut snapshot = lock(&self.watch.snapshot);
-        let news = snapshot.news(seen);
-        let unused = if news.is_ready() {
+        let unseen = snapshot.unseen(seen);
+        let unused = if unseen.is_ready() {
             Some(waker)
         } else {
             let number = *self.number.get_or_insert_with(|| {
@@ -90,14 +97,14 @@ impl Listener<'_> {
         };
         drop(snapshot);
         drop(unused);
-        news
+        unseen
     }
 }
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            // Declared before the lock, and so dropped after it.
+            // Declared before the lock, and therefore dropped after it.
             let _unused;
             let mut snapshot = lock(&self.watch.snapshot);
             _unused = snapshot.listeners.remove(&number);
@@ -127,8 +134,8 @@ impl StatusWatch {
         lock(&self.snapshot).resume_at.clone()
     }
 
-    /// Waits until there is another version than the one that was seen, and returns its status. `None` once the stream has
-    /// stopped and that was seen.
+    /// Waits for a version other than the one that was seen, and returns its status. Returns `None`
+    /// once the stream has stopped and that was seen.
     pub(crate) async fn changed(&self, seen: &mut u64) -> Option<Status> {
         let mut listener = Listener {
             watch: self,
@@ -141,12 +148,13 @@ impl StatusWatch {
         lock(&self.snapshot).is_stopped()
     }
 
-    /// Returns `true` if the stream is stopped. Until then its task is woken when it is, or by [`wake`](Self::wake).
+    /// Returns `true` if the stream is stopped. If it is not, the task is woken when it stops, or
+    /// by [`wake`](Self::wake).
     pub(crate) fn poll_stopped(&self, cx: &Context<'_>) -> bool {
         self.stream.register(cx.waker());
         let stopped = self.is_stopped();
         if stopped {
-            // Nobody is woken any more, and a handle may be kept for long.
+            // The task is not woken any more. A handle may live for long, and must not keep it.
             self.stream.take();
         }
         stopped
@@ -157,28 +165,29 @@ impl StatusWatch {
         self.stream.wake();
     }
 
-    /// What the stream is doing. Once it is stopped, only the position changes. Returns `true` if that is news.
+    /// Sets the status, unless the stream is stopped. Returns `true` if it has changed.
     pub(crate) fn show(&self, status: Status) -> bool {
         let mut snapshot = lock(&self.snapshot);
         if snapshot.is_stopped() || snapshot.status == status {
             return false;
         }
         snapshot.status = status;
-        let news = snapshot.changed();
+        let wakers = snapshot.changed();
         drop(snapshot);
-        news.wake();
+        wakers.wake();
         true
     }
 
-    /// Where the stream is. Gives whom to wake.
-    pub(crate) fn move_to(&self, resume_at: &StartAt) -> News {
+    /// Sets the position, and returns the wakers of the tasks to wake. The position can change even
+    /// after a stop.
+    pub(crate) fn move_to(&self, resume_at: &StartAt) -> Wakers {
         let mut snapshot = lock(&self.snapshot);
         if snapshot.resume_at == *resume_at {
-            return News::default();
+            return Wakers::default();
         }
         snapshot.resume_at = resume_at.clone();
         if snapshot.is_stopped() {
-            return News::default();
+            return Wakers::default();
         }
         snapshot.changed()
     }

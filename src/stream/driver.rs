@@ -1,4 +1,10 @@
-//! Carrying out what the engine says.
+//! The driver: it performs the outputs of one engine with the client's transport.
+//!
+//! The engine decides what to do next, and knows neither sockets nor clocks. The driver sends the
+//! requests, sleeps until the deadlines, feeds the results back, and publishes the status. It has
+//! at most one operation in flight and decides nothing about the protocol. Plain streams call
+//! [`Driver::poll_next`]; a subscription calls [`Driver::poll_step`] and publishes a status of its
+//! own.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,22 +17,26 @@ use crate::protocol::{Input, LongPoll, Output};
 use crate::status::StatusWatch;
 use crate::transport::{HttpTransport, Sleep};
 
-/// Carries out what the engine says.
+/// Runs one engine over a transport.
 pub(crate) struct Driver<T: HttpTransport> {
     pub(crate) client: Arc<Api<T>>,
     pub(crate) engine: LongPoll,
     in_flight: Option<InFlight>,
-    /// The next check of the clocks while something is in flight.
-    tick: Option<Sleep<'static>>,
+    /// The timer of the next clock check while an operation is in flight. It notices that the
+    /// machine was suspended.
+    clock_check: Option<Sleep<'static>>,
     pub(crate) watch: Arc<StatusWatch>,
 }
 
-/// What came of one of the engine's outputs.
+/// The outcome of one output of the engine.
 pub(crate) enum Step {
-    /// Something was begun. It is polled by the next step, and sends nothing before.
+    /// An operation was started. It sends nothing until the next step polls it.
     Begun,
+    /// A batch is ready for the consumer.
     Deliver(Batch),
+    /// The stream ends with this error.
     Stop(Error),
+    /// The engine awaits an input that is still to come, or the stream has ended.
     Idle,
 }
 
@@ -40,7 +50,7 @@ impl<T: HttpTransport> Driver<T> {
             client,
             engine,
             in_flight: None,
-            tick: None,
+            clock_check: None,
             watch,
         }
     }
@@ -49,35 +59,35 @@ impl<T: HttpTransport> Driver<T> {
         StreamHandle::new(self.watch.clone())
     }
 
-    /// Asks for more, which says that what was delivered is handled.
-    pub(crate) fn go_on(&mut self) {
+    /// Tells the engine that the delivered batch is handled, unless an operation is in flight.
+    pub(crate) fn confirm_handled(&mut self) {
         if self.in_flight.is_none() {
             self.engine
                 .handle_input(Input::BatchHandled, self.client.transport().now());
         }
     }
 
-    /// Whether the stream has ended. A request that is under way ends with it.
+    /// Returns `true` if the stream has ended, and drops its operation in flight.
     pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
         let stopped = self.watch.poll_stopped(cx);
         if stopped {
-            self.let_go();
+            self.cancel_in_flight();
         }
         stopped
     }
 
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
-        self.let_go();
+        self.cancel_in_flight();
         self.watch.stop(Some(error.clone()));
     }
 
-    fn let_go(&mut self) {
+    fn cancel_in_flight(&mut self) {
         self.in_flight = None;
-        self.tick = None;
+        self.clock_check = None;
     }
 
-    /// Waits for what is under way, and begins what the engine says then.
+    /// Polls the operation in flight, and starts the one that the engine needs next.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(in_flight) = &mut self.in_flight {
             let input = match in_flight.as_mut().poll(cx) {
@@ -85,7 +95,7 @@ impl<T: HttpTransport> Driver<T> {
                     self.in_flight = None;
                     input
                 }
-                Poll::Pending => Some(ready!(self.poll_tick(cx))),
+                Poll::Pending => Some(ready!(self.poll_clock_check(cx))),
             };
             if let Some(input) = input {
                 self.engine
@@ -94,7 +104,7 @@ impl<T: HttpTransport> Driver<T> {
         }
         let now = self.client.transport().now();
         let output = self.engine.poll_output(now);
-        self.client.share_what_is_known(&mut self.engine);
+        self.client.share_findings(&mut self.engine);
         let begun: InFlight = match output {
             Output::GetToken { rejected } => {
                 let tokens = self.client.tokens.clone();
@@ -110,13 +120,13 @@ impl<T: HttpTransport> Driver<T> {
                 })
             }
             Output::Deliver(batch) => {
-                self.let_go();
+                self.cancel_in_flight();
                 return Poll::Ready(Step::Deliver(batch));
             }
             Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
             Output::Finish => {
-                // Whoever polls hears of it, as of a handle's stop.
-                self.let_go();
+                // The next poll sees the stop, as if a handle had stopped the stream.
+                self.cancel_in_flight();
                 self.watch.stop(None);
                 return Poll::Ready(Step::Idle);
             }
@@ -130,20 +140,21 @@ impl<T: HttpTransport> Driver<T> {
         Poll::Ready(Step::Begun)
     }
 
-    /// Has the engine check the clocks when it is time to.
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        let tick = self.tick.get_or_insert_with(|| {
+    /// Waits until the next clock check is due, and returns it as the engine's input.
+    fn poll_clock_check(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let clock_check = self.clock_check.get_or_insert_with(|| {
             let now = self.client.transport().now().monotonic;
-            self.client.sleep(self.client.until_tick(now))
+            self.client.sleep(self.client.until_clock_check(now))
         });
-        let slept = ready!(tick.as_mut().poll(cx));
-        self.tick = None;
+        let slept = ready!(clock_check.as_mut().poll(cx));
+        self.clock_check = None;
         Poll::Ready(slept.map_or_else(Input::WaitFailed, |()| Input::CheckClocks))
     }
 
-    /// Goes on to the next batch, where each counts as handled when the next is asked for.
+    /// Returns the next batch of a plain stream, where requesting a batch marks the one before as
+    /// handled.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
-        self.go_on();
+        self.confirm_handled();
         if self.poll_stopped(cx) {
             self.publish();
             return Poll::Ready(None);
@@ -165,6 +176,7 @@ impl<T: HttpTransport> Driver<T> {
         }
     }
 
+    /// Publishes the position and the status to the handles.
     fn publish(&self) {
         self.watch.move_to(self.engine.resume_at()).wake();
         self.watch.show(self.engine.status());

@@ -1,4 +1,7 @@
-//! Watching and stopping a stream from outside it.
+//! The handle that watches and stops a stream from outside.
+//!
+//! A stream is usually borrowed by the loop that polls it. A [`StreamHandle`] gives other tasks and
+//! threads its status and position, and can stop it. The handle never polls the stream.
 
 use std::sync::Arc;
 
@@ -9,10 +12,12 @@ use crate::error::Error;
 use crate::position::StartAt;
 use crate::status::{Status, StatusWatch};
 
-/// Watches and stops a stream, from any task or thread. Cloning is cheap.
+/// A handle that watches and stops a stream from any task or thread. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct StreamHandle {
     watch: Arc<StatusWatch>,
+    /// The version of the status that [`changed`](Self::changed) returned last. 0 before the first
+    /// call.
     seen: u64,
 }
 
@@ -21,16 +26,18 @@ impl StreamHandle {
         Self { watch, seen: 0 }
     }
 
-    /// What the stream is doing.
+    /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
         self.watch.status()
     }
 
-    /// Returns where to resume: the end of what was handled when the stream was last polled.
+    /// Returns the position to resume from: the end of what was handled when the stream was last
+    /// polled.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the first page of such a start
-    /// is handled. Store it with `to_string` and read it back with `parse`.
+    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
+    /// first page of such a start is handled. Store it with `to_string` and read it back with
+    /// `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.watch.resume_at()
@@ -46,24 +53,27 @@ impl StreamHandle {
         self.watch.stop(Some(because.clone()));
     }
 
-    /// Waits until the status or the position has changed since this handle's last call, and gives the newest status;
-    /// what came and went in between is left out. The first call on a handle that a stream gave returns at once. `None`
-    /// once the stream has ended and that was told.
+    /// Waits until the status or the position has changed since this handle's last call, and
+    /// returns the newest status. Changes in between are skipped. The first call on a handle that a
+    /// stream returned completes at once. Returns `None` once the stream has ended and the handle
+    /// has returned its last status.
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost when the future is dropped.
+    /// Nothing is lost if the future is dropped.
     pub async fn changed(&mut self) -> Option<Status> {
         self.watch.changed(&mut self.seen).await
     }
 
-    /// [`changed`](Self::changed) for a thread without async, which is blocked meanwhile.
+    /// Blocks the thread until the status or the position has changed: [`changed`](Self::changed)
+    /// for threads without async.
     pub fn changed_blocking(&mut self) -> Option<Status> {
         block_on(self.changed())
     }
 
-    /// Ends the stream: its task is woken, its request is dropped there, and its next item is `None`. Events that were not
-    /// handed out yet are left out, and [`resume_at`](Self::resume_at) stays before them.
+    /// Ends the stream. Its task is woken and drops the request, and its next item is `None`.
+    /// Events that were not delivered yet are dropped, and [`resume_at`](Self::resume_at) stays
+    /// before them.
     pub fn stop(&self) {
         self.watch.stop(None);
     }
@@ -86,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_that_is_kept_does_not_keep_the_task_of_a_stopped_stream() {
+    fn handle_keeps_no_task_alive_when_its_stream_has_stopped() {
         let watch = Arc::new(StatusWatch::new(Status::Fetching, StartAt::Now));
         let (handle, task) = (StreamHandle::new(watch.clone()), Arc::new(Task));
         let waker = Waker::from(task.clone());
@@ -98,11 +108,12 @@ mod tests {
         assert_eq!(Arc::strong_count(&task), 1);
     }
 
-    /// A task that is polled inside its waker, as some executors do, and listens to the stream.
+    /// A waker that polls a listener of the same stream when it is woken or dropped, as some
+    /// executors do.
     struct Reentrant(StreamHandle);
 
     impl Reentrant {
-        fn listens(&self) {
+        fn poll_listener(&self) {
             let mut handle = self.0.clone();
             let changed = pin!(handle.changed());
             let _ = changed.poll(&mut Context::from_waker(Waker::noop()));
@@ -111,21 +122,21 @@ mod tests {
 
     impl Wake for Reentrant {
         fn wake(self: Arc<Self>) {
-            self.listens();
+            self.poll_listener();
         }
     }
 
     impl Drop for Reentrant {
         fn drop(&mut self) {
-            self.listens();
+            self.poll_listener();
         }
     }
 
-    /// Longer than any of it takes, where nothing waits for itself.
+    /// A time limit that the test reaches only if it deadlocks.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn board_is_unlocked_while_it_wakes_or_drops_a_waker() {
+    fn watch_is_unlocked_while_it_wakes_or_drops_a_waker() {
         let (done, outcome) = mpsc::channel();
         thread::spawn(move || {
             let watch = Arc::new(StatusWatch::new(Status::Fetching, StartAt::Now));
@@ -153,7 +164,7 @@ mod tests {
             done.send("a listener was woken").unwrap();
             let polled = changed.poll(&mut Context::from_waker(&reentrant()));
             assert!(polled.is_ready());
-            done.send("a listener heard of it").unwrap();
+            done.send("a listener saw the stop").unwrap();
         });
         let mut steps = Vec::new();
         for _ in 0..4 {

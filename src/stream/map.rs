@@ -1,4 +1,8 @@
-//! Many streams, and one consumer.
+//! Streams of many accounts in one loop.
+//!
+//! A [`StreamMap`] lets one task follow thousands of accounts. It polls only the streams that were
+//! woken, in the order of their wakeups, so idle accounts cost nothing and a busy one delays no
+//! other. It spawns no task. Start at [`StreamMap::insert`] and [`StreamMap::next`].
 
 mod ready;
 
@@ -14,17 +18,22 @@ use futures_core::Stream;
 
 use self::ready::{ReadyQueue, StreamWaker};
 
-/// So many streams are polled before other tasks of the thread have their turn.
-const AT_ONCE: usize = 64;
+/// The most streams that one poll of the map polls before it yields to the other tasks of the
+/// thread. 64 keeps a poll short even if thousands of streams are ready.
+const MAX_POLLS: usize = 64;
 
 /// Streams of many accounts, followed in one loop.
 ///
-/// `S` is [`BatchStream`](crate::BatchStream), [`EventStream`](crate::EventStream) or
-/// [`Subscription`](crate::Subscription), or any other stream of results. `K` says whose it is.
+/// `S` is [`BatchStream`](crate::BatchStream), [`EventStream`](crate::EventStream),
+/// [`Subscription`](crate::Subscription), or any other stream of results. `K` is the key of the
+/// account.
 ///
 /// ```no_run
 /// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt, StreamMap};
-/// # async fn follow<T: HttpTransport>(client: LongPollClient<T>, users: Vec<String>) -> Result<(), Error> {
+/// # async fn follow<T: HttpTransport>(
+/// #     client: LongPollClient<T>,
+/// #     users: Vec<String>,
+/// # ) -> Result<(), Error> {
 /// let mut streams = StreamMap::new();
 /// for user in users {
 ///     let stream = client.as_user(&user)?.events(StartAt::Now);
@@ -33,34 +42,40 @@ const AT_ONCE: usize = 64;
 /// while let Some((user, event)) = streams.next().await {
 ///     match event {
 ///         Ok(event) => println!("{user}: {}", event.raw()),
-///         Err(error) => println!("{user} is followed no more: {}", error.display_chain()),
+///         Err(error) => println!("{user} is no longer followed: {}", error.display_chain()),
 ///     }
 /// }
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// - An error is the item of one account. Its stream has ended, and is not in the set any more; the others go on. Insert a
-///   new one to follow the account again. A stream that its handle has stopped leaves the set without an item.
-/// - Whoever is ready has its turn, one item each: a busy account keeps no other waiting. Only streams that something has
-///   happened to are polled, so ten thousand that listen cost nothing.
-/// - To ask for the next item says that the one before is handled, as with each of the streams alone.
-/// - All of it happens in the task that asks: none is spawned, and while an item is handled nothing is asked for. Where
-///   handling takes long, hand the item to another task, with [`subscribe`](crate::LongPollClient::subscribe) to acknowledge
-///   it there; or spread the accounts over several sets.
+/// - An error is an item of one account. Its stream has ended and has left the map; the others
+///   continue. Insert a new stream to follow the account again. A stream that its handle has
+///   stopped leaves the map without an item.
+/// - Ready streams take turns, with one item each, so a busy account delays no other. The map polls
+///   only streams that were woken, so ten thousand idle ones cost nothing.
+/// - If you request the next item, the one before counts as handled, as for a single stream.
+/// - The map runs in the task that polls it and spawns none. While your code handles an item, no
+///   request is sent. If handling takes long, hand the item to another task, and acknowledge it
+///   there with [`subscribe`](crate::LongPollClient::subscribe). Or spread the accounts over
+///   several maps.
 ///
-/// Each stream that listens has a socket. A process may open some thousand files on most systems, and more after `ulimit -n`;
-/// where it has no more, the streams that go without say so in their status, and try again.
+/// Each idle stream has a socket. On most systems, a process may open some thousand files, and more
+/// after `ulimit -n`. If it runs out of files, the streams without a socket show that in their
+/// status and retry.
 ///
 /// # Cancellation
 ///
-/// What is under way lives in the streams: dropping the future of [`next`](StreamMap::next), or a timeout around it, keeps it
-/// going and loses nothing. Dropping the set, or [removing](StreamMap::remove) a stream and dropping that, ends its request.
+/// Operations in flight belong to the streams. If you drop the future of [`next`](StreamMap::next),
+/// or wrap it in a timeout, they continue and nothing is lost. If you drop the map, or a stream
+/// that you have [removed](StreamMap::remove), the request in flight ends.
 #[must_use = "streams do nothing until they are polled"]
 pub struct StreamMap<K, S> {
+    /// The streams by their numbers.
     members: BTreeMap<u64, Member<K, S>>,
+    /// The numbers of the streams by key.
     numbers: HashMap<K, u64>,
-    /// Numbers are never used twice: a waker may outlive its stream.
+    /// The last number in use. Numbers are never reused, because a waker may outlive its stream.
     last_number: u64,
     ready: Arc<ReadyQueue>,
 }
@@ -73,7 +88,7 @@ struct Member<K, S> {
 }
 
 impl<K, S> StreamMap<K, S> {
-    /// An empty set.
+    /// Creates an empty map.
     pub fn new() -> Self {
         Self {
             members: BTreeMap::new(),
@@ -83,19 +98,20 @@ impl<K, S> StreamMap<K, S> {
         }
     }
 
-    /// How many streams there are.
+    /// Returns the number of streams.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if the map has no stream.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// Keys and streams, in the order in which they were inserted: to see how each is doing, or to get its handle.
+    /// Returns the keys and streams in the order of their insertion, to read a status or to get a
+    /// handle.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
         let members = self.members.values();
         members.map(|member| (&member.key, &member.stream))
@@ -103,7 +119,8 @@ impl<K, S> StreamMap<K, S> {
 }
 
 impl<K: Clone + Eq + Hash, S> StreamMap<K, S> {
-    /// Adds a stream, and gives back the one that had its key. That one can be used on by itself; dropping it ends it.
+    /// Adds a stream, and returns the one that had the same key. You can go on polling the returned
+    /// stream by itself; dropping it ends it.
     pub fn insert(&mut self, key: K, stream: S) -> Option<S> {
         let replaced = self.remove(&key);
         self.last_number += 1;
@@ -124,14 +141,14 @@ impl<K: Clone + Eq + Hash, S> StreamMap<K, S> {
         replaced
     }
 
-    /// Takes a stream out. It can be used on by itself; dropping it ends it.
+    /// Removes a stream and returns it. You can go on polling it by itself; dropping it ends it.
     pub fn remove(&mut self, key: &K) -> Option<S> {
         let number = self.numbers.remove(key)?;
         let member = self.members.remove(&number)?;
         Some(member.stream)
     }
 
-    /// The stream of a key.
+    /// Returns the stream of a key.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&S> {
         let member = self.members.get(self.numbers.get(key)?)?;
@@ -144,38 +161,40 @@ where
     K: Clone + Eq + Hash,
     S: Stream<Item = Result<I, E>> + Unpin,
 {
-    /// The next item, and whose it is. `None` while there is no stream: insert one and ask again.
+    /// Returns the next item and the key of its account. Returns `None` while the map is empty:
+    /// insert a stream and call again.
     ///
     /// # Errors
     ///
-    /// The error is one account's, whose stream has left the set. See that stream's own `next` for what it is.
+    /// The error of one account, whose stream has left the map. See the stream's own `next` for its
+    /// meaning.
     ///
     /// # Cancellation
     ///
-    /// Nothing is lost when the future is dropped.
+    /// Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<(K, Result<I, E>)> {
         poll_fn(|cx| self.poll_item(cx)).await
     }
 
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<(K, Result<I, E>)>> {
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_POLLS {
             if self.is_empty() {
                 return Poll::Ready(None);
             }
-            let Some(number) = self.ready.first(cx.waker()) else {
+            let Some(number) = self.ready.pop(cx.waker()) else {
                 return Poll::Pending;
             };
-            // It may have been removed since.
+            // The stream may have been removed since it was woken.
             let Some(member) = self.members.get_mut(&number) else {
                 continue;
             };
-            member.stream_waker.hears();
+            member.stream_waker.start_poll();
             let mut cx = Context::from_waker(&member.waker);
             match Pin::new(&mut member.stream).poll_next(&mut cx) {
                 Poll::Pending => {}
                 Poll::Ready(Some(Ok(item))) => {
-                    // It may have more, when all who are ready have had their turn.
-                    member.stream_waker.ring();
+                    // The stream may have more items. It queues behind the others that are ready.
+                    member.stream_waker.enqueue();
                     return Poll::Ready(Some((member.key.clone(), Ok(item))));
                 }
                 Poll::Ready(ended) => {
@@ -192,7 +211,7 @@ where
     }
 }
 
-/// Streams that can be moved are all that a set polls.
+/// The map polls only streams that can be moved.
 impl<K, S> Unpin for StreamMap<K, S> {}
 
 impl<K, S, I, E> Stream for StreamMap<K, S>
@@ -217,9 +236,9 @@ impl<K: Clone + Eq + Hash, S> Extend<(K, S)> for StreamMap<K, S> {
 
 impl<K: Clone + Eq + Hash, S> FromIterator<(K, S)> for StreamMap<K, S> {
     fn from_iter<I: IntoIterator<Item = (K, S)>>(streams: I) -> Self {
-        let mut set = Self::new();
-        set.extend(streams);
-        set
+        let mut map = Self::new();
+        map.extend(streams);
+        map
     }
 }
 

@@ -1,4 +1,9 @@
-//! Which part of what was delivered is acknowledged, from the beginning on.
+//! The queue of delivered batches, and the watermark up to which they are acknowledged.
+//!
+//! Batches may be acknowledged in any order, but a checkpoint can only stand before the first batch
+//! that is not. [`AckQueue`] therefore keeps the entries behind that batch, and moves its
+//! [`Watermark`] over them once it is acknowledged. It has no store and no lock; the
+//! [`Ledger`](super::ledger::Ledger) has both.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -8,33 +13,36 @@ use crate::dedup::Window;
 use crate::event::Event;
 use crate::position::StartAt;
 
-/// While nothing happens the time alone is saved, not with every poll: weeks are what it is compared with.
+/// The interval at which `caught_up_at` alone is saved while nothing happens. One save an hour is
+/// enough, because the time is only compared with the weeks that Box keeps events.
 const TIME_SAVED_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// What was delivered, and how much of it is acknowledged without a hole.
+/// The batches that were delivered, and the watermark of those that are acknowledged without a
+/// hole.
 pub(super) struct AckQueue {
     /// The end of what is acknowledged.
     end: Watermark,
-    /// The ids before the end.
+    /// The window of ids up to the end.
     window: Window,
-    /// What comes after it, in order. The first of these is a batch that is not acknowledged.
+    /// The entries behind the end, in order. The first of them is a batch that is not acknowledged.
     after: VecDeque<Entry>,
-    /// The first batch that was dropped.
+    /// The first batch that was dropped without an acknowledgement.
     dropped: Option<u64>,
 }
 
-/// A place between what was handed out.
+/// A point between two deliveries.
 #[derive(Clone)]
 pub(super) struct Watermark {
+    /// The position from which a subscription resumes here.
     pub(super) resume_at: StartAt,
-    /// How many batches lie before it.
+    /// The number of batches before it.
     pub(super) batches: u64,
-    /// When nothing came after it.
+    /// The time at which the subscription had last caught up. `None`: not since the start.
     pub(super) caught_up_at: Option<SystemTime>,
 }
 
-/// What was handed out at once: a batch, or a position without events, which is acknowledged from the beginning. It holds back
-/// what comes after it until it is acknowledged.
+/// A batch, or a position without events, which is acknowledged from the start. An entry holds back
+/// those behind it until it is acknowledged.
 struct Entry {
     end: Watermark,
     ids: Vec<u128>,
@@ -42,7 +50,7 @@ struct Entry {
 }
 
 impl AckQueue {
-    /// `window` is what the engine begins with.
+    /// Creates an empty queue. `window` is the one that the engine starts with.
     pub(super) fn new(start: Watermark, window: Window) -> Self {
         Self {
             end: start,
@@ -60,24 +68,24 @@ impl AckQueue {
         &self.window
     }
 
-    /// The end of what was handed out.
+    /// Returns the end of what was delivered.
     fn last(&self) -> &Watermark {
         self.after.back().map_or(&self.end, |entry| &entry.end)
     }
 
-    /// How many batches were delivered.
+    /// Returns the number of batches that were delivered.
     pub(super) fn delivered(&self) -> u64 {
         self.last().batches
     }
 
-    /// The first batch that was dropped.
+    /// Returns the number of the first batch that was dropped without an acknowledgement.
     pub(super) fn dropped(&self) -> Option<u64> {
         self.dropped
     }
 
-    /// Takes down a batch that is about to be delivered, and gives its number.
+    /// Adds a batch that is about to be delivered, and returns its number.
     pub(super) fn deliver(&mut self, batch: &Batch, now: SystemTime) -> u64 {
-        // The first checkpoint is dated from the start of the subscription.
+        // Until the subscription has caught up, a checkpoint has the time of its start.
         self.end.caught_up_at.get_or_insert(now);
         let end = Watermark {
             resume_at: batch.resume_at(),
@@ -94,7 +102,8 @@ impl AckQueue {
         number
     }
 
-    /// Takes down where the engine is, with all that was delivered behind it, and when it had caught up.
+    /// Records the position of the engine, which is behind everything delivered, and the time at
+    /// which it had last caught up.
     pub(super) fn advance(&mut self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
         let end = Watermark {
             resume_at: resume_at.clone(),
@@ -114,13 +123,13 @@ impl AckQueue {
         }
     }
 
-    /// Returns the end of a batch. `None` if a batch before it is not acknowledged.
+    /// Returns the end of a batch. Returns `None` if a batch before it is not acknowledged.
     pub(super) fn end_of(&self, number: u64) -> Option<Watermark> {
         let first = self.after.front()?;
         (first.end.batches == number).then(|| first.end.clone())
     }
 
-    /// Returns the ids up to the end of the first batch that is not acknowledged.
+    /// Returns the window of ids up to the end of the first batch that is not acknowledged.
     pub(super) fn window_of_first(&self) -> Window {
         let mut window = self.window.clone();
         if let Some(entry) = self.after.front() {
@@ -129,12 +138,13 @@ impl AckQueue {
         window
     }
 
-    /// Returns `true` if nothing that was handed out waits for an acknowledgement.
+    /// Returns `true` if no delivered batch waits for an acknowledgement.
     pub(super) fn is_settled(&self) -> bool {
         self.after.is_empty()
     }
 
-    /// Moves the end behind the batch, if all before it are acknowledged.
+    /// Acknowledges a batch, and moves the end over all entries that are acknowledged without a
+    /// hole.
     pub(super) fn acknowledge(&mut self, number: u64) {
         let mut after = self.after.iter_mut();
         if let Some(batch) = after.find(|entry| entry.end.batches == number) {
@@ -151,19 +161,20 @@ impl AckQueue {
         }
     }
 
-    /// Records that nobody will acknowledge the batch.
+    /// Records that the batch was dropped, so nobody can acknowledge it.
     pub(super) fn abandon(&mut self, number: u64) {
         self.dropped = Some(self.dropped.map_or(number, |other| other.min(number)));
     }
 }
 
 impl Watermark {
-    /// Whether it is worth a write, where the other is what the store has.
-    pub(super) fn is_news_to(&self, stored: &Watermark) -> bool {
+    /// Returns `true` if this watermark should be saved over the stored one.
+    pub(super) fn is_worth_saving_over(&self, stored: &Watermark) -> bool {
         let moved = (&self.resume_at, self.batches) != (&stored.resume_at, stored.batches);
         let at_another_time = match (self.caught_up_at, stored.caught_up_at) {
             (Some(now), Some(stored)) => {
-                // Earlier counts as well: a time that lies ahead would hide a gap until it has come.
+                // An earlier time counts too: a stored time in the future would hide a gap until
+                // then.
                 let apart = now.duration_since(stored);
                 apart.unwrap_or_else(|error| error.duration()) >= TIME_SAVED_EVERY
             }

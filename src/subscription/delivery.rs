@@ -1,4 +1,8 @@
-//! What a subscription gives.
+//! The items of a subscription: [`Update`], and the [`Delivery`] in it.
+//!
+//! A delivery is a batch with the duty to acknowledge it. It reports to the [`Ledger`] what the
+//! program does with it: acknowledge, store or drop. It does not save anything itself. Start at
+//! [`Delivery::ack`].
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,46 +16,56 @@ use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::event::Event;
 
-/// An item of a subscription. Whoever follows one has to deal with each, so a new one would be a breaking change.
+/// An item of a subscription. A program has to handle each variant, so a new variant would be a
+/// breaking change.
 ///
 /// `D` is the batch: [`Delivery`], or that of the blocking client.
 #[derive(Debug)]
-#[must_use = "a batch wants an acknowledgement"]
+#[must_use = "a batch must be acknowledged"]
 pub enum Update<D = Delivery> {
-    /// The subscription begins. It comes once, before anything else, when a restart would begin here as well.
+    /// The subscription begins. This item is delivered once, before all others, when a restart
+    /// would begin at the same position.
     ///
-    /// With [`subscribe_from`](crate::LongPollClient::subscribe_from) the program makes it so: it stores the
-    /// [checkpoint](Progress::checkpoint), and the stream polls Box only after [`stored`](Progress::stored). Dropping it before
-    /// that ends the subscription with [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged).
+    /// With [`subscribe_from`](crate::LongPollClient::subscribe_from), your program ensures that:
+    /// store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored). The
+    /// stream polls Box only after that call. Dropping the item before that ends the subscription
+    /// with [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged).
     Started(Progress),
-    /// Events that were not acknowledged before. Handle them, and [acknowledge](Delivery::ack) the batch.
+    /// Events that were not acknowledged before. Handle them, and [acknowledge](Delivery::ack) the
+    /// batch.
     Batch(D),
-    /// Only with [`subscribe_from`](crate::LongPollClient::subscribe_from), and at most once an hour: the position has moved
-    /// without an event, or an hour has passed without one. Store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored), so that a
-    /// restart does not begin at a position that Box has forgotten. Dropping it is harmless: it comes again.
+    /// The position has moved without an event, or an hour has passed without one. This item is
+    /// delivered only with [`subscribe_from`](crate::LongPollClient::subscribe_from), at most once
+    /// an hour.
+    ///
+    /// Store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored), so that
+    /// a restart does not begin at a position that Box has forgotten. Dropping the item is
+    /// harmless: it is delivered again.
     Moved(Progress),
-    /// The program was away for longer than Box keeps events: some may be missing before the next batch. Compare what you
-    /// have with what Box has now; the stream goes on.
+    /// The program was away for longer than Box keeps events, so some may be missing before the
+    /// next batch. Compare your data with Box's current state. The stream continues.
     PossibleGap(PossibleGap),
 }
 
-/// For longer than Box is sure to keep events nobody asked for them.
+/// A time without a fetch that was longer than Box is sure to keep events.
 ///
-/// It comes before any batch after a start from an old checkpoint, and if a running program was kept from Box for so
-/// long. It comes again after a restart until the subscription has caught up, and that is acknowledged and saved; and again
-/// if pages have come since and then none for as long.
+/// It is reported before any batch after a start from an old checkpoint, and if a running program
+/// could not reach Box for that long. After a restart it is reported again until the subscription
+/// has caught up, and that is acknowledged and saved. It is also reported again if pages have
+/// arrived since, and then none for as long.
 ///
-/// A subscription has caught up with a page that is not full, or whose newest event was recorded within an hour of the
-/// response's `Date`. So a stream that is never quiet catches up as well.
+/// A subscription has caught up with a page that is not full, or whose newest event was recorded
+/// within an hour of the response's `Date`. So a stream that is never idle catches up as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PossibleGap {
-    /// When nothing was missing, as far as is known: see
+    /// The last time at which nothing was missing, as far as is known: see
     /// [`Checkpoint::last_success`](crate::checkpoint::Checkpoint::last_success).
     pub since: SystemTime,
-    /// How long Box is sure to keep these events: 14 days.
+    /// The time for which Box is sure to keep these events: 14 days.
     ///
-    /// For a user's events its pages name 21 days, 31 for `sync`, and elsewhere two weeks to two months.
+    /// For a user's events, Box's documentation names 21 days, 31 days for `sync`, and elsewhere
+    /// two weeks to two months. The shortest of these counts.
     ///
     /// See <https://developer.box.com/guides/events/user-events/> and
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
@@ -63,15 +77,17 @@ impl fmt::Display for PossibleGap {
         let days = self.retention.as_secs() / (24 * 60 * 60);
         write!(
             f,
-            "events may be missing: no page has come for longer than the {days} days that Box is sure to keep them"
+            "events may be missing: no page has arrived for longer than the {days} days that Box \
+             is sure to keep them"
         )
     }
 }
 
-/// A batch that wants to be acknowledged. Never empty.
+/// A batch that you must acknowledge. It is never empty.
 ///
-/// Dropping it without an acknowledgement ends the subscription: what comes after it could never be made durable.
-#[must_use = "to drop a batch without an acknowledgement ends the subscription"]
+/// Dropping it without an acknowledgement ends the subscription, because nothing after it could
+/// ever become durable.
+#[must_use = "dropping a batch without an acknowledgement ends the subscription"]
 pub struct Delivery {
     batch: Batch,
     ledger: Arc<Ledger>,
@@ -89,46 +105,54 @@ impl Delivery {
         }
     }
 
-    /// Returns the checkpoint of a restart behind this batch, with the window of repeats.
+    /// Returns the checkpoint from which a restart resumes behind this batch, with the window of
+    /// repeats.
     ///
-    /// Store it in the transaction that stores the events' effects, and call [`stored`](Self::stored) after the commit:
-    /// then each event with an id has its effect exactly once, whenever the program is killed.
+    /// Store it in the transaction that stores the events' effects, and call
+    /// [`stored`](Self::stored) after the commit. Each event with an id then has its effect exactly
+    /// once, whenever the program is killed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if a batch before this one is not stored yet, or if the
-    /// subscription has a store, which saves its checkpoints.
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if a batch before this one is not
+    /// stored yet, or if the subscription has a store, which saves its checkpoints.
     pub fn checkpoint(&self) -> Result<Checkpoint, Error> {
         self.ledger.checkpoint_after(self.number)
     }
 
-    /// Says that the program has stored the [checkpoint](Self::checkpoint). Nothing else is written.
+    /// Records that the program has stored the [checkpoint](Self::checkpoint). Nothing else is
+    /// written.
     ///
     /// If a batch before this one is not stored, the subscription ends with
-    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). A subscription with a store takes it as an
-    /// acknowledgement, which it saves with the next one or while it is polled.
+    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). If the subscription has a
+    /// store, this acknowledges the batch, and the store saves that with the next acknowledgement
+    /// or while the subscription is polled.
     pub fn stored(mut self) {
         self.acknowledged = true;
         self.ledger.record(self.number);
     }
 
-    /// Says that the events are handled: they won't come again.
+    /// Acknowledges the batch: its events are handled and are not delivered again.
     ///
-    /// Returns when that is durable. Where a batch before this one is not acknowledged yet it returns at once, and becomes
-    /// durable with that one. Acknowledgements that come while the store writes share the next write.
+    /// Returns when the acknowledgement is durable. If a batch before this one is not acknowledged
+    /// yet, it returns at once, and becomes durable with that batch. Acknowledgements that arrive
+    /// while the store writes share the next write.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) where the store fails. The acknowledgement is kept: it is
-    /// saved with the next one, or while the subscription is polled, and comes to nothing only if the program ends before.
-    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) where a batch before it was dropped. With
-    /// [`subscribe_from`](crate::LongPollClient::subscribe_from) it is always an error, which ends the subscription: there
-    /// the program stores the [checkpoint](Self::checkpoint).
+    /// - [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the store fails. The
+    ///   acknowledgement is kept: it is saved with the next one, or while the subscription is
+    ///   polled. It is lost only if the program ends before that.
+    /// - [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) if a batch before it was
+    ///   dropped.
+    /// - [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) always, if the subscription was
+    ///   made by [`subscribe_from`](crate::LongPollClient::subscribe_from). This ends the
+    ///   subscription: store the [checkpoint](Self::checkpoint) instead.
     ///
     /// # Cancellation
     ///
-    /// A future that was never polled acknowledges nothing, and dropping it drops the batch. Once it was polled the
-    /// acknowledgement is kept, and saved as after an error.
+    /// If the future was never polled, dropping it drops the batch without an acknowledgement. Once
+    /// it was polled, the acknowledgement is kept, and is saved as after an error.
     pub async fn ack(mut self) -> Result<(), Error> {
         self.ledger.ensure_it_saves()?;
         self.acknowledged = true;
@@ -136,7 +160,7 @@ impl Delivery {
     }
 }
 
-/// The events, and where to resume after them.
+/// Gives access to the events, and to the position to resume from after them.
 impl Deref for Delivery {
     type Target = Batch;
 

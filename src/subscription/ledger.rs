@@ -1,4 +1,10 @@
-//! What was delivered, what of it is acknowledged, and what of that is durable.
+//! The ledger of a subscription: which batches are delivered, acknowledged and durable.
+//!
+//! A subscription and its batches share one [`Ledger`], because a batch can be acknowledged on any
+//! task, even after the subscription has ended. The ledger decides which checkpoint is saved next,
+//! and has at most one write in flight, which all waiting acknowledgements share. It does not
+//! retry: the [`CheckpointWriter`](super::writer::CheckpointWriter) does. No code of others runs
+//! under its lock: stores, wakers and logs may come back to it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,16 +22,17 @@ use crate::position::StartAt;
 use crate::protocol::LongPoll;
 use crate::redact::Chain;
 use crate::single_flight::SingleFlight;
-use crate::status::{News, StatusWatch};
+use crate::status::{StatusWatch, Wakers};
 use crate::sys::lock;
 use crate::transport::HttpTransport;
 
-/// Shared by a subscription and the batches that it has delivered.
+/// The state that a subscription shares with the batches that it has delivered.
 pub(super) struct Ledger {
-    /// `None`: the program stores checkpoints itself, and says so.
+    /// `None` if the program stores checkpoints itself.
     store: Option<Arc<dyn CheckpointStore>>,
     owner: Owner,
-    /// Of the subscription, whose task is woken when something is acknowledged, dropped, saved or not saved.
+    /// The status of the subscription. Its task is woken when a batch is acknowledged or dropped,
+    /// and when a write has succeeded or failed.
     watch: Arc<StatusWatch>,
     state: Mutex<State>,
 }
@@ -34,25 +41,27 @@ struct State {
     queue: AckQueue,
     /// The end of what is stored.
     durable: Watermark,
-    /// `true` once a restart would begin where this subscription did.
+    /// `true` once a restart would begin at the start of this subscription.
     start_is_durable: bool,
+    /// The write in flight.
     write: Option<Write>,
-    /// Why the last write failed, until one succeeds.
+    /// The error of the last write, until one succeeds.
     failure: Option<CheckpointError>,
 }
 
-/// A checkpoint that is loaded from the store.
+/// The load of a checkpoint from the store.
 pub(super) type Load = SingleFlight<Result<Option<Checkpoint>, Error>>;
 
-/// A write that is under way. Whoever waits for it drives it, and tells the ledger what came of it.
+/// A write in flight. Each task that waits for it drives it, and reports its outcome to the ledger.
 #[derive(Clone)]
 pub(super) struct Write {
     call: SingleFlight<Result<(), CheckpointError>>,
-    brings: Arc<Watermark>,
+    /// The watermark that is durable if the write succeeds. Its address identifies the write.
+    end: Arc<Watermark>,
 }
 
 impl Ledger {
-    /// A ledger of an engine that has yet to begin.
+    /// Creates the ledger of an engine that has not started yet.
     pub(super) fn new(
         store: Option<Arc<dyn CheckpointStore>>,
         account: String,
@@ -68,11 +77,11 @@ impl Ledger {
         }
     }
 
-    /// Begins again, with an engine that resumes from this checkpoint.
+    /// Resets the ledger to an engine that resumes from this checkpoint.
     ///
     /// # Errors
     ///
-    /// The checkpoint is of something else.
+    /// [`ErrorKind::Checkpoint`] if the checkpoint belongs to another subscription.
     pub(super) fn resume(&self, checkpoint: &Checkpoint, engine: &LongPoll) -> Result<(), Error> {
         let location = match &self.store {
             Some(store) => store.location(&self.owner.account),
@@ -81,13 +90,14 @@ impl Ledger {
         checkpoint.owner.check(&location, &self.owner)?;
         let mut state = lock(&self.state);
         *state = State::at_start_of(engine, self.store.is_some());
-        let news = self.watch.move_to(&state.durable.resume_at);
+        let wakers = self.watch.move_to(&state.durable.resume_at);
         drop(state);
-        news.wake();
+        wakers.wake();
         Ok(())
     }
 
-    /// Loads the checkpoint that the store has. Without a store it is the one that the program gave.
+    /// Loads the checkpoint from the store. Without a store, returns the one that the program
+    /// passed.
     pub(super) fn load(&self, given: Option<Checkpoint>) -> Load {
         let (store, account) = (self.store.clone(), self.owner.account.clone());
         let load = async move {
@@ -102,15 +112,15 @@ impl Ledger {
         })
     }
 
-    /// Returns `true` if it saves checkpoints itself.
+    /// Returns `true` if the subscription has a store that saves its checkpoints.
     pub(super) fn saves(&self) -> bool {
         self.store.is_some()
     }
 
-    /// Returns `true` once a restart would begin where this subscription did.
+    /// Returns `true` once a restart would begin at the start of this subscription.
     pub(super) fn start_is_durable(&self) -> bool {
         let state = lock(&self.state);
-        state.start_is_durable && !state.queue.end().is_news_to(&state.durable)
+        state.start_is_durable && !state.queue.end().is_worth_saving_over(&state.durable)
     }
 
     /// Returns the end of what is acknowledged, and its checkpoint.
@@ -122,31 +132,36 @@ impl Ledger {
         (end, checkpoint)
     }
 
-    /// Returns `true` if the position has moved behind all that was delivered, and the program has not stored that.
+    /// Returns `true` if the position has moved behind everything delivered, and the program has
+    /// not stored it yet.
     pub(super) fn has_moved(&self) -> bool {
         let state = lock(&self.state);
-        state.queue.is_settled() && state.queue.end().is_news_to(&state.durable)
+        state.queue.is_settled() && state.queue.end().is_worth_saving_over(&state.durable)
     }
 
+    /// Checks that the subscription has a store.
+    ///
     /// # Errors
     ///
-    /// The program stores the checkpoints itself.
+    /// [`ErrorKind::Checkpoint`] if the program stores the checkpoints itself.
     pub(super) fn ensure_it_saves(&self) -> Result<(), Error> {
         if self.saves() {
             return Ok(());
         }
         Err(Error::new(
             ErrorKind::Checkpoint,
-            "the program stores the checkpoints of this subscription: store this batch's, and call stored()",
+            "the program stores the checkpoints of this subscription: store this batch's, \
+             and call stored()",
         ))
     }
 
-    /// The checkpoint to store with a batch.
+    /// Returns the checkpoint that the program stores with a batch.
     pub(super) fn checkpoint_after(&self, number: u64) -> Result<Checkpoint, Error> {
         if self.saves() {
             return Err(Error::new(
                 ErrorKind::Checkpoint,
-                "this subscription saves its checkpoints itself: acknowledge the batch, or use subscribe_from",
+                "this subscription saves its checkpoints itself: acknowledge the batch, \
+                 or use subscribe_from",
             ));
         }
         let state = lock(&self.state);
@@ -169,40 +184,40 @@ impl Ledger {
     pub(super) fn stored_at(&self, end: Watermark) {
         let mut state = lock(&self.state);
         state.start_is_durable = true;
-        let news = self.is_durable(&mut state, end);
+        let wakers = self.mark_durable(&mut state, end);
         drop(state);
-        news.wake();
+        wakers.wake();
         self.watch.wake();
     }
 
-    /// Notes that this is stored, unless more is.
-    fn is_durable(&self, state: &mut State, end: Watermark) -> News {
+    /// Records that everything up to `end` is stored, unless more is already.
+    fn mark_durable(&self, state: &mut State, end: Watermark) -> Wakers {
         if end.batches < state.durable.batches {
-            return News::default();
+            return Wakers::default();
         }
         state.durable = end;
-        // Under the lock, so that an older position never comes after a newer one.
+        // The position is set under the lock, so that an older one never follows a newer one.
         self.watch.move_to(&state.durable.resume_at)
     }
 
-    /// The key that the program gave for the account.
+    /// Returns the program's key for the account.
     pub(super) fn account(&self) -> &str {
         &self.owner.account
     }
 
-    /// How many batches are delivered and not durable.
+    /// Returns the number of batches that are delivered and not durable.
     pub(super) fn not_durable(&self) -> usize {
         let state = lock(&self.state);
         let batches = state.queue.delivered() - state.durable.batches;
         usize::try_from(batches).unwrap_or(usize::MAX)
     }
 
-    /// Why the last write failed. `None`: it did not.
+    /// Returns the error of the last write, or `None` if it succeeded.
     pub(super) fn failure(&self) -> Option<CheckpointError> {
         lock(&self.state).failure.clone()
     }
 
-    /// Says that a batch was dropped without an acknowledgement, if one was.
+    /// Checks that no batch was dropped without an acknowledgement.
     pub(super) fn check_dropped(&self) -> Result<(), Error> {
         match lock(&self.state).queue.dropped() {
             Some(0) => Err(Error::new(
@@ -214,52 +229,56 @@ impl Ledger {
         }
     }
 
-    /// As [`AckQueue::deliver`].
+    /// Adds a batch to the queue, and returns its number. See [`AckQueue::deliver`].
     pub(super) fn deliver(&self, batch: &Batch, now: SystemTime) -> u64 {
         lock(&self.state).queue.deliver(batch, now)
     }
 
-    /// As [`AckQueue::advance`].
+    /// Records the position of the engine. See [`AckQueue::advance`].
     pub(super) fn advance(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
         lock(&self.state).queue.advance(resume_at, caught_up_at);
     }
 
-    /// Records that the program has dropped the start of the subscription, unless it has stored that before.
+    /// Records that the program has dropped the start of the subscription, unless it is stored
+    /// already.
     pub(super) fn abandon_start(&self) {
         if !lock(&self.state).start_is_durable {
             self.abandon(0);
         }
     }
 
-    /// Records that nobody will acknowledge the batch.
+    /// Records that the batch was dropped without an acknowledgement.
     pub(super) fn abandon(&self, number: u64) {
         lock(&self.state).queue.abandon(number);
         self.watch.wake();
     }
 
-    /// Records that a batch is acknowledged. Without a store its end is stored as well, unless a batch before it is not:
-    /// that ends the subscription.
+    /// Records that a batch is acknowledged.
+    ///
+    /// Without a store, the program has stored the batch, so its end becomes durable too. If a
+    /// batch before it is not stored, the subscription ends.
     pub(super) fn record(&self, number: u64) {
         let mut state = lock(&self.state);
-        let news = if self.saves() {
+        let wakers = if self.saves() {
             state.queue.acknowledge(number);
-            News::default()
+            Wakers::default()
         } else if let Some(end) = state.queue.end_of(number) {
             state.queue.acknowledge(number);
-            self.is_durable(&mut state, end)
+            self.mark_durable(&mut state, end)
         } else {
             state.queue.abandon(number);
-            News::default()
+            Wakers::default()
         };
         drop(state);
-        news.wake();
+        wakers.wake();
         self.watch.wake();
     }
 
-    /// Records that a batch is acknowledged, and makes that durable as far as all before it are acknowledged too.
+    /// Acknowledges a batch, and waits until that is durable, or until a batch before it has to be
+    /// acknowledged first.
     pub(super) async fn acknowledge(&self, number: u64) -> Result<(), Error> {
         self.record(number);
-        while let Some(write) = self.owed_to(number)? {
+        while let Some(write) = self.write_for(number)? {
             let outcome = write.call.clone().await;
             self.finish(&write, &outcome);
             outcome.map_err(not_saved)?;
@@ -267,8 +286,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// The write that an acknowledged batch waits for. `None`: none, or none yet.
-    fn owed_to(&self, number: u64) -> Result<Option<Write>, Error> {
+    /// Returns the write that an acknowledged batch waits for. Returns `None` if the batch is
+    /// durable, or is held back by one before it.
+    fn write_for(&self, number: u64) -> Result<Option<Write>, Error> {
         let mut state = lock(&self.state);
         if state.queue.dropped().is_some_and(|first| first < number) {
             return Err(was_dropped());
@@ -279,7 +299,7 @@ impl Ledger {
         Ok(self.join_or_begin(&mut state))
     }
 
-    /// The write that is under way, or one that is due.
+    /// Returns the write in flight, or starts the one that is due.
     pub(super) fn due(&self) -> Option<Write> {
         self.join_or_begin(&mut lock(&self.state))
     }
@@ -287,42 +307,43 @@ impl Ledger {
     fn join_or_begin(&self, state: &mut State) -> Option<Write> {
         let store = self.store.as_ref()?;
         let end = state.queue.end();
-        if state.write.is_none() && end.is_news_to(&state.durable) {
+        if state.write.is_none() && end.is_worth_saving_over(&state.durable) {
             let checkpoint = self.checkpoint(end, end.caught_up_at?, state.queue.window());
             let (store, account) = (store.clone(), self.owner.account.clone());
             let save = async move { store.save(&account, &checkpoint).await };
             state.write = Some(Write {
                 call: SingleFlight::new(save, || Err(CheckpointError::new("the store panicked"))),
-                brings: Arc::new(end.clone()),
+                end: Arc::new(end.clone()),
             });
         }
         state.write.clone()
     }
 
-    /// Takes what came of a write, from the first who tells.
+    /// Takes the outcome of a write. The first task that reports it counts.
     pub(super) fn finish(&self, write: &Write, outcome: &Result<(), CheckpointError>) {
         let mut state = lock(&self.state);
-        let is_it = |under_way: &mut Write| Arc::ptr_eq(&under_way.brings, &write.brings);
-        let Some(over) = state.write.take_if(is_it) else {
+        let is_this = |in_flight: &mut Write| Arc::ptr_eq(&in_flight.end, &write.end);
+        let Some(finished) = state.write.take_if(is_this) else {
             return;
         };
-        let news = match outcome {
+        let wakers = match outcome {
             Ok(()) => {
                 state.failure = None;
-                self.is_durable(&mut state, Watermark::clone(&write.brings))
+                self.mark_durable(&mut state, Watermark::clone(&write.end))
             }
             Err(error) => {
                 state.failure = Some(error.clone());
-                News::default()
+                Wakers::default()
             }
         };
         drop(state);
-        // Code of others, which may acknowledge or drop a batch: a store's future, wakers, and a log.
-        drop(over);
+        // The dropped future of a store, wakers and logs run code of others, which may acknowledge
+        // or drop a batch. So they run without the lock.
+        drop(finished);
         if let Err(error) = outcome {
             tracing::warn!(error = %Chain(error), "checkpoint");
         }
-        news.wake();
+        wakers.wake();
         self.watch.wake();
     }
 }
@@ -361,6 +382,7 @@ pub(super) fn not_saved(error: CheckpointError) -> Error {
 fn was_dropped() -> Error {
     Error::new(
         ErrorKind::Unacknowledged,
-        "a batch was dropped without an acknowledgement, or stored before the one that precedes it; subscribe anew, and it comes again",
+        "a batch was dropped without an acknowledgement, or stored before the one that precedes \
+         it; subscribe again, and it is delivered again",
     )
 }

@@ -1,7 +1,8 @@
-//! The warning that a stream has waited for acknowledgements for long.
+//! The warning about a long wait for acknowledgements.
 //!
-//! A program that keeps its batches and waits for the next one stands still without an error. The status says so; the log
-//! says it to those who don't look there.
+//! A program that keeps its batches and waits for the next one stands still without an error. The
+//! [status](crate::Status::AwaitingAcks) shows it, and this warning shows it to those who only read
+//! the log. It is logged once for each wait. It ends nothing. Start at [`LongWait::poll`].
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,8 +13,9 @@ use crate::api::Api;
 use crate::error::Error;
 use crate::transport::{HttpTransport, Sleep};
 
-/// Batches are handled in seconds; a program that takes longer for all of them at once is stuck, or slower than Box.
-const LONG: Duration = Duration::from_secs(60);
+/// The wait after which the warning is logged. A program usually handles a batch in seconds. If it
+/// takes longer for all of them at once, it is stuck, or slower than Box.
+const WARN_AFTER: Duration = Duration::from_secs(60);
 
 /// One wait for acknowledgements, from the first poll that had to wait to the first that need not.
 #[derive(Default)]
@@ -21,19 +23,21 @@ pub(super) enum LongWait {
     /// The stream does not wait, or was not polled since.
     #[default]
     None,
+    /// The stream waits, and the timer of the warning runs.
     Waiting {
         since: Instant,
         timer: Sleep<'static>,
     },
+    /// The warning is logged.
     Warned,
 }
 
 impl LongWait {
-    /// Logs a warning when the wait has become a long one, and has the task woken for that.
+    /// Logs the warning once the wait is long. Until then, the task is woken for it.
     ///
     /// # Errors
     ///
-    /// The transport's timers fail.
+    /// An error of the transport's timer.
     pub(super) fn poll<T: HttpTransport>(
         &mut self,
         ledger: &Ledger,
@@ -44,7 +48,7 @@ impl LongWait {
             let since = client.transport().now().monotonic;
             *self = Self::Waiting {
                 since,
-                timer: client.sleep(LONG),
+                timer: client.sleep(WARN_AFTER),
             };
         }
         if let Self::Waiting { since, timer } = self

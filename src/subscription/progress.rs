@@ -1,4 +1,8 @@
-//! How far a subscription is, apart from its batches.
+//! The progress of a subscription apart from its batches.
+//!
+//! [`Update::Started`](super::Update::Started) and [`Update::Moved`](super::Update::Moved) carry a
+//! [`Progress`]. With [`subscribe_from`](crate::LongPollClient::subscribe_from), the program stores
+//! its checkpoint; with a store, the item is only a notice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +11,11 @@ use super::ack_queue::Watermark;
 use super::ledger::Ledger;
 use crate::checkpoint::Checkpoint;
 
-/// How far a subscription is: at its start, or where its position has moved without an event.
+/// The progress of a subscription at its start, or where its position has moved without an event.
 ///
-/// A program that follows with [`subscribe_from`](crate::LongPollClient::subscribe_from) stores the
-/// [`checkpoint`](Self::checkpoint) and says so by [`stored`](Self::stored). With a
-/// [store](crate::LongPollClient::subscribe) there is nothing to do.
+/// If your program follows with [`subscribe_from`](crate::LongPollClient::subscribe_from), store
+/// the [`checkpoint`](Self::checkpoint) and call [`stored`](Self::stored). With a
+/// [store](crate::LongPollClient::subscribe), you need not do anything.
 pub struct Progress {
     ledger: Arc<Ledger>,
     end: Watermark,
@@ -27,13 +31,14 @@ impl Progress {
         }
     }
 
-    /// Returns the checkpoint to store, for [`subscribe_from`](crate::LongPollClient::subscribe_from).
+    /// Returns the checkpoint to store, for
+    /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// Says that the checkpoint is stored.
+    /// Records that the program has stored the checkpoint.
     ///
     /// With a [store](crate::LongPollClient::subscribe) this does nothing.
     pub fn stored(self) {
@@ -43,7 +48,7 @@ impl Progress {
     }
 }
 
-/// A start that is dropped unstored ends the subscription.
+/// Ends the subscription if its start is dropped before it is stored.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.ledger.abandon_start();

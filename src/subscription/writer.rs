@@ -1,4 +1,9 @@
-//! Saving from the subscription's side: what no acknowledgement waits for, and what a failing store owes.
+//! The writer that saves checkpoints while a subscription is polled.
+//!
+//! An acknowledgement saves its own checkpoint, see [`Ledger::acknowledge`]. This writer saves the
+//! rest: positions that move without events, and acknowledgements whose write failed. It retries a
+//! failing store with exponential backoff and jitter. It does not decide which checkpoint is saved;
+//! the [`Ledger`] does.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,16 +15,17 @@ use crate::error::Error;
 use crate::pacing::{Backoff, RetryPolicy};
 use crate::transport::{HttpTransport, Sleep};
 
-/// Drives what the ledger has to write, and waits longer and longer where that fails.
+/// Drives the ledger's writes, and waits longer after each failure in a row.
 pub(super) struct CheckpointWriter {
-    doing: Doing,
+    activity: Activity,
     backoff: Backoff,
-    /// When it tries again, after a write that failed.
+    /// The time of the next retry, if the last write failed.
     retries_at: Option<SystemTime>,
 }
 
-enum Doing {
-    Nothing,
+/// The current activity of the writer.
+enum Activity {
+    Idle,
     Writing(Write),
     Waiting(Sleep<'static>),
 }
@@ -27,22 +33,22 @@ enum Doing {
 impl CheckpointWriter {
     pub(super) fn new(policy: RetryPolicy, seed: u64) -> Self {
         Self {
-            doing: Doing::Nothing,
+            activity: Activity::Idle,
             backoff: Backoff::new(policy, fastrand::Rng::with_seed(seed)),
             retries_at: None,
         }
     }
 
-    /// Returns when it tries again, if the last write failed.
+    /// Returns the time of the next retry, if the last write failed.
     pub(super) fn retries_at(&self) -> Option<SystemTime> {
         self.retries_at
     }
 
-    /// Goes on as far as it can be gone.
+    /// Writes everything that is due, as far as the store and the backoff permit now.
     ///
     /// # Errors
     ///
-    /// Where it can't be waited.
+    /// An error of the transport's timer.
     pub(super) fn poll<T: HttpTransport>(
         &mut self,
         ledger: &Ledger,
@@ -50,36 +56,36 @@ impl CheckpointWriter {
         cx: &mut Context<'_>,
     ) -> Result<(), Error> {
         loop {
-            // An acknowledgement may have tried, too.
+            // An acknowledgement may have written meanwhile, with or without success.
             match (ledger.failure(), self.retries_at) {
                 (None, Some(_)) => {
                     self.retries_at = None;
                     self.backoff.succeeded();
-                    self.doing = Doing::Nothing;
+                    self.activity = Activity::Idle;
                 }
-                (Some(_), None) => self.doing = self.wait(client),
+                (Some(_), None) => self.activity = self.wait(client),
                 _ => {}
             }
-            match &mut self.doing {
-                Doing::Nothing => match ledger.due() {
-                    Some(write) => self.doing = Doing::Writing(write),
+            match &mut self.activity {
+                Activity::Idle => match ledger.due() {
+                    Some(write) => self.activity = Activity::Writing(write),
                     None => return Ok(()),
                 },
-                Doing::Writing(write) => {
+                Activity::Writing(write) => {
                     let Poll::Ready(outcome) = write.poll(cx) else {
                         return Ok(());
                     };
                     ledger.finish(write, &outcome);
-                    self.doing = match outcome {
-                        Ok(()) => Doing::Nothing,
+                    self.activity = match outcome {
+                        Ok(()) => Activity::Idle,
                         Err(_) => self.wait(client),
                     };
                 }
-                Doing::Waiting(sleep) => match sleep.as_mut().poll(cx) {
+                Activity::Waiting(sleep) => match sleep.as_mut().poll(cx) {
                     Poll::Pending => return Ok(()),
-                    Poll::Ready(Ok(())) => self.doing = Doing::Nothing,
+                    Poll::Ready(Ok(())) => self.activity = Activity::Idle,
                     Poll::Ready(Err(error)) => {
-                        self.doing = Doing::Nothing;
+                        self.activity = Activity::Idle;
                         return Err(Error::no_timer(error));
                     }
                 },
@@ -87,10 +93,10 @@ impl CheckpointWriter {
         }
     }
 
-    fn wait<T: HttpTransport>(&mut self, client: &Arc<Api<T>>) -> Doing {
+    fn wait<T: HttpTransport>(&mut self, client: &Arc<Api<T>>) -> Activity {
         let now = client.transport().now();
         let wait = self.backoff.after_failure(None);
         self.retries_at = Some(now.wall_at(now.monotonic + wait));
-        Doing::Waiting(client.sleep(wait))
+        Activity::Waiting(client.sleep(wait))
     }
 }

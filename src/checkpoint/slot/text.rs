@@ -1,4 +1,7 @@
-//! What stands in a checkpoint's file: a line that says what it is, with a checksum of the rest, and JSON.
+//! The text of a checkpoint's file: a header line with a checksum of the rest, followed by JSON.
+//!
+//! The header tells a torn or changed file from a valid one, and an old layout from a new one. The
+//! checksum has no key, so it detects accidents and not attackers.
 
 use std::hash::Hasher as _;
 
@@ -17,7 +20,7 @@ pub(super) fn write(checkpoint: &Checkpoint) -> Result<String, serde_json::Error
 }
 
 pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
-    // Bytes that are no text become other characters, and so the checksum is wrong.
+    // Bytes that are not UTF-8 become other characters, so the checksum does not match.
     let text = String::from_utf8_lossy(text);
     let rest = text
         .strip_prefix(WHAT_IT_IS)
@@ -29,11 +32,11 @@ pub(super) fn parse(text: &[u8]) -> Result<Checkpoint, String> {
     if checksum(json) != sum {
         return Err("its checksum is wrong: it is torn, or was changed".to_owned());
     }
-    // The error may quote the whole text.
+    // The error may quote the entire text.
     serde_json::from_str(json).map_err(|error| quote(&error.to_string()))
 }
 
-/// Explains a text whose version has another number, or none.
+/// Returns the error for a file with another layout number, or without one.
 fn of_another_layout(rest: &str) -> String {
     let number = rest.split(' ').next().unwrap_or_default();
     match number.parse::<u64>() {
@@ -45,7 +48,7 @@ fn of_another_layout(rest: &str) -> String {
     }
 }
 
-/// Against accidents, so without a key.
+/// Returns a checksum against accidents. It has no key.
 fn checksum(json: &str) -> String {
     let mut hasher = SipHasher13::new();
     hasher.write(json.as_bytes());

@@ -1,4 +1,8 @@
-//! Which streams of a set are to be polled.
+//! The queue of the streams in a map that are due for a poll.
+//!
+//! A [`StreamWaker`] puts its stream into the [`ReadyQueue`] when the stream is woken, at most once
+//! until the next poll. The map pops streams in that order. No waker is cloned, woken or dropped
+//! under the queue's lock, because a waker runs code of its executor.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +11,7 @@ use std::task::{Wake, Waker};
 
 use crate::sys::lock;
 
-/// The numbers of the streams that something has happened to, in that order, and who waits for one.
+/// The numbers of the streams that were woken, in that order, and the task that waits for one.
 #[derive(Default)]
 pub(super) struct ReadyQueue {
     queue: Mutex<Queue>,
@@ -16,24 +20,27 @@ pub(super) struct ReadyQueue {
 #[derive(Default)]
 struct Queue {
     numbers: VecDeque<u64>,
-    asks: Option<Waker>,
+    /// The task that polls the map, while it waits for a stream.
+    consumer: Option<Waker>,
 }
 
 impl ReadyQueue {
-    /// Takes out the stream that has waited for longest. Where none does, wakes this task when one comes.
-    pub(super) fn first(&self, asks: &Waker) -> Option<u64> {
+    /// Removes the stream that has waited longest, and returns its number. If none is ready, the
+    /// task is woken when one becomes ready.
+    pub(super) fn pop(&self, consumer: &Waker) -> Option<u64> {
         let first = lock(&self.queue).numbers.pop_front();
         if first.is_some() {
             return first;
         }
-        // To clone or to drop a waker runs code of the executor, which may ring a stream_waker: never under the lock.
-        let asks = asks.clone();
+        // Cloning or dropping a waker runs code of the executor, which may wake a stream of the
+        // map. So neither happens under the lock.
+        let consumer = consumer.clone();
         let mut queue = lock(&self.queue);
         let first = queue.numbers.pop_front();
         let unused = if first.is_none() {
-            queue.asks.replace(asks)
+            queue.consumer.replace(consumer)
         } else {
-            Some(asks)
+            Some(consumer)
         };
         drop(queue);
         drop(unused);
@@ -41,10 +48,11 @@ impl ReadyQueue {
     }
 }
 
-/// What wakes one stream: it puts the stream in the queue, once until it is polled.
+/// The waker of one stream. It puts the stream into the queue, once until the next poll.
 pub(super) struct StreamWaker {
     number: u64,
-    rung: AtomicBool,
+    /// `true` from the moment the stream is queued until its poll starts.
+    is_queued: AtomicBool,
     ready: Arc<ReadyQueue>,
 }
 
@@ -52,28 +60,30 @@ impl StreamWaker {
     pub(super) fn new(number: u64, ready: Arc<ReadyQueue>) -> Self {
         Self {
             number,
-            rung: AtomicBool::new(false),
+            is_queued: AtomicBool::new(false),
             ready,
         }
     }
 
-    /// The stream is about to be polled: what happens from now on rings again.
-    pub(super) fn hears(&self) {
-        // A swap, because it reads what the last ring wrote, and so the poll sees everything that the wakers did before they
-        // rang. A store reads nothing: the poll could miss the news of a waker that found the stream_waker rung, and that waker has
-        // put no number in the queue.
-        self.rung.swap(false, Ordering::Acquire);
+    /// Marks the start of a poll: a wakeup from now on queues the stream again.
+    pub(super) fn start_poll(&self) {
+        // This is a swap with `Acquire` because it must read what the last `enqueue` released: the
+        // poll then sees everything that the wakers did before they called it. A plain store would
+        // not synchronize with them. The poll could miss the work of a waker that found the flag
+        // set and so put no number into the queue.
+        self.is_queued.swap(false, Ordering::Acquire);
     }
 
-    /// Puts the stream in the queue, and gives whom to wake.
-    pub(super) fn ring(&self) -> Option<Waker> {
-        // Also where the stream_waker is rung already: the poll that hears it is to see what this waker did before.
-        if self.rung.swap(true, Ordering::Release) {
+    /// Puts the stream into the queue, and returns the waker of the task that waits for one.
+    pub(super) fn enqueue(&self) -> Option<Waker> {
+        // `Release` matters even if the flag is set already: the poll that clears it must see what
+        // this waker did before.
+        if self.is_queued.swap(true, Ordering::Release) {
             return None;
         }
         let mut queue = lock(&self.ready.queue);
         queue.numbers.push_back(self.number);
-        queue.asks.take()
+        queue.consumer.take()
     }
 }
 
@@ -83,8 +93,8 @@ impl Wake for StreamWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(asks) = self.ring() {
-            asks.wake();
+        if let Some(consumer) = self.enqueue() {
+            consumer.wake();
         }
     }
 }
