@@ -1,13 +1,15 @@
-//! Events, as [Box describes them](https://developer.box.com/reference/resources/event/).
+//! Events, as [Box describes them](https://developer.box.com/reference/resources/event/), and the
+//! types of their fields.
 //!
-//! Box promises none of an event's fields, and adds types, sources and fields without notice. So nothing here fails:
-//! a field that is missing, `null` or not of its documented shape is `None`, the others are not touched by it, and
-//! [`Event::raw`] has every byte that came.
+//! Start from [`Event`](crate::Event), and from [`Source`] for the item that an event concerns. Box
+//! guarantees none of an event's fields, and adds types, sources and fields without notice. So
+//! reading an event never fails. A field that is missing, `null`, or not of its documented shape is
+//! `None`, and does not affect the other fields. [`Event::raw`] has every byte that Box sent.
 //!
-//! Names in Box's JSON may repeat within one object, though they should not; the last one counts.
+//! If a name occurs more than once in a JSON object, the last one counts.
 //!
-//! Times are [`jiff::Timestamp`]s. The offset in which an event's own time is written is
-//! [`Event::created_at_offset`]; any other one stands in the raw text.
+//! Times are [`jiff::Timestamp`]s. [`Event::created_at_offset`] returns the UTC offset in which Box
+//! wrote an event's own time. The offsets of other times are only in the raw text.
 
 mod access;
 mod collaboration;

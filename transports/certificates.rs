@@ -1,32 +1,39 @@
-//! Certificates that are missing, in words that say what to do.
+//! Error texts about certificates, each with the remedy.
+//!
+//! The libraries only report that a certificate is unknown, or that they found no certificate
+//! authorities. The texts here name the environment variable or the package to correct. The
+//! transports over reqwest and isahc share them.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::Path;
 use std::{env, fs};
 
-/// How a certificate begins in a file.
+/// The first line of a certificate in PEM.
 const BEGINNING: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Says that a server's certificate is of an unknown authority.
+/// The detail of an error: the server's certificate is from an unknown authority.
 pub(super) const UNKNOWN_AUTHORITY: &str = "the server's certificate is not trusted: if a proxy \
-    inspects TLS on the way, add its certificate authority to this machine's, or name it in SSL_CERT_FILE";
+    inspects TLS on the way, add its certificate authority to this machine's, or name it in \
+    SSL_CERT_FILE";
 
-/// Says that the server wants a certificate of the client, or rejects it.
+/// The detail of an error: the server requires a certificate of the client, or rejects it.
 #[cfg(feature = "reqwest")]
 pub(super) const REJECTED_BY_SERVER: &str =
     "the server ended TLS with an alert: it may require a client certificate, or reject this one";
 
-/// Says the same where the library does not tell an alert from another end.
+/// The same detail for isahc, which does not distinguish a TLS alert from another end of the
+/// connection.
 #[cfg(feature = "isahc")]
 pub(super) const MAY_BE_REJECTED: &str =
     "if each connection ends like this at once, the server may require a client certificate";
 
-/// Says why the library found no certificate authorities on this machine.
+/// Returns the reason why the library found no certificate authorities on this machine.
 pub(super) fn why_none() -> Cow<'static, str> {
     why_none_in(|variable| env::var_os(variable))
 }
 
+/// Returns that reason for the given environment variables.
 fn why_none_in(environment: impl Fn(&str) -> Option<OsString>) -> Cow<'static, str> {
     for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         let Some(path) = environment(variable).filter(|path| !path.is_empty()) else {
@@ -37,16 +44,18 @@ fn why_none_in(environment: impl Fn(&str) -> Option<OsString>) -> Cow<'static, s
         return Cow::Owned(format!("{variable} names {path}, which {why}"));
     }
     Cow::Borrowed(
-        "no certificate authorities on this machine: install its ca-certificates package, or name a bundle in SSL_CERT_FILE",
+        "no certificate authorities on this machine: install its ca-certificates package, or name a \
+         bundle in SSL_CERT_FILE",
     )
 }
 
+/// Returns the reason why the certificates in a file or directory cannot be used.
 fn why_not(path: &Path) -> Cow<'static, str> {
     if path.is_dir() {
         return "holds no certificate that can be used".into();
     }
     if path.exists() && !path.is_file() {
-        return "is no file".into();
+        return "is not a file".into();
     }
     match fs::read(path) {
         Err(error) => format!("cannot be read: {error}").into(),
@@ -66,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_that_names_no_certificates_is_named() {
+    fn error_names_the_variable_when_it_has_no_certificates() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("bundle");
         let why = |set: &str| {

@@ -1,4 +1,8 @@
-//! `isahc` on any executor.
+//! [`IsahcTransport`]: requests over isahc, which is curl, on any executor or on none.
+//!
+//! The transport configures each request as the [contract](crate::transport) requires, and refuses
+//! requests that curl would change. It classifies curl's errors, and hides URLs and headers from
+//! isahc's logs. It does not retry: the client does, and curl in the case that is listed below.
 
 mod proxies;
 
@@ -29,80 +33,94 @@ use crate::hosts::is_loopback;
 use crate::transport::open_files::limit_reached;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
 
-/// Long enough for a distant host and a slow handshake; the next server is tried after it.
+/// The time limit for a connection. It is long enough for a distant host and a slow TLS handshake.
+/// After it, the client tries the next server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A held poll is silent for ten minutes; curl starts to probe after a minute, and Linux gives up after nine probes. So a
-/// dead network is noticed within two minutes.
+/// The time between two TCP keep-alive probes. A held poll is silent for ten minutes. curl starts
+/// to probe after a minute, and Linux gives up after nine probes. So a dead network is detected
+/// within two minutes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// curl takes zero for no limit at all.
+/// The shortest timeout of a request. curl interprets zero as no limit.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// [`isahc`](https://docs.rs/isahc), that is curl, on any executor or on none.
+/// A transport over [`isahc`](https://docs.rs/isahc), which is curl, on any executor or on none.
 ///
-/// Choose it where the application doesn't run on tokio, for instance on smol. A held poll costs some 15 KB (40 KB with
-/// TLS); all of them share one thread. TLS is rustls, with the operating system's certificates. On a machine without
-/// any, `http` works and `https` fails with [`TransportErrorKind::Tls`] and a source that says what is missing.
+/// Choose it if your application doesn't run on tokio, for instance on smol. A held poll takes
+/// about 15 KB, or 40 KB with TLS, and all polls share one thread. TLS is rustls, with the
+/// operating system's certificates. If the machine has none, `http` works, and `https` fails with
+/// [`TransportErrorKind::Tls`] and an error that names what is missing.
 ///
-/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, SOCKS included, but never for
-/// loopback: see [Behind a proxy](crate::proxy). isahc doesn't tell why the environment's proxy gives no connection, so curl
-/// then connects to it once more, on a thread of its own, for at most 10 s. If `SSLKEYLOGFILE` is set, curl writes the keys of
-/// TLS to that file.
+/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, SOCKS
+/// included. They are never used for loopback: see [Behind a proxy](crate::proxy). isahc doesn't
+/// report why the environment's proxy provides no connection. So curl then connects to the proxy
+/// once more, on a thread of its own, for at most 10 s. If `SSLKEYLOGFILE` is set, curl writes the
+/// TLS keys to that file.
 ///
-/// No redirects, no cookies, no decompression, no `Expect`; a connect timeout of 30 s; TCP keep-alive. HTTP/1.1: curl keeps a
-/// connection that others share, though the request that found it dead is given up.
+/// It follows no redirects, keeps no cookies, decompresses nothing, and sends no `Expect`. The
+/// connect timeout is 30 s, and TCP keep-alive is on. It uses HTTP/1.1. With HTTP/2, curl would
+/// keep using a dead connection that several requests share, even after one of them was given up.
 ///
 /// # More than a thousand streams
 ///
-/// The curl that is built with isahc waits by `select()`, which can't see a descriptor numbered 1,024 or more. From
-/// there on requests fail with [`TransportErrorKind::Connect`]. Build with `CFLAGS=-DHAVE_POLL` in the environment, and
-/// curl waits by `poll()`, which sees them all.
+/// The curl that is built with isahc waits with `select()`, which does not support a file
+/// descriptor of 1,024 or more. Requests beyond that limit fail with
+/// [`TransportErrorKind::Connect`]. If you build with `CFLAGS=-DHAVE_POLL` in the environment, curl
+/// waits with `poll()`, which has no such limit.
 ///
 /// # Exceptions to the contract
 ///
-/// - A dropped request's socket stays open until its answer begins or its [timeout](TransportRequest::timeout) has
-///   passed: isahc looks for the drop only when something arrives. The answer goes nowhere, and the connection isn't
-///   used again. So when all streams give up their polls at once, because the machine slept or its clock was set, they have
-///   twice as many sockets for some minutes.
-/// - A request without a body that meets a kept connection which the server has just closed is sent again, by curl
-///   itself. One with a body is sent once: [`TransportErrorKind::Interrupted`].
-/// - curl chooses the connection: [`fresh_connection`](TransportRequest::fresh_connection) is ignored, and isahc doesn't tell
-///   [whether a connection was reused](TransportError::connection_was_reused). Since curl resends by itself, a dead kept
-///   connection hardly ever shows.
-/// - A header value with other than visible ASCII, and a path with dot segments, with characters beyond ASCII or with small
-///   letters in its percent-encoding, which curl would change, are refused as [`TransportErrorKind::InvalidRequest`].
-/// - A POST with a body but no `Content-Type` gets an empty one: curl would else call it a form.
-/// - curl takes headers that are cut short for whole ones. An empty answer of success is therefore
-///   [`TransportErrorKind::Interrupted`], unless it has a `Content-Length` or is a 204. An answer of another status is
-///   taken as it came.
-/// - isahc tells of an answer when the first byte of its body is there: where none comes, an answer announced as too
-///   large is [`TransportErrorKind::Body`].
-/// - Where a server ends TCP right behind its answer, and does not end TLS, curl may lose the answer:
+/// - The socket of a dropped request stays open until its response begins or its
+///   [timeout](TransportRequest::timeout) has passed. isahc notices the drop only when data
+///   arrives. The response is discarded, and the connection isn't reused. When the machine was
+///   suspended or its clock was set, all streams drop their polls at once. They have twice as many
+///   sockets then, for some minutes.
+/// - If a request without a body uses an idle connection that the server has just closed, curl
+///   itself sends it again. A request with a body is sent once, and its error is
 ///   [`TransportErrorKind::Interrupted`].
-/// - It doesn't build where some crate of the program switches on isahc's `native-tls`: isahc has one TLS library at a time.
-/// - Dropping the last clone waits for curl's thread, and so for a name that is being looked up.
+/// - curl chooses the connection, so [`fresh_connection`](TransportRequest::fresh_connection) is
+///   ignored. isahc doesn't report
+///   [whether a connection was reused](TransportError::connection_was_reused). Since curl sends
+///   such requests again by itself, a dead idle connection rarely causes an error.
+/// - The transport refuses requests that curl would change, as
+///   [`TransportErrorKind::InvalidRequest`]. They have a header value that is not visible ASCII, or
+///   a path with dot segments, non-ASCII characters, or lowercase letters in its percent-encoding.
+/// - If a POST has a body but no `Content-Type`, it gets an empty one. Otherwise curl would declare
+///   the body to be a form.
+/// - curl accepts incomplete headers as complete. So a successful response without a body is
+///   [`TransportErrorKind::Interrupted`], unless it has a `Content-Length` or its status is 204.
+///   Responses of other statuses are returned as they arrived.
+/// - isahc reports a response when the first byte of its body arrives. If none arrives, a response
+///   that announces a body over the limit is [`TransportErrorKind::Body`].
+/// - If a server closes TCP directly after its response, and does not end TLS, curl may lose the
+///   response. The error is [`TransportErrorKind::Interrupted`].
+/// - If any crate of the program enables isahc's feature `native-tls`, this transport doesn't
+///   build, because isahc supports one TLS library at a time.
+/// - Dropping the last clone waits for curl's thread, and so for a name resolution that is still
+///   running.
 ///
 /// # Logs
 ///
-/// isahc traces its requests, the access token included. While it is called the `tracing` subscriber is therefore set aside.
-/// That is of no use where some crate of the program switches on the feature `log` of `tracing`, as isahc's own default
-/// features do: let no subscriber and no logger show `isahc` below `info` then.
+/// isahc logs its requests at the level `trace`, including the access token. So this transport
+/// disables the `tracing` subscriber while it calls isahc. That has no effect if any crate of the
+/// program enables the feature `log` of `tracing`, as isahc's own default features do. In such a
+/// program, let no subscriber and no logger show `isahc` below the level `info`.
 ///
 /// Cloning is cheap, and clones share connections.
 #[derive(Clone)]
 pub struct IsahcTransport {
     client: HttpClient,
-    /// `true` if the client's proxies are the environment's.
+    /// `true` if the client takes its proxies from the environment.
     is_default: bool,
 }
 
 impl IsahcTransport {
-    /// A transport of its own.
+    /// Creates a transport with a client of its own.
     ///
     /// # Errors
     ///
-    /// When isahc can't start its thread.
+    /// Returns [`TransportErrorKind::Other`] if isahc can't start its thread.
     pub fn new() -> Result<Self, TransportError> {
         let client = Self::client_builder()
             .build()
@@ -113,13 +131,15 @@ impl IsahcTransport {
         })
     }
 
-    /// A transport over a client of yours.
+    /// Creates a transport over a client of yours.
     ///
-    /// Make it from [`client_builder`](Self::client_builder), or keep what that sets. Redirects, decompression, timeouts
-    /// and the proxy for loopback are set for each request, whatever the client says; a `low_speed_timeout` or a cookie
-    /// jar of the client's breaks the [contract](crate::transport).
+    /// Build the client from [`client_builder`](Self::client_builder), or keep its settings. Each
+    /// request overrides the client's settings for redirects, decompression, timeouts, and the
+    /// proxy for loopback. A client with a `low_speed_timeout` or a cookie jar breaks the
+    /// [contract](crate::transport).
     ///
-    /// How a proxy fails is not told in full, since the transport can't know which proxy the client has.
+    /// Errors of a proxy are less precise, because the transport can't know the proxy of your
+    /// client.
     #[must_use]
     pub fn with_client(client: HttpClient) -> Self {
         Self {
@@ -128,7 +148,8 @@ impl IsahcTransport {
         }
     }
 
-    /// An isahc builder with what the [contract](crate::transport) wants, to add to: extra roots, a proxy, fixed addresses.
+    /// Returns an isahc builder with the settings that the [contract](crate::transport) requires.
+    /// Add your own to it: extra roots, a proxy, or fixed addresses.
     pub fn client_builder() -> HttpClientBuilder {
         HttpClient::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -142,27 +163,28 @@ impl HttpTransport for IsahcTransport {
         let max_body = request.max_body();
         let timeout = request.timeout().max(MIN_TIMEOUT);
         let request = request.into_request();
-        let head = *request.method() == Method::HEAD;
+        let is_head = *request.method() == Method::HEAD;
         let url = request.uri().clone();
         let request = prepare(request, timeout)?;
-        let given = match unseen(async { self.client.send_async(request).await }).await {
-            Ok(given) => given,
+        let sent = without_tracing(async { self.client.send_async(request).await }).await;
+        let received = match sent {
+            Ok(received) => received,
             Err(error) => return Err(self.failure_before_headers(error, &url).await),
         };
-        let (given, body) = given.into_parts();
-        // curl holds the body against its length.
+        let (received, body) = received.into_parts();
+        // curl compares the body with its announced length.
         let body = body::read(body, None, max_body).await?;
-        let mut answer = Response::new(body);
-        *answer.status_mut() = given.status;
-        *answer.version_mut() = given.version;
-        *answer.headers_mut() = given.headers;
-        if !head && may_be_cut(&answer) {
+        let mut response = Response::new(body);
+        *response.status_mut() = received.status;
+        *response.version_mut() = received.version;
+        *response.headers_mut() = received.headers;
+        if !is_head && may_be_truncated(&response) {
             return Err(TransportError::with_source(
                 TransportErrorKind::Interrupted,
-                "an empty answer that doesn't say it is: to curl, headers cut short are one",
+                "the response has neither a body nor a length: its headers may be incomplete",
             ));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
@@ -171,6 +193,7 @@ impl HttpTransport for IsahcTransport {
     }
 }
 
+/// Converts a request into isahc's types, and configures it as the contract requires.
 fn prepare(
     request: Request<Bytes>,
     timeout: Duration,
@@ -188,7 +211,7 @@ fn prepare(
     if !["http", "https"].contains(&url.scheme()) {
         return refused("neither http nor https");
     }
-    if would_change(parts.uri.path()) {
+    if curl_would_change(parts.uri.path()) {
         return refused("curl would change the path");
     }
     if parts.headers.values().any(|value| value.to_str().is_err()) {
@@ -214,14 +237,14 @@ fn prepare(
         .map_err(|error| TransportError::with_source(TransportErrorKind::InvalidRequest, error))?;
     *request.headers_mut() = parts.headers;
     if request.method() == Method::POST && !request.body().is_empty() {
-        // Without one, curl would call the body a form.
-        let unnamed = HeaderValue::from_static("");
-        request.headers_mut().entry(CONTENT_TYPE).or_insert(unnamed);
+        // Without this header, curl would declare the body to be a form.
+        let empty = HeaderValue::from_static("");
+        request.headers_mut().entry(CONTENT_TYPE).or_insert(empty);
     }
     Ok(request)
 }
 
-/// A body that can't be rewound, so that curl can't send it a second time.
+/// A body that can't be rewound, so that curl can't send it twice.
 struct Once(Bytes);
 
 impl AsyncRead for Once {
@@ -236,39 +259,42 @@ impl AsyncRead for Once {
     }
 }
 
-/// Whether the answer is a success without the body that it should have.
-fn may_be_cut(answer: &Response<Bytes>) -> bool {
-    answer.body().is_empty()
-        && answer.status().is_success()
-        && answer.status() != StatusCode::NO_CONTENT
-        && !answer.headers().contains_key(CONTENT_LENGTH)
+/// Returns `true` if a successful response has neither a body nor a header that says so. Its
+/// headers may have been cut off.
+fn may_be_truncated(response: &Response<Bytes>) -> bool {
+    response.body().is_empty()
+        && response.status().is_success()
+        && response.status() != StatusCode::NO_CONTENT
+        && !response.headers().contains_key(CONTENT_LENGTH)
 }
 
-/// Whether curl would write the path another way: it resolves dot segments, encodes what is beyond ASCII, and capitalises
-/// percent-encoding.
-fn would_change(path: &str) -> bool {
+/// Returns `true` if curl would change the path. It resolves dot segments, encodes non-ASCII
+/// characters, and converts percent-encoding to uppercase.
+fn curl_would_change(path: &str) -> bool {
     let escapes = path.split('%').skip(1);
     !path.is_ascii()
-        || path.split('/').any(is_dots)
+        || path.split('/').any(is_dot_segment)
         || escapes
             .flat_map(|escape| escape.bytes().take(2))
             .any(|digit| digit.is_ascii_lowercase())
 }
 
-/// Whether the segment means this directory or the one above, written out or percent-encoded.
-fn is_dots(segment: &str) -> bool {
+/// Returns `true` if the segment is `.` or `..`, written out or percent-encoded.
+fn is_dot_segment(segment: &str) -> bool {
     let plain = segment.to_ascii_lowercase().replace("%2e", ".");
     plain == "." || plain == ".."
 }
 
-/// Runs isahc's part of the work without the subscriber, which would be shown URLs and headers.
+/// Polls isahc's future without the `tracing` subscriber, which would get URLs and headers.
 ///
-/// The silent one is registered: else a callsite that everybody wants wouldn't ask whether the current one does.
-async fn unseen<T>(work: impl Future<Output = T>) -> T {
+/// The silent subscriber has to be registered with `tracing`. Otherwise, a call site that all other
+/// subscribers are interested in would not check the current one.
+async fn without_tracing<T>(work: impl Future<Output = T>) -> T {
     static SILENT: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
-        // Setting one where none was would end `tracing`'s own fallback to `log`, for the whole program.
+        // If no subscriber was ever set, setting one would end the fallback of `tracing` to `log`,
+        // for the entire program.
         if dispatcher::has_been_set() {
             dispatcher::with_default(&SILENT, || work.as_mut().poll(cx))
         } else {
@@ -279,24 +305,25 @@ async fn unseen<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl IsahcTransport {
-    /// Classifies an error that came before the response's headers, or before the first byte of its body.
+    /// Classifies an error that came before the response's headers, or before the first byte of its
+    /// body.
     async fn failure_before_headers(&self, error: isahc::Error, url: &Uri) -> TransportError {
         let kind = kind_before_headers(&error);
         let Some(cause) = curl_error(&error) else {
             return TransportError::with_source(kind, error);
         };
         if kind == TransportErrorKind::Connect
-            && let Some(why) = no_socket_to_be_had()
+            && let Some(why) = open_file_limit()
         {
             return TransportError::with_source(kind, why);
         }
         if kind == TransportErrorKind::Connect || cause.is_ssl_connect_error() {
-            let told = if self.may_have_a_proxy(url) {
-                proxies::ask(url).await
+            let probed = if self.may_have_a_proxy(url) {
+                proxies::probe(url).await
             } else {
                 None
             };
-            return match told.or_else(|| proxies::known(cause).map(Ok)) {
+            return match probed.or_else(|| proxies::failure_of(cause).map(Ok)) {
                 Some(Ok(failure)) => failure.error(error),
                 Some(Err(unusable)) => unusable,
                 None => TransportError::with_source(kind, error),
@@ -318,17 +345,20 @@ impl IsahcTransport {
         }
     }
 
-    /// Returns `true` if the environment has a proxy for this host, unless `NO_PROXY` names the host.
+    /// Returns `true` if the environment has a proxy for this host, unless `NO_PROXY` names the
+    /// host.
     fn may_have_a_proxy(&self, url: &Uri) -> bool {
         let is_direct = Url::parse(&url.to_string()).is_ok_and(|url| is_loopback(&url));
         self.is_default && !is_direct && proxies::are_named(url)
     }
 }
 
+/// Returns curl's error, if isahc's has one.
 fn curl_error(error: &isahc::Error) -> Option<&curl::Error> {
     error.source().and_then(<dyn StdError>::downcast_ref)
 }
 
+/// Classifies an error that came before the response's headers, without regard to proxies.
 fn kind_before_headers(error: &isahc::Error) -> TransportErrorKind {
     let curl_says = |is: fn(&curl::Error) -> bool| curl_error(error).is_some_and(is);
     match error.kind() {
@@ -338,7 +368,7 @@ fn kind_before_headers(error: &isahc::Error) -> TransportErrorKind {
         | ErrorKind::InvalidTlsConfiguration
         | ErrorKind::TlsEngine => TransportErrorKind::Tls,
         _ if curl_says(curl::Error::is_ssl_connect_error) => TransportErrorKind::Tls,
-        // curl knows the server's address once it is connected.
+        // curl knows the address of the server as soon as it is connected.
         _ if error.remote_addr().is_none() => TransportErrorKind::Connect,
         ErrorKind::Timeout => TransportErrorKind::Timeout,
         _ if curl_says(curl::Error::is_partial_file) => TransportErrorKind::Body,
@@ -346,8 +376,9 @@ fn kind_before_headers(error: &isahc::Error) -> TransportErrorKind {
     }
 }
 
-/// Whether a limit of open files is reached, which curl calls a connection that failed.
-fn no_socket_to_be_had() -> Option<io::Error> {
+/// Returns the error of opening a socket if the limit of open files is reached. curl reports that
+/// as a failed connection.
+fn open_file_limit() -> Option<io::Error> {
     let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
     limit_reached(&error).is_some().then_some(error)
 }

@@ -1,12 +1,15 @@
-//! The HTTP libraries that a Cargo feature plugs in. Each is one file and one feature.
+//! Transports over the HTTP libraries reqwest, isahc and surf.
 //!
-//! | | executor | choose it |
+//! Each transport is one file, and one Cargo feature enables it. To use another HTTP library,
+//! implement [`HttpTransport`](crate::HttpTransport) yourself.
+//!
+//! | transport | executor | choose it if |
 //! |---|---|---|
-//! | `ReqwestTransport` | tokio | where the application runs on tokio |
-//! | `IsahcTransport` | any | where it runs on smol, on another executor, or on none |
-//! | `SurfTransport` | any | where surf is already in use; surf is no longer maintained |
+//! | `ReqwestTransport` | tokio | the application runs on tokio |
+//! | `IsahcTransport` | any | the application runs on smol, on another executor, or on none |
+//! | `SurfTransport` | any | the application already uses surf, which is no longer maintained |
 //!
-//! [Behind a proxy](crate::proxy) says which of them uses a proxy, and how.
+//! [Behind a proxy](crate::proxy) describes the proxies that each of them supports.
 
 #[cfg(any(feature = "surf", feature = "isahc"))]
 mod body;

@@ -1,7 +1,9 @@
-//! The words for why a proxy gives no connection, the same for each library.
+//! The errors of proxies, in the same words for each library.
 //!
-//! A library tells more or less of it. [`ProxyFailure`] holds what is known, and becomes an error whose text says what to
-//! do. No text shows a proxy's URL: it may hold a password.
+//! The libraries report more or less of the reason. [`ProxyFailure`] holds the known part, and
+//! becomes an error with the remedy. No text shows a proxy's URL, because it may contain a
+//! password. If a library hides the proxy's status, the transport makes a [`ProxyProbe`] to learn
+//! it.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,28 +11,30 @@ use std::time::Duration;
 
 use crate::transport::{TransportError, TransportErrorKind};
 
-/// Why a proxy gives no connection.
+/// The reason why a proxy provides no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProxyFailure {
-    /// Nobody accepts a connection where the proxy should be, or its name is unknown.
+    /// No process accepts connections at the address of the proxy, or its name is unknown.
     Unreachable,
     /// The proxy responded to `CONNECT` with this status.
     Refused(u16),
-    /// The proxy responded to `CONNECT` with a status that the library does not tell.
-    RefusedSomehow,
+    /// The proxy responded to `CONNECT` with an error status that the library does not report.
+    RefusedWithUnknownStatus,
     /// The proxy did not respond as an HTTP proxy does.
     NoHttpProxy,
-    /// The SOCKS proxy requires another user or password, or one at all.
+    /// The SOCKS proxy requires a user and a password, or rejects the given ones.
     SocksPassword,
-    /// The SOCKS proxy could not connect, or may not.
+    /// The SOCKS proxy could not connect, or does not permit the host.
     SocksRefused,
 }
 
 impl ProxyFailure {
+    /// Returns the text of the failure: the reason, and the remedy.
     fn detail(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Unreachable => {
-                "the proxy cannot be reached: check that it runs, and its host and port (HTTPS_PROXY)"
+                "the proxy cannot be reached: check that it runs, and its host and port \
+                 (HTTPS_PROXY)"
             }
             Self::Refused(status @ (401 | 407)) => {
                 return Cow::Owned(format!(
@@ -45,27 +49,30 @@ impl ProxyFailure {
             }
             Self::Refused(status) => {
                 return Cow::Owned(format!(
-                    "the proxy could not connect ({status}): its log says why, if this does not pass"
+                    "the proxy could not connect ({status}): if this persists, check the proxy's \
+                     log"
                 ));
             }
-            Self::RefusedSomehow => {
-                "the proxy refused, with a status that is not known here: check its user and \
+            Self::RefusedWithUnknownStatus => {
+                "the proxy refused the connection with an unknown status: check its user and \
                  password, and have it permit Box's hosts"
             }
             Self::NoHttpProxy => {
-                "the proxy does not respond as an HTTP proxy: check its scheme and port (HTTPS_PROXY)"
+                "the proxy does not respond as an HTTP proxy: check its scheme and port \
+                 (HTTPS_PROXY)"
             }
             Self::SocksPassword => {
-                "the SOCKS proxy refused the user and password: check them in its URL (HTTPS_PROXY), \
-                 where special characters are percent-encoded"
+                "the SOCKS proxy refused the user and password: check them in its URL \
+                 (HTTPS_PROXY), where special characters are percent-encoded"
             }
             Self::SocksRefused => {
-                "the SOCKS proxy could not connect: have it permit Box's hosts, if this does not pass"
+                "the SOCKS proxy could not connect: if this persists, have it permit Box's hosts"
             }
         })
     }
 
-    /// The error. It may pass, so the client's streams retry and show it in their status.
+    /// Returns the error. The failure may be temporary, so streams retry it and show it in their
+    /// status.
     pub(super) fn error(
         self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -74,31 +81,31 @@ impl ProxyFailure {
     }
 }
 
-/// The error of a proxy that the library can't use. It can't pass, so the client's streams stop.
+/// Returns the error of a proxy that the library can't use. It is permanent, so streams stop.
 pub(super) fn unusable(detail: impl Into<Cow<'static, str>>) -> TransportError {
     TransportError::new(TransportErrorKind::InvalidRequest).with_detail(detail)
 }
 
-/// The longest time for a [`Question`].
-pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of a [`ProxyProbe`]. A failed request waits for it, so it is short.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection of our own to the proxy, made to learn the status with which it refuses.
+/// The permit for an extra connection to the proxy, which learns the status with which it refuses.
 ///
-/// There is one at a time, however many requests fail together.
-pub(super) struct Question(());
+/// There is one at a time, even if many requests fail at once.
+pub(super) struct ProxyProbe(());
 
-static IS_BEING_PUT: AtomicBool = AtomicBool::new(false);
+static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 
-impl Question {
-    /// Begins a question. `None`: another one is under way.
+impl ProxyProbe {
+    /// Begins a probe. Returns `None` if another one is running.
     pub(super) fn begin() -> Option<Self> {
-        let is_busy = IS_BEING_PUT.swap(true, Ordering::Relaxed);
+        let is_busy = IS_RUNNING.swap(true, Ordering::Relaxed);
         (!is_busy).then_some(Self(()))
     }
 }
 
-impl Drop for Question {
+impl Drop for ProxyProbe {
     fn drop(&mut self) {
-        IS_BEING_PUT.store(false, Ordering::Relaxed);
+        IS_RUNNING.store(false, Ordering::Relaxed);
     }
 }

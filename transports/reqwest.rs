@@ -1,4 +1,8 @@
-//! `reqwest` on tokio.
+//! [`ReqwestTransport`]: requests over reqwest, on tokio.
+//!
+//! The transport configures a client as the [contract](crate::transport) requires, and classifies
+//! reqwest's errors. It also covers cases in which reqwest panics, bypasses a proxy, or changes a
+//! URL. It does not retry: the client does.
 
 mod proxies;
 
@@ -17,7 +21,7 @@ use http::uri::PathAndQuery;
 use http::{Response, Uri};
 use reqwest::{Client, ClientBuilder, Url};
 
-use self::proxies::{PassedOver, Verdict};
+use self::proxies::{IgnoredVariables, Verdict};
 use super::certificates;
 use super::proxy::{ProxyFailure, unusable};
 use crate::hosts::is_loopback;
@@ -25,90 +29,114 @@ use crate::transport::{
     Exchange, HttpTransport, Sleep, TransportError, TransportErrorKind, TransportRequest,
 };
 
-/// Long enough for a distant host and a slow handshake; the next server is tried after it.
+/// The time limit for a connection. It is long enough for a distant host and a slow TLS handshake.
+/// After it, the client tries the next server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
+/// The silence after which TCP probes the server. A held poll is silent for ten minutes. With three
+/// probes 10 s apart, a dead network is detected within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The time between two probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// The number of probes without a reply that end the connection.
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What was sent and is not acknowledged for so long ends its connection, as three unanswered probes do.
+/// The time after which sent data without an acknowledgment ends its connection. It equals the time
+/// of the keep-alive probes: 30 s and three times 10 s.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// [`reqwest`](https://docs.rs/reqwest) on tokio: the default. Needs a tokio runtime with time and I/O enabled.
+/// The default transport: [`reqwest`](https://docs.rs/reqwest) on tokio.
 ///
-/// Choose it where the application runs on tokio. A held stream takes some 26 KB, its connection included, and no thread.
+/// Choose it if your application runs on tokio. It requires a tokio runtime with time and I/O
+/// enabled. A held stream takes about 26 KB with its connection, and no thread.
 ///
-/// - TLS is rustls, with the operating system's certificates. On a machine without any, `http` works and `https` fails
-///   with [`TransportErrorKind::Tls`] and a source that says what is missing.
-/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but never for loopback. The
-///   feature `reqwest-socks` adds SOCKS proxies, and `reqwest-system-proxy` those of the settings of Windows and macOS. See
+/// - TLS is rustls, with the operating system's certificates. If the machine has none, `http`
+///   works, and `https` fails with [`TransportErrorKind::Tls`] and an error that names what is
+///   missing.
+/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but
+///   are never used for loopback. The feature `reqwest-socks` adds SOCKS proxies. The feature
+///   `reqwest-system-proxy` adds the proxies in the settings of Windows and macOS. See
 ///   [Behind a proxy](crate::proxy).
-/// - HTTP/1.1, also where another crate switches on reqwest's `http2`: over HTTP/2 all polls would share a connection, and
-///   its limit of streams, and stand still with it.
-/// - No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s; TCP keep-alive.
-/// - One transport belongs to one runtime: its pooled connections end with the runtime that made them.
-/// - A request with [`fresh_connection`](TransportRequest::fresh_connection) goes out through a second client that keeps no
-///   connection. If it fails, [`connection_was_reused`](TransportError::connection_was_reused) is `Some(false)`; reqwest
-///   doesn't say it of other requests, so there it is `None`.
+/// - It uses HTTP/1.1, even if another crate enables reqwest's feature `http2`. Over HTTP/2, all
+///   polls would share one connection and its limit of streams, and a stalled connection would
+///   stall them all.
+/// - It follows no redirects, keeps no cookies, decompresses nothing, and has no total timeout. The
+///   connect timeout is 30 s, and TCP keep-alive is on.
+/// - One transport belongs to one runtime: its pooled connections end with the runtime that made
+///   them.
+/// - A request with [`fresh_connection`](TransportRequest::fresh_connection) goes through a second
+///   client, which keeps no connection. If it fails,
+///   [`connection_was_reused`](TransportError::connection_was_reused) is `Some(false)`. For other
+///   requests it is `None`, because reqwest does not report it.
 ///
 /// # Exceptions to the contract
 ///
-/// - In a runtime whose one thread the caller blocks, a request hangs, as does whatever else lives in that runtime.
-/// - A URL that the `url` crate would write another way is refused as [`TransportErrorKind::InvalidRequest`].
+/// - If you block the only thread of the runtime, a request hangs, like everything else in that
+///   runtime.
+/// - A URL that the `url` crate would write in another way is refused as
+///   [`TransportErrorKind::InvalidRequest`].
 ///
 /// Cloning is cheap, and clones share connections.
 #[derive(Clone)]
 pub struct ReqwestTransport {
     client: Client,
-    /// `None`: the user's own client is used for everything.
-    spares: Option<Arc<Spares>>,
-    /// `true` if the user chose the clients' settings, so that they may follow redirects or have a total timeout.
+    /// The clients for special requests. `None` if the transport has a client of the user, which
+    /// then sends all requests.
+    extra_clients: Option<Arc<ExtraClients>>,
+    /// `true` if the user chose the settings of the clients. They may follow redirects or have a
+    /// total timeout then.
     configured: bool,
-    /// Why `https` can't be used.
+    /// The error of every `https` request, if the machine has no certificates.
     no_tls: Option<TransportError>,
-    /// The environment's proxies that reqwest would go past.
-    passed_over: Option<PassedOver>,
+    /// The variables of the environment that hold no proxy's URL. reqwest would bypass the proxy.
+    ignored_variables: Option<IgnoredVariables>,
 }
 
-/// The clients that most programs never need. Each is built for the first request that needs it.
-struct Spares {
+/// The clients for loopback and for fresh connections. Each is built when a request first needs it,
+/// because most programs never do.
+struct ExtraClients {
     builder: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
-    /// By whether they are for loopback, and so use no proxy, and for requests that want a connection of their own, and so
-    /// keep none. One that is for neither is the transport's own.
+    /// The clients, indexed by `is_loopback` and then by `fresh`. Clients for loopback use no
+    /// proxy, and clients for fresh connections keep no connection. `[0][0]` is never built: the
+    /// transport's own client sends such requests.
     clients: [[OnceLock<Client>; 2]; 2],
 }
 
 impl ReqwestTransport {
-    /// A transport of its own, with rustls.
+    /// Creates a transport with a client of its own and with rustls.
     ///
     /// # Errors
     ///
-    /// When reqwest can't set up a client at all. Missing certificates are no error here; they are when `https` is used.
+    /// Returns [`TransportErrorKind::Other`] if reqwest can't build a client. If the machine has no
+    /// certificates, this succeeds, and `https` requests fail.
     pub fn new() -> Result<Self, TransportError> {
         Self::own(Self::client_builder)
     }
 
-    /// A transport of its own, with the platform's TLS library: Schannel, Secure Transport, or OpenSSL.
+    /// Creates a transport with a client of its own and with the platform's TLS library: Schannel,
+    /// Secure Transport, or OpenSSL.
     ///
-    /// With OpenSSL a body that ends with its connection is taken for whole, though TLS was not ended: the
-    /// [contract](crate::transport) calls noticing it good, and doesn't ask for it.
+    /// OpenSSL accepts a body that ends with its connection as complete, even if the server did not
+    /// end TLS. The [contract](crate::transport) recommends detecting that, but does not
+    /// require it.
     ///
     /// # Errors
     ///
-    /// When the library can't be set up.
+    /// Returns [`TransportErrorKind::Other`] if reqwest can't build a client with that library.
     #[cfg(feature = "reqwest-native-tls")]
     pub fn with_native_tls() -> Result<Self, TransportError> {
         Self::own(|| Self::client_builder().tls_backend_native())
     }
 
-    /// A transport whose clients are built by `builder`: with extra roots, a proxy, a DNS resolver.
+    /// Creates a transport whose clients come from `builder`: with extra roots, a proxy, or a DNS
+    /// resolver.
     ///
-    /// Start from [`client_builder`](Self::client_builder), or keep what that sets; see [`with_client`](Self::with_client).
-    /// The transport calls `builder` now, and again if it needs a client for loopback, which uses no proxy, or a client for
-    /// requests with [`fresh_connection`](TransportRequest::fresh_connection), which keeps no connection.
+    /// Start from [`client_builder`](Self::client_builder), or keep its settings: see
+    /// [`with_client`](Self::with_client). The transport calls `builder` now. It calls `builder`
+    /// again when it first needs a client for loopback, which uses no proxy. It does the same for
+    /// requests with [`fresh_connection`](TransportRequest::fresh_connection), whose client keeps
+    /// no connection.
     ///
     /// ```
     /// # use box_longpoll::transports::ReqwestTransport;
@@ -121,8 +149,9 @@ impl ReqwestTransport {
     ///
     /// # Errors
     ///
-    /// [`TransportErrorKind::Other`] if reqwest can't build a client. If the machine has no certificates, only `https` fails.
-    /// If a variable such as `HTTPS_PROXY` holds no proxy's URL, requests fail, though `builder` may set another proxy.
+    /// Returns [`TransportErrorKind::Other`] if reqwest can't build a client. If the machine has no
+    /// certificates, only `https` requests fail. If a variable such as `HTTPS_PROXY` holds no
+    /// proxy's URL, requests fail, even if `builder` sets another proxy.
     pub fn with_builder(
         builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
     ) -> Result<Self, TransportError> {
@@ -132,32 +161,36 @@ impl ReqwestTransport {
         })
     }
 
-    /// A transport over a client of yours.
+    /// Creates a transport over a client of yours.
     ///
-    /// Make it from [`client_builder`](Self::client_builder), or keep what that sets: a client that follows redirects, has
-    /// a total timeout below 20 minutes, or decompresses breaks the [contract](crate::transport); with HTTP/2 all polls share
-    /// a connection. An answer that came by a redirect is turned into an error, so that at least it is noticed. Its proxies
-    /// are used for loopback too: have none where the API is a fake on this machine.
+    /// Build the client from [`client_builder`](Self::client_builder), or keep its settings. A
+    /// client that follows redirects, has a total timeout below 20 minutes, or decompresses bodies
+    /// breaks the [contract](crate::transport). With HTTP/2, all polls share one connection. The
+    /// transport turns a response that came by a redirect into an error, so that you notice it.
+    ///
+    /// The client's proxies are used for loopback too. If the API is a fake on this machine,
+    /// configure no proxy.
     ///
     /// The transport can't build a second client like yours, so it ignores
-    /// [`fresh_connection`](TransportRequest::fresh_connection): if several kept connections have died unnoticed, a resent
-    /// request may meet the next dead one. If your network drops idle connections, use
-    /// [`with_builder`](Self::with_builder).
+    /// [`fresh_connection`](TransportRequest::fresh_connection). If several idle connections have
+    /// died unnoticed, a repeated request may use the next dead one. If your network drops idle
+    /// connections, use [`with_builder`](Self::with_builder).
     #[must_use]
     pub fn with_client(client: Client) -> Self {
         Self {
             client,
-            spares: None,
+            extra_clients: None,
             configured: true,
             no_tls: None,
-            passed_over: None,
+            ignored_variables: None,
         }
     }
 
-    /// A reqwest builder with what the [contract](crate::transport) wants, to add to: extra roots, a proxy, a DNS resolver.
+    /// Returns a reqwest builder with the settings that the [contract](crate::transport) requires.
+    /// Add your own to it: extra roots, a proxy, or a DNS resolver.
     pub fn client_builder() -> ClientBuilder {
         let builder = Client::builder();
-        // reqwest can set it on Linux alone.
+        // reqwest supports this option only on Linux.
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(USER_TIMEOUT);
         builder
@@ -176,13 +209,14 @@ impl ReqwestTransport {
             .tcp_keepalive_retries(KEEPALIVE_PROBES)
     }
 
+    /// Creates a transport with the clients of `builder`.
     fn own(
         builder: impl Fn() -> ClientBuilder + Send + Sync + 'static,
     ) -> Result<Self, TransportError> {
         let (client, no_certificates) = build(&builder)?;
         Ok(Self {
             client,
-            spares: Some(Arc::new(Spares {
+            extra_clients: Some(Arc::new(ExtraClients {
                 builder: Box::new(builder),
                 clients: Default::default(),
             })),
@@ -191,24 +225,26 @@ impl ReqwestTransport {
                 TransportError::with_source(TransportErrorKind::Tls, error)
                     .with_detail(certificates::why_none())
             }),
-            passed_over: PassedOver::find(),
+            ignored_variables: IgnoredVariables::find(),
         })
     }
 
+    /// Returns the client for a request.
     fn client_for(&self, url: &Url, fresh: bool) -> Result<&Client, TransportError> {
         let is_loopback = is_loopback(url);
-        let passed_over = self.passed_over.as_ref().filter(|_| !is_loopback);
-        if let Some(error) = passed_over.and_then(|proxy| proxy.error_for(url)) {
+        let ignored = self.ignored_variables.as_ref().filter(|_| !is_loopback);
+        if let Some(error) = ignored.and_then(|variables| variables.error_for(url)) {
             return Err(error);
         }
-        match &self.spares {
-            Some(spares) if is_loopback || fresh => spares.client(is_loopback, fresh),
+        match &self.extra_clients {
+            Some(extra_clients) if is_loopback || fresh => extra_clients.client(is_loopback, fresh),
             _ => Ok(&self.client),
         }
     }
 }
 
-impl Spares {
+impl ExtraClients {
+    /// Returns one of the clients, and builds it if it does not exist yet.
     fn client(&self, is_loopback: bool, fresh: bool) -> Result<&Client, TransportError> {
         let client = &self.clients[usize::from(is_loopback)][usize::from(fresh)];
         if let Some(client) = client.get() {
@@ -228,7 +264,8 @@ impl Spares {
     }
 }
 
-/// A client; on a machine without certificates one that trusts nobody, and so is good for plain `http` alone.
+/// Builds a client. If the machine has no certificates, this returns a client that trusts no
+/// server, for plain `http`, and the error.
 fn build(
     builder: impl Fn() -> ClientBuilder,
 ) -> Result<(Client, Option<reqwest::Error>), TransportError> {
@@ -242,27 +279,28 @@ fn build(
 }
 
 impl HttpTransport for ReqwestTransport {
-    // No async functions: those would keep what they were given beside what came of it, and a stream mostly waits.
+    // These are not async functions. Their futures would hold the arguments as well as the futures
+    // that are made of them, and each waiting stream would take more memory.
     fn send<'a, 'b>(&'a self, request: TransportRequest) -> Exchange<'b>
     where
         'a: 'b,
     {
-        let begun = future::lazy(move |_| {
+        let started = future::lazy(move |_| {
             require_runtime()?;
             self.begin(request)
         });
-        Box::pin(in_runtime(begun.try_flatten()))
+        Box::pin(in_runtime(started.try_flatten()))
     }
 
     fn sleep<'a, 'b>(&'a self, duration: Duration) -> Sleep<'b>
     where
         'a: 'b,
     {
-        let begun = future::lazy(move |_| {
+        let started = future::lazy(move |_| {
             require_runtime()?;
             Ok(tokio::time::sleep(duration).map(Ok))
         });
-        Box::pin(in_runtime(begun.try_flatten()))
+        Box::pin(in_runtime(started.try_flatten()))
     }
 
     fn block_on(
@@ -274,19 +312,20 @@ impl HttpTransport for ReqwestTransport {
             .build()
             .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))?;
         runtime.block_on(work);
-        // A name that is still being looked up can't be hurried.
+        // A name resolution that is still running cannot be canceled, so do not wait for it.
         runtime.shutdown_background();
         Ok(())
     }
 }
 
 impl ReqwestTransport {
+    /// Checks the request, and returns the future that sends it.
     fn begin(
         &self,
         request: TransportRequest,
     ) -> Result<impl Future<Output = Result<Response<Bytes>, TransportError>> + use<>, TransportError>
     {
-        let fresh = self.spares.is_some() && request.fresh_connection();
+        let fresh = self.extra_clients.is_some() && request.fresh_connection();
         let max_body = request.max_body();
         let request = request.into_request();
         let target = request.uri().path_and_query().cloned();
@@ -302,12 +341,13 @@ impl ReqwestTransport {
         if let (true, Some(missing)) = (https, &self.no_tls) {
             return Err(missing.clone());
         }
-        let asked: Option<Box<str>> = self.configured.then(|| request.url().as_str().into());
+        let requested_url: Option<Box<str>> =
+            self.configured.then(|| request.url().as_str().into());
         let client = self.client_for(request.url(), fresh)?;
-        let answer = client
+        let response = client
             .execute(request)
-            .then(move |answer| Box::pin(read(answer, asked, https, max_body)));
-        Ok(answer.map_err(move |error| {
+            .then(move |response| Box::pin(read(response, requested_url, https, max_body)));
+        Ok(response.map_err(move |error| {
             if fresh {
                 error.with_connection_reused(false)
             } else {
@@ -317,42 +357,46 @@ impl ReqwestTransport {
     }
 }
 
+/// Returns `true` if reqwest's URL has the path and the query of the request.
 fn is_same(target: &PathAndQuery, url: &Url) -> bool {
     target.path() == url.path() && target.query() == url.query()
 }
 
+/// Reads a response, up to `max_body` bytes. `requested_url` is set if the client may follow
+/// redirects.
 async fn read(
-    answer: reqwest::Result<reqwest::Response>,
-    asked: Option<Box<str>>,
+    response: reqwest::Result<reqwest::Response>,
+    requested_url: Option<Box<str>>,
     https: bool,
     max_body: usize,
 ) -> Result<Response<Bytes>, TransportError> {
-    let mut answer = match answer {
-        Ok(answer) => answer,
+    let mut response = match response {
+        Ok(response) => response,
         Err(error) => {
-            // Rare, and kept out of what each response is read with.
-            let is_our_client = asked.is_none();
+            // Errors are rare, so their future is boxed. Otherwise each waiting stream would hold
+            // its memory.
+            let is_our_client = requested_url.is_none();
             return Err(Box::pin(failure_before_headers(error, https, is_our_client)).await);
         }
     };
-    if asked.is_some_and(|asked| *asked != *answer.url().as_str()) {
+    if requested_url.is_some_and(|requested_url| *requested_url != *response.url().as_str()) {
         return Err(TransportError::with_source(
             TransportErrorKind::InvalidRequest,
-            "the reqwest client follows redirects; build it from ReqwestTransport::client_builder",
+            "the reqwest client follows redirects: build it from ReqwestTransport::client_builder",
         ));
     }
     let too_large = || TransportError::new(TransportErrorKind::BodyTooLarge);
-    let announced = answer.content_length().unwrap_or(0);
+    let announced = response.content_length().unwrap_or(0);
     if announced > max_body as u64 {
         return Err(too_large());
     }
     let mut parts = Response::new(());
-    *parts.status_mut() = answer.status();
-    *parts.version_mut() = answer.version();
-    *parts.headers_mut() = std::mem::take(answer.headers_mut());
+    *parts.status_mut() = response.status();
+    *parts.version_mut() = response.version();
+    *parts.headers_mut() = std::mem::take(response.headers_mut());
     let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
     loop {
-        match answer.chunk().await {
+        match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > max_body => return Err(too_large()),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(parts.map(|()| body.freeze())),
@@ -364,7 +408,7 @@ async fn read(
     }
 }
 
-/// Tokio and reqwest panic where no runtime is.
+/// Returns an error if no tokio runtime is running. tokio and reqwest would panic.
 fn require_runtime() -> Result<(), TransportError> {
     match tokio::runtime::Handle::try_current() {
         Ok(_) => Ok(()),
@@ -372,9 +416,11 @@ fn require_runtime() -> Result<(), TransportError> {
     }
 }
 
-/// They panic as well where the runtime was built without timers or I/O, and there is no way to ask for that.
+/// Turns a panic into an error if the runtime was built without timers or I/O.
 ///
-/// A future of another, rather than an async function: that would hold `work` twice, and each stream holds one.
+/// tokio and reqwest panic then, and a program cannot query the runtime for it beforehand. This is
+/// not an async function, because its future would hold `work` twice, and each stream holds one
+/// such future.
 fn in_runtime<T>(
     work: impl Future<Output = Result<T, TransportError>>,
 ) -> impl Future<Output = Result<T, TransportError>> {
@@ -384,7 +430,7 @@ fn in_runtime<T>(
             match text.or_else(|| panic.downcast_ref::<&str>().copied()) {
                 Some(text) if TOKIO_LACKS.iter().any(|lack| text.contains(lack)) => {
                     Err(no_runtime(
-                        "the tokio runtime has no timers or no I/O; build it with enable_all",
+                        "the tokio runtime has no timers or no I/O: build it with enable_all",
                     ))
                 }
                 _ => resume_unwind(panic),
@@ -397,7 +443,7 @@ fn no_runtime(source: impl Into<Box<dyn StdError + Send + Sync>>) -> TransportEr
     TransportError::with_source(TransportErrorKind::Runtime, source)
 }
 
-/// What tokio says, as it panics, of a runtime that was built without.
+/// The parts of tokio's panic texts by which it reports a runtime without timers or I/O.
 const TOKIO_LACKS: [&str; 2] = ["timers are disabled", "IO is disabled"];
 
 /// Classifies an error that came before the response's headers.
@@ -408,10 +454,10 @@ async fn failure_before_headers(
 ) -> TransportError {
     match proxies::verdict(causes(&error)) {
         Some(Verdict::Failed(
-            failure @ (ProxyFailure::RefusedSomehow | ProxyFailure::NoHttpProxy),
+            failure @ (ProxyFailure::RefusedWithUnknownStatus | ProxyFailure::NoHttpProxy),
         )) if is_our_client => match error.url().and_then(|url| url.as_str().parse::<Uri>().ok()) {
             Some(target) if proxies::is_socks(&target) => no_socks(),
-            Some(target) if failure == ProxyFailure::RefusedSomehow => {
+            Some(target) if failure == ProxyFailure::RefusedWithUnknownStatus => {
                 proxies::refusal(target).await.error(error.without_url())
             }
             _ => failure.error(error.without_url()),
@@ -419,10 +465,12 @@ async fn failure_before_headers(
         Some(Verdict::Failed(failure)) => failure.error(error.without_url()),
         Some(Verdict::NoSocks) => no_socks(),
         Some(Verdict::UnknownHost) => failure(TransportErrorKind::Connect, error).with_detail(
-            "this machine does not know the host's name: name a socks5h:// proxy, which looks it up itself",
+            "this machine cannot resolve the host's name: use a socks5h:// URL, so that the proxy \
+             resolves it",
         ),
         Some(Verdict::Tls) => failure(TransportErrorKind::Tls, error).with_detail(
-            "the proxy's certificate is not trusted: add its certificate authority to this machine's, or name it in SSL_CERT_FILE",
+            "the proxy's certificate is not trusted: add its certificate authority to this \
+             machine's, or name it in SSL_CERT_FILE",
         ),
         None => {
             let kind = kind_before_headers(&error, https);
@@ -436,12 +484,16 @@ async fn failure_before_headers(
     }
 }
 
+/// Returns the error of a SOCKS proxy without the feature for it.
 fn no_socks() -> TransportError {
     unusable("the proxy speaks SOCKS: build with the feature reqwest-socks, or name an HTTP proxy")
 }
 
-/// The library's own flags tell the phase; within the connect phase a failure that no socket, timer or resolver reported is
-/// TLS's. With TLS 1.3 a server rejects the client after that phase.
+/// Classifies an error that no proxy caused.
+///
+/// reqwest's own flags give the phase. In the connect phase, an error is TLS's unless a socket, a
+/// timer or the resolver reported it. With TLS 1.3, a server rejects the client's certificate only
+/// after that phase, by an alert.
 fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKind {
     if error.is_builder() {
         return TransportErrorKind::InvalidRequest;
@@ -455,20 +507,21 @@ fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKin
             TransportErrorKind::Interrupted
         };
     }
-    let of_the_network = error.is_timeout()
+    let is_network_error = error.is_timeout()
         || error.is_dns()
         || causes(error).any(|cause| {
             cause
                 .downcast_ref::<io::Error>()
                 .is_some_and(|error| error.raw_os_error().is_some())
         });
-    if https && !of_the_network {
+    if https && !is_network_error {
         TransportErrorKind::Tls
     } else {
         TransportErrorKind::Connect
     }
 }
 
+/// Returns the remedy for a failure of TLS, if the cause is known.
 fn detail_of_tls(error: &reqwest::Error) -> Option<&'static str> {
     if causes(error).any(is_alert) {
         return Some(certificates::REJECTED_BY_SERVER);
@@ -484,11 +537,12 @@ fn is_alert(cause: &(dyn StdError + 'static)) -> bool {
     text.contains("received fatal alert") || text.contains(" alert ")
 }
 
+/// Returns the causes of an error, without the error itself.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }
 
-/// Without its URL, which may be a secret.
+/// Creates an error from reqwest's, without its URL, which may be a secret.
 fn failure(kind: TransportErrorKind, error: reqwest::Error) -> TransportError {
     TransportError::with_source(kind, error.without_url())
 }

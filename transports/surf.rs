@@ -1,4 +1,8 @@
-//! `surf` over async-h1, on any executor.
+//! [`SurfTransport`]: requests over surf with async-h1, on any executor.
+//!
+//! The transport opens a separate connection for each request, because surf's own pool can pass the
+//! response of a dropped request to the next one. It also detects the cases in which surf, async-h1
+//! and http-types lose a part of a response, or panic. It does not retry: the client does.
 
 #[cfg(feature = "surf-native-tls")]
 use std::error::Error as StdError;
@@ -29,59 +33,75 @@ use surf::{Client, HttpClient, Url};
 use super::body;
 use crate::transport::{HttpTransport, TransportError, TransportErrorKind, TransportRequest};
 
-/// Long enough for a distant host and a slow handshake; the next server is tried after it.
+/// The time limit for a connection, with all addresses of the host and TLS. It is long enough for a
+/// distant host and a slow TLS handshake. After it, the client tries the next server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
+/// The silence after which TCP probes the server. A held poll is silent for ten minutes. With three
+/// probes 10 s apart, a dead network is detected within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The time between two probes.
 #[cfg(any(target_os = "linux", target_vendor = "apple", windows))]
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// The number of probes without a reply that end the connection.
 #[cfg(any(target_os = "linux", target_vendor = "apple", windows))]
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// async-h1 takes no more than 8 KB of headers, and looks at their length after each line.
-const MAX_HEAD: usize = 16 * 1024;
+/// The maximum length of a response's headers, in bytes. async-h1 accepts up to 8 KB, but checks
+/// the length only at the end of each line. This limit stops a line that has no end.
+const MAX_HEADERS: usize = 16 * 1024;
 
-/// [`surf`](https://docs.rs/surf) with async-h1, its HTTP/1.1, on any executor.
+/// A transport over [`surf`](https://docs.rs/surf) with async-h1, which is HTTP/1.1, on any
+/// executor.
 ///
-/// Choose it where surf is already in use. surf, and the async-std that it stands on, are no longer maintained
-/// (RUSTSEC-2025-0036, RUSTSEC-2026-0169, RUSTSEC-2025-0052, and RUSTSEC-2026-0174 for http-types): those who start fresh
-/// take smol with `IsahcTransport`. A held stream costs some 22 KB without TLS; with OpenSSL it has a copy of the certificate
-/// authorities besides, of most of a megabyte. All share a thread that waits for sockets and timers, and names are looked
-/// up on a pool of threads.
+/// Choose it if your application already uses surf. surf and async-std, on which it depends, are no
+/// longer maintained (RUSTSEC-2025-0036, RUSTSEC-2026-0169, RUSTSEC-2025-0052, and
+/// RUSTSEC-2026-0174 for http-types). For a new application, choose smol with `IsahcTransport`.
 ///
-/// `https` needs the feature `surf-native-tls`, which takes the platform's TLS library; on Linux that is OpenSSL, and
-/// needs its headers. Without it `https` is [`TransportErrorKind::InvalidRequest`].
+/// A held stream takes about 22 KB without TLS. With OpenSSL, it also has a copy of the certificate
+/// authorities, of almost a megabyte. All streams share a thread that waits for sockets and timers.
+/// Names are resolved on a pool of threads.
 ///
-/// No redirects, no cookies, no decompression, no total timeout; a connect timeout of 30 s for all the addresses of a host
-/// together, TLS included; TCP keep-alive.
+/// `https` needs the feature `surf-native-tls`, which uses the platform's TLS library. On Linux
+/// that is OpenSSL, and building it needs OpenSSL's headers. Without the feature, an `https`
+/// request is [`TransportErrorKind::InvalidRequest`].
+///
+/// It follows no redirects, keeps no cookies, decompresses nothing, and has no total timeout. The
+/// connect timeout is 30 s for all addresses of a host together, TLS included. TCP keep-alive is
+/// on.
 ///
 /// # Exceptions to the contract
 ///
-/// surf can't be made to do otherwise. Of this nothing is taken for an answer:
+/// These exceptions are limits of surf. None of the following is mistaken for a valid response:
 ///
-/// - A body that ends with its connection, with neither a length nor chunks, can't be read. Nor can an answer with a
-///   status that http-types doesn't know (430, 529), in HTTP/1.0, with headers of 8 KB and more, with a header value
-///   beyond ASCII, or with an interim answer (103) before it. All are [`TransportErrorKind::Interrupted`]. Chunks with
-///   extensions are [`TransportErrorKind::Body`].
-/// - A request with a header value beyond ASCII, or a URL that the `url` crate would write another way, is refused as
-///   [`TransportErrorKind::InvalidRequest`].
+/// - A response is [`TransportErrorKind::Interrupted`] in these cases:
+///   - Its body has neither a length nor chunks, so that it ends with its connection.
+///   - http-types doesn't know its status (430, 529).
+///   - It is HTTP/1.0.
+///   - Its headers have 8 KB or more.
+///   - One of its header values is not ASCII.
+///   - An interim response (103) precedes it.
+/// - A response with chunk extensions is [`TransportErrorKind::Body`].
+/// - A request is refused as [`TransportErrorKind::InvalidRequest`] if a header value is not ASCII,
+///   or if the `url` crate would write its URL in another way.
 ///
-/// An empty line for a chunk's size is taken for the body's end. An answer's header value beyond ASCII makes http-types
-/// panic, which is caught: it ends the program where that is built with `panic = "abort"`.
+/// If a chunk's size is an empty line, the body ends there. If a response has a header value that
+/// is not ASCII, http-types panics. The transport catches the panic, but a program that is built
+/// with `panic = "abort"` ends.
 ///
-/// And these are left out:
+/// The transport does not support these features:
 ///
-/// - Proxies are not used: see [Behind a proxy](crate::proxy).
-/// - An answer's `Content-Type: application/octet-stream` is dropped: surf adds one where there is none.
-/// - No connection is used twice. surf's own pool gives the connection of a dropped request to the next one, answer and
-///   all, so each request has a connection of its own, made here. So
-///   [`connection_was_reused`](TransportError::connection_was_reused) is always `Some(false)`.
+/// - It uses no proxies: see [Behind a proxy](crate::proxy).
+/// - It drops a response's `Content-Type: application/octet-stream`, because surf adds that header
+///   to responses without one.
+/// - It uses no connection twice. surf's own pool passes the connection of a dropped request on,
+///   and the next request gets its response. So the transport opens a connection for each request,
+///   and [`connection_was_reused`](TransportError::connection_was_reused) is always `Some(false)`.
 ///
 /// # Logs
 ///
-/// async-h1 logs each request and answer, with URL and headers, at the level `trace` of the `log` crate. That can't be
-/// switched off from here: let no logger show `async_h1` at that level.
+/// async-h1 logs each request and response, with URL and headers, at the level `trace` of the `log`
+/// crate. The transport can't disable that, so let no logger show `async_h1` at that level.
 ///
 /// Cloning is cheap.
 #[derive(Clone)]
@@ -91,11 +111,12 @@ pub struct SurfTransport {
 }
 
 impl SurfTransport {
-    /// A transport, which with the feature `surf-native-tls` trusts the operating system's certificate authorities.
+    /// Creates a transport. With the feature `surf-native-tls`, it trusts the operating system's
+    /// certificate authorities.
     ///
     /// # Errors
     ///
-    /// None today.
+    /// This version never returns an error.
     pub fn new() -> Result<Self, TransportError> {
         Ok(Self {
             #[cfg(feature = "surf-native-tls")]
@@ -103,11 +124,12 @@ impl SurfTransport {
         })
     }
 
-    /// A transport that also trusts these certificate authorities, each a certificate in PEM.
+    /// Creates a transport that also trusts these certificate authorities, each a certificate in
+    /// PEM.
     ///
     /// # Errors
     ///
-    /// [`TransportErrorKind::Tls`], when one is no such certificate.
+    /// Returns [`TransportErrorKind::Tls`] if one of them is not a certificate in PEM.
     #[cfg(feature = "surf-native-tls")]
     pub fn with_root_certificates<'a>(
         certificates: impl IntoIterator<Item = &'a [u8]>,
@@ -124,11 +146,11 @@ impl SurfTransport {
 #[async_trait]
 impl HttpTransport for SurfTransport {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        // http-types panics at a header value beyond ASCII.
+        // http-types panics if a header value is not ASCII.
         let exchange = AssertUnwindSafe(self.exchange(request)).catch_unwind();
         exchange
             .await
-            .unwrap_or_else(|_| Err(interrupted("surf panicked at this answer")))
+            .unwrap_or_else(|_| Err(interrupted("surf panicked while it read the response")))
             .map_err(|error| error.with_connection_reused(false))
     }
 
@@ -139,22 +161,24 @@ impl HttpTransport for SurfTransport {
 }
 
 impl SurfTransport {
+    /// Sends a request on a new connection, and reads the response.
     async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let max_body = request.max_body();
         let request = request.into_request();
         let url = same_url(request.uri())?;
-        let head = *request.method() == Method::HEAD;
+        let is_head = *request.method() == Method::HEAD;
         let request = convert(request, url.clone())?;
         let connecting = Box::pin(self.connect(&url));
         let connection = match select(connecting, Timer::after(CONNECT_TIMEOUT)).await {
             Either::Left((connection, _)) => connection?,
             Either::Right(_) => return Err(TransportError::new(TransportErrorKind::Connect)),
         };
-        let answer = client(connection)?.send(request).await;
-        let answer = answer.map_err(|error| failure(TransportErrorKind::Interrupted, error))?;
-        read(answer.into(), head, max_body).await
+        let response = client(connection)?.send(request).await;
+        let response = response.map_err(|error| failure(TransportErrorKind::Interrupted, error))?;
+        read(response.into(), is_head, max_body).await
     }
 
+    /// Opens a connection to the host of the URL.
     async fn connect(&self, url: &Url) -> Result<Connection, TransportError> {
         let port = url.port_or_known_default().unwrap_or_default();
         let connected = match url.host() {
@@ -173,10 +197,11 @@ impl SurfTransport {
         };
         Ok(Connection {
             stream,
-            head: Some(Head::default()),
+            headers: Some(HeaderProgress::default()),
         })
     }
 
+    /// Establishes TLS on a connection.
     #[cfg(feature = "surf-native-tls")]
     async fn encrypted(
         &self,
@@ -193,11 +218,11 @@ impl SurfTransport {
         encrypted.map_err(|error| {
             let mut causes =
                 iter::successors(Some(&error as &dyn StdError), |&error| error.source());
-            let of_the_network = causes.any(|cause| {
+            let is_network_error = causes.any(|cause| {
                 let cause = cause.downcast_ref::<io::Error>();
                 cause.is_some_and(|error| error.raw_os_error().is_some())
             });
-            let kind = if of_the_network {
+            let kind = if is_network_error {
                 TransportErrorKind::Connect
             } else {
                 TransportErrorKind::Tls
@@ -207,7 +232,8 @@ impl SurfTransport {
     }
 }
 
-/// A system that lacks an option serves all the same.
+/// Sets the options of a socket. Errors are ignored, because a connection works without the
+/// options.
 fn prepare(socket: &TcpStream) {
     let _ = socket.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
@@ -220,13 +246,15 @@ fn prepare(socket: &TcpStream) {
     );
 }
 
-/// surf's client for one request. It has no other connection, so that no request gets another's answer.
+/// Creates a surf client for one request. It has only this connection, so no request can get the
+/// response of another one.
 fn client(connection: Connection) -> Result<Client, TransportError> {
     let client = OneRequest(Mutex::new(Some(connection)));
     Client::try_from(surf::Config::new().set_http_client(client))
         .map_err(|error| TransportError::with_source(TransportErrorKind::Other, error))
 }
 
+/// An HTTP client for surf that sends one request on one connection.
 #[derive(Debug)]
 struct OneRequest(Mutex<Option<Connection>>);
 
@@ -239,41 +267,46 @@ impl HttpClient for OneRequest {
     }
 }
 
+/// A TCP or TLS connection.
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
-/// A connection that ends with an error where the headers of an answer have no end.
+/// A connection that fails if the headers of a response exceed [`MAX_HEADERS`].
 struct Connection {
     stream: Box<dyn Stream>,
-    /// What was read of the answer's headers. `None` after them.
-    head: Option<Head>,
+    /// The part of the response's headers that was read so far. `None` after the end of the
+    /// headers.
+    headers: Option<HeaderProgress>,
 }
 
+/// The length and the end of headers that are being read.
 #[derive(Default)]
-struct Head {
+struct HeaderProgress {
+    /// The number of bytes.
     length: usize,
-    /// The last bytes of it. What ends it for async-h1 ends it here, and nothing else.
+    /// The last four bytes. They end the headers in the same cases as in async-h1.
     end: [u8; 4],
 }
 
 impl Connection {
+    /// Counts the bytes that belong to the headers.
     fn count(&mut self, bytes: &[u8]) -> io::Result<()> {
         for byte in bytes {
-            let Some(head) = &mut self.head else {
+            let Some(headers) = &mut self.headers else {
                 break;
             };
-            head.length += 1;
-            head.end.rotate_left(1);
-            head.end[3] = *byte;
-            if head.end == *b"\r\n\r\n" || head.end.ends_with(b"\n\n") {
-                self.head = None;
+            headers.length += 1;
+            headers.end.rotate_left(1);
+            headers.end[3] = *byte;
+            if headers.end == *b"\r\n\r\n" || headers.end.ends_with(b"\n\n") {
+                self.headers = None;
             }
         }
-        match &self.head {
-            Some(head) if head.length > MAX_HEAD => Err(io::Error::new(
+        match &self.headers {
+            Some(headers) if headers.length > MAX_HEADERS => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the answer's headers are too long",
+                "the response's headers are too long",
             )),
             _ => Ok(()),
         }
@@ -316,7 +349,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The URL, if surf sends it as it is.
+/// Returns the URL in surf's type, or an error if surf would change it.
 fn same_url(uri: &Uri) -> Result<Url, TransportError> {
     let url = Url::parse(&uri.to_string()).map_err(|error| invalid(error.to_string()))?;
     match url.scheme() {
@@ -331,13 +364,13 @@ fn same_url(uri: &Uri) -> Result<Url, TransportError> {
     Ok(url)
 }
 
-/// The request in surf's types.
+/// Converts a request into surf's types.
 fn convert(request: Request<Bytes>, url: Url) -> Result<Outgoing, TransportError> {
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str().parse();
     let mut request = Outgoing::new(method.map_err(|_| invalid("an unknown method"))?, url);
     request.set_body(&*body);
-    // The body brought one along.
+    // `set_body` has added this header.
     request.remove_header(headers::CONTENT_TYPE);
     for (name, value) in &parts.headers {
         let value = headers::HeaderValue::from_bytes(value.as_bytes().to_vec())
@@ -347,42 +380,45 @@ fn convert(request: Request<Bytes>, url: Url) -> Result<Outgoing, TransportError
     Ok(request)
 }
 
+/// Converts a response, and reads its body, up to `max_body` bytes.
 async fn read(
-    mut given: Incoming,
-    head: bool,
+    mut incoming: Incoming,
+    is_head: bool,
     max_body: usize,
 ) -> Result<Response<Bytes>, TransportError> {
-    let mut answer = Response::new(());
-    *answer.status_mut() =
-        StatusCode::from_u16(given.status().into()).map_err(|_| interrupted("no status"))?;
-    for (name, values) in &given {
+    let mut response = Response::new(());
+    *response.status_mut() =
+        StatusCode::from_u16(incoming.status().into()).map_err(|_| interrupted("no status"))?;
+    for (name, values) in &incoming {
         for value in values {
-            if made_up(name.as_str(), value.as_str()) {
+            if is_added_by_surf(name.as_str(), value.as_str()) {
                 continue;
             }
             if let (Ok(name), Ok(value)) = (
                 HeaderName::try_from(name.as_str()),
                 HeaderValue::try_from(value.as_str()),
             ) {
-                answer.headers_mut().append(name, value);
+                response.headers_mut().append(name, value);
             }
         }
     }
-    if answer.status().is_informational() {
-        return Err(interrupted("surf takes an interim answer for the last"));
+    if response.status().is_informational() {
+        return Err(interrupted(
+            "surf took an interim response for the final one",
+        ));
     }
-    if head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status()) {
-        return Ok(answer.map(|()| Bytes::new()));
+    if is_head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()) {
+        return Ok(response.map(|()| Bytes::new()));
     }
-    let chunked = given
+    let chunked = incoming
         .header(headers::TRANSFER_ENCODING)
         .is_some_and(|encodings| encodings.last().as_str() == "chunked");
-    let mut lengths = answer.headers().get_all(CONTENT_LENGTH).iter();
+    let mut lengths = response.headers().get_all(CONTENT_LENGTH).iter();
     let length = lengths.next();
     if lengths.any(|other| Some(other) != length) {
         return Err(TransportError::with_source(
             TransportErrorKind::Body,
-            "the answer has two lengths",
+            "the response has two lengths",
         ));
     }
     let length = length.and_then(|length| {
@@ -394,24 +430,25 @@ async fn read(
     });
     if length.is_none() && !chunked {
         return Err(interrupted(
-            "the answer's body ends with its connection, and surf doesn't read such",
+            "the response's body ends with its connection, which surf does not support",
         ));
     }
-    let body = body::read(AskedTwice(given.take_body()), length, max_body).await?;
-    Ok(answer.map(|()| body))
+    let body = body::read(PolledTwice(incoming.take_body()), length, max_body).await?;
+    Ok(response.map(|()| body))
 }
 
-/// Whether surf may have added the header: a `Date`, with a line end that no server can send, or the type that means no
-/// more than none.
-fn made_up(name: &str, value: &str) -> bool {
+/// Returns `true` if surf may have added the header. Its `Date` has a line end that no server can
+/// send. Its `Content-Type` means the same as none.
+fn is_added_by_surf(name: &str, value: &str) -> bool {
     name == "date" && value.ends_with('\n')
         || name == "content-type" && value == "application/octet-stream"
 }
 
-/// async-h1 forgets to wait for the second half of a chunked body's end. Asked once more, it does.
-struct AskedTwice(Body);
+/// A body that is polled twice if it is pending. At the end of a chunked body, async-h1 registers
+/// for the rest of the end marker only in a second poll.
+struct PolledTwice(Body);
 
-impl AsyncRead for AskedTwice {
+impl AsyncRead for PolledTwice {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -424,7 +461,8 @@ impl AsyncRead for AskedTwice {
     }
 }
 
-/// surf's error, which has no URL, and of which the text is enough: shown whole it may bring a backtrace.
+/// Creates an error from surf's. Only its text is kept, which has no URL. Its `Debug` output may
+/// contain a backtrace.
 fn failure(kind: TransportErrorKind, error: surf::Error) -> TransportError {
     match error.downcast::<io::Error>() {
         Ok(error) => TransportError::with_source(kind, error),

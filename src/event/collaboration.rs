@@ -1,5 +1,8 @@
-//! Sources that name what they are about in members of their own, such as `folder_id` and `user_name`: those of
-//! collaborations and groups in the enterprise streams.
+//! The sources of collaborations and groups, and members such as `folder_id` and `user_name`.
+//!
+//! The enterprise streams name an item, a group and a user in members with a prefix instead of in
+//! nested objects. `Names` collects these members, and builds the [`Source`] that they describe.
+//! Sources with a plain `type`, `id` and `name` are read without it.
 
 use super::from_json::record;
 use super::{Classification, FolderMini, Group, Item, Source, User};
@@ -13,9 +16,10 @@ use super::{Classification, FolderMini, Group, Item, Source, User};
 pub struct Collaboration {
     /// The file or folder, with its parent and its owner.
     pub item: Item,
-    /// The user. Somebody who has no account yet has no id, and the invited address as `login`.
+    /// The user. If the invited person has no account yet, there is no id, and `login` is the
+    /// address to which the invitation went.
     pub user: Option<User>,
-    /// The group, if the access is a group's.
+    /// The group, if a group has the access.
     pub group: Option<Group>,
 }
 
@@ -30,7 +34,7 @@ pub struct GroupSource {
 }
 
 record! {
-    /// The members under which a source may name things.
+    /// The members in which a source may name an item, a user and a group.
     pub(super) struct Names {
         "id" => pub id: Option<String>,
         "name" => pub name: Option<String>,
@@ -56,7 +60,8 @@ record! {
 }
 
 impl Names {
-    /// The source that these names describe, if they describe an item, a group or a user. `kind` is the source's `type`.
+    /// Returns the source that these names describe, if they describe an item, a group or a user.
+    /// `kind` is the `type` of the source.
     pub(super) fn into_source(mut self, kind: Option<&str>) -> Option<Source> {
         let user = self.take_user();
         let group = self.take_group(kind);
@@ -80,7 +85,8 @@ impl Names {
         }
     }
 
-    /// Returns `true` if the source has a `type` and an `id` of its own, and names other things beside them.
+    /// Returns `true` if the source has an `id` of its own, so that the other names are only
+    /// additions to it.
     pub(super) fn are_beside(&self, kind: Option<&str>) -> bool {
         self.id.is_some()
             && self.item_id.is_none()
@@ -88,6 +94,7 @@ impl Names {
             && kind != Some("group")
     }
 
+    /// Returns the user that the names describe, and removes these names.
     fn take_user(&mut self) -> Option<User> {
         let (id, name) = (self.user_id.take(), self.user_name.take());
         let login = self.user_email.take();
@@ -100,6 +107,7 @@ impl Names {
         })
     }
 
+    /// Returns the group that the names describe, and removes these names.
     fn take_group(&mut self, kind: Option<&str>) -> Option<Group> {
         let (mut id, name) = (self.group_id.take(), self.group_name.take());
         if kind == Some("group") {
@@ -113,6 +121,7 @@ impl Names {
         })
     }
 
+    /// Returns the file, folder or web link that the names describe.
     fn into_item(self, kind: Option<&str>) -> Option<Item> {
         let kind = self.item_type.as_deref().or(kind);
         let things = [
@@ -120,7 +129,8 @@ impl Names {
             ("folder", self.folder_id, self.folder_name),
             ("web_link", self.web_link_id, self.web_link_name),
         ];
-        // One of the source's own type comes first: a folder may stand beside a file.
+        // The item of the source's own type takes precedence: the source of a file may name a
+        // folder as well.
         let thing = things
             .into_iter()
             .filter(|(_, id, name)| id.is_some() || name.is_some())

@@ -1,27 +1,31 @@
-//! Walking over JSON text that was found to be valid when it came: all that is left to find out is where things end.
+//! [`JsonCursor`]: a position in JSON text that moves from value to value.
 //!
-//! Values that nobody asks for are skipped without recursion, however deep they are nested. Over text that is not valid
-//! the cursor comes to an end as well, with less.
+//! Accessors of an event read a few fields of a text that may have hundreds. The text was validated
+//! when the page arrived, so the cursor only has to find the ends of values. It skips a value
+//! without recursion, so deep nesting cannot overflow the stack. If the text is not valid, the
+//! cursor still terminates, but may find fewer members.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// The text of a buffer that holds JSON, which was checked to be UTF-8 when it was parsed the first time.
+/// Returns the text of a buffer that holds JSON. Parsing has already checked that it is UTF-8.
 pub(super) fn as_str(buffer: &[u8]) -> &str {
     std::str::from_utf8(buffer).unwrap_or_default()
 }
 
-/// A place in JSON text.
+/// A position in JSON text, at the first byte of a value.
 #[derive(Clone, Copy)]
 pub(super) struct JsonCursor<'a> {
     buffer: &'a Bytes,
     text: &'a str,
+    /// The distance from the beginning of the text, in bytes.
     at: usize,
 }
 
 impl<'a> JsonCursor<'a> {
-    /// At the beginning of the value that fills `buffer`, whose text is `text`.
+    /// Creates a cursor at the beginning of the value that fills `buffer`. `text` is the same as
+    /// `buffer`.
     pub(super) fn over(buffer: &'a Bytes, text: &'a str) -> Self {
         Self {
             buffer,
@@ -30,13 +34,14 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
-    /// The first byte of the value here; 0 where the text is over.
+    /// Returns the first byte of the value here, or 0 at the end of the text.
     pub(super) fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
-    /// Goes through the members of an object. `each` gets a member's name and has to go past its value. A value that is
-    /// no object is skipped: `None`.
+    /// Calls `each` with the name of every member of an object. `each` must move the cursor past
+    /// the member's value. If the value here is not an object, it is skipped, and this returns
+    /// `None`.
     pub(super) fn members(&mut self, mut each: impl FnMut(&str, &mut Self)) -> Option<()> {
         if self.peek() != b'{' {
             self.skip();
@@ -50,7 +55,8 @@ impl<'a> JsonCursor<'a> {
         Some(())
     }
 
-    /// Goes to the next member's value, and gives its name. `None` at the object's end.
+    /// Moves to the value of the next member, and returns its name, or `None` at the end of the
+    /// object.
     fn member_name(&mut self) -> Option<Cow<'a, str>> {
         if self.next_token() == b',' {
             self.at += 1;
@@ -67,7 +73,8 @@ impl<'a> JsonCursor<'a> {
         Some(name)
     }
 
-    /// Goes through the items of an array. `each` has to go past its item. A value that is no array is skipped: `None`.
+    /// Calls `each` for every item of an array. `each` must move the cursor past its item. If the
+    /// value here is not an array, it is skipped, and this returns `None`.
     pub(super) fn items(&mut self, mut each: impl FnMut(&mut Self)) -> Option<()> {
         if self.peek() != b'[' {
             self.skip();
@@ -85,7 +92,8 @@ impl<'a> JsonCursor<'a> {
         Some(())
     }
 
-    /// Goes to the member of that name, if the value here is an object that has it. Of several, the last one counts.
+    /// Returns a cursor at the member of that name, if the value here is an object that has it. The
+    /// last one of several counts.
     pub(super) fn member(mut self, wanted: &str) -> Option<Self> {
         let mut found = None;
         self.members(|name, value| {
@@ -97,7 +105,8 @@ impl<'a> JsonCursor<'a> {
         found
     }
 
-    /// Goes to the first member, if the value here is an object that begins with that name.
+    /// Returns a cursor at the first member, if the value here is an object whose first member has
+    /// that name.
     pub(super) fn first_member(mut self, wanted: &str) -> Option<Self> {
         if self.peek() != b'{' {
             return None;
@@ -106,7 +115,7 @@ impl<'a> JsonCursor<'a> {
         (self.member_name()? == wanted).then_some(self)
     }
 
-    /// Goes past a value.
+    /// Moves past a value.
     pub(super) fn skip(&mut self) {
         match self.peek() {
             b'"' => self.at = end_of_string(self.text.as_bytes(), self.at).at,
@@ -115,20 +124,20 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
-    /// Goes past a value, and gives its text.
+    /// Moves past a value, and returns its text.
     pub(super) fn value(&mut self) -> &'a str {
         let start = self.at;
         self.skip();
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// Goes past a value, and gives its text, in the buffer's memory.
+    /// Moves past a value, and returns its text as a slice of the buffer, without a copy.
     pub(super) fn raw(&mut self) -> Bytes {
         let text = self.value();
         self.buffer.slice_ref(text.as_bytes())
     }
 
-    /// Goes past a string, and gives its text. Goes past any other value too: `None`.
+    /// Moves past a value. Returns its decoded text if it is a string, and `None` otherwise.
     pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
         if self.peek() != b'"' {
             self.skip();
@@ -139,7 +148,8 @@ impl<'a> JsonCursor<'a> {
         self.at = end.at;
         let quoted = self.text.get(start..end.at)?;
         if end.escaped {
-            // As bytes, serde_json lets an escaped half of a surrogate pair through. No Rust string can hold it.
+            // If the target is bytes, serde_json accepts an escaped unpaired surrogate. A Rust
+            // string cannot hold it, so it becomes a replacement character.
             let text: Bytes = serde_json::from_str(quoted).ok()?;
             Some(Cow::Owned(String::from_utf8_lossy(&text).into_owned()))
         } else {
@@ -147,12 +157,12 @@ impl<'a> JsonCursor<'a> {
         }
     }
 
-    /// How far from the beginning this is, in bytes.
+    /// Returns the distance from the beginning of the text, in bytes.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Goes past white space, and gives what comes then.
+    /// Moves past white space, and returns the next byte.
     fn next_token(&mut self) -> u8 {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
@@ -160,7 +170,7 @@ impl<'a> JsonCursor<'a> {
         self.peek()
     }
 
-    /// A number, `true`, `false` or `null`.
+    /// Moves past a number, `true`, `false` or `null`.
     fn skip_word(&mut self) {
         self.at += 1;
         while !matches!(
@@ -172,13 +182,15 @@ impl<'a> JsonCursor<'a> {
     }
 }
 
+/// The end of a string.
 struct End {
+    /// The distance of the byte behind the closing quote from the beginning of the text, in bytes.
     at: usize,
-    /// Whether there are escapes before it.
+    /// `true` if the string contains escapes.
     escaped: bool,
 }
 
-/// Where the string that begins at `start` is over.
+/// Returns the end of the string that begins at `start`.
 #[inline]
 fn end_of_string(text: &[u8], start: usize) -> End {
     let mut escaped = false;
@@ -195,7 +207,10 @@ fn end_of_string(text: &[u8], start: usize) -> End {
     End { at, escaped }
 }
 
-/// Where the first of the two is, from there on. Strings are short: eight bytes at a time in a register beat a call.
+/// Returns the index of the first quote or backslash at or after `from`.
+///
+/// This compares eight bytes at a time within a register (SWAR). The strings of events are short,
+/// so this is faster than a call of a general search function.
 #[inline]
 fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xff;
@@ -213,7 +228,8 @@ fn quote_or_backslash(text: &[u8], from: usize) -> Option<usize> {
     Some(text.len() - rest.len() + found)
 }
 
-/// Where the object or array that begins at `start` is over.
+/// Returns the end of the object or array that begins at `start`. It counts brackets instead of
+/// recursing, so deep nesting needs no stack.
 fn end_of_nested(text: &[u8], start: usize) -> usize {
     let mut levels = 0_usize;
     let mut at = start;

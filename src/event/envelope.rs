@@ -1,4 +1,8 @@
-//! An event, and the fields that all events have.
+//! [`Event`], and the fields that all events have.
+//!
+//! An event is a slice of the page that Box sent. Its id, type and time are read when the page
+//! arrives, because every stream needs them. The other accessors read the JSON text when they are
+//! called, or all at once with [`Event::details`].
 
 use std::fmt;
 use std::ops::Range;
@@ -16,9 +20,10 @@ use super::{EventType, RawJson, Source, User};
 
 /// Something that happened in a Box account.
 ///
-/// [`id`](Self::id), [`event_type`](Self::event_type) and [`created_at`](Self::created_at) are read once and cost
-/// nothing after that. Every other accessor reads through the event's JSON text when it is called: take what you need
-/// once, or call [`details`](Self::details) if you need most of it.
+/// [`id`](Self::id), [`event_type`](Self::event_type) and [`created_at`](Self::created_at) are read
+/// when the event arrives, so calling them costs nothing. Every other accessor reads the event's
+/// JSON text when it is called. Call each of them once, or call [`details`](Self::details) if you
+/// need most of the fields.
 ///
 /// ```
 /// use box_longpoll::Event;
@@ -34,43 +39,51 @@ use super::{EventType, RawJson, Source, User};
 ///
 /// # Memory
 ///
-/// An event shares the memory of the page that it came with: cloning one copies nothing, but a single event keeps its
-/// whole page allocated. [`into_owned`](Self::into_owned) cuts that tie.
+/// An event shares the memory of its page. Cloning copies nothing, but a single event keeps the
+/// complete page allocated. [`into_owned`](Self::into_owned) copies the event out of its page.
 ///
 /// # Serde
 ///
-/// An event can be stored with any serde format and read back. JSON, YAML and other text formats get it as the object
-/// that it is; going through that object may change the text of [`raw`](Self::raw): white space goes, a repeated name
-/// stays once, the order of names and the spelling of numbers may change, and a number of more digits than 64 bits hold
-/// is rounded. Binary formats get the exact text, in a field `box_event_json`, and so do text formats where the object
-/// can't be written faithfully (it is nested more than 64 deep, say, or is no object).
+/// An event can be stored with any serde format and read back.
 ///
-/// Two events are equal when their texts are: all else in them is read from the text.
+/// In JSON, YAML and other text formats, an event is written as its object. Storing and reading it
+/// may change the text of [`raw`](Self::raw). White space is removed, and a repeated name stays
+/// once. The order of names and the spelling of numbers may change. A number that does not fit into
+/// 64 bits is rounded.
+///
+/// In binary formats, an event is written as its exact text, in a field `box_event_json`. Text
+/// formats do the same if they can't represent the object exactly. Examples are an event that is
+/// nested more than 64 levels deep, and one that is not an object.
+///
+/// Two events are equal if their texts are, because all other fields are read from the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     raw: Bytes,
     id: Id,
     kind: Option<EventType>,
-    /// Since `Timestamp::MIN`: an optional `Timestamp` takes 24 bytes, and this takes 16.
+    /// The time since `Timestamp::MIN`. An optional `Timestamp` takes 24 bytes, and this takes 16.
     created_at: Option<Duration>,
 }
 
+/// The id of an event, without a copy of it if possible.
 #[derive(Clone, PartialEq, Eq)]
 enum Id {
+    /// The event has no id that can be read.
     Missing,
-    /// Where the id stands in the event's text.
+    /// The place of the id in the event's text, in bytes.
     At(Range<usize>),
-    /// An id that is written with escapes.
+    /// The id, if the text has it with escapes.
     Decoded(Box<str>),
 }
 
 impl Event {
-    /// An event from its JSON text: one valid value, in UTF-8, without white space around it.
+    /// Creates an event from its JSON text: one valid value, in UTF-8, without white space around
+    /// it.
     pub(crate) fn from_raw(raw: &Bytes) -> Self {
         Self::on_page(raw, as_str(raw))
     }
 
-    /// An event from its JSON text on a page.
+    /// Creates an event from its JSON text, which is a part of `page`.
     pub(crate) fn on_page(page: &Bytes, text: &str) -> Self {
         let raw = page.slice_ref(text.as_bytes());
         let (mut id, mut kind, mut created_at) = (Id::Missing, None, None);
@@ -89,9 +102,11 @@ impl Event {
         }
     }
 
-    /// What names this event (`event_id`). Box may send an event more than once: its repeats have the same id.
+    /// Returns the id of this event (`event_id`). Box may send an event more than once, and repeats
+    /// have the same id.
     ///
-    /// A number counts by its digits. `None` means that there is no id to tell repeats by.
+    /// If the id is a number, this returns its digits. `None` means that the event has no id by
+    /// which repeats could be recognized.
     #[must_use]
     #[doc(alias = "event_id")]
     pub fn id(&self) -> Option<&str> {
@@ -102,22 +117,23 @@ impl Event {
         }
     }
 
-    /// What happened.
+    /// Returns the type of the event, such as [`EventType::ItemUpload`].
     #[must_use]
     pub fn event_type(&self) -> Option<&EventType> {
         self.kind.as_ref()
     }
 
-    /// Returns the time at which it happened. Events do not come in this order.
+    /// Returns the time at which the event happened. Events do not arrive in the order of these
+    /// times.
     #[must_use]
     pub fn created_at(&self) -> Option<Timestamp> {
         Timestamp::MIN.checked_add(self.created_at?).ok()
     }
 
-    /// Returns the offset from UTC in which Box wrote [`created_at`](Self::created_at). It is the one of Box's servers, and
-    /// says nothing about the user.
+    /// Returns the offset from UTC in which Box wrote [`created_at`](Self::created_at). It belongs
+    /// to Box's servers, and does not depend on the user.
     ///
-    /// `None` exactly if there is no `created_at`.
+    /// It is `None` if, and only if, `created_at` is `None`.
     ///
     /// ```
     /// # let json = r#"{"created_at":"2026-11-30T12:00:00-08:00"}"#;
@@ -129,84 +145,92 @@ impl Event {
     #[must_use]
     pub fn created_at_offset(&self) -> Option<Offset> {
         self.created_at?;
-        let text = self.walk().member("created_at")?.string()?;
+        let text = self.cursor().member("created_at")?.string()?;
         Pieces::parse(&text[..]).ok()?.to_numeric_offset()
     }
 
-    /// When Box wrote the event down.
+    /// Returns the time at which Box recorded the event.
     #[must_use]
     pub fn recorded_at(&self) -> Option<Timestamp> {
         self.read("recorded_at")
     }
 
-    /// Who did it. See [`User::is_anonymous`] for somebody who is not logged in.
+    /// Returns the user who caused the event. [`User::is_anonymous`] recognizes a person who is not
+    /// logged in.
     #[must_use]
     pub fn created_by(&self) -> Option<User> {
         self.read("created_by")
     }
 
-    /// The session in which the user did it.
+    /// Returns the id of the session in which the user caused the event.
     #[must_use]
     pub fn session_id(&self) -> Option<String> {
         self.read("session_id")
     }
 
-    /// What it happened to.
+    /// Returns the item, user or group that the event concerns.
     #[must_use]
     pub fn source(&self) -> Option<Source> {
         self.read("source")
     }
 
-    /// Returns [`Source::name`] of the [`source`](Self::source), without reading more of it than that needs.
+    /// Returns [`Source::name`] of the [`source`](Self::source), and reads no more of the source
+    /// than necessary.
     #[must_use]
     pub fn source_name(&self) -> Option<String> {
         self.source_head()?.name
     }
 
-    /// Returns [`Source::id`] of the [`source`](Self::source), without reading more of it than that needs.
+    /// Returns [`Source::id`] of the [`source`](Self::source), and reads no more of the source than
+    /// necessary.
     #[must_use]
     pub fn source_id(&self) -> Option<String> {
         self.source_head()?.id
     }
 
-    /// Returns [`Source::item_type`] of the [`source`](Self::source), such as `file`, without reading more of it than that
-    /// needs.
+    /// Returns [`Source::item_type`] of the [`source`](Self::source), such as `file`, and reads no
+    /// more of the source than necessary.
     #[must_use]
     pub fn source_type(&self) -> Option<String> {
         self.source_head()?.item_type
     }
 
-    /// More about the event, in a shape that depends on its type. Enterprise streams only.
+    /// Returns more details, in a shape that depends on the event type. Enterprise streams only.
     #[must_use]
     pub fn additional_details(&self) -> Option<RawJson> {
         self.read("additional_details")
     }
 
-    /// The administrator, or Box's support (id `box_support`), who acted on a user's account. Enterprise streams only.
+    /// Returns the administrator, or Box's support (id `box_support`), who acted on a user's
+    /// account. Enterprise streams only.
     #[must_use]
     pub fn action_by(&self) -> Option<User> {
         self.read("action_by")
     }
 
-    /// The IP address that it was done from. Enterprise streams only.
+    /// Returns the IP address of the user who caused the event. Enterprise streams only.
     #[must_use]
     pub fn ip_address(&self) -> Option<String> {
         self.read("ip_address")
     }
 
-    /// The user, or the group as [`user_type`](User::user_type) says, to whom access is given. Enterprise streams only.
+    /// Returns the user or group to whom access is given. [`user_type`](User::user_type) tells the
+    /// two apart. Enterprise streams only.
     #[must_use]
     pub fn accessible_by(&self) -> Option<User> {
         self.read("accessible_by")
     }
 
-    /// All that the accessors above read, but for what costs nothing anyway, in one pass over the text.
+    /// Returns the fields of the accessors above, read in one pass over the text. [`id`](Self::id),
+    /// [`event_type`](Self::event_type) and [`created_at`](Self::created_at) are not among them,
+    /// because they cost nothing.
     #[must_use]
     pub fn details(&self) -> EventDetails {
-        EventDetails::from_json(&mut self.walk()).unwrap_or_default()
+        EventDetails::from_json(&mut self.cursor()).unwrap_or_default()
     }
 
-    /// Any field by its name in Box's JSON, for what has no accessor; a `null` is a field like any other.
+    /// Returns any field by its name in Box's JSON, for fields without an accessor. A `null` is a
+    /// field like any other.
     ///
     /// ```
     /// # let json = r#"{"source":{"type":"file","permissions":{"can_download":true}}}"#;
@@ -217,19 +241,19 @@ impl Event {
     /// ```
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {
-        self.walk()
+        self.cursor()
             .member(name)
             .map(|mut value| RawJson::new(value.raw()))
     }
 
-    /// The event's JSON text, byte for byte as Box sent it.
+    /// Returns the event's JSON text, byte for byte as Box sent it.
     #[must_use]
     pub fn raw(&self) -> &str {
         as_str(&self.raw)
     }
 
-    /// The same event in memory of its own, which copies the text. For the few events that are kept for long, so that
-    /// their pages, of up to 500 events each, can go.
+    /// Copies the event into memory of its own. Use this for the few events that you keep for a
+    /// long time, so that their pages, of up to 500 events each, are freed.
     #[must_use]
     pub fn into_owned(self) -> Self {
         Self {
@@ -238,16 +262,17 @@ impl Event {
         }
     }
 
+    /// Reads one field of the event. The last one of several with the same name counts.
     fn read<T: FromJson>(&self, name: &str) -> Option<T> {
-        let mut value = self.walk().member(name)?;
+        let mut value = self.cursor().member(name)?;
         T::from_json(&mut value)
     }
 
     fn source_head(&self) -> Option<SourceHead> {
-        SourceHead::read(self.walk().member("source")?)
+        SourceHead::read(self.cursor().member("source")?)
     }
 
-    fn walk(&self) -> JsonCursor<'_> {
+    fn cursor(&self) -> JsonCursor<'_> {
         JsonCursor::over(&self.raw, self.raw())
     }
 }
@@ -258,7 +283,8 @@ impl Id {
         let json = value.value();
         match json.as_bytes() {
             [b'"', id @ .., b'"'] if id.contains(&b'\\') => {
-                // Half a surrogate pair is no text. To replace it could make two ids one, and lose an event as a repeat.
+                // An unpaired surrogate is not valid text. If it were replaced, two ids might
+                // become equal, and an event would be dropped as a repeat.
                 serde_json::from_str(json).map_or(Self::Missing, Self::Decoded)
             }
             [b'"', id @ .., b'"'] if !id.is_empty() => Self::At(start + 1..start + 1 + id.len()),
@@ -280,23 +306,23 @@ impl fmt::Debug for Event {
 }
 
 record! {
-    /// An event's fields, but for the three that [`Event`] gives without reading: see [`Event::details`].
+    /// The fields of an event that are read from its JSON text: see [`Event::details`].
     pub struct EventDetails {
-        /// See [`Event::recorded_at`].
+        /// The value of [`Event::recorded_at`].
         "recorded_at" => pub recorded_at: Option<Timestamp>,
-        /// See [`Event::created_by`].
+        /// The value of [`Event::created_by`].
         "created_by" => pub created_by: Option<User>,
-        /// See [`Event::session_id`].
+        /// The value of [`Event::session_id`].
         "session_id" => pub session_id: Option<String>,
-        /// See [`Event::source`].
+        /// The value of [`Event::source`].
         "source" => pub source: Option<Source>,
-        /// See [`Event::additional_details`].
+        /// The value of [`Event::additional_details`].
         "additional_details" => pub additional_details: Option<RawJson>,
-        /// See [`Event::action_by`].
+        /// The value of [`Event::action_by`].
         "action_by" => pub action_by: Option<User>,
-        /// See [`Event::ip_address`].
+        /// The value of [`Event::ip_address`].
         "ip_address" => pub ip_address: Option<String>,
-        /// See [`Event::accessible_by`].
+        /// The value of [`Event::accessible_by`].
         "accessible_by" => pub accessible_by: Option<User>,
     }
 }

@@ -1,17 +1,23 @@
+//! [`EventType`]: the names of events in Box's documentation, and any other name that Box sends.
+//!
+//! The macro `event_types!` declares a variant for each documented name, with the conversions to
+//! and from text. A name that is not in the list is kept as [`EventType::Other`] and never
+//! rejected.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
 macro_rules! event_types {
     ($($variant:ident = $name:literal,)*) => {
-        /// What happened: the `event_type` of an [`Event`](super::Event).
+        /// The type of an [`Event`](super::Event), from its field `event_type`.
         ///
-        /// The variants are the names in [Box's description of events][box], and older ones that enterprises' logs still
-        /// have. Box adds names without notice, so a name that is not among them is data like any other: it is kept in
-        /// [`Other`](Self::Other).
+        /// The variants are the names in [Box's description of events][box], and older names that
+        /// enterprise logs still contain. Box adds names without notice. A name without a variant
+        /// is kept in [`Other`](Self::Other).
         ///
-        /// A name that is `Other` today may be a variant in a later version of this crate. Code that waits for such a
-        /// name compares [`as_str`](Self::as_str), which stays the same.
+        /// A name that is `Other` today may become a variant in a later version of this crate. To
+        /// match such a name, compare [`as_str`](Self::as_str), which stays the same.
         ///
         /// ```
         /// use box_longpoll::EventType;
@@ -30,15 +36,16 @@ macro_rules! event_types {
                 #[doc = concat!("`", $name, "`.")]
                 $variant,
             )*
-            /// A name that this version does not know. No conversion gives it for a name that has a variant.
+            /// A name that this version does not know. Conversions never produce it for a name that
+            /// has a variant.
             Other(String),
         }
 
         impl EventType {
-            /// Every name that this version knows, in alphabetical order.
+            /// All names that this version knows, in alphabetical order.
             pub const DOCUMENTED: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The name, as Box writes it.
+            /// Returns the name as Box writes it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {

@@ -1,7 +1,9 @@
-//! Reading what is there, whatever stands beside it.
+//! Conversion of JSON values into Rust types, in which a value of an unexpected shape is `None`.
 //!
-//! Each member of an object is read for itself, so one of an unexpected shape costs itself and nothing else. Where an
-//! object has a name twice, the last one counts.
+//! Each member of an object is read separately, so a member of an unexpected shape does not affect
+//! the others. serde's derived implementations would reject the complete object. If a name occurs
+//! more than once in an object, the last one counts. Start from [`FromJson`], and from the macro
+//! `record!` for structs.
 
 use std::borrow::Cow;
 
@@ -10,13 +12,14 @@ use jiff::Timestamp;
 use super::EventType;
 use super::cursor::JsonCursor;
 
-/// What can be read from a JSON value.
+/// A type that can be read from a JSON value.
 pub(super) trait FromJson: Sized {
-    /// Goes past the value. `None` where it is `null` or of another shape.
+    /// Reads the value, and moves the cursor past it. Returns `None` if the value is `null` or has
+    /// another shape.
     fn from_json(value: &mut JsonCursor<'_>) -> Option<Self>;
 }
 
-/// A number counts by its digits: Box writes ids both ways.
+/// A number is taken as the text of its digits: Box writes ids as strings and as numbers.
 impl FromJson for String {
     fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         text(value).map(Cow::into_owned)
@@ -59,6 +62,7 @@ impl<T: FromJson> FromJson for Vec<T> {
     }
 }
 
+/// Returns the text of a string, or the digits of a number.
 fn text<'a>(value: &mut JsonCursor<'a>) -> Option<Cow<'a, str>> {
     match value.peek() {
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value.value())),
@@ -66,9 +70,10 @@ fn text<'a>(value: &mut JsonCursor<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
-/// A struct that is filled from the members of a JSON object; `record!` declares one.
+/// A struct that is read from the members of a JSON object. The macro `record!` declares one.
 pub(super) trait Record: Default {
-    /// Takes up one member, and goes past its value. A later one of the same name replaces it.
+    /// Reads one member, and moves the cursor past its value. A later member of the same name
+    /// replaces it.
     fn set(&mut self, name: &str, value: &mut JsonCursor<'_>);
 }
 
@@ -80,7 +85,7 @@ impl<T: Record> FromJson for T {
     }
 }
 
-/// Declares a struct of optional fields, and how each is read from the member of a JSON object.
+/// Declares a struct of optional fields, each with the name of its member in the JSON object.
 macro_rules! record {
     (
         $(#[$about:meta])*

@@ -1,3 +1,8 @@
+//! JSON values that are kept as text: [`RawJson`], and the error of decoding one.
+//!
+//! Some fields of an event have no fixed shape, or are read by few programs. They are kept as
+//! slices of the page that Box sent, and are decoded on request.
+
 use std::error::Error;
 use std::fmt;
 
@@ -7,10 +12,10 @@ use serde::Deserialize;
 use super::cursor::{JsonCursor, as_str};
 use super::from_json::FromJson;
 
-/// A JSON value as Box sent it, for what has no fixed shape.
+/// A JSON value as Box sent it, for fields that have no fixed shape.
 ///
-/// Cloning one is cheap: it shares the memory of the event that it was taken from, and keeps it allocated (see
-/// [`Event::into_owned`](super::Event::into_owned)). Two are equal when their texts are.
+/// Cloning is cheap: a clone shares the memory of its event, and keeps it allocated (see
+/// [`Event::into_owned`](super::Event::into_owned)). Two values are equal if their texts are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawJson {
     text: Bytes,
@@ -21,14 +26,14 @@ impl RawJson {
         Self { text }
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         as_str(&self.text)
     }
 
-    /// The member `name`, where this is an object that has it; a `null` is a member like any other. Where the name
-    /// occurs more than once, the last one counts.
+    /// Returns the member `name` if this is an object that has it. A `null` is a member like any
+    /// other. If the name occurs more than once, the last one counts.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<RawJson> {
         let value = JsonCursor::over(&self.text, self.as_str()).member(name);
@@ -40,11 +45,12 @@ impl RawJson {
         T::from_json(&mut JsonCursor::over(&self.text, self.as_str()))
     }
 
-    /// Decodes the value into a type of the caller's choice.
+    /// Decodes the value into a type of your choice.
     ///
     /// # Errors
     ///
-    /// When the value is not what `T` expects, or is nested more than 127 deep where `T` wants all of it.
+    /// Returns [`DecodeError`] if the value has another shape than `T`, or if `T` reads values that
+    /// are nested more than 127 levels deep.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         serde_json::from_str(self.as_str()).map_err(DecodeError)
     }
@@ -66,7 +72,7 @@ impl fmt::Display for RawJson {
     }
 }
 
-/// Shows the text, cut after 200 characters.
+/// Shows the text, truncated to 200 characters.
 impl fmt::Debug for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.as_str();
@@ -77,13 +83,14 @@ impl fmt::Debug for RawJson {
     }
 }
 
-/// A [`RawJson`] is not what the caller wanted to decode. The [`source`](Error::source) says where and why.
+/// The error of [`RawJson::decode`]: the value has another shape than the requested type. The
+/// [`source`](Error::source) gives the place and the reason.
 #[derive(Debug)]
 pub struct DecodeError(serde_json::Error);
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this part of an event has another shape than asked for")
+        f.write_str("this part of an event does not have the shape of the requested type")
     }
 }
 

@@ -1,3 +1,9 @@
+//! serde for [`Event`]: an event can be stored in any format, and read back.
+//!
+//! Text formats get the event's JSON object, so that people and other programs can read it. Binary
+//! formats get the exact JSON text in one field. Text formats get that field too if an object could
+//! not represent the event faithfully.
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -9,21 +15,22 @@ use serde_json::{Map, Value};
 
 use super::Event;
 
-/// The one field of an event that is written as JSON text.
-const TEXT: &str = "box_event_json";
+/// The name of the only field of an event that is written as JSON text.
+const TEXT_FIELD: &str = "box_event_json";
 
-/// How deep an event that is written as a structure may be nested. `serde_json` and others read 128 levels; the rest is
-/// for what the event is put into.
-const MAX_LEVELS: usize = 64;
+/// The maximum nesting of an event that is written as an object, in levels. `serde_json` and other
+/// libraries read up to 128 levels, and the rest is left for the value that contains the event.
+const MAX_NESTING: usize = 64;
 
 impl Event {
-    /// The event's object, if a structured format can hold it faithfully.
+    /// Returns the event's object, if a structured format can hold it faithfully.
     fn structure(&self) -> Option<Value> {
         let object: Value = serde_json::from_str(self.raw()).ok()?;
-        let fits = fits(&object, MAX_LEVELS) && object.as_object()?.get(TEXT).is_none();
+        let fits = fits(&object, MAX_NESTING) && object.as_object()?.get(TEXT_FIELD).is_none();
         fits.then_some(object)
     }
 
+    /// Creates an event from its exact JSON text.
     fn from_text<E: Error>(text: &str) -> Result<Self, E> {
         let json: &RawValue = serde_json::from_str(text).map_err(E::custom)?;
         Ok(Self::from_raw(&Bytes::copy_from_slice(
@@ -32,6 +39,7 @@ impl Event {
     }
 }
 
+/// Returns `true` if the value is nested at most `levels` deep, and each number fits into an `f64`.
 fn fits(value: &Value, levels: usize) -> bool {
     match value {
         Value::Array(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
@@ -43,8 +51,9 @@ fn fits(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// A JSON value in the terms of serde alone. Where some crate switches on `serde_json`'s `arbitrary_precision`, a `Value`
-/// writes its numbers in a way that only `serde_json` understands.
+/// A JSON value that is written by serde's own methods. If any crate of the program enables
+/// `serde_json`'s feature `arbitrary_precision`, a `Value` writes its numbers in a form that only
+/// `serde_json` understands.
 struct Plain<'a>(&'a Value);
 
 impl Serialize for Plain<'_> {
@@ -75,24 +84,27 @@ impl Serialize for Event {
         {
             return Plain(&object).serialize(serializer);
         }
-        // A struct rather than the bare text: internal tags and `flatten` have no place for a string.
+        // This is a struct instead of a plain string, because a string does not work with
+        // internally tagged enums and `flatten`.
         let mut fields = serializer.serialize_struct("Event", 1)?;
-        fields.serialize_field(TEXT, self.raw())?;
+        fields.serialize_field(TEXT_FIELD, self.raw())?;
         fields.end()
     }
 }
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Either form may come from a buffer that calls itself human-readable, whatever the format beneath it is.
+        // Both forms have to be accepted: serde's internal buffer reports that it is
+        // human-readable, even if the actual format is binary.
         if deserializer.is_human_readable() {
             deserializer.deserialize_any(EventVisitor)
         } else {
-            deserializer.deserialize_struct("Event", &[TEXT], EventVisitor)
+            deserializer.deserialize_struct("Event", &[TEXT_FIELD], EventVisitor)
         }
     }
 }
 
+/// Reads both forms of an event: the object, and the field with the exact text.
 struct EventVisitor;
 
 impl<'de> Visitor<'de> for EventVisitor {
@@ -104,9 +116,9 @@ impl<'de> Visitor<'de> for EventVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Event, A::Error> {
         let members = Map::deserialize(MapAccessDeserializer::new(map))?;
-        match members.get(TEXT) {
+        match members.get(TEXT_FIELD) {
             Some(Value::String(text)) => Event::from_text(text),
-            Some(_) => Err(Error::custom(format_args!("{TEXT} is not a string"))),
+            Some(_) => Err(Error::custom(format_args!("{TEXT_FIELD} is not a string"))),
             None => serde_json::to_vec(&members)
                 .map(|json| Event::from_raw(&json.into()))
                 .map_err(Error::custom),

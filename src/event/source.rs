@@ -1,3 +1,9 @@
+//! [`Source`]: the item, user or group that an event concerns.
+//!
+//! The source's `type` decides which struct it is read into. A source without such a type may name
+//! an item, a group or a user in members such as `folder_id`; the module `collaboration` reads
+//! these. All other sources are [`OtherSource`].
+
 use std::borrow::Cow;
 
 use super::collaboration::Names;
@@ -5,17 +11,18 @@ use super::cursor::JsonCursor;
 use super::from_json::{FromJson, Record, record};
 use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, User, WebLink};
 
-/// The thing that an event happened to.
+/// The item, user or group that an event concerns.
 ///
-/// Its shape depends on the event's type and on the stream. Box promises none, so match with a fallback.
-/// [`id`](Self::id), [`name`](Self::name) and [`item_type`](Self::item_type) work for every shape, and find a value under
-/// each name that Box has for it: `id`, `item_id`, `file_id`, `folder_id`, `group_id`, `user_id`, `barrier_id` and the
-/// like. A field that a typed shape lacks is reached through [`Event::field`](super::Event::field).
+/// Its shape depends on the event's type and on the stream. Box guarantees no shape, so match with
+/// a fallback. [`id`](Self::id), [`name`](Self::name) and [`item_type`](Self::item_type) work for
+/// every shape. They find a value under each name that Box uses for it: `id`, `item_id`, `file_id`,
+/// `folder_id`, `group_id`, `user_id`, `barrier_id` and similar ones. If a typed shape lacks a
+/// field, read it with [`Event::field`](super::Event::field).
 ///
 /// ```
 /// use box_longpoll::{Event, event::Source};
 ///
-/// /// The person or group whom a collaboration is about, and the item.
+/// /// Describes the item of a collaboration, and the user or group who has access to it.
 /// fn shared(event: &Event) -> Option<String> {
 ///     let Some(Source::Collaboration(shared)) = event.source() else {
 ///         return None;
@@ -32,62 +39,68 @@ use super::{AppItem, Collaboration, File, Folder, GroupSource, Item, RawJson, Us
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// A user: logins, for instance, and changes to an account.
+    /// A user, for instance in events about logins and about changes to an account.
     User(User),
-    /// A file: what the user streams send for changes to files.
+    /// A file, in the form in which the user streams send it.
     File(Box<File>),
-    /// A folder: what the user streams send for changes to folders.
+    /// A folder, in the form in which the user streams send it.
     Folder(Box<Folder>),
-    /// A bookmark.
+    /// A web link: a bookmark in a folder.
     WebLink(Box<WebLink>),
     /// A file or a folder in the short form of the enterprise streams.
     Item(Box<Item>),
-    /// A file or a folder, and the user or group whose access to it changes: the enterprise streams' collaborations.
+    /// A file or a folder, and the user or group whose access to it changes. The enterprise streams
+    /// send it for collaborations.
     Collaboration(Box<Collaboration>),
-    /// A group of users, and the user who joins or leaves it: the enterprise streams' changes to groups.
+    /// A group of users, and the user who joins or leaves it. The enterprise streams send it for
+    /// changes to groups.
     Group(Box<GroupSource>),
     /// An item of one of Box's apps, such as a hub.
     AppItem(Box<AppItem>),
-    /// Anything else, down to a value that is no object at all. Decode [`json`](OtherSource::json).
+    /// Any other source, even a value that is not an object. Decode [`json`](OtherSource::json).
     Other(OtherSource),
 }
 
-/// A source of a shape that this crate has no type for, such as a comment, or the free maps of Box Shield.
+/// A source that this crate has no type for, such as a comment, or the free-form maps of Box
+/// Shield.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtherSource {
-    /// Its `type`.
+    /// The source's `type`.
     pub item_type: Option<String>,
-    /// Its `id`. A source without one has its `api_key`, or else the first member that is named `…_id`, such as
-    /// `barrier_id`.
+    /// The source's `id`. If there is none, its `api_key`, or else its first member whose name ends
+    /// with `_id`, such as `barrier_id`.
     pub id: Option<String>,
-    /// Its `name`. A source without one has the name that belongs to its id, such as `policy_name` to `policy_id`.
+    /// The source's `name`. If there is none, the name that belongs to its id: `policy_name`
+    /// belongs to `policy_id`.
     pub name: Option<String>,
-    /// All of it.
+    /// The complete source.
     pub json: RawJson,
 }
 
 impl Source {
-    /// The id of the user, file, folder, …; a collaboration gives that of its item.
+    /// Returns the id of the user, file, folder or other thing. For a collaboration, this is the id
+    /// of its item.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.head().1.as_deref()
     }
 
-    /// The name of the user, file, folder, …; a collaboration gives that of its item.
+    /// Returns the name of the user, file, folder or other thing. For a collaboration, this is the
+    /// name of its item.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.head().2.as_deref()
     }
 
-    /// Its type, in Box's word: `user`, `file`, `folder`, `web_link`, `group`, `app_item`, `comment`, …; a collaboration
-    /// gives that of its item.
+    /// Returns the type as Box writes it: `user`, `file`, `folder`, `web_link`, `group`,
+    /// `app_item`, `comment` and others. For a collaboration, this is the type of its item.
     #[must_use]
     pub fn item_type(&self) -> Option<&str> {
         self.head().0
     }
 
-    /// Its type, id and name.
+    /// Returns the type, the id and the name.
     fn head(&self) -> (Option<&str>, &Option<String>, &Option<String>) {
         match self {
             Self::User(user) => (Some("user"), &user.id, &user.name),
@@ -109,7 +122,8 @@ impl Source {
 impl FromJson for Source {
     fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         let start = *value;
-        // The type stands first, as a rule, and one pass reads all then.
+        // Box usually sends the type first. Then one pass over the object is enough. If the type
+        // that the pass finds is another one, a second pass reads the source as that type.
         let first = start.first_member("type");
         let mut kind = first.and_then(|mut kind| kind.string());
         loop {
@@ -141,7 +155,7 @@ impl FromJson for Source {
 }
 
 record! {
-    /// What a line about an event shows of its source.
+    /// The type, the id and the name of a source, read without the rest of it.
     pub(super) struct SourceHead {
         "type" => pub(super) item_type: Option<String>,
         "id" => pub(super) id: Option<String>,
@@ -150,7 +164,8 @@ record! {
 }
 
 impl SourceHead {
-    /// Gives the same as reading a [`Source`], which is only done if one of the three stands under another name.
+    /// Returns the same values as a [`Source`] would. A complete `Source` is read only if one of
+    /// the three has another name.
     pub(super) fn read(source: JsonCursor<'_>) -> Option<Self> {
         let head = Self::from_json(&mut { source })?;
         let is_complete = head.id.is_some() && head.name.is_some();
@@ -168,7 +183,7 @@ impl SourceHead {
     }
 }
 
-/// Goes past a source, reads it as one of the shapes, and notes its type.
+/// Reads a source as one of the shapes, stores its type in `kind`, and moves the cursor past it.
 fn shape<'a, T: Record>(source: &mut JsonCursor<'a>, kind: &mut Option<Cow<'a, str>>) -> T {
     let mut record = T::default();
     source.members(|name, value| {
@@ -181,7 +196,7 @@ fn shape<'a, T: Record>(source: &mut JsonCursor<'a>, kind: &mut Option<Cow<'a, s
 }
 
 impl Source {
-    /// Adds the id and the name that stand under other names than the type's own.
+    /// Adds the id and the name if they have other names than `id` and `name`, such as `file_id`.
     fn completed(mut self, source: JsonCursor<'_>, kind: Option<&str>) -> Self {
         if self.id().is_some() && self.name().is_some() {
             return self;
@@ -215,6 +230,7 @@ impl Source {
     }
 }
 
+/// Sets `slot` to `value` if it has no value yet.
 fn fill(slot: &mut Option<String>, value: Option<&str>) {
     if slot.is_none() {
         *slot = value.map(str::to_owned);
@@ -222,11 +238,12 @@ fn fill(slot: &mut Option<String>, value: Option<&str>) {
 }
 
 impl OtherSource {
+    /// Reads a source that has no typed shape. Returns `None` if it is `null`.
     fn read(source: JsonCursor<'_>, kind: Option<&str>) -> Option<Self> {
         let json = RawJson::from_json(&mut { source })?;
         let text = |name: &str| String::from_json(&mut source.member(name)?);
         let mut thing = kind.map(str::to_owned);
-        // An application's id is its key.
+        // The id of an application is its API key.
         let id = text("id").or_else(|| text("api_key")).or_else(|| {
             thing = first_id(source, kind);
             text(&format!("{}_id", thing.as_ref()?))
@@ -240,7 +257,8 @@ impl OtherSource {
     }
 }
 
-/// The `barrier` of a `barrier_id`: the thing that a source names by an id, first its own type and then the first one.
+/// Returns the thing that a source names by an id, such as `barrier` if it has a `barrier_id`. If
+/// there are several, the source's own type takes precedence over the first one.
 fn first_id(mut source: JsonCursor<'_>, kind: Option<&str>) -> Option<String> {
     let mut found = None;
     source.members(|name, value| {

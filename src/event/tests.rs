@@ -1,3 +1,5 @@
+//! Tests of reading and storing events, most of them of unusual shapes.
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -8,7 +10,7 @@ fn event(json: &str) -> Event {
     Event::from_raw(&Bytes::copy_from_slice(json.as_bytes()))
 }
 
-/// An object whose `extra` holds lists nested `levels` deep.
+/// Returns an object whose field `extra` holds arrays nested `levels` deep.
 fn nested(levels: usize) -> String {
     let (open, close) = ("[".repeat(levels), "]".repeat(levels));
     format!(
@@ -16,8 +18,8 @@ fn nested(levels: usize) -> String {
     )
 }
 
-/// Runs `test` with the stack that a thread has unless its creator says otherwise.
-fn on_a_default_stack(test: impl FnOnce() + Send) {
+/// Runs `test` on a thread with a stack of 2 MiB, the default of Rust.
+fn on_default_stack(test: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .stack_size(2 << 20)
@@ -27,13 +29,13 @@ fn on_a_default_stack(test: impl FnOnce() + Send) {
 }
 
 #[test]
-fn the_text_is_kept_byte_for_byte() {
+fn event_keeps_its_text_byte_for_byte() {
     let json = "{ \"z\":1.00,\t\"event_id\" : \"e1\",\n\"a\":\"\\u00e9\\/\",\"a\":123456789012345678901234567890 }";
     assert_eq!(event(json).raw(), json);
 }
 
 #[test]
-fn an_event_shares_the_memory_of_its_page() {
+fn event_shares_the_memory_of_its_page() {
     let page = Bytes::from_static(br#"[{"event_id":"e1","additional_details":{"a":1}}]"#);
     let event = Event::from_raw(&page.slice(1..page.len() - 1));
     assert_eq!(event.raw().as_ptr(), page[1..].as_ptr());
@@ -43,7 +45,7 @@ fn an_event_shares_the_memory_of_its_page() {
 }
 
 #[test]
-fn an_owned_event_does_not_share_the_memory_of_its_page() {
+fn owned_event_does_not_share_the_memory_of_its_page() {
     let page = Bytes::from_static(br#"[{"event_id":"e1","event_type":"LOGIN"}]"#);
     let event = Event::from_raw(&page.slice(1..page.len() - 1));
     let owned = event.clone().into_owned();
@@ -55,12 +57,12 @@ fn an_owned_event_does_not_share_the_memory_of_its_page() {
 }
 
 #[test]
-fn event_takes_no_more_than_twelve_words() {
+fn event_takes_at_most_twelve_words_of_memory() {
     assert!(size_of::<Event>() <= 12 * size_of::<u64>());
 }
 
 #[test]
-fn event_keeps_its_time_when_it_is_far_from_today() {
+fn event_keeps_times_far_from_today() {
     let created_at = |text: &str| event(&format!(r#"{{"created_at":"{text}"}}"#)).created_at();
     for time in [
         Timestamp::MIN,
@@ -75,7 +77,7 @@ fn event_keeps_its_time_when_it_is_far_from_today() {
 }
 
 #[test]
-fn event_has_the_offset_of_its_time_and_none_without_it() {
+fn event_has_an_offset_only_if_it_has_a_time() {
     let event = |json: &str| event(&format!(r#"{{"created_at":{json}}}"#));
     for (json, hours) in [
         (r#""2026-11-30T12:00:00-08:00""#, Some(-8)),
@@ -123,7 +125,7 @@ fn any_json_value_is_an_event() {
 }
 
 #[test]
-fn an_id_is_a_string_that_is_not_empty_or_a_number() {
+fn id_is_a_nonempty_string_or_a_number() {
     let ids = [
         (r#""f82c3ba0""#, Some("f82c3ba0")),
         (r#""a b é ✓""#, Some("a b é ✓")),
@@ -149,8 +151,8 @@ fn an_id_is_a_string_that_is_not_empty_or_a_number() {
 }
 
 #[test]
-fn deep_nesting_needs_no_stack() {
-    on_a_default_stack(|| {
+fn deep_nesting_does_not_use_the_stack() {
+    on_default_stack(|| {
         let event = event(&nested(10_000));
         assert_eq!(event.id(), Some("e1"));
         assert_eq!(event.source().unwrap().id(), Some("7"));
@@ -162,8 +164,8 @@ fn deep_nesting_needs_no_stack() {
 }
 
 #[test]
-fn an_event_nested_too_deep_for_a_structure_is_stored_all_the_same() {
-    on_a_default_stack(|| {
+fn event_can_be_stored_when_it_is_nested_deep() {
+    on_default_stack(|| {
         for levels in [60, 61, 62, 63, 64, 65, 126, 127, 128, 10_000] {
             let event = event(&nested(levels));
             let stored = serde_json::to_string(&[[[&event]]]).unwrap();
@@ -175,7 +177,7 @@ fn an_event_nested_too_deep_for_a_structure_is_stored_all_the_same() {
 }
 
 #[test]
-fn an_event_that_no_structure_can_hold_is_stored_all_the_same() {
+fn event_is_stored_as_text_when_an_object_cannot_hold_it() {
     for json in [
         "null",
         "17",
@@ -193,7 +195,7 @@ fn an_event_that_no_structure_can_hold_is_stored_all_the_same() {
 }
 
 #[test]
-fn half_a_surrogate_pair_costs_one_character() {
+fn unpaired_surrogate_costs_one_character() {
     let json = r#"{"\ud800":1,"event_id":"e1","session_id":"\udfff!","event_type":"A\ud800",
         "source":{"type":"file","\udc00":0,"name":"a\ud800b","id":"7"}}"#;
     let event = event(json);
@@ -207,7 +209,7 @@ fn half_a_surrogate_pair_costs_one_character() {
 }
 
 #[test]
-fn the_last_of_two_fields_of_one_name_counts() {
+fn last_field_counts_when_a_name_is_repeated() {
     let json = r#"{"event_id":"a","event_type":"LOGIN","event_id":"b","event_typ\u0065":"COPY","source":{"type":"file"},
         "source":{"type":"folder","name":"a","name":"b"},"created_by":{"id":"1","id":"2"}}"#;
     let event = event(json);

@@ -1,28 +1,37 @@
+//! Users, groups and enterprises, in the short forms that events have.
+//!
+//! A [`User`] appears in many places of an event, mostly with an id, a name and a login. The fields
+//! that only a user as the source of an event has are in a boxed [`UserProfile`], to keep the other
+//! users small.
+
 use super::cursor::JsonCursor;
 use super::from_json::{FromJson, Record, record};
 
-/// A [user](https://developer.box.com/reference/resources/user--mini/), in the short form that events have.
+/// A [user](https://developer.box.com/reference/resources/user--mini/), in the short form that
+/// events have.
 ///
-/// Somebody who is not logged in appears as the user with id `2`: see [`is_anonymous`](Self::is_anonymous).
+/// A person who is not logged in appears as the user with id `2`: see
+/// [`is_anonymous`](Self::is_anonymous).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct User {
     /// The user's id.
     pub id: Option<String>,
-    /// `user`, as a rule.
+    /// The type: usually `user`.
     pub user_type: Option<String>,
     /// The display name.
     pub name: Option<String>,
     /// The primary email address.
     pub login: Option<String>,
-    /// More about a user who is the source of an event; other users have none.
+    /// More fields, if the user is the source of an event. Other users have none.
     pub profile: Option<Box<UserProfile>>,
 }
 
 record! {
     /// The fields that only a user who is the source of an event has.
     pub struct UserProfile {
-        /// The account's status: `active`, `inactive`, `cannot_delete_edit` or `cannot_delete_edit_upload`.
+        /// The account's status: `active`, `inactive`, `cannot_delete_edit` or
+        /// `cannot_delete_edit_upload`.
         "status" => pub status: Option<String>,
         /// The role in the enterprise: `admin`, `coadmin` or `user`.
         "role" => pub role: Option<String>,
@@ -34,7 +43,8 @@ record! {
 }
 
 impl User {
-    /// Returns `true` if this is Box's stand-in for everybody who is not logged in.
+    /// Returns `true` if this is the user by which Box represents all persons who are not logged
+    /// in.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.id.as_deref() == Some("2")
@@ -67,7 +77,8 @@ record! {
 }
 
 record! {
-    /// A [group of users](https://developer.box.com/reference/resources/group--mini/), in its short form.
+    /// A [group of users](https://developer.box.com/reference/resources/group--mini/), in its short
+    /// form.
     pub struct Group {
         /// The group's id.
         "id" => pub id: Option<String>,

@@ -1,4 +1,7 @@
-//! Changes that leave most of an answer as it is, so that what reads it gets far.
+//! [`Change`]: a random change of a seed, which leaves most of it unchanged.
+//!
+//! A parser accepts most of a changed seed, so the change reaches code that random bytes would not
+//! reach. [`changed`] applies a change.
 
 use proptest::arbitrary::Arbitrary;
 use proptest::prelude::{any, prop_oneof};
@@ -6,17 +9,18 @@ use proptest::sample::{Index, select};
 use proptest::strategy::{BoxedStrategy, Strategy};
 use serde_json::Value;
 
+/// A change of a text. Each [`Index`] is a place in it.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    /// Another value stands in the place of one of the JSON's.
+    /// One of the values in the JSON is replaced.
     Value(Index, String),
-    /// These bytes come in between.
+    /// A text is inserted.
     Insert(Index, String),
-    /// A byte is another.
+    /// A byte is replaced.
     Byte(Index, u8),
-    /// A piece comes so many times.
+    /// A piece is repeated, so that it occurs this number of times.
     Repeat(Index, Index, usize),
-    /// The end is missing.
+    /// The text is truncated.
     Cut(Index),
 }
 
@@ -37,7 +41,7 @@ impl Arbitrary for Change {
     }
 }
 
-/// JSON that something may trip over.
+/// Returns JSON values that a parser may read wrongly.
 fn values() -> Vec<String> {
     let odd = r#"null true 0 -0 0.0 -7 7 1.5 1e999 1e-7 1152922976252290887 99999999999999999999999 "" "0" "now" "oldest" "7"
         "1152922976252290887" "1e999" " 7 " "{url}" "{token}" "http://user:pw@2.realtime.services.box.net/s?c" "a\u0000b"
@@ -50,6 +54,7 @@ fn values() -> Vec<String> {
     values
 }
 
+/// Returns texts to insert: the values, and separators of HTTP and JSON.
 fn pieces() -> Vec<String> {
     let mut pieces = values();
     for piece in [
@@ -73,10 +78,11 @@ fn pieces() -> Vec<String> {
     pieces
 }
 
-/// Beyond the caps of a signal and of a list, and no strain on the test, however often a piece of a piece is repeated.
+/// The maximum length of a repeated piece, in bytes. It is over the size limits of a signal and of
+/// a list. It also keeps the test fast when repeated pieces are repeated again.
 const LONGEST_REPETITION: usize = 512 * 1024;
 
-/// The text after the change.
+/// Returns the text after the change.
 pub(crate) fn changed(mut text: Vec<u8>, change: &Change) -> Vec<u8> {
     if text.is_empty() {
         return text;
@@ -103,9 +109,9 @@ pub(crate) fn changed(mut text: Vec<u8>, change: &Change) -> Vec<u8> {
     text
 }
 
-/// The text with another value in the place of one in its JSON. `None`: it has no JSON.
+/// Returns the text with one of the values in its JSON replaced, or `None` if it has no JSON.
 fn replaced(text: &[u8], at: Index, value: &str) -> Option<Vec<u8>> {
-    // It goes in as text, since a number may be more than a `Value` holds.
+    // The value is inserted as text, because a `Value` cannot hold every number.
     const PLACE: &str = "the place of the value";
     let start = text.iter().position(|byte| matches!(byte, b'{' | b'['))?;
     let mut json: Value = serde_json::from_slice(&text[start..]).ok()?;
@@ -115,6 +121,7 @@ fn replaced(text: &[u8], at: Index, value: &str) -> Option<Vec<u8>> {
     Some([&text[..start], json.as_bytes()].concat())
 }
 
+/// Returns the number of values, nested ones included.
 fn count(json: &Value) -> usize {
     1 + match json {
         Value::Array(items) => items.iter().map(count).sum(),
@@ -123,17 +130,15 @@ fn count(json: &Value) -> usize {
     }
 }
 
-/// The value that is so many values further.
-fn find<'a>(json: &'a mut Value, further: &mut usize) -> Option<&'a mut Value> {
-    if *further == 0 {
+/// Returns the value with this index, in the order of [`count`].
+fn find<'a>(json: &'a mut Value, index: &mut usize) -> Option<&'a mut Value> {
+    if *index == 0 {
         return Some(json);
     }
-    *further -= 1;
+    *index -= 1;
     match json {
-        Value::Array(items) => items.iter_mut().find_map(|item| find(item, further)),
-        Value::Object(members) => members
-            .values_mut()
-            .find_map(|member| find(member, further)),
+        Value::Array(items) => items.iter_mut().find_map(|item| find(item, index)),
+        Value::Object(members) => members.values_mut().find_map(|member| find(member, index)),
         _ => None,
     }
 }

@@ -1,5 +1,8 @@
-//! Whatever comes from a server or a file, the parsers hold: seeds, seeds that are changed at random, and noise. The
-//! fuzzer of `fuzz/` checks the same properties for longer.
+//! Tests of the parsers with any input of a server or a file: seeds, randomly changed seeds, and
+//! noise.
+//!
+//! The module `properties` has a property for each parser. The fuzzer in `fuzz/` checks the same
+//! properties for a longer time.
 
 mod changes;
 mod properties;
@@ -17,7 +20,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::changes::{Change, changed};
 use crate::seeds::{Seed, seeds};
 
-/// Bytes, shown as text.
+/// An input, which `Debug` shows as text.
 #[derive(Clone)]
 struct Input(Vec<u8>);
 
@@ -27,7 +30,8 @@ impl fmt::Debug for Input {
     }
 }
 
-/// Runs each property with so many inputs. What fails is shrunk and printed; it becomes a seed when it is mended.
+/// Checks each property with this number of inputs. An input that fails is shrunk and printed. Add
+/// it to the seeds with the fix.
 #[track_caller]
 fn assert_all_hold<S: Strategy<Value = Vec<u8>>>(cases: u32, inputs: impl Fn(&str) -> S) {
     for (name, _) in properties::ALL {
@@ -47,7 +51,7 @@ fn assert_all_hold<S: Strategy<Value = Vec<u8>>>(cases: u32, inputs: impl Fn(&st
 }
 
 #[test]
-fn every_seed_holds() {
+fn properties_hold_for_every_seed() {
     for (name, _) in properties::ALL {
         for Seed { file, data } in seeds(name) {
             println!("{name}/{file}");
@@ -57,7 +61,7 @@ fn every_seed_holds() {
 }
 
 #[test]
-fn what_becomes_of_a_seed_by_a_few_changes_holds() {
+fn properties_hold_for_randomly_changed_seeds() {
     assert_all_hold(512, |name| {
         let texts: Vec<Vec<u8>> = seeds(name).into_iter().map(|seed| seed.data).collect();
         (select(texts), vec(any::<Change>(), 1..5))
@@ -66,14 +70,14 @@ fn what_becomes_of_a_seed_by_a_few_changes_holds() {
 }
 
 #[test]
-fn what_is_larger_than_any_cap_but_a_pages_holds() {
+fn properties_hold_for_input_over_most_size_limits() {
     for (name, _) in properties::ALL {
         properties::check(name, "large ".repeat(50_000).as_bytes());
     }
 }
 
 #[test]
-fn noise_holds() {
+fn properties_hold_for_noise() {
     assert_all_hold(256, |_| vec(any::<u8>(), 0..2_000));
 }
 

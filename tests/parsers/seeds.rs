@@ -1,15 +1,17 @@
-//! The seeds: small answers and files, made by hand after Box's documentation and its known oddities, and what the fuzzer
-//! once found.
+//! The seeds of `fuzz/corpus`: small responses and files, written by hand or found by the fuzzer.
+//!
+//! They follow Box's documentation and the known oddities of its servers.
 
 use std::fs;
 use std::path::Path;
 
+/// A file of the corpus.
 pub(crate) struct Seed {
     pub(crate) file: String,
     pub(crate) data: Vec<u8>,
 }
 
-/// Those of one property, of which there are some.
+/// Returns the seeds of a property, which must have at least one.
 #[track_caller]
 pub(crate) fn seeds(name: &str) -> Vec<Seed> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,7 +1,8 @@
-//! How the environment's proxy fails, which isahc does not tell.
+//! The reasons why the environment's proxy provides no connection, which isahc does not report.
 //!
-//! isahc gives curl's code and neither the proxy's status nor curl's text. After a failure that may be the proxy's, curl
-//! connects once more by itself, and says how that went. It sends no request.
+//! isahc passes on curl's code, but neither the proxy's status nor curl's text. After a failure
+//! that the proxy may have caused, [`probe`] connects once more with curl itself, and reads both.
+//! It sends no request.
 
 use std::env;
 
@@ -10,13 +11,14 @@ use http::Uri;
 
 use crate::sys::blocking_thread;
 use crate::transport::TransportError;
-use crate::transports::proxy::{ProxyFailure, QUESTION_TIMEOUT, Question, unusable};
+use crate::transports::proxy::{PROBE_TIMEOUT, ProxyFailure, ProxyProbe, unusable};
 
-/// curl's code of a SOCKS proxy that fails. The code's type is another on Windows.
+/// curl's error code of a failed SOCKS proxy (`CURLE_PROXY`). It is an `i64` here because the type
+/// of the codes differs on Windows.
 const SOCKS_FAILED: i64 = 97;
 
-/// Classifies a failure by curl's code alone. `None`: it may be another's than a proxy's.
-pub(super) fn known(error: &curl::Error) -> Option<ProxyFailure> {
+/// Classifies a failure by curl's code alone. Returns `None` if the failure may not be a proxy's.
+pub(super) fn failure_of(error: &curl::Error) -> Option<ProxyFailure> {
     if error.is_couldnt_resolve_proxy() {
         Some(ProxyFailure::Unreachable)
     } else if i64::from(error.code()) == SOCKS_FAILED {
@@ -26,7 +28,8 @@ pub(super) fn known(error: &curl::Error) -> Option<ProxyFailure> {
     }
 }
 
-/// Returns `true` if curl finds a proxy for such a URL in the environment, unless `NO_PROXY` names its host.
+/// Returns `true` if curl finds a proxy for such a URL in the environment, unless `NO_PROXY` names
+/// its host.
 pub(super) fn are_named(target: &Uri) -> bool {
     let names: &[_] = if target.scheme_str() == Some("https") {
         &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
@@ -37,37 +40,41 @@ pub(super) fn are_named(target: &Uri) -> bool {
     values.any(|value| !value.is_empty())
 }
 
-/// Learns how the environment's proxy fails to connect to a host. `None`: no proxy's failure, or another question is under
-/// way.
-pub(super) async fn ask(target: &Uri) -> Option<Result<ProxyFailure, TransportError>> {
-    let one_at_a_time = Question::begin()?;
+/// Learns why the environment's proxy does not connect to a host. Returns `None` if the proxy did
+/// not fail, or if another probe is running.
+pub(super) async fn probe(target: &Uri) -> Option<Result<ProxyFailure, TransportError>> {
+    let permit = ProxyProbe::begin()?;
     let origin = format!("{}://{}/", target.scheme_str()?, target.authority()?);
-    let asked = blocking_thread::run("box-longpoll-proxy", move || {
-        let _until_the_end = one_at_a_time;
+    let failure = blocking_thread::run("box-longpoll-proxy", move || {
+        let _permit = permit;
         connect(&origin)
     });
-    asked.await.ok()?
+    failure.await.ok()?
 }
 
+/// Connects to a host through the environment's proxy. Returns `None` if that succeeds, or if no
+/// proxy failed.
 fn connect(origin: &str) -> Option<Result<ProxyFailure, TransportError>> {
     let mut curl = Easy::new();
     curl.url(origin).ok()?;
     curl.connect_only(true).ok()?;
-    curl.timeout(QUESTION_TIMEOUT).ok()?;
-    // For the host, and not for the proxy: there isahc verifies none, or every one.
+    curl.timeout(PROBE_TIMEOUT).ok()?;
+    // This is for the certificate of the host. isahc accepts either no certificate of a proxy, or
+    // any.
     curl.ssl_options(SslOpt::new().native_ca(true)).ok()?;
     let error = curl.perform().err()?;
     let status = curl.http_connectcode().ok()?;
     if status != 0 && !(200..300).contains(&status) {
         return Some(Ok(ProxyFailure::Refused(status.try_into().ok()?)));
     }
-    // It may hold the proxy's URL, and so a password: it is read, and not shown.
+    // The text may contain the proxy's URL and password, so it is never shown.
     let text = error.extra_description().unwrap_or_default();
     let says = |part| text.contains(part);
     Some(Ok(if says("Unsupported proxy") {
         return Some(Err(unusable(
             "the environment holds no proxy's URL: correct HTTPS_PROXY or ALL_PROXY to \
-             http://USER:PASSWORD@HOST:PORT, where special characters are percent-encoded, or unset it",
+             http://USER:PASSWORD@HOST:PORT, where special characters are percent-encoded, or unset \
+             it",
         )));
     } else if says("no server certificate verifier") {
         return Some(Err(unusable(
@@ -80,6 +87,6 @@ fn connect(origin: &str) -> Option<Result<ProxyFailure, TransportError>> {
     } else if says("Proxy CONNECT aborted") {
         ProxyFailure::NoHttpProxy
     } else {
-        known(&error)?
+        failure_of(&error)?
     }))
 }

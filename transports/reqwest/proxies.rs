@@ -1,4 +1,9 @@
-//! The proxies of reqwest: which it can't use, and how one refused.
+//! Proxies that reqwest can't use, and the reasons why a proxy refused a connection.
+//!
+//! reqwest ignores a variable such as `HTTPS_PROXY` if it holds no proxy's URL, and then bypasses
+//! the proxy. [`IgnoredVariables`] turns that into an error. When a request fails, [`verdict`]
+//! reads the error's causes, and [`refusal`] learns the status of the proxy, which reqwest does not
+//! report.
 
 use std::env;
 use std::error::Error as StdError;
@@ -11,32 +16,35 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::transport::TransportError;
-use crate::transports::proxy::{ProxyFailure, QUESTION_TIMEOUT, Question, unusable};
+use crate::transports::proxy::{PROBE_TIMEOUT, ProxyFailure, ProxyProbe, unusable};
 
-/// Long enough for the first line of a response to `CONNECT`.
-const FIRST_LINE: usize = 64;
+/// The maximum length of the first line of a response to `CONNECT`, in bytes. The status stands in
+/// its first 12 bytes.
+const MAX_STATUS_LINE: usize = 64;
 
-/// The environment variables that are set and that reqwest passes over, because they hold no proxy's URL.
+/// The environment variables that reqwest ignores because they hold no proxy's URL.
 ///
-/// Without this, requests would go past the proxy.
+/// Without this check, requests would bypass the proxy.
 #[derive(Clone)]
-pub(super) struct PassedOver {
+pub(super) struct IgnoredVariables {
+    /// The variable that should name the proxy for `http`, if it is unusable.
     http: Option<&'static str>,
+    /// The variable that should name the proxy for `https`, if it is unusable.
     https: Option<&'static str>,
-    /// Finds a proxy for each host that `NO_PROXY` does not name.
+    /// A matcher with a proxy for each host that `NO_PROXY` does not name.
     not_exempt: Arc<Matcher>,
 }
 
-impl PassedOver {
-    /// Looks at the environment. `None`: reqwest can use all there is.
+impl IgnoredVariables {
+    /// Reads the environment. Returns `None` if reqwest can use all proxies in it.
     pub(super) fn find() -> Option<Self> {
-        // reqwest takes it for a program that a web server runs, whose variables come from a request.
+        // reqwest treats the program as a CGI program, whose variables come from a request.
         if env::var_os("REQUEST_METHOD").is_some() {
             return None;
         }
         let all = ["ALL_PROXY", "all_proxy"];
-        let http = unusable_of([["HTTP_PROXY", "http_proxy"], all]);
-        let https = unusable_of([["HTTPS_PROXY", "https_proxy"], all]);
+        let http = unusable_variable([["HTTP_PROXY", "http_proxy"], all]);
+        let https = unusable_variable([["HTTPS_PROXY", "https_proxy"], all]);
         http.or(https)?;
         let exempt = env::var("NO_PROXY").or_else(|_| env::var("no_proxy"));
         let not_exempt = Matcher::builder()
@@ -50,7 +58,7 @@ impl PassedOver {
         })
     }
 
-    /// The error of a request that should have gone through the proxy.
+    /// Returns the error of a request to this URL, if it would bypass the proxy.
     pub(super) fn error_for(&self, url: &url::Url) -> Option<TransportError> {
         let variable = match url.scheme() {
             "http" => self.http,
@@ -65,9 +73,11 @@ impl PassedOver {
     }
 }
 
-/// The variable that decides, if it names no proxy. Each of the pairs counts only if the one before it is unset or empty;
-/// the first of a pair that is set counts.
-fn unusable_of(pairs: [[&'static str; 2]; 2]) -> Option<&'static str> {
+/// Returns the variable that decides, if it names no proxy.
+///
+/// In each pair, the first variable that is set counts. The second pair counts only if the first
+/// one is unset or empty.
+fn unusable_variable(pairs: [[&'static str; 2]; 2]) -> Option<&'static str> {
     let (name, value) = pairs.into_iter().find_map(|names| {
         let set = |name| Some((name, env::var_os(name)?));
         let (name, value) = names.into_iter().find_map(set)?;
@@ -77,9 +87,10 @@ fn unusable_of(pairs: [[&'static str; 2]; 2]) -> Option<&'static str> {
     (!usable).then_some(name)
 }
 
-/// Returns `true` if reqwest takes all of the text for a proxy's URL.
+/// Returns `true` if reqwest reads the complete text as a proxy's URL.
 ///
-/// It ends the host at a `/`, `?` or `#`, and the password at an `@`, though these may be a password's own.
+/// reqwest ends the host at a `/`, `?` or `#`, and the password at an `@`. A password that contains
+/// one of them is misread unless they are percent-encoded.
 fn names_a_proxy(value: &str) -> bool {
     let matcher = Matcher::builder().all(value).build();
     let proxy = matcher.intercept(&Uri::from_static("http://box"));
@@ -89,19 +100,22 @@ fn names_a_proxy(value: &str) -> bool {
     })
 }
 
-/// The part of a proxy in an error, as its causes tell it.
+/// The role of a proxy in an error, according to the causes of the error.
 pub(super) enum Verdict {
-    /// It gives no connection.
+    /// The proxy provides no connection.
     Failed(ProxyFailure),
-    /// Its certificate is not trusted.
+    /// The certificate of the proxy is not trusted.
     Tls,
-    /// It is a SOCKS proxy, and reqwest is built without.
+    /// The proxy is a SOCKS proxy, and reqwest is built without SOCKS.
     NoSocks,
-    /// It is a SOCKS proxy, and this machine does not know the name of Box's host.
+    /// The proxy is a SOCKS proxy, and this machine cannot resolve the name of Box's host.
     UnknownHost,
 }
 
-/// Reads the causes' texts: reqwest has no other way to tell. The tests against real proxies show what they are.
+/// Returns the role of a proxy in an error, or `None` if no proxy failed.
+///
+/// This reads the texts of the causes, because reqwest has no other means. The tests against real
+/// proxies prove the texts.
 pub(super) fn verdict<'a>(
     causes: impl Iterator<Item = &'a (dyn StdError + 'static)>,
 ) -> Option<Verdict> {
@@ -139,7 +153,7 @@ pub(super) fn verdict<'a>(
     } else if says("authorization required") {
         Verdict::Failed(ProxyFailure::Refused(407))
     } else if says("unsuccessful") {
-        Verdict::Failed(ProxyFailure::RefusedSomehow)
+        Verdict::Failed(ProxyFailure::RefusedWithUnknownStatus)
     } else {
         Verdict::Failed(ProxyFailure::NoHttpProxy)
     })
@@ -147,27 +161,30 @@ pub(super) fn verdict<'a>(
 
 /// Returns `true` if the environment has a SOCKS proxy for this host.
 ///
-/// With reqwest's `socks` such a proxy is sent no `CONNECT`. Without it, and with native TLS, one is.
+/// With its feature `socks`, reqwest sends no `CONNECT` to such a proxy. Without the feature, and
+/// with native TLS, it does.
 pub(super) fn is_socks(target: &Uri) -> bool {
     let proxy = Matcher::from_system().intercept(target);
     let scheme = proxy.as_ref().and_then(|proxy| proxy.uri().scheme_str());
     scheme.is_some_and(|scheme| scheme.starts_with("socks"))
 }
 
-/// Learns how the environment's proxy refuses a host, since reqwest tells no status but 407.
+/// Learns the status with which the environment's proxy refuses a host. reqwest reports no status
+/// but 407.
 pub(super) async fn refusal(target: Uri) -> ProxyFailure {
-    let Some(_one_at_a_time) = Question::begin() else {
-        return ProxyFailure::RefusedSomehow;
+    let Some(_probe) = ProxyProbe::begin() else {
+        return ProxyFailure::RefusedWithUnknownStatus;
     };
-    match tokio::time::timeout(QUESTION_TIMEOUT, status(&target)).await {
+    match tokio::time::timeout(PROBE_TIMEOUT, status(&target)).await {
         Ok(Ok(Some(status))) => ProxyFailure::Refused(status),
         Ok(Ok(None)) => ProxyFailure::NoHttpProxy,
-        // It connects now, it is out of reach now, or its own connection has TLS.
-        Ok(Err(_)) | Err(_) => ProxyFailure::RefusedSomehow,
+        // The proxy connects now, it cannot be reached now, or the connection to it needs TLS.
+        Ok(Err(_)) | Err(_) => ProxyFailure::RefusedWithUnknownStatus,
     }
 }
 
-/// The status of the environment's proxy, if that is not a success. `None`: it has none.
+/// Returns the status with which the environment's proxy refuses a host. Returns `None` if its
+/// response has no status, and an error if it connects or cannot be probed.
 async fn status(target: &Uri) -> io::Result<Option<u16>> {
     let unknown = || io::Error::from(io::ErrorKind::Unsupported);
     let proxy = Matcher::from_system()
@@ -190,8 +207,8 @@ async fn status(target: &Uri) -> io::Result<Option<u16>> {
     }
     request.extend_from_slice(b"\r\n");
     connection.write_all(&request).await?;
-    let mut line = Vec::with_capacity(FIRST_LINE);
-    while line.len() < FIRST_LINE && !line.contains(&b'\n') {
+    let mut line = Vec::with_capacity(MAX_STATUS_LINE);
+    while line.len() < MAX_STATUS_LINE && !line.contains(&b'\n') {
         if connection.read_buf(&mut line).await? == 0 {
             break;
         }

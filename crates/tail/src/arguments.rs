@@ -1,4 +1,8 @@
-//! What the program is asked to do.
+//! The command line: [`Arguments`], and the settings, the account and the transport that follow
+//! from it.
+//!
+//! If an argument is wrong, the program ends with an error like clap's own, before it sends a
+//! request. The arguments for access tokens are in the module `credentials`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,42 +15,44 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::backend::Backend;
-use crate::batches::Facade;
+use crate::batches::FollowMode;
 use crate::credentials::{Credentials, Source};
 use crate::realtime_hosts::realtime_hosts;
 
-/// Box's own largest page.
+/// The maximum size of a page at Box, in events.
 const MAX_PAGE: u32 = 500;
 
-/// Shows what happens in a Box account, as it happens
+/// Shows the events of a Box account as they happen
 #[derive(Parser)]
 #[command(name = "box-tail", version, long_about = include_str!("about.txt").trim_end())]
 pub(crate) struct Arguments {
-    /// Where Box's API is, if not at `https://api.box.com`; http is for this machine only
+    /// The URL of Box's API, if it is not `https://api.box.com`; http is accepted for this machine
+    /// only
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
 
-    /// Shows a fake Box inside the program, also where there is an access token
+    /// Shows the events of a fake Box inside the program, even if there is an access token
     #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
     demo: bool,
 
     #[command(flatten)]
     credentials: Credentials,
 
-    /// Acts as this user, which the application or its user must have the right to
+    /// Acts as this user; the application or its user must have the right to do so
     #[arg(long, value_name = "ID")]
     as_user: Option<String>,
 
-    /// Where to start: `now`, `oldest`, or the P of a line `position P`
+    /// The start: `now`, `oldest`, or the P of a line `position P`
     #[arg(long, value_name = "POSITION", default_value = "now")]
     pub(crate) from: StartAt,
 
-    /// Keeps where it is in this file, and goes on there; `--from` counts only where there is no such file yet. A file of
-    /// another `--as-user` or `--subject` is refused; whose account a token alone is of can't be known
+    /// Keeps the position in this file, and resumes there; `--from` counts only if the file does
+    /// not exist yet. A file of another `--as-user` or `--subject` is refused; with an access token
+    /// alone, the account cannot be checked
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
 
-    /// Which events
+    /// The events to show
     #[arg(long, value_enum, default_value_t)]
     stream_type: Stream,
 
@@ -58,7 +64,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The HTTP library, of those that are compiled in; without this the first of them
+    /// The HTTP library; the default is the first one that is compiled in
     #[arg(long, value_enum)]
     backend: Option<Backend>,
 
@@ -68,29 +74,29 @@ pub(crate) struct Arguments {
     blocking: bool,
 }
 
-/// The stream types that Box has long polling for.
+/// The stream types for which Box supports long polling.
 #[derive(Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Stream {
-    /// Everything the user sees happen
+    /// All events that the user sees
     #[default]
     All,
-    /// What may change the tree of files and folders
+    /// Only events that may change the tree of files and folders
     Changes,
-    /// The same, for synced folders only
+    /// The same, but for synced folders only
     Sync,
 }
 
-/// Whose events are shown.
+/// The account whose events are shown.
 pub(crate) enum Account {
-    /// A real one.
+    /// A real account, with the source of its access tokens.
     Real(Source),
-    /// One of a fake Box.
+    /// An account of the fake Box inside the program.
     Demo,
 }
 
 impl Arguments {
-    /// Whose events to show. Ends the program where there is an API but no token for it, and where the account of a
-    /// checkpoint would end with the program.
+    /// Returns the account whose events to show. Ends the program if there is `--api` without a
+    /// token, or `--checkpoint` without a real account: the fake Box does not outlive the program.
     pub(crate) fn account(&self) -> Account {
         let source = if self.demo {
             None
@@ -100,16 +106,19 @@ impl Arguments {
         match source {
             Some(source) => Account::Real(source),
             None if self.api.is_some() => usage_error(
-                "--api needs an access token: put one into BOX_ACCESS_TOKEN, or give one with --token (an emulator takes any), or what gives one",
+                "--api needs an access token: put one into BOX_ACCESS_TOKEN, or use --token (an \
+                 emulator accepts any), or give the credentials to get one",
             ),
             None if self.checkpoint.is_some() => usage_error(
-                "--checkpoint needs an account that is there in the next run, and the fake Box of the demo ends with the program: put an access token into BOX_ACCESS_TOKEN, and leave out --demo",
+                "--checkpoint needs an account that still exists in the next run, and the fake Box \
+                 of the demo ends with the program: put an access token into BOX_ACCESS_TOKEN, and \
+                 leave out --demo",
             ),
             None => Account::Demo,
         }
     }
 
-    /// The client's settings. Ends the program where an argument can't be one.
+    /// Returns the client's settings. Ends the program if an argument is not a valid setting.
     pub(crate) fn settings(&self) -> LongPollClientBuilder {
         let mut settings = LongPollClient::builder()
             .stream_type(self.stream_type.into())
@@ -127,7 +136,7 @@ impl Arguments {
         settings
     }
 
-    /// What carries the requests. Ends the program where no HTTP library is compiled in.
+    /// Returns the transport for all requests. Ends the program if no HTTP library is compiled in.
     pub(crate) fn transport(&self) -> Result<Arc<dyn HttpTransport>, TransportError> {
         let first = Backend::value_variants().first().copied();
         match self.backend.or(first).map(Backend::transport) {
@@ -138,42 +147,43 @@ impl Arguments {
         }
     }
 
-    /// Opens the checkpoint, if there is to be one.
-    pub(crate) fn facade(&self) -> Result<Facade, CheckpointError> {
+    /// Returns the way to follow the account, with the checkpoint file if there is one.
+    pub(crate) fn mode(&self) -> Result<FollowMode, CheckpointError> {
         #[cfg(feature = "blocking")]
         if self.blocking {
-            return Ok(Facade::Blocking);
+            return Ok(FollowMode::Blocking);
         }
         match &self.checkpoint {
-            Some(file) => CheckpointFile::open(file).map(Facade::Checkpoint),
-            None => Ok(Facade::Async),
+            Some(file) => CheckpointFile::open(file).map(FollowMode::Checkpoint),
+            None => Ok(FollowMode::Async),
         }
     }
 
-    /// Pages hold no more events than are wanted. With larger ones a program that asks for a few events again and
-    /// again, each time from the last position, would not get past the first page.
+    /// Returns the maximum size of a page: no more events than `--count` says. A script may
+    /// run the program with a small `--count` repeatedly, each time from the last position. With
+    /// larger pages, it would never get past the first page.
     fn page_limit(&self) -> u32 {
         let wanted = self.count.and_then(|count| u32::try_from(count).ok());
         wanted.map_or(MAX_PAGE, |count| count.min(MAX_PAGE))
     }
 }
 
-/// Ends the program where the settings are wrong since the argument was added.
+/// Ends the program if the settings are invalid. `argument` is the one that was added last.
 fn check(settings: &LongPollClientBuilder, argument: &str, value: &str) {
     if let Err(error) = settings.clone().config() {
-        usage_error(&format!("{argument} {}: {error}", shown(value)));
+        usage_error(&format!("{argument} {}: {error}", without_password(value)));
     }
 }
 
-/// Returns a URL in quotes, without the password that it may hold.
-fn shown(url: &str) -> String {
+/// Returns a URL in quotes, without a user and a password.
+fn without_password(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, rest)) => format!("{:?}", format!("…@{rest}")),
         None => format!("{url:?}"),
     }
 }
 
-/// Ends the program as clap does when an argument is wrong.
+/// Ends the program in the same way as clap does if an argument is wrong.
 pub(crate) fn usage_error(sentence: &str) -> ! {
     Arguments::command()
         .error(ErrorKind::ValueValidation, sentence)

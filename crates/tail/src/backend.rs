@@ -1,4 +1,7 @@
-//! The HTTP library, picked when the program starts.
+//! [`Backend`]: the HTTP library, which `--backend` chooses when the program starts.
+//!
+//! Each feature of the library for a transport adds one choice. All of them are used through a
+//! `dyn HttpTransport`, so the rest of the program does not depend on the choice.
 
 use std::sync::Arc;
 
@@ -24,6 +27,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    /// Creates the transport over this library.
     pub(crate) fn transport(self) -> Result<Arc<dyn HttpTransport>, TransportError> {
         match self {
             #[cfg(feature = "reqwest")]

@@ -1,4 +1,8 @@
-//! Where the batches come from.
+//! [`Batches`]: the batches of an account, from one of the library's three interfaces.
+//!
+//! The program can use the async client, the async client with a checkpoint, or the blocking
+//! client. [`FollowMode`] chooses one of them, and `Batches` gives the main loop the same methods
+//! for each.
 
 #[cfg(feature = "blocking")]
 mod blocking;
@@ -15,29 +19,34 @@ use box_longpoll::{
 use self::blocking::BlockingBatches;
 use crate::report;
 
-/// The account's key in a checkpoint. Whose token it is the program doesn't know.
+/// The account's key in a checkpoint. It is the same for all accounts, because the program doesn't
+/// know the account of a token.
 const ACCOUNT: &str = "tail";
 
 type Transport = Arc<dyn HttpTransport>;
 
-/// How the account is followed.
-pub(crate) enum Facade {
+/// The way to follow an account.
+pub(crate) enum FollowMode {
+    /// By the async client.
     Async,
+    /// By the async client, which keeps the position in this file.
     Checkpoint(CheckpointFile),
+    /// By the client for programs without async.
     #[cfg(feature = "blocking")]
     Blocking,
 }
 
-/// The batches that come of it.
+/// The batches of an account.
 pub(crate) enum Batches {
     Async(Box<BatchStream<Transport>>),
-    /// With the batch that is being shown.
+    /// A subscription, and the batch that is being written and is not acknowledged yet.
     Checkpoint(Box<Subscription<Transport>>, Option<Delivery>),
     #[cfg(feature = "blocking")]
     Blocking(BlockingBatches),
 }
 
-impl Facade {
+impl FollowMode {
+    /// Starts to follow the account.
     pub(crate) fn batches(
         self,
         settings: LongPollClientBuilder,
@@ -67,20 +76,24 @@ impl Facade {
 }
 
 impl Batches {
-    /// The next one. Nothing is lost when the future is dropped.
+    /// Returns the next batch.
+    ///
+    /// # Cancellation
+    ///
+    /// No batch is lost if you drop the future.
     pub(crate) async fn next(&mut self) -> Option<Result<Batch, Error>> {
         match self {
             Self::Async(batches) => batches.next().await,
-            Self::Checkpoint(updates, shown) => loop {
+            Self::Checkpoint(updates, unacknowledged) => loop {
                 return Some(match updates.next().await? {
                     Ok(Update::Batch(delivery)) => {
                         let batch = Batch::clone(&delivery);
-                        *shown = Some(delivery);
+                        *unacknowledged = Some(delivery);
                         Ok(batch)
                     }
                     Ok(Update::Started(_) | Update::Moved(_)) => continue,
                     Ok(Update::PossibleGap(gap)) => {
-                        report::say(&gap.to_string());
+                        report::print_line(&gap.to_string());
                         continue;
                     }
                     Err(error) => Err(error),
@@ -91,16 +104,17 @@ impl Batches {
         }
     }
 
-    /// Says that the last batch has been written, all of it.
-    pub(crate) async fn written(&mut self) -> Result<(), Error> {
-        if let Self::Checkpoint(_, shown) = self
-            && let Some(delivery) = shown.take()
+    /// Acknowledges the last batch, after all of it has been written.
+    pub(crate) async fn acknowledge(&mut self) -> Result<(), Error> {
+        if let Self::Checkpoint(_, unacknowledged) = self
+            && let Some(delivery) = unacknowledged.take()
         {
             delivery.ack().await?;
         }
         Ok(())
     }
 
+    /// Returns a handle that reports the status of the stream.
     pub(crate) fn handle(&self) -> StreamHandle {
         match self {
             Self::Async(batches) => batches.handle(),
@@ -110,6 +124,7 @@ impl Batches {
         }
     }
 
+    /// Returns the position at which the stream would resume now.
     pub(crate) fn position(&self) -> Option<StreamPosition> {
         self.handle().resume_at().position().cloned()
     }

@@ -1,4 +1,8 @@
-//! What the program has to get access tokens with.
+//! The arguments for access tokens, and the token source that they describe.
+//!
+//! [`Credentials`] are the arguments, [`Source`] is the one way to get tokens that they select, and
+//! [`Source::tokens`] builds the library's token source. Secrets may also come from environment
+//! variables, which other users of the machine cannot see. No error shows a secret.
 
 use std::env::{self, VarError};
 use std::path::PathBuf;
@@ -12,26 +16,27 @@ use clap::Args;
 use crate::arguments::usage_error;
 use crate::report::with_causes;
 
-/// An access token, or what gives one
+/// The access token, or the credentials to get one
 #[derive(Args)]
 pub(crate) struct Credentials {
-    /// The access token; better in `BOX_ACCESS_TOKEN`, where other users of this machine can't see it
+    /// The access token; prefer `BOX_ACCESS_TOKEN`, which other users of this machine can't see
     #[arg(long)]
     token: Option<String>,
 
-    /// The id of the application, with its secret, and with --subject or --oauth-file
+    /// The id of the application; needs its secret, and --subject or --oauth-file
     #[arg(long, value_name = "ID", conflicts_with = "token")]
     client_id: Option<String>,
 
-    /// The secret of the application; better in `BOX_CLIENT_SECRET`
+    /// The secret of the application; prefer `BOX_CLIENT_SECRET`
     #[arg(long, value_name = "SECRET", requires = "client_id")]
     client_secret: Option<String>,
 
-    /// Whom the tokens stand for: `user:ID`, or `enterprise:ID` for the service account
+    /// The account that the tokens stand for: `user:ID`, or `enterprise:ID` for the service account
     #[arg(long, value_name = "KIND:ID", conflicts_with = "token")]
     subject: Option<Subject>,
 
-    /// A user's refresh token: a file with `{"refresh_token": "…"}`, which is rewritten whenever the token is exchanged
+    /// A file with a user's refresh token, `{"refresh_token": "…"}`; the program rewrites it
+    /// whenever it exchanges the token
     #[arg(long, value_name = "FILE", requires = "client_id", conflicts_with_all = ["token", "subject"])]
     oauth_file: Option<PathBuf>,
 
@@ -41,28 +46,35 @@ pub(crate) struct Credentials {
     jwt_config: Option<PathBuf>,
 }
 
-/// What tokens come from.
+/// The way to get access tokens.
 pub(crate) enum Source {
-    Token(Given),
+    /// A given token, which is never refreshed.
+    Token(GivenToken),
+    /// The client credentials grant of an application.
     ClientCredentials(Application, Subject),
+    /// The refresh token of a user, in this file.
     RefreshToken(Application, PathBuf),
+    /// The key of an application, in this file of Box's developer console.
     #[cfg(feature = "jwt")]
     Jwt(PathBuf, Option<Subject>),
 }
 
-/// An access token, and what it was given by.
-pub(crate) struct Given {
+/// An access token that was given directly.
+pub(crate) struct GivenToken {
     token: String,
-    by: &'static str,
+    /// The argument or the environment variable that has the token, for errors.
+    origin: &'static str,
 }
 
+/// The client id and the client secret of an application.
 pub(crate) struct Application {
     id: String,
     secret: String,
 }
 
 impl Credentials {
-    /// What there is, if there is anything. Ends the program where a part is missing.
+    /// Returns the way to get access tokens, or `None` if there are no credentials. Ends the
+    /// program if a part of them is missing.
     pub(crate) fn source(&self) -> Option<Source> {
         #[cfg(feature = "jwt")]
         if let Some(file) = &self.jwt_config {
@@ -78,15 +90,16 @@ impl Credentials {
             });
         }
         if self.subject.is_some() {
-            usage_error("--subject needs --client-id, or --jwt-config where that is compiled in");
+            usage_error("--subject needs --client-id, or --jwt-config if that is compiled in");
         }
-        let given = |token, by| Source::Token(Given { token, by });
+        let given = |token, origin| Source::Token(GivenToken { token, origin });
         match &self.token {
             Some(token) => Some(given(token.clone(), "--token")),
             None => environment(TOKEN).map(|token| given(token, TOKEN)),
         }
     }
 
+    /// Returns the application, or `None` if there is no client id.
     fn application(&self) -> Option<Application> {
         let id = self.client_id.clone()?;
         let secret = self.client_secret.clone();
@@ -101,12 +114,12 @@ const TOKEN: &str = "BOX_ACCESS_TOKEN";
 
 /// Returns the value of an environment variable, or `None` if it is not set.
 ///
-/// If the variable is empty or not text, most likely a script failed to fill it: the program ends. Its error does not show
-/// the value, which may be a secret.
+/// If the variable is empty or not text, most likely a script failed to fill it, so the program
+/// ends. The error does not show the value, which may be a secret.
 fn environment(name: &str) -> Option<String> {
     match env::var(name) {
         Ok(value) if value.is_empty() => usage_error(&format!(
-            "{name} is set, but empty: fill it, or unset it to do without"
+            "{name} is set, but empty: give it a value, or unset it"
         )),
         Ok(value) => Some(value),
         Err(VarError::NotPresent) => None,
@@ -114,33 +127,34 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-/// Why there is no source of tokens.
-pub(crate) enum Unusable {
-    /// An argument is wrong, as this sentence says.
+/// The reason why there is no token source.
+pub(crate) enum CredentialError {
+    /// An argument is wrong, for the reason in this text.
     Argument(String),
-    /// The user's credential can't be read.
+    /// The file with the user's refresh token can't be read.
     CredentialFile(TokenError),
 }
 
 impl Source {
-    /// The token of the fake Box.
+    /// Returns the access token for the fake Box.
     pub(crate) fn demo() -> Self {
-        Self::Token(Given {
+        Self::Token(GivenToken {
             token: "demo".into(),
-            by: "--demo",
+            origin: "--demo",
         })
     }
 
+    /// Creates the token source. Its requests go to `api` through `transport`.
     pub(crate) fn tokens(
         self,
         api: Option<&str>,
         transport: Arc<dyn HttpTransport>,
-    ) -> Result<Arc<dyn TokenSource>, Unusable> {
+    ) -> Result<Arc<dyn TokenSource>, CredentialError> {
         let api = api.unwrap_or("https://api.box.com");
         Ok(match self {
-            Self::Token(Given { token, by }) => match AccessToken::new(token) {
+            Self::Token(GivenToken { token, origin }) => match AccessToken::new(token) {
                 Ok(token) => Arc::new(token),
-                Err(error) => return Err(Unusable::Argument(format!("{by}: {error}"))),
+                Err(error) => return Err(CredentialError::Argument(format!("{origin}: {error}"))),
             },
             Self::ClientCredentials(Application { id, secret }, subject) => Arc::new(
                 ClientCredentials::new(id, secret, subject)
@@ -148,7 +162,7 @@ impl Source {
                     .tokens(transport)?,
             ),
             Self::RefreshToken(Application { id, secret }, file) => {
-                let file = CredentialFile::open(file).map_err(Unusable::CredentialFile)?;
+                let file = CredentialFile::open(file).map_err(CredentialError::CredentialFile)?;
                 let grant = RefreshToken::new(id, secret, file).api_origin(api);
                 Arc::new(grant.tokens(transport)?)
             }
@@ -164,7 +178,7 @@ impl Source {
     }
 }
 
-impl From<Error> for Unusable {
+impl From<Error> for CredentialError {
     fn from(error: Error) -> Self {
         Self::Argument(with_causes(&error))
     }

@@ -1,4 +1,7 @@
-//! The loop between Box and the output.
+//! [`follow`]: the main loop, which moves batches from the stream to the output.
+//!
+//! The loop also waits for Ctrl-C and for changes of the stream's status. It does not retry: the
+//! stream does.
 
 use std::future::pending;
 use std::io;
@@ -9,31 +12,32 @@ use tokio::select;
 use tokio::signal::ctrl_c;
 
 use crate::batches::Batches;
-use crate::output::{Output, Shown};
+use crate::output::{Output, Written};
 use crate::report::Report;
 
-/// Why the program ends.
+/// The reason why the program ends.
 pub(crate) enum End {
-    /// As many events as were wanted have been shown.
+    /// As many events as `--count` says were written.
     Counted,
-    /// Somebody pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
-    /// Nobody reads the output any more.
-    ReaderGone,
-    /// The stream stopped.
+    /// The reader of standard output has closed it.
+    OutputClosed,
+    /// The stream stopped with this error.
     Stopped(Error),
-    /// The output takes no more, a full disk for instance.
-    CantWrite(io::Error),
+    /// The output failed, for instance because the disk is full.
+    OutputFailed(io::Error),
 }
 
-/// Shows batch after batch. A batch's position is told when its events are out, and before the next is asked for.
+/// Writes batch after batch. The position of a batch is reported after its events were written, and
+/// before the next batch is requested.
 pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &mut Report) -> End {
     let mut handle = batches.handle();
     let mut interrupted = pin!(interrupted());
     loop {
         select! {
-            // In this order: Ctrl-C is heard among any number of events, and what the handle tells is not older than
-            // what the stream was just told.
+            // The order matters. Ctrl-C is checked first, so it works during any number of events.
+            // The handle comes after the stream, so its status is never older than the last batch.
             biased;
             () = &mut interrupted => return End::Interrupted,
             item = batches.next() => {
@@ -43,19 +47,21 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                     Some(Err(error)) => return End::Stopped(error),
                     None => unreachable!("only an error ends a stream that nobody stops"),
                 };
-                let shown = select! {
+                let written = select! {
                     biased;
                     () = &mut interrupted => return End::Interrupted,
-                    shown = output.show(&batch) => shown,
+                    written = output.write(&batch) => written,
                 };
-                match shown {
-                    Ok(Shown::Whole) => match batches.written().await {
+                match written {
+                    Ok(Written::All) => match batches.acknowledge().await {
                         Ok(()) => report.position(batch.resume_at().position()),
                         Err(error) => return End::Stopped(error),
                     },
-                    Ok(Shown::Part) => return End::Counted,
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return End::ReaderGone,
-                    Err(error) => return End::CantWrite(error),
+                    Ok(Written::Part) => return End::Counted,
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                        return End::OutputClosed;
+                    }
+                    Err(error) => return End::OutputFailed(error),
                 }
                 if output.has_enough() {
                     return End::Counted;
@@ -65,14 +71,15 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                 report.position(handle.resume_at().position());
                 report.status(&status);
             }
-            () = report.steady() => report.recovered(),
+            () = report.stable() => report.recovered(),
         }
     }
 }
 
+/// Waits for Ctrl-C.
 async fn interrupted() {
     if ctrl_c().await.is_err() {
-        // Nobody can be told then, and Ctrl-C ends the program as it ends any other.
+        // The handler could not be installed. Then Ctrl-C ends the program like any other.
         pending::<()>().await;
     }
 }

@@ -1,4 +1,7 @@
-//! An event as a line for people.
+//! [`Line`]: an event as a line of text for people.
+//!
+//! Texts of the server may contain control characters, which could control the terminal. They are
+//! escaped here.
 
 use box_longpoll::Event;
 use box_longpoll::event::{Source, User};
@@ -8,16 +11,19 @@ const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
 const CYAN: &str = "\x1b[36m";
 
-/// When, what kind, who, and what it happened to: `2026-01-01T00:00:00Z  ITEM_UPLOAD  Ada Byron  file "plan.pdf"`.
+/// The format of a line: the time, the event type, the user, and the item.
+///
+/// An example is `2026-01-01T00:00:00Z  ITEM_UPLOAD  Ada Byron  file "plan.pdf"`.
 pub(crate) struct Line {
-    in_colour: bool,
+    is_colored: bool,
 }
 
 impl Line {
-    pub(crate) fn new(in_colour: bool) -> Self {
-        Self { in_colour }
+    pub(crate) fn new(is_colored: bool) -> Self {
+        Self { is_colored }
     }
 
+    /// Returns the line for an event.
     pub(crate) fn of(&self, event: &Event) -> String {
         let when = match (event.created_at(), event.created_at_offset()) {
             (None, _) => "-".into(),
@@ -35,21 +41,23 @@ impl Line {
             .map_or_else(|| "-".into(), |source| what(&source));
         format!(
             "{}  {}  {}  {what}",
-            self.painted(DIM, &when),
-            self.painted(BOLD, &kind),
-            self.painted(CYAN, &who),
+            self.colored(DIM, &when),
+            self.colored(BOLD, &kind),
+            self.colored(CYAN, &who),
         )
     }
 
-    fn painted(&self, colour: &str, text: &str) -> String {
-        if self.in_colour {
-            format!("{colour}{text}\x1b[0m")
+    /// Returns the text in a color, if the line is colored.
+    fn colored(&self, color: &str, text: &str) -> String {
+        if self.is_colored {
+            format!("{color}{text}\x1b[0m")
         } else {
             text.into()
         }
     }
 }
 
+/// Returns the name of a user.
 fn who(user: &User) -> String {
     if user.is_anonymous() {
         return "somebody".into();
@@ -59,6 +67,7 @@ fn who(user: &User) -> String {
         .map_or_else(|| "-".into(), plain)
 }
 
+/// Returns the type and the name of an item, and the user or group that the event is about.
 fn what(source: &Source) -> String {
     let item = source.item_type().map_or_else(|| "something".into(), plain);
     let item = match (source.name(), source.id()) {
@@ -78,8 +87,8 @@ fn what(source: &Source) -> String {
     }
 }
 
-/// A server's text as it is, or with quotes and escapes where it holds anything but what a line may show: a terminal
-/// obeys what it is sent.
+/// Returns a text of the server unchanged, or with quotes and escapes if it contains anything that
+/// could control the terminal or break the line.
 fn plain(text: &str) -> String {
     let quoted = format!("{text:?}");
     if text.is_empty() || quoted[1..quoted.len() - 1] != *text {

@@ -22,16 +22,16 @@ use clap::Parser as _;
 use tokio::time::timeout;
 
 use self::arguments::{Account, Arguments, usage_error};
-use self::credentials::{Source, Unusable};
+use self::credentials::{CredentialError, Source};
 use self::follow::{End, follow};
 use self::line::Line;
 use self::output::{Format, Output};
 use self::report::{Report, with_causes};
 
-/// Events a second of the fake Box: enough to look alive, few enough to read.
+/// The rate of the fake Box, in events per second. It is low enough to read each line.
 const DEMO_RATE: f64 = 4.0;
 
-/// What a shell reports of a program that SIGINT ended.
+/// The exit code after Ctrl-C, the same as a shell reports for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -41,27 +41,30 @@ fn main() -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return failure(&format!("there is no runtime to run on: {error}")),
+        Err(error) => return failure(&format!("cannot start the async runtime: {error}")),
     };
     let code = runtime.block_on(tail(arguments));
-    // A reader that has stopped reading must not keep a program that was interrupted.
+    // A thread may still be blocked because the reader of the output does not read. Do not wait for
+    // it.
     runtime.shutdown_background();
     code
 }
 
+/// Runs the program, and returns its exit code.
 async fn tail(arguments: Arguments) -> ExitCode {
     let transport = match arguments.transport() {
         Ok(transport) => transport,
         Err(error) => {
-            return failure(&format!("HTTP can't be set up: {}", with_causes(&error)));
+            return failure(&format!("cannot set up HTTP: {}", with_causes(&error)));
         }
     };
     let mut settings = arguments.settings();
     let (source, fake_box) = match arguments.account() {
         Account::Real(source) => (source, None),
         Account::Demo => {
-            report::say(
-                "this is a fake Box inside the program, and its events are made up (set BOX_ACCESS_TOKEN to follow the real one)",
+            report::print_line(
+                "this is a fake Box inside the program, and its events are made up (set \
+                 BOX_ACCESS_TOKEN to follow the real one)",
             );
             let fake_box = EmulatorServer::start_with(Settings {
                 rate: DEMO_RATE,
@@ -77,16 +80,16 @@ async fn tail(arguments: Arguments) -> ExitCode {
     }
     let tokens = match source.tokens(arguments.api.as_deref(), transport.clone()) {
         Ok(tokens) => tokens,
-        Err(Unusable::Argument(error)) => usage_error(&error),
-        Err(Unusable::CredentialFile(error)) => return failure(&with_causes(&error)),
+        Err(CredentialError::Argument(error)) => usage_error(&error),
+        Err(CredentialError::CredentialFile(error)) => return failure(&with_causes(&error)),
     };
-    let facade = match arguments.facade() {
-        Ok(facade) => facade,
+    let mode = match arguments.mode() {
+        Ok(mode) => mode,
         Err(error) => return failure(&with_causes(&error)),
     };
     let start = arguments.from.clone();
     let mut report = Report::new(start.clone());
-    let batches = match facade.batches(settings, transport, tokens.clone(), start) {
+    let batches = match mode.batches(settings, transport, tokens.clone(), start) {
         Ok(batches) => batches,
         Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
         Err(error) => return failure(&report.stopped(&error)),
@@ -95,46 +98,49 @@ async fn tail(arguments: Arguments) -> ExitCode {
     let format = if arguments.json {
         Format::Json
     } else {
-        Format::Readable(Line::new(in_colour()))
+        Format::Readable(Line::new(is_colored()))
     };
     let mut output = Output::new(format, arguments.count);
     let end = follow(batches, &mut output, &mut report).await;
     flush(&*tokens).await;
     match end {
-        End::Counted | End::ReaderGone => ExitCode::SUCCESS,
+        End::Counted | End::OutputClosed => ExitCode::SUCCESS,
         End::Interrupted => {
-            report::say(&report.resume());
+            report::print_line(&report.resume());
             ExitCode::from(INTERRUPTED)
         }
         End::Stopped(error) => failure(&report.stopped(&error)),
-        End::CantWrite(error) => {
+        End::OutputFailed(error) => {
             let resume = report.resume();
             let error = with_causes(&error);
-            failure(&format!("events can't be written: {error}; {resume}"))
+            failure(&format!("cannot write events: {error}; {resume}"))
         }
     }
 }
 
-/// A refresh token that is being exchanged is lost where nobody waits for the next one. Ctrl-C says that nobody does.
+/// Waits until a running exchange of a refresh token has ended, because otherwise the token is
+/// lost. A second Ctrl-C ends the wait.
 async fn flush(tokens: &dyn TokenSource) {
-    let mut settled = pin!(tokens.flush());
-    if timeout(Duration::from_secs(1), &mut settled).await.is_err() {
-        report::say("a refresh token is being exchanged; Ctrl-C would lose it");
+    let mut flushed = pin!(tokens.flush());
+    if timeout(Duration::from_secs(1), &mut flushed).await.is_err() {
+        report::print_line("a refresh token is being exchanged: Ctrl-C now would lose it");
         tokio::select! {
-            () = settled => {}
+            () = flushed => {}
             _ = tokio::signal::ctrl_c() => {}
         }
     }
 }
 
-fn failure(sentence: &str) -> ExitCode {
-    report::say(&format!("error: {sentence}"));
+/// Prints an error, and returns the exit code of a failure.
+fn failure(text: &str) -> ExitCode {
+    report::print_line(&format!("error: {text}"));
     ExitCode::FAILURE
 }
 
-/// Colour is for terminals, unless <https://no-color.org> says otherwise.
-fn in_colour() -> bool {
+/// Returns `true` if the output is a terminal with colors, and the user has not disabled them by
+/// `NO_COLOR` (<https://no-color.org>).
+fn is_colored() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && !dumb
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }

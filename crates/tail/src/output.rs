@@ -1,4 +1,7 @@
-//! Events on standard output.
+//! [`Output`]: events on standard output, as JSON or as lines for people.
+//!
+//! The output counts the events for `--count`. Everything else goes to standard error, through the
+//! module `report`.
 
 use std::io::{self, Write as _};
 
@@ -6,70 +9,76 @@ use box_longpoll::{Batch, Event};
 
 use crate::line::Line;
 
-/// Writes events, up to a number of them.
+/// Standard output, with the format and the number of events to write.
 pub(crate) struct Output {
     format: Format,
-    /// How many more are wanted; `None` for all there will ever be.
-    wanted: Option<u64>,
+    /// The number of events that are still to be written. `None` if there is no limit.
+    remaining: Option<u64>,
 }
 
-/// How an event is written.
+/// The format of an event.
 pub(crate) enum Format {
-    /// For people.
+    /// A line for people.
     Readable(Line),
-    /// As Box sent it.
+    /// Box's own JSON, on one line.
     Json,
 }
 
-/// How much of a batch was written.
-pub(crate) enum Shown {
-    Whole,
-    /// No more events are wanted.
+/// The part of a batch that was written.
+pub(crate) enum Written {
+    /// All events of the batch.
+    All,
+    /// A part of the batch, up to the number of events that `--count` says.
     Part,
 }
 
 impl Output {
-    pub(crate) fn new(format: Format, wanted: Option<u64>) -> Self {
-        Self { format, wanted }
+    pub(crate) fn new(format: Format, remaining: Option<u64>) -> Self {
+        Self { format, remaining }
     }
 
+    /// Returns `true` if as many events were written as `--count` says.
     pub(crate) fn has_enough(&self) -> bool {
-        self.wanted == Some(0)
+        self.remaining == Some(0)
     }
 
-    /// Writes a batch, or as much of it as is wanted. When this returns, it is with the reader.
+    /// Writes a batch, or a part of it up to the limit. When this returns, the events are in the
+    /// pipe, the file or the terminal.
     ///
-    /// The thread that follows Box is not blocked by a slow reader: it still hears Ctrl-C.
-    pub(crate) async fn show(&mut self, batch: &Batch) -> io::Result<Shown> {
+    /// The write runs on a thread of its own, so a slow reader does not block the main loop, which
+    /// still reacts to Ctrl-C.
+    pub(crate) async fn write(&mut self, batch: &Batch) -> io::Result<Written> {
         let mut lines = String::new();
-        let mut shown = Shown::Whole;
+        let mut written = Written::All;
         for event in batch {
-            match &mut self.wanted {
+            match &mut self.remaining {
                 Some(0) => {
-                    shown = Shown::Part;
+                    written = Written::Part;
                     break;
                 }
-                Some(wanted) => *wanted -= 1,
+                Some(remaining) => *remaining -= 1,
                 None => {}
             }
             lines.push_str(&self.format.line(event));
             lines.push('\n');
         }
-        let written = tokio::task::spawn_blocking(move || {
+        let task = tokio::task::spawn_blocking(move || {
             let mut stdout = io::stdout().lock();
             stdout.write_all(lines.as_bytes())?;
             stdout.flush()
         });
-        written.await.map_err(io::Error::other)??;
-        Ok(shown)
+        task.await.map_err(io::Error::other)??;
+        Ok(written)
     }
 }
 
 impl Format {
+    /// Returns an event in this format, without a line break.
     fn line(&self, event: &Event) -> String {
         match self {
             Format::Readable(line) => line.of(event),
-            // Between JSON's tokens a line break is white space, and inside a string it can't stand.
+            // In JSON, a line break can only be white space between tokens. Strings have it
+            // escaped.
             Format::Json => event.raw().replace(['\n', '\r'], " "),
         }
     }

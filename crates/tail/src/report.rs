@@ -1,4 +1,8 @@
-//! All that is said on standard error.
+//! [`Report`]: positions, status and errors on standard error.
+//!
+//! The report prints a line `position P` when all events before P were written, and the status when
+//! it changes. A failure that lasts is repeated with exponentially growing pauses, so that it does
+//! not fill a log. The texts of errors say what the user can do.
 
 use std::future::pending;
 use std::io::{self, Write as _};
@@ -9,141 +13,149 @@ use box_longpoll::{Error, ErrorKind, StartAt, Status, StreamPosition};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream that listens again and fails within this time has not recovered.
-const STEADY: Duration = Duration::from_secs(1);
+/// The time for which a stream must listen without a failure before it counts as recovered. Without
+/// it, a stream that fails directly after each retry would print two lines for each retry.
+const STABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// So long a trouble that lasts is not told again, at first. Each time that it is told doubles that.
+/// The first pause before a failure that lasts is printed again. Each repetition doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
-/// No pause gets longer.
+/// The longest pause before a failure that lasts is printed again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// Tells where the stream is and what it is doing, each when it changes.
+/// Reports the position and the status of the stream when they change.
 pub(crate) struct Report {
-    /// Where to resume: everything before it was written.
-    at: StartAt,
-    told: Option<StreamPosition>,
+    /// The start of the next run: all events before it were written.
+    resume_at: StartAt,
+    /// The position that was printed last.
+    printed: Option<StreamPosition>,
     state: State,
 }
 
-/// What was last said of the stream's doing.
+/// The status of the stream that was printed last.
 enum State {
-    /// Nothing yet.
+    /// Nothing was printed yet.
     Starting,
+    /// The stream listens.
     Listening,
-    Troubled(Trouble),
+    /// The stream fails.
+    Failing(Failure),
 }
 
 /// A failure that lasts.
-struct Trouble {
-    what: String,
-    told_at: Instant,
-    /// How long it is not told again.
+struct Failure {
+    text: String,
+    printed_at: Instant,
+    /// The time after `printed_at` for which the failure is not printed again.
     pause: Duration,
-    /// Once the stream listens again, the time that it must keep doing so.
-    steady: Option<Pin<Box<Sleep>>>,
+    /// The timer of [`STABLE_AFTER`]. It runs once the stream listens again.
+    stable: Option<Pin<Box<Sleep>>>,
 }
 
-/// Says something on standard error, in one piece, so that a line is there whole or not at all.
+/// Prints a line to standard error in one write, so that a killed program leaves no partial line.
 ///
-/// Where nobody reads, there is nobody to tell either.
-pub(crate) fn say(line: &str) {
+/// If the write fails, the line is dropped: there is no other place for it.
+pub(crate) fn print_line(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Returns an error's text and those of its causes, as far as one does not repeat another.
+/// Returns the texts of an error and of its causes, without repetitions.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text += &format!(": {said}");
+        let cause_text = error.to_string();
+        if !text.contains(&cause_text) {
+            text += &format!(": {cause_text}");
         }
         cause = error.source();
     }
-    // A terminal obeys what it is sent.
+    // Control characters could control the terminal.
     text.replace(char::is_control, " ")
 }
 
 impl Report {
     pub(crate) fn new(start: StartAt) -> Self {
         Self {
-            at: start,
-            told: None,
+            resume_at: start,
+            printed: None,
             state: State::Starting,
         }
     }
 
-    /// To be called with positions whose events have been written.
+    /// Prints a position if it is new. Call this only when all events before the position were
+    /// written.
     pub(crate) fn position(&mut self, position: Option<&StreamPosition>) {
         let Some(position) = position else { return };
-        if self.told.as_ref() != Some(position) {
-            // Box may put anything into it.
-            say(&format!("position {}", position.as_str().escape_debug()));
-            self.at = position.into();
-            self.told = Some(position.clone());
+        if self.printed.as_ref() != Some(position) {
+            // A position of the server may contain any characters.
+            print_line(&format!("position {}", position.as_str().escape_debug()));
+            self.resume_at = position.into();
+            self.printed = Some(position.clone());
         }
     }
 
-    /// Tells what a reader should know: that it listens, or why it doesn't. The steps in between are left out.
+    /// Prints that the stream listens, or the reason why it doesn't. Other statuses are not
+    /// printed.
     pub(crate) fn status(&mut self, status: &Status) {
         match status {
             Status::Listening { .. } => match &mut self.state {
                 State::Starting => self.recovered(),
                 State::Listening => {}
-                State::Troubled(trouble) => {
-                    let steady = || Box::pin(sleep(STEADY));
-                    trouble.steady.get_or_insert_with(steady);
+                State::Failing(failure) => {
+                    let timer = || Box::pin(sleep(STABLE_AFTER));
+                    failure.stable.get_or_insert_with(timer);
                 }
             },
             Status::Retrying { until, .. }
             | Status::Degraded { until, .. }
-            | Status::NotSaving { until, .. } => self.troubled(status.to_string(), *until),
+            | Status::NotSaving { until, .. } => self.failing(status.to_string(), *until),
             _ => {}
         }
     }
 
-    /// Tells what troubles the stream when that is new, and now and then while it lasts.
-    fn troubled(&mut self, what: String, until: SystemTime) {
+    /// Prints a failure if it is new, or if its pause is over.
+    fn failing(&mut self, text: String, until: SystemTime) {
         let pause = match &mut self.state {
-            State::Troubled(trouble) if trouble.what == what => {
-                trouble.steady = None;
-                if trouble.told_at.elapsed() < trouble.pause {
+            State::Failing(failure) if failure.text == text => {
+                failure.stable = None;
+                if failure.printed_at.elapsed() < failure.pause {
                     return;
                 }
-                LONGEST_PAUSE.min(trouble.pause * 2)
+                LONGEST_PAUSE.min(failure.pause * 2)
             }
             _ => FIRST_PAUSE,
         };
-        say(&format!("{what}; next try at {}", written(until)));
-        self.state = State::Troubled(Trouble {
-            what,
-            told_at: Instant::now(),
+        print_line(&format!("{text}; next try at {}", to_the_second(until)));
+        self.state = State::Failing(Failure {
+            text,
+            printed_at: Instant::now(),
             pause,
-            steady: None,
+            stable: None,
         });
     }
 
-    /// Waits until trouble has been over for a while; for ever where there is none.
-    pub(crate) async fn steady(&mut self) {
+    /// Waits until the stream has listened for [`STABLE_AFTER`] after a failure. Waits forever if
+    /// there is no failure.
+    pub(crate) async fn stable(&mut self) {
         match &mut self.state {
-            State::Troubled(Trouble {
-                steady: Some(steady),
+            State::Failing(Failure {
+                stable: Some(stable),
                 ..
-            }) => steady.await,
+            }) => stable.await,
             _ => pending().await,
         }
     }
 
+    /// Prints that the stream listens.
     pub(crate) fn recovered(&mut self) {
-        say("listening");
+        print_line("listening");
         self.state = State::Listening;
     }
 
-    /// How to go on after everything that was written.
+    /// Returns the advice how to resume after all events that were written.
     pub(crate) fn resume(&self) -> String {
-        match &self.at {
+        match &self.resume_at {
             StartAt::At(position) => {
                 format!("resume with --from {}", position.as_str().escape_debug())
             }
@@ -152,7 +164,7 @@ impl Report {
         }
     }
 
-    /// What the stream stopped with, and what to do about it.
+    /// Returns the text of the error that stopped the stream, with the remedy.
     pub(crate) fn stopped(&self, error: &Error) -> String {
         let resume = self.resume();
         let kind = error.kind();
@@ -160,33 +172,35 @@ impl Report {
         match kind {
             ErrorKind::Forbidden => {
                 format!(
-                    "{error}: grant the application and its user the right to read events, and {resume}"
+                    "{error}: grant the application and its user the right to read events, and \
+                     {resume}"
                 )
             }
             ErrorKind::PositionRejected => {
-                let gap = match &self.at {
+                let gap = match &self.resume_at {
                     StartAt::At(position) => {
                         format!("a gap after {}", position.as_str().escape_debug())
                     }
                     StartAt::Now | StartAt::Oldest => "a gap".into(),
                 };
                 format!(
-                    "{error}: start anew with --from oldest, or with --from now, and expect {gap}"
+                    "{error}: start again with --from oldest or with --from now, and expect {gap}"
                 )
             }
             ErrorKind::PageUndecodable => format!(
-                "{error}: skip it with --from now, which skips all that has happened since; or {resume} once it can be read"
+                "{error}: skip it with --from now, which also skips all events since then; or \
+                 {resume} when it can be read"
             ),
             ErrorKind::Runtime => {
-                format!("{error}: this machine can't send such a request; {resume}")
+                format!("{error}: this machine cannot send such a request; {resume}")
             }
             _ => format!("{error}; {resume}"),
         }
     }
 }
 
-/// A time to the second.
-fn written(time: SystemTime) -> String {
+/// Returns a time, rounded to a second.
+fn to_the_second(time: SystemTime) -> String {
     let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
     format!("{time:.0}")
 }

@@ -1,4 +1,4 @@
-//! The engine, fed with anything in any order.
+//! The property of the engine with any inputs in any order.
 
 use std::time::Duration;
 
@@ -11,65 +11,74 @@ use futures_lite::future::block_on;
 use http::Response;
 use url::form_urlencoded;
 
-use super::answer::answer;
 use super::exchange::{Engine, NO_EVENTS, ONE_SERVER, client, token};
+use super::response::response;
 use super::shown;
 
-/// Enough for a dozen polls; more of them say the same, and slow the fuzzer down.
-const MOST_STEPS: usize = 500;
+/// The maximum number of steps. It is enough for a dozen polls. More steps prove nothing new, and
+/// slow the fuzzer down.
+const MAX_STEPS: usize = 500;
 
-/// Each byte is a step, or what a step needs; an odd number of them is for an enterprise's engine. The engine never panics,
-/// never loses its position, moves it only to what a page said whose events are handled, and once stopped does nothing more.
+/// Asserts that the engine never panics, never loses its position, and does nothing after it has
+/// stopped. It moves its position only to that of a page whose events were handled.
+///
+/// Each byte is a step, or a parameter of a step. If the number of bytes is odd, the engine follows
+/// an enterprise.
 pub(crate) fn holds(data: &[u8]) {
-    // So that the tapes that there are stay what they are.
-    let of_an_enterprise = data.len() % 2 == 1;
-    let mut talk = Talk {
-        engine: if of_an_enterprise {
+    // The length decides, so that the existing seeds keep their meaning.
+    let is_enterprise = data.len() % 2 == 1;
+    let mut conversation = Conversation {
+        engine: if is_enterprise {
             Engine::of_an_enterprise()
         } else {
             Engine::start(LongPollClient::builder())
         },
-        asks_for_pages_alone: of_an_enterprise,
-        tape: data,
+        only_fetches: is_enterprise,
+        bytes: data,
         awaited: None,
-        offered: None,
+        page_position: None,
         stopped: false,
     };
-    for _ in 0..MOST_STEPS {
-        if talk.tape.is_empty() {
+    for _ in 0..MAX_STEPS {
+        if conversation.bytes.is_empty() {
             break;
         }
-        talk.step();
+        conversation.step();
     }
 }
 
-struct Talk<'a> {
+/// A conversation with the engine.
+struct Conversation<'a> {
     engine: Engine,
-    asks_for_pages_alone: bool,
-    tape: &'a [u8],
+    /// `true` if the engine may only fetch pages, because it follows an enterprise.
+    only_fetches: bool,
+    /// The bytes that are still to be read.
+    bytes: &'a [u8],
+    /// The request in flight.
     awaited: Option<Call>,
-    /// The position of the page that came last.
-    offered: Option<StreamPosition>,
+    /// The position of the last page.
+    page_position: Option<StreamPosition>,
     stopped: bool,
 }
 
-impl Talk<'_> {
+impl Conversation<'_> {
+    /// Reads the next byte, or 0 at the end.
     fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.tape.split_first() else {
+        let Some((first, rest)) = self.bytes.split_first() else {
             return 0;
         };
-        self.tape = rest;
+        self.bytes = rest;
         *first
     }
 
-    /// Most steps are in order, so that the talk gets somewhere.
+    /// Makes a step. Most steps are in order, so that the conversation reaches later states.
     fn step(&mut self) {
         match self.byte() {
-            0..200 => self.go_on(),
+            0..200 => self.follow_output(),
             200..215 => self.input(Input::Token(Ok(token()))),
             215..230 => {
-                let answer = self.answer();
-                self.take(answer);
+                let response = self.response();
+                self.receive(response);
             }
             230..240 => self.input(Input::BatchHandled),
             240..254 => {
@@ -86,21 +95,21 @@ impl Talk<'_> {
         shown::assert_status(&self.engine.engine.status());
     }
 
-    /// Does what the engine says.
-    fn go_on(&mut self) {
+    /// Does what the engine requests.
+    fn follow_output(&mut self) {
         let before = self.engine.engine.resume_at().position().cloned();
         let output = self.engine.engine.poll_output(self.engine.now);
         self.assert_moved_by_a_page(before.as_ref());
         match output {
             Output::Idle if self.awaited.is_some() => {
-                let answer = self.answer();
-                self.take(answer);
+                let response = self.response();
+                self.receive(response);
             }
             Output::Idle => {
                 self.input(Input::BatchHandled);
                 self.input(Input::Token(Ok(token())));
             }
-            output if self.stopped => panic!("it stopped, and now {output:?}"),
+            output if self.stopped => panic!("output after the stop: {output:?}"),
             Output::WaitUntil(until) => self.engine.wait_until(until),
             Output::Stop(error) => {
                 shown::assert_error(&error);
@@ -115,7 +124,7 @@ impl Talk<'_> {
                 self.input(Input::Token(outcome));
             }
             Output::Send { call, request } => {
-                assert!(call == Call::Fetch || !self.asks_for_pages_alone);
+                assert!(call == Call::Fetch || !self.only_fetches);
                 if call == Call::Fetch {
                     let query = request.request().uri().query().unwrap_or_default();
                     let from = form_urlencoded::parse(query.as_bytes())
@@ -125,46 +134,54 @@ impl Talk<'_> {
                 self.awaited = Some(call);
             }
             Output::Deliver(batch) => assert_ne!(batch.len(), 0),
-            Output::Finish => panic!("what is followed has no end"),
+            Output::Finish => panic!("a followed stream has no end"),
         }
     }
 
-    fn take(&mut self, answer: Result<Response<Bytes>, TransportError>) {
+    /// Passes a response to the engine.
+    fn receive(&mut self, response: Result<Response<Bytes>, TransportError>) {
         let before = self.engine.engine.resume_at().position().cloned();
         let awaited = self.awaited.take();
         if awaited == Some(Call::Fetch)
-            && let Ok(page) = &answer
+            && let Ok(page) = &response
         {
             let client = client(LongPollClient::builder(), page);
             let fetched = block_on(client.fetch(StartAt::Now));
-            self.offered = fetched.ok().and_then(|page| page.next_position);
+            self.page_position = fetched.ok().and_then(|page| page.next_position);
         }
         let now = self.engine.now;
         let input = Input::Response {
             call: awaited.unwrap_or(Call::Fetch),
-            result: answer,
+            result: response,
         };
         self.engine.engine.handle_input(input, now);
         let after = self.engine.engine.resume_at().position();
-        assert_eq!(after, before.as_ref(), "what came is not handled yet");
+        assert_eq!(after, before.as_ref(), "the response is not handled yet");
     }
 
+    /// Passes an input to the engine.
     fn input(&mut self, input: Input) {
         let before = self.engine.engine.resume_at().position().cloned();
         self.engine.engine.handle_input(input, self.engine.now);
         self.assert_moved_by_a_page(before.as_ref());
     }
 
+    /// Asserts that the position is unchanged, or that of the last page.
     #[track_caller]
     fn assert_moved_by_a_page(&self, before: Option<&StreamPosition>) {
         let after = self.engine.engine.resume_at().position();
         if after != before {
-            assert_eq!(after, self.offered.as_ref(), "it moved by itself");
+            assert_eq!(
+                after,
+                self.page_position.as_ref(),
+                "the position moved without a page"
+            );
         }
         assert!(after.is_some(), "the position is lost");
     }
 
-    fn answer(&mut self) -> Result<Response<Bytes>, TransportError> {
+    /// Makes a response, or an error of the transport.
+    fn response(&mut self) -> Result<Response<Bytes>, TransportError> {
         let text = match self.byte() {
             0..40 => match self.awaited {
                 Some(Call::Listen) => r#"{"message":"new_change"}"#.to_owned(),
@@ -194,12 +211,12 @@ impl Talk<'_> {
                 return Err(TransportError::new(kind));
             }
             210.. => {
-                let length = usize::from(self.byte()).min(self.tape.len());
-                let (text, rest) = self.tape.split_at(length);
-                self.tape = rest;
-                return Ok(answer(text));
+                let length = usize::from(self.byte()).min(self.bytes.len());
+                let (text, rest) = self.bytes.split_at(length);
+                self.bytes = rest;
+                return Ok(response(text));
             }
         };
-        Ok::<Response<Bytes>, _>(answer(text.as_bytes()))
+        Ok::<Response<Bytes>, _>(response(text.as_bytes()))
     }
 }

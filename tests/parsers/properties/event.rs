@@ -1,4 +1,4 @@
-//! An event's fields.
+//! The property of the fields of an event.
 
 use box_longpoll::Event;
 use box_longpoll::EventType;
@@ -6,7 +6,7 @@ use box_longpoll::event::RawJson;
 use box_longpoll::event::Source;
 use serde_json::value::RawValue;
 
-/// JSON of any shape is an event with that text, which can be read, kept and stored.
+/// Asserts that JSON of any shape is an event with that text, which can be read, kept and stored.
 pub(crate) fn holds(data: &[u8]) {
     let Ok(json) = serde_json::from_slice::<&RawValue>(data) else {
         return;
@@ -20,10 +20,10 @@ pub(crate) fn holds(data: &[u8]) {
     assert_eq!(owned.id(), event.id());
 
     let written = serde_json::to_string(&event).expect("an event can be written");
-    let read: Event = serde_json::from_str(&written).expect("what was written can be read");
+    let read: Event = serde_json::from_str(&written).expect("the written event can be read");
     assert_eq!(read.event_type(), event.event_type());
     assert_eq!(read.created_at(), event.created_at());
-    // A number of more digits than 64 bits hold is rounded on the way.
+    // A number that does not fit into 64 bits is rounded.
     if event
         .field("event_id")
         .is_some_and(|id| id.as_str().starts_with('"'))
@@ -32,7 +32,8 @@ pub(crate) fn holds(data: &[u8]) {
     }
 }
 
-/// Each accessor gives what the pass over all of them gives, and no reading panics.
+/// Asserts that each accessor returns the same as [`Event::details`], and that reading never
+/// panics.
 pub(crate) fn assert_readable(event: &Event) {
     let details = event.details();
     assert_eq!(event.recorded_at(), details.recorded_at);
@@ -66,7 +67,7 @@ pub(crate) fn assert_readable(event: &Event) {
     let _ = format!("{event:?} {details:?}");
 }
 
-/// No accessor of a source misses what stands under its plain name.
+/// Asserts that no accessor of a source misses a value under its plain name.
 fn assert_named(source: &Source, event: &Event) {
     for (name, given) in [("id", source.id()), ("name", source.name())] {
         let field = event.field("source").and_then(|source| source.field(name));
@@ -82,7 +83,7 @@ fn assert_named(source: &Source, event: &Event) {
     }
 }
 
-/// A part of an event is JSON, and stands in its text.
+/// Asserts that a part of an event is JSON, and shares the memory of the event.
 fn assert_part(part: &RawJson, raw: &str) {
     let range = raw.as_bytes().as_ptr_range();
     assert!(range.contains(&part.as_str().as_ptr()), "a copy");

@@ -1,4 +1,7 @@
-//! One answer, to each of the three requests: of the client's calls, and of the engine.
+//! A client and an engine that get a given response to each of their requests.
+//!
+//! [`client`] has a network with one response for everything. [`Engine`] waits for the response to
+//! a chosen request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +17,10 @@ use box_longpoll::{AccessToken, LongPollClient, LongPollClientBuilder, StartAt, 
 use bytes::Bytes;
 use http::Response;
 
-use super::answer::TOKEN;
+use super::response::TOKEN;
 use super::shown;
 
-/// A network on which everything gets the same answer.
+/// A network on which every request gets the same response.
 #[derive(Debug)]
 pub(crate) struct Canned(pub(crate) Response<Bytes>);
 
@@ -32,25 +35,27 @@ impl HttpTransport for Canned {
     }
 }
 
+/// Returns the access token.
 pub(crate) fn token() -> AccessToken {
     AccessToken::new(TOKEN).expect("visible ASCII")
 }
 
-/// A client whose every request gets this answer.
+/// Returns a client whose requests all get this response.
 pub(crate) fn client(
     builder: LongPollClientBuilder,
-    answer: &Response<Bytes>,
+    response: &Response<Bytes>,
 ) -> LongPollClient<Canned> {
     builder
-        .build(Canned(answer.clone()), token())
+        .build(Canned(response.clone()), token())
         .expect("settings in their range")
 }
 
+/// The position at which the engines start.
 pub(crate) const POSITION: &str = "100";
 pub(crate) const NO_EVENTS: &str = r#"{"entries":[],"next_stream_position":"100"}"#;
 pub(crate) const ONE_SERVER: &str = r#"{"entries":[{"url":"http://2.realtime.services.box.net/subscribe?channel=c&stream_type=all"}]}"#;
 
-/// An engine, and the time.
+/// An engine, with its clock.
 pub(crate) struct Engine {
     pub(crate) engine: LongPoll,
     pub(crate) now: Moment,
@@ -59,11 +64,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// Creates an engine with these settings.
     pub(crate) fn start(builder: LongPollClientBuilder) -> Self {
         Self::of(builder.config().expect("settings in their range"))
     }
 
-    /// An engine of an enterprise's events.
+    /// Creates an engine that follows an enterprise's events.
     pub(crate) fn of_an_enterprise() -> Self {
         let config = LongPollClient::builder().config();
         let config = config.and_then(|config| config.enterprise(AdminLogsStreaming::default()));
@@ -80,12 +86,13 @@ impl Engine {
         }
     }
 
-    /// An engine that has sent that request, at position 100.
-    pub(crate) fn asking(call: Call) -> Self {
-        Self::asking_with(LongPollClient::builder(), call)
+    /// Creates an engine that has sent a request for this call, at position 100.
+    pub(crate) fn awaiting(call: Call) -> Self {
+        Self::awaiting_with(LongPollClient::builder(), call)
     }
 
-    pub(crate) fn asking_with(builder: LongPollClientBuilder, call: Call) -> Self {
+    /// Creates such an engine with these settings.
+    pub(crate) fn awaiting_with(builder: LongPollClientBuilder, call: Call) -> Self {
         let mut engine = Self::start(builder);
         let before: &[&'static str] = match call {
             Call::Fetch => &[],
@@ -94,12 +101,13 @@ impl Engine {
         };
         for body in before {
             engine.expect_request();
-            engine.answer(Response::new(Bytes::from_static(body.as_bytes())));
+            engine.respond(Response::new(Bytes::from_static(body.as_bytes())));
         }
         assert_eq!(engine.expect_request(), call);
         engine
     }
 
+    /// Returns the call of the next output, which must be a request.
     #[track_caller]
     fn expect_request(&mut self) -> Call {
         let output = self.next();
@@ -109,16 +117,18 @@ impl Engine {
         call
     }
 
-    pub(crate) fn answer(&mut self, answer: Response<Bytes>) {
+    /// Passes a response to the engine.
+    pub(crate) fn respond(&mut self, response: Response<Bytes>) {
         let input = Input::Response {
             call: self.sent.expect("a request"),
-            result: Ok(answer),
+            result: Ok(response),
         };
         self.engine.handle_input(input, self.now);
         shown::assert_status(&self.engine.status());
     }
 
-    /// What comes after tokens and waits. There is no newer token than the first, and no wait is longer than an hour.
+    /// Returns the next output, after it has provided tokens and passed waits. There is only one
+    /// token. A wait of more than an hour panics.
     pub(crate) fn next(&mut self) -> Output {
         loop {
             let output = self.engine.poll_output(self.now);
@@ -146,6 +156,7 @@ impl Engine {
         }
     }
 
+    /// Moves the clock to a point in time, which must be at most an hour away.
     #[track_caller]
     pub(crate) fn wait_until(&mut self, until: std::time::Instant) {
         let wait = until.saturating_duration_since(self.now.monotonic);
@@ -154,6 +165,7 @@ impl Engine {
         self.now.wall += wait;
     }
 
+    /// Returns the position of the engine.
     pub(crate) fn position(&self) -> Option<&str> {
         self.engine
             .resume_at()

@@ -1,9 +1,9 @@
-//! What holds of every parser that a server's bytes or a stored file reach, whatever comes.
+//! The properties of all parsers that read a server's bytes or a stored file.
 //!
-//! Each property is a function of bytes that panics where it does not hold. The tests call them with seeds and mutated
-//! answers, and the targets of `fuzz/` with what the fuzzer makes up.
+//! Each property is a function that takes any bytes, and panics if the property does not hold. The
+//! tests call the functions with seeds, changed seeds and noise. The targets of `fuzz/` call them
+//! with the inputs of the fuzzer. Start from [`check`].
 
-mod answer;
 mod checkpoint;
 mod conversation;
 mod event;
@@ -11,6 +11,7 @@ mod exchange;
 mod page;
 mod realtime_url;
 mod refusal;
+mod response;
 mod retry_after;
 mod servers;
 mod shown;
@@ -19,6 +20,7 @@ mod signal;
 /// A property, by the name of its fuzz target and its folder of seeds.
 pub(crate) type Property = (&'static str, fn(&[u8]));
 
+/// All properties.
 pub(crate) const ALL: [Property; 9] = [
     ("checkpoint", checkpoint::holds),
     ("conversation", conversation::holds),
@@ -31,14 +33,16 @@ pub(crate) const ALL: [Property; 9] = [
     ("signal", signal::holds),
 ];
 
-/// Checks the property of that name. `false`: the data has the secrets themselves, which get in by their placeholders
-/// alone, since nobody can tell a bare channel from any other word.
+/// Checks the property of that name.
+///
+/// Returns `false` without a check if the data contains a secret itself. Inputs may only contain
+/// the placeholders, because the library cannot distinguish a plain channel from any other word.
 pub(crate) fn check(name: &str, data: &[u8]) -> bool {
     let has = |secret: &str| {
         let mut windows = data.windows(secret.len());
         windows.any(|window| window == secret.as_bytes())
     };
-    if has(answer::TOKEN) || has(answer::CHANNEL) {
+    if has(response::TOKEN) || has(response::CHANNEL) {
         return false;
     }
     let (_, holds) = ALL

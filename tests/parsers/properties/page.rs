@@ -1,4 +1,4 @@
-//! A page of events.
+//! The property of a page of events.
 
 use box_longpoll::protocol::{Call, Input, Output, Page};
 use box_longpoll::{LongPollClient, StartAt, StreamPosition};
@@ -6,17 +6,18 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde_json::value::RawValue;
 
-use super::answer::answer;
 use super::exchange::{Engine, POSITION, client};
+use super::response::response;
 use super::{event, shown};
 
-/// A page keeps every byte of its events and of its position; what is no page moves nothing.
+/// Asserts that a page keeps every byte of its events and of its position. A response that is not a
+/// page does not move the position.
 pub(crate) fn holds(data: &[u8]) {
-    let answer = answer(data);
-    let fetched = block_on(client(LongPollClient::builder(), &answer).fetch(StartAt::Now));
+    let response = response(data);
+    let fetched = block_on(client(LongPollClient::builder(), &response).fetch(StartAt::Now));
     let next = match &fetched {
         Ok(page) => {
-            assert_kept(page, answer.body());
+            assert_kept(page, response.body());
             page.next_position.clone()
         }
         Err(error) => {
@@ -25,8 +26,8 @@ pub(crate) fn holds(data: &[u8]) {
         }
     };
 
-    let mut engine = Engine::asking(Call::Fetch);
-    engine.answer(answer);
+    let mut engine = Engine::awaiting(Call::Fetch);
+    engine.respond(response);
     assert_eq!(engine.position(), Some(POSITION), "nothing is handled yet");
     if let Output::Deliver(batch) = engine.next() {
         assert!(batch.len() <= fetched.expect("a page").events.len());
@@ -37,27 +38,28 @@ pub(crate) fn holds(data: &[u8]) {
     assert_eq!(engine.position(), Some(expected));
 }
 
+/// Asserts that each event is a slice of the body, and that the position is in the body.
 fn assert_kept(page: &Page, body: &Bytes) {
     for event in &page.events {
         let raw = event.raw();
         assert!(
             body.as_ptr_range().contains(&raw.as_ptr()),
-            "not a slice of what came: {raw}"
+            "not a slice of the body: {raw}"
         );
         assert!(serde_json::from_str::<&RawValue>(raw).is_ok(), "{raw}");
         event::assert_readable(event);
     }
     if let Some(position) = &page.next_position {
         assert_survives(position);
-        let escaped = body.contains(&b'\\');
-        let as_it_came = body
+        let has_escapes = body.contains(&b'\\');
+        let is_in_body = body
             .windows(position.as_str().len())
             .any(|window| window == position.as_str().as_bytes());
-        assert!(escaped || as_it_came, "{position} did not come");
+        assert!(has_escapes || is_in_body, "{position} is not in the body");
     }
 }
 
-/// A position goes through text and back, also where a start is written.
+/// Asserts that a position can be written as text and read again, also as a start.
 fn assert_survives(position: &StreamPosition) {
     let text = position.to_string();
     assert_eq!(text.parse().as_ref(), Ok(position));

@@ -1,4 +1,4 @@
-//! The policy of realtime URLs.
+//! The property of the policy for realtime URLs.
 
 use std::net::IpAddr;
 
@@ -14,22 +14,23 @@ use super::shown;
 
 const NAMED: &str = "proxy.example";
 
-/// A longer list is refused whole, before the policy is asked.
-const LONGEST_LIST: usize = 256 * 1024;
+/// The maximum length of a list, in bytes. The client refuses a longer list before it checks the
+/// policy.
+const MAX_LIST: usize = 256 * 1024;
 
-/// The URL is not asked, or it is one that the policy permits.
+/// Asserts that the engine polls a URL only if the policy permits it.
 pub(crate) fn holds(data: &[u8]) {
     let url = String::from_utf8_lossy(data);
     let list = serde_json::json!({"entries": [{"url": url}]}).to_string();
-    if list.len() > LONGEST_LIST {
+    if list.len() > MAX_LIST {
         return;
     }
-    let answer = Response::new(Bytes::from(list));
+    let response = Response::new(Bytes::from(list));
     for (hosts, permitted) in policies() {
         let builder = || LongPollClient::builder().realtime_hosts(hosts.clone());
-        let listed = block_on(client(builder(), &answer).realtime_servers());
-        let mut engine = Engine::asking_with(builder(), Call::List);
-        engine.answer(answer.clone());
+        let listed = block_on(client(builder(), &response).realtime_servers());
+        let mut engine = Engine::awaiting_with(builder(), Call::List);
+        engine.respond(response.clone());
         let Output::Send { call, request } = engine.next() else {
             panic!("a URL stops nothing");
         };
@@ -52,6 +53,7 @@ pub(crate) fn holds(data: &[u8]) {
     }
 }
 
+/// A setting, and the check of a URL that it permits.
 type Policy = (RealtimeHosts, fn(&Uri) -> bool);
 
 fn policies() -> [Policy; 3] {

@@ -1,4 +1,4 @@
-//! `Retry-After`, and the `Date` that it may be measured against.
+//! The property of `Retry-After`, and of the `Date` that it may refer to.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use http::{HeaderValue, Response};
 use super::exchange::{Engine, client};
 use super::shown;
 
-/// The first line is the one, the second the other. Seconds are obeyed up to an hour, and nothing waits longer.
+/// Asserts that seconds are followed up to an hour, and that no wait is longer. The first line of
+/// the data is `Retry-After`, and the second line is `Date`.
 pub(crate) fn holds(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let retry_after = lines.next().unwrap_or_default();
     let sent = lines.next();
     for status in [429, 503] {
-        let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = status.try_into().expect("a status");
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = status.try_into().expect("a status");
         for (name, value) in [("retry-after", Some(retry_after)), ("date", sent)] {
             if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
-                answer.headers_mut().insert(name, value);
+                response.headers_mut().insert(name, value);
             }
         }
-        let fetched = block_on(client(LongPollClient::builder(), &answer).fetch(StartAt::Now));
-        let error = fetched.expect_err("a bad status");
+        let fetched = block_on(client(LongPollClient::builder(), &response).fetch(StartAt::Now));
+        let error = fetched.expect_err("an error status");
         shown::assert_error(&error);
         let seconds = seconds(retry_after);
         if seconds.is_some() {
@@ -35,18 +36,18 @@ pub(crate) fn holds(data: &[u8]) {
             assert_eq!(
                 error.retry_after(),
                 seconds,
-                "a date is measured against a date"
+                "a date needs the `Date` of the response"
             );
         }
 
         for call in [Call::Fetch, Call::List, Call::Listen] {
-            let mut engine = Engine::asking(call);
-            engine.answer(answer.clone());
+            let mut engine = Engine::awaiting(call);
+            engine.respond(response.clone());
             let before = engine.now.monotonic;
             let output = engine.next();
             assert!(matches!(output, Output::Send { .. }), "{output:?}");
             let waited = engine.now.monotonic - before;
-            // A poll's own wait comes after the page that is fetched at once.
+            // After a failed poll, a page is fetched at once, and the wait comes after it.
             if call != Call::Listen {
                 assert!(waited >= error.retry_after().unwrap_or_default());
             }
@@ -54,7 +55,7 @@ pub(crate) fn holds(data: &[u8]) {
     }
 }
 
-/// What whole seconds ask for.
+/// Returns the wait that a number of seconds requests, or `None` if the value is not a number.
 fn seconds(value: &[u8]) -> Option<Duration> {
     let digits = value.trim_ascii();
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);

@@ -1,4 +1,4 @@
-//! The list of realtime servers.
+//! The property of the list of realtime servers.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use box_longpoll::LongPollClient;
 use box_longpoll::protocol::{Call, Output, RealtimeServer};
 use futures_lite::future::block_on;
 
-use super::answer::answer;
 use super::exchange::{Engine, POSITION, client};
+use super::response::response;
 use super::shown;
 
-/// Servers that can be used are listed, with numbers that can be worked with; a list without one stops nothing but for
-/// the statuses that stop.
+/// Asserts that listed servers have Box's hosts and usable numbers. A list without a usable server
+/// does not stop the stream, except with the statuses 401 and 403.
 pub(crate) fn holds(data: &[u8]) {
-    let answer = answer(data);
-    match block_on(client(LongPollClient::builder(), &answer).realtime_servers()) {
+    let response = response(data);
+    match block_on(client(LongPollClient::builder(), &response).realtime_servers()) {
         Ok(servers) => servers.iter().for_each(assert_usable),
         Err(error) => shown::assert_error(&error),
     }
 
-    let mut engine = Engine::asking(Call::List);
-    let stops = matches!(answer.status().as_u16(), 401 | 403);
-    engine.answer(answer);
+    let mut engine = Engine::awaiting(Call::List);
+    let stops = matches!(response.status().as_u16(), 401 | 403);
+    engine.respond(response);
     match engine.next() {
         Output::Send {
             call: Call::Listen,
@@ -31,7 +31,7 @@ pub(crate) fn holds(data: &[u8]) {
             assert!(is_boxs(host), "{host}");
             assert!(!request.request().headers().contains_key("authorization"));
         }
-        // A list that failed is asked for once more before events are fetched.
+        // A failed list is requested once more, before events are fetched.
         Output::Send { .. } => {}
         Output::Stop(error) => assert!(stops, "{error}"),
         output => panic!("{output:?}"),
@@ -39,13 +39,14 @@ pub(crate) fn holds(data: &[u8]) {
     assert_eq!(engine.position(), Some(POSITION));
 }
 
+/// Asserts that a server has one of Box's hosts and usable numbers.
 fn assert_usable(server: &RealtimeServer) {
     let seconds = Duration::from_secs;
     assert!(is_boxs(server.host()), "{server:?}");
     assert!(server.max_retries() >= 1, "{server:?}");
     assert!((seconds(10)..=seconds(1_200)).contains(&server.retry_timeout()));
     assert!(server.ttl().is_none_or(|ttl| ttl >= seconds(60)));
-    // Its host is shown, whatever name Box gave it.
+    // Its host is shown, which is any name that Box sent.
     shown::assert_no_channel(&format!("{server:?}"));
 }
 

@@ -1,14 +1,17 @@
-//! What is shown of a failure: short, harmless to a terminal, and without the secrets.
+//! The property of all texts about a failure: they are short, cannot control a terminal, and
+//! contain no secrets.
 
 use std::error::Error as StdError;
 
 use box_longpoll::{Error, Status};
 
-use super::answer::{CHANNEL, TOKEN};
+use super::response::{CHANNEL, TOKEN};
 
-/// Three quotations of a server of 200 characters each, escaped twice, and what is said around them.
-const LONGEST: usize = 16 * 1024;
+/// The maximum length of a text, in bytes: three quotations of a server with 200 characters each,
+/// escaped twice, and the text around them.
+const MAX_LENGTH: usize = 16 * 1024;
 
+/// Asserts the property for an error, its causes and its fields.
 #[track_caller]
 pub(crate) fn assert_error(error: &Error) {
     assert_chain(error);
@@ -20,6 +23,7 @@ pub(crate) fn assert_error(error: &Error) {
     }
 }
 
+/// Asserts the property for an error and its causes.
 #[track_caller]
 pub(crate) fn assert_chain(error: &dyn StdError) {
     let mut link = Some(error);
@@ -30,6 +34,7 @@ pub(crate) fn assert_chain(error: &dyn StdError) {
     }
 }
 
+/// Asserts the property for a status and its error.
 #[track_caller]
 pub(crate) fn assert_status(status: &Status) {
     assert_text(&status.to_string());
@@ -45,15 +50,21 @@ pub(crate) fn assert_status(status: &Status) {
     }
 }
 
+/// Asserts the property for a text.
 #[track_caller]
 pub(crate) fn assert_text(text: &str) {
     let beginning: String = text.chars().take(200).collect();
-    assert!(text.len() <= LONGEST, "{} bytes: {beginning}", text.len());
+    assert!(
+        text.len() <= MAX_LENGTH,
+        "{} bytes: {beginning}",
+        text.len()
+    );
     assert!(!text.contains(char::is_control), "{text:?}");
     assert!(!text.contains(TOKEN), "the token is shown: {text}");
     assert_no_channel(text);
 }
 
+/// Asserts that a text does not contain the channel.
 #[track_caller]
 pub(crate) fn assert_no_channel(text: &str) {
     assert!(!text.contains(CHANNEL), "the channel is shown: {text}");

@@ -1,4 +1,4 @@
-//! The end of a poll.
+//! The property of the response to a poll.
 
 use box_longpoll::LongPollClient;
 use box_longpoll::protocol::{Call, Output, Signal};
@@ -6,25 +6,25 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::Response;
 
-use super::answer::answer;
 use super::exchange::{Engine, ONE_SERVER, POSITION, client};
+use super::response::response;
 use super::shown;
 
-/// Whatever ends a poll, a page is fetched from the same position after it.
+/// Asserts that any response to a poll is followed by a fetch from the same position.
 pub(crate) fn holds(data: &[u8]) {
-    let answer = answer(data);
+    let response = response(data);
     let list = Response::new(Bytes::from_static(ONE_SERVER.as_bytes()));
     let servers = block_on(client(LongPollClient::builder(), &list).realtime_servers());
     let server = servers.expect("a list").remove(0);
     let position = POSITION.parse().expect("a position");
-    match block_on(client(LongPollClient::builder(), &answer).listen(&server, &position)) {
-        Ok(Signal::Other(text)) => assert!(answer.body().len() >= text.len()),
+    match block_on(client(LongPollClient::builder(), &response).listen(&server, &position)) {
+        Ok(Signal::Other(text)) => assert!(response.body().len() >= text.len()),
         Ok(_) => {}
         Err(error) => shown::assert_error(&error),
     }
 
-    let mut engine = Engine::asking(Call::Listen);
-    engine.answer(answer);
+    let mut engine = Engine::awaiting(Call::Listen);
+    engine.respond(response);
     let Output::Send { call, .. } = engine.next() else {
         panic!("a signal stops nothing");
     };

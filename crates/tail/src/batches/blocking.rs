@@ -1,4 +1,7 @@
-//! The blocking client's iterator in a program that has more to wait for.
+//! [`BlockingBatches`]: the blocking client's iterator, for a program that also waits for Ctrl-C.
+//!
+//! The iterator blocks its thread, so each call runs on a thread of tokio's pool. The main loop
+//! awaits it together with everything else.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +11,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 type Item = Option<Result<Batch, Error>>;
 
-/// Asks for each batch on a thread where waiting does no harm.
+/// The batches of a blocking client, each awaited on a thread that may block.
 pub(crate) struct BlockingBatches {
     batches: Arc<Mutex<Iter<Batch>>>,
     handle: StreamHandle,
-    /// The call that is under way, whether anybody waits for it or not.
+    /// The running call, even if its future was dropped: the next call of `next` continues it.
     call: Option<JoinHandle<Item>>,
 }
 
@@ -25,6 +28,7 @@ impl BlockingBatches {
         }
     }
 
+    /// Returns the next batch. No batch is lost if you drop the future.
     pub(crate) async fn next(&mut self) -> Item {
         let batches = &self.batches;
         let call = self.call.get_or_insert_with(|| {

@@ -1,4 +1,4 @@
-//! What the blocking client could spoil.
+//! Tests of `--blocking`: Ctrl-C, errors and the demo work as with the async client.
 
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 
@@ -6,7 +6,7 @@ use crate::program::{PATIENCE, TOKEN, Tail};
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_says_where_to_resume() {
+fn ctrl_c_prints_the_position_to_resume_at() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 3);
     let mut tail = Tail::of(&server, &["--blocking", "--from", "oldest"]);
@@ -21,7 +21,7 @@ fn ctrl_c_says_where_to_resume() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_while_it_waits_for_an_answer() {
+fn program_ends_on_ctrl_c_while_a_request_is_in_flight() {
     let server = EmulatorServer::start();
     server.queue_fault(Endpoint::Events, Fault::Silence, 1);
     let tail = Tail::of(&server, &["--blocking"]);
@@ -30,7 +30,7 @@ fn ctrl_c_ends_it_while_it_waits_for_an_answer() {
 }
 
 #[test]
-fn a_rejected_token_ends_it() {
+fn program_ends_when_its_token_is_rejected() {
     let server = EmulatorServer::start();
     server.revoke(TOKEN);
     let ended = Tail::of(&server, &["--blocking"]).end();
@@ -39,7 +39,7 @@ fn a_rejected_token_ends_it() {
 }
 
 #[test]
-fn its_own_fake_box_needs_nothing_to_set_up() {
+fn demo_runs_without_any_setup() {
     let ended = Tail::start(&["--blocking", "--count", "3"]).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.events.len(), 3);

@@ -1,4 +1,5 @@
-//! What the program takes in place of an access token.
+//! Tests of the credentials that the program accepts in place of an access token, against an
+//! emulator that accepts only tokens that it issued itself.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ const SECRET: &str = "a-secret-that-nobody-may-see";
 const ENTERPRISE: &str = "801234";
 const USER: &str = "12345678";
 
+/// An emulator with an application and three accounts, and a directory for files.
 struct World {
     server: EmulatorServer,
     directory: TempDir,
@@ -40,7 +42,7 @@ impl World {
         file
     }
 
-    /// The program's end after two events, with the secret in its environment.
+    /// Runs the program for two events, with the secret in its environment.
     fn tail(&self, arguments: &[&str]) -> Ended {
         let common = [
             "--api",
@@ -55,6 +57,7 @@ impl World {
         Tail::start_with(&environment, &[&common, arguments].concat()).end()
     }
 
+    /// Asserts that the program with these arguments gets the events of the account.
     #[track_caller]
     fn assert_follows(&self, account: &str, arguments: &[&str]) {
         let ended = self.tail(arguments);
@@ -65,7 +68,7 @@ impl World {
 }
 
 #[test]
-fn a_client_id_and_a_secret_follow_their_subject() {
+fn client_credentials_follow_their_subject() {
     let world = World::new();
     let service_account = &format!("enterprise {ENTERPRISE}");
     let enterprise = ["--client-id", ID, "--subject", "enterprise:801234"];
@@ -75,31 +78,31 @@ fn a_client_id_and_a_secret_follow_their_subject() {
 }
 
 #[test]
-fn a_file_with_a_refresh_token_is_used_and_kept_up_to_date() {
+fn refresh_token_file_is_used_and_updated() {
     let world = World::new();
     let token = world.server.grant_refresh_token(ID, USER);
     let file = world.file("ada", &format!(r#"{{"refresh_token": "{token}"}}"#));
     let arguments = ["--client-id", ID, "--oauth-file", file.to_str().unwrap()];
     for _ in 0..2 {
         world.assert_follows(USER, &arguments);
-        let kept = fs::read_to_string(&file).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
         assert!(
-            kept.contains("access_token") && !kept.contains(&token),
-            "{kept}"
+            text.contains("access_token") && !text.contains(&token),
+            "{text}"
         );
     }
     assert_eq!(world.server.counters().token.requests, 1);
 }
 
-/// Runs `openssl`, and returns its output. No key is kept: one in a repository is found by everybody who looks for leaked
-/// keys.
+/// Runs `openssl`, and returns its output. The repository contains no private key, because scanners
+/// for leaked keys would report it.
 #[cfg(feature = "jwt")]
 #[track_caller]
 fn openssl(arguments: &[&str]) -> String {
     let output = std::process::Command::new("openssl")
         .args(arguments)
         .output();
-    let output = output.expect("the tests of keys run the program openssl");
+    let output = output.expect("the tests of keys need the program openssl");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).unwrap()
@@ -107,7 +110,7 @@ fn openssl(arguments: &[&str]) -> String {
 
 #[cfg(feature = "jwt")]
 #[test]
-fn the_configuration_of_boxs_developer_console_is_all_that_it_takes() {
+fn jwt_configuration_file_is_sufficient() {
     const PASSPHRASE: &str = "the-passphrase-of-the-test";
     const TRIPLE_DES: [&str; 5] = ["-topk8", "-v2", "des3", "-v2prf", "hmacWithSHA1"];
 
@@ -141,7 +144,7 @@ fn the_configuration_of_boxs_developer_console_is_all_that_it_takes() {
 }
 
 #[test]
-fn what_does_not_pass_is_told_in_a_sentence_that_says_what_to_do() {
+fn permanent_failure_is_reported_with_a_remedy() {
     let world = World::new();
     world
         .server
@@ -162,8 +165,8 @@ fn what_does_not_pass_is_told_in_a_sentence_that_says_what_to_do() {
 }
 
 #[test]
-fn a_part_that_is_missing_or_too_much_is_named() {
-    for (arguments, sentence) in [
+fn missing_or_conflicting_argument_is_named() {
+    for (arguments, word) in [
         (&["--client-id", ID][..], "--subject"),
         (&["--subject", "enterprise:1"], "--client-id"),
         (&["--oauth-file", "ada"], "--client-id"),
@@ -173,8 +176,8 @@ fn a_part_that_is_missing_or_too_much_is_named() {
     ] {
         let ended = Tail::start_with(&[("BOX_CLIENT_SECRET", SECRET)], arguments).end();
         assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
-        let said = ended.reports.join(" ");
-        assert!(said.contains(sentence), "{said}");
+        let text = ended.reports.join(" ");
+        assert!(text.contains(word), "{text}");
     }
     let ended = Tail::start(&["--client-id", ID, "--subject", "user:1"]).end();
     assert_eq!(ended.code, Some(2), "{ended:?}");

@@ -1,4 +1,4 @@
-//! A server that repeats what it was sent.
+//! Tests with a server that echoes secrets in its responses.
 
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault};
 
@@ -6,7 +6,8 @@ use crate::program::{BACKENDS, TOKEN, Tail};
 
 const CHANNEL: &str = "a-channel-that-nobody-may-see";
 
-fn answer(status: u16, body: &str) -> Fault {
+/// A fault that responds with this status, and with the text as body and as `Location`.
+fn response(status: u16, body: &str) -> Fault {
     Fault::Status {
         status,
         headers: [("location".into(), body.into())].into(),
@@ -15,20 +16,20 @@ fn answer(status: u16, body: &str) -> Fault {
 }
 
 #[test]
-fn what_a_server_repeats_is_not_told() {
+fn secrets_echoed_by_a_server_are_not_printed() {
     for backend in BACKENDS {
         let server = EmulatorServer::start();
         server.append(TOKEN, 2);
         let url = format!("{}/subscribe?channel={CHANNEL}", server.origin());
-        let list = answer(200, &format!(r#"{{"entries":[{{"url":"{url}"}}]}}"#));
-        let said = format!("Bearer {TOKEN} at {url}");
-        let error = answer(500, &format!(r#"{{"code":"{TOKEN}","message":"{said}"}}"#));
+        let list = response(200, &format!(r#"{{"entries":[{{"url":"{url}"}}]}}"#));
+        let echo = format!("Bearer {TOKEN} at {url}");
+        let error = response(500, &format!(r#"{{"code":"{TOKEN}","message":"{echo}"}}"#));
         server.queue_fault(Endpoint::Events, error.clone(), 1);
-        server.queue_fault(Endpoint::Events, answer(200, &said), 1);
+        server.queue_fault(Endpoint::Events, response(200, &echo), 1);
         server.queue_fault(Endpoint::Options, error.clone(), 1);
         server.queue_fault(Endpoint::Options, list, 1);
         server.queue_fault(Endpoint::Realtime, error, 1);
-        let stop = answer(403, &format!(r#"{{"type":"error","message":"{said}"}}"#));
+        let stop = response(403, &format!(r#"{{"type":"error","message":"{echo}"}}"#));
 
         let mut tail = Tail::of(&server, &["--from", "oldest", "--backend", backend]);
         tail.read_events(2);

@@ -1,4 +1,4 @@
-//! A program that is killed again and again, at random moments.
+//! Tests in which the program is killed repeatedly, at random moments.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +13,7 @@ use rstest::rstest;
 use crate::program::{BACKENDS, CLIENTS, Ended, TOKEN, Tail};
 
 #[test]
-fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() {
+fn killed_program_loses_nothing_when_resumed_by_position() {
     const KILLS: usize = 30;
     const EVENTS: usize = 2_000;
     let seed =
@@ -39,7 +39,7 @@ fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() 
         if rng.bool() {
             tail.read_events(rng.usize(..100));
         } else {
-            live_on(Duration::from_millis(rng.u64(..1_200)));
+            sleep_for(Duration::from_millis(rng.u64(..1_200)));
         }
         let ended = tail.kill();
         kills += 1;
@@ -54,20 +54,20 @@ fn killed_at_any_moment_and_resumed_from_the_last_position_line_loses_nothing() 
 
     println!("{kills} kills, {written:?}");
     let log = server.event_ids(TOKEN);
-    let came = written.first_seen.len();
-    assert!(written.first_seen == log, "{came} of {} events", log.len());
-    assert!(written.lives_that_repeat > 0, "no kill was inside a batch");
+    let count = written.first_seen.len();
+    assert!(written.first_seen == log, "{count} of {} events", log.len());
+    assert!(written.runs_with_repeats > 0, "no kill was inside a batch");
 }
 
-/// As many kills as `CHECKPOINT_KILLS` says, or few enough for every day.
+/// Returns the number of kills: the variable `CHECKPOINT_KILLS`, or a small default.
 fn kills() -> usize {
     std::env::var("CHECKPOINT_KILLS").map_or(8, |kills| kills.parse().unwrap())
 }
 
-/// So many events come for each kill, at least.
-const EVENTS_A_KILL: usize = 100;
+/// The minimum number of events per kill.
+const EVENTS_PER_KILL: usize = 100;
 
-/// What the program meets between the kills.
+/// The faults of the server between the kills.
 const FAULTS: [Fault; 6] = [
     Fault::ServerError,
     Fault::Reset,
@@ -81,7 +81,7 @@ const FAULTS: [Fault; 6] = [
 #[cfg_attr(feature = "reqwest", case::reqwest("reqwest"))]
 #[cfg_attr(feature = "surf", case::surf("surf"))]
 #[cfg_attr(feature = "isahc", case::isahc("isahc"))]
-fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] backend: &str) {
+fn killed_program_loses_nothing_with_a_checkpoint(#[case] backend: &str) {
     let seed = std::env::var("CHECKPOINT_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("CHECKPOINT_SEED={seed}");
@@ -103,7 +103,7 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
         )
     };
 
-    // The first life starts at now, before there are events.
+    // The first run starts at the current position, before there are events.
     let mut tail = start();
     tail.wait_for_report(|line| line == "listening");
     server.append(TOKEN, 300);
@@ -111,7 +111,7 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
 
     let mut written = Written::default();
     let mut killed = 0;
-    while killed < kills() || server.event_ids(TOKEN).len() < EVENTS_A_KILL * kills() {
+    while killed < kills() || server.event_ids(TOKEN).len() < EVENTS_PER_KILL * kills() {
         if server.emulator().queued_faults() == 0 {
             let fault = rng.choice(FAULTS).expect("there is one");
             server.queue_fault(Endpoint::Events, fault, 1);
@@ -119,7 +119,7 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
         if rng.bool() {
             tail.read_events(rng.usize(..60));
         } else {
-            live_on(Duration::from_millis(rng.u64(..600)));
+            sleep_for(Duration::from_millis(rng.u64(..600)));
         }
         written.add(&tail.kill());
         killed += 1;
@@ -127,7 +127,7 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
     }
     server.change_settings(|settings| settings.rate = 0.0);
     server.emulator().clear_faults();
-    // What is appended last is behind all that the lives had to fetch.
+    // The last event comes after all others, so all of them have been fetched when it is printed.
     server.append_json(TOKEN, [r#"{"event_id":"the last one"}"#]);
     tail.wait_for_event(|line| line.contains("the last one"));
     let newest = server.emulator().newest_position(TOKEN);
@@ -135,29 +135,31 @@ fn killed_at_any_moment_it_misses_nothing_and_acknowledges_everything(#[case] ba
     written.add(&tail.kill());
     println!("{backend}: {killed} kills, {written:?}");
     let log = server.event_ids(TOKEN);
-    let came = written.first_seen.len();
-    assert!(written.first_seen == log, "{came} of {} events", log.len());
+    let count = written.first_seen.len();
+    assert!(written.first_seen == log, "{count} of {} events", log.len());
 
     let store = CheckpointFile::open(&file).unwrap();
-    let kept = block_on(store.load("tail")).unwrap().unwrap();
-    assert_eq!(kept.resume_at().to_string(), newest);
+    let checkpoint = block_on(store.load("tail")).unwrap().unwrap();
+    assert_eq!(checkpoint.resume_at().to_string(), newest);
 }
 
-/// What several lives of the program wrote.
+/// The events that several runs of the program wrote.
 #[derive(Default)]
 pub(crate) struct Written {
     pub(crate) first_seen: Vec<String>,
     seen: HashSet<String>,
     pub(crate) repeats: usize,
-    /// Lives that began with what the one before had written already: it was killed inside a batch.
-    lives_that_repeat: usize,
+    /// The number of runs that began with an event that an earlier run had already written, because
+    /// the earlier run was killed inside a batch.
+    runs_with_repeats: usize,
 }
 
 impl Written {
-    pub(crate) fn add(&mut self, life: &Ended) {
-        let ids = life.ids();
+    /// Adds the events of a run.
+    pub(crate) fn add(&mut self, run: &Ended) {
+        let ids = run.ids();
         let repeats = ids.first().is_some_and(|id| self.seen.contains(id));
-        self.lives_that_repeat += usize::from(repeats);
+        self.runs_with_repeats += usize::from(repeats);
         for id in ids {
             if self.seen.insert(id.clone()) {
                 self.first_seen.push(id);
@@ -171,18 +173,19 @@ impl Written {
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (events, repeats) = (self.first_seen.len(), self.repeats);
-        let lives = self.lives_that_repeat;
+        let runs = self.runs_with_repeats;
         write!(
             f,
-            "{lives} of them inside a batch; {events} events, {repeats} written again"
+            "{runs} of them inside a batch; {events} events, {repeats} written twice"
         )
     }
 }
 
+/// Sleeps while the program runs.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a random moment is what it is for"
+    reason = "the test kills at random moments"
 )]
-fn live_on(time: Duration) {
+fn sleep_for(time: Duration) {
     thread::sleep(time);
 }

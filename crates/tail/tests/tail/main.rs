@@ -1,4 +1,6 @@
-//! The program `box-tail`, run as everybody runs it.
+//! Tests of the program `box-tail` as a child process, against an emulator of Box.
+//!
+//! This file has the tests of the output, the arguments and the errors.
 
 #![cfg(any(feature = "reqwest", feature = "surf", feature = "isahc"))]
 
@@ -29,7 +31,7 @@ use jiff::Timestamp;
 use crate::program::{BACKENDS, CLIENTS, PATIENCE, TOKEN, Tail};
 
 #[test]
-fn twenty_events_come_without_anything_to_set_up() {
+fn demo_shows_twenty_events_without_any_setup() {
     let ended = Tail::start(&["--count", "20"]).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.events.len(), 20);
@@ -37,7 +39,7 @@ fn twenty_events_come_without_anything_to_set_up() {
 }
 
 #[test]
-fn demo_is_shown_by_name_when_there_is_a_token() {
+fn demo_option_takes_precedence_over_a_token() {
     for token in [TOKEN, ""] {
         let environment = [("BOX_ACCESS_TOKEN", token)];
         let ended = Tail::start_with(&environment, &["--demo", "--count", "2"]).end();
@@ -53,15 +55,15 @@ fn demo_is_shown_by_name_when_there_is_a_token() {
 }
 
 #[test]
-fn token_variable_is_named_when_it_is_empty_or_no_token() {
+fn token_variable_is_named_when_it_is_empty_or_invalid() {
     for (token, word) in [("", "empty"), ("two words", "white space")] {
         let environment = [("BOX_ACCESS_TOKEN", token)];
         let ended = Tail::start_with(&environment, &[]).end_without_events();
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        let said = &ended.reports[0];
+        let text = &ended.reports[0];
         assert!(
-            said.starts_with("error: ") && said.contains("BOX_ACCESS_TOKEN") && said.contains(word),
-            "{said}"
+            text.starts_with("error: ") && text.contains("BOX_ACCESS_TOKEN") && text.contains(word),
+            "{text}"
         );
         assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
     }
@@ -69,20 +71,20 @@ fn token_variable_is_named_when_it_is_empty_or_no_token() {
 
 #[cfg(unix)]
 #[test]
-fn token_variable_is_named_without_its_value_if_it_is_not_text() {
+fn token_variable_is_named_when_it_is_not_text() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
 
     let environment = [("BOX_ACCESS_TOKEN", OsStr::from_bytes(b"a-secret-\xff"))];
     let ended = Tail::start_with(&environment, &[]).end_without_events();
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    let said = &ended.reports[0];
-    assert!(said.contains("BOX_ACCESS_TOKEN is not text"), "{said}");
+    let text = &ended.reports[0];
+    assert!(text.contains("BOX_ACCESS_TOKEN is not text"), "{text}");
     assert!(!format!("{ended:?}").contains("a-secret"), "{ended:?}");
 }
 
 #[test]
-fn demo_has_no_checkpoint_and_says_so_each_time() {
+fn checkpoint_is_refused_in_the_demo() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tail.checkpoint");
     let checkpoint = ["--count", "2", "--checkpoint", file.to_str().unwrap()];
@@ -97,7 +99,7 @@ fn demo_has_no_checkpoint_and_says_so_each_time() {
 }
 
 #[test]
-fn checkpoint_of_another_user_ends_it_with_both_names() {
+fn checkpoint_of_another_user_is_refused() {
     let server = EmulatorServer::start();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tail.checkpoint");
@@ -109,10 +111,10 @@ fn checkpoint_of_another_user_ends_it_with_both_names() {
     for user in [&["--as-user", "18"][..], &[]] {
         let ended = Tail::of(&server, &[&checkpoint[..], user].concat()).end();
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        let said = &ended.reports[0];
+        let text = &ended.reports[0];
         assert!(
-            said.contains("user:17") && said.contains(checkpoint[2]),
-            "{said}"
+            text.contains("user:17") && text.contains(checkpoint[2]),
+            "{text}"
         );
     }
     server.append("17", 3);
@@ -145,13 +147,13 @@ fn json_lines_are_the_exact_events() {
 }
 
 #[test]
-fn a_checkpoint_goes_on_where_the_last_life_was_killed() {
+fn checkpoint_resumes_where_the_killed_run_ended() {
     let server = EmulatorServer::start();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tail.checkpoint");
     let checkpoint = ["--json", "--checkpoint", file.to_str().unwrap()];
 
-    // It starts at now, once.
+    // The first run starts at the current position. The later ones resume at the checkpoint.
     let mut tail = Tail::of(&server, &checkpoint);
     tail.wait_for_report(|line| line == "listening");
     let mut ids = tail.kill().ids();
@@ -166,17 +168,17 @@ fn a_checkpoint_goes_on_where_the_last_life_was_killed() {
     tail.read_events(1);
     let second = Tail::of(&server, &checkpoint).end();
     assert_eq!(second.code, Some(1), "{second:?}");
-    let said = &second.reports[0];
+    let text = &second.reports[0];
     assert!(
-        said.contains(checkpoint[2]) && said.contains("in use"),
-        "{said}"
+        text.contains(checkpoint[2]) && text.contains("in use"),
+        "{text}"
     );
     ids.extend(tail.kill().ids());
     assert_eq!(ids, server.event_ids(TOKEN));
 }
 
 #[test]
-fn x03_a_torn_checkpoint_ends_it_by_name_and_is_left_as_it_is() {
+fn x03_torn_checkpoint_is_named_and_left_unchanged() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 3);
     let directory = tempfile::tempdir().unwrap();
@@ -185,19 +187,19 @@ fn x03_a_torn_checkpoint_ends_it_by_name_and_is_left_as_it_is() {
     let checkpoint = ["--json", "--from", "oldest", "--checkpoint", name];
     let counted = [&checkpoint[..], &["--count", "3"]].concat();
     assert_eq!(Tail::of(&server, &counted).end().events.len(), 3);
-    let whole = fs::read(&file).unwrap();
-    let torn = &whole[..whole.len() / 2];
+    let complete = fs::read(&file).unwrap();
+    let torn = &complete[..complete.len() / 2];
     fs::write(&file, torn).unwrap();
     let ended = Tail::of(&server, &checkpoint).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.reports[0].contains(name), "{ended:?}");
-    assert!(ended.events.is_empty(), "it is no fresh start");
+    assert!(ended.events.is_empty(), "the program must not start again");
     assert!(fs::read(&file).unwrap() == torn);
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_says_where_to_resume() {
+fn ctrl_c_prints_the_position_to_resume_at() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 3);
     let mut tail = Tail::of(&server, &["--from", "oldest"]);
@@ -213,10 +215,10 @@ fn ctrl_c_says_where_to_resume() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_while_nobody_reads() {
+fn program_ends_on_ctrl_c_while_its_output_is_unread() {
     let server = EmulatorServer::start();
     let from = server.emulator().newest_position(TOKEN);
-    // More than a pipe holds.
+    // These events are more than a pipe holds.
     server.append(TOKEN, 500);
     let tail = Tail::unread(&server, &["--json", "--from", &from]);
     assert!(
@@ -231,7 +233,7 @@ fn ctrl_c_ends_it_while_nobody_reads() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_before_there_is_a_position_names_none() {
+fn ctrl_c_prints_no_position_when_there_is_none() {
     let server = EmulatorServer::start();
     server.queue_fault(Endpoint::Events, Fault::Silence, 1);
     let tail = Tail::of(&server, &[]);
@@ -242,7 +244,7 @@ fn ctrl_c_before_there_is_a_position_names_none() {
 }
 
 #[test]
-fn a_rejected_token_ends_it_with_a_sentence_and_is_not_shown() {
+fn rejected_token_ends_the_program_and_is_not_printed() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 2);
     let mut tail = Tail::of(&server, &["--from", "oldest"]);
@@ -275,7 +277,7 @@ fn a_rejected_token_ends_it_with_a_sentence_and_is_not_shown() {
 }
 
 #[test]
-fn a_rejected_position_ends_it_and_says_how_to_start_anew() {
+fn rejected_position_is_reported_with_a_remedy() {
     let server = EmulatorServer::start();
     let ended = Tail::of(&server, &["--from", "nowhere"]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -288,7 +290,7 @@ fn a_rejected_position_ends_it_and_says_how_to_start_anew() {
 }
 
 #[test]
-fn a_count_inside_a_batch_leaves_the_position_before_the_batch() {
+fn position_stays_before_a_batch_that_count_cuts() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 3);
     let mut tail = Tail::of(&server, &["--json", "--from", "oldest", "--count", "5"]);
@@ -303,7 +305,7 @@ fn a_count_inside_a_batch_leaves_the_position_before_the_batch() {
 }
 
 #[test]
-fn a_count_at_the_end_of_a_batch_tells_its_position() {
+fn position_is_printed_when_count_ends_with_a_batch() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 4);
     let all = ["--json", "--from", "oldest", "--count", "4"];
@@ -312,7 +314,7 @@ fn a_count_at_the_end_of_a_batch_tells_its_position() {
 }
 
 #[test]
-fn a_few_events_at_a_time_go_through_all() {
+fn repeated_runs_with_count_reach_all_events() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 9);
     let mut from = "oldest".to_owned();
@@ -326,16 +328,16 @@ fn a_few_events_at_a_time_go_through_all() {
 }
 
 #[test]
-fn each_backend_that_is_compiled_in_follows() {
+fn every_compiled_backend_follows() {
     for backend in BACKENDS {
         for client in CLIENTS {
-            follows(&[&["--backend", backend], *client].concat());
+            assert_follows(&[&["--backend", backend], *client].concat());
         }
     }
 }
 
 #[track_caller]
-fn follows(arguments: &[&str]) {
+fn assert_follows(arguments: &[&str]) {
     println!("{arguments:?}");
     let server = EmulatorServer::start();
     server.append(TOKEN, 2);
@@ -352,15 +354,15 @@ fn follows(arguments: &[&str]) {
 }
 
 #[test]
-fn another_backend_is_refused_with_those_there_are() {
+fn unknown_backend_is_refused_with_a_list_of_backends() {
     let ended = Tail::start(&["--backend", "carrier-pigeon"]).end();
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    let said = ended.reports.join("\n");
-    assert!(BACKENDS.iter().all(|name| said.contains(name)), "{said}");
+    let text = ended.reports.join("\n");
+    assert!(BACKENDS.iter().all(|name| text.contains(name)), "{text}");
 }
 
 #[test]
-fn the_position_of_now_is_told_before_any_event() {
+fn position_of_now_is_printed_before_any_event() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 7);
     let here = server.emulator().newest_position(TOKEN);
@@ -370,7 +372,7 @@ fn the_position_of_now_is_told_before_any_event() {
 }
 
 #[test]
-fn what_a_server_says_cannot_drive_the_terminal() {
+fn server_text_cannot_control_the_terminal() {
     let server = EmulatorServer::start();
     let hostile = r"\u001b]0;owned\u0007\u009b31m\n\r\u202e\u007f";
     let event = format!(
@@ -392,7 +394,7 @@ fn what_a_server_says_cannot_drive_the_terminal() {
 }
 
 #[test]
-fn an_event_is_a_readable_line_without_colour_in_a_pipe() {
+fn event_is_a_line_without_color_in_a_pipe() {
     let server = EmulatorServer::start();
     server.append_json(
         TOKEN,
@@ -414,7 +416,7 @@ fn an_event_is_a_readable_line_without_colour_in_a_pipe() {
 }
 
 #[test]
-fn trouble_is_told_once_and_its_end_too() {
+fn failure_and_its_end_are_printed_once() {
     let server = EmulatorServer::start();
     let broken = Fault::Status {
         status: 502,
@@ -425,19 +427,19 @@ fn trouble_is_told_once_and_its_end_too() {
     let mut tail = Tail::of(&server, &[]);
     tail.wait_for_report(|line| line == "listening");
     let ended = tail.kill();
-    let [trouble, position, listening] = &ended.reports[..] else {
+    let [failure, position, listening] = &ended.reports[..] else {
         panic!("{ended:?}")
     };
     assert!(
-        trouble.starts_with("retrying: ") && trouble.contains("502"),
-        "{trouble}"
+        failure.starts_with("retrying: ") && failure.contains("502"),
+        "{failure}"
     );
     assert!(position.starts_with("position "), "{position}");
     assert_eq!(listening, "listening");
 }
 
 #[test]
-fn trouble_that_lasts_is_told_again_with_the_next_try() {
+fn lasting_failure_is_printed_again_with_the_next_try() {
     let server = EmulatorServer::start();
     let broken = Fault::Status {
         status: 502,
@@ -450,9 +452,9 @@ fn trouble_that_lasts_is_told_again_with_the_next_try() {
         tail.wait_for_report(|line| line.starts_with("retrying: "));
     }
     let ended = tail.kill();
-    assert_eq!(ended.reports.len(), 2, "not with each try: {ended:?}");
+    assert_eq!(ended.reports.len(), 2, "printed too often: {ended:?}");
     let tries = ended.reports.iter().map(|line| {
-        let (_, time) = line.split_once("; next try at ").expect("it says when");
+        let (_, time) = line.split_once("; next try at ").expect("it has a time");
         time.parse::<Timestamp>().expect("a time")
     });
     assert!(tries.is_sorted(), "{ended:?}");
@@ -461,7 +463,7 @@ fn trouble_that_lasts_is_told_again_with_the_next_try() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_quietly() {
+fn program_ends_quietly_when_the_pipe_closes() {
     let server = EmulatorServer::start_with(Settings {
         rate: 20.0,
         ..Settings::default()
@@ -476,9 +478,9 @@ fn a_closed_pipe_ends_it_quietly() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_in_a_sentence() {
+fn invalid_argument_is_refused_with_its_name() {
     let too_long = "9".repeat(16 * 1024 + 1);
-    for (arguments, sentence) in [
+    for (arguments, expected) in [
         (&["--count", "0"][..], "--count"),
         (&["--from", &too_long], "not a stream position"),
         (&["--from", ""], "not a stream position"),
@@ -508,7 +510,7 @@ fn what_cannot_be_meant_is_refused_in_a_sentence() {
         assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
         let first = &ended.reports[0];
         assert!(
-            first.starts_with("error: ") && first.contains(sentence),
+            first.starts_with("error: ") && first.contains(expected),
             "{first}"
         );
         assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
@@ -516,7 +518,7 @@ fn what_cannot_be_meant_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn realtime_servers_on_this_machine_are_trusted_where_the_api_is_on_it_alone() {
+fn loopback_servers_are_trusted_only_with_a_loopback_api() {
     for api in ["http://127.0.0.1:1", "https://localhost", "http://[::1]:1/"] {
         let hosts = realtime_hosts::realtime_hosts(Some(api));
         assert_eq!(hosts, RealtimeHosts::default().allow_loopback(), "{api}");

@@ -1,4 +1,6 @@
-//! Running the program, and what it writes.
+//! [`Tail`]: the program `box-tail` as a child process, and the lines that it writes.
+//!
+//! The tests wait for lines, and never for a time.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -10,10 +12,10 @@ use std::time::Duration;
 use box_longpoll_testkit::EmulatorServer;
 use serde_json::Value;
 
-/// The program, as it was built with the features of this test.
+/// The path of the program, built with the features of this test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_box-tail");
 
-/// The HTTP libraries that are compiled in, as the program names them.
+/// The names of the HTTP libraries that are compiled in.
 pub(crate) const BACKENDS: &[&str] = &[
     #[cfg(feature = "reqwest")]
     "reqwest",
@@ -23,43 +25,44 @@ pub(crate) const BACKENDS: &[&str] = &[
     "isahc",
 ];
 
-/// The arguments that choose between the clients that are compiled in.
+/// The arguments for each client that is compiled in.
 pub(crate) const CLIENTS: &[&[&str]] = &[
     &[],
     #[cfg(feature = "blocking")]
     &["--blocking"],
 ];
 
-/// The token, and so the account at the emulator.
+/// The access token, which is also the account at the emulator.
 pub(crate) const TOKEN: &str = "a-token-that-nobody-may-see";
 
-/// No line takes longer on a busy machine.
+/// The time limit for each line, long enough for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program, running. It is killed when this is dropped.
+/// The running program. Dropping this kills it.
 pub(crate) struct Tail {
     pub(crate) child: Child,
     stdout: Lines,
     stderr: Lines,
 }
 
-/// The program's end, and all that it wrote.
+/// The program after its end, with everything that it wrote.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// `None`: ended by a signal.
+    /// The exit code. `None` if a signal ended the program.
     pub(crate) code: Option<i32>,
+    /// The lines on standard output.
     pub(crate) events: Vec<String>,
-    /// What came on standard error.
+    /// The lines on standard error.
     pub(crate) reports: Vec<String>,
 }
 
 impl Tail {
-    /// Without a token in its environment.
+    /// Starts the program without a token in its environment.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_with::<&str>(&[], arguments)
     }
 
-    /// With these variables in its environment.
+    /// Starts the program with these variables in its environment.
     pub(crate) fn start_with<V: AsRef<OsStr>>(
         environment: &[(&str, V)],
         arguments: &[&str],
@@ -71,26 +74,27 @@ impl Tail {
         Self::spawn(command).read()
     }
 
-    /// Against an emulator.
+    /// Starts the program with an account of the emulator.
     pub(crate) fn of(server: &EmulatorServer, arguments: &[&str]) -> Self {
         let account = ["--api", server.origin(), "--token", TOKEN];
         Self::start(&[&account, arguments].concat())
     }
 
-    /// Against an emulator, with nobody who reads its output.
+    /// Starts the program with an account of the emulator. Its output is not read.
     pub(crate) fn unread(server: &EmulatorServer, arguments: &[&str]) -> Self {
         let account = ["--api", server.origin(), "--token", TOKEN];
         Self::spawn(command(&[], &[&account, arguments].concat()))
     }
 
-    /// Against an emulator, run by another program, whose command line ends with this one's.
+    /// Starts the program with an account of the emulator, through another program, whose command
+    /// line ends with this one's.
     #[cfg(target_os = "linux")]
     pub(crate) fn run_by(runner: &[&OsStr], server: &EmulatorServer, arguments: &[&str]) -> Self {
         let account = ["--api", server.origin(), "--token", TOKEN];
         Self::run(runner, &[&account, arguments].concat())
     }
 
-    /// Run by another program.
+    /// Starts the program through another program.
     #[cfg(target_os = "linux")]
     pub(crate) fn run(runner: &[&OsStr], arguments: &[&str]) -> Self {
         Self::spawn(command(runner, arguments)).read()
@@ -110,13 +114,13 @@ impl Tail {
         }
     }
 
-    /// With a reader of its output, from now on.
+    /// Begins to read the output.
     pub(crate) fn read(mut self) -> Self {
         self.stdout = Lines::of(self.child.stdout.take());
         self
     }
 
-    /// Waits for so many more events.
+    /// Waits for `count` more events.
     #[track_caller]
     pub(crate) fn read_events(&mut self, count: usize) {
         for _ in 0..count {
@@ -124,31 +128,31 @@ impl Tail {
         }
     }
 
-    /// Waits for an event.
+    /// Waits for a line on standard output.
     #[track_caller]
-    pub(crate) fn wait_for_event(&mut self, is_it: impl Fn(&str) -> bool) {
-        while !self.stdout.seen.last().is_some_and(|line| is_it(line)) {
+    pub(crate) fn wait_for_event(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        while !self.stdout.seen.last().is_some_and(|line| is_wanted(line)) {
             self.read_events(1);
         }
     }
 
     /// Waits for a line on standard error.
     #[track_caller]
-    pub(crate) fn wait_for_report(&mut self, is_it: impl Fn(&str) -> bool) {
+    pub(crate) fn wait_for_report(&mut self, is_wanted: impl Fn(&str) -> bool) {
         while let Some(line) = self.stderr.read() {
-            if is_it(line) {
+            if is_wanted(line) {
                 return;
             }
         }
-        panic!("it never came: {:?}", self.stderr.seen);
+        panic!("the line never came: {:?}", self.stderr.seen);
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the program ends by itself.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {
         let events = self.stdout.rest();
         let reports = self.stderr.rest();
-        let code = self.child.wait().expect("it has ended").code();
+        let code = self.child.wait().expect("the program has ended").code();
         Ended {
             code,
             events,
@@ -156,7 +160,7 @@ impl Tail {
         }
     }
 
-    /// Waits until it ends by itself, which it has to do without an event.
+    /// Waits until the program ends by itself, and asserts that it wrote no event.
     #[track_caller]
     pub(crate) fn end_without_events(mut self) -> Ended {
         let event = self.stdout.read();
@@ -164,13 +168,14 @@ impl Tail {
         self.end()
     }
 
-    /// SIGKILL.
+    /// Kills the program by SIGKILL.
     #[track_caller]
     pub(crate) fn kill(mut self) -> Ended {
-        self.child.kill().expect("it can be killed");
+        self.child.kill().expect("the program can be killed");
         self.end()
     }
 
+    /// Sends SIGINT, as Ctrl-C does, and waits until the program ends.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn interrupt(self) -> Ended {
@@ -178,7 +183,7 @@ impl Tail {
         self.end()
     }
 
-    /// A signal that the standard library can't send.
+    /// Sends a signal, by the shell, because the standard library can only send SIGKILL.
     #[cfg(unix)]
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
@@ -188,8 +193,8 @@ impl Tail {
     }
 }
 
-/// Returns the program's command line, behind that of a runner if there is one. The program's environment has no token, even
-/// if that of the test has one.
+/// Returns the program's command line, after that of a runner if there is one. The program's
+/// environment has no token, even if the environment of the test has one.
 fn command(runner: &[&OsStr], arguments: &[&str]) -> Command {
     let line = [runner, &[OsStr::new(PROGRAM)]].concat();
     let mut command = Command::new(line[0]);
@@ -202,19 +207,20 @@ fn command(runner: &[&OsStr], arguments: &[&str]) -> Command {
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        // It fails where the program has ended already.
+        // This fails if the program has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Ended {
-    /// What the last position line says.
+    /// Returns the position in the last line `position P`.
     pub(crate) fn position(&self) -> Option<&str> {
         let mut lines = self.reports.iter().rev();
         lines.find_map(|line| line.strip_prefix("position "))
     }
 
+    /// Returns the ids of the events, which must be JSON.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.events.iter().map(|line| id(line)).collect()
     }
@@ -226,15 +232,15 @@ fn id(line: &str) -> String {
     event["event_id"].as_str().expect("it has an id").into()
 }
 
-/// Whole lines that the program writes, read as they come.
+/// The complete lines that the program writes to a pipe, read by a thread as they arrive.
 struct Lines {
-    coming: Receiver<String>,
+    incoming: Receiver<String>,
     seen: Vec<String>,
 }
 
 impl Lines {
     fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let (sender, coming) = mpsc::channel();
+        let (sender, incoming) = mpsc::channel();
         thread::spawn(move || {
             let Some(pipe) = pipe else { return };
             let mut pipe = BufReader::new(pipe);
@@ -247,25 +253,25 @@ impl Lines {
             }
         });
         Self {
-            coming,
+            incoming,
             seen: Vec::new(),
         }
     }
 
-    /// The next one; `None` at the end.
+    /// Waits for the next line. Returns `None` at the end of the pipe.
     #[track_caller]
     fn read(&mut self) -> Option<&str> {
-        match self.coming.recv_timeout(PATIENCE) {
+        match self.incoming.recv_timeout(PATIENCE) {
             Ok(line) => {
                 self.seen.push(line);
                 self.seen.last().map(String::as_str)
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("nothing came after {:?}", self.seen),
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no line came after {:?}", self.seen),
         }
     }
 
-    /// All there were, once there are no more.
+    /// Waits for the end of the pipe, and returns all lines.
     #[track_caller]
     fn rest(&mut self) -> Vec<String> {
         while self.read().is_some() {}

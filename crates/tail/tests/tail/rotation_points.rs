@@ -1,4 +1,5 @@
-//! A program that is killed at each step of saying, in a file, that its refresh token is being exchanged.
+//! Tests in which the program is killed while it writes an intent: the note in the credential file
+//! that its refresh token is being exchanged.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,20 +25,21 @@ const USER: &str = "12345678";
 #[case::after_the_rename("openat", 2)]
 #[case::before_the_directory_is_synced("fsync", 2)]
 #[case::the_directory_is_synced("close", 2)]
-#[ignore = "wants strace and the right to trace: .ci/run has them"]
-fn x01_killed_at_each_step_of_keeping_an_intent_it_goes_on_with_the_same_refresh_token(
+#[ignore = "needs strace and the right to trace: .ci/run has them"]
+fn x01_kill_at_each_step_of_an_intent_keeps_the_refresh_token(
     #[case] call: &str,
     #[case] nth: usize,
 ) {
     let world = World::new();
     world.authorize();
-    world.die(call, nth);
-    let ended = world.live();
+    world.run_and_kill(call, nth);
+    let ended = world.run_to_the_end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.ids(), world.server.event_ids(USER));
     assert_eq!(world.server.counters().token.requests, 1);
 }
 
+/// An emulator with an application and an account, and a directory for the credential file.
 struct World {
     server: EmulatorServer,
     directory: TempDir,
@@ -61,6 +63,7 @@ impl World {
         self.directory.path().join("credential")
     }
 
+    /// Writes a new refresh token into the credential file.
     fn authorize(&self) {
         let token = self.server.grant_refresh_token(ID, USER);
         let credential = serde_json::json!({"refresh_token": token});
@@ -87,7 +90,8 @@ impl World {
         arguments.map(str::to_owned).into()
     }
 
-    fn live(&self) -> Ended {
+    /// Runs the program until it has written the two events.
+    fn run_to_the_end(&self) -> Ended {
         self.run(&[]).end()
     }
 
@@ -97,8 +101,9 @@ impl World {
         Tail::run(runner, &arguments)
     }
 
+    /// Runs the program, which is killed at the `nth` system call with that name.
     #[track_caller]
-    fn die(&self, call: &str, nth: usize) {
+    fn run_and_kill(&self, call: &str, nth: usize) {
         let new = self.directory.path().join("credential.new");
         let killer = Killer::at(call, nth, &[&new, self.directory.path()]);
         killer.assert_killed(self.run(&killer.runner(FREELY)));

@@ -1,4 +1,4 @@
-//! A program that stands still: it is stopped, or nobody reads what it writes.
+//! Tests of a program that stands still, because it was stopped or because its output is not read.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,13 +8,14 @@ use rstest::rstest;
 
 use crate::program::{PATIENCE, TOKEN, Tail};
 
-/// Within this every event has to be there, once the program may go on.
+/// The time limit for all events after the program continues.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Longer than the program takes to ask once more, if it does.
-const A_WHILE: Duration = Duration::from_secs(1);
+/// The time without a request that proves that the program sends none. It is longer than the
+/// program would take to send one.
+const QUIET_TIME: Duration = Duration::from_secs(1);
 
-/// What becomes of the held poll while the program is stopped.
+/// The fate of the held poll while the program is stopped.
 #[derive(Clone, Copy)]
 enum Poll {
     EndsByItself,
@@ -26,7 +27,7 @@ enum Poll {
 #[cfg_attr(feature = "reqwest", case::reqwest("reqwest"))]
 #[cfg_attr(feature = "surf", case::surf("surf"))]
 #[cfg_attr(feature = "isahc", case::isahc("isahc"))]
-fn x08_a_program_that_was_stopped_for_longer_than_a_poll_gets_everything_soon(
+fn x08_stopped_program_gets_everything_soon_when_it_continues(
     #[case] backend: &str,
     #[values(Poll::EndsByItself, Poll::IsReset, Poll::Signals)] poll: Poll,
 ) {
@@ -47,7 +48,7 @@ fn x08_a_program_that_was_stopped_for_longer_than_a_poll_gets_everything_soon(
         Poll::Signals => {}
     }
     server.append(TOKEN, 700);
-    assert_asks_nothing(&server);
+    assert_sends_no_request(&server);
 
     tail.signal("CONT");
     let took = time_to_read(&mut tail, 700);
@@ -60,7 +61,7 @@ fn x08_a_program_that_was_stopped_for_longer_than_a_poll_gets_everything_soon(
 #[cfg_attr(feature = "reqwest", case::reqwest("reqwest"))]
 #[cfg_attr(feature = "surf", case::surf("surf"))]
 #[cfg_attr(feature = "isahc", case::isahc("isahc"))]
-fn x05_while_nobody_reads_the_program_holds_one_page_and_asks_for_nothing(#[case] backend: &str) {
+fn x05_unread_program_holds_one_page_and_sends_no_request(#[case] backend: &str) {
     const EVENTS: usize = 8_000;
     let server = EmulatorServer::start();
     let padding = "x".repeat(8_000);
@@ -69,25 +70,25 @@ fn x05_while_nobody_reads_the_program_holds_one_page_and_asks_for_nothing(#[case
     let arguments = ["--json", "--from", "oldest", "--backend", backend];
     let tail = Tail::unread(&server, &arguments);
     assert!(server.wait_until(PATIENCE, |emulator| emulator.counters().events_served > 0));
-    assert_asks_nothing(&server);
+    assert_sends_no_request(&server);
     assert_eq!(server.counters().events_served, 500);
 
-    let most = most_memory(&tail);
-    println!("{backend}: {most} kB");
-    assert!(most < MOST_MEMORY, "{most} kB");
+    let peak = peak_memory(&tail);
+    println!("{backend}: {peak} kB");
+    assert!(peak < MAX_MEMORY, "{peak} kB");
 
-    // It goes on as soon as somebody reads.
+    // The program continues as soon as its output is read.
     let mut tail = tail.read();
     tail.read_events(1_000);
-    let came = tail.kill().ids();
-    assert_eq!(came, server.event_ids(TOKEN)[..came.len()]);
+    let ids = tail.kill().ids();
+    assert_eq!(ids, server.event_ids(TOKEN)[..ids.len()]);
 }
 
-/// In kB. A page is 4 MB, all those events are 64 MB.
-const MOST_MEMORY: u64 = 48_000;
+/// The memory limit, in kB. A page has 4 MB, and all events together have 64 MB.
+const MAX_MEMORY: u64 = 48_000;
 
 #[track_caller]
-#[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+#[expect(clippy::disallowed_methods, reason = "the test measures the time")]
 fn time_to_read(tail: &mut Tail, events: usize) -> Duration {
     let begun = Instant::now();
     tail.read_events(events);
@@ -95,17 +96,17 @@ fn time_to_read(tail: &mut Tail, events: usize) -> Duration {
 }
 
 #[track_caller]
-fn assert_asks_nothing(server: &EmulatorServer) {
-    let asked = server.counters().total.requests;
-    let asks = server.wait_until(A_WHILE, |emulator| {
-        emulator.counters().total.requests > asked
+fn assert_sends_no_request(server: &EmulatorServer) {
+    let before = server.counters().total.requests;
+    let sends = server.wait_until(QUIET_TIME, |emulator| {
+        emulator.counters().total.requests > before
     });
-    assert!(!asks, "{:?}", server.requests().last());
+    assert!(!sends, "{:?}", server.requests().last());
 }
 
-/// The most that the program ever had in memory, in kB.
+/// Returns the peak memory of the program, in kB.
 #[track_caller]
-fn most_memory(tail: &Tail) -> u64 {
+fn peak_memory(tail: &Tail) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", tail.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
