@@ -1,11 +1,83 @@
-// docs.rs shows beside each item which Cargo feature it needs.
+//! Follows a Box account's events over the HTTP library you already use, and never misses one.
+//!
+//! Box reports changes by [long polling]: a request to a realtime server is held open until
+//! something changes in the account, and a second request fetches the events. This crate runs that
+//! protocol for you. It lists the servers, polls, fetches, retries, refreshes tokens, skips repeats,
+//! and resumes where your program stopped. It uses the HTTP library that you bring, or one of
+//! [`transports`]. It does not cover the rest of Box's API.
+//!
+//! [long polling]: https://developer.box.com/guides/events/user-events/polling/
+//!
+//! # A program that loses nothing
+//!
+//! ```no_run
+//! # #[cfg(feature = "reqwest")]
+//! # mod program {
+//! use box_longpoll::checkpoint::CheckpointFile;
+//! use box_longpoll::transports::ReqwestTransport;
+//! use box_longpoll::{AccessToken, LongPollClient, StartAt, Update};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let token = AccessToken::new(std::env::var("BOX_ACCESS_TOKEN")?)?;
+//!     let client = LongPollClient::new(ReqwestTransport::new()?, token);
+//!     let store = CheckpointFile::open("events.checkpoint")?;
+//!     let mut updates = client.subscribe(store, "my account", StartAt::Now);
+//!     while let Some(update) = updates.next().await {
+//!         match update? {
+//!             Update::Batch(batch) => {
+//!                 for event in &batch {
+//!                     let user = event.created_by().and_then(|user| user.name);
+//!                     println!("{user:?}: {:?} {:?}", event.event_type(), event.source_name());
+//!                 }
+//!                 batch.ack().await?;
+//!             }
+//!             Update::PossibleGap(gap) => eprintln!("{gap}"),
+//!             Update::Started(_) | Update::Moved(_) => {}
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! # }
+//! # fn main() {}
+//! ```
+//!
+//! You can kill this program at any moment. When it starts again, Box's events since the last
+//! acknowledged batch are delivered, and the checkpoint's window of ids skips repeats. A batch
+//! whose acknowledgement was not stored yet is delivered again.
+//!
+//! # Three ways to read
+//!
+//! | method | delivers | choose it if |
+//! |---|---|---|
+//! | [`events`](LongPollClient::events) | one event at a time | the program only cares about events while it runs |
+//! | [`batches`](LongPollClient::batches) | the events of a page | the program stores [`resume_at`](Batch::resume_at) itself, and can handle a page again |
+//! | [`subscribe`](LongPollClient::subscribe) | batches that you acknowledge | the program must not miss an event, however often it restarts |
+//!
+//! If the events' effects go into a database of yours,
+//! [`subscribe_from`](LongPollClient::subscribe_from) lets you store the checkpoint in the same
+//! transaction: each event then has its effect exactly once.
+//!
+//! All of them are [`Stream`](futures_core::Stream)s that go on forever. They retry transient
+//! failures themselves; an error is the last item. Their [`StreamHandle`] shows the [`Status`] and
+//! stops them.
+//!
+//! # Modules
+//!
+//! - [`auth`]: tokens, and the grants that refresh them.
+//! - [`checkpoint`]: the stores that a subscription resumes from.
+//! - [`config`]: types of the builder's settings. [`LongPollClientBuilder`] has the settings.
+//! - [`enterprise`]: an enterprise's events, live and of the past 365 days.
+//! - [`event`]: an event's parts, typed and tolerant. [`Event`] has the exact JSON text too.
+//! - [`transport`]: the contract of [`HttpTransport`], for an HTTP library of your own.
+//! - [`transports`]: the transports over reqwest, isahc and surf, each by a Cargo feature.
+//! - `blocking` (feature `blocking`): the client for programs without async.
+//! - [`protocol`]: the engine without I/O.
+//! - [`reliability`]: the promises, and the fault that each test injects. [`proxy`]: the settings
+//!   that work behind a proxy.
+
+// docs.rs shows the Cargo feature that each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// The README's program is over reqwest, and is compiled as a test.
-#![cfg_attr(feature = "reqwest", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "reqwest"),
-    doc = "Follow a Box account's events over the HTTP stack you already use, and never miss one."
-)]
 
 mod api;
 pub mod auth;
@@ -53,3 +125,8 @@ pub use status::Status;
 pub use stream::{BatchStream, EventStream, StreamHandle, StreamMap};
 pub use subscription::{Delivery, PossibleGap, Progress, Subscription, Update};
 pub use transport::contract::HttpTransport;
+
+/// Compiles the README's programs.
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
