@@ -1,9 +1,13 @@
-//! The floors of `src/`: a file uses its own room and rooms on lower floors. `ARCHITECTURE.md` says what each room is for.
+//! Proves the layers of `src/`: a file imports only from its own room and from rooms on lower
+//! floors.
+//!
+//! A room is a module of the crate's root, and a floor is a layer of rooms. `ARCHITECTURE.md` says
+//! what each room is for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms, from the ground up. A room uses the rooms before its line.
+/// The rooms of each floor, from the ground up. A room may import from all lower floors.
 const FLOORS: [&[&str]; 13] = [
     &[
         "clock",
@@ -28,10 +32,10 @@ const FLOORS: [&[&str]; 13] = [
     &["blocking"],
 ];
 
-/// The rooms that the backends in `transports/` use.
+/// The rooms that the backends in `transports/` may use.
 const USED_BY_TRANSPORTS: [&str; 4] = ["hosts", "sys", "transport", "transports"];
 
-/// Imports that the core had once, and must not have again: each made two rooms one.
+/// Former imports, which must not come back. Each made two rooms depend on each other.
 const NEVER: [(&str, &str); 14] = [
     ("api", "use crate::stream::Driver;"),
     ("auth", "use crate::protocol::retry_after;"),
@@ -49,6 +53,7 @@ const NEVER: [(&str, &str); 14] = [
     ("subscription", "use crate::LongPollClient;"),
 ];
 
+/// Returns the floor of a room, counted from 0.
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
@@ -69,7 +74,8 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The lines of code that have a path from the crate's root, each with the room that the path leads to.
+/// Returns the lines of code with a path from the crate's root, each with the room that the path
+/// leads to.
 fn imports(code: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = code.lines().map(str::trim);
     let lines = lines.filter(|line| !line.starts_with("//"));
@@ -84,7 +90,8 @@ fn imports(code: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// A sentence for each import of a file that goes up, or to another room of the same floor.
+/// Returns a sentence for each import of a file from a higher floor, or from another room of the
+/// same floor.
 fn imports_that_go_up(file: &Path, room: &str, code: &str) -> Vec<String> {
     let name = file.display();
     let from = floor(room).unwrap_or_else(|| panic!("{name} is in no room of FLOORS"));
@@ -114,7 +121,7 @@ fn no_file_imports_from_a_higher_floor() {
 }
 
 #[test]
-fn an_import_that_goes_up_is_named_with_its_floors() {
+fn import_from_a_higher_floor_is_reported_with_its_floors() {
     for (room, import) in NEVER {
         let file = PathBuf::from(format!("src/{room}/new.rs"));
         let sentences = imports_that_go_up(&file, room, import);
@@ -126,7 +133,7 @@ fn an_import_that_goes_up_is_named_with_its_floors() {
 }
 
 #[test]
-fn backends_use_the_ground_floors_alone() {
+fn backends_import_only_from_the_permitted_rooms() {
     for file in rust_files("transports") {
         let code = fs::read_to_string(&file).unwrap();
         for (line, used) in imports(&code) {
@@ -140,7 +147,7 @@ fn backends_use_the_ground_floors_alone() {
 }
 
 #[test]
-fn a_room_is_left_by_its_full_path() {
+fn other_rooms_are_imported_by_their_full_path() {
     for file in rust_files("src") {
         let depth = file.components().count() - 1;
         let up = "super::".repeat(depth);

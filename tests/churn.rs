@@ -1,4 +1,6 @@
-//! An hour of many streams, by a clock that the test moves. Alone in its program, so that the memory is its own.
+//! Proves that the memory of many streams stays flat over an hour of virtual time.
+//!
+//! It is the only test of its program, so that all measured memory belongs to it.
 
 mod clock;
 
@@ -23,16 +25,17 @@ const STREAMS: usize = 30;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So much more or less may be under way at one moment than at another: some 3 KB a stream.
-const LITTLE: usize = 100 << 10;
+/// The permitted difference in bytes. The requests in flight vary from moment to moment, by about 3
+/// KB for each stream.
+const TOLERANCE: usize = 100 << 10;
 
-/// What is allocated at this moment, in bytes.
+/// Returns the number of allocated bytes.
 fn live() -> usize {
     let stats = ALLOCATOR.stats();
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// A Box that makes everything up.
+/// A Box that invents its responses.
 #[derive(Clone)]
 struct World {
     clock: Clock,
@@ -41,12 +44,12 @@ struct World {
 
 struct Inner {
     rng: fastrand::Rng,
-    /// How many events each user has.
+    /// The number of events of each user.
     logs: HashMap<String, u64>,
     seen: Seen,
 }
 
-/// What the streams have met.
+/// The number of times that the streams met each situation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     events: usize,
@@ -73,11 +76,11 @@ impl World {
     }
 }
 
-/// What Box answers, and after how many milliseconds. `None`: never.
-type Answer = (u64, Option<Result<String, TransportErrorKind>>);
+/// The response of Box, and the time in milliseconds until it comes. `None`: it never comes.
+type Reply = (u64, Option<Result<String, TransportErrorKind>>);
 
 impl Inner {
-    fn answer(&mut self, request: &TransportRequest) -> Answer {
+    fn reply(&mut self, request: &TransportRequest) -> Reply {
         let uri = request.request().uri();
         if uri.path() == "/subscribe" {
             return self.poll(uri.query().expect("it has a channel"));
@@ -113,7 +116,7 @@ impl Inner {
         format!(r#"{{"next_stream_position":{next},"entries":[{events}]}}"#)
     }
 
-    fn poll(&mut self, query: &str) -> Answer {
+    fn poll(&mut self, query: &str) -> Reply {
         let signal = |message| Some(Ok(format!(r#"{{"message":"{message}"}}"#)));
         let millis = self.rng.u64(1_000..30_000);
         match self.rng.u32(0..10) {
@@ -143,9 +146,9 @@ impl Inner {
 #[async_trait]
 impl HttpTransport for World {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
-        let (millis, answer) = self.lock().answer(&request);
+        let (millis, reply) = self.lock().reply(&request);
         self.clock.wait(Duration::from_millis(millis)).await;
-        match answer {
+        match reply {
             Some(Ok(body)) => Ok(Response::new(body.into())),
             Some(Err(kind)) => Err(TransportError::new(kind)),
             None => std::future::pending().await,
@@ -164,7 +167,7 @@ impl HttpTransport for World {
 
 type Followed = StreamMap<String, BatchStream<World>>;
 
-/// Follows the streams for so long.
+/// Follows the streams for this time.
 #[track_caller]
 fn follow(world: &World, streams: &mut Followed, time: Duration) {
     let ended = world.clock.run(time, async {
@@ -172,31 +175,31 @@ fn follow(world: &World, streams: &mut Followed, time: Duration) {
             world.lock().seen.events += batch.unwrap().len();
         }
     });
-    assert!(ended.is_none(), "the streams go on");
+    assert!(ended.is_none(), "the streams have ended");
 }
 
-/// An account that is followed for a minute.
+/// Follows one more account for a minute, and then removes it.
 fn follow_a_guest(world: &World, client: &LongPollClient<World>, streams: &mut Followed) {
     let guest = "guest".to_owned();
-    let sibling = client.as_user(&guest).unwrap();
-    streams.insert(guest.clone(), sibling.batches(StartAt::Now));
+    let derived = client.as_user(&guest).unwrap();
+    streams.insert(guest.clone(), derived.batches(StartAt::Now));
     follow(world, streams, MINUTE);
     assert!(streams.remove(&guest).is_some());
 }
 
 #[test]
-fn the_memory_of_many_streams_is_flat_over_an_hour_of_events_reconnects_and_timeouts() {
+fn memory_of_many_streams_is_flat_over_an_hour() {
     let world = World::new();
     let token = AccessToken::new("token").unwrap();
     let client = LongPollClient::new(world.clone(), token);
     let mut streams: Followed = (0..STREAMS)
         .map(|n| {
             let user = format!("user-{n}");
-            let sibling = client.as_user(&user).unwrap();
-            (user, sibling.batches(StartAt::Now))
+            let derived = client.as_user(&user).unwrap();
+            (user, derived.batches(StartAt::Now))
         })
         .collect();
-    // Until each remembers as many events as it ever will.
+    // After an hour, the window of each stream is full.
     follow(&world, &mut streams, 60 * MINUTE);
     follow_a_guest(&world, &client, &mut streams);
     let before = live();
@@ -205,7 +208,7 @@ fn the_memory_of_many_streams_is_flat_over_an_hour_of_events_reconnects_and_time
         follow_a_guest(&world, &client, &mut streams);
         let now = live();
         assert!(
-            now.abs_diff(before) < LITTLE,
+            now.abs_diff(before) < TOLERANCE,
             "{before} bytes before, {now} after {minute} minutes"
         );
     }

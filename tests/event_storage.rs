@@ -1,4 +1,7 @@
-//! Events in everything that serde can store them in.
+//! Proves that events survive storage in every common serde format and container.
+//!
+//! The formats are JSON, YAML, CBOR, MessagePack and Postcard. The containers use serde's tags,
+//! untagged enums and `flatten`.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -42,22 +45,25 @@ fn through_postcard<T: Serialize + DeserializeOwned>(value: &T) -> T {
     postcard::from_bytes(&postcard::to_stdvec(value).unwrap()).unwrap()
 }
 
-/// A number of 19 digits, an escape, a `null` and some depth, in the order and the spelling that storing keeps.
+/// The text of an event that every format keeps. It has a number of 19 digits, an escape, a `null`
+/// and some depth.
 const STORED: &str = r#"{"created_by":null,"event_id":"e\"1","event_type":"ITEM_UPLOAD","source":{"a":[[{"b":-1.5}]],"id":"7","n":1152922976252290886,"type":"file"}}"#;
 
-/// An event whose text no text format keeps: its order, its white space, the spelling and the size of its numbers.
+/// The text of an event that no text format keeps exactly, because of its order, white space and
+/// numbers.
 const SPACED: &str = "{ \"type\": \"event\",\n\t\"event_id\": \"e1\", \"n\": 1.50e1, \"big\": 123456789012345678901234567890 }";
 
-/// An event that no map can hold: it goes as text everywhere.
+/// The text of an event that no map can represent. Every format stores it as text.
 const UNSTRUCTURED: &str = r#"{"event_id":"e\"1","a":"\ud800","event_type":"ITEM_UPLOAD"}"#;
 
-/// An event with that exact text.
+/// Returns an event with exactly this text.
 fn exactly(raw: &str) -> Event {
     let mut text = BTreeMap::new();
     text.insert("box_event_json", raw);
     event(&serde_json::to_string(&text).unwrap())
 }
 
+/// Checks that a container with an event is equal after each way of storage.
 #[track_caller]
 fn survives<T>(wrap: impl Fn(Event) -> T, ways: &[fn(&T) -> T])
 where
@@ -147,7 +153,8 @@ fn events_can_be_stored_in_a_struct() {
     );
 }
 
-// Postcard can't do without types, and so has none of serde's tags, untagged enums and `flatten`.
+// Postcard doesn't describe its own types. So it can't store serde's tags, untagged enums and
+// `flatten`.
 
 #[test]
 fn an_event_can_be_stored_with_an_internal_tag() {
@@ -210,7 +217,7 @@ fn an_event_can_be_stored_flattened() {
 }
 
 #[test]
-fn an_untagged_enum_still_tells_an_event_from_other_values() {
+fn untagged_enum_keeps_other_values_apart_from_events() {
     assert_eq!(through_json(&Untagged::Seconds(3)), Untagged::Seconds(3));
     assert_eq!(
         through_json(&Untagged::Text("{}".to_owned())),
@@ -219,7 +226,7 @@ fn an_untagged_enum_still_tells_an_event_from_other_values() {
 }
 
 #[test]
-fn json_has_an_event_as_the_object_that_it_is() {
+fn json_stores_an_event_as_its_own_object() {
     assert_eq!(serde_json::to_string(&exactly(STORED)).unwrap(), STORED);
     let stored = serde_json::to_string(&exactly("{ \"event_id\": \"e1\",\n\t\"n\": 15 }")).unwrap();
     assert_eq!(stored, r#"{"event_id":"e1","n":15}"#);
@@ -234,7 +241,7 @@ fn binary_formats_keep_the_exact_text() {
 }
 
 #[test]
-fn what_is_no_event_is_an_error() {
+fn json_that_is_no_event_is_an_error() {
     for json in [
         "",
         "{",

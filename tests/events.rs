@@ -1,4 +1,4 @@
-//! Events as a consumer sees them.
+//! Proves the accessors of events and their sources, for documented, odd and missing fields.
 
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
@@ -55,7 +55,7 @@ fn event(json: &str) -> Event {
     serde_json::from_str(json).unwrap()
 }
 
-/// The source of an event that has the JSON text `json` as its source.
+/// Returns the source of an event with this JSON as its `source`.
 #[track_caller]
 fn source(json: &str) -> Option<Source> {
     event(&format!(r#"{{"event_id":"e1","source":{json}}}"#)).source()
@@ -231,7 +231,7 @@ fn an_enterprise_event_has_its_fields() {
 }
 
 #[test]
-fn the_details_are_what_the_accessors_give() {
+fn details_equal_the_results_of_the_accessors() {
     for json in [UPLOAD, DOWNLOAD, "{}"] {
         let event = event(json);
         let details = event.details();
@@ -282,7 +282,7 @@ fn an_app_item_can_be_the_source() {
 }
 
 #[test]
-fn a_collaboration_keeps_all_it_has() {
+fn a_collaboration_keeps_all_its_fields() {
     let source =
         source(r#"{"type":"collaboration","id":"14176246","role":"editor","item":{"type":"folder","id":"9"}}"#).unwrap();
     assert_eq!(source.id(), Some("14176246"));
@@ -297,7 +297,7 @@ fn a_collaboration_keeps_all_it_has() {
 }
 
 #[test]
-fn a_free_map_keeps_all_it_has() {
+fn a_map_of_unknown_shape_keeps_all_its_fields() {
     #[derive(Deserialize)]
     struct Barrier {
         barrier_id: u64,
@@ -328,7 +328,7 @@ fn an_event_may_have_no_source() {
 }
 
 #[test]
-fn a_source_that_is_no_object_keeps_what_it_is() {
+fn a_source_that_is_no_object_keeps_its_json() {
     for json in [r#""text""#, r#"["a",1]"#, "17", "false", "{}"] {
         let source = source(json);
         let Some(Source::Other(other)) = source else {
@@ -339,7 +339,7 @@ fn a_source_that_is_no_object_keeps_what_it_is() {
 }
 
 #[test]
-fn a_source_of_an_unknown_type_is_told_by_its_fields() {
+fn a_source_of_an_unknown_type_is_recognized_by_its_fields() {
     let item = source(r#"{"type":"event_source","item_id":12,"item_name":"n"}"#);
     assert!(matches!(item, Some(Source::Item(_))), "{item:?}");
     let other = source(r#"{"type":7,"id":8,"name":"n"}"#).unwrap();
@@ -350,7 +350,7 @@ fn a_source_of_an_unknown_type_is_told_by_its_fields() {
 }
 
 #[test]
-fn somebody_who_is_not_logged_in_is_anonymous() {
+fn a_user_who_is_not_logged_in_is_anonymous() {
     for json in [
         r#"{"type":"user","id":"2","name":"","login":""}"#,
         r#"{"id":2}"#,
@@ -390,7 +390,7 @@ fn ids_may_be_numbers() {
 }
 
 #[test]
-fn one_odd_field_costs_no_other() {
+fn an_odd_field_leaves_the_others_readable() {
     const ODD: [&str; 8] = [
         "null",
         "true",
@@ -427,7 +427,7 @@ fn one_odd_field_costs_no_other() {
 }
 
 #[test]
-fn one_odd_field_of_a_source_costs_no_other() {
+fn an_odd_field_of_a_source_leaves_the_others_readable() {
     for odd in [
         r#""size":-1"#,
         r#""size":1.5"#,
@@ -498,7 +498,7 @@ fn a_field_without_an_accessor_is_reached_by_its_name() {
 }
 
 #[test]
-fn a_field_of_another_shape_is_an_error_that_says_where() {
+fn a_field_of_another_shape_is_an_error_with_its_cause() {
     let event = event(UPLOAD);
     let error = event
         .field("source")
@@ -513,7 +513,7 @@ fn a_field_of_another_shape_is_an_error_that_says_where() {
 }
 
 #[test]
-fn debug_is_short() {
+fn debug_output_of_an_event_is_short() {
     let long = "x".repeat(1_000_000);
     let event = event(&format!(
         r#"{{"event_id":"e1","event_type":"COPY","created_at":"2022-12-12T10:53:43-08:00","additional_details":"é{long}"}}"#
@@ -535,12 +535,12 @@ fn events_are_equal_when_their_texts_are() {
 }
 
 #[test]
-fn every_documented_event_type_survives_its_name() {
+fn every_documented_event_type_is_parsed_from_its_name() {
     assert_eq!(EventType::DOCUMENTED.len(), 209);
     let mut names = HashSet::new();
     for documented in EventType::DOCUMENTED {
         let name = documented.as_str();
-        assert!(names.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} is listed twice");
         let letters = name.replace('_', "").to_lowercase();
         assert_eq!(format!("{documented:?}").to_lowercase(), letters);
         assert_eq!(&EventType::from(name), documented);
@@ -562,7 +562,7 @@ fn every_documented_event_type_survives_its_name() {
 }
 
 #[test]
-fn an_unknown_event_type_survives() {
+fn an_unknown_event_type_keeps_its_name() {
     for name in ["ITEM_FOLDED", "item_upload", "ITEM_UPLOAD ", "é"] {
         let unknown = EventType::Other(name.to_owned());
         assert_eq!(EventType::from(name), unknown);

@@ -1,4 +1,6 @@
-//! The memory that a response costs which is no page. Alone in its program, so that the memory is its own.
+//! Proves that a large response that is no page costs little memory.
+//!
+//! It is the only test of its program, so that all measured memory belongs to it.
 
 use std::alloc::System;
 use std::sync::Arc;
@@ -13,10 +15,11 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The largest body that is taken.
+/// The largest body that the client accepts: 16 MiB.
 const BODY: usize = 16 * 1024 * 1024;
 
-/// The bytes that the engine allocates to look at such a response.
+/// Returns the number of bytes that the engine allocates to reject a body with this beginning and
+/// filling.
 fn cost(beginning: &str, filling: u8) -> usize {
     let now = Moment::read_clocks();
     let config = LongPollClient::builder().config().unwrap();
@@ -38,7 +41,7 @@ fn cost(beginning: &str, filling: u8) -> usize {
 }
 
 #[test]
-fn a_large_response_that_is_no_page_takes_little_memory() {
+fn large_response_that_is_no_page_costs_little_memory() {
     let garbage = [
         ("", 0xff),
         ("", b'?'),

@@ -1,4 +1,4 @@
-//! Bodies with a byte order mark before their JSON, as some proxies and editors put one there.
+//! Proves that a byte order mark before JSON is skipped. Some proxies and editors add one.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use http::{Method, Response, StatusCode};
 
 const MARK: &str = "\u{feff}";
 
-/// A Box that puts a mark before whatever it says.
+/// A Box that adds a mark before each body.
 #[derive(Clone, Copy)]
 struct MarkedBox(StatusCode);
 
@@ -55,7 +55,7 @@ fn client(status: StatusCode) -> LongPollClient<MarkedBox> {
 }
 
 #[test]
-fn a_mark_before_a_page_a_list_and_a_signal_is_skipped() {
+fn mark_is_skipped_before_a_page_a_list_and_a_signal() {
     let client = client(StatusCode::OK);
     let page = block_on(client.fetch(StartAt::Oldest)).unwrap();
     assert_eq!(page.events[0].id(), Some("e1"));
@@ -67,7 +67,7 @@ fn a_mark_before_a_page_a_list_and_a_signal_is_skipped() {
 }
 
 #[test]
-fn a_mark_before_an_error_leaves_it_boxs_own() {
+fn mark_is_skipped_before_an_error_of_box() {
     let client = client(StatusCode::FORBIDDEN);
     let error = block_on(client.fetch(StartAt::Oldest)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
@@ -75,14 +75,14 @@ fn a_mark_before_an_error_leaves_it_boxs_own() {
 }
 
 #[test]
-fn a_mark_before_tokens_is_skipped() {
+fn mark_is_skipped_before_tokens() {
     let grant = ClientCredentials::new("id", "a secret of nobody", Subject::user("1"));
     let tokens = grant.tokens(MarkedBox(StatusCode::OK)).unwrap();
     assert!(block_on(tokens.token(None)).is_ok());
 }
 
 #[test]
-fn a_mark_before_a_credential_that_was_edited_is_skipped() {
+fn mark_is_skipped_before_an_edited_credential() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "{MARK}{{\"refresh_token\":\"r1\"}}").unwrap();
     let store = CredentialFile::open(file.path()).unwrap();

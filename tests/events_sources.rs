@@ -1,14 +1,17 @@
-//! The sources of events, in every shape that Box has for them.
+//! Proves that event sources are recognized in every shape that Box sends, with their type, id,
+//! name and fields.
 
 use box_longpoll::Event;
 use box_longpoll::event::Source;
 use box_longpoll::event::{Collaboration, GroupSource};
 use rstest::rstest;
 
+/// Returns the source of an event with this JSON as its `source`, after checks that all accessors
+/// agree.
 #[track_caller]
 fn source(json: &str) -> Source {
     let event = format!(r#"{{"event_id":"e1","source":{json}}}"#);
-    // As text, so that its members keep their order.
+    // The event goes in as text, so that its members keep their order.
     let stored = serde_json::json!({"box_event_json": event}).to_string();
     let event: Event = serde_json::from_str(&stored).unwrap();
     let source = event.source().unwrap();
@@ -19,7 +22,7 @@ fn source(json: &str) -> Source {
     source
 }
 
-/// The results of the three accessors: type, id and name.
+/// Checks the type, the id and the name of a source.
 #[track_caller]
 fn assert_named(json: &str, named: [Option<&str>; 3]) {
     let source = source(json);
@@ -136,7 +139,7 @@ fn a_group_is_read_in_its_own_form() {
 }
 
 #[rstest]
-fn every_type_is_named_by_its_own_members_and_the_short_form(
+fn a_typed_source_has_an_id_and_a_name_in_every_form(
     #[values("file", "folder", "web_link")] kind: &str,
     #[values("id", "item_id", "KIND_id")] id: &str,
     #[values("name", "item_name", "KIND_name")] name: &str,
@@ -176,7 +179,7 @@ fn a_user_may_be_named_as_in_a_collaboration(#[case] json: &str) {
 #[case(r#"{"type":"enterprise","id":3838,"name":"Acme"}"#, [Some("enterprise"), Some("3838"), Some("Acme")])]
 #[case(r#"{"odd_id":{"id":"1"},"session_id":null,"real_id":"7"}"#, [None, Some("7"), None])]
 #[case(r#"{"status":"x"}"#, [None, None, None])]
-fn a_source_of_no_known_shape_is_named_all_the_same(
+fn a_source_of_an_unknown_shape_has_an_id_and_a_name(
     #[case] json: &str,
     #[case] named: [Option<&str>; 3],
 ) {
@@ -210,7 +213,7 @@ fn a_typed_source_keeps_its_fields_when_its_id_has_another_name() {
 }
 
 #[test]
-fn odd_values_of_a_collaboration_cost_no_other() {
+fn an_odd_field_of_a_collaboration_leaves_the_others_readable() {
     for odd in ["null", "true", "[]", r#"{"id":"1"}"#, r#"[{"id":1}]"#] {
         for name in [
             "user_id",
@@ -287,7 +290,7 @@ fn an_item_has_its_shared_link_and_its_lock() {
 }
 
 #[test]
-fn a_folder_has_its_upload_address_and_a_link_its_sharing() {
+fn a_folder_has_an_upload_address_and_a_web_link_is_shared() {
     let json = r#"{"type":"folder","id":"1","name":"b","synced":false,"tags":[],"shared_link":null,
         "folder_upload_email":{"access":"open","email":"upload.b.1@u.box.com"}}"#;
     let Source::Folder(folder) = source(json) else {
@@ -309,7 +312,7 @@ fn a_folder_has_its_upload_address_and_a_link_its_sharing() {
 }
 
 #[test]
-fn odd_values_of_what_is_shared_cost_no_other() {
+fn an_odd_shared_link_or_lock_leaves_the_others_readable() {
     for odd in ["null", "3", r#""odd""#, "[]", r#"[{"url":1}]"#] {
         for name in ["shared_link", "lock", "synced", "tags"] {
             let odd = if name == "tags" && odd == "[]" {

@@ -1,4 +1,5 @@
-//! The longest URLs that any settings and any position make: HTTP libraries take them all.
+//! Proves that the longest filter and the longest position fit into a URL that HTTP libraries
+//! accept.
 
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use box_longpoll::{AccessToken, LongPollClient, StartAt, StreamPosition};
 use http::Uri;
 use jiff::Timestamp;
 
-/// Each byte of its text takes three in a URL.
+/// Returns the longest position. Each byte of its text needs three bytes in a URL.
 fn longest_position() -> StartAt {
     StartAt::At("é".repeat(8 * 1024).parse::<StreamPosition>().unwrap())
 }
 
-/// Settings with the longest host that the domain name system has.
+/// Returns settings with the longest host name that DNS permits.
 fn config() -> Config {
     let host = ["a".repeat(61).as_str(); 4].join(".") + ".bcdefg";
     assert_eq!(host.len(), 254);
@@ -27,12 +28,12 @@ fn config() -> Config {
         .unwrap()
 }
 
-/// As many event types as a filter takes.
-fn most_types(is_taken: impl Fn(&[EventType]) -> bool) -> Vec<EventType> {
+/// Returns the largest filter of event types that `is_accepted` accepts.
+fn most_types(is_accepted: impl Fn(&[EventType]) -> bool) -> Vec<EventType> {
     let mut types = EventType::DOCUMENTED.to_vec();
-    assert!(is_taken(&types));
+    assert!(is_accepted(&types));
     let mut number = 0;
-    while is_taken(&types) {
+    while is_accepted(&types) {
         types.push(EventType::from(format!("É{number}")));
         number += 1;
     }
@@ -40,7 +41,7 @@ fn most_types(is_taken: impl Fn(&[EventType]) -> bool) -> Vec<EventType> {
     types
 }
 
-/// The URL from which the first page is fetched.
+/// Returns the URL of the first page.
 fn url_of_a_page(config: Config) -> Uri {
     let now = Moment::read_clocks();
     let mut engine = LongPoll::new(Arc::new(config), longest_position(), 1, now);
@@ -57,7 +58,7 @@ fn url_of_a_page(config: Config) -> Uri {
 }
 
 #[test]
-fn the_longest_filter_and_position_fit_into_a_streams_url() {
+fn longest_filter_and_position_fit_into_the_url_of_a_stream() {
     let with = |types: &[EventType]| AdminLogsStreaming::default().event_types(types.to_vec());
     let types = most_types(|types| config().enterprise(with(types)).is_ok());
     let config = config().enterprise(with(&types)).unwrap();
@@ -65,7 +66,7 @@ fn the_longest_filter_and_position_fit_into_a_streams_url() {
 }
 
 #[test]
-fn the_longest_filter_range_and_position_fit_into_a_querys_url() {
+fn longest_filter_and_position_fit_into_the_url_of_a_query() {
     let with = |types: &[EventType]| {
         AdminLogs::new()
             .event_types(types.to_vec())

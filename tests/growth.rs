@@ -1,4 +1,6 @@
-//! A million events in one run. Alone in its program, so that the memory is its own.
+//! Proves that a page costs the same memory after a million events as after a few.
+//!
+//! It is the only test of its program, so that all measured memory belongs to it.
 
 use std::alloc::System;
 use std::fmt::Write as _;
@@ -17,21 +19,21 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const EVENTS: usize = 1_000_000;
 const PAGE: usize = 500;
 
-/// The next page, whose events were on none before. Everything is as long as on any other.
+/// Returns a page of new events. All pages have the same length.
 fn page(number: usize) -> Bytes {
     let mut body = format!(r#"{{"next_stream_position":"{number:019}9","entries":["#);
     for event in 0..PAGE {
         let id = number * PAGE + event;
         let comma = if event > 0 { "," } else { "" };
         write!(body, r#"{comma}{{"event_id":"{id:040}","event_type":"ITEM_UPLOAD","created_at":"2026-01-01T00:00:00Z"}}"#)
-            .expect("a string takes it");
+            .expect("writing to a string can't fail");
     }
     body.push_str("]}");
     body.into()
 }
 
-/// Takes a page, and hands its events out and lets them go.
-fn turn(engine: &mut LongPoll, token: &AccessToken, page: Bytes, now: Moment) {
+/// Lets the engine decode a page, deliver its events and drop them.
+fn read_page(engine: &mut LongPoll, token: &AccessToken, page: Bytes, now: Moment) {
     let mut page = Some(page);
     let mut events = 0;
     while events == 0 {
@@ -39,20 +41,21 @@ fn turn(engine: &mut LongPoll, token: &AccessToken, page: Bytes, now: Moment) {
             Output::GetToken { .. } => Input::Token(Ok(token.clone())),
             Output::Send { call, .. } => Input::Response {
                 call,
-                result: Ok(Response::new(page.take().expect("one page a turn"))),
+                result: Ok(Response::new(page.take().expect("one fetch per page"))),
             },
             Output::Deliver(batch) => {
                 events = batch.len();
                 Input::BatchHandled
             }
-            output => panic!("a stream that catches up waits for nothing: {output:?}"),
+            output => panic!("a stream that catches up must not wait: {output:?}"),
         };
         engine.handle_input(input, now);
     }
     assert_eq!(events, PAGE);
 }
 
-/// What a page takes after so many others: allocations, bytes allocated, and bytes that stay.
+/// Returns the cost of a page: the number of allocations, the allocated bytes, and the bytes that
+/// stay.
 fn cost(before: Stats, after: Stats) -> (usize, usize, isize) {
     let allocated = after.bytes_allocated - before.bytes_allocated;
     let freed = after.bytes_deallocated - before.bytes_deallocated;
@@ -64,21 +67,25 @@ fn cost(before: Stats, after: Stats) -> (usize, usize, isize) {
 }
 
 #[test]
-fn the_last_page_of_a_million_events_takes_what_the_tenth_took() {
+fn last_page_of_a_million_events_costs_as_much_as_the_tenth() {
     let now = Moment::read_clocks();
     let config = LongPollClient::builder().config().unwrap();
     let token = AccessToken::new("token").unwrap();
     let mut engine = LongPoll::new(Arc::new(config), StartAt::Oldest, 1, now);
-    let mut of_the_tenth = None;
+    let mut cost_of_the_tenth = None;
     for number in 0..EVENTS / PAGE {
         let page = page(number);
         let before = ALLOCATOR.stats();
-        turn(&mut engine, &token, page, now);
+        read_page(&mut engine, &token, page, now);
         let cost = cost(before, ALLOCATOR.stats());
-        // By the tenth the window is full.
+        // The window is full after ten pages.
         if number >= 10 {
-            assert_eq!(cost, *of_the_tenth.get_or_insert(cost), "page {number}");
+            assert_eq!(
+                cost,
+                *cost_of_the_tenth.get_or_insert(cost),
+                "page {number}"
+            );
         }
     }
-    println!("allocations, bytes, and bytes that stay: {of_the_tenth:?}");
+    println!("allocations, bytes, and bytes that stay: {cost_of_the_tenth:?}");
 }

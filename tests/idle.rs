@@ -1,4 +1,6 @@
-//! A stream with nothing to do. Alone in its program, so that what is measured is its own.
+//! Proves that an idle stream uses little memory, no CPU time and one request.
+//!
+//! These tests have their own program, so that all measured CPU time belongs to them.
 
 #![cfg(all(feature = "reqwest", target_os = "linux"))]
 
@@ -11,18 +13,20 @@ use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient, StartAt};
 use box_longpoll_testkit::EmulatorServer;
 
-/// How long the stream is watched.
+/// The duration of the measurement.
 const WATCHED: Duration = Duration::from_secs(5);
 
-/// The CPU time of this thread so far, which runs the stream, its runtime and nothing else.
+/// Returns the CPU time of this thread so far. The thread runs the stream, its runtime and nothing
+/// else.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     let nanos = stat.split(' ').next().unwrap().parse().unwrap();
     Duration::from_nanos(nanos)
 }
 
-/// What is on the heap for a stream besides its connection, its window and the client's settings: itself, the request
-/// that it holds, and the two times that it waits for meanwhile.
+/// Returns the memory of a stream in bytes, without its connection, its window and the client's
+/// settings. The stream consists of itself, its held request, and the two sleeps that run
+/// meanwhile.
 fn held<T: HttpTransport>(transport: &T) -> usize {
     let request = TransportRequest::new(http::Request::default(), WATCHED, 0);
     let request = size_of_val(&*transport.send(request));
@@ -31,7 +35,7 @@ fn held<T: HttpTransport>(transport: &T) -> usize {
 }
 
 #[test]
-fn a_held_stream_takes_less_than_four_kib_besides_its_connection() {
+fn idle_stream_needs_less_than_4_kib_besides_its_connection() {
     let bytes = [
         held(&ReqwestTransport::new().unwrap()),
         #[cfg(feature = "surf")]
@@ -44,7 +48,7 @@ fn a_held_stream_takes_less_than_four_kib_besides_its_connection() {
 }
 
 #[tokio::test]
-async fn an_idle_stream_makes_no_request_but_its_held_one_and_uses_no_cpu() {
+async fn idle_stream_sends_no_request_and_uses_no_cpu() {
     let server = Arc::new(EmulatorServer::start());
     let client = LongPollClient::builder()
         .api_origin(server.origin())

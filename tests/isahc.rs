@@ -1,4 +1,7 @@
-//! What is the isahc transport's own: certificates, proxies, logs, and the faults of curl it keeps from its users.
+//! Proves the behavior that only the isahc transport has: certificates, proxies, logs, and
+//! workarounds for curl.
+//!
+//! The rules for all transports are in `conformance`.
 
 #![cfg(feature = "isahc")]
 
@@ -15,7 +18,7 @@ use futures_lite::future::block_on;
 use http::{Method, Response};
 use isahc::config::{Configurable, RedirectPolicy};
 use rstest::rstest;
-use scripted::{answering, in_environment, read_head, request, request_of, serve};
+use scripted::{in_environment, read_head, request, request_of, responding, serve};
 
 const HI: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -26,8 +29,8 @@ fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
 
 #[test]
 fn proxies_of_the_environment_are_used_but_never_for_loopback() {
-    let proxy = answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy");
-    let refusing = answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    let proxy = responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy");
+    let refusing = responding("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
     let variables = [
         ("http_proxy", &*format!("http://{proxy}")),
         ("https_proxy", &*format!("http://{refusing}")),
@@ -37,13 +40,13 @@ fn proxies_of_the_environment_are_used_but_never_for_loopback() {
     if in_environment(test, &variables).is_some() {
         return;
     }
-    let server = answering(HI);
+    let server = responding(HI);
     for host in ["127.0.0.1", "localhost"] {
         let url = format!("http://{host}:{}/", server.port());
         assert_eq!(get(&url).unwrap().body(), "hi");
     }
-    let answer = get("http://elsewhere.invalid/").unwrap();
-    assert_eq!(answer.body(), "proxy");
+    let response = get("http://elsewhere.invalid/").unwrap();
+    assert_eq!(response.body(), "proxy");
     let error = get("https://elsewhere.invalid/").unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Connect, "{error:?}");
     assert!(error.to_string().contains("(407)"), "{error}");
@@ -51,13 +54,13 @@ fn proxies_of_the_environment_are_used_but_never_for_loopback() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn without_certificates_http_works_and_https_says_what_is_missing() {
+fn https_error_names_the_file_when_certificates_are_missing() {
     let variables = [("SSL_CERT_FILE", "/nowhere/at/all"), ("no_proxy", "*")];
-    let test = "without_certificates_http_works_and_https_says_what_is_missing";
+    let test = "https_error_names_the_file_when_certificates_are_missing";
     if in_environment(test, &variables).is_some() {
         return;
     }
-    let server = answering(HI);
+    let server = responding(HI);
     let http = get(&format!("http://{server}/")).unwrap();
     assert_eq!(http.body(), "hi");
     let https = format!("https://localhost:{}/", server.port());
@@ -69,7 +72,8 @@ fn without_certificates_http_works_and_https_says_what_is_missing() {
 
 #[test]
 fn a_subscriber_sees_no_secret_of_a_request() {
-    // The subscriber has to be the whole program's: isahc traces from a thread of its own.
+    // The subscriber has to be global, because isahc traces on its own thread. So the test needs
+    // its own process.
     let proxy = [("https_proxy", "http://user:canary@127.0.0.1:1")];
     if in_environment("a_subscriber_sees_no_secret_of_a_request", &proxy).is_some() {
         return;
@@ -80,7 +84,7 @@ fn a_subscriber_sees_no_secret_of_a_request() {
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || written.clone())
         .init();
-    let server = answering(HI);
+    let server = responding(HI);
     get(&format!("http://{server}/canary?canary")).unwrap();
     get("http://127.0.0.1:1/canary").unwrap_err();
     get("https://elsewhere.invalid/canary").unwrap_err();
@@ -89,6 +93,7 @@ fn a_subscriber_sees_no_secret_of_a_request() {
     assert!(!seen.contains("canary"), "{seen}");
 }
 
+/// A writer that keeps the text of the log.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<u8>>>);
 
@@ -108,37 +113,37 @@ impl Write for Seen {
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-",
     TransportErrorKind::Interrupted
 )]
-fn headers_cut_short_are_no_empty_answer(
-    #[case] answer: &'static str,
+fn cut_headers_are_no_empty_response(
+    #[case] response: &'static str,
     #[case] kind: TransportErrorKind,
 ) {
-    let server = answering(answer);
+    let server = responding(response);
     let error = get(&format!("http://{server}/")).unwrap_err();
     assert_eq!(error.kind(), kind, "{error:?}");
 }
 
 #[test]
 fn a_client_that_follows_redirects_follows_none() {
-    let elsewhere = answering(HI);
-    let server = answering(format!(
+    let elsewhere = responding(HI);
+    let server = responding(format!(
         "HTTP/1.1 302 Found\r\nLocation: http://{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
     ));
     let builder = IsahcTransport::client_builder().redirect_policy(RedirectPolicy::Follow);
     let transport = IsahcTransport::with_client(builder.build().unwrap());
-    let asked = request(Method::GET, &format!("http://{server}/"));
-    assert_eq!(block_on(transport.send(asked)).unwrap().status(), 302);
+    let get = request(Method::GET, &format!("http://{server}/"));
+    assert_eq!(block_on(transport.send(get)).unwrap().status(), 302);
 }
 
 #[test]
-fn a_body_is_called_no_form() {
-    let (tell, head) = mpsc::channel();
+fn post_body_gets_no_content_type_of_a_form() {
+    let (sender, head) = mpsc::channel();
     let server = serve(move |mut connection| {
-        tell.send(read_head(&mut connection)).unwrap();
+        sender.send(read_head(&mut connection)).unwrap();
         connection.write_all(HI.as_bytes()).unwrap();
     });
     let transport = IsahcTransport::new().unwrap();
-    let asked = request_of(Method::POST, &format!("http://{server}/"), "a=b");
-    block_on(transport.send(asked)).unwrap();
+    let post = request_of(Method::POST, &format!("http://{server}/"), "a=b");
+    block_on(transport.send(post)).unwrap();
     let head = head.recv().unwrap().to_lowercase();
     assert!(!head.contains("form"), "{head}");
 }
@@ -153,15 +158,15 @@ fn a_path_that_curl_would_change_is_refused(#[case] path: &str) {
 }
 
 #[test]
-fn a_connection_that_takes_no_request_times_out_as_the_request_says() {
+fn request_times_out_when_no_response_comes() {
     let server = serve(|mut connection| {
         read_head(&mut connection);
-        // Until the client goes.
+        // This waits until the client closes the connection.
         read_head(&mut connection);
     });
     let transport = IsahcTransport::new().unwrap();
     let url = format!("http://{server}/");
-    let asked = scripted::request_within(Method::GET, &url, std::time::Duration::from_millis(50));
-    let error = block_on(transport.send(asked)).unwrap_err();
+    let get = scripted::request_within(Method::GET, &url, std::time::Duration::from_millis(50));
+    let error = block_on(transport.send(get)).unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Timeout, "{error:?}");
 }

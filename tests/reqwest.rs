@@ -1,5 +1,7 @@
-//! What is the reqwest transport's own: the environment it reads, and the clients it is made from. What it has in common
-//! with every transport is in `conformance.rs`.
+//! Proves the behavior that only the reqwest transport has: its environment variables, and the
+//! clients it accepts.
+//!
+//! The rules for all transports are in `conformance`.
 
 #![cfg(feature = "reqwest")]
 
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use http::{Method, Response};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rstest::rstest;
-use scripted::{answering, in_environment, read_head, request, serve, texts};
+use scripted::{in_environment, read_head, request, responding, serve, texts};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
@@ -25,9 +27,9 @@ async fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
 }
 
 #[tokio::test]
-async fn a_client_that_follows_redirects_is_found_out() {
-    let target = answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    let address = answering(format!(
+async fn client_that_follows_redirects_is_refused() {
+    let target = responding("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let address = responding(format!(
         "HTTP/1.1 302 Found\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"
     ));
     let url = format!("http://{address}/");
@@ -43,17 +45,18 @@ async fn a_client_that_follows_redirects_is_found_out() {
     }
 }
 
-/// A client of the program's own is under the complete suite, in `conformance.rs`.
+/// Proves some rules for the default client. `conformance` proves all rules for a client of the
+/// user.
 #[rstest]
 #[case::anywhere("required_works_anywhere_or_says_where_not")]
 #[case::target("required_an_unusual_target_is_sent_as_given_or_refused")]
-#[case::cancelled("required_a_cancelled_request_never_answers_the_next")]
+#[case::cancelled("required_a_canceled_request_leaves_the_next_alone")]
 #[case::closed("required_a_kept_connection_that_closes_is_replaced")]
 #[case::reset("required_a_kept_connection_that_resets_is_replaced")]
 #[case::reused("required_a_reused_connection_is_never_called_fresh")]
 #[case::fresh("optional_a_fresh_connection_is_opened_when_requested")]
-fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: &str) {
-    let test = "a_client_that_is_made_here_keeps_the_contract_too";
+fn default_client_keeps_the_contract(#[case] case: &str) {
+    let test = "default_client_keeps_the_contract";
     let candidate = Candidate::new(|_| Arc::new(ReqwestTransport::new().unwrap()));
     Case::named(case).unwrap().run(test, candidate).unwrap();
 }
@@ -63,8 +66,8 @@ fn a_client_that_is_made_here_keeps_the_contract_too(#[case] case: &str) {
 #[case::closed("required_a_kept_connection_that_closes_is_replaced")]
 #[case::reset("required_a_kept_connection_that_resets_is_replaced")]
 #[case::fresh("optional_a_fresh_connection_is_opened_when_requested")]
-fn a_builder_keeps_the_contract_too(#[case] case: &str) {
-    let test = "a_builder_keeps_the_contract_too";
+fn client_from_a_builder_keeps_the_contract(#[case] case: &str) {
+    let test = "client_from_a_builder_keeps_the_contract";
     let candidate = Candidate::new(|setup| {
         let root = reqwest::Certificate::from_pem(setup.ca_pem().as_bytes()).unwrap();
         let builder = move || ReqwestTransport::client_builder().tls_certs_merge([root.clone()]);
@@ -75,7 +78,7 @@ fn a_builder_keeps_the_contract_too(#[case] case: &str) {
 
 #[tokio::test]
 async fn only_a_fresh_connection_is_known_not_to_be_reused() {
-    let address = answering("");
+    let address = responding("");
     let transport = ReqwestTransport::new().unwrap();
     let get = request(Method::GET, &format!("http://{address}/"));
     for (get, reused) in [
@@ -88,7 +91,8 @@ async fn only_a_fresh_connection_is_known_not_to_be_reused() {
     }
 }
 
-/// A TLS server for `localhost` that nobody trusts. It tells what it is sent.
+/// Starts a TLS server for `localhost` with an untrusted certificate. The receiver gets the head of
+/// each request.
 fn tls_server() -> (SocketAddr, mpsc::Receiver<String>) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -116,7 +120,7 @@ fn transports() -> Vec<ReqwestTransport> {
 }
 
 #[tokio::test]
-async fn an_unknown_authority_is_refused_before_a_byte_of_the_request() {
+async fn no_request_is_sent_when_the_authority_is_unknown() {
     for transport in transports() {
         let (address, received) = tls_server();
         let url = format!("https://localhost:{}/canary", address.port());
@@ -132,10 +136,10 @@ async fn an_unknown_authority_is_refused_before_a_byte_of_the_request() {
 
 #[tokio::test]
 async fn proxies_of_the_environment_are_used_but_never_for_loopback() {
-    let proxy = answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy");
+    let proxy = responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproxy");
     let proxy = format!("http://{proxy}");
     let test = "proxies_of_the_environment_are_used_but_never_for_loopback";
-    let refusing = answering("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    let refusing = responding("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
     let refusing = format!("http://{refusing}");
     let variables = [
         ("http_proxy", &*proxy),
@@ -145,13 +149,13 @@ async fn proxies_of_the_environment_are_used_but_never_for_loopback() {
     if in_environment(test, &variables).is_some() {
         return;
     }
-    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
+    let server = responding("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
     for host in ["127.0.0.1", "localhost"] {
         let url = format!("http://{host}:{}/", server.port());
         assert_eq!(get(&url).await.unwrap().body(), "server");
     }
-    let answer = get("http://elsewhere.invalid/").await.unwrap();
-    assert_eq!(answer.body(), "proxy");
+    let response = get("http://elsewhere.invalid/").await.unwrap();
+    assert_eq!(response.body(), "proxy");
     let error = get("https://elsewhere.invalid/").await.unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Connect, "{error:?}");
     assert!(error.to_string().contains("(407)"), "{error}");
@@ -159,8 +163,8 @@ async fn proxies_of_the_environment_are_used_but_never_for_loopback() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn without_certificates_http_works_and_https_says_what_is_missing() {
-    let test = "without_certificates_http_works_and_https_says_what_is_missing";
+async fn https_error_names_the_file_when_certificates_are_missing() {
+    let test = "https_error_names_the_file_when_certificates_are_missing";
     let nowhere = "/nowhere/at/all";
     let variables = [
         ("SSL_CERT_FILE", nowhere),
@@ -170,7 +174,7 @@ async fn without_certificates_http_works_and_https_says_what_is_missing() {
     if in_environment(test, &variables).is_some() {
         return;
     }
-    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
+    let server = responding("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
     let http = get(&format!("http://{server}/")).await.unwrap();
     assert_eq!(http.body(), "server");
     let error = get("https://elsewhere.invalid/").await.unwrap_err();
@@ -179,9 +183,10 @@ async fn without_certificates_http_works_and_https_says_what_is_missing() {
     assert!(error.to_string().contains(why), "{error}");
 }
 
-/// Over HTTP/2 all polls would share a connection. Whether reqwest can speak it is up to other crates of the program.
+/// Proves that the client speaks HTTP/1 only. Over HTTP/2 all polls would share a connection, and
+/// other crates of the program can enable HTTP/2 in reqwest.
 #[test]
-fn another_version_of_http_is_never_offered() {
+fn only_http_1_is_offered() {
     let builder = format!("{:?}", ReqwestTransport::client_builder());
     assert!(builder.contains("http1_only: true"), "{builder}");
 }

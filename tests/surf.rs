@@ -1,4 +1,7 @@
-//! What is the surf transport's own: the feature that `https` needs, and the faults of surf it keeps from its users.
+//! Proves the behavior that only the surf transport has: the feature for `https`, and workarounds
+//! for surf.
+//!
+//! The rules for all transports are in `conformance`.
 
 #![cfg(feature = "surf")]
 
@@ -18,7 +21,7 @@ use bytes::Bytes;
 use futures_lite::future::block_on;
 use http::{Method, Response};
 use rstest::rstest;
-use scripted::{answering, in_environment, read_head, request, serve, texts};
+use scripted::{in_environment, read_head, request, responding, serve, texts};
 
 fn get(url: &str) -> Result<Response<Bytes>, TransportError> {
     let transport = SurfTransport::new().unwrap();
@@ -32,7 +35,7 @@ fn surf_uses_no_proxy_of_the_environment() {
     if in_environment("surf_uses_no_proxy_of_the_environment", &variables).is_some() {
         return;
     }
-    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let server = responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     assert_eq!(get(&format!("http://{server}/")).unwrap().body(), "hi");
 }
 
@@ -78,38 +81,38 @@ fn a_root_that_is_no_certificate_is_refused() {
 #[case::http_1_0("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi")]
 #[case::long_headers(format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nhi", "x".repeat(8 * 1024)))]
 #[case::panicking("HTTP/1.1 200 OK\r\nX: \u{e9}\r\nContent-Length: 2\r\n\r\nhi")]
-fn an_answer_that_surf_cannot_read_is_an_interruption(#[case] answer: impl Into<String>) {
-    let server = answering(answer);
+fn unreadable_response_is_an_interruption(#[case] response: impl Into<String>) {
+    let server = responding(response);
     let error = get(&format!("http://{server}/canary")).unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
     assert!(!texts(&error).contains("canary"), "{error:?}");
 }
 
 #[test]
-fn an_error_says_that_no_connection_is_reused() {
-    let server = answering("");
+fn error_says_that_the_connection_was_not_reused() {
+    let server = responding("");
     let error = get(&format!("http://{server}/")).unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Interrupted, "{error:?}");
     assert_eq!(error.connection_was_reused(), Some(false));
 }
 
 #[test]
-fn chunks_with_extensions_are_an_error_of_the_body() {
+fn chunk_with_an_extension_is_an_error_of_the_body() {
     let server =
-        answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n");
+        responding("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\n\r\n");
     let error = get(&format!("http://{server}/")).unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Body, "{error:?}");
 }
 
 #[test]
-fn no_header_is_made_up() {
-    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
-    let answer = get(&format!("http://{server}/")).unwrap();
-    let names: Vec<_> = answer.headers().keys().collect();
+fn response_has_only_the_headers_that_were_sent() {
+    let server = responding("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let response = get(&format!("http://{server}/")).unwrap();
+    let names: Vec<_> = response.headers().keys().collect();
     assert_eq!(names, ["content-length"]);
 }
 
-/// async-h1 alone waits here until the client's patience ends.
+/// Proves the workaround for async-h1, which waits here until the request times out.
 #[test]
 fn a_chunked_body_may_end_in_two_pieces() {
     let (_silent, never) = mpsc::channel::<()>();
@@ -119,23 +122,24 @@ fn a_chunked_body_may_end_in_two_pieces() {
         read_head(&mut connection);
         let body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r";
         connection.write_all(body.as_bytes()).unwrap();
-        // Nothing tells when the first piece has been read; were the pause too short, the test would merely see less.
+        // The test can't observe when the client has read the first piece. If the pause is too
+        // short, it proves less.
         let pause = never
             .lock()
             .unwrap()
             .recv_timeout(Duration::from_millis(100));
         assert!(pause.is_err());
         connection.write_all(b"\n").unwrap();
-        // The connection stays open: its end would wake the reader too.
+        // The connection stays open, because its end would wake the reader too.
         read_head(&mut connection);
     });
-    // With a timer on a thread of its own: in the request's task it would wake the reader as well.
-    let (tell, answer) = mpsc::channel();
+    // The timer runs on another thread. In the request's task it would wake the reader too.
+    let (sender, response) = mpsc::channel();
     thread::spawn(move || {
-        let _ = tell.send(get(&format!("http://{server}/")));
+        let _ = sender.send(get(&format!("http://{server}/")));
     });
-    let answer = answer.recv_timeout(Duration::from_secs(10));
-    assert_eq!(answer.expect("the body ends").unwrap().body(), "hi");
+    let response = response.recv_timeout(Duration::from_secs(10));
+    assert_eq!(response.expect("the body ends").unwrap().body(), "hi");
 }
 
 #[rstest]

@@ -1,4 +1,7 @@
-//! A clock that stands still while there is something to do, for tests of hours and days.
+//! A virtual clock for tests of hours and days.
+//!
+//! Time stands still while a future has something to do, and jumps to the next alarm when it waits.
+//! The clock runs one future at a time, and no transport. Start at [`Clock::run`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,16 +13,17 @@ use std::time::{Duration, Instant};
 
 use box_longpoll::transport::Moment;
 
-/// So often a future may be polled while the clock stands still. One that wakes itself for ever fails the test, which would
-/// hang otherwise.
+/// The number of polls that a future may have while the clock stands still. Without this limit, a
+/// future that wakes itself forever would hang the test.
 const MOST_POLLS: usize = 1_000_000;
 
-/// Clones show the same time.
+/// The clock. Its clones show the same time.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Mutex<Inner>>);
 
 struct Inner {
     now: Moment,
+    /// The wakers to call, by time and number.
     alarms: BTreeMap<(Instant, u64), Waker>,
     last_alarm: u64,
 }
@@ -37,6 +41,7 @@ impl Clock {
         self.lock().now
     }
 
+    /// Returns a future that completes after `duration`.
     pub(crate) fn wait(&self, duration: Duration) -> Alarm {
         Alarm {
             clock: self.clone(),
@@ -45,7 +50,8 @@ impl Clock {
         }
     }
 
-    /// What comes of a future within so long. Time passes when it waits.
+    /// Runs a future and returns its output, or `None` if it takes longer than `time`. Time passes
+    /// while the future waits.
     pub(crate) fn run<R>(&self, time: Duration, future: impl Future<Output = R>) -> Option<R> {
         let end = self.now().monotonic + time;
         let woken = Arc::new(Flag::default());
@@ -59,7 +65,7 @@ impl Clock {
             }
             if woken.0.swap(false, Ordering::SeqCst) {
                 polls += 1;
-                assert!(polls < MOST_POLLS, "it wakes itself again and again");
+                assert!(polls < MOST_POLLS, "the future wakes itself without end");
             } else if self.pass(end) {
                 polls = 0;
             } else {
@@ -68,7 +74,8 @@ impl Clock {
         }
     }
 
-    /// Lets time pass until the next alarm, if that is before `end`.
+    /// Lets time pass until the next alarm, or until `end`. Returns `true` if there was an alarm
+    /// before `end`.
     fn pass(&self, end: Instant) -> bool {
         let mut inner = self.lock();
         let next = inner.alarms.first_key_value().map(|((at, _), _)| *at);
@@ -90,7 +97,7 @@ impl Clock {
     }
 }
 
-/// A wait by the clock.
+/// A future that completes at a time of the clock.
 pub(crate) struct Alarm {
     clock: Clock,
     at: Instant,

@@ -1,4 +1,7 @@
-//! The conformance suite finds transports that break a rule each.
+//! Proves that the conformance suite finds transports that each break one rule.
+//!
+//! Most of them wrap the reqwest transport and change one behavior. The last group also proves the
+//! texts of the suite's failures. Start at `broken_transport_is_found`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -20,11 +23,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-type Answer = Result<Response<Bytes>, TransportError>;
+type Outcome = Result<Response<Bytes>, TransportError>;
 type Shared = Arc<Inner>;
-type Sending = fn(Shared, TransportRequest) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Sending = fn(Shared, TransportRequest) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// A transport that sends and sleeps otherwise than reqwest's.
+/// A transport that sends and sleeps in its own way by means of reqwest's transport.
 struct Broken {
     inner: Shared,
     send: Sending,
@@ -33,8 +36,8 @@ struct Broken {
 
 struct Inner {
     transport: ReqwestTransport,
-    /// An answer that nobody waits for any more.
-    late: Mutex<Option<JoinHandle<Answer>>>,
+    /// A response that no future waits for any more.
+    late: Mutex<Option<JoinHandle<Outcome>>>,
     sent: AtomicUsize,
 }
 
@@ -50,7 +53,7 @@ impl Inner {
 
 #[async_trait]
 impl HttpTransport for Broken {
-    async fn send(&self, request: TransportRequest) -> Answer {
+    async fn send(&self, request: TransportRequest) -> Outcome {
         (self.send)(Arc::clone(&self.inner), request).await
     }
 
@@ -102,9 +105,9 @@ fn trusts_anybody(setup: &Setup) -> Arc<dyn HttpTransport> {
 fn follows_redirects(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
-            let answer = inner.transport.send(request.clone()).await?;
-            let Some(location) = answer.headers().get("location") else {
-                return Ok(answer);
+            let response = inner.transport.send(request.clone()).await?;
+            let Some(location) = response.headers().get("location") else {
+                return Ok(response);
             };
             let mut next = request.request().clone();
             *next.uri_mut() = location.to_str().unwrap().parse().unwrap();
@@ -115,20 +118,20 @@ fn follows_redirects(setup: &Setup) -> Arc<dyn HttpTransport> {
     })
 }
 
-fn tries_again(setup: &Setup) -> Arc<dyn HttpTransport> {
+fn retries(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
             match inner.transport.send(request.clone()).await {
                 Err(error) if error.kind() == TransportErrorKind::Interrupted => {
                     inner.transport.send(request).await
                 }
-                answer => answer,
+                response => response,
             }
         })
     })
 }
 
-/// Every request but the first one fails on a connection that has died.
+/// Returns a transport that sends every request but the first one on a dead connection.
 fn keeps_a_dead_connection(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
@@ -183,13 +186,13 @@ fn cuts_bodies(setup: &Setup) -> Arc<dyn HttpTransport> {
         Box::pin(async move {
             let max_body = request.max_body();
             let request = endless(&request);
-            let answer = inner.transport.send(request).await?;
-            Ok(answer.map(|body| body.slice(..body.len().min(max_body))))
+            let response = inner.transport.send(request).await?;
+            Ok(response.map(|body| body.slice(..body.len().min(max_body))))
         })
     })
 }
 
-fn tells_the_referer(setup: &Setup) -> Arc<dyn HttpTransport> {
+fn adds_a_referer(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, mut request| {
         Box::pin(async move {
             let referer = HeaderValue::from_static("http://127.0.0.1/before");
@@ -203,8 +206,8 @@ fn shows_the_url(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
             let url = request.request().uri().to_string();
-            let answer = inner.transport.send(request).await;
-            answer.map_err(|error| TransportError::with_source(error.kind(), url))
+            let response = inner.transport.send(request).await;
+            response.map_err(|error| TransportError::with_source(error.kind(), url))
         })
     })
 }
@@ -212,8 +215,8 @@ fn shows_the_url(setup: &Setup) -> Arc<dyn HttpTransport> {
 fn has_a_timeout(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
-            let answer = inner.transport.send(request);
-            let timeout = tokio::time::timeout(Duration::from_secs(1), answer).await;
+            let response = inner.transport.send(request);
+            let timeout = tokio::time::timeout(Duration::from_secs(1), response).await;
             timeout.unwrap_or_else(|_| Err(TransportError::new(TransportErrorKind::Timeout)))
         })
     })
@@ -228,24 +231,24 @@ fn keeps_what_is_dropped(setup: &Setup) -> Arc<dyn HttpTransport> {
     })
 }
 
-fn mixes_answers_up(setup: &Setup) -> Arc<dyn HttpTransport> {
+fn mixes_responses_up(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
             let late = inner.late.lock().unwrap().take();
-            let asked = Arc::clone(&inner);
-            let asked = late.unwrap_or_else(|| {
-                tokio::spawn(async move { asked.transport.send(request).await })
+            let sender = Arc::clone(&inner);
+            let task = late.unwrap_or_else(|| {
+                tokio::spawn(async move { sender.transport.send(request).await })
             });
-            let mut asked = Pooled(inner, Some(asked));
-            let answer = asked.1.as_mut().unwrap().await.unwrap();
-            asked.1 = None;
-            answer
+            let mut task = Pooled(inner, Some(task));
+            let response = task.1.as_mut().unwrap().await.unwrap();
+            task.1 = None;
+            response
         })
     })
 }
 
-/// A request that is kept for the next one when it is given up.
-struct Pooled(Shared, Option<JoinHandle<Answer>>);
+/// A request that the next one takes over if it is dropped.
+struct Pooled(Shared, Option<JoinHandle<Outcome>>);
 
 impl Drop for Pooled {
     fn drop(&mut self) {
@@ -256,10 +259,10 @@ impl Drop for Pooled {
 fn spins(setup: &Setup) -> Arc<dyn HttpTransport> {
     broken(setup, |inner, request| {
         Box::pin(async move {
-            let mut answer = inner.transport.send(request);
+            let mut response = inner.transport.send(request);
             poll_fn(|cx| {
                 cx.waker().wake_by_ref();
-                answer.as_mut().poll(cx)
+                response.as_mut().poll(cx)
             })
             .await
         })
@@ -276,28 +279,29 @@ fn calls_itself_otherwise(setup: &Setup) -> Arc<dyn HttpTransport> {
     })
 }
 
-/// A client that keeps its connection though a request on it was dropped.
+/// A client that keeps its connection although a request on it was dropped.
 struct Keeping {
     inner: ReqwestTransport,
     kept: tokio::sync::Mutex<Option<Kept>>,
     late: Late,
 }
 
-/// The fate of the response to a request that was dropped.
+/// The handling of a late response: one to a request that was dropped.
 #[derive(Clone, Copy)]
 enum Late {
-    /// The next request gets it.
+    /// The next request gets it as its own response.
     Taken,
-    /// The next request goes out, and waits for it to pass.
+    /// The next request goes out on the same connection, and skips it.
     PassedOver,
-    /// It is read before the next request, which goes out on another connection if it hasn't come.
+    /// The client reads it before the next request. If it hasn't come, that request uses another
+    /// connection.
     Drained,
 }
 
 struct Kept {
     stream: TcpStream,
     received: Vec<u8>,
-    /// Responses that have not come.
+    /// The number of responses that have not come.
     due: usize,
 }
 
@@ -310,16 +314,16 @@ impl Kept {
         }
     }
 
-    /// The next response, if it has come.
+    /// Returns the next response, if it has come.
     fn next_response(&mut self) -> Option<Bytes> {
         let text = std::str::from_utf8(&self.received).unwrap();
         let (head, body) = text.split_once("\r\n\r\n")?;
         let length = head.split_once("Content-Length: ")?.1;
         let length: usize = length.lines().next()?.parse().unwrap();
-        let whole = body.get(..length)?.to_owned();
+        let complete = body.get(..length)?.to_owned();
         self.received.drain(..head.len() + 4 + length);
         self.due -= 1;
-        Some(whole.into())
+        Some(complete.into())
     }
 
     async fn response(&mut self) -> Bytes {
@@ -331,6 +335,7 @@ impl Kept {
         }
     }
 
+    /// Reads all responses that have come.
     fn drain(&mut self) {
         while self.due > 0 {
             if self.next_response().is_none()
@@ -344,7 +349,7 @@ impl Kept {
 
 #[async_trait]
 impl HttpTransport for Keeping {
-    async fn send(&self, request: TransportRequest) -> Answer {
+    async fn send(&self, request: TransportRequest) -> Outcome {
         let uri = request.request().uri();
         let authority = uri.authority().unwrap().as_str();
         let mut kept = self.kept.lock().await;
@@ -400,7 +405,7 @@ fn drains_a_late_response(setup: &Setup) -> Arc<dyn HttpTransport> {
     keeping(setup, Late::Drained)
 }
 
-/// A case by its name, which doesn't compile if there is none.
+/// Returns a case by its name. An unknown name doesn't compile.
 macro_rules! case {
     ($name:ident) => {{
         let _: fn(&Subject) = cases::$name;
@@ -416,7 +421,7 @@ macro_rules! case {
 )]
 #[case::retries(
     case!(required_a_post_is_never_sent_twice),
-    tries_again,
+    retries,
     "expected: 1\ngot: 2\nsituation: the number of POSTs"
 )]
 #[case::dead_connection(
@@ -441,7 +446,7 @@ macro_rules! case {
 )]
 #[case::get_retries(
     case!(optional_a_get_is_never_sent_twice),
-    tries_again,
+    retries,
     "situation: requests that the server read"
 )]
 #[case::any_connection(
@@ -461,13 +466,13 @@ macro_rules! case {
 )]
 #[case::referer(
     case!(required_nothing_else_is_sent),
-    tells_the_referer,
+    adds_a_referer,
     "expected: no header referer\ngot: \"http://127.0.0.1/before\"\nsituation: OPTIONS; \
      if it is added on purpose, say so: adds: [\"referer\"]"
 )]
 #[case::second_referer(
-    case!(required_a_request_tells_nothing_of_the_one_before),
-    tells_the_referer,
+    case!(required_a_request_shows_nothing_of_the_one_before),
+    adds_a_referer,
     "expected: None\ngot: Some(\"http://127.0.0.1/before\")\nsituation: the header referer"
 )]
 #[case::name(
@@ -481,7 +486,7 @@ macro_rules! case {
     "expected: an error that shows no secret"
 )]
 #[case::timeout(
-    case!(required_a_slow_answer_is_whole),
+    case!(required_a_slow_response_is_complete),
     has_a_timeout,
     "expected a response, got the error: TransportError"
 )]
@@ -496,17 +501,17 @@ macro_rules! case {
     "expected: Closed\ngot: Open\nsituation: 45s after a request was dropped"
 )]
 #[case::mix_up(
-    case!(required_a_cancelled_request_never_answers_the_next),
-    mixes_answers_up,
+    case!(required_a_canceled_request_leaves_the_next_alone),
+    mixes_responses_up,
     "expected: the next request's own response\ngot: \"dropped\"\nsituation: a mix-up"
 )]
 #[case::mix_up_on_a_connection(
-    case!(required_a_cancelled_request_never_answers_the_next),
+    case!(required_a_canceled_request_leaves_the_next_alone),
     takes_a_late_response,
     "expected: the next request's own response\ngot: \"dropped\"\nsituation: a mix-up"
 )]
 #[case::reuse(
-    case!(required_a_cancelled_request_never_answers_the_next),
+    case!(required_a_canceled_request_leaves_the_next_alone),
     passes_a_late_response_over,
     "expected: the next request on another connection\ngot: \"its own response on the connection of \
      the dropped request\"\nsituation: a reused connection"
@@ -536,7 +541,13 @@ macro_rules! case {
     trusts_anybody,
     "expected: Tls\ngot: Interrupted"
 )]
-fn is_found(#[case] case: Case, #[case] make: MakeTransport, #[case] reason: &str) {
+/// Proves that the case finds the transport, and that the failure names the case, the rule and the
+/// reason.
+fn broken_transport_is_found(
+    #[case] case: Case,
+    #[case] make: MakeTransport,
+    #[case] reason: &str,
+) {
     let failure = case.run("", Candidate::new(make)).unwrap_err();
     let matters = if case.is_required() {
         "the client relies on its rule"
@@ -550,7 +561,7 @@ fn is_found(#[case] case: Case, #[case] make: MakeTransport, #[case] reason: &st
         "{failure}"
     );
     assert!(failure.contains(reason), "{failure}");
-    // A transport that only sleeps meets no server.
+    // A transport that only sleeps connects to no server.
     let (_, server) = failure.split_once("\nwhat the server did:\n").unwrap();
     let sleeps = case.name() == "required_a_sleep_is_never_early";
     assert_eq!(
@@ -561,7 +572,7 @@ fn is_found(#[case] case: Case, #[case] make: MakeTransport, #[case] reason: &st
 }
 
 #[test]
-fn a_failure_tells_the_rule_the_server_and_the_expectation() {
+fn failure_shows_the_rule_the_expectation_and_the_server() {
     let case = case!(required_never_follows_redirects);
     let failure = case.run("", Candidate::new(follows_redirects)).unwrap_err();
     // The address of the other server differs from run to run.
@@ -570,7 +581,7 @@ fn a_failure_tells_the_rule_the_server_and_the_expectation() {
     assert_eq!(
         before,
         "required_never_follows_redirects failed; the client relies on its rule\n\
-         rule: A redirect is an answer, with its `Location`, and nobody else is asked.\n\
+         rule: A redirect is a response, with its `Location`, and the transport does not follow it.\n\
          expected: 301\ngot: 200\n\
          what the server did:\n  \
          server 2, connection 1: accepted it\n  \
@@ -584,18 +595,18 @@ fn a_failure_tells_the_rule_the_server_and_the_expectation() {
 }
 
 #[test]
-fn a_connection_may_be_reused_once_it_is_drained() {
-    let case = case!(required_a_cancelled_request_never_answers_the_next);
+fn connection_may_be_reused_once_it_is_drained() {
+    let case = case!(required_a_canceled_request_leaves_the_next_alone);
     let outcome = case.run("", Candidate::new(drains_a_late_response));
     assert_eq!(outcome, Ok(()));
 }
 
 #[rstest]
-#[case(case!(required_nothing_else_is_sent), tells_the_referer, &["referer"])]
-#[case(case!(required_nothing_else_is_sent_with_a_post), tells_the_referer, &["x-job", "Referer"])]
-#[case(case!(required_a_request_tells_nothing_of_the_one_before), tells_the_referer, &["referer"])]
+#[case(case!(required_nothing_else_is_sent), adds_a_referer, &["referer"])]
+#[case(case!(required_nothing_else_is_sent_with_a_post), adds_a_referer, &["x-job", "Referer"])]
+#[case(case!(required_a_request_shows_nothing_of_the_one_before), adds_a_referer, &["referer"])]
 #[case(case!(required_headers_are_sent_as_given), calls_itself_otherwise, &["User-Agent"])]
-fn a_header_that_is_named_may_be_added(
+fn declared_header_may_be_added(
     #[case] case: Case,
     #[case] make: MakeTransport,
     #[case] adds: &'static [&'static str],
@@ -607,7 +618,7 @@ fn a_header_that_is_named_may_be_added(
 }
 
 #[test]
-fn a_header_of_the_clients_own_cannot_be_named() {
+fn header_of_the_client_cannot_be_declared() {
     let candidate = Candidate::new(takes_any_connection).adds(&["x-job", "Authorization"]);
     let failure = case!(required_options_is_sent).run("", candidate);
     assert_eq!(
@@ -618,13 +629,13 @@ fn a_header_of_the_clients_own_cannot_be_named() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn one_that_spins_is_found() {
+fn spinning_transport_is_found() {
     let case = case!(required_uses_no_cpu_while_a_request_is_held);
     let failure = case.run(
-        "conformance::broken::one_that_spins_is_found",
+        "conformance::broken::spinning_transport_is_found",
         Candidate::new(spins),
     );
     let failure = failure.unwrap_err();
-    // It was this that failed, in the process that is measured.
+    // The measurement in the child process failed, and nothing else.
     assert!(failure.contains("of CPU time in"), "{failure}");
 }

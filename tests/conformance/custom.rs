@@ -1,5 +1,7 @@
-//! The example's transports keep the contract: the one over hyper-util all of it, and the one that wraps it adds a header and
-//! says so.
+//! The transports of the example `custom_transport` keep the contract of a transport.
+//!
+//! The one over hyper-util keeps every rule but one. The one that wraps it adds a header, and
+//! declares that to the suite.
 
 #[path = "../../examples/custom_transport/tagged.rs"]
 mod tagged;
@@ -21,7 +23,7 @@ mod hyper {
     box_longpoll_testkit::conformance_tests!(
         super::hyper_transport,
         except: [
-            optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets stands still",
+            optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets is blocked",
         ],
     );
 }
@@ -33,7 +35,7 @@ mod wrapped {
         |setup| Tagged(super::hyper_transport(setup)),
         adds: ["x-job"],
         except: [
-            optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets stands still",
+            optional_works_inside_a_blocked_runtime = "the runtime that would drive its sockets is blocked",
         ],
     );
 }

@@ -1,4 +1,7 @@
-//! The program that keeps each event exactly once, killed again and again at random moments.
+//! Proves that the example `exactly_once` stores each event once, although it is killed at random
+//! moments.
+//!
+//! `ONCE_SEED` repeats a run's moments, though not the timing of the machine.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -22,18 +25,19 @@ fn start(server: &EmulatorServer, database: &Path) -> Child {
         .expect("the program starts")
 }
 
-/// The ids of the stored events, in the order in which they were stored.
+/// Returns the ids of the stored events, in the order in which they were stored.
 fn stored(database: &Path) -> Vec<String> {
     let database = Connection::open(database).unwrap();
     let select = "SELECT json ->> 'event_id' FROM events ORDER BY number";
     let Ok(mut events) = database.prepare(select) else {
-        // The program was killed before it made its tables.
+        // The program was killed before it created its tables.
         return Vec::new();
     };
     let ids = events.query_map([], |row| row.get(0)).unwrap();
     ids.map(Result::unwrap).collect()
 }
 
+/// Returns `true` if the program has stored its start.
 fn has_started(database: &Path) -> bool {
     let count = "SELECT count(*) FROM checkpoints";
     let database = Connection::open(database).unwrap();
@@ -48,7 +52,7 @@ fn kill(program: &mut Child) {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a random moment, or a look from time to time"
+    reason = "a random moment of a kill, or the interval of a check"
 )]
 fn pause(millis: u64) {
     thread::sleep(Duration::from_millis(millis));
@@ -60,7 +64,7 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
         pause(20);
         holds()
     });
-    assert!(holds_in_time, "not in time: {what}");
+    assert!(holds_in_time, "did not happen in time: {what}");
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn each_event_is_stored_once_when_the_program_is_killed() {
     });
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("events.db");
-    // The first life stores where it starts, before there are events.
+    // The first process stores its start before there are events.
     let mut program = start(&server, &database);
     wait_until("the start is stored", || has_started(&database));
     kill(&mut program);
@@ -86,7 +90,7 @@ fn each_event_is_stored_once_when_the_program_is_killed() {
     for _ in 0..KILLS {
         let before = stored(&database).len();
         let mut program = start(&server, &database);
-        // Any moment: before it has started, or in the middle of a transaction.
+        // The kill comes at any moment: before the start, or in the middle of a transaction.
         pause(rng.u64(..150));
         kill(&mut program);
         kills_with_events += usize::from(stored(&database).len() > before);
@@ -103,9 +107,9 @@ fn each_event_is_stored_once_when_the_program_is_killed() {
 
     let stored = stored(&database);
     println!(
-        "{kills_with_events} of {KILLS} lives stored events, {} in all",
+        "{kills_with_events} of {KILLS} processes stored events, {} in all",
         stored.len()
     );
     assert_eq!(stored, server.event_ids(TOKEN));
-    assert!(kills_with_events > 0, "no life lasted long enough");
+    assert!(kills_with_events > 0, "no process lived long enough");
 }

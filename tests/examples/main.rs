@@ -1,4 +1,5 @@
-//! The examples, run as programs. Each of them refuses an environment that is not right.
+//! Runs the examples as programs. Proves that each of them reports a wrong environment or argument
+//! in plain words.
 
 mod exactly_once;
 
@@ -13,14 +14,14 @@ use std::time::Duration;
 
 use box_longpoll_testkit::EmulatorServer;
 
-/// The token, and so the account at the emulator.
+/// The access token, which is also the name of the account at the emulator.
 const TOKEN: &str = "a-token-that-nobody-may-see";
 
-/// No program takes longer on a busy machine, to its next line or to its end.
+/// The longest time until a program's next line or its end, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The features that this test was built with. With all of them, even those that no example needs, Cargo finds the library
-/// built already.
+/// The features that this test was built with. If the examples are built with the same features,
+/// Cargo doesn't build the library again.
 const FEATURES: &[&str] = &[
     #[cfg(feature = "blocking")]
     "blocking",
@@ -90,7 +91,7 @@ fn example_names_the_variable_when_it_is_empty_or_no_token() {
 
 #[cfg(unix)]
 #[test]
-fn example_names_the_variable_and_not_its_value_when_it_is_no_text() {
+fn example_names_the_variable_only_when_its_value_is_no_text() {
     use std::os::unix::ffi::OsStrExt as _;
 
     for (example, arguments) in WITH_TOKEN {
@@ -143,23 +144,24 @@ fn resume_prints_an_error_and_its_causes_as_sentences() {
     );
 }
 
+/// Checks that a program failed with a report that contains all words, and printed no event.
 #[track_caller]
 fn assert_fails(ended: &Ended, words: &[&str]) {
     assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
     assert!(ended.events.is_empty(), "{ended:?}");
-    let said = &ended.reports[0];
-    assert!(said.starts_with("error: "), "{ended:?}");
-    // What `Debug` shows of an error.
-    assert!(!said.contains(['{', '}']), "{said}");
+    let report = &ended.reports[0];
+    assert!(report.starts_with("error: "), "{ended:?}");
+    // Braces would come from the `Debug` form of an error.
+    assert!(!report.contains(['{', '}']), "{report}");
     for word in words {
-        assert!(said.contains(word), "{said}");
+        assert!(report.contains(word), "{report}");
     }
 }
 
-/// A program's end, and all that it wrote.
+/// The end of a program, and its output.
 #[derive(Debug)]
 struct Ended {
-    /// `None` if a signal ended it.
+    /// The exit code, or `None` if a signal ended the program.
     code: Option<i32>,
     /// The lines on standard output.
     events: Vec<String>,
@@ -167,7 +169,8 @@ struct Ended {
     reports: Vec<String>,
 }
 
-/// Runs an example to its end. If it writes more than so many events, or nothing for too long, it is killed.
+/// Runs an example to its end. Kills it if it writes more than `most` events, or nothing for too
+/// long.
 fn run(name: &str, environment: &[(&str, &OsStr)], arguments: &[&str], most: usize) -> Ended {
     let mut command = Command::new(executable(name));
     command.args(arguments);
@@ -219,8 +222,8 @@ fn run(name: &str, environment: &[(&str, &OsStr)], arguments: &[&str], most: usi
     }
 }
 
-/// Returns an example's executable. `cargo test` builds the examples beside the tests. `cargo test --test examples` alone
-/// does not, so this function does it.
+/// Returns an example's executable. `cargo test` builds the examples beside the tests. `cargo test
+/// --test examples` alone does not, so this function does it.
 fn executable(example: &str) -> PathBuf {
     static BUILDS: Mutex<()> = Mutex::new(());
     let test = std::env::current_exe().expect("a test is a file");
@@ -229,7 +232,7 @@ fn executable(example: &str) -> PathBuf {
         .join("examples")
         .join(example)
         .with_extension(std::env::consts::EXE_EXTENSION);
-    // One test builds them, and the others find them.
+    // The first test builds the examples, and the others find them.
     let _builds = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
     if !is_up_to_date(&program) {
         build_examples(profile);
@@ -255,7 +258,8 @@ fn build_examples(profile: &Path) {
         .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        // If the environment of a test has it, rustls-ffi is built again, with all that depends on it.
+        // If this variable is set, Cargo builds rustls-ffi again, with all crates that depend on
+        // it.
         .env_remove("CARGO_PKG_VERSION");
     if profile.ends_with("release") {
         cargo.arg("--release");

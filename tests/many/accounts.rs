@@ -1,4 +1,4 @@
-//! Accounts of a fake Box, followed together.
+//! Proves that one `StreamMap` follows many accounts: in order, independently, and without a loss.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::world::{account, build, holds, in_time, token};
 
 const ACCOUNTS: usize = 20;
 
-/// Each account has one event more than the one before.
+/// Starts a fake Box on which each account has one event more than the previous one.
 fn many_accounts() -> Arc<EmulatorServer> {
     let server = fake_box(|_: &mut Settings| ());
     (0..ACCOUNTS).for_each(|n| server.append(&account(n), n + 1));
@@ -27,7 +27,7 @@ fn log(server: &EmulatorServer) -> BTreeMap<usize, Vec<String>> {
 }
 
 #[tokio::test]
-async fn events_of_many_accounts_come_in_order_each() {
+async fn map_delivers_the_events_of_each_account_in_order() {
     let server = many_accounts();
     let client = build(builder(&server));
     let mut streams: StreamMap<_, _> = (0..ACCOUNTS)
@@ -55,7 +55,7 @@ async fn events_of_many_accounts_come_in_order_each() {
 }
 
 #[tokio::test]
-async fn an_account_that_fails_leaves_the_others_alone_and_can_be_followed_anew() {
+async fn map_follows_the_others_when_one_account_fails() {
     let server = many_accounts();
     let client = build(builder(&server));
     let mut streams = StreamMap::new();
@@ -94,7 +94,7 @@ async fn an_account_that_fails_leaves_the_others_alone_and_can_be_followed_anew(
 }
 
 #[tokio::test]
-async fn subscriptions_are_followed_together_and_acknowledged() {
+async fn map_of_subscriptions_delivers_batches_to_acknowledge() {
     let server = many_accounts();
     let client = build(builder(&server));
     let directory = tempfile::tempdir().unwrap();
@@ -128,7 +128,7 @@ async fn subscriptions_are_followed_together_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_timeout_around_next_loses_nothing_and_sends_nothing_anew() {
+async fn timeout_around_next_loses_nothing_and_repeats_no_request() {
     let server = many_accounts();
     let client = build(builder(&server));
     let mut streams: StreamMap<_, _> = (0..ACCOUNTS)
@@ -159,7 +159,7 @@ async fn a_timeout_around_next_loses_nothing_and_sends_nothing_anew() {
 }
 
 #[tokio::test]
-async fn a_handle_takes_its_stream_out_of_the_set() {
+async fn stream_leaves_the_map_when_its_handle_stops_it() {
     let server = many_accounts();
     let client = build(builder(&server));
     let mut streams: StreamMap<_, _> = (0..ACCOUNTS)

@@ -1,4 +1,4 @@
-//! How many calls of a client and its siblings are under way at once.
+//! Proves the limit of concurrent API calls of a client and the clients derived from it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::world::{account, build, holds, in_time, token};
 
-/// Longer than a call takes to be sent, if it is.
+/// Longer than the client takes to send a call.
 const A_WHILE: Duration = Duration::from_millis(300);
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn assert_sends_nothing_more(server: &EmulatorServer, sent: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_and_its_siblings_have_64_calls_under_way_and_the_others_wait() {
+async fn derived_clients_share_a_limit_of_64_concurrent_calls() {
     let server = fake_box(|_| ());
     server.queue_fault(Endpoint::Events, Fault::Silence, 64);
     let client = build(builder(&server));
@@ -42,30 +42,31 @@ async fn a_client_and_its_siblings_have_64_calls_under_way_and_the_others_wait()
         let call = calls.spawn(call);
         if n < 64 {
             silent.push(call);
-            // So that it is these that meet the silence.
+            // The wait makes sure that these calls meet the silence.
             let sent = n as u64 + 1;
             let begun = move |emulator: &Emulator| emulator.counters().total.requests == sent;
             holds(&server, begun).await;
         }
     }
     assert_sends_nothing_more(&server, 64);
-    // A call that is dropped makes room.
+    // A dropped call lets another one through.
     for call in silent {
         call.abort();
     }
-    let mut answered = 0;
+    let mut completed = 0;
     while let Some(outcome) = in_time(calls.join_next()).await {
-        answered += usize::from(outcome.is_ok_and(|answer| answer.is_ok()));
+        completed += usize::from(outcome.is_ok_and(|result| result.is_ok()));
     }
-    assert_eq!(answered, 136);
+    assert_eq!(completed, 136);
     assert_eq!(server.counters().total.requests, 200);
 }
 
-/// reqwest, counting the calls to the API that are under way.
+/// A reqwest transport that counts the API calls in flight.
 #[derive(Clone)]
 struct Counting {
     transport: ReqwestTransport,
-    under_way: Arc<AtomicUsize>,
+    in_flight: Arc<AtomicUsize>,
+    /// The largest number of calls that were in flight at once.
     most: Arc<AtomicUsize>,
 }
 
@@ -73,16 +74,16 @@ impl Counting {
     fn new() -> Self {
         Self {
             transport: ReqwestTransport::new().unwrap(),
-            under_way: Arc::default(),
+            in_flight: Arc::default(),
             most: Arc::default(),
         }
     }
 }
 
-/// A call that is under way until it is dropped.
-struct UnderWay<'a>(&'a AtomicUsize);
+/// A call that counts as in flight until it is dropped.
+struct InFlight<'a>(&'a AtomicUsize);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -94,9 +95,9 @@ impl HttpTransport for Counting {
         if request.request().uri().path() != "/2.0/events" {
             return self.transport.send(request).await;
         }
-        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        let _call = UnderWay(&self.under_way);
-        self.most.fetch_max(under_way, Ordering::SeqCst);
+        let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        let _call = InFlight(&self.in_flight);
+        self.most.fetch_max(in_flight, Ordering::SeqCst);
         self.transport.send(request).await
     }
 
@@ -113,7 +114,7 @@ impl HttpTransport for Counting {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_keep_to_the_number_of_calls_and_their_held_polls_are_not_counted() {
+async fn held_polls_do_not_count_toward_the_limit_of_calls() {
     const STREAMS: usize = 100;
     let server = fake_box(|_| ());
     let transport = Counting::new();
@@ -137,7 +138,7 @@ async fn streams_keep_to_the_number_of_calls_and_their_held_polls_are_not_counte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_nobody_polls_any_more_keep_no_one_from_a_call() {
+async fn call_is_sent_when_other_streams_are_no_longer_polled() {
     let server = fake_box(|_| ());
     server.queue_fault(Endpoint::Events, Fault::Silence, 2);
     let client = builder(&server)
@@ -160,10 +161,10 @@ async fn streams_that_nobody_polls_any_more_keep_no_one_from_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_at_the_gate_is_not_part_of_a_calls_timeout() {
+async fn wait_for_the_call_limit_does_not_count_toward_the_timeout() {
     const TIMEOUT: Duration = Duration::from_secs(3);
     let server = fake_box(|_| ());
-    // Some half a second each, one after the other.
+    // Each call takes about half a second, one after the other.
     server.queue_fault(Endpoint::Events, Fault::Drip { interval_ms: 2 }, 10);
     let client = build(builder(&server).max_api_calls(1).api_timeout(TIMEOUT));
     let mut calls = JoinSet::new();
@@ -176,11 +177,11 @@ async fn the_time_at_the_gate_is_not_part_of_a_calls_timeout() {
         call.unwrap();
     }
     let took = began.elapsed();
-    assert!(took > TIMEOUT, "they took {took:?}, and show nothing");
+    assert!(took > TIMEOUT, "the calls took {took:?}, and prove nothing");
 }
 
 #[test]
-fn the_blocking_client_keeps_to_the_same_numbers() {
+fn blocking_client_has_the_same_limit_of_calls() {
     let server = fake_box(|_| ());
     let transport = Counting::new();
     let client = builder(&server)
@@ -190,8 +191,8 @@ fn the_blocking_client_keeps_to_the_same_numbers() {
     server.append("7", 1);
     std::thread::scope(|scope| {
         for n in 0..10 {
-            let sibling = client.with_tokens(token(&account(n)));
-            scope.spawn(move || sibling.fetch(StartAt::Now).unwrap());
+            let derived = client.with_tokens(token(&account(n)));
+            scope.spawn(move || derived.fetch(StartAt::Now).unwrap());
         }
         let seven = client.as_user("7").unwrap();
         let event = seven.events(StartAt::Oldest).next().unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Many accounts, followed by one program.
+//! Tests of one program that follows many accounts, with real sockets and the testkit's fake Box.
 
 #![cfg(feature = "reqwest")]
 

@@ -1,4 +1,7 @@
-//! Many streams that are told at once to list the servers anew, as those of a server are that is restarted.
+//! Proves that many streams list the servers at a limited rate when all must reconnect at once.
+//!
+//! This happens when a realtime server restarts. Without the limit, all streams would send a
+//! request at the same time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +17,12 @@ use crate::world::{account, build, holds, in_time, token};
 
 const STREAMS: usize = 300;
 
-const LISTS_A_SECOND: u32 = 100;
+const LISTS_PER_SECOND: u32 = 100;
 
 type Followed = StreamMap<usize, BatchStream<ReqwestTransport>>;
 
-/// Drives the streams until all of them hold a poll, each after one list. That takes as long as the rate of lists says.
+/// Drives the streams until all of them hold a poll, each after one list. Panics if that is faster
+/// than the permitted rate.
 async fn all_listen(server: &Arc<EmulatorServer>, streams: &mut Followed) {
     let begun = Instant::now();
     let listening = holds(server, |emulator| {
@@ -30,14 +34,14 @@ async fn all_listen(server: &Arc<EmulatorServer>, streams: &mut Followed) {
         () = listening => {}
     }
     let took = begun.elapsed();
-    let least = Duration::from_secs(STREAMS as u64 / u64::from(LISTS_A_SECOND) - 1);
+    let least = Duration::from_secs(STREAMS as u64 / u64::from(LISTS_PER_SECOND) - 1);
     assert!(took >= least, "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_start_or_reconnect_at_once_list_the_servers_at_a_rate_and_none_is_left_out() {
+async fn lists_are_limited_when_300_streams_reconnect_at_once() {
     let server = fake_box(|_| ());
-    let client = build(builder(&server).max_server_lists_per_second(LISTS_A_SECOND));
+    let client = build(builder(&server).max_server_lists_per_second(LISTS_PER_SECOND));
     let mut streams: Followed = (0..STREAMS)
         .map(|n| {
             (
@@ -55,19 +59,19 @@ async fn streams_that_start_or_reconnect_at_once_list_the_servers_at_a_rate_and_
     assert_eq!(server.interrupt_polls(&reconnect), STREAMS);
     all_listen(&server, &mut streams).await;
     let counters = server.counters();
-    // Each fetches, lists and listens, once.
+    // Each stream fetches, lists and polls once.
     assert_eq!(counters.total.requests, 3 * STREAMS as u64);
 
     for n in 0..STREAMS {
         server.append(&account(n), 1);
     }
-    let mut heard = BTreeSet::new();
+    let mut delivered = BTreeSet::new();
     in_time(async {
-        while heard.len() < STREAMS {
+        while delivered.len() < STREAMS {
             let (n, batch) = streams.next().await.unwrap();
             let batch = batch.unwrap();
             assert_eq!(batch[0].id(), Some(&*server.event_ids(&account(n))[0]));
-            assert!(heard.insert(n), "{n} came twice");
+            assert!(delivered.insert(n), "{n} came twice");
         }
     })
     .await;

@@ -1,4 +1,4 @@
-//! What a set of streams does with any streams.
+//! Proves the behavior of `StreamMap` with arbitrary streams: fairness, wake-ups, ends and errors.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::fake_box::PATIENCE;
 
 type Item = Result<u32, &'static str>;
 
-/// A stream of what is sent to it, which counts how often it is polled.
+/// A stream of the items that are sent to it. It counts its polls.
 struct Fed {
     items: UnboundedReceiver<Item>,
     polls: Rc<RefCell<usize>>,
@@ -34,7 +34,7 @@ impl Stream for Fed {
     }
 }
 
-/// A set, and what feeds its streams.
+/// A map, with the senders for its streams.
 #[derive(Default)]
 struct World {
     streams: StreamMap<char, Fed>,
@@ -87,7 +87,7 @@ impl World {
 }
 
 #[test]
-fn whoever_is_ready_has_its_turn_one_item_each() {
+fn map_takes_one_item_from_each_ready_stream_in_turn() {
     let mut world = World::of("ab");
     world.feed('a', (0..100).map(Ok));
     world.feed('b', (0..3).map(Ok));
@@ -105,7 +105,7 @@ fn whoever_is_ready_has_its_turn_one_item_each() {
 }
 
 #[test]
-fn set_is_a_stream_of_what_its_streams_give() {
+fn map_is_a_stream_of_the_items_of_its_streams() {
     let mut world = World::of("a");
     world.feed('a', [Ok(1)]);
     let item = block_on(StreamExt::next(&mut world.streams));
@@ -113,7 +113,7 @@ fn set_is_a_stream_of_what_its_streams_give() {
 }
 
 #[test]
-fn an_error_ends_its_stream_and_no_other() {
+fn error_ends_its_stream_and_no_other() {
     let mut world = World::of("ab");
     world.feed('a', [Ok(1), Err("over"), Ok(2)]);
     world.assert_gives('a', Ok(1));
@@ -123,7 +123,7 @@ fn an_error_ends_its_stream_and_no_other() {
     assert!(world.streams.get(&'b').is_some());
     world.feed('b', [Ok(3)]);
     world.assert_gives('b', Ok(3));
-    // It is followed anew.
+    // A new stream may have the same key.
     assert!(world.insert('a').is_none());
     world.feed('a', [Ok(4)]);
     world.assert_gives('a', Ok(4));
@@ -131,7 +131,7 @@ fn an_error_ends_its_stream_and_no_other() {
 }
 
 #[test]
-fn a_stream_that_ends_leaves_without_an_item_and_the_last_one_ends_the_set() {
+fn map_ends_when_its_last_stream_ends() {
     let mut world = World::of("ab");
     world.assert_waits();
     world.end('a');
@@ -153,7 +153,7 @@ fn a_stream_that_ends_leaves_without_an_item_and_the_last_one_ends_the_set() {
 }
 
 #[test]
-fn a_stream_that_is_replaced_or_removed_comes_back_with_what_it_had() {
+fn stream_is_returned_with_its_items_when_it_is_replaced() {
     let mut world = World::of("ab");
     world.feed('a', [Ok(1), Ok(2)]);
     world.assert_gives('a', Ok(1));
@@ -179,7 +179,7 @@ async fn next_of(stream: &mut Fed) -> Option<Item> {
 }
 
 #[test]
-fn streams_of_which_there_is_no_news_are_not_polled() {
+fn streams_are_not_polled_when_they_were_not_woken() {
     let mut world = World::default();
     let keys: Vec<char> = ('\u{4e00}'..).take(1_000).collect();
     for key in &keys {
@@ -194,10 +194,11 @@ fn streams_of_which_there_is_no_news_are_not_polled() {
         world.assert_gives(*key, Ok(7));
         world.assert_waits();
     }
-    // Once for the item, and once to see that there is no other.
+    // Each fed stream is polled once for the item, and once to find no other.
     assert_eq!(*world.polls.borrow(), 1_200);
 }
 
+/// A waker that counts its calls.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -208,7 +209,7 @@ impl Wake for Woken {
 }
 
 #[test]
-fn other_tasks_have_their_turn_while_many_streams_are_ready_without_an_item() {
+fn map_yields_when_many_streams_are_ready_without_an_item() {
     let mut world = World::default();
     for key in ('\u{4e00}'..).take(1_000) {
         world.insert(key);
@@ -219,15 +220,15 @@ fn other_tasks_have_their_turn_while_many_streams_are_ready_without_an_item() {
     let mut waits = 0;
     while *world.polls.borrow() < 1_000 {
         assert!(pin!(world.streams.next()).poll(&mut cx).is_pending());
-        let asks_again = woken.0.load(Ordering::SeqCst) > waits;
-        assert_eq!(asks_again, *world.polls.borrow() < 1_000);
+        let wakes_itself = woken.0.load(Ordering::SeqCst) > waits;
+        assert_eq!(wakes_itself, *world.polls.borrow() < 1_000);
         waits += 1;
     }
     assert!(waits > 10, "{waits}");
 }
 
 #[test]
-fn news_and_new_streams_wake_whoever_waits_once() {
+fn task_is_woken_once_when_several_streams_become_ready() {
     let mut world = World::of("ab");
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
@@ -246,7 +247,8 @@ fn news_and_new_streams_wake_whoever_waits_once() {
     assert_eq!(woken.0.load(Ordering::SeqCst), 2);
 }
 
-/// A waker that feeds a stream when it is dropped, as the tasks do that an executor drops with it.
+/// A waker that feeds a stream when it is dropped, like an executor's task that is dropped together
+/// with its waker.
 struct FeedsWhenDropped(UnboundedSender<Item>);
 
 impl Wake for FeedsWhenDropped {
@@ -260,7 +262,7 @@ impl Drop for FeedsWhenDropped {
 }
 
 #[test]
-fn set_is_unlocked_while_it_drops_a_waker() {
+fn map_is_unlocked_while_it_drops_a_waker() {
     let (done, outcome) = mpsc::channel();
     thread::spawn(move || {
         let mut world = World::of("a");
@@ -268,16 +270,17 @@ fn set_is_unlocked_while_it_drops_a_waker() {
         let first = pin!(world.streams.next()).poll(&mut Context::from_waker(&waker));
         assert!(first.is_pending());
         drop(waker);
-        // The set has the last waker of the first call. It drops that for this one, or to give it back.
+        // The map has the last clone of the first call's waker. It drops it during one of these two
+        // calls.
         world.assert_waits();
         world.assert_gives('a', Ok(7));
         done.send(()).unwrap();
     });
-    assert!(outcome.recv_timeout(PATIENCE).is_ok(), "it hangs");
+    assert!(outcome.recv_timeout(PATIENCE).is_ok(), "the map hangs");
 }
 
 #[test]
-fn set_wakes_its_newest_task_when_it_has_moved() {
+fn map_wakes_its_newest_task_when_it_was_moved() {
     let mut world = World::of("a");
     let [first, second] = [(); 2].map(|()| Arc::new(Woken::default()));
     for woken in [&first, &second] {

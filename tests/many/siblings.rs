@@ -1,4 +1,4 @@
-//! Clients that share a transport.
+//! Proves that derived clients share a transport and tokens, but see only their own accounts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,15 +13,15 @@ use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::world::{account, build, in_time, token};
 
 #[tokio::test]
-async fn siblings_with_tokens_of_their_own_see_their_own_accounts() {
+async fn client_sees_its_own_account_when_derived_with_tokens() {
     let server = fake_box(|_| ());
     let client = build(builder(&server));
     for n in 0..10 {
         server.append(&account(n), n + 1);
     }
     for n in 0..10 {
-        let sibling = client.with_tokens(token(&account(n)));
-        let page = sibling.fetch(StartAt::Oldest).await.unwrap();
+        let derived = client.with_tokens(token(&account(n)));
+        let page = derived.fetch(StartAt::Oldest).await.unwrap();
         let ids: Vec<_> = page.events.iter().filter_map(|event| event.id()).collect();
         assert_eq!(ids, server.event_ids(&account(n)));
     }
@@ -30,24 +30,24 @@ async fn siblings_with_tokens_of_their_own_see_their_own_accounts() {
 }
 
 #[tokio::test]
-async fn siblings_as_users_have_one_token_and_see_their_own_events() {
+async fn client_sees_its_own_events_when_derived_as_a_user() {
     let server = fake_box(|_| ());
     let client = build(builder(&server).as_user("1"));
     for (n, user) in ["1", "22", "333"].into_iter().enumerate() {
         server.append(user, n + 1);
-        let sibling = client.as_user(user).unwrap();
-        let page = sibling.fetch(StartAt::Oldest).await.unwrap();
+        let derived = client.as_user(user).unwrap();
+        let page = derived.fetch(StartAt::Oldest).await.unwrap();
         assert_eq!(page.events.len(), n + 1);
-        sibling.realtime_servers().await.unwrap();
+        derived.realtime_servers().await.unwrap();
     }
     client.fetch(StartAt::Oldest).await.unwrap();
-    let asked = server.requests();
-    let users: Vec<_> = asked
+    let requests = server.requests();
+    let users: Vec<_> = requests
         .iter()
         .filter_map(|call| call.as_user.as_deref())
         .collect();
     assert_eq!(users, ["1", "1", "22", "22", "333", "333", "1"]);
-    // A sibling with other tokens acts as the same user.
+    // A derived client with other tokens acts as the same user.
     let other = client.as_user("22").unwrap().with_tokens(token("other"));
     other.fetch(StartAt::Now).await.unwrap();
     assert!(server.emulator().callers().contains_key("other as 22"));
@@ -56,12 +56,12 @@ async fn siblings_as_users_have_one_token_and_see_their_own_events() {
 #[rstest]
 #[case::without_an_id("")]
 #[case::with_a_line_break("1\r\nX-Injected: yes")]
-fn a_user_whom_no_header_can_carry_is_refused(#[case] user: &str) {
+fn user_id_is_refused_when_no_header_can_carry_it(#[case] user: &str) {
     let client = build(box_longpoll::LongPollClient::builder());
     assert_eq!(client.as_user(user).unwrap_err().kind(), ErrorKind::Config);
 }
 
-/// A source of numbered tokens, which counts them.
+/// Returns a source of numbered tokens, which counts them in `calls`.
 fn numbered(calls: &Arc<AtomicUsize>) -> impl TokenSource {
     let calls = calls.clone();
     token_fn(move || {
@@ -74,7 +74,7 @@ fn numbered(calls: &Arc<AtomicUsize>) -> impl TokenSource {
 }
 
 #[tokio::test]
-async fn a_rejected_token_is_refreshed_once_for_all_users() {
+async fn rejected_token_is_refreshed_once_for_all_users() {
     const USERS: usize = 200;
     let server = fake_box(|_| ());
     let calls = Arc::default();
@@ -98,9 +98,9 @@ async fn a_rejected_token_is_refreshed_once_for_all_users() {
 }
 
 #[test]
-fn a_sibling_shows_no_token_and_is_small() {
+fn derived_client_shows_no_token_and_is_small() {
     let client = build(box_longpoll::LongPollClient::builder());
-    let sibling = client.with_tokens(token(TOKEN)).as_user("77").unwrap();
-    assert!(!format!("{sibling:?}").contains(TOKEN));
-    assert_eq!(size_of_val(&sibling), size_of::<usize>());
+    let derived = client.with_tokens(token(TOKEN)).as_user("77").unwrap();
+    assert!(!format!("{derived:?}").contains(TOKEN));
+    assert_eq!(size_of_val(&derived), size_of::<usize>());
 }

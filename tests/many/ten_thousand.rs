@@ -1,10 +1,11 @@
-//! 10,000 streams in one process, by hand:
+//! Proves that 10,000 streams in one process start and reconnect within their limits. Run it by
+//! hand:
 //!
 //! ```sh
 //! cargo test --release --features full --test many -- --ignored --nocapture ten_thousand
 //! ```
 //!
-//! The fake Box is a process of its own, since each of the two has ten thousand sockets.
+//! The fake Box runs in a separate process, since each of the two processes has 10,000 sockets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,16 +26,18 @@ use crate::world::token;
 
 const STREAMS: usize = 10_000;
 
-/// A socket each, and some for calls, files and the runtime.
+/// The number of file descriptors: a socket for each stream, and some for calls, files and the
+/// runtime.
 const DESCRIPTORS: u64 = STREAMS as u64 + 1_000;
 
-/// Says that this process is to be the fake Box.
+/// The environment variable that makes this process the fake Box.
 const FAKE_BOX: &str = "BOX_LONGPOLL_TEST_FAKE_BOX";
 
-/// Begins the line that says where it is.
+/// The beginning of the line with the address of the fake Box.
 const ORIGIN: &str = "origin ";
 
-/// As many sockets as the test takes, where the machine permits them.
+/// Raises the limit of open files to the number that the test needs. Panics if the machine doesn't
+/// permit it.
 fn raise_the_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < DESCRIPTORS) {
@@ -46,29 +49,29 @@ fn raise_the_limit() {
     }
 }
 
-/// Is the fake Box until its standard input ends.
+/// Runs the fake Box until its standard input ends.
 fn serve() {
     raise_the_limit();
     let server = EmulatorServer::start_with(Config {
-        journal_capacity: 100,
+        request_log_capacity: 100,
         ..Config::default()
     });
     println!("\n{ORIGIN}{}", server.origin());
     let _ = stdin().read_to_end(&mut Vec::new());
 }
 
-/// The fake Box, in a process of its own, and the way to control it.
+/// The fake Box in a separate process, with a client to control it.
 struct FakeBox {
     process: Child,
-    /// Kept open, so that the process can say what it likes.
-    _said: Lines<BufReader<ChildStdout>>,
+    /// The process's output. It stays open, so that the process can write to it.
+    _output: Lines<BufReader<ChildStdout>>,
     origin: String,
     http: reqwest::Client,
 }
 
 impl FakeBox {
     fn start() -> Self {
-        let test = "ten_thousand::ten_thousand_streams_start_and_reconnect_within_their_limits";
+        let test = "ten_thousand::ten_thousand_streams_reconnect_within_their_limits";
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--nocapture"])
             .env(FAKE_BOX, "1")
@@ -76,15 +79,15 @@ impl FakeBox {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
-        let origin = said
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let origin = output
             .by_ref()
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix(ORIGIN).map(str::to_owned));
         Self {
             process,
-            _said: said,
-            origin: origin.expect("it says where it is"),
+            _output: output,
+            origin: origin.expect("the fake Box prints its address"),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
@@ -93,8 +96,8 @@ impl FakeBox {
         let url = format!("{}/_emulator/{resource}", self.origin);
         let request = self.http.request(method, url).body(body.to_string());
         let request = request.header("content-type", "application/json");
-        let answer = request.send().await.unwrap().bytes().await.unwrap();
-        serde_json::from_slice(&answer).unwrap()
+        let response = request.send().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&response).unwrap()
     }
 
     async fn counters(&self) -> Value {
@@ -102,7 +105,7 @@ impl FakeBox {
             .await
     }
 
-    /// Waits until so many polls are open, and gives the counters then.
+    /// Waits until this number of polls is open, and returns the counters.
     async fn holds(&self, polls: usize) -> Value {
         let mut often = interval(Duration::from_millis(250));
         loop {
@@ -124,7 +127,8 @@ impl Drop for FakeBox {
 
 type Followed = StreamMap<usize, BatchStream<ReqwestTransport>>;
 
-/// Drives the streams until all of them listen, and says how long that took.
+/// Drives the streams until all of them listen, prints the time that this took, and returns the
+/// counters.
 async fn all_listen(fake_box: &FakeBox, streams: &mut Followed, limit: Duration) -> Value {
     let began = Instant::now();
     let counters = timeout(limit, async {
@@ -146,19 +150,20 @@ async fn all_listen(fake_box: &FakeBox, streams: &mut Followed, limit: Duration)
     counters
 }
 
-/// At most 500 lists a second, and a fifth for what a busy machine pushes together.
+/// Checks the rate of lists: at most 500 per second, and 20 % more because a busy machine may bunch
+/// them.
 #[track_caller]
 fn assert_no_storm(counters: &Value) {
     let lists = &counters["options"];
     assert_eq!(lists["requests"], STREAMS);
     assert!(lists["most_per_second"].as_u64().unwrap() <= 600, "{lists}");
-    // Each fetches, lists and listens, once.
+    // Each stream fetches, lists and polls once.
     assert_eq!(counters["total"]["requests"], 3 * STREAMS);
 }
 
 #[test]
-#[ignore = "ten thousand sockets in each of two processes, for a minute: see the module's documentation"]
-fn ten_thousand_streams_start_and_reconnect_within_their_limits() {
+#[ignore = "needs 10,000 sockets in each of two processes for a minute: see the module's documentation"]
+fn ten_thousand_streams_reconnect_within_their_limits() {
     if std::env::var_os(FAKE_BOX).is_some() {
         return serve();
     }
@@ -210,24 +215,24 @@ async fn follow(fake_box: FakeBox) {
         .control(reqwest::Method::POST, "events", &one_each)
         .await;
     let began = Instant::now();
-    let mut heard = BTreeSet::new();
+    let mut delivered = BTreeSet::new();
     let all = timeout(Duration::from_secs(60), async {
-        while heard.len() < STREAMS {
+        while delivered.len() < STREAMS {
             let (n, batch) = streams.next().await.unwrap();
             assert_eq!(batch.unwrap().len(), 1);
-            assert!(heard.insert(n), "{n} came twice");
+            assert!(delivered.insert(n), "{n} came twice");
         }
     });
     if all.await.is_err() {
         let counters = fake_box.counters().await;
-        let mut others = streams.iter().filter(|(n, _)| !heard.contains(n));
-        let (heard, other) = (heard.len(), others.next());
-        panic!("{heard} have their event; one that has not: {other:?}; {counters}");
+        let mut others = streams.iter().filter(|(n, _)| !delivered.contains(n));
+        let (delivered, other) = (delivered.len(), others.next());
+        panic!("{delivered} streams have their event; one that has not: {other:?}; {counters}");
     }
     println!("an event for each within {:?}", began.elapsed());
 }
 
-/// The memory of this process, in bytes.
+/// Returns the memory of this process in bytes.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -240,7 +245,7 @@ fn resident() -> usize {
     kib << 10
 }
 
-/// The CPU time of this process so far.
+/// Returns the CPU time of this process so far, in seconds.
 fn cpu_seconds() -> f64 {
     let usage = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(usage).unwrap().as_secs_f64()

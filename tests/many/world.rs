@@ -1,4 +1,4 @@
-//! A fake Box with many accounts.
+//! Helpers for tests with many accounts at a fake Box.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ pub(crate) fn token(text: &str) -> AccessToken {
     AccessToken::new(text).unwrap()
 }
 
-/// The name of an account, and its token.
+/// Returns the name of an account, which is also its token.
 pub(crate) fn account(n: usize) -> String {
     format!("account-{n}")
 }
 
-/// What comes in time.
+/// Returns the output of a future. Panics if it takes too long.
 #[track_caller]
 pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
@@ -37,7 +37,7 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = 
     }
 }
 
-/// Waits until something holds of the emulator.
+/// Waits until a condition holds for the emulator. Panics if that takes too long.
 #[track_caller]
 pub(crate) fn holds<F>(server: &Arc<EmulatorServer>, holds: F) -> impl Future<Output = ()> + use<F>
 where
@@ -47,6 +47,9 @@ where
     let server = Arc::clone(server);
     async move {
         let held = tokio::task::spawn_blocking(move || server.wait_until(PATIENCE, holds)).await;
-        assert!(held.unwrap(), "{caller}: it did not come to hold");
+        assert!(
+            held.unwrap(),
+            "{caller}: the condition did not hold in time"
+        );
     }
 }

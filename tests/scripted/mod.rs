@@ -1,6 +1,9 @@
-//! Servers that follow a script, for what one transport alone has to be tested for.
+//! Servers that follow a script, for tests of a single transport.
+//!
+//! The rules for all transports are in the testkit's conformance suite, which has its own servers.
+//! Start at [`serve`].
 
-#![allow(dead_code, reason = "each test has its own use for it")]
+#![allow(dead_code, reason = "each test uses only a part of it")]
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +16,7 @@ use box_longpoll::transport::{TransportError, TransportRequest};
 use bytes::Bytes;
 use http::{Method, Request};
 
-/// Serves each connection by `script`, on a thread, until the test ends.
+/// Starts a server that runs `script` for each connection, on a thread, until the test ends.
 pub(crate) fn serve(script: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -25,16 +28,17 @@ pub(crate) fn serve(script: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// A server that reads a request, writes these bytes, and closes.
-pub(crate) fn answering(answer: impl Into<String>) -> SocketAddr {
-    let answer = answer.into();
+/// Starts a server that reads a request, writes these bytes, and closes the connection.
+pub(crate) fn responding(response: impl Into<String>) -> SocketAddr {
+    let response = response.into();
     serve(move |mut connection| {
         read_head(&mut connection);
-        // The client may have had enough before the end.
-        let _ = connection.write_all(answer.as_bytes());
+        // The client may close the connection before the end.
+        let _ = connection.write_all(response.as_bytes());
     })
 }
 
+/// Reads the head of a request, or as much as comes before the end of the connection.
 pub(crate) fn read_head(connection: &mut impl Read) -> String {
     let mut head = String::new();
     let mut reader = BufReader::new(connection);
@@ -62,7 +66,7 @@ pub(crate) fn request_within(method: Method, url: &str, timeout: Duration) -> Tr
     TransportRequest::new(request, timeout, 1_000)
 }
 
-/// The texts of an error and of all its causes.
+/// Returns the texts of an error and of all its causes.
 pub(crate) fn texts(error: &TransportError) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = error.source();
@@ -73,7 +77,8 @@ pub(crate) fn texts(error: &TransportError) -> String {
     text
 }
 
-/// Runs a test of its file once more, as a program with other environment variables. Inside it this is `None`.
+/// Runs a test again in a child process with these environment variables. Returns `None` inside
+/// that process.
 pub(crate) fn in_environment(test: &str, variables: &[(&str, &str)]) -> Option<()> {
     const INSIDE: &str = "BOX_LONGPOLL_TEST_INSIDE";
     if std::env::var_os(INSIDE).is_some() {

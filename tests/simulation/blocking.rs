@@ -1,11 +1,12 @@
-//! The program that follows the account with the blocking client, on a thread of its own.
+//! The program that follows the account with the blocking client, on its own thread.
 //!
-//! Of three threads one goes on at a time: the world's, which lets time pass; the client's, which drives its requests; and
-//! the program's. The world goes on when nothing is left to do before something of its own comes due. So the same scenario
-//! gives the same trace.
+//! One of three threads runs at a time: the world's, which lets time pass; the client's, which
+//! drives its requests; and the program's. The world continues when the other two have nothing left
+//! to do. So the same scenario gives the same trace. Start at [`start`].
 //!
-//! A subscription may have a write or a wait of its own under way while its program goes on, so that can't be told from the
-//! outside. It takes its turns by the same code as the batches.
+//! There is no blocking subscription here. It may have a write or a wait in progress while its
+//! program runs, and the world can't observe that from the outside. The blocking subscription pulls
+//! through the same code as the batches.
 
 mod threads;
 
@@ -34,7 +35,7 @@ pub(crate) fn start(world: &World, builder: LongPollClientBuilder, start: StartA
     let client = builder
         .build_blocking(transport.clone(), world.clone())
         .expect("the settings are in range");
-    // The library takes its seeds from a thread's generator.
+    // The library draws its seeds from a thread's generator.
     let seed = fastrand::u64(..);
     let Threaded { world, threads } = transport.clone();
     let follow = move || {
@@ -61,11 +62,11 @@ fn follow(transport: &Threaded, client: &LongPollClient<Threaded>, start: StartA
         let batch = match next {
             Some(Ok(batch)) => batch,
             Some(Err(error)) => {
-                world.check_nothing_under_way();
+                world.check_nothing_in_flight();
                 return Some(error);
             }
             None => {
-                world.check_nothing_under_way();
+                world.check_nothing_in_flight();
                 return None;
             }
         };
@@ -85,7 +86,7 @@ fn follow(transport: &Threaded, client: &LongPollClient<Threaded>, start: StartA
     }
 }
 
-/// What comes next, after an impatient look.
+/// Returns the next batch. A call without patience comes first, so that both calls are tested.
 fn next(batches: &mut Iter<Batch>) -> Option<Result<Batch, Error>> {
     match batches.next_timeout(Duration::ZERO) {
         Timed::Item(item) => Some(item),
@@ -94,7 +95,7 @@ fn next(batches: &mut Iter<Batch>) -> Option<Result<Batch, Error>> {
     }
 }
 
-/// The world, for a client with a thread.
+/// The world, as the transport of a client that has a thread.
 #[derive(Clone)]
 struct Threaded {
     world: World,
@@ -119,19 +120,21 @@ impl HttpTransport for Threaded {
         &self,
         work: Pin<Box<dyn Future<Output = ()> + Send + '_>>,
     ) -> Result<(), TransportError> {
-        // Where it is killed the work is dropped, and the program's call fails.
+        // If the program is killed, the work is dropped, and the program's call fails.
         self.threads.drive(Who::Client, work);
         Ok(())
     }
 }
 
-/// The program as the world sees it. Its threads go on while it is polled, and dropping it kills them.
+/// The program as the world sees it. Its threads run while it is polled, and dropping it kills
+/// them.
 struct Blocking {
     world: World,
     threads: Threads,
     life: Life,
 }
 
+/// The state of the program.
 enum Life {
     Unborn(Box<dyn FnOnce() -> Ended + Send>),
     Begun(JoinHandle<Ended>),
@@ -171,13 +174,13 @@ impl Drop for Blocking {
     fn drop(&mut self) {
         if let Life::Begun(program) = std::mem::replace(&mut self.life, Life::Over) {
             self.threads.kill();
-            // What it panics with was said already, or comes of the kill.
+            // A panic was printed already, or comes from the kill.
             let _ = program.join();
         }
     }
 }
 
-/// Says that the program has ended, by itself or by a panic.
+/// Reports on drop that the program has ended, by itself or by a panic.
 struct Ends(Threads);
 
 impl Drop for Ends {

@@ -1,4 +1,8 @@
-//! How Box, the network and the program are throughout a run.
+//! The climate: the conditions that hold throughout a run.
+//!
+//! A climate sets how Box, the network and the program behave. Single faults are not part of it;
+//! they are the incidents of a scenario. The default climate is fair: nothing slows the program or
+//! hinders it. Start at [`Climate`].
 
 use std::time::Duration;
 
@@ -8,65 +12,77 @@ use serde_json::{Value, json};
 
 use crate::permanent::Weather;
 
-/// How Box, the network and the program are throughout.
+/// The behavior of Box, the network and the program throughout a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a switch of its own, as in the emulator"
+    reason = "each is an independent switch, like in the emulator"
 )]
 pub(crate) struct Climate {
     pub(crate) consumer: Consumer,
-    /// Whether the account is an enterprise, which is followed without realtime servers. Not by every consumer.
+    /// `true` if the account is an enterprise, which has no realtime servers. Only some consumers
+    /// support that.
     pub(crate) enterprise: bool,
     pub(crate) start: Start,
+    /// The `limit` of events on a page.
     pub(crate) page_limit: u32,
-    /// How long a batch is worked on, in milliseconds.
+    /// The time that the program spends on a batch, in milliseconds.
     pub(crate) handling_ms: u64,
-    /// After how long the future of `next()` is dropped, to do something else and ask again. 0: never.
+    /// The time in milliseconds after which the program drops the future of `next()` and calls
+    /// `next()` again. 0: never.
     pub(crate) patience_ms: u64,
-    /// How many batches of a subscription are kept before one is acknowledged. Where that is as many as may be, the
-    /// subscription has to wait.
+    /// The number of batches that the program keeps before it acknowledges one. If this is the
+    /// largest permitted number, the subscription has to wait.
     pub(crate) keeps: usize,
-    /// Whether it is any of them, or the oldest.
+    /// `true` if the program acknowledges any of the kept batches, `false` if it acknowledges the
+    /// oldest.
     pub(crate) acks_shuffled: bool,
-    /// Whether acknowledgements run beside the subscription, or are waited for.
+    /// `true` if acknowledgements run concurrently with the subscription, `false` if the program
+    /// waits for each.
     pub(crate) acks_beside: bool,
     pub(crate) max_unacknowledged: usize,
-    /// How long the store takes for a write.
+    /// The time that the store takes for a write, in milliseconds.
     pub(crate) write_ms: u64,
-    /// Between client and server, each way.
+    /// The latency between client and server in each direction, in milliseconds.
     pub(crate) latency_ms: u64,
-    /// When nothing goes wrong any more.
+    /// The time at which all faults end, in milliseconds.
     pub(crate) heals_after_ms: u64,
+    /// The probability that the log repeats an earlier event after an appended one.
     pub(crate) repeat_rate: f64,
+    /// The probability that a page is shorter than it could be.
     pub(crate) short_page_rate: f64,
+    /// The probability that a page is empty although more events follow.
     pub(crate) empty_page_rate: f64,
+    /// The time from the signal of an event until it can be fetched, in milliseconds.
     pub(crate) visible_after_ms: u64,
     pub(crate) positions_are_numbers: bool,
-    /// How many events lie before the places whose page is empty, for ever, with a position that moved.
+    /// The places in the log whose page is empty forever, although its position moves. Each is a
+    /// number of events.
     pub(crate) holes: Vec<usize>,
     pub(crate) servers: usize,
-    /// Whether the list has plain `http` URLs, as Box's documentation shows them.
+    /// `true` if the list has plain `http` URLs, like the examples in Box's documentation.
     pub(crate) plain_http: bool,
-    /// Whether the list has a server on a host that isn't Box's.
+    /// `true` if the list has a server on a host that doesn't belong to Box.
     pub(crate) foreign_server: bool,
-    /// Whether the list's numbers are spelt as strings.
+    /// `true` if the list spells its numbers as strings.
     pub(crate) numbers_are_strings: bool,
     pub(crate) max_retries: u64,
-    /// 0: none.
+    /// The time to live of a listed URL, in minutes. 0: unlimited.
     pub(crate) ttl_minutes: u64,
+    /// The `retry_timeout` of the list, in seconds.
     pub(crate) retry_timeout: u64,
     pub(crate) polls_per_url: Option<u64>,
     pub(crate) max_retries_status: u16,
     pub(crate) poll_position: PollPosition,
     pub(crate) drop_signals: bool,
+    /// The time for which the server holds a poll, in milliseconds.
     pub(crate) hold_ms: u64,
     /// Weather that lasts for the complete run, until [`heals_after_ms`](Self::heals_after_ms).
     pub(crate) permanent: Option<Weather>,
 }
 
-/// The fair one.
+/// The fair climate.
 impl Default for Climate {
     fn default() -> Self {
         Self {
@@ -98,7 +114,7 @@ impl Default for Climate {
             retry_timeout: 610,
             polls_per_url: None,
             max_retries_status: 200,
-            poll_position: PollPosition::Honoured,
+            poll_position: PollPosition::Honored,
             drop_signals: false,
             hold_ms: 600_000,
             permanent: None,
@@ -106,21 +122,22 @@ impl Default for Climate {
     }
 }
 
-/// Which part of the public API the program follows the account with.
+/// The part of the public API that the program uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Consumer {
-    /// `client.batches(..)`: it stores `batch.resume_at()` after each batch.
+    /// `client.batches(..)`. The program stores `batch.resume_at()` after each batch.
     Batches,
-    /// `client.events(..)`: it stores `events.resume_at().position()` when that has moved.
+    /// `client.events(..)`. The program stores `events.resume_at().position()` when it has moved.
     Events,
-    /// As [`Batches`](Self::Batches), with the blocking client and a program on a thread.
+    /// The same as [`Batches`](Self::Batches), but with the blocking client and a program on a
+    /// thread.
     BlockingBatches,
-    /// `client.subscribe(..)`: it acknowledges each batch.
+    /// `client.subscribe(..)`. The program acknowledges each batch.
     Subscription,
 }
 
-/// Where a program starts that has stored nothing yet.
+/// The start of a program that has stored nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Start {
@@ -129,23 +146,25 @@ pub(crate) enum Start {
 }
 
 impl Climate {
-    /// How long a poll may stay unanswered: what the server says, within what the client takes from it, and 5 s.
+    /// Returns the time for which a poll may stay without a response: the server's `retry_timeout`,
+    /// within the limits that the client accepts, and 5 s more.
     pub(crate) fn longest_poll(&self) -> Duration {
         Duration::from_secs(self.retry_timeout.clamp(10, 1_200) + 5)
     }
 
-    /// How long a program is busy that waits until all is written that it may have kept.
+    /// Returns the time in milliseconds that a program waits at most until all kept batches are
+    /// durable.
     pub(crate) fn longest_commit_ms(&self) -> u64 {
         self.write_ms * (self.keeps as u64 + 2)
     }
 
-    /// Whether each poll is answered at once, and none is ever held.
+    /// Returns `true` if the server responds to each poll at once, and never holds one.
     pub(crate) fn never_holds(&self) -> bool {
         self.poll_position == PollPosition::AlwaysNewChange
     }
 }
 
-/// The emulator's settings in that climate.
+/// Returns the emulator's settings in a climate.
 pub(crate) fn settings(climate: &Climate) -> Settings {
     let scheme = if climate.plain_http { "http" } else { "https" };
     let mut origins: Vec<String> = (0..climate.servers)

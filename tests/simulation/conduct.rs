@@ -1,4 +1,9 @@
-//! How a stream may behave towards Box: what each request must carry, where it may go, and when.
+//! The rules for a stream's behavior toward Box.
+//!
+//! They say which parts each request must carry, to which host it may go, and when. They also say
+//! which errors make a stream stop. The checks know only the requests and responses of the stream,
+//! not its internal state. The number of requests is checked in `budget`, and the meaning of
+//! positions in `ledger`. Start at [`Conduct::check_request`] and [`Conduct::note_outcome`].
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,61 +15,78 @@ use box_longpoll_testkit::Endpoint;
 
 use crate::climate::{Climate, Consumer, Start};
 use crate::exchange::{
-    Asked, Body, Outcome, Place, channel_of, is_from_box, position_text, retry_after,
+    Body, Outcome, Phase, RequestFacts, channel_of, is_from_box, position_text, retry_after,
 };
 use crate::ledger::Ledger;
 use crate::scenario::What;
 
-/// The shortest pause after a failure.
+/// The shortest pause after a failure: the first retry comes after a tenth to a half of 0.5 s.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// A poll that was held for so long and then cut is followed at once.
+/// If a poll was held for at least this time and then cut, the next request may follow at once. A
+/// middlebox with an idle timeout ends it then, and no server has failed.
 const HELD: Duration = Duration::from_secs(10);
 
-/// What is known of the running stream from what it asked and was told.
+/// The facts about the running stream that follow from its requests and their responses.
 #[derive(Default)]
 pub(crate) struct Conduct {
+    /// The position of the first request.
     starts_at: String,
-    /// The positions that it was given.
+    /// The positions that the server gave to the stream.
     positions: HashSet<String>,
     rejected_tokens: HashSet<String>,
-    /// Whether a token came of a refresh.
+    /// The tokens that a refresh returned.
     refreshed_tokens: HashSet<String>,
+    /// `true` if the token source has no newer token to offer.
     no_newer_token: bool,
+    /// The error with which the stream must stop.
     must_stop: Option<ErrorKind>,
-    /// What else it had to stop with when a batch was dropped: either will do.
+    /// The error with which the stream had to stop already when a batch was dropped. Either error
+    /// is accepted.
     was_to_stop: Option<ErrorKind>,
     /// The endpoint at which a kept connection may have died under the last request.
     may_be_resent: Option<Endpoint>,
+    /// The token that Box rejected last.
     last_rejected: Option<String>,
+    /// The number of server lists that the stream got.
     lists: u32,
+    /// The oldest list whose URLs the stream may still poll.
     oldest_list: u32,
     channels: HashMap<String, Channel>,
-    /// Until when Box asked to be left alone.
+    /// The end of Box's last `Retry-After` for API calls.
     pub(crate) api_not_before: Duration,
-    /// Until when a failed call lets the next one wait at least.
+    /// The end of the shortest pause after a failed API call.
     call_not_before: Duration,
+    /// The end of each realtime host's last `Retry-After`.
     hosts_not_before: HashMap<String, Duration>,
+    /// The end of the shortest pause after a failed poll.
     poll_not_before: Duration,
+    /// The end of the shortest pause after a failed call of the token source.
     token_not_before: Duration,
-    before: Option<Place>,
+    /// The phase of the next page request.
+    next_fetch: Option<Phase>,
+    /// `true` if the last page moved the position.
     page_moved: bool,
-    /// When the wall clock went another way than the monotonic one.
+    /// The last time at which the wall clock jumped, but the monotonic one didn't.
     clocks_jumped: Option<Duration>,
-    /// Whether the page that has just come proves that there was nothing more.
+    /// `true` if the page that has just come proves that nothing follows. `None` if no page has
+    /// just come.
     page_proves: Option<bool>,
 }
 
 /// A realtime URL that was listed.
 struct Channel {
+    /// The number of its list.
     list: u32,
     listed: Duration,
     polls: u64,
+    /// `true` if a poll failed or was silent, so that the stream must not use the URL again.
     given_up: bool,
 }
 
 impl Conduct {
-    /// A stream that starts at a stored position, or where the climate says.
+    /// Returns the rules for a new stream, which starts at a stored position, or else at the
+    /// climate's start.
     pub(crate) fn of_new_stream(stored: Option<&str>, climate: &Climate) -> Self {
         let starts_at = match (stored, climate.start) {
             (Some("oldest"), _) | (None, Start::Oldest) => "0",
@@ -77,75 +99,77 @@ impl Conduct {
         }
     }
 
-    /// Checks a request that is about to be sent.
-    pub(crate) fn sent(
+    /// Checks a request that is about to be sent, and returns its phase of the protocol.
+    pub(crate) fn check_request(
         &mut self,
-        asked: &Asked,
+        facts: &RequestFacts,
         ledger: &Ledger,
         climate: &Climate,
         now: Duration,
-    ) -> Result<Place, String> {
+    ) -> Result<Phase, String> {
         if let Some(kind) = self.must_stop {
-            return Err(format!("it went on after {kind:?}"));
+            return Err(format!("it continued after {kind:?}"));
         }
-        if climate.enterprise && asked.endpoint != Endpoint::Events {
-            return Err("a realtime server was asked for, or asked, for an enterprise".into());
+        if climate.enterprise && facts.endpoint != Endpoint::Events {
+            return Err("a stream of an enterprise listed or polled realtime servers".into());
         }
-        if asked.endpoint != Endpoint::Options {
-            self.check_position(asked, ledger, climate)?;
+        if facts.endpoint != Endpoint::Options {
+            self.check_position(facts, ledger, climate)?;
         }
-        let may_be_resent = self.may_be_resent.take() == Some(asked.endpoint);
-        if asked.fresh_connection && !may_be_resent {
-            return Err("it wanted a connection of its own for nothing".into());
+        let may_be_resent = self.may_be_resent.take() == Some(facts.endpoint);
+        if facts.fresh_connection && !may_be_resent {
+            return Err("it requested a fresh connection without a reason".into());
         }
-        if asked.fresh_connection {
+        if facts.fresh_connection {
             self.call_not_before = Duration::ZERO;
             self.poll_not_before = Duration::ZERO;
         }
-        if asked.endpoint == Endpoint::Realtime {
-            self.check_poll(asked, climate, now)
+        if facts.endpoint == Endpoint::Realtime {
+            self.check_poll(facts, climate, now)
         } else {
-            self.check_call(asked, now)
+            self.check_call(facts, now)
         }
     }
 
-    fn check_call(&self, asked: &Asked, now: Duration) -> Result<Place, String> {
-        if (asked.scheme.as_str(), asked.host.as_str()) != ("https", "api.box.com") {
-            return Err(format!("an API call went to {}", asked.host));
+    fn check_call(&self, facts: &RequestFacts, now: Duration) -> Result<Phase, String> {
+        if (facts.scheme.as_str(), facts.host.as_str()) != ("https", "api.box.com") {
+            return Err(format!("an API call went to {}", facts.host));
         }
-        let Some(token) = &asked.token else {
+        let Some(token) = &facts.token else {
             return Err("an API call went without a token".into());
         };
         if self.rejected_tokens.contains(token) {
             return Err("a token that was rejected was sent again".into());
         }
         if now < self.api_not_before {
-            return Err(format!("it called before {:?}", self.api_not_before));
+            return Err(format!(
+                "it called the API before {:?}",
+                self.api_not_before
+            ));
         }
         if now < self.call_not_before && !self.may_know_of_a_sleep(now) {
-            return Err("it called without a pause after a failed call".into());
+            return Err("it called the API without a pause after a failed call".into());
         }
-        Ok(match asked.endpoint {
-            Endpoint::Options => Place::Listing,
-            _ => self.before.unwrap_or(Place::FirstFetch),
+        Ok(match facts.endpoint {
+            Endpoint::Options => Phase::Listing,
+            _ => self.next_fetch.unwrap_or(Phase::FirstFetch),
         })
     }
 
-    /// A position is one that the stream was given, and leaves nothing behind.
+    /// Checks that the server gave this position to the stream, and that the position skips no
+    /// event.
     fn check_position(
         &self,
-        asked: &Asked,
+        facts: &RequestFacts,
         ledger: &Ledger,
         climate: &Climate,
     ) -> Result<(), String> {
-        let Some(position) = asked.position.as_deref() else {
-            return Err(format!("{:?} was asked without a position", asked.endpoint));
+        let Some(position) = facts.position.as_deref() else {
+            return Err(format!("a request to {:?} has no position", facts.endpoint));
         };
         if position == self.starts_at && self.positions.is_empty() {
             return match position {
-                "now" if asked.endpoint == Endpoint::Realtime => {
-                    Err("it listened with `now`".into())
-                }
+                "now" if facts.endpoint == Endpoint::Realtime => Err("it polled with `now`".into()),
                 "now" | "0" => Ok(()),
                 stored => ledger.check_covered(stored),
             };
@@ -154,9 +178,9 @@ impl Conduct {
             return Err(format!("{position} was never given to this stream"));
         }
         match position {
-            "now" => Err("it went back to `now`".into()),
+            "now" => Err("it returned to `now`".into()),
             "0" => Ok(()),
-            // It asks for more before all is acknowledged.
+            // A subscription fetches more before everything is acknowledged.
             position if climate.consumer == Consumer::Subscription => {
                 ledger.check_delivered(position)
             }
@@ -166,27 +190,27 @@ impl Conduct {
 
     fn check_poll(
         &mut self,
-        asked: &Asked,
+        facts: &RequestFacts,
         climate: &Climate,
         now: Duration,
-    ) -> Result<Place, String> {
-        if asked.token.is_some() {
+    ) -> Result<Phase, String> {
+        if facts.token.is_some() {
             return Err("a realtime server got the token".into());
         }
-        if asked.scheme != "https" || !asked.host.ends_with(".realtime.services.box.net") {
-            return Err(format!("it polled {}://{}", asked.scheme, asked.host));
+        if facts.scheme != "https" || !facts.host.ends_with(".realtime.services.box.net") {
+            return Err(format!("it polled {}://{}", facts.scheme, facts.host));
         }
         if now < self.poll_not_before && !self.may_know_of_a_sleep(now) {
             return Err("it polled without a pause after a failed poll".into());
         }
         if self
             .hosts_not_before
-            .get(&asked.host)
+            .get(&facts.host)
             .is_some_and(|until| now < *until)
         {
-            return Err(format!("it polled {} before its Retry-After", asked.host));
+            return Err(format!("it polled {} before its Retry-After", facts.host));
         }
-        let channel = asked
+        let channel = facts
             .channel
             .as_ref()
             .and_then(|channel| self.channels.get_mut(channel))
@@ -206,76 +230,77 @@ impl Conduct {
             return Err("it polled a URL more often than max_retries".into());
         }
         Ok(if channel.polls == 1 {
-            Place::FirstPoll
+            Phase::FirstPoll
         } else {
-            Place::NextPoll
+            Phase::NextPoll
         })
     }
 
-    /// Takes note of what the stream is told. Gives the position that `now` was resolved to.
-    pub(crate) fn answered(
+    /// Notes the outcome of a request. Returns the position to which the server resolved `now`.
+    pub(crate) fn note_outcome(
         &mut self,
-        asked: &Asked,
+        facts: &RequestFacts,
         outcome: &Outcome,
         met: Option<&What>,
         held: Duration,
         now: Duration,
     ) -> Option<String> {
         let interrupted = matches!(outcome, Err(TransportErrorKind::Interrupted));
-        self.may_be_resent = (interrupted && !asked.fresh_connection).then_some(asked.endpoint);
+        self.may_be_resent = (interrupted && !facts.fresh_connection).then_some(facts.endpoint);
         let status = outcome.as_ref().map_or(0, |answer| answer.status);
         let body = outcome
             .as_ref()
             .ok()
             .filter(|answer| {
-                (200..300).contains(&answer.status) || asked.endpoint == Endpoint::Realtime
+                (200..300).contains(&answer.status) || facts.endpoint == Endpoint::Realtime
             })
             .and_then(|answer| Body::read(&answer.body));
-        if let (Some(What::Answer(fault)), true) = (met, outcome.is_ok()) {
+        if let (Some(What::Response(fault)), true) = (met, outcome.is_ok()) {
             let until = now + Duration::from_secs(retry_after(fault));
-            if asked.endpoint == Endpoint::Realtime {
-                self.hosts_not_before.insert(asked.host.clone(), until);
+            if facts.endpoint == Endpoint::Realtime {
+                self.hosts_not_before.insert(facts.host.clone(), until);
             } else {
                 self.api_not_before = self.api_not_before.max(until);
             }
         }
-        if asked.endpoint == Endpoint::Realtime {
-            self.polled(asked, outcome, body.as_ref(), held, now);
+        if facts.endpoint == Endpoint::Realtime {
+            self.polled(facts, outcome, body.as_ref(), held, now);
             return None;
         }
         let from_box = || outcome.as_ref().is_ok_and(is_from_box);
         match status {
             401 if from_box() => {
-                self.last_rejected.clone_from(&asked.token);
-                self.rejected_tokens.extend(asked.token.clone());
+                self.last_rejected.clone_from(&facts.token);
+                self.rejected_tokens.extend(facts.token.clone());
                 return None;
             }
-            // Something on the way said so. A newer token is tried at once, and the same one may be tried later.
+            // A middlebox sent this response. The client tries a newer token at once, and may try
+            // the same one later.
             401 => return None,
             403 if from_box() => self.must_stop = Some(ErrorKind::Forbidden),
-            400 if from_box() && asked.endpoint == Endpoint::Events => {
-                self.must_stop = Some(match asked.position.as_deref() {
+            400 if from_box() && facts.endpoint == Endpoint::Events => {
+                self.must_stop = Some(match facts.position.as_deref() {
                     Some("0" | "now") => ErrorKind::ParameterRejected,
                     _ => ErrorKind::PositionRejected,
                 });
             }
             _ => {}
         }
-        match (asked.endpoint, body) {
+        match (facts.endpoint, body) {
             (Endpoint::Events, Some(page)) if page.is_page() => {
-                self.before = Some(Place::LookingAgain);
+                self.next_fetch = Some(Phase::AfterFruitlessPage);
                 let given = outcome
                     .as_ref()
                     .ok()
                     .and_then(|answer| position_text(&answer.body));
-                self.page_moved = given.is_some() && given != asked.position;
+                self.page_moved = given.is_some() && given != facts.position;
                 let events = page.entries().map_or(0, |entries| entries.len());
-                let from_now = asked.position.as_deref() == Some("now");
+                let from_now = facts.position.as_deref() == Some("now");
                 self.page_proves = if from_now && given.is_none() {
                     None
                 } else {
-                    // Events without a position say nothing of what lies behind them.
-                    let is_short = asked.limit.is_some_and(|limit| events < limit as usize);
+                    // Events without a position don't show whether more events follow.
+                    let is_short = facts.limit.is_some_and(|limit| events < limit as usize);
                     Some(is_short && (given.is_some() || events == 0))
                 };
                 let resolved = given.clone().filter(|_| from_now);
@@ -285,13 +310,13 @@ impl Conduct {
             (Endpoint::Options, Some(list))
                 if list.entries().is_some() || list.number("chunk_size") == Some(0) =>
             {
-                self.before = Some(Place::WithoutServer);
+                self.next_fetch = Some(Phase::WithoutServer);
                 self.listed(&list, now);
             }
             (endpoint, _) => {
-                self.before = Some(match endpoint {
-                    Endpoint::Options => Place::WithoutServer,
-                    _ => Place::AfterFailedFetch,
+                self.next_fetch = Some(match endpoint {
+                    Endpoint::Options => Phase::WithoutServer,
+                    _ => Phase::AfterFailedFetch,
                 });
                 self.call_not_before = now + SHORTEST_PAUSE;
             }
@@ -318,7 +343,7 @@ impl Conduct {
 
     fn polled(
         &mut self,
-        asked: &Asked,
+        facts: &RequestFacts,
         outcome: &Outcome,
         body: Option<&Body<'_>>,
         held: Duration,
@@ -326,57 +351,59 @@ impl Conduct {
     ) {
         let status = outcome.as_ref().ok().map(|answer| answer.status);
         match body.and_then(|body| body.text("message")).as_deref() {
-            Some("new_change") => self.before = Some(Place::AfterSignal),
+            Some("new_change") => self.next_fetch = Some(Phase::AfterSignal),
             Some("reconnect" | "max_retries") => {
-                self.before = Some(Place::AfterSignal);
+                self.next_fetch = Some(Phase::AfterSignal);
                 self.oldest_list = self.lists + 1;
             }
             _ => {
-                self.before = Some(Place::AfterFailedPoll);
+                self.next_fetch = Some(Phase::AfterFailedPoll);
                 if held >= HELD && was_cut(outcome) {
                     return;
                 }
                 self.poll_not_before = now + SHORTEST_PAUSE;
                 match status {
                     Some(300..500) => self.oldest_list = self.lists + 1,
-                    None | Some(500..) if self.may_be_resent.is_none() => self.give_up(asked),
+                    None | Some(500..) if self.may_be_resent.is_none() => self.give_up(facts),
                     _ => {}
                 }
             }
         }
     }
 
-    /// The poll was given up as silent.
-    pub(crate) fn fell_silent(&mut self, asked: &Asked, is_silence: bool, now: Duration) {
+    /// Notes that the client gave up a request without an outcome. `is_silence`: the complete
+    /// timeout had passed.
+    pub(crate) fn fell_silent(&mut self, facts: &RequestFacts, is_silence: bool, now: Duration) {
         self.may_be_resent = None;
-        self.before = Some(match asked.endpoint {
-            Endpoint::Realtime => Place::AfterSilence,
-            Endpoint::Options => Place::WithoutServer,
-            _ => Place::AfterFailedFetch,
+        self.next_fetch = Some(match facts.endpoint {
+            Endpoint::Realtime => Phase::AfterSilence,
+            Endpoint::Options => Phase::WithoutServer,
+            _ => Phase::AfterFailedFetch,
         });
-        if asked.endpoint == Endpoint::Realtime {
+        if facts.endpoint == Endpoint::Realtime {
             if is_silence {
-                self.give_up(asked);
+                self.give_up(facts);
             }
         } else if !self.may_know_of_a_sleep(now) {
             self.call_not_before = now + SHORTEST_PAUSE;
         }
     }
 
-    /// The machine has slept, as far as its clocks tell.
+    /// Notes that the clocks show a jump, as after a suspension of the machine.
     pub(crate) fn clocks_jumped(&mut self, now: Duration) {
         self.clocks_jumped = Some(now);
     }
 
-    /// Whether the stream may have learned just now that the machine has slept: it drops what is under way, then, and
-    /// waits for nothing but what it was asked to.
+    /// Returns `true` if the stream may just have noticed that the machine was suspended. Then it
+    /// drops all requests in flight, and skips every pause except for a `Retry-After`.
     pub(crate) fn may_know_of_a_sleep(&self, now: Duration) -> bool {
         self.clocks_jumped
             .is_some_and(|at| now <= at + CLOCK_CHECK_INTERVAL)
     }
 
-    fn give_up(&mut self, asked: &Asked) {
-        if let Some(channel) = asked
+    /// Notes that the stream must not poll this URL again.
+    fn give_up(&mut self, facts: &RequestFacts) {
+        if let Some(channel) = facts
             .channel
             .as_ref()
             .and_then(|name| self.channels.get_mut(name))
@@ -385,26 +412,27 @@ impl Conduct {
         }
     }
 
-    /// The page that came last had an event. Whether that counts as new: one without an id does where the position moved.
+    /// Notes that the last page had events, and returns `true` if they count as new. Events without
+    /// ids count as new if the position moved.
     pub(crate) fn brought_new(&mut self, events_with_ids: bool) -> bool {
         let brought_new = events_with_ids || self.page_moved;
         if brought_new {
-            self.before = Some(Place::CatchingUp);
+            self.next_fetch = Some(Phase::CatchingUp);
         }
         brought_new
     }
 
-    /// Whether a page has just come.
+    /// Returns `true` if a page has just come.
     pub(crate) fn has_a_page(&self) -> bool {
         self.page_proves.is_some()
     }
 
-    /// Whether a page has just come after which there was nothing more. It is asked once.
+    /// Returns `true` if a page has just come that proves that nothing follows. Returns it once.
     pub(crate) fn has_caught_up(&mut self) -> bool {
         self.page_proves.take() == Some(true)
     }
 
-    /// A batch was dropped without an acknowledgement.
+    /// Notes that a batch was dropped without an acknowledgement.
     pub(crate) fn dropped_a_batch(&mut self) {
         let otherwise = self.must_stop.replace(ErrorKind::Unacknowledged);
         self.was_to_stop = self.was_to_stop.or(otherwise);
@@ -414,22 +442,24 @@ impl Conduct {
         self.must_stop
     }
 
-    /// Checks a question to the token source.
-    pub(crate) fn asked_for_token(&self, now: Duration) -> Result<(), String> {
+    /// Checks a call of the token source.
+    pub(crate) fn check_token_call(&self, now: Duration) -> Result<(), String> {
         if now < self.token_not_before && !self.may_know_of_a_sleep(now) {
-            return Err("the token source was asked again without a pause".into());
+            return Err("the token source was called again without a pause".into());
         }
         Ok(())
     }
 
-    pub(crate) fn told_no_token(&mut self, for_good: bool, now: Duration) {
-        if for_good {
+    /// Notes that the token source gave no token.
+    pub(crate) fn got_no_token(&mut self, permanently: bool, now: Duration) {
+        if permanently {
             self.no_newer_token = true;
         } else {
             self.token_not_before = now + SHORTEST_PAUSE;
         }
     }
 
+    /// Notes the token that a refresh returned.
     pub(crate) fn refreshed(&mut self, token: &str) {
         self.refreshed_tokens.insert(token.to_owned());
     }
@@ -442,7 +472,7 @@ impl Conduct {
             .is_some_and(|token| self.refreshed_tokens.contains(token));
         let rightly = match kind {
             ErrorKind::Unauthorized => self.no_newer_token || twice_rejected,
-            // No fault lasts for an hour.
+            // The client gives up an undecodable page after an hour. No fault lasts that long.
             ErrorKind::PageUndecodable => false,
             kind => [self.must_stop, self.was_to_stop].contains(&Some(kind)),
         };
@@ -453,24 +483,24 @@ impl Conduct {
         }
     }
 
-    /// When the last server that asked to be left alone may be asked again.
+    /// Returns the end of the last `Retry-After` of any host.
     pub(crate) fn silenced_until(&self) -> Duration {
         let hosts = self.hosts_not_before.values().copied();
         hosts.max().unwrap_or_default().max(self.api_not_before)
     }
 }
 
-/// Whether something on the way ended a poll: the server neither refused it nor said anything.
+/// Returns `true` if a middlebox ended a poll: the server neither refused it nor sent a signal.
 fn was_cut(outcome: &Outcome) -> bool {
     match outcome {
         Ok(answer) => {
-            let asks_for_rest = answer
+            let has_retry_after = answer
                 .headers
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
             match answer.status {
                 200..300 => true,
-                408 | 500.. => !asks_for_rest,
+                408 | 500.. => !has_retry_after,
                 _ => false,
             }
         }

@@ -1,4 +1,8 @@
-//! Which fault met the stream in which state.
+//! The count of faults by the state of the stream that they met.
+//!
+//! If all seeds run, each fault must have met each state in which it can happen. A generator that
+//! never reaches a state would otherwise go unnoticed. It says nothing about the outcome of a run.
+//! Start at [`Coverage::assert_complete`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,14 +10,14 @@ use std::fmt;
 use box_longpoll::Status;
 use box_longpoll_testkit::Endpoint;
 
-use crate::exchange::Place;
+use crate::exchange::Phase;
 use crate::mishaps::all_with_a_request;
 
-/// How often each fault happened, by the stream's state at that moment.
+/// The number of times that each fault happened, by the stream's state at that moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Coverage(BTreeMap<(String, String), u64>);
 
-/// A stream's status by name. `None`: the program was not running.
+/// Returns the name of a stream's status. `None`: the program was not running.
 pub(crate) fn state(status: Option<&Status>) -> &'static str {
     match status {
         None => "NotRunning",
@@ -50,7 +54,7 @@ impl Coverage {
 }
 
 impl Coverage {
-    /// Every fault met every state in which it can happen.
+    /// Panics unless every fault met every state in which it can happen.
     #[track_caller]
     pub(crate) fn assert_complete(&self) {
         let mut never = Vec::new();
@@ -61,10 +65,10 @@ impl Coverage {
         };
         for endpoint in Endpoint::ALL {
             for what in all_with_a_request(endpoint) {
-                for place in Place::of(endpoint) {
+                for phase in Phase::of(endpoint) {
                     expect(
                         &format!("{endpoint:?} {}", what.name()),
-                        &format!("{place:?}"),
+                        &format!("{phase:?}"),
                     );
                 }
             }
@@ -80,8 +84,10 @@ impl Coverage {
     }
 }
 
-/// Which faults, apart from those of requests, happen in which states. Nothing takes time while a token is asked for: it is
-/// there at once, or not. A batch is dropped, and a position written, by a program that is at work.
+/// The faults outside of requests, with the states in which they happen.
+///
+/// Few faults happen in `Authorizing`, because the token source responds at once. Batches are
+/// dropped and positions written while the program works, so only in some states.
 const EXPECTED: &[(&[&str], &[&str])] = &[
     (
         &[
@@ -118,7 +124,8 @@ const EXPECTED: &[(&[&str], &[&str])] = &[
     (&["NoTokenNow", "NoToken", "SameToken"], &["Refresh"]),
 ];
 
-/// For each endpoint, and for what happens without a request, a table with a line a fault and a column a state.
+/// Shows a table for each endpoint, and one for faults outside of requests. A line is a fault, and
+/// a column is a state.
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for endpoint in ["Events ", "Options ", "Realtime ", ""] {

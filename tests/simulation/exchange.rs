@@ -1,20 +1,24 @@
-//! One request and what came of it, as far as a stream's conduct goes.
+//! One request and its outcome, with the facts that the checks of a stream's behavior need.
+//!
+//! The module reads bodies by itself, independently of the library, so that a decoding error of the
+//! library can't hide itself. It doesn't judge anything: `conduct` does. Start at [`RequestFacts`]
+//! and [`Body`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll_testkit::{Answer, Endpoint, Fault};
+use box_longpoll_testkit::{Endpoint, FakeResponse, Fault};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The longest `Retry-After` that is obeyed, in seconds.
+/// The longest `Retry-After` that the client respects, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 3_600;
 
-/// A request, as far as its conduct goes.
+/// The facts of a request that the checks need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct RequestFacts {
     pub(crate) endpoint: Endpoint,
     pub(crate) scheme: String,
     pub(crate) host: String,
@@ -22,38 +26,44 @@ pub(crate) struct Asked {
     pub(crate) channel: Option<String>,
     pub(crate) limit: Option<u32>,
     pub(crate) token: Option<String>,
-    /// Whether it goes out on a connection of its own.
+    /// `true` if the client requests a new connection for it.
     pub(crate) fresh_connection: bool,
     pub(crate) timeout: Duration,
 }
 
-/// What came of it.
-pub(crate) type Outcome = Result<Answer, TransportErrorKind>;
+/// The response to a request, or its failure.
+pub(crate) type Outcome = Result<FakeResponse, TransportErrorKind>;
 
-/// Where in its protocol a stream is when it asks for something: the rows of this are what each fault has to meet.
+/// The phase of the protocol in which a stream sends a request. In all runs together, each fault
+/// must meet each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum Phase {
     FirstFetch,
+    /// After a page with new events.
     CatchingUp,
-    LookingAgain,
+    /// After a page without new events.
+    AfterFruitlessPage,
     AfterSignal,
     AfterFailedPoll,
+    /// After a poll without any outcome.
     AfterSilence,
     AfterFailedFetch,
+    /// After the attempt to list the servers, whether it succeeded or not.
     WithoutServer,
     Listing,
     FirstPoll,
+    /// A poll of a URL that was polled before.
     NextPoll,
 }
 
-impl Place {
-    /// Where a stream can be when it asks an endpoint.
+impl Phase {
+    /// Returns the phases in which a stream can send a request to an endpoint.
     pub(crate) fn of(endpoint: Endpoint) -> &'static [Self] {
         match endpoint {
             Endpoint::Events => &[
                 Self::FirstFetch,
                 Self::CatchingUp,
-                Self::LookingAgain,
+                Self::AfterFruitlessPage,
                 Self::AfterSignal,
                 Self::AfterFailedPoll,
                 Self::AfterSilence,
@@ -67,7 +77,7 @@ impl Place {
     }
 }
 
-/// How long a fault asks to be left alone.
+/// Returns the `Retry-After` of a fault in seconds, up to the longest that the client respects.
 pub(crate) fn retry_after(fault: &Fault) -> u64 {
     let seconds = match fault {
         Fault::RateLimited { seconds } | Fault::RateLimitedDate { seconds } => *seconds,
@@ -80,8 +90,8 @@ pub(crate) fn retry_after(fault: &Fault) -> u64 {
     seconds.min(LONGEST_RETRY_AFTER)
 }
 
-/// Whether an error is in Box's own form.
-pub(crate) fn is_from_box(answer: &Answer) -> bool {
+/// Returns `true` if an error has Box's own form.
+pub(crate) fn is_from_box(answer: &FakeResponse) -> bool {
     let bearer = answer
         .headers
         .iter()
@@ -91,7 +101,7 @@ pub(crate) fn is_from_box(answer: &Answer) -> bool {
             .is_some_and(|body| body.text("type").as_deref() == Some("error"))
 }
 
-/// The members of an object, which are read when they are asked for: most of a page is not.
+/// The members of a JSON object. They are decoded on access, because most of a page is never read.
 #[derive(Deserialize)]
 pub(crate) struct Body<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
 
@@ -130,7 +140,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The position that a page gives, as it is spelt. The emulator's has no escapes.
+/// Returns the position of a page as the page spells it. The emulator's positions have no escapes.
 pub(crate) fn position_text(body: &[u8]) -> Option<String> {
     let body = std::str::from_utf8(body).ok()?;
     let (_, rest) = body.split_once(r#""next_stream_position":"#)?;
@@ -141,6 +151,7 @@ pub(crate) fn position_text(body: &[u8]) -> Option<String> {
     (digits && !text.is_empty() && text != "0").then(|| text.to_owned())
 }
 
+/// Returns the channel in a realtime URL.
 pub(crate) fn channel_of(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("channel=")?;
     rest.split('&').next().map(str::to_owned)

@@ -1,4 +1,7 @@
-//! Every schedule of one and of two faults over a short log.
+//! All schedules of one fault and of two faults over a short log.
+//!
+//! Random scenarios may miss a rare moment, so these tests try each moment. Pairs would be too many
+//! with all faults, and therefore use a selection. Start at [`all_singles`] and [`pairs_of`].
 
 use box_longpoll_testkit::{Endpoint, Fault};
 
@@ -7,10 +10,10 @@ use crate::mishaps::all_with_a_request;
 use crate::scenario::{Incident, Scenario, What, When};
 use crate::world::SECONDS_A_DAY;
 
-/// More steps than the program takes for the short log without faults.
+/// The number of steps to try: more than the program takes for the short log without faults.
 const STEPS: u32 = 75;
 
-/// Six events, in three goes, on pages of two.
+/// Returns a scenario with six events, which come in three portions, and pages of two events.
 pub(crate) fn short(consumer: Consumer, start: Start, incidents: Vec<Incident>) -> Scenario {
     short_in(
         Climate {
@@ -22,7 +25,7 @@ pub(crate) fn short(consumer: Consumer, start: Start, incidents: Vec<Incident>) 
     )
 }
 
-/// As [`short`], where each way of acknowledging is one more consumer. Two batches may be out.
+/// Returns the scenario of [`short`] for a subscription, which may have two unacknowledged batches.
 pub(crate) fn acknowledged(start: Start, manner: Acks, incidents: Vec<Incident>) -> Scenario {
     let (keeps, acks_shuffled, acks_beside, write_ms) = match manner {
         Acks::AtOnce => (0, false, false, 0),
@@ -45,12 +48,16 @@ pub(crate) fn acknowledged(start: Start, manner: Acks, incidents: Vec<Incident>)
     )
 }
 
-/// How a subscription's batches are acknowledged.
+/// The program's way to acknowledge a subscription's batches.
 #[derive(Clone, Copy)]
 pub(crate) enum Acks {
+    /// Each batch at once.
     AtOnce,
+    /// In order, when two more batches have come.
     Kept,
+    /// In any order, with a slow store.
     Shuffled,
+    /// Concurrently with the subscription, with a slow store.
     Beside,
 }
 
@@ -77,7 +84,7 @@ fn short_in(climate: Climate, incidents: Vec<Incident>) -> Scenario {
     }
 }
 
-/// Everything that can go wrong, at each place where it can.
+/// Returns every fault at every moment at which it can happen.
 pub(crate) fn all_singles() -> Vec<Incident> {
     let mut all = Vec::new();
     for (endpoint, requests) in [
@@ -120,15 +127,15 @@ pub(crate) fn all_singles() -> Vec<Incident> {
     all
 }
 
-/// One of each kind, at each place, to be combined.
+/// Returns one fault of each kind at each moment, for pairs.
 pub(crate) fn singles_to_combine() -> Vec<Incident> {
     let mut all = Vec::new();
-    let missing = What::Answer(Fault::MissingPosition);
-    let unauthorized = What::Answer(Fault::Unauthorized);
-    let limited = What::Answer(Fault::RateLimited { seconds: 2 });
+    let missing = What::Response(Fault::MissingPosition);
+    let unauthorized = What::Response(Fault::Unauthorized);
+    let limited = What::Response(Fault::RateLimited { seconds: 2 });
     for what in [
         &What::RequestLost,
-        &What::AnswerLost,
+        &What::ResponseLost,
         &What::Cut,
         &What::Earlier { back: 2 },
         &missing,
@@ -137,7 +144,7 @@ pub(crate) fn singles_to_combine() -> Vec<Incident> {
     ] {
         add(&mut all, 6, |n| When::Request(Endpoint::Events, n), what);
     }
-    for what in [What::AnswerLost, What::Answer(Fault::EmptyList)] {
+    for what in [What::ResponseLost, What::Response(Fault::EmptyList)] {
         add(&mut all, 2, |n| When::Request(Endpoint::Options, n), &what);
     }
     let reconnect = Fault::Signal {
@@ -145,9 +152,9 @@ pub(crate) fn singles_to_combine() -> Vec<Incident> {
     };
     for what in [
         What::Cut,
-        What::Answer(Fault::NotFound),
-        What::Answer(reconnect),
-        What::Answer(Fault::UnknownSignal),
+        What::Response(Fault::NotFound),
+        What::Response(reconnect),
+        What::Response(Fault::UnknownSignal),
     ] {
         add(&mut all, 3, |n| When::Request(Endpoint::Realtime, n), &what);
     }
@@ -170,6 +177,7 @@ pub(crate) fn singles_to_combine() -> Vec<Incident> {
     all
 }
 
+/// Returns all pairs of two different incidents.
 pub(crate) fn pairs_of(singles: &[Incident]) -> Vec<(Incident, Incident)> {
     let with = |one: usize| {
         let others = singles[one + 1..].iter();
@@ -178,13 +186,13 @@ pub(crate) fn pairs_of(singles: &[Incident]) -> Vec<(Incident, Incident)> {
     (0..singles.len()).flat_map(with).collect()
 }
 
-/// What concerns acknowledgements, to be combined.
+/// Returns the faults that concern acknowledgements, for pairs.
 pub(crate) fn singles_to_combine_with_acks() -> Vec<Incident> {
     let mut all = Vec::new();
     for what in [
-        &What::AnswerLost,
+        &What::ResponseLost,
         &What::Earlier { back: 2 },
-        &What::Answer(Fault::MissingPosition),
+        &What::Response(Fault::MissingPosition),
     ] {
         add(&mut all, 4, |n| When::Request(Endpoint::Events, n), what);
     }

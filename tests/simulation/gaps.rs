@@ -1,4 +1,9 @@
-//! When a subscription is to say that events may be missing.
+//! The rules for reports of possible gaps.
+//!
+//! Box keeps events for about two weeks. A subscription that was away for longer must report a
+//! possible gap, once, before the next batch. It must report nothing otherwise. The checks work on
+//! the wall clock, like the reports themselves. Start at [`Gaps::check_batch`] and
+//! [`Gaps::check_report`].
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -6,30 +11,35 @@ use std::time::{Duration, SystemTime};
 use box_longpoll::PossibleGap;
 use box_longpoll::checkpoint::Checkpoint;
 
-/// As long as Box is sure to keep events.
+/// The time for which Box certainly keeps events: 14 days.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// What a subscription knows of when nothing was missing.
+/// The times at which a subscription knew that it had missed nothing.
 #[derive(Default)]
 pub(crate) struct Gaps {
     since: Since,
-    told: Option<SystemTime>,
+    /// The beginning of the gap that it reported last.
+    reported: Option<SystemTime>,
     page_came_at: Option<SystemTime>,
-    /// The seconds in which it had caught up, or that it goes by for another reason, with how many events lay before.
+    /// The times, in seconds without a fraction, with which the subscription may date a checkpoint:
+    /// it had caught up then, or its checkpoint says so. Each has the smallest number of events
+    /// that came before it.
     moments: HashMap<SystemTime, usize>,
 }
 
+/// The time since which events may be missing.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Since {
     #[default]
     Never,
     At(SystemTime),
-    /// It catches up when it asks for more, and when that is, isn't known from the outside.
+    /// The subscription has caught up once it fetches more. The time of that can't be observed from
+    /// the outside.
     Unsure,
 }
 
 impl Gaps {
-    /// A subscription that goes on from a checkpoint.
+    /// Returns the rules for a subscription that continues from a checkpoint.
     pub(crate) fn of_new_life(checkpoint: Option<&Checkpoint>) -> Self {
         let mut gaps = Self::default();
         if let Some(checkpoint) = checkpoint {
@@ -39,62 +49,69 @@ impl Gaps {
         gaps
     }
 
-    /// A page has come, whatever it proves.
+    /// Notes the arrival of a page.
     pub(crate) fn page_came(&mut self, now: SystemTime) {
         self.page_came_at = Some(now);
     }
 
-    /// There is nothing after what was delivered, which is so many.
+    /// Notes that nothing follows the delivered events. `reach` is their number.
     pub(crate) fn caught_up(&mut self, now: SystemTime, reach: usize) {
         self.since = Since::At(now);
-        let least = self.moments.entry(whole_seconds(now)).or_insert(reach);
+        let least = self.moments.entry(without_fraction(now)).or_insert(reach);
         *least = reach.min(*least);
     }
 
-    /// There is nothing after a batch, and that counts once more is asked for.
+    /// Notes that nothing follows a batch. This counts once the subscription fetches more.
     pub(crate) fn will_have_caught_up(&mut self, now: SystemTime, reach: usize) {
         self.caught_up(now, reach);
         self.since = Since::Unsure;
     }
 
-    /// Since when events may be missing. What was told of counts again only from the latest page on.
+    /// Returns the time since which events may be missing. After a report, it is at least the time
+    /// of the latest page.
     fn since(&self) -> Option<SystemTime> {
         let Since::At(since) = self.since else {
             return None;
         };
-        let page_came_at = self.page_came_at.filter(|_| self.told.is_some());
+        let page_came_at = self.page_came_at.filter(|_| self.reported.is_some());
         Some(page_came_at.map_or(since, |page_came_at| page_came_at.max(since)))
     }
 
-    /// A batch comes. What there is to say is said by then.
+    /// Checks that a gap before a batch was reported before the batch.
     pub(crate) fn check_batch(&mut self, now: SystemTime) -> Result<(), String> {
         if self.moments.is_empty() {
             // The first checkpoint is dated from the start.
-            self.moments.insert(whole_seconds(now), 0);
+            self.moments.insert(without_fraction(now), 0);
         }
         match self.since() {
-            Some(since) if is_long_ago(since, now) && self.told != Some(since) => {
-                Err("a batch came, and not that there may be a gap before it".into())
+            Some(since) if is_long_ago(since, now) && self.reported != Some(since) => {
+                Err("a batch came without a report of the possible gap before it".into())
             }
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn check_told(&mut self, gap: &PossibleGap, now: SystemTime) -> Result<(), String> {
+    /// Checks a report of a gap.
+    pub(crate) fn check_report(
+        &mut self,
+        gap: &PossibleGap,
+        now: SystemTime,
+    ) -> Result<(), String> {
         let since = gap.since;
         if self.since != Since::Unsure && self.since() != Some(since) {
-            return Err(format!("it tells of a gap since {since:?}"));
+            return Err(format!("it reports a gap since {since:?}"));
         }
         if !is_long_ago(since, now) {
-            return Err(format!("it tells of a gap since {since:?}, at {now:?}"));
+            return Err(format!("it reports a gap since {since:?}, at {now:?}"));
         }
-        if self.told.replace(since) == Some(since) {
-            return Err("it told of a gap twice".into());
+        if self.reported.replace(since) == Some(since) {
+            return Err("it reported a gap twice".into());
         }
         Ok(())
     }
 
-    /// A checkpoint says since when events may be missing. So many events are acknowledged.
+    /// Checks the date of a checkpoint, since which events may be missing. `acknowledged` is the
+    /// number of acknowledged events.
     pub(crate) fn check_dated(
         &self,
         checkpoint: &Checkpoint,
@@ -104,10 +121,10 @@ impl Gaps {
         match self.moments.get(&date) {
             Some(before) if *before <= acknowledged => Ok(()),
             Some(_) => Err(format!(
-                "the checkpoint is of {date:?}, when there was more than is acknowledged"
+                "the checkpoint is dated {date:?}, when more events existed than are acknowledged"
             )),
             None => Err(format!(
-                "the checkpoint is of {date:?}, when it had not caught up"
+                "the checkpoint is dated {date:?}, when the subscription had not caught up"
             )),
         }
     }
@@ -117,7 +134,7 @@ fn is_long_ago(since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(since).is_ok_and(|away| away > KEPT)
 }
 
-fn whole_seconds(time: SystemTime) -> SystemTime {
+fn without_fraction(time: SystemTime) -> SystemTime {
     let since_1970 = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

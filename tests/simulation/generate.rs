@@ -1,4 +1,8 @@
-//! Scenarios by chance.
+//! Random scenarios.
+//!
+//! A seed decides a climate, the events of the account, and the faults. Common situations are more
+//! likely than rare ones. Faults at each single moment are in `exhaustive`. Start at
+//! [`Scenario::of_seed`].
 
 use box_longpoll_testkit::{Endpoint, Fault, PollPosition};
 use fastrand::Rng;
@@ -9,13 +13,13 @@ use crate::scenario::{Incident, Scenario, What, When};
 use crate::world::SECONDS_A_DAY;
 
 impl Scenario {
-    /// The scenario of a seed.
+    /// Generates the scenario of a seed.
     pub(crate) fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let long = rng.u32(..50) == 0;
         let mut climate = climate(&mut rng);
         if long {
-            // What is tested here is the window, which is as long as five full pages.
+            // A long log tests the window, which is as long as five full pages.
             climate.page_limit = 500;
             climate.handling_ms = 0;
             climate.repeat_rate = 0.1;
@@ -26,7 +30,8 @@ impl Scenario {
         }
         let mut incidents = Vec::new();
         if rng.u32(..5) == 0 {
-            // Silence takes as long as Box says, and leaves no time for anything else unless that is short.
+            // A silent poll takes as long as `retry_timeout` says. Only a short one leaves time for
+            // anything else.
             climate.retry_timeout = 5;
             climate.heals_after_ms = climate.heals_after_ms.max(90_000);
             for _ in 0..3 {
@@ -51,7 +56,8 @@ impl Scenario {
         }
         for _ in 0..rng.u32(1..=14) {
             let incident = incident(&mut rng, &climate);
-            // A program that dies often makes little way through a long log, unless it remembers what it had.
+            // A program that dies often makes little progress in a long log, unless it remembers
+            // its events.
             let dies = matches!(
                 incident.what,
                 What::Crash { .. } | What::Away { .. } | What::Stop
@@ -61,11 +67,12 @@ impl Scenario {
             }
         }
         if rng.u32(..5) == 0 {
-            // Without a server it fetches at an interval, and that may fail as well.
+            // Without a server the client fetches at an interval, and those fetches may fail as
+            // well.
             for list in 0..2 {
                 incidents.push(Incident {
                     when: When::Request(Endpoint::Options, list),
-                    what: What::Answer(Fault::EmptyList),
+                    what: What::Response(Fault::EmptyList),
                 });
             }
             incidents.push(Incident {
@@ -96,10 +103,10 @@ fn climate(rng: &mut Rng) -> Climate {
     let poll_position = match rng.u32(..10) {
         0 => PollPosition::Ignored,
         1 => PollPosition::AlwaysNewChange,
-        _ => PollPosition::Honoured,
+        _ => PollPosition::Honored,
     };
     let hold_ms = [2_000, 20_000, 600_000][rng.usize(..3)];
-    // As long as about a hundred requests take.
+    // About the time of a hundred requests.
     let longest = match hold_ms {
         _ if poll_position == PollPosition::AlwaysNewChange => 20_000,
         2_000 => 30_000,
@@ -174,6 +181,8 @@ fn climate(rng: &mut Rng) -> Climate {
     }
 }
 
+/// Returns a time before the faults end, in milliseconds. Early times are more likely than late
+/// ones.
 fn time(rng: &mut Rng, climate: &Climate) -> u64 {
     let end = climate.heals_after_ms;
     if rng.bool() {
@@ -183,7 +192,7 @@ fn time(rng: &mut Rng, climate: &Climate) -> u64 {
     }
 }
 
-/// Small numbers more often than large ones.
+/// Returns a number below `most`. Small numbers are more likely than large ones.
 fn nth(rng: &mut Rng, most: u32) -> u32 {
     let most = rng.u32(1..=most);
     rng.u32(..most)
@@ -229,13 +238,14 @@ fn incident(rng: &mut Rng, climate: &Climate) -> Incident {
     Incident { when, what }
 }
 
-/// For about as long as Box keeps events.
+/// Returns an absence about as long as Box keeps events.
 fn away(rng: &mut Rng) -> What {
     What::Away {
         days: rng.u32(13..17),
     }
 }
 
+/// Returns a fault of the server, the network, the clock or the store.
 fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
     let ms = rng.u64(..30_000);
     match rng.u32(..14) {
@@ -248,7 +258,7 @@ fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
         4 => {
             let all = all_with_a_request(Endpoint::Realtime);
             loop {
-                if let What::Answer(fault) = &all[rng.usize(..all.len())]
+                if let What::Response(fault) = &all[rng.usize(..all.len())]
                     && *fault != Fault::Silence
                 {
                     break What::Interrupt(fault.clone());
@@ -257,7 +267,7 @@ fn by_itself(rng: &mut Rng, climate: &Climate) -> What {
         }
         5 | 6 => What::Revoke,
         7 => away(rng),
-        // As a laptop that was closed.
+        // A laptop that was closed for weeks.
         8 => What::ClockSet {
             seconds: rng.i64(20..40) * SECONDS_A_DAY,
         },

@@ -1,4 +1,8 @@
-//! Runs many scenarios on all cores, and shows the least of the first one that fails.
+//! Runs many scenarios on all cores, and prints the first one that fails.
+//!
+//! It shrinks that scenario before it prints it, with its trace. The order of runs depends on the
+//! threads, but the reported scenario is the one with the lowest number among those that ran. Start
+//! at [`hunt`].
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -12,7 +16,7 @@ use crate::run::run;
 use crate::scenario::Scenario;
 use crate::shrink::shrink;
 
-/// What was met in all runs.
+/// The sums over all runs.
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) coverage: Coverage,
@@ -20,7 +24,7 @@ pub(crate) struct Found {
     deliveries: u64,
 }
 
-/// Runs the scenarios of these numbers.
+/// Runs the scenarios with these numbers. Panics with a shrunk scenario if one of them fails.
 #[track_caller]
 pub(crate) fn hunt(
     what: &str,
@@ -72,7 +76,7 @@ impl Found {
     }
 }
 
-/// Runs one scenario, which is to hold.
+/// Runs one scenario, and panics if it fails.
 #[track_caller]
 pub(crate) fn assert_holds(scenario: &Scenario) {
     if run(scenario).failure.is_some() {

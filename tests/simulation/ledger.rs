@@ -1,4 +1,8 @@
-//! What was logged, delivered, acknowledged and made durable, and in which order that must be.
+//! The record of all events: which were logged, delivered and acknowledged.
+//!
+//! It checks that the consumer gets the events in the order of the log, without a loss and without
+//! a repeat inside the window. It also checks that no position skips an event. It knows nothing of
+//! requests. Start at [`Ledger::delivered`] and [`Ledger::check_covered`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -7,24 +11,28 @@ use box_longpoll_testkit::{Config, Emulator};
 
 use crate::window::Window;
 
-/// As many as each of the emulator's positions has.
+/// The number of digits in each position of the emulator.
 const POSITION_DIGITS: usize = 19;
 
-/// The events' ranks are their places in the order of first appearance in the log.
+/// The record of all events. An event's rank is the number of different events that appear before
+/// it in the log. The log may repeat events, so a place in the log is not a rank.
 pub(crate) struct Ledger {
+    /// The length of the log.
     log: usize,
     ranks: HashMap<Arc<str>, usize>,
-    /// How many ranks lie before each place in the log.
+    /// The number of ranks before each place in the log.
     ranks_before: Vec<usize>,
     positions: &'static Positions,
-    /// All lower ranks are acknowledged, or lie before a start at `now`.
+    /// The watermark: all lower ranks are acknowledged, or lie before a start at `now`.
     acknowledged: usize,
-    /// Those above that are acknowledged.
+    /// The acknowledged ranks above the watermark.
     ahead: BTreeSet<usize>,
-    /// All lower ranks are acknowledged or in the consumer's hands.
+    /// The rank after the last delivered one: all lower ranks are delivered, or lie before a start
+    /// at `now`.
     reach: usize,
-    /// What was delivered last.
+    /// The events that were delivered last.
     window: Window,
+    /// The number of deliveries, with repeats.
     pub(crate) deliveries: u64,
 }
 
@@ -35,7 +43,8 @@ pub(crate) struct Rank {
     pub(crate) has_id: bool,
 }
 
-/// How the emulator numbers places in the log. It is measured.
+/// The emulator's numbering of places in the log. It is measured once, and not copied from the
+/// emulator.
 struct Positions {
     first: u64,
     step: u64,
@@ -75,12 +84,12 @@ impl Ledger {
         }
     }
 
-    /// Takes in what was appended to the log since the last time.
+    /// Adds the end of the complete log that is new since the last call.
     pub(crate) fn logged(&mut self, log: &[Arc<str>]) {
         self.grows(&log[self.log..]);
     }
 
-    /// Takes in what was appended to the log.
+    /// Adds events that were appended to the log.
     pub(crate) fn grows(&mut self, appended: &[Arc<str>]) {
         for event in appended {
             let next = self.ranks.len();
@@ -90,11 +99,11 @@ impl Ledger {
         self.log += appended.len();
     }
 
-    /// How many events of the log lie before a position. A position may be spelt with a decimal point, and may carry
-    /// digits that mean nothing behind its own.
+    /// Returns the number of events in the log before a position. A position may have a decimal
+    /// point, and meaningless digits after its own.
     pub(crate) fn place(&self, position: &str) -> Option<usize> {
-        let whole = own_digits(position.strip_suffix(".0").unwrap_or(position));
-        let offset = whole
+        let digits = own_digits(position.strip_suffix(".0").unwrap_or(position));
+        let offset = digits
             .parse::<u64>()
             .ok()?
             .checked_sub(self.positions.first)?;
@@ -102,17 +111,17 @@ impl Ledger {
         (place <= self.log).then_some(place)
     }
 
-    /// The position of a place in the log.
+    /// Returns the position of a place in the log.
     pub(crate) fn position(&self, place: usize) -> String {
         (self.positions.first + place as u64 * self.positions.step).to_string()
     }
 
-    /// A position moved a little, past nothing.
+    /// Returns a position that differs from that of a place in the log, but skips no event.
     pub(crate) fn nudged(&self, place: usize) -> String {
         (self.positions.first + place as u64 * self.positions.step + 1).to_string()
     }
 
-    /// The program asked for `now`, and that was this place: what lies before it does not count.
+    /// Notes that the server resolved `now` to this place, so that earlier events don't count.
     pub(crate) fn starts_at(&mut self, place: usize) {
         self.acknowledged = self.acknowledged.max(self.ranks_before[place]);
         self.ahead = self.ahead.split_off(&self.acknowledged);
@@ -120,24 +129,26 @@ impl Ledger {
         self.reach = self.reach.max(self.acknowledged);
     }
 
-    /// A position that is made durable, or shown as handled, leaves nothing behind that isn't acknowledged.
+    /// Checks that all events before a position are acknowledged. This must hold for durable and
+    /// shown positions.
     pub(crate) fn check_covered(&self, position: &str) -> Result<(), String> {
         let before = self.ranks_before(position)?;
         if before > self.acknowledged {
             return Err(format!(
-                "{position} lies behind {before} events, of which {} are acknowledged",
+                "{position} comes after {before} events, of which {} are acknowledged",
                 self.acknowledged
             ));
         }
         Ok(())
     }
 
-    /// A position that more is asked for from leaves nothing behind that wasn't delivered.
+    /// Checks that all events before a position are delivered. This must hold for requested
+    /// positions.
     pub(crate) fn check_delivered(&self, position: &str) -> Result<(), String> {
         let before = self.ranks_before(position)?;
         if before > self.reach {
             return Err(format!(
-                "{position} lies behind {before} events, of which {} were delivered",
+                "{position} comes after {before} events, of which {} were delivered",
                 self.reach
             ));
         }
@@ -151,7 +162,8 @@ impl Ledger {
         Ok(self.ranks_before[place])
     }
 
-    /// The consumer gets events: in the order of the log, and no repeats inside the window. Gives their ranks.
+    /// Checks events that the consumer gets: they come in the order of the log, without repeats
+    /// inside the window. Returns their ranks.
     pub(crate) fn delivered(&mut self, events: &[Arc<str>]) -> Result<Vec<Rank>, String> {
         let mut ranks = Vec::with_capacity(events.len());
         for event in events {
@@ -175,7 +187,7 @@ impl Ledger {
         Ok(ranks)
     }
 
-    /// These events are handled.
+    /// Marks events as handled.
     pub(crate) fn acknowledge(&mut self, ranks: &[Rank]) {
         for rank in ranks {
             if rank.number > self.acknowledged {
@@ -189,17 +201,17 @@ impl Ledger {
         }
     }
 
-    /// How many events are delivered, or lie before a start at `now`.
+    /// Returns the number of events that are delivered, or lie before a start at `now`.
     pub(crate) fn reach(&self) -> usize {
         self.reach
     }
 
-    /// How many events are acknowledged without a hole.
+    /// Returns the number of events before the first one that is not acknowledged.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged
     }
 
-    /// The program is gone. The next one remembers these.
+    /// Forgets the program's deliveries, because it died. The next program remembers these events.
     pub(crate) fn forget(&mut self, remembered: Window) {
         self.reach = self.acknowledged;
         self.window = remembered;
@@ -209,28 +221,30 @@ impl Ledger {
         self.acknowledged == self.ranks.len()
     }
 
-    /// Whether nothing but repeats lies after a position.
+    /// Returns `true` if only repeats follow a position.
     pub(crate) fn covers_all(&self, position: &str) -> bool {
         self.place(position)
             .is_some_and(|place| self.ranks_before[place] == self.ranks.len())
     }
 
+    /// Returns the number of events that are not acknowledged.
     pub(crate) fn missing(&self) -> usize {
         self.ranks.len() - self.acknowledged
     }
 }
 
-/// The digits of a position that the emulator gave, without those that the weather put behind them.
+/// Returns the emulator's own digits of a position, without those that the weather appended.
 pub(crate) fn own_digits(position: &str) -> &str {
     position.get(..POSITION_DIGITS).unwrap_or(position)
 }
 
-/// The simulated account's ids all begin like this; what else is in its log has none.
+/// Returns `true` if an event of the simulated account has an id. All ids of the account begin with
+/// `e`.
 pub(crate) fn has_id(event: &str) -> bool {
     event.contains(r#""event_id":"e"#)
 }
 
-/// The n-th event of the account.
+/// Returns the n-th event of the account. If `odd`, it may differ from Box's documentation.
 pub(crate) fn event(number: u64, odd: bool) -> String {
     match number % 6 {
         0 if odd => number.to_string(),
@@ -240,7 +254,7 @@ pub(crate) fn event(number: u64, odd: bool) -> String {
         4 if odd => {
             format!(r#"{{"event_id":"e{number}","source":[],"event_type":7,"created_by":"x"}}"#)
         }
-        // Dates out of order, as Box sends them.
+        // The dates are out of order, like those of Box.
         n => format!(
             r#"{{"type":"event","event_id":"e{number}","event_type":"ITEM_UPLOAD","created_at":"2026-01-01T00:0{}:00-08:00","source":null}}"#,
             5 - n

@@ -1,4 +1,7 @@
-//! What can go wrong with a request.
+//! The faults of a request.
+//!
+//! The list combines the testkit's faults with those of the simulated network. It doesn't apply
+//! them: `network` does. Start at [`all_with_a_request`].
 
 use std::collections::BTreeMap;
 
@@ -7,19 +10,19 @@ use fastrand::Rng;
 
 use crate::scenario::What;
 
-/// What can go wrong with a request, with ordinary figures.
+/// Returns all faults of a request to an endpoint, with fixed figures.
 pub(crate) fn all_with_a_request(endpoint: Endpoint) -> Vec<What> {
     let faults = Fault::all()
         .into_iter()
         .filter(|fault| fault.applies_to(endpoint));
-    let mut all: Vec<What> = faults.map(|fault| What::Answer(small(fault))).collect();
-    all.push(What::Answer(busy(7)));
+    let mut all: Vec<What> = faults.map(|fault| What::Response(small(fault))).collect();
+    all.push(What::Response(busy(7)));
     all.extend([
         What::Refused,
         What::NoTls,
         What::Failed,
         What::RequestLost,
-        What::AnswerLost,
+        What::ResponseLost,
         What::Late { ms: 3_000 },
         What::Late { ms: 90_000 },
         What::Twice,
@@ -34,14 +37,14 @@ pub(crate) fn all_with_a_request(endpoint: Endpoint) -> Vec<What> {
     all
 }
 
-/// One of these, with figures by chance.
+/// Returns a random fault of a request, with random figures.
 pub(crate) fn with_a_request(rng: &mut Rng, endpoint: Endpoint) -> What {
     let all = all_with_a_request(endpoint);
     match all[rng.usize(..all.len())].clone() {
-        What::Answer(Fault::RateLimited { .. }) => What::Answer(Fault::RateLimited {
+        What::Response(Fault::RateLimited { .. }) => What::Response(Fault::RateLimited {
             seconds: seconds(rng),
         }),
-        What::Answer(Fault::RateLimitedDate { .. }) => What::Answer(Fault::RateLimitedDate {
+        What::Response(Fault::RateLimitedDate { .. }) => What::Response(Fault::RateLimitedDate {
             seconds: seconds(rng),
         }),
         What::Late { .. } => What::Late {
@@ -61,7 +64,7 @@ fn seconds(rng: &mut Rng) -> u64 {
     [0, 1, 7, 90, 4_000][rng.usize(..5)]
 }
 
-/// 503 with the time after which to come back.
+/// Returns a 503 with a `Retry-After`.
 fn busy(seconds: u64) -> Fault {
     Fault::Status {
         status: 503,
@@ -70,7 +73,7 @@ fn busy(seconds: u64) -> Fault {
     }
 }
 
-/// Larger than a signal may be, and no strain on the test.
+/// Reduces a huge body to a size that is still too large for a signal, but cheap for the test.
 fn small(fault: Fault) -> Fault {
     match fault {
         Fault::HugeBody { .. } => Fault::HugeBody { bytes: 70_000 },

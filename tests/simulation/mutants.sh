@@ -1,8 +1,9 @@
 #!/bin/sh
-# Puts each known failure of other clients, and the breach of each promise of a subscription, into a copy of the source,
-# by a patch, and shows who finds it: the simulation, and the named tests of the engine. A failure that only permanent
-# climates of the simulation find is marked `climates`. The script fails if a patch no longer applies or nobody finds a
-# failure.
+# Applies each mutant to a copy of the source, and shows which tests find it: the simulation, or the
+# named tests of the engine. A mutant is a patch with a known failure of another client, or with a
+# broken promise of a subscription. The mark `climates` means that only the permanent climates of
+# the simulation find it. The script fails if a patch no longer applies, or if no test finds a
+# mutant.
 #
 #   tests/simulation/mutants.sh [SEEDS] [PATCH...]
 set -eu
@@ -17,11 +18,12 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 tar -C "$root" --exclude ./target --exclude ./.git -cf - . | tar -C "$copy" -xf -
 cd "$copy"
-# Of its own: Cargo takes two copies of a workspace for the same, and what is built here is broken on purpose.
+# A separate target directory is necessary: Cargo can't tell two copies of a workspace apart, and
+# these builds are broken on purpose.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}/mutants" RUST_BACKTRACE=0 SIMULATION_SEEDS="$seeds"
 
 if ! cargo test --quiet --features blocking --test simulation --test engine > control.log 2>&1; then
-    echo "the source fails as it is" >&2
+    echo "the tests fail without a mutant: see control.log" >&2
     exit 1
 fi
 
@@ -53,7 +55,7 @@ for patch; do
     printf '%-52s %-10s %s\n' "$name" "$by_simulation" "$named"
     [ "$by_simulation$named" != -- ] || verdict=1
     patch --quiet --strip 0 --reverse < "$patch"
-    # Cargo goes by the time of a file's last change.
+    # Cargo rebuilds a file if its modification time is new.
     sed -n 's/^+++ //p' "$patch" | xargs touch
 done
 exit $verdict

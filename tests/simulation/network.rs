@@ -1,63 +1,70 @@
-//! The network between the program and the emulator, and what it does to requests and answers.
+//! The network between the program and the emulator.
+//!
+//! It carries each request to the emulator and each response back, with a latency, and applies the
+//! scenario's faults on the way. It also checks what every request must satisfy: one request at a
+//! time, one page in memory, the right timeout. The rules for single streams are in `conduct` and
+//! `budget`. Start at [`Inner::send`].
 
 use std::task::Waker;
 use std::time::Duration;
 
 use box_longpoll::ErrorKind;
 use box_longpoll::transport::{TransportErrorKind, TransportRequest};
-use box_longpoll_testkit::{Answer, Delivery, Endpoint, HoldId, Reply, Request};
+use box_longpoll_testkit::{Delivery, Endpoint, FakeResponse, HoldId, Reply, Request};
 
 use crate::climate::Consumer;
-use crate::exchange::{Asked, Outcome, channel_of};
+use crate::exchange::{Outcome, RequestFacts, channel_of};
 use crate::ledger::own_digits;
 use crate::scenario::{What, When};
-use crate::world::{ACCOUNT, Due, Inner, Step};
+use crate::world::{ACCOUNT, Inner, Scheduled, Step};
 
-/// What a page may take.
+/// The timeout of a request for a page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a list may take.
+/// The timeout of a request for the server list.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How soon after waking a stream asks again.
+/// The time after waking within which a stream must send a new request.
 pub(crate) const NOTICES_A_SLEEP: Duration = Duration::from_secs(30);
 
 /// A request that the client waits for.
 pub(crate) struct Pending {
-    pub(crate) asked: Asked,
+    pub(crate) facts: RequestFacts,
     request: Request,
     pub(crate) sent: Duration,
     pub(crate) met: Option<What>,
-    /// Whether its connection carried another request before, where the transport can tell.
+    /// `true` if its connection carried another request before. `None` if the transport can't tell.
     pub(crate) reused: Option<bool>,
     pub(crate) hold: Option<HoldId>,
-    /// Whether it is held by a server that will tell of changes.
+    /// `true` if a server holds it and will signal changes.
     pub(crate) listens: bool,
+    /// The response or failure that is on its way to the client.
     outcome: Option<Outcome>,
+    /// `true` if the outcome has reached the client.
     pub(crate) has_come: bool,
     pub(crate) waker: Option<Waker>,
-    /// When the machine woke from a sleep in which the connection died.
+    /// The time at which the machine woke from a suspension in which the connection died.
     cut_off: Option<Duration>,
 }
 
 impl Inner {
-    /// Sends a request. `None` where the program dies instead.
+    /// Sends a request and returns its number, or `None` if the program dies instead.
     pub(crate) fn send(&mut self, request: &TransportRequest) -> Option<u64> {
-        let asked = facts(request);
-        if !self.step(Step::Asks(asked.endpoint, asked.position.clone())) {
+        let facts = facts_of(request);
+        if !self.step(Step::Sends(facts.endpoint, facts.position.clone())) {
             return None;
         }
         self.requests += 1;
         self.measure_call();
         let now = self.now;
         let bodies = self.live_bodies.load(std::sync::atomic::Ordering::Relaxed);
-        if bodies > self.hands.kept() {
+        if bodies > self.open_batches.kept() {
             self.check::<()>(Err(format!(
-                "{bodies} pages are kept while it asks for more"
+                "{bodies} pages are kept while it sends a request"
             )));
         }
-        // One may be the program's own, and one is the look at the clocks. A subscription may write, and wait until it may
-        // write again.
+        // One sleep may belong to the program, and one is the periodic check of the clocks. A
+        // subscription may also write, and wait until it may write again.
         let most = match self.climate.consumer {
             Consumer::Subscription => 4,
             Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 2,
@@ -65,38 +72,40 @@ impl Inner {
         if self.sleepers.len() > most {
             let sleeps = self.sleepers.len();
             self.check::<()>(Err(format!(
-                "{sleeps} sleeps are kept while it asks for more"
+                "{sleeps} sleeps are kept while it sends a request"
             )));
         }
         if !self.pending.is_empty() {
-            self.check::<()>(Err("it has two requests under way".into()));
+            self.check::<()>(Err("it has two requests in flight".into()));
         }
-        let place = self.conduct.sent(&asked, &self.ledger, &self.climate, now);
-        let place = self.check(place);
-        let paced = self.budget.sent(asked.endpoint, now);
+        let phase = self
+            .conduct
+            .check_request(&facts, &self.ledger, &self.climate, now);
+        let phase = self.check(phase);
+        let paced = self.budget.count(facts.endpoint, now);
         self.check(paced);
-        let longest = self.longest(&asked);
-        // A poll may be kept shorter for what was learned, or for a check.
-        let is_shorter = asked.endpoint == Endpoint::Realtime && asked.timeout < longest;
-        if asked.timeout != longest && !is_shorter {
+        let longest = self.longest(&facts);
+        // The client may shorten a poll because of a learned hold time, or for a late check.
+        let is_shorter = facts.endpoint == Endpoint::Realtime && facts.timeout < longest;
+        if facts.timeout != longest && !is_shorter {
             self.check::<()>(Err(format!(
-                "a request has a timeout of {:?} in place of {longest:?}",
-                asked.timeout
+                "a request has a timeout of {:?} instead of {longest:?}",
+                facts.timeout
             )));
         }
 
-        let nth = self.asked.entry(asked.endpoint).or_default();
-        let occasion = When::Request(asked.endpoint, *nth);
+        let nth = self.requests_to.entry(facts.endpoint).or_default();
+        let occasion = When::Request(facts.endpoint, *nth);
         *nth += 1;
-        let met = self.take(occasion).or_else(|| self.weather_meets(&asked));
-        if let (Some(what), Some(place)) = (&met, place) {
-            self.counts_place(asked.endpoint, what, place);
+        let met = self.take(occasion).or_else(|| self.weather_meets(&facts));
+        if let (Some(what), Some(phase)) = (&met, phase) {
+            self.count_phase(facts.endpoint, what, phase);
         }
         let id = self.number();
         let unreachable = now < self.down_until
             || self
                 .hosts_down
-                .get(&asked.host)
+                .get(&facts.host)
                 .is_some_and(|until| now < *until);
         let failure = match &met {
             _ if unreachable => Some(TransportErrorKind::Connect),
@@ -107,15 +116,15 @@ impl Inner {
         };
         let latency = self.latency();
         match (&met, failure) {
-            (_, Some(_)) => self.schedule(now + latency * 2, Due::Answer(id)),
+            (_, Some(_)) => self.schedule(now + latency * 2, Scheduled::Response(id)),
             (Some(What::RequestLost), _) => {}
-            _ => self.schedule(now + latency, Due::Arrival(id)),
+            _ => self.schedule(now + latency, Scheduled::Arrival(id)),
         }
-        let reused = self.weather_reuses(&asked, id);
+        let reused = self.weather_reuses(&facts, id);
         let pending = Pending {
-            request: for_emulator(request, &asked),
+            request: for_emulator(request, &facts),
             reused,
-            asked,
+            facts,
             sent: now,
             met,
             hold: None,
@@ -129,8 +138,9 @@ impl Inner {
         Some(id)
     }
 
-    pub(crate) fn longest(&self, asked: &Asked) -> Duration {
-        match asked.endpoint {
+    /// Returns the longest timeout that a request may have.
+    pub(crate) fn longest(&self, facts: &RequestFacts) -> Duration {
+        match facts.endpoint {
             Endpoint::Realtime => self.climate.longest_poll(),
             Endpoint::Options => LIST_TIMEOUT,
             _ => PAGE_TIMEOUT,
@@ -141,39 +151,39 @@ impl Inner {
         Duration::from_millis(self.climate.latency_ms)
     }
 
-    /// A request reaches the server.
+    /// Lets a request reach the server, which responds or holds it.
     pub(crate) fn arrives(&mut self, id: u64) {
         let Some(pending) = self.reachable(id) else {
             return;
         };
-        let (asked, met, mut request) = (
-            pending.asked.clone(),
+        let (facts, met, mut request) = (
+            pending.facts.clone(),
             pending.met.clone(),
             pending.request.clone(),
         );
         if self.weather_kills(id) {
             return self.fails(id, TransportErrorKind::Interrupted);
         }
-        if let Some(answer) = self.answer_of_a_hole(&asked, met.as_ref()) {
+        if let Some(answer) = self.response_of_a_hole(&facts, met.as_ref()) {
             return self.leaves(id, answer);
         }
-        let forgotten = asked.channel.as_ref();
+        let forgotten = facts.channel.as_ref();
         if forgotten.is_some_and(|channel| self.forgotten_channels.contains(channel)) {
             request = Request::get("/realtime/0/subscribe?channel=unknown");
         }
         let now = self.instant();
         match &met {
-            Some(What::Answer(fault)) => {
-                self.emulator.queue_fault(asked.endpoint, fault.clone(), 1);
+            Some(What::Response(fault)) => {
+                self.emulator.queue_fault(facts.endpoint, fault.clone(), 1);
             }
             Some(What::Earlier { back }) => {
-                if let Some(place) = asked
+                if let Some(place) = facts
                     .position
                     .as_deref()
                     .and_then(|text| self.ledger.place(text))
                 {
                     let earlier = self.ledger.position(place.saturating_sub(*back));
-                    request = page_request(&asked, &earlier);
+                    request = page_request(&facts, &earlier);
                 }
             }
             Some(What::Twice) => {
@@ -184,7 +194,7 @@ impl Inner {
             _ => {}
         }
         match self.emulator.respond(&request, now) {
-            Reply::Answer(answer) => self.leaves(id, answer),
+            Reply::Respond(answer) => self.leaves(id, answer),
             Reply::Hold { id: hold, until } => {
                 self.holds.insert(hold, id);
                 if let Some(pending) = self.pending.get_mut(&id) {
@@ -192,18 +202,19 @@ impl Inner {
                     pending.listens = until.is_some() && met.is_none();
                 }
                 if let Some(until) = until {
-                    self.schedule(self.since_base(until), Due::HoldEnds(hold));
+                    self.schedule(self.since_base(until), Scheduled::HoldEnds(hold));
                     self.weather_limits(id);
                 }
             }
         }
     }
 
-    /// A page that is empty for ever, though the position moves and there is more behind it.
-    fn answer_of_a_hole(&self, asked: &Asked, met: Option<&What>) -> Option<Answer> {
-        let position = asked.position.as_deref()?;
-        let fault = matches!(met, Some(What::Answer(_) | What::Earlier { .. }));
-        if asked.endpoint != Endpoint::Events || fault {
+    /// Returns the page of a hole: it is empty forever, although its position moves and more events
+    /// follow.
+    fn response_of_a_hole(&self, facts: &RequestFacts, met: Option<&What>) -> Option<FakeResponse> {
+        let position = facts.position.as_deref()?;
+        let fault = matches!(met, Some(What::Response(_) | What::Earlier { .. }));
+        if facts.endpoint != Endpoint::Events || fault {
             return None;
         }
         let mut holes = self.climate.holes.iter();
@@ -214,16 +225,16 @@ impl Inner {
         } else {
             format!(r#"{{"chunk_size":0,"next_stream_position":"{next}","entries":[]}}"#)
         };
-        Some(Answer::json(200, body))
+        Some(FakeResponse::json(200, body))
     }
 
-    /// The server asks itself what has become of a request that it holds.
+    /// Lets the server respond to a held request, if it is ready.
     pub(crate) fn resume(&mut self, hold: HoldId) {
         let now = self.instant();
         let Some(&id) = self.holds.get(&hold) else {
             return;
         };
-        if let Some(Reply::Answer(answer)) = self.emulator.resume(hold, now) {
+        if let Some(Reply::Respond(answer)) = self.emulator.resume(hold, now) {
             self.holds.remove(&hold);
             if let Some(pending) = self.pending.get_mut(&id) {
                 pending.hold = None;
@@ -239,22 +250,22 @@ impl Inner {
         }
     }
 
-    /// The connection ends in place of an answer.
+    /// Ends the connection of a request without a response.
     pub(crate) fn fails(&mut self, id: u64, kind: TransportErrorKind) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.outcome = Some(Err(kind));
-            self.schedule(self.now + self.latency(), Due::Answer(id));
+            self.schedule(self.now + self.latency(), Scheduled::Response(id));
         }
     }
 
-    /// An answer leaves the server.
-    pub(crate) fn leaves(&mut self, id: u64, mut answer: Answer) {
+    /// Sends a response from the server to the client.
+    pub(crate) fn leaves(&mut self, id: u64, mut answer: FakeResponse) {
         self.weather_changes(id, &mut answer);
         let latency = self.latency() + self.weather_delays(id);
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
-        if pending.asked.endpoint == Endpoint::Options {
+        if pending.facts.endpoint == Endpoint::Options {
             let body = String::from_utf8_lossy(&answer.body);
             let urls = body.split("\"url\":\"").skip(1);
             self.known_channels.extend(urls.filter_map(channel_of));
@@ -264,7 +275,7 @@ impl Inner {
             takes += interval * u32::try_from(answer.body.len()).unwrap_or(u32::MAX);
         }
         let outcome = match (&pending.met, answer.delivery) {
-            (Some(What::AnswerLost), _) => return,
+            (Some(What::ResponseLost), _) => return,
             (Some(What::Cut), _)
             | (_, Delivery::CutBody | Delivery::ResetBody | Delivery::CutChunk) => {
                 Err(TransportErrorKind::Body)
@@ -281,7 +292,7 @@ impl Inner {
                     Some(What::Garbled { percent }) if !answer.body.is_empty() => {
                         let at = answer.body.len() * usize::from(*percent) / 100;
                         let last = answer.body.len() - 1;
-                        // No byte of JSON, wherever it stands.
+                        // This byte is invalid anywhere in JSON.
                         answer.body[at.min(last)] = 0;
                     }
                     _ => {}
@@ -291,17 +302,18 @@ impl Inner {
         };
         pending.outcome = Some(outcome);
         let at = self.now + takes;
-        self.schedule(at, Due::Answer(id));
+        self.schedule(at, Scheduled::Response(id));
     }
 
-    /// An answer has come to the client, which takes it now. `None` where it dies instead.
+    /// Returns the outcome of a request, which the client takes now. Returns `None` if the program
+    /// dies instead.
     pub(crate) fn receive(&mut self, id: u64) -> Option<Outcome> {
         let pending = self.pending.remove(&id)?;
         let outcome = pending.outcome?;
-        self.measure_outcome(&pending.asked, pending.sent, &outcome);
+        self.measure_outcome(&pending.facts, pending.sent, &outcome);
         let step = match &outcome {
-            Ok(answer) => Step::IsAnswered(answer.status),
-            Err(_) => Step::IsFailed("no answer"),
+            Ok(answer) => Step::Receives(answer.status),
+            Err(_) => Step::Fails("no response"),
         };
         if !self.step(step) {
             return None;
@@ -310,7 +322,7 @@ impl Inner {
         let held = now.saturating_sub(pending.sent);
         let resolved =
             self.conduct
-                .answered(&pending.asked, &outcome, pending.met.as_ref(), held, now);
+                .note_outcome(&pending.facts, &outcome, pending.met.as_ref(), held, now);
         if self.conduct.has_a_page() {
             let wall = self.moment().wall;
             self.gaps.page_came(wall);
@@ -321,7 +333,7 @@ impl Inner {
         Some(outcome)
     }
 
-    /// The client lets go of a request.
+    /// Drops a request, because the client has dropped its future.
     pub(crate) fn let_go(&mut self, id: u64) {
         let Some(pending) = self.pending.remove(&id) else {
             return;
@@ -335,24 +347,25 @@ impl Inner {
             return;
         }
         let waited = self.now.saturating_sub(pending.sent);
-        if waited < pending.asked.timeout && !self.conduct.may_know_of_a_sleep(self.now) {
+        if waited < pending.facts.timeout && !self.conduct.may_know_of_a_sleep(self.now) {
             self.check::<()>(Err(format!("it gave a request up after {waited:?}")));
         }
-        let is_silence = pending.asked.timeout == self.longest(&pending.asked);
+        let is_silence = pending.facts.timeout == self.longest(&pending.facts);
         self.conduct
-            .fell_silent(&pending.asked, is_silence, self.now);
+            .fell_silent(&pending.facts, is_silence, self.now);
     }
 
-    /// No request is waited for longer than it may be.
+    /// Checks that the client waits for no request beyond its timeout, and for none that died while
+    /// the machine slept.
     pub(crate) fn check_waits(&mut self) {
-        // A program that is busy with something else does not look at its timers.
+        // A busy program does not poll its timers.
         let busy = self.climate.handling_ms + self.climate.longest_commit_ms();
         let busy = Duration::from_millis(busy) + Duration::from_secs(5);
         let late = self.pending.values().find(|pending| {
-            !pending.has_come && self.now > pending.sent + pending.asked.timeout + busy
+            !pending.has_come && self.now > pending.sent + pending.facts.timeout + busy
         });
         if let Some(late) = late {
-            let why = format!("it waits for {:?} without end", late.asked.endpoint);
+            let why = format!("it waits for {:?} beyond the timeout", late.facts.endpoint);
             self.check::<()>(Err(why));
         }
         let unnoticed = self.pending.values().find(|pending| {
@@ -361,18 +374,21 @@ impl Inner {
                 .is_some_and(|woken| self.now > woken + NOTICES_A_SLEEP)
         });
         if let Some(unnoticed) = unnoticed {
-            let why = format!("{:?} outlived a sleep", unnoticed.asked.endpoint);
+            let why = format!(
+                "a request to {:?} outlived a suspension of the machine",
+                unnoticed.facts.endpoint
+            );
             self.check::<()>(Err(why));
         }
     }
 
-    /// A request whose answer can still come.
+    /// Returns a request if its response can still arrive.
     pub(crate) fn reachable(&mut self, id: u64) -> Option<&mut Pending> {
         let pending = self.pending.get_mut(&id)?;
         pending.cut_off.is_none().then_some(pending)
     }
 
-    /// The connections of all requests that are under way die without a word.
+    /// Cuts the connections of all requests in flight. The client gets no error.
     pub(crate) fn cut_off_all(&mut self) {
         let now = self.now;
         for pending in self.pending.values_mut().filter(|sent| !sent.has_come) {
@@ -386,18 +402,19 @@ impl Inner {
     }
 }
 
-fn facts(request: &TransportRequest) -> Asked {
+/// Reads the facts of a request that the checks need.
+fn facts_of(request: &TransportRequest) -> RequestFacts {
     let uri = request.request().uri();
     let method = request.request().method().as_str();
     let seen = Request::new(method, &uri.to_string());
-    // Neither a number nor a channel is escaped, and this is done for millions of requests.
+    // Positions and channels need no unescaping, and this code runs for millions of requests.
     let query = |name: &str| {
         let mut parameters = uri.query()?.split('&');
         let value = parameters.find_map(|text| text.strip_prefix(name)?.strip_prefix('='))?;
         Some(value.to_owned())
     };
     let header = request.request().headers().get("authorization");
-    Asked {
+    RequestFacts {
         endpoint: Endpoint::of(&seen),
         scheme: uri.scheme_str().unwrap_or_default().to_owned(),
         host: uri.host().unwrap_or_default().to_owned(),
@@ -413,25 +430,28 @@ fn facts(request: &TransportRequest) -> Asked {
     }
 }
 
-fn for_emulator(request: &TransportRequest, asked: &Asked) -> Request {
+/// Returns the request as the emulator expects it: without the digits that the weather appended to
+/// its position.
+fn for_emulator(request: &TransportRequest, facts: &RequestFacts) -> Request {
     let mut uri = request.request().uri().to_string();
-    if let Some(position) = &asked.position {
+    if let Some(position) = &facts.position {
         let parameter = |position: &str| format!("stream_position={position}");
         uri = uri.replace(&parameter(position), &parameter(own_digits(position)));
     }
     let method = request.request().method().as_str();
-    let request = Request::new(method, &uri).header("host", &asked.host);
-    with_caller(request, asked)
+    let request = Request::new(method, &uri).header("host", &facts.host);
+    with_caller(request, facts)
 }
 
-fn page_request(asked: &Asked, position: &str) -> Request {
-    let limit = asked.limit.unwrap_or(500);
+/// Returns the same request for a page, but from another position.
+fn page_request(facts: &RequestFacts, position: &str) -> Request {
+    let limit = facts.limit.unwrap_or(500);
     let target = format!("/2.0/events?stream_type=all&stream_position={position}&limit={limit}");
-    with_caller(Request::get(&target), asked)
+    with_caller(Request::get(&target), facts)
 }
 
-fn with_caller(request: Request, asked: &Asked) -> Request {
-    match &asked.token {
+fn with_caller(request: Request, facts: &RequestFacts) -> Request {
+    match &facts.token {
         Some(token) => request
             .header("authorization", &format!("Bearer {token}"))
             .header("as-user", ACCOUNT),

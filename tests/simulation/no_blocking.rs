@@ -1,4 +1,7 @@
-//! Without the feature the blocking client's program is the async one.
+//! The replacement for `blocking` without its feature.
+//!
+//! The blocking client's program is the async one then, so that each seed keeps its scenario. Start
+//! at [`start`].
 
 use box_longpoll::{LongPollClientBuilder, StartAt};
 

@@ -1,4 +1,9 @@
-//! The program that follows the account: what it does with what it gets, whichever part of the public API it uses.
+//! The program that follows the account.
+//!
+//! It uses one part of the public API, works on what it gets, and stores its position. It reports
+//! each action to the world, so that the world can check and interrupt it. The program for
+//! subscriptions is in `subscriber`, and the one for the blocking client in `blocking`. Start at
+//! [`start`].
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -20,18 +25,19 @@ use crate::subscriber;
 use crate::task::Task;
 use crate::world::{ACCOUNT, Step, World};
 
-/// How long an enterprise's events may go without a look.
+/// The longest time between two fetches of an enterprise's events.
 pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Enough for a small page limit and a long log.
+/// The permitted calls per minute for an enterprise: enough for a small page limit and a long log.
 pub(crate) const CALLS_PER_MINUTE: u32 = 240;
 
-/// How the program came to its end by itself: with the stream's error, or without.
+/// The end that the program came to by itself: with the stream's error, or without one.
 pub(crate) type Ended = Option<Error>;
 
+/// A running program.
 pub(crate) type Program = Pin<Box<dyn Future<Output = Ended>>>;
 
-/// Starts the program from what is durable.
+/// Starts the program from its durable position.
 pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> Program {
     let builder = LongPollClient::builder()
         .as_user(ACCOUNT)
@@ -44,7 +50,7 @@ pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> P
     let start = match stored {
         Some(stored) => stored
             .parse()
-            .expect("what was stored was a place to start at"),
+            .expect("the stored text is a place to start at"),
         None => fresh.clone(),
     };
     match climate.consumer {
@@ -64,13 +70,13 @@ pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> P
         }
         Consumer::Subscription => {
             let client = build(world, builder);
-            // It reads the store itself.
+            // The subscription reads the store itself.
             Box::pin(subscriber::follow(world.clone(), client, fresh))
         }
     }
 }
 
-/// The program that stores a position after each batch.
+/// Starts the program that stores a position after each batch.
 pub(crate) fn batches(world: &World, builder: LongPollClientBuilder, start: StartAt) -> Program {
     let climate = world.lock().climate.clone();
     let client = build(world, builder);
@@ -101,16 +107,18 @@ fn enterprise(client: &LongPollClient<World>) -> LongPollClient<World> {
         .expect("the settings are in range")
 }
 
-/// One of the ways into a stream, and the way of committing that goes with it.
+/// A kind of stream, with the matching way to make its position durable.
 trait Source {
+    /// Returns the texts of the next events.
     async fn next(&mut self) -> Option<Result<Vec<Arc<str>>, Error>>;
 
     fn handle(&self) -> StreamHandle;
 
-    /// What the stream says is handled.
+    /// Returns the position up to which the stream considers events handled.
     fn resume_at(&self) -> StartAt;
 
-    /// Makes durable what is handled. It may fail: then it is done with the next one.
+    /// Makes the position of the handled events durable. If that fails, the next commit makes up
+    /// for it.
     async fn commit(&mut self, world: &World);
 }
 
@@ -178,7 +186,7 @@ pub(crate) fn text(event: &Event) -> Arc<str> {
     event.raw().into()
 }
 
-/// Writes, and once more where that fails.
+/// Writes a position, and tries once more if that fails.
 pub(crate) async fn write(world: &World, position: &str) -> Written {
     match world.write(Record::of_position(position)).await {
         Written::Yes => Written::Yes,
@@ -189,16 +197,19 @@ pub(crate) async fn write(world: &World, position: &str) -> Written {
     }
 }
 
-/// How the program goes about it.
+/// The program's habits.
 struct Manner {
+    /// The time that it spends on a batch.
     handling: Duration,
+    /// The time after which it drops the future of the next batch.
     patience: Option<Duration>,
 }
 
 impl Manner {
     fn of(climate: &Climate) -> Self {
         let patience = match (climate.consumer, climate.patience_ms) {
-            // Its position is stored when nothing comes for a while, so that it is in the end.
+            // The program stores its position when nothing comes for a while, so that the last
+            // position becomes durable.
             (Consumer::Events, 0) => Some(20_000),
             (_, 0) => None,
             (_, patience) => Some(patience),
@@ -210,6 +221,7 @@ impl Manner {
     }
 }
 
+/// Follows the account until the stream ends, and returns its error.
 async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended {
     world.watch(source.handle());
     loop {
@@ -225,11 +237,11 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
         };
         match next {
             None => {
-                world.check_nothing_under_way();
+                world.check_nothing_in_flight();
                 return None;
             }
             Some(Err(error)) => {
-                world.check_nothing_under_way();
+                world.check_nothing_in_flight();
                 return Some(error);
             }
             Some(Ok(events)) => {
@@ -246,7 +258,8 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
     }
 }
 
-/// What comes of a future in time; it is dropped if nothing does. Each of the two is a task of its own.
+/// Returns the output of a future, or drops it and returns `None` if it takes too long. The future
+/// and the timeout are separate tasks.
 pub(crate) async fn within<T>(
     world: &World,
     patience: Duration,
@@ -267,20 +280,22 @@ pub(crate) async fn within<T>(
 }
 
 impl World {
-    /// A stream that has ended has let go of everything, while it is still there itself.
-    pub(crate) fn check_nothing_under_way(&self) {
+    /// Checks that a stream has dropped everything when it has ended, although the stream itself
+    /// still exists.
+    pub(crate) fn check_nothing_in_flight(&self) {
         let mut inner = self.lock();
         if !inner.pending.is_empty() {
             inner.check::<()>(Err("a request outlived its stream's end".into()));
         }
-        // What it had in hand for a moment, where it is stopped between two events of a page, goes with the stream.
+        // If the stream stops between two events of a page, it still holds that page until it is
+        // dropped.
         let bodies = inner.live_bodies.load(Ordering::Relaxed);
-        if bodies > inner.hands.kept() + 1 {
+        if bodies > inner.open_batches.kept() + 1 {
             inner.check::<()>(Err(format!("{bodies} pages outlived their stream's end")));
         }
     }
 
-    /// The stream is gone.
+    /// Checks that a dropped stream has left nothing behind.
     pub(crate) fn check_nothing_is_left(&self) {
         let mut inner = self.lock();
         let (requests, sleeps) = (inner.pending.len(), inner.sleepers.len());

@@ -1,4 +1,8 @@
-//! How far a run is, and how long what is left may take.
+//! The stages of a run, and the time that each may take.
+//!
+//! After the last fault, everything must be delivered and the stream must listen again within a
+//! bounded time. Then a new event must become durable promptly, and the stream must stop. In
+//! permanent weather the run just ends. Start at [`Inner::check_progress`].
 
 use std::time::Duration;
 
@@ -10,37 +14,39 @@ use crate::network::Pending;
 use crate::program::LONGEST_INTERVAL;
 use crate::world::Inner;
 
-/// After the last fault and the poll that it may have silenced, the longest that a stream may be busy: an API call ends
-/// after 60 s, the pauses are 60 s at most, and a long log has to be read.
+/// The longest recovery after the last fault and the poll that it may have silenced. An API call
+/// ends after 60 s, a pause takes at most 60 s, and the client has to read a long log.
 const RECOVERY: Duration = Duration::from_secs(400);
 
-/// How much longer than the signal takes a new event may take to a stream that listens.
+/// The longest time from the signal of a new event to its delivery.
 const PROMPT: Duration = Duration::from_secs(20);
 
-/// How far the end is.
+/// The stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Faults still happen.
     Troubled,
-    /// Nothing goes wrong any more; by then everything is to be delivered, and a poll to be held.
+    /// All faults have ended. Soon, everything has to be delivered, and a poll to be held.
     Healed {
         at: Duration,
     },
-    /// One more event was appended; by then it is to be durable.
+    /// One more event was appended, and has to be durable by this time.
     Probed {
         by: Duration,
     },
-    /// The stream was told to stop.
+    /// The world has stopped the stream by its handle.
     Stopping,
     Over,
 }
 
 impl Inner {
-    /// `idle`: the program has nothing to do before something comes due.
+    /// Moves to the next stage if the current one is complete, and checks its time limit. `idle`:
+    /// the program waits for something.
     pub(crate) fn check_progress(&mut self, idle: bool) {
         self.check_waits();
         if self.permanent.is_some() {
             if self.healed {
-                // The program is dropped with what it has under way.
+                // The program is dropped with its requests in flight.
                 self.stopping = true;
                 self.stage = Stage::Over;
             }
@@ -52,7 +58,7 @@ impl Inner {
                 self.stage = Stage::Healed { at: now };
             }
             Stage::Healed { at } => {
-                // An answer that was on its way may have asked to be left alone.
+                // A response that was on its way may have a `Retry-After`.
                 let from = at.max(self.conduct.silenced_until());
                 let by = from + self.climate.longest_poll() + RECOVERY;
                 if idle && self.ledger.all_acknowledged() && self.is_listened_to() {
@@ -64,7 +70,7 @@ impl Inner {
                 } else if now > by {
                     let missing = self.ledger.missing();
                     let why = format!(
-                        "too long after the last fault {missing} events are missing, and it is {:?}",
+                        "too long after the last fault {missing} events are missing, and the status is {:?}",
                         self.status()
                     );
                     self.check::<()>(Err(why));
@@ -77,7 +83,7 @@ impl Inner {
                     self.stage = Stage::Stopping;
                 } else if now > by {
                     let why = format!(
-                        "a new event is not durable in time; {} are missing, and it is {:?}",
+                        "a new event is not durable in time; {} are missing, and the status is {:?}",
                         self.ledger.missing(),
                         self.status()
                     );
@@ -88,26 +94,28 @@ impl Inner {
         }
     }
 
-    /// Whether a poll is held that will tell of the next event, or a look for it is due.
+    /// Returns `true` if a held poll will signal the next event, or if the next fetch of an
+    /// enterprise is scheduled.
     fn is_listened_to(&self) -> bool {
         if self.climate.enterprise {
             return matches!(self.status(), Some(Status::Waiting { .. }));
         }
         let listens = |pending: &Pending| {
-            let is_poll = pending.asked.channel.is_some() && pending.met.is_none();
+            let is_poll = pending.facts.channel.is_some() && pending.met.is_none();
             pending.listens || (self.climate.never_holds() && is_poll)
         };
         self.pending.values().any(listens)
     }
 
-    /// How long the stream may take to hear of an event that is appended now, and to make it durable.
+    /// Returns the longest time until the stream learns of an event that is appended now, and makes
+    /// it durable.
     fn longest_news(&self) -> Duration {
         let climate = &self.climate;
-        // A signal that crosses the end of its poll is lost. A server that ignores positions does not repeat it, and the
-        // fetch that follows may come before the event shows.
+        // A signal that crosses the end of its poll is lost. A server that ignores positions
+        // doesn't repeat it, and the next fetch may come before the event is visible.
         let may_lose_it =
             climate.poll_position == PollPosition::Ignored && climate.visible_after_ms > 0;
-        let hears_after = if climate.enterprise {
+        let learns_after = if climate.enterprise {
             LONGEST_INTERVAL
         } else if climate.drop_signals || may_lose_it {
             Duration::from_millis(climate.hold_ms).min(climate.longest_poll())
@@ -125,6 +133,6 @@ impl Inner {
             }
         };
         let committed = committed + Duration::from_millis(climate.longest_commit_ms());
-        hears_after + handled + committed + PROMPT
+        learns_after + handled + committed + PROMPT
     }
 }

@@ -1,4 +1,8 @@
-//! Runs a scenario from its beginning to the rest after it.
+//! Runs a scenario from its beginning until the stream is stopped after its last fault.
+//!
+//! The loop polls the program while it is awake. If the program is idle, time moves to the next
+//! scheduled event. After each step the world checks the subscription and the progress. A panic of
+//! the library counts as a failure. Start at [`run`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,13 +19,14 @@ use crate::permanent::Measures;
 use crate::program::{self, Program};
 use crate::progress::Stage;
 use crate::scenario::Scenario;
-use crate::world::{Due, Inner, Step, World};
+use crate::world::{Inner, Scheduled, Step, World};
 
-/// More than any scenario needs.
+/// The largest number of turns of a run without weather. Every scenario needs fewer.
 const MOST_EVENTS: u64 = 200_000;
 
-/// What came of a run.
+/// The outcome of a run.
 pub(crate) struct Outcome {
+    /// The rule that was broken.
     pub(crate) failure: Option<String>,
     pub(crate) trace: Vec<(Duration, Step)>,
     /// The incidents that happened.
@@ -29,10 +34,11 @@ pub(crate) struct Outcome {
     pub(crate) coverage: Coverage,
     pub(crate) requests: u64,
     pub(crate) deliveries: u64,
-    /// What a permanent climate is bounded by.
+    /// The figures that the bounds of a permanent climate limit.
     pub(crate) measures: Option<Measures>,
 }
 
+/// Runs a scenario.
 pub(crate) fn run(scenario: &Scenario) -> Outcome {
     let scenario = Arc::new(scenario.clone());
     let world = World::new(&scenario);
@@ -45,7 +51,7 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
     };
     let panicked = catch_unwind(AssertUnwindSafe(|| run.go_on_to_the_end())).is_err();
     if panicked {
-        // Its destructors may panic as well, and there is nothing more to learn from it.
+        // The program's destructors may panic as well, and would show nothing more.
         std::mem::forget(run.program.take());
     }
     drop(run);
@@ -67,15 +73,18 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
     }
 }
 
+/// A run in progress.
 struct Run {
     world: World,
     seed: u64,
+    /// The running program.
     program: Option<Program>,
+    /// The number of programs that were started.
     programs: u64,
     wakeup: Arc<Wakeup>,
 }
 
-/// Whether the program wants to be polled.
+/// A waker that remembers that it was called.
 #[derive(Default)]
 struct Wakeup(AtomicBool);
 
@@ -112,16 +121,16 @@ impl Run {
             let due = self.world.lock().advance();
             match due {
                 None => {
-                    let why = "nothing will ever happen again";
+                    let why = "nothing is scheduled any more";
                     self.world.lock().violation = Some(why.into());
                 }
-                Some(Due::Restart) => self.start(),
+                Some(Scheduled::Restart) => self.start(),
                 Some(due) => self.world.lock().comes_due(due),
             }
             self.check();
         }
         let mut inner = self.world.lock();
-        inner.check::<()>(Err("it does not come to rest".into()));
+        inner.check::<()>(Err("the run does not end".into()));
     }
 
     fn check(&self) {
@@ -143,7 +152,7 @@ impl Run {
             (climate, stored)
         };
         self.programs += 1;
-        // The library takes its seeds from this thread's generator.
+        // The library draws its seeds from this thread's generator.
         fastrand::seed(self.seed.wrapping_mul(1_000).wrapping_add(self.programs));
         self.program = Some(program::start(&self.world, &climate, stored.as_deref()));
         self.wakeup.0.store(true, Ordering::Relaxed);
@@ -163,18 +172,18 @@ impl Run {
         inner.trace_end(kind);
         inner.measure_stop();
         let rightly = match kind {
-            // Without a store it can't begin.
+            // The subscription can't begin without its store.
             Some(ErrorKind::Checkpoint) if inner.store.refuses && inner.handle.is_none() => Ok(()),
             Some(kind) => inner.conduct.stopped(kind),
             None if stopping => Ok(()),
-            None => Err("the stream ended without a word".into()),
+            None => Err("the stream ended without an error".into()),
         };
         inner.check(rightly);
         drop(inner);
         self.ended(Duration::from_secs(1));
     }
 
-    /// Whatever the program was about, it is gone.
+    /// Drops the program in the middle of its work.
     fn bury(&mut self) {
         let down = {
             let mut inner = self.world.lock();
@@ -195,10 +204,10 @@ impl Run {
             return;
         }
         let at = inner.now + down;
-        inner.schedule(at, Due::Restart);
+        inner.schedule(at, Scheduled::Restart);
     }
 
-    /// Stops the stream by its handle, whatever the program is about.
+    /// Stops the stream by its handle, in the middle of the program's work.
     fn stop(&mut self) {
         let mut inner = self.world.lock();
         let Some(handle) = inner.handle() else {
@@ -211,17 +220,18 @@ impl Run {
 }
 
 impl Inner {
-    fn comes_due(&mut self, due: Due) {
+    /// Performs a scheduled event.
+    fn comes_due(&mut self, due: Scheduled) {
         match due {
-            Due::Incident(index) if !self.healed => self.happens(index),
-            Due::Incident(_) | Due::Restart => {}
-            Due::Heal => self.heal(),
-            Due::Arrival(id) => self.arrives(id),
-            Due::HoldEnds(hold) => self.resume(hold),
-            Due::Cut(id) => self.weather_cuts(id),
-            Due::Burst => self.burst(),
-            Due::Event => self.append_by_weather(),
-            Due::Answer(id) => {
+            Scheduled::Incident(index) if !self.healed => self.happens(index),
+            Scheduled::Incident(_) | Scheduled::Restart => {}
+            Scheduled::Heal => self.heal(),
+            Scheduled::Arrival(id) => self.arrives(id),
+            Scheduled::HoldEnds(hold) => self.resume(hold),
+            Scheduled::Cut(id) => self.weather_cuts(id),
+            Scheduled::Burst => self.burst(),
+            Scheduled::Event => self.append_by_weather(),
+            Scheduled::Response(id) => {
                 if let Some(pending) = self.reachable(id) {
                     pending.has_come = true;
                     if let Some(waker) = pending.waker.take() {
@@ -229,7 +239,7 @@ impl Inner {
                     }
                 }
             }
-            Due::Wake(id) => {
+            Scheduled::Wake(id) => {
                 if let Some(Some(waker)) = self.sleepers.remove(&id) {
                     waker.wake();
                 }
@@ -238,6 +248,7 @@ impl Inner {
         self.resume_those_that_are_ready();
     }
 
+    /// Ends all faults.
     fn heal(&mut self) {
         self.healed = true;
         self.down_until = Duration::ZERO;

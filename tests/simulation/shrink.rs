@@ -1,10 +1,14 @@
-//! From a scenario that fails to the least of it that fails.
+//! Shrinks a failing scenario to the smallest one that still fails.
+//!
+//! It uses delta debugging for the incidents, and resets the climate field by field. Every try is a
+//! complete run. It doesn't look for the same failure, only for any failure. Start at [`shrink`].
 
 use crate::climate::Climate;
 use crate::run::run;
 use crate::scenario::Scenario;
 
-/// The fewest incidents, in the fairest climate, with which it still fails, in whatever way.
+/// Returns the scenario with the fewest incidents and the fairest climate that still fails in any
+/// way.
 pub(crate) fn shrink(failing: &Scenario) -> Scenario {
     let mut least = failing.clone();
     let fired = run(failing).fired;
@@ -24,7 +28,7 @@ pub(crate) fn shrink(failing: &Scenario) -> Scenario {
     }
 }
 
-/// Delta debugging: leaves out ever smaller parts of the list.
+/// Drops incidents by delta debugging: leaves out ever smaller parts of the list.
 fn drop_incidents(least: &mut Scenario) {
     let mut part = least.incidents.len();
     while part > 0 {
@@ -40,7 +44,7 @@ fn drop_incidents(least: &mut Scenario) {
     }
 }
 
-/// Takes each setting of the climate back to the fair one, alone.
+/// Resets each field of the climate to the fair value, one after the other.
 fn fair_climate(least: &mut Scenario) {
     let json = |climate: &Climate| serde_json::to_value(climate).expect("plain data");
     let fair = json(&Climate::default());
@@ -54,7 +58,7 @@ fn fair_climate(least: &mut Scenario) {
     }
 }
 
-/// Changes the scenario if it still fails so.
+/// Changes the scenario if the changed one still fails. Returns `true` if it does.
 fn try_instead(least: &mut Scenario, change: impl FnOnce(&mut Scenario)) -> bool {
     let mut other = least.clone();
     change(&mut other);

@@ -1,4 +1,9 @@
-//! Where the program keeps its position or its checkpoint, and how that can go wrong.
+//! The program's store, with its faults.
+//!
+//! The store keeps a position or a checkpoint across crashes. A write may fail, get lost, or
+//! succeed and report a failure. The store checks each position and the date of each checkpoint
+//! before it writes them, and also that no two writes overlap. It remembers only the last record.
+//! Start at [`World::write`].
 
 use std::time::Duration;
 
@@ -10,38 +15,41 @@ use crate::scenario::{What, When};
 use crate::window::Window;
 use crate::world::{Inner, Step, World};
 
-/// What survives a crash.
+/// The state that survives a crash, and the state of its use by the current program.
 #[derive(Default)]
 pub(crate) struct Store {
     durable: Option<Record>,
-    /// Where the program is to go on, as far as it was told.
+    /// The position that the program believes to be durable.
     confirmed: Option<String>,
-    /// Whether the store has refused the last call, or any of this program.
+    /// `true` if the store has refused the last call.
     pub(crate) refuses: bool,
+    /// `true` if the store has refused any call of this program.
     pub(crate) refused: bool,
-    under_way: bool,
+    /// `true` while a write is in progress.
+    is_writing: bool,
+    /// The number of writes so far.
     writes: u32,
     pub(crate) down_until: Duration,
 }
 
-/// What is written at once.
+/// The data of one write.
 #[derive(Clone)]
 pub(crate) struct Record {
     position: String,
     checkpoint: Option<Box<Kept>>,
 }
 
-/// A checkpoint, and what it is of.
+/// A checkpoint, and the facts that it stands for.
 #[derive(Clone)]
 struct Kept {
     checkpoint: Checkpoint,
-    /// The ids that it is to have.
+    /// The ids that the checkpoint has to contain.
     window: Window,
-    /// How many batches of its program are behind it.
+    /// The number of its program's batches that it covers.
     batches: u64,
 }
 
-/// What the store says to the program.
+/// The result that the store reports to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     Yes,
@@ -58,7 +66,7 @@ impl Record {
 }
 
 impl Store {
-    /// The position that is durable.
+    /// Returns the durable position.
     pub(crate) fn read(&self) -> Option<&str> {
         self.durable.as_ref().map(|record| record.position.as_str())
     }
@@ -71,31 +79,31 @@ impl Store {
         self.kept().map(|kept| &kept.checkpoint)
     }
 
-    /// What a program remembers that goes on from here.
+    /// Returns the events that a program remembers if it continues from the durable checkpoint.
     pub(crate) fn window(&self) -> Window {
         self.kept()
             .map(|kept| kept.window.clone())
             .unwrap_or_default()
     }
 
-    /// What a program was told last, where it told the program anything.
+    /// Returns the last position that the store has confirmed or given to the program.
     pub(crate) fn confirmed(&self) -> Option<&str> {
         self.confirmed.as_deref()
     }
 
-    /// Another program uses it.
+    /// Prepares the store for the next program.
     pub(crate) fn reopen(&mut self) {
         self.confirmed = self.read().map(str::to_owned);
         self.refuses = false;
         self.refused = false;
-        self.under_way = false;
+        self.is_writing = false;
     }
 
     fn is_down(&self, now: Duration) -> bool {
         now < self.down_until
     }
 
-    /// Writes a record, or doesn't. Gives what the store says.
+    /// Writes a record unless a fault prevents it, and returns the result that the store reports.
     fn write(&mut self, record: Record, mishap: Option<&What>) -> Written {
         let (written, said) = match mishap {
             Some(What::WriteFails | What::StoreDown { .. }) => (false, Written::No),
@@ -103,7 +111,7 @@ impl Store {
             Some(What::WriteUnsaid) => (true, Written::No),
             _ => (true, Written::Yes),
         };
-        self.under_way = false;
+        self.is_writing = false;
         self.refuses = said == Written::No;
         self.refused |= self.refuses;
         if said == Written::Yes {
@@ -117,7 +125,7 @@ impl Store {
 }
 
 impl World {
-    /// Writes to the program's store.
+    /// Writes a record to the program's store.
     pub(crate) async fn write(&self, record: Record) -> Written {
         self.step(Step::Writes(record.position.clone())).await;
         let (mishap, takes) = self.lock().begin_write(&record);
@@ -130,14 +138,14 @@ impl World {
 
 impl Inner {
     fn begin_write(&mut self, record: &Record) -> (Option<What>, Duration) {
-        if self.store.under_way {
+        if self.store.is_writing {
             self.check::<()>(Err("two writes overlap".into()));
         }
         if record.position != "oldest" {
             let covered = self.ledger.check_covered(&record.position);
-            self.check(covered.map_err(|why| format!("a position that is written: {why}")));
+            self.check(covered.map_err(|why| format!("the written position: {why}")));
         }
-        self.store.under_way = true;
+        self.store.is_writing = true;
         let mut mishap = self.take(When::Write(self.store.writes));
         self.store.writes += 1;
         if let Some(mishap) = &mishap {
@@ -153,7 +161,7 @@ impl Inner {
         let batches = record.checkpoint.as_ref().map(|kept| kept.batches);
         let written = self.store.write(record, mishap);
         if let (Written::Yes, Some(batches)) = (written, batches) {
-            self.hands.are_durable(batches);
+            self.open_batches.are_durable(batches);
         }
         written
     }
@@ -165,9 +173,9 @@ impl CheckpointStore for World {
         let mut inner = self.lock();
         if inner.store.is_down(inner.now) {
             inner.store.refuses = true;
-            return Err(CheckpointError::new("the store is away"));
+            return Err(CheckpointError::new("the store is unavailable"));
         }
-        // What is loaded has been written and read.
+        // The checkpoint passes through its text form, as in a real store.
         let text = inner.store.checkpoint().map(serde_json::to_string);
         let text = text.transpose().map_err(CheckpointError::new)?;
         text.map(|text| serde_json::from_str(&text).map_err(CheckpointError::new))
@@ -186,8 +194,8 @@ impl CheckpointStore for World {
                 position: checkpoint.resume_at().to_string(),
                 checkpoint: Some(Box::new(Kept {
                     checkpoint: checkpoint.clone(),
-                    window: inner.hands.window().clone(),
-                    batches: inner.hands.acknowledged(),
+                    window: inner.open_batches.window().clone(),
+                    batches: inner.open_batches.acknowledged(),
                 })),
             }
         };

@@ -1,4 +1,8 @@
-//! What a subscription owes to its program, and what the program tells the world of it.
+//! The checks of a subscription's promises to its program.
+//!
+//! The program reports each batch, acknowledgement and gap to the world. Between two steps, the
+//! world checks the position and the status that the subscription's handle shows. Requests are
+//! checked in `conduct`. Start at [`Inner::check_subscription`].
 
 use std::sync::Arc;
 
@@ -10,7 +14,7 @@ use crate::scenario::{What, When};
 use crate::world::{Inner, Step, World};
 
 impl World {
-    /// The program has its subscription.
+    /// Checks the start of a subscription.
     pub(crate) fn subscribed(&self, handle: StreamHandle) {
         self.watch(handle);
         let mut inner = self.lock();
@@ -19,12 +23,12 @@ impl World {
         }
     }
 
-    /// Whether the program waits for the subscription.
-    pub(crate) fn asks(&self, asks: bool) {
-        self.lock().hands.asks = asks;
+    /// Notes that the program begins or stops waiting for the subscription.
+    pub(crate) fn waits(&self, waits: bool) {
+        self.lock().open_batches.waits = waits;
     }
 
-    /// The program takes a batch. Gives its number.
+    /// Checks a batch that the program takes, and returns its number.
     pub(crate) fn takes(&self, events: &[Arc<str>]) -> u64 {
         {
             let mut inner = self.lock();
@@ -37,15 +41,21 @@ impl World {
         }
         let number = self.delivered(events, None);
         let mut inner = self.lock();
-        inner.hands.keep();
-        let (out, most) = (inner.hands.not_durable(), inner.climate.max_unacknowledged);
+        inner.open_batches.keep();
+        let (out, most) = (
+            inner.open_batches.not_durable(),
+            inner.climate.max_unacknowledged,
+        );
         if out > most {
-            inner.check::<()>(Err(format!("{out} batches are out, and {most} may be")));
+            inner.check::<()>(Err(format!(
+                "{out} batches are unacknowledged, and {most} may be"
+            )));
         }
         number
     }
 
-    /// What happens to a batch in place of being acknowledged: it is dropped. `None`: nothing does.
+    /// Returns the fault that replaces the next acknowledgement: a dropped batch. `None` if there
+    /// is none.
     pub(crate) fn mishap_of_ack(&self) -> Option<What> {
         let mut inner = self.lock();
         let occasion = When::Ack(inner.acks);
@@ -53,38 +63,39 @@ impl World {
         inner.take(occasion)
     }
 
-    /// The program is about to drop a batch.
+    /// Notes that the program is about to drop a batch.
     pub(crate) fn dropped(&self, number: u64, what: &What) {
         let mut inner = self.lock();
         let state = state(inner.status().as_ref());
         inner.meets(what, state);
-        inner.hands.let_go();
-        inner.hands.drop_one(number);
+        inner.open_batches.let_go();
+        inner.open_batches.drop_one(number);
         inner.conduct.dropped_a_batch();
     }
 
-    /// An acknowledgement has come to its end, with an error or without.
+    /// Checks the result of an acknowledgement.
     pub(crate) fn acknowledged(&self, number: u64, error: Option<ErrorKind>) {
         let mut inner = self.lock();
-        inner.hands.let_go();
+        inner.open_batches.let_go();
         let refused = inner.store.refused;
-        let rightly = inner.hands.check_ack(number, error, refused);
+        let rightly = inner.open_batches.check_ack(number, error, refused);
         inner.check(rightly);
     }
 
-    pub(crate) async fn told_of(&self, gap: &PossibleGap) {
+    /// Checks a report of a gap.
+    pub(crate) async fn gap_reported(&self, gap: &PossibleGap) {
         {
             let mut inner = self.lock();
             let now = inner.moment().wall;
-            let rightly = inner.gaps.check_told(gap, now);
+            let rightly = inner.gaps.check_report(gap, now);
             inner.check(rightly);
         }
-        self.step(Step::HearsOfGap).await;
+        self.step(Step::LearnsOfGap).await;
     }
 }
 
 impl Inner {
-    /// A page that has come brought nothing, as far as can be told by now.
+    /// Notes that the last page brought no batch, if it proves that nothing follows.
     pub(crate) fn settle_page(&mut self) {
         if self.conduct.has_caught_up() {
             let now = self.moment().wall;
@@ -92,7 +103,7 @@ impl Inner {
         }
     }
 
-    /// The program has gone on as far as it could. `idle`: and there is nothing more that it could do.
+    /// Checks a subscription after a step of the program. `idle`: the program waits for something.
     pub(crate) fn check_subscription(&mut self, idle: bool) {
         self.settle_page();
         let (Some(handle), None) = (self.handle(), self.crashed) else {
@@ -108,15 +119,15 @@ impl Inner {
             let why = format!("it shows {shown:?}, and {confirmed:?} is durable");
             self.check::<()>(Err(why));
         }
-        if idle && self.hands.asks {
-            let told = self.check_status(&handle.status());
-            self.check(told);
+        if idle && self.open_batches.waits {
+            let explained = self.check_status(&handle.status());
+            self.check(explained);
         }
     }
 
-    /// While the program waits for it, a subscription says why nothing comes.
+    /// Checks that a subscription's status says why no batch comes while the program waits for one.
     fn check_status(&self, status: &Status) -> Result<(), String> {
-        let out = self.hands.not_durable();
+        let out = self.open_batches.not_durable();
         let is_full = out >= self.climate.max_unacknowledged;
         let rightly = match status {
             Status::Stopped { .. } => return Ok(()),
@@ -125,13 +136,13 @@ impl Inner {
             _ => !is_full && !self.store.refuses,
         };
         if self.conduct.must_stop() == Some(ErrorKind::Unacknowledged) {
-            return Err("it does not say that a batch was dropped".into());
+            return Err("it does not report that a batch was dropped".into());
         }
         if rightly && self.store.refuses == matches!(status, Status::NotSaving { .. }) {
             return Ok(());
         }
         Err(format!(
-            "{out} batches are out, the store refuses: {}, and it is {status:?}",
+            "{out} batches are unacknowledged, the store refuses: {}, and the status is {status:?}",
             self.store.refuses
         ))
     }

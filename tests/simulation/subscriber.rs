@@ -1,4 +1,8 @@
-//! The program that follows the account with a subscription, and how it acknowledges.
+//! The program that follows the account with a subscription.
+//!
+//! It takes batches, keeps some of them, and acknowledges the others in the order and manner that
+//! the climate sets. It reports each action to the world, which checks it in `subscribed`. The
+//! programs for the other consumers are in `program`. Start at [`follow`].
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -15,9 +19,11 @@ use crate::program::{Ended, text, within};
 use crate::task::Task;
 use crate::world::{ACCOUNT, Step, World};
 
-/// How long it waits for more than the subscription may give, until it acknowledges something.
+/// The time for which the program waits for a batch although the limit is reached. Then it
+/// acknowledges something.
 const PATIENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 
+/// Follows the account until the subscription ends, and returns its error.
 pub(crate) async fn follow(world: World, client: LongPollClient<World>, start: StartAt) -> Ended {
     let mut subscription = client.subscribe(world.clone(), ACCOUNT, start);
     match subscription.next().await {
@@ -30,15 +36,15 @@ pub(crate) async fn follow(world: World, client: LongPollClient<World>, start: S
     let ended = loop {
         match consumer.next(&mut subscription).await {
             None => consumer.acknowledge(0).await,
-            Some(Some(Ok(Update::PossibleGap(gap)))) => world.told_of(&gap).await,
+            Some(Some(Ok(Update::PossibleGap(gap)))) => world.gap_reported(&gap).await,
             Some(Some(Ok(Update::Batch(delivery)))) => consumer.take(delivery).await,
             Some(Some(Ok(other))) => panic!("{other:?}"),
             Some(Some(Err(error))) => break Some(error),
             Some(None) => break None,
         }
     };
-    world.check_nothing_under_way();
-    // What it has in hand can still be acknowledged, and need not be.
+    world.check_nothing_in_flight();
+    // The program may still acknowledge the batches that it has, but need not.
     if consumer.rng.bool() {
         drop(subscription);
     }
@@ -49,14 +55,15 @@ pub(crate) async fn follow(world: World, client: LongPollClient<World>, start: S
     ended
 }
 
-/// What the program has in hand.
+/// The batches that the program has, and its way to acknowledge them.
 struct Consumer {
     world: World,
     climate: Climate,
     rng: Rng,
+    /// The batches that are not acknowledged, with their numbers.
     kept: Vec<(u64, Delivery)>,
-    /// Acknowledgements, each a task of its own.
-    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
+    /// The acknowledgements in progress. Each is a separate task.
+    acks: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl Consumer {
@@ -66,11 +73,11 @@ impl Consumer {
             world: world.clone(),
             rng: Rng::new(),
             kept: Vec::new(),
-            under_way: FuturesUnordered::new(),
+            acks: FuturesUnordered::new(),
         }
     }
 
-    /// What comes next. `None`: nothing in time.
+    /// Returns the next item of the subscription, or `None` if nothing comes in time.
     async fn next(
         &mut self,
         subscription: &mut Subscription<World>,
@@ -80,35 +87,37 @@ impl Consumer {
         let next = poll_fn(|cx| {
             let acks_first = self.rng.bool();
             if acks_first {
-                while let Poll::Ready(Some(())) = self.under_way.poll_next_unpin(cx) {}
+                while let Poll::Ready(Some(())) = self.acks.poll_next_unpin(cx) {}
             }
             let next = stream.poll(cx, |cx| subscription.poll_next_unpin(cx));
             if !acks_first && next.is_pending() {
-                while let Poll::Ready(Some(())) = self.under_way.poll_next_unpin(cx) {}
+                while let Poll::Ready(Some(())) = self.acks.poll_next_unpin(cx) {}
             }
             next
         });
-        world.asks(true);
+        world.waits(true);
         let next = match patience {
             None => Some(next.await),
             Some(patience) => within(&world, patience, next).await,
         };
-        world.asks(false);
+        world.waits(false);
         next
     }
 
+    /// Returns the time for which the program waits for the next batch. `None`: without limit.
     fn patience(&self) -> Option<Duration> {
         if self.kept.len() >= self.climate.max_unacknowledged {
             return Some(PATIENCE_WHEN_FULL);
         }
         match (self.climate.patience_ms, self.climate.keeps) {
             (0, 0) => None,
-            // What it keeps is to be durable in the end.
+            // The kept batches have to become durable in the end.
             (0, _) => Some(Duration::from_secs(20)),
             (patience, _) => Some(Duration::from_millis(patience)),
         }
     }
 
+    /// Works on a batch, keeps it, and acknowledges until few enough batches are kept.
     async fn take(&mut self, delivery: Delivery) {
         self.world.step(Step::Gets(delivery.len())).await;
         let events: Vec<_> = delivery.iter().map(text).collect();
@@ -121,7 +130,7 @@ impl Consumer {
         self.acknowledge(self.climate.keeps).await;
     }
 
-    /// Acknowledges until it keeps no more than so many.
+    /// Acknowledges batches until at most `keeps` of them are left.
     async fn acknowledge(&mut self, keeps: usize) {
         while self.kept.len() > keeps {
             let index = if self.climate.acks_shuffled {
@@ -133,7 +142,7 @@ impl Consumer {
             let what = self.world.mishap_of_ack();
             let is_cut = self.climate.acks_beside && self.rng.u8(..8) == 0;
             let world = self.world.clone();
-            self.under_way.push(Box::pin(async move {
+            self.acks.push(Box::pin(async move {
                 if let Some(what) = what {
                     world.dropped(number, &what);
                     return drop(delivery);
@@ -151,8 +160,9 @@ impl Consumer {
                         let error = outcome.err().map(|error| error.kind());
                         world.acknowledged(number, error);
                     }
-                    // It counts all the same. The subscription goes on with the write.
-                    Poll::Pending => world.lock().hands.let_go(),
+                    // A dropped acknowledgement counts all the same. The subscription finishes the
+                    // write.
+                    Poll::Pending => world.lock().open_batches.let_go(),
                 }
             }));
             if !self.climate.acks_beside {
@@ -161,7 +171,8 @@ impl Consumer {
         }
     }
 
+    /// Waits for all acknowledgements in progress.
     async fn finish(&mut self) {
-        while self.under_way.next().await.is_some() {}
+        while self.acks.next().await.is_some() {}
     }
 }

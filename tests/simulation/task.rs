@@ -1,20 +1,22 @@
-//! A task inside the program: it has a waker of its own, and is polled only when that was woken.
+//! Tasks inside the program: each has its own waker, and is polled only after that waker was
+//! called.
 //!
-//! A program that polls all that it waits for, whatever it was woken by, never misses a wake-up that the library forgot: the
-//! next timer makes up for it. So each stream, and each time limit, is a task, as it may be under a real executor. Start at
-//! [`Task::poll`].
+//! A program could poll everything on every wake-up. Then it would not notice a wake-up that the
+//! library forgot, because the next timer would make up for it. So each stream and each time limit
+//! is a task here, like under a real executor. A task doesn't run by itself: the program polls it.
+//! Start at [`Task::poll`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Something that is polled only when it was woken. A new one is polled once in any case.
+/// A task, which is polled only if it was woken. A new task counts as woken.
 pub(crate) struct Task(Arc<State>);
 
 struct State(Mutex<Inner>);
 
 struct Inner {
     woken: bool,
-    /// Whoever polls the task.
+    /// The waker of the program that polls the task.
     program: Option<Waker>,
 }
 
@@ -26,7 +28,7 @@ impl Task {
         }))))
     }
 
-    /// Polls, if the task was woken since it was polled last.
+    /// Polls, if the task was woken since the last poll.
     pub(crate) fn poll<T>(
         &self,
         cx: &Context<'_>,

@@ -1,4 +1,8 @@
-//! The program's way into the world: its transport and its token source.
+//! The transport and the token source through which the program reaches the world.
+//!
+//! A request is a future that the world completes when its response arrives; `network` decides
+//! about that. Page bodies are counted as long as any part of them is kept. Time passes only in the
+//! world, never for real. Start at the [`HttpTransport`] implementation of [`World`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,12 +15,12 @@ use async_trait::async_trait;
 use box_longpoll::auth::TokenError;
 use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::{AccessToken, HttpTransport, TokenSource};
-use box_longpoll_testkit::{Answer, Endpoint};
+use box_longpoll_testkit::{Endpoint, FakeResponse};
 use bytes::Bytes;
 use http::Response;
 
 use crate::scenario::What;
-use crate::world::{Due, Step, World};
+use crate::world::{Scheduled, Step, World};
 
 #[async_trait]
 impl HttpTransport for World {
@@ -41,7 +45,7 @@ impl HttpTransport for World {
     }
 }
 
-/// A request under way.
+/// A request in flight.
 struct Sending<'a> {
     world: &'a World,
     request: Option<TransportRequest>,
@@ -66,7 +70,7 @@ impl Future for Sending<'_> {
             pending.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let is_page = pending.asked.endpoint == Endpoint::Events;
+        let is_page = pending.facts.endpoint == Endpoint::Events;
         let reused = pending.reused;
         self.id = None;
         match inner.receive(id) {
@@ -94,7 +98,7 @@ impl Drop for Sending<'_> {
     }
 }
 
-fn response(answer: Answer, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes> {
+fn response(answer: FakeResponse, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes> {
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {
         response = response.header(name, value);
@@ -111,10 +115,10 @@ fn response(answer: Answer, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes
     };
     response
         .body(body)
-        .expect("the emulator's answers are well-formed")
+        .expect("the emulator's responses are well-formed")
 }
 
-/// A body that is counted for as long as any part of it is kept.
+/// A body that is counted as long as any part of it is kept.
 struct Body {
     bytes: Vec<u8>,
     counter: Arc<AtomicUsize>,
@@ -133,7 +137,7 @@ impl Drop for Body {
 }
 
 impl World {
-    /// Time passes. No step of the program's own.
+    /// Waits for simulated time to pass. This is not a step of the program.
     pub(crate) async fn rest(&self, duration: Duration) {
         let resting = Resting {
             world: self,
@@ -144,7 +148,7 @@ impl World {
     }
 }
 
-/// A sleep under way.
+/// A sleep in progress.
 struct Resting<'a> {
     world: &'a World,
     duration: Option<Duration>,
@@ -159,7 +163,7 @@ impl Future for Resting<'_> {
         if let Some(duration) = self.duration.take() {
             self.id = inner.number();
             let at = inner.now + duration;
-            inner.schedule(at, Due::Wake(self.id));
+            inner.schedule(at, Scheduled::Wake(self.id));
             inner.sleepers.insert(self.id, None);
         }
         let Some(waker) = inner.sleepers.get_mut(&self.id) else {
@@ -179,17 +183,18 @@ impl Drop for Resting<'_> {
 #[async_trait]
 impl TokenSource for World {
     async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
-        self.step(Step::AsksForToken).await;
+        self.step(Step::RequestsToken).await;
         self.give_token(rejected)
     }
 }
 
 impl World {
+    /// Returns a token that differs from the rejected one, or the fault of this call.
     fn give_token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
         let mut inner = self.lock();
         let now = inner.now;
-        let asked = inner.conduct.asked_for_token(now);
-        inner.check(asked);
+        let permitted = inner.conduct.check_token_call(now);
+        inner.check(permitted);
         let mishap = inner.token_mishap();
         if let Some(mishap) = &mishap {
             let call = if rejected.is_some() {
@@ -201,15 +206,15 @@ impl World {
         }
         match (mishap, rejected) {
             (Some(What::NoTokenNow), _) => {
-                inner.conduct.told_no_token(false, now);
-                return Err(TokenError::transient("the token endpoint is away"));
+                inner.conduct.got_no_token(false, now);
+                return Err(TokenError::transient("the token endpoint is unavailable"));
             }
             (Some(What::NoToken), _) => {
-                inner.conduct.told_no_token(true, now);
+                inner.conduct.got_no_token(true, now);
                 return Err(TokenError::permanent("the grant was revoked"));
             }
             (Some(What::SameToken), Some(rejected)) => {
-                inner.conduct.told_no_token(true, now);
+                inner.conduct.got_no_token(true, now);
                 return Ok(rejected.clone());
             }
             _ => {}

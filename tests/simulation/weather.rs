@@ -1,4 +1,7 @@
-//! What happens to the server and the network by itself.
+//! The incidents that happen at a time, and not with a request or another occasion.
+//!
+//! They change the server, the network, the clock, the store or the program. The weather of
+//! permanent climates is in `permanent`. Start at [`Inner::happens`].
 
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use crate::scenario::What;
 use crate::world::{Inner, SECONDS_A_DAY};
 
 impl Inner {
-    /// What happens to the server or the network by itself.
+    /// Performs an incident that is scheduled for a time.
     pub(crate) fn happens(&mut self, index: usize) {
         self.fired.insert(index);
         let what = self.scenario.incidents[index].what.clone();
@@ -53,7 +56,7 @@ impl Inner {
             }
             What::StoreDown { ms } => self.store.down_until = now + Duration::from_millis(*ms),
             What::Stop => self.stop_wanted = true,
-            other => self.violation = Some(format!("{other:?} does not happen by itself")),
+            other => self.violation = Some(format!("{other:?} needs an occasion, and not a time")),
         }
         let state = state(self.status().as_ref());
         self.meets(&what, state);

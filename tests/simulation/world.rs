@@ -1,4 +1,9 @@
-//! The simulated world: one account at Box, one network, one program, one clock.
+//! The simulated world: one account at Box, one network, one program and one clock.
+//!
+//! [`World`] owns all state of a run, so that a run depends on its scenario alone. The other
+//! modules extend [`Inner`], each with one part of the world. This module keeps the time, the queue
+//! of scheduled events, and the first violation of a rule. It doesn't decide the order of events;
+//! `run` does. Start at [`World::new`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicUsize;
@@ -14,40 +19,44 @@ use crate::budget::Budget;
 use crate::climate::{Climate, settings};
 use crate::conduct::Conduct;
 use crate::coverage::{Coverage, state};
-use crate::exchange::Place;
+use crate::exchange::Phase;
 use crate::gaps::Gaps;
-use crate::hands::Hands;
 use crate::ledger::{Ledger, event, has_id};
 use crate::network::Pending;
+use crate::open_batches::OpenBatches;
 use crate::permanent::Permanent;
 use crate::progress::Stage;
 use crate::scenario::{Scenario, What, When};
 use crate::store::Store;
 
-/// The account that is followed.
+/// The account that the program follows.
 pub(crate) const ACCOUNT: &str = "account";
 
 pub(crate) const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
-/// 2026-01-01T00:00:00Z, where the emulator's calendar begins too.
+/// 2026-01-01T00:00:00Z, the time at which the emulator's calendar begins too.
 const STARTED_UNIX: Duration = Duration::from_secs(1_767_225_600);
 
-/// The world, shared by the program's transport, token source, store and consumer.
+/// The world, which the program's transport, token source, store and consumer share.
 #[derive(Clone)]
 pub(crate) struct World(Arc<Mutex<Inner>>);
 
-/// What is to happen at a time.
+/// An event that is scheduled for a time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Due {
+pub(crate) enum Scheduled {
+    /// The incident with this index in the scenario happens.
     Incident(usize),
+    /// All faults end.
     Heal,
+    /// The program starts.
     Restart,
     /// A request reaches the server.
     Arrival(u64),
-    /// An answer reaches the client.
-    Answer(u64),
+    /// A response reaches the client.
+    Response(u64),
     /// The server ends a poll.
     HoldEnds(HoldId),
+    /// A sleep ends.
     Wake(u64),
     /// The weather ends a held poll.
     Cut(u64),
@@ -57,81 +66,101 @@ pub(crate) enum Due {
     Event,
 }
 
-/// What the program does or is told.
+/// One step of a run's trace: an action of the program, or an event that it learns of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
+    /// The program starts, at this stored position.
     Starts(Option<String>),
-    Asks(Endpoint, Option<String>),
-    IsAnswered(u16),
-    IsFailed(&'static str),
+    /// The client sends a request, with this position.
+    Sends(Endpoint, Option<String>),
+    /// The client receives a response with this status.
+    Receives(u16),
+    /// A request fails without a response.
+    Fails(&'static str),
     Sleeps(Duration),
     Wakes,
-    AsksForToken,
+    RequestsToken,
+    /// The program gets this number of events.
     Gets(usize),
     Handled,
     Writes(String),
-    HearsOfGap,
+    LearnsOfGap,
     Ends(Option<ErrorKind>),
     Dies,
-    /// Not a step of the program's own.
+    /// A fault happens. This is not a step of the program itself.
     Meets(String),
 }
 
+/// The state of the world. Times are durations since the start of the run.
 pub(crate) struct Inner {
+    /// The start of the run.
     base: Instant,
     pub(crate) now: Duration,
+    /// The number of seconds by which the wall clock is ahead of the monotonic one.
     pub(crate) clock_set: i64,
-    queue: BTreeMap<(Duration, u64), Due>,
+    queue: BTreeMap<(Duration, u64), Scheduled>,
     next_number: u64,
     pub(crate) climate: Climate,
     pub(crate) scenario: Arc<Scenario>,
+    /// The index of the incident for each occasion that has not come yet.
     by_occasion: HashMap<When, usize>,
     pub(crate) emulator: Emulator,
+    /// The number of distinct events that were appended.
     events: u64,
     pub(crate) ledger: Ledger,
-    pub(crate) hands: Hands,
+    pub(crate) open_batches: OpenBatches,
     pub(crate) gaps: Gaps,
     pub(crate) conduct: Conduct,
     pub(crate) budget: Budget,
     pub(crate) store: Store,
     pub(crate) pending: BTreeMap<u64, Pending>,
+    /// The request of each poll that the server holds.
     pub(crate) holds: BTreeMap<HoldId, u64>,
-    pub(crate) asked: HashMap<Endpoint, u32>,
+    /// The number of requests that each endpoint has received.
+    pub(crate) requests_to: HashMap<Endpoint, u32>,
     pub(crate) forgotten_channels: BTreeSet<String>,
     pub(crate) known_channels: BTreeSet<String>,
     pub(crate) down_until: Duration,
     pub(crate) hosts_down: HashMap<String, Duration>,
-    /// Page bodies that the library holds.
+    /// The number of page bodies that the library holds.
     pub(crate) live_bodies: Arc<AtomicUsize>,
     pub(crate) sleepers: BTreeMap<u64, Option<Waker>>,
+    /// The number of the current token.
     token: u64,
-    token_questions: u32,
+    /// The number of calls of the token source.
+    token_calls: u32,
     pub(crate) revoked: BTreeSet<String>,
     steps: u32,
     pub(crate) healed: bool,
+    /// The time in milliseconds after which a program that has just died starts again.
     pub(crate) crashed: Option<u64>,
+    /// `true` if the world is about to stop the stream by its handle.
     pub(crate) stop_wanted: bool,
+    /// `true` if the world has stopped the stream by its handle.
     pub(crate) stopping: bool,
-    /// How many batches it was to acknowledge.
+    /// The number of batches that the program was to acknowledge.
     pub(crate) acks: u32,
     pub(crate) stage: Stage,
     pub(crate) handle: Option<StreamHandle>,
     pub(crate) requests: u64,
     pub(crate) permanent: Option<Permanent>,
     pub(crate) coverage: Coverage,
+    /// The incidents that have happened.
     pub(crate) fired: BTreeSet<usize>,
     pub(crate) trace: Vec<(Duration, Step)>,
+    /// The first rule that was broken, as a sentence.
     pub(crate) violation: Option<String>,
 }
 
 impl World {
+    /// Creates the world of a scenario, with all its incidents scheduled.
     pub(crate) fn new(scenario: &Arc<Scenario>) -> Self {
         let climate = scenario.climate.clone();
         let base = Moment::read_clocks().monotonic;
         let config = Config {
             settings: settings(&climate),
             seed: scenario.seed,
-            journal_capacity: 0,
+            request_log_capacity: 0,
             ..Config::default()
         };
         let mut inner = Inner {
@@ -148,13 +177,13 @@ impl World {
             emulator: Emulator::new(config, base),
             events: 0,
             ledger: Ledger::new(),
-            hands: Hands::default(),
+            open_batches: OpenBatches::default(),
             gaps: Gaps::default(),
             budget: Budget::default(),
             store: Store::default(),
             pending: BTreeMap::new(),
             holds: BTreeMap::new(),
-            asked: HashMap::new(),
+            requests_to: HashMap::new(),
             forgotten_channels: BTreeSet::new(),
             known_channels: BTreeSet::new(),
             down_until: Duration::ZERO,
@@ -162,7 +191,7 @@ impl World {
             live_bodies: Arc::default(),
             sleepers: BTreeMap::new(),
             token: 0,
-            token_questions: 0,
+            token_calls: 0,
             revoked: BTreeSet::new(),
             steps: 0,
             healed: false,
@@ -180,15 +209,17 @@ impl World {
         };
         for (index, incident) in scenario.incidents.iter().enumerate() {
             match incident.when {
-                When::At(ms) => inner.schedule(Duration::from_millis(ms), Due::Incident(index)),
+                When::At(ms) => {
+                    inner.schedule(Duration::from_millis(ms), Scheduled::Incident(index));
+                }
                 occasion => {
                     inner.by_occasion.entry(occasion).or_insert(index);
                 }
             }
         }
         let heals = Duration::from_millis(inner.climate.heals_after_ms);
-        inner.schedule(heals, Due::Heal);
-        inner.schedule(Duration::ZERO, Due::Restart);
+        inner.schedule(heals, Scheduled::Heal);
+        inner.schedule(Duration::ZERO, Scheduled::Restart);
         inner.begin_weather();
         Self(Arc::new(Mutex::new(inner)))
     }
@@ -199,20 +230,20 @@ impl World {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Shows the world the stream that is to be followed.
+    /// Gives the world the handle of the program's stream.
     pub(crate) fn watch(&self, handle: StreamHandle) {
         self.lock().handle = Some(handle);
     }
 
-    /// The program goes on by a step, unless it dies here: then it never comes back.
+    /// Takes a step of the program. If the program dies at this step, the future never completes.
     pub(crate) async fn step(&self, step: Step) {
         if !self.lock().step(step) {
             std::future::pending::<()>().await;
         }
     }
 
-    /// The consumer gets events. `position` is what the stream says is handled. Gives the number that they are
-    /// [handled](Self::handled) by.
+    /// Checks events that the consumer gets. `position` is the position that the stream shows as
+    /// handled. Returns the batch number for [`handled`](Self::handled).
     pub(crate) fn delivered(&self, events: &[Arc<str>], position: Option<&StreamPosition>) -> u64 {
         let mut inner = self.lock();
         if let Some(position) = position {
@@ -230,13 +261,13 @@ impl World {
         if inner.conduct.brought_new(with_ids) {
             inner.budget.fruitful();
         }
-        inner.hands.take(ranks)
+        inner.open_batches.take(ranks)
     }
 
-    /// That is handled.
+    /// Marks a batch as handled.
     pub(crate) fn handled(&self, number: u64) {
         let mut inner = self.lock();
-        let ranks = inner.hands.acknowledge(number);
+        let ranks = inner.open_batches.acknowledge(number);
         inner.ledger.acknowledge(&ranks);
     }
 }
@@ -255,7 +286,7 @@ impl Inner {
         }
     }
 
-    /// The wall clock goes another way than the monotonic one.
+    /// Sets the wall clock, but not the monotonic one.
     pub(crate) fn wall_jumps(&mut self, seconds: i64) {
         self.clock_set += seconds;
         let now = self.now;
@@ -275,20 +306,20 @@ impl Inner {
         self.next_number
     }
 
-    pub(crate) fn schedule(&mut self, at: Duration, due: Due) {
+    pub(crate) fn schedule(&mut self, at: Duration, due: Scheduled) {
         let number = self.number();
         self.queue.insert((at.max(self.now), number), due);
     }
 
-    /// Goes to the next time at which something is due.
-    pub(crate) fn advance(&mut self) -> Option<Due> {
+    /// Moves the clock to the next scheduled event, and returns that event.
+    pub(crate) fn advance(&mut self) -> Option<Scheduled> {
         let ((at, _), due) = self.queue.pop_first()?;
         self.measure_listening(at);
         self.now = at;
         Some(due)
     }
 
-    /// Keeps the first thing that is not as it should be.
+    /// Returns the value, or records the error as the run's violation if it is the first.
     pub(crate) fn check<T>(&mut self, outcome: Result<T, String>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
@@ -299,9 +330,9 @@ impl Inner {
         }
     }
 
-    /// Whether the program lives on after this step.
+    /// Returns `true` if the program is still alive after this step.
     pub(crate) fn step(&mut self, step: Step) -> bool {
-        // After a violation there is nothing more to learn, and it may go round in circles.
+        // After a violation the run shows nothing more, and the program may loop without end.
         if self.crashed.is_some() || self.violation.is_some() {
             return false;
         }
@@ -334,7 +365,7 @@ impl Inner {
         self.handle.clone()
     }
 
-    /// What is to go wrong on this occasion. It happens once.
+    /// Removes and returns the incident of this occasion, so that it happens once.
     pub(crate) fn take(&mut self, occasion: When) -> Option<What> {
         if self.healed {
             return None;
@@ -344,11 +375,13 @@ impl Inner {
         Some(self.scenario.incidents[index].what.clone())
     }
 
+    /// Records that a fault happened while the stream was in `state`.
     pub(crate) fn meets(&mut self, what: &What, state: impl std::fmt::Debug) {
         self.trace.push((self.now, Step::Meets(what.name())));
         self.coverage.count(&what.name(), state);
     }
 
+    /// Appends events to the account's log. If `odd`, some of them differ from Box's documentation.
     pub(crate) fn append(&mut self, events: u32, odd: bool) {
         let texts: Vec<Arc<str>> = (self.events..self.events + u64::from(events))
             .map(|number| event(number, odd).into())
@@ -370,18 +403,20 @@ impl Inner {
         format!("token-{}", self.token)
     }
 
-    /// The next token. The one before is as good as before.
+    /// Creates and returns the next token. The previous one stays valid.
     pub(crate) fn new_token(&mut self) -> String {
         self.token += 1;
         self.current_token()
     }
 
+    /// Returns the fault of this call of the token source.
     pub(crate) fn token_mishap(&mut self) -> Option<What> {
-        let mishap = self.take(When::Token(self.token_questions));
-        self.token_questions += 1;
+        let mishap = self.take(When::Token(self.token_calls));
+        self.token_calls += 1;
         mishap
     }
 
+    /// Forgets everything that the program knew, except for its store.
     pub(crate) fn program_ended(&mut self) {
         self.settle_page();
         self.handle = None;
@@ -390,15 +425,16 @@ impl Inner {
         self.stopping = false;
         let window = self.store.window();
         self.ledger.forget(window.clone());
-        self.hands = Hands::remembering(window);
+        self.open_batches = OpenBatches::remembering(window);
         self.gaps = Gaps::of_new_life(self.store.checkpoint());
         self.store.reopen();
         self.sleepers.clear();
     }
 
-    pub(crate) fn counts_place(&mut self, endpoint: Endpoint, what: &What, place: Place) {
+    /// Records that a request of the stream in `phase` met a fault.
+    pub(crate) fn count_phase(&mut self, endpoint: Endpoint, what: &What, phase: Phase) {
         let name = format!("{endpoint:?} {}", what.name());
         self.trace.push((self.now, Step::Meets(name.clone())));
-        self.coverage.count(&name, place);
+        self.coverage.count(&name, phase);
     }
 }

@@ -1,11 +1,15 @@
-//! Threads that take turns with the world.
+//! The client's thread and the program's, which take turns with the world.
+//!
+//! A thread polls its future only while the world permits it, and the world waits until both
+//! threads are idle. The threads know nothing of what they drive. Start at [`Threads::drive`] and
+//! [`Threads::go_on`].
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The client's thread and the program's, which go on while the world lets them.
+/// The client's thread and the program's, which run while the world permits it.
 #[derive(Clone, Default)]
 pub(super) struct Threads(Arc<Shared>);
 
@@ -17,6 +21,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// `true` while the world permits the threads to run.
     may_go_on: bool,
     killed: bool,
     program_has_ended: bool,
@@ -25,7 +30,7 @@ struct State {
     world: Option<Waker>,
 }
 
-/// What a thread drives.
+/// The state of the future that a thread drives.
 #[derive(Clone, Copy, Default)]
 struct Driven {
     is_there: bool,
@@ -33,7 +38,7 @@ struct Driven {
     polled: bool,
 }
 
-/// A thread that drives something.
+/// The thread that drives a future.
 #[derive(Clone, Copy)]
 pub(super) enum Who {
     Client,
@@ -48,7 +53,7 @@ impl State {
         }
     }
 
-    /// Whether what is driven waits for something.
+    /// Returns `true` if both futures wait for something.
     fn waits(&self) -> bool {
         let driven = [self.client, self.program];
         driven.iter().all(|driven| !driven.woken && !driven.polled)
@@ -60,7 +65,7 @@ impl State {
 }
 
 impl Threads {
-    /// Drives the future on this thread. `None`: it was killed.
+    /// Drives the future on this thread. Returns `None` if the program was killed.
     pub(super) fn drive<R>(&self, who: Who, future: impl Future<Output = R>) -> Option<R> {
         *self.state().of(who) = Driven {
             is_there: true,
@@ -100,7 +105,8 @@ impl Threads {
         }
     }
 
-    /// Lets them go on until they have ended, or wait for the world. Whether they have ended.
+    /// Lets the threads run until they have ended or wait for the world. Returns `true` if they
+    /// have ended.
     pub(super) fn go_on(&self, world: &Waker, world_owes: impl Fn() -> bool) -> bool {
         let mut state = self.state();
         state.may_go_on = true;
@@ -116,6 +122,7 @@ impl Threads {
         state.has_ended()
     }
 
+    /// Makes both threads end, and waits for that.
     pub(super) fn kill(&self) {
         self.state().killed = true;
         self.0.changed.notify_all();
@@ -141,7 +148,7 @@ impl Threads {
     }
 }
 
-/// Wakes what a thread drives, and the world, where it does not wait for that.
+/// Wakes a thread's future, and also the world unless it waits for the threads already.
 struct Waking {
     threads: Threads,
     who: Who,

@@ -1,4 +1,7 @@
 //! The permanent climates, and the bounds that hold in each of them while it lasts.
+//!
+//! A bound is as tight as the client's documented waits allow, and carries its reason. The weather
+//! itself is in `weather`, and the measurements are in `measures`. Start at [`CLIMATES`].
 
 use std::time::Duration;
 
@@ -12,35 +15,36 @@ use crate::scenario::Scenario;
 /// A permanent climate.
 pub(crate) struct Row {
     pub(super) name: &'static str,
-    /// For how many simulated hours a run lasts.
+    /// The duration of a run in simulated hours.
     hours: f64,
-    /// Chooses what the weather does, with figures by chance.
+    /// Chooses the kind of weather, with random figures.
     kind: fn(&mut Rng) -> Kind,
-    /// Changes the rest of the climate and when events come.
+    /// Changes the rest of the climate, and the times of events.
     change: fn(&mut Rng, &mut Climate, &mut Weather),
     pub(super) bounds: Bounds,
 }
 
-/// What holds while a climate lasts. The shares are of all runs together, everything else is of each run.
+/// The bounds while a climate lasts. `usual` and `listened` hold for all runs together, the others
+/// hold for each run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// From then on the client has had time to learn the climate.
+    /// The time that the client needs to learn the climate.
     pub(super) learned_after: Duration,
-    /// How late an event may be before that.
+    /// The longest delay of an event before that.
     pub(super) longest_at_first: Duration,
-    /// 99 % of the events after that are no later than this.
+    /// The delay that 99 % of the events after that don't exceed.
     pub(super) usual: Duration,
-    /// How late an event may be after that.
+    /// The longest delay of an event after that.
     pub(super) longest: Duration,
-    /// By when the backlog is delivered.
+    /// The time by which the backlog is delivered.
     pub(super) caught_up: Duration,
-    /// During which share of the time somebody listens, in percent.
+    /// The smallest share of the time with a held poll, in percent.
     pub(super) listened: f64,
-    /// How many calls there may be in any minute.
+    /// The largest number of calls in any minute.
     pub(super) calls: usize,
-    /// How many pages that are less than half full there may be in any minute.
+    /// The largest number of pages in any minute that are less than half full.
     pub(super) small_pages: usize,
-    /// Why these, and not tighter ones.
+    /// The reason why the bounds are not tighter.
     pub(super) why: &'static str,
 }
 
@@ -52,8 +56,9 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// An event costs a signal, a fetch and a fetch that shows that there is no more: less than five trips of 30 ms. A poll
-/// ends by itself after 10 minutes, and is followed by a fetch, a list and a poll.
+/// The bounds of fair weather. An event costs a signal, a fetch, and another fetch that finds
+/// nothing more: less than five trips of 30 ms. A poll ends by itself after 10 minutes. After it
+/// come a fetch, a list and a poll.
 const FAIR: Bounds = Bounds {
     learned_after: Duration::ZERO,
     longest_at_first: Duration::ZERO,
@@ -66,8 +71,9 @@ const FAIR: Bounds = Bounds {
     why: "six events come in a minute, each with its signal, its pages and its late checks",
 };
 
+/// The bounds if a proxy cuts polls.
 const CUT: Bounds = Bounds {
-    why: "a cut costs a fetch, a list and a poll, less than seven trips of 30 ms, and nobody pauses",
+    why: "a cut costs a fetch, a list and a poll, less than seven trips of 30 ms, without a pause",
     listened: 98.0,
     ..FAIR
 };
@@ -114,8 +120,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             longest: millis(1_500),
             listened: 97.0,
             calls: 80,
-            why: "each request is sent twice, at once, the first one costs a round trip, and the pace may let only five \
-                  of them go in a second",
+            why: "each request is sent twice, without a pause. The first try costs a round trip, \
+                  and the rate limit may admit only five requests in a second",
             ..FAIR
         },
     },
@@ -127,7 +133,8 @@ pub(crate) const CLIMATES: &[Row] = &[
         bounds: Bounds {
             usual: millis(600),
             longest: seconds(10),
-            why: "a failed fetch costs up to 250 ms; three in a row cost up to 6 s, and are one in a million",
+            why: "a failed fetch costs up to 250 ms. Three in a row cost up to 6 s, and are one in \
+                  a million",
             ..FAIR
         },
     },
@@ -140,7 +147,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             usual: seconds(1),
             longest: seconds(70),
             listened: 98.0,
-            why: "two failures in a row are one in 400 and cost up to 1.75 s, five are one in three million and cost 60 s",
+            why: "two failures in a row are one in 400, and cost up to 1.75 s. Five are one in \
+                  three million, and cost 60 s",
             ..FAIR
         },
     },
@@ -153,8 +161,9 @@ pub(crate) const CLIMATES: &[Row] = &[
             usual: millis(1_500),
             longest: seconds(130),
             listened: 98.0,
-            why: "two failures in a row are less than one in 100, since what dies with its connection is sent again at once; \
-                  they cost up to 1.75 s, and five in a row 60 s",
+            why: "two failures in a row are less than one in 100, since a request that dies with \
+                  its connection is sent again at once. They cost up to 1.75 s, and five in a row \
+                  cost 60 s",
             ..FAIR
         },
     },
@@ -168,7 +177,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             longest: seconds(180),
             listened: 95.0,
             calls: 80,
-            why: "three failures in a row are one in 125 and cost up to 6 s, seven in a row three minutes",
+            why: "three failures in a row are one in 125, and cost up to 6 s. Seven in a row cost \
+                  three minutes",
             ..FAIR
         },
     },
@@ -188,8 +198,9 @@ pub(crate) const CLIMATES: &[Row] = &[
             caught_up: seconds(1_800),
             listened: 50.0,
             calls: 200,
-            why: "three times too large costs three timeouts of 60 s; each time the limit grows back costs one, \
-                  after at least eight pages",
+            why: "if three page sizes are too large, they cost three timeouts of 60 s. The page \
+                  limit grows back after at least eight pages, and each time costs one more \
+                  timeout",
             ..FAIR
         },
     },
@@ -203,7 +214,7 @@ pub(crate) const CLIMATES: &[Row] = &[
             longest: seconds(3),
             listened: 20.0,
             calls: 120,
-            why: "100 pages at the pace take 50 s, in which an event is found by the next page",
+            why: "100 pages take 50 s at the rate limit. Meanwhile the next page finds an event",
             ..FAIR
         },
     },
@@ -213,7 +224,7 @@ pub(crate) const CLIMATES: &[Row] = &[
         kind: |_| Kind::PositionsAreLong { bytes: 600 },
         change: |_, _, weather| weather.backlog = 1_000,
         bounds: Bounds {
-            why: "a position is sent back as it came, however long it is",
+            why: "the client sends a position back unchanged, regardless of its length",
             ..FAIR
         },
     },
@@ -231,8 +242,9 @@ pub(crate) const CLIMATES: &[Row] = &[
             longest: seconds(615),
             listened: 50.0,
             calls: 80,
-            why: "a signal between a fetch and the poll is lost: after a signal the late checks find it, after a poll \
-                  that ended by itself the next poll's end does",
+            why: "a signal between a fetch and the poll is lost. After a signal the late checks \
+                  find its event. After a poll that ended by itself, the client finds it when the \
+                  next poll ends",
             ..FAIR
         },
     },
@@ -251,7 +263,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             longest: seconds(615),
             listened: 50.0,
             calls: 80,
-            why: "the next late check after 20 s comes after 32 s; a signal that crosses the end of a poll is lost",
+            why: "the first late check after 20 s comes after 32 s. A signal that crosses the end \
+                  of a poll is lost",
             ..FAIR
         },
     },
@@ -269,7 +282,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             listened: 0.0,
             calls: 400,
             small_pages: 240,
-            why: "small pages come at most 240 times a minute, so four times a second; while they do, nobody has to listen",
+            why: "the client fetches small pages at most 240 times a minute, so four times a \
+                  second. Meanwhile it need not listen",
             ..FAIR
         },
     },
@@ -284,7 +298,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             usual: seconds(72),
             longest: seconds(75),
             listened: 93.0,
-            why: "the client fetches every 30 to 60 s, and a list that does not come takes 10 s",
+            why: "the client fetches every 30 to 60 s, and a request for a list without a response \
+                  takes 10 s",
             ..FAIR
         },
     },
@@ -294,7 +309,7 @@ pub(crate) const CLIMATES: &[Row] = &[
         kind: |_| Kind::PollsVanish { after_s: 300 },
         change: |rng, climate, weather| {
             by_any_start(rng, climate, weather);
-            // A poll has to be silent for once, before the client can learn.
+            // The client can only learn after a silent poll.
             weather.every_ms = (10_000, 1_200_000);
         },
         bounds: Bounds {
@@ -303,7 +318,8 @@ pub(crate) const CLIMATES: &[Row] = &[
             usual: seconds(10),
             longest: seconds(320),
             listened: 95.0,
-            why: "a poll is held for 615 s until one has vanished, and again when the client tries whether it still does",
+            why: "a poll takes 615 s until one has vanished, and once more when the client tests \
+                  whether polls still vanish",
             ..FAIR
         },
     },
@@ -347,14 +363,15 @@ pub(crate) const CLIMATES: &[Row] = &[
             usual: seconds(60),
             longest: seconds(160),
             listened: 95.0,
-            why: "it stays for up to 90 s, and the wait after that may have grown to 60 s",
+            why: "the portal stays for up to 90 s, and the backoff after that may have grown to 60 \
+                  s",
             ..FAIR
         },
     },
 ];
 
-/// 2,000 pages that are there when the program starts, over a connection with a round trip of 200 ms. One request in so
-/// many percent fails.
+/// Returns a scenario with a backlog of 2,000 pages and a round trip of 200 ms, in which `percent`
+/// of the requests fail.
 pub(super) fn backlog(seed: u64, percent: u32) -> Scenario {
     let weather = Weather {
         backlog: 10_000,
@@ -373,14 +390,15 @@ pub(super) fn backlog(seed: u64, percent: u32) -> Scenario {
     }
 }
 
-/// The bounds of a weather. One that is in no row has those of fair weather.
+/// Returns the bounds of a weather by its name. A weather without a row has the bounds of fair
+/// weather.
 pub(super) fn bounds(name: &str) -> &'static Bounds {
     let row = CLIMATES.iter().find(|row| row.name == name);
     row.map_or(&FAIR, |row| &row.bounds)
 }
 
 impl Row {
-    /// One run's climate.
+    /// Returns the climate of one run.
     pub(super) fn climate(&self, rng: &mut Rng, hours: Option<f64>) -> Climate {
         let kind = (self.kind)(rng);
         let hours = hours.unwrap_or(self.hours);

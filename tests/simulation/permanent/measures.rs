@@ -1,5 +1,8 @@
-//! What is measured in a permanent climate: how late events are, how much of the time somebody listens, and how many calls
-//! a minute that takes.
+//! The measurements in a permanent climate.
+//!
+//! They are the delay of each event, the share of the time with a held poll, and the number of
+//! calls per minute. A run that exceeds a bound of its climate fails; `mod.rs` judges the figures
+//! of all runs together. Start at [`Measures::judge`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,41 +11,45 @@ use box_longpoll_testkit::Endpoint;
 
 use super::climates::{Bounds, bounds};
 use super::weather::{Kind, Permanent, Weather};
-use crate::exchange::{Asked, Outcome};
+use crate::exchange::{Outcome, RequestFacts};
 use crate::ledger::Rank;
 use crate::world::Inner;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// If no realtime server can be used, the client fetches at least this often.
+/// The longest time between two fetches if the client can use no realtime server.
 const LONGEST_FETCH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What one run has measured.
+/// The measurements of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Measures {
     pub(super) name: String,
-    /// Whether a fetch within the interval counts as listening.
-    looks: bool,
-    /// So many events were there when the program started.
+    /// `true` if a fetch within the interval counts as listening.
+    fetches_at_interval: bool,
+    /// The number of events that existed when the program started.
     backlog: usize,
-    /// When each event could be fetched for the first time.
+    /// The time at which each event could be fetched for the first time.
     visible_at: Vec<Duration>,
-    /// So many of those are delivered, or lie before the start.
+    /// The number of those events that are delivered, or lie before the start.
     delivered: usize,
-    /// When each later event could be fetched, and how much later it was delivered.
+    /// The time at which each event after the backlog could be fetched, and its delay.
     late: Vec<(Duration, Duration)>,
-    /// When the backlog was delivered.
+    /// The time at which the backlog was delivered.
     pub(super) caught_up: Option<Duration>,
+    /// The time with a held poll.
     listened: Duration,
+    /// The duration of the run.
     lasted: Duration,
+    /// The time at which the request for the last page was sent.
     last_page: Option<Duration>,
     calls: Recent,
-    /// Pages that have less than half as many events as they may.
+    /// The pages that are less than half full.
     small_pages: Recent,
+    /// The number of times that the stream stopped.
     pub(super) stops: u32,
 }
 
-/// How often something happened, and how often at most within a minute.
+/// A count over a sliding window of one minute, with its maximum and the total.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     last_minute: VecDeque<Duration>,
@@ -69,7 +76,7 @@ impl Measures {
     pub(super) fn of(weather: &Weather) -> Self {
         Self {
             name: weather.name.clone(),
-            looks: matches!(weather.kind, Kind::NoServers { .. }),
+            fetches_at_interval: matches!(weather.kind, Kind::NoServers { .. }),
             backlog: weather.backlog as usize,
             visible_at: Vec::new(),
             delivered: 0,
@@ -107,7 +114,7 @@ impl Measures {
         }
     }
 
-    /// The run is over. An event that has not come by now is as late as that.
+    /// Ends the run. An event that has not come by now counts as late until now.
     fn end(&mut self, now: Duration) {
         self.lasted = now;
         let missing = self
@@ -119,7 +126,7 @@ impl Measures {
             .extend(late.map(|visible| (*visible, now.saturating_sub(*visible))));
     }
 
-    /// How late events were that could be fetched since then.
+    /// Returns the delays of the events that could first be fetched at `since` or later.
     pub(super) fn lateness(&self, since: Duration) -> impl Iterator<Item = Duration> {
         let later = self
             .late
@@ -132,7 +139,7 @@ impl Measures {
         self.lateness(Duration::ZERO).max().unwrap_or_default()
     }
 
-    /// For how long somebody listened, and how long the run was.
+    /// Returns the time with a held poll, and the duration of the run.
     pub(super) fn listened(&self) -> (Duration, Duration) {
         (self.listened, self.lasted)
     }
@@ -145,7 +152,7 @@ impl Measures {
         &self.small_pages
     }
 
-    /// Says which bound of its climate the run is beyond.
+    /// Returns a sentence about the first bound of its climate that the run exceeds.
     pub(crate) fn judge(&self) -> Option<String> {
         let Bounds {
             learned_after,
@@ -163,7 +170,7 @@ impl Measures {
             Some(format!("{name}: the stream stopped {} times", self.stops))
         } else if self.caught_up.is_none_or(|at| at > *caught_up) {
             Some(format!(
-                "{name}: the backlog is delivered after {:?} and may take {caught_up:?}",
+                "{name}: the backlog takes {:?}, and may take {caught_up:?}",
                 self.caught_up
             ))
         } else if later > *longest {
@@ -191,14 +198,14 @@ impl Measures {
 }
 
 impl Inner {
-    /// Time passes until then, and nothing changes before.
+    /// Adds the time until `until` to the measurements. Nothing changes before that time.
     pub(crate) fn measure_listening(&mut self, until: Duration) {
         let listens = self.pending.values().any(|pending| pending.listens);
         let now = self.now;
         let Some(Permanent { measures, .. }) = &mut self.permanent else {
             return;
         };
-        let fetched = measures.last_page.filter(|_| measures.looks);
+        let fetched = measures.last_page.filter(|_| measures.fetches_at_interval);
         let by_fetch = fetched.map_or(now, |at| until.min(at + LONGEST_FETCH_INTERVAL));
         let listens_until = if listens { until } else { by_fetch };
         measures.listened += listens_until.saturating_sub(now);
@@ -218,17 +225,22 @@ impl Inner {
         }
     }
 
-    pub(crate) fn measure_outcome(&mut self, asked: &Asked, sent: Duration, outcome: &Outcome) {
+    pub(crate) fn measure_outcome(
+        &mut self,
+        facts: &RequestFacts,
+        sent: Duration,
+        outcome: &Outcome,
+    ) {
         let (Some(permanent), Ok(answer)) = (&mut self.permanent, outcome) else {
             return;
         };
-        let Some(events) = chunk_size(&answer.body).filter(|_| asked.endpoint == Endpoint::Events)
+        let Some(events) = chunk_size(&answer.body).filter(|_| facts.endpoint == Endpoint::Events)
         else {
             return;
         };
         let measures = &mut permanent.measures;
         measures.last_page = Some(sent);
-        if events > 0 && events < asked.limit.unwrap_or_default() / 2 {
+        if events > 0 && events < facts.limit.unwrap_or_default() / 2 {
             measures.small_pages.add(sent);
         }
     }
@@ -246,7 +258,7 @@ impl Inner {
     }
 }
 
-/// How many events a page of the emulator says that it has.
+/// Returns the number of events that a page of the emulator declares.
 fn chunk_size(body: &[u8]) -> Option<u32> {
     let digits = body.strip_prefix(br#"{"chunk_size":"#)?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;

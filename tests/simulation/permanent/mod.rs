@@ -1,17 +1,25 @@
-//! Permanent climates: in the field some faults never end, so there are bounds while they last.
+//! Permanent climates: some faults never end in practice, so the client must keep within bounds
+//! while they last.
 //!
-//! A climate of [`climates::CLIMATES`] is a [`Weather`] that lasts for the complete run, hours of simulated time. The
-//! account's events come on a schedule by chance. For each run is measured how late each event is delivered, counted from
-//! when it could be fetched; during which share of the time a poll is held that will signal the next event, or a fetch is
-//! due within a minute if no realtime server can be used; and how many calls there are in a minute. What the simulation
-//! checks at every step, it checks in these runs too.
+//! A climate of [`climates::CLIMATES`] is a [`Weather`] that lasts for the complete run, hours of
+//! simulated time. The account's events come at random times. Each run measures three things:
+//!
+//! - the delay of each event, from the time at which it could be fetched to its delivery;
+//! - the share of the time during which a held poll would signal the next event, or during which
+//!   the client fetches at least once a minute because it can use no realtime server;
+//! - the number of calls per minute.
+//!
+//! The simulation also checks its usual rules at every step of these runs. Start at
+//! `every_permanent_climate_holds`.
 //!
 //! ```sh
-//! cargo test --test simulation permanent                                  # 4,000 seeds, spread over the climates
+//! cargo test --test simulation permanent                      # 4,000 seeds, spread over the climates
 //! SIMULATION_SEEDS=100000 cargo test --release --test simulation permanent
 //! SIMULATION_SEED=4861 cargo test --test simulation permanent -- --nocapture
-//! SIMULATION_HOURS=336 SIMULATION_SEEDS=20 cargo test --release --test simulation permanent   # 14 days each
-//! SIMULATION_MEASURE=1 cargo test --test simulation permanent -- --nocapture   # a table, whatever the bounds say
+//! # Each run lasts for 14 days of simulated time.
+//! SIMULATION_HOURS=336 SIMULATION_SEEDS=20 cargo test --release --test simulation permanent
+//! # Prints a table, and doesn't fail.
+//! SIMULATION_MEASURE=1 cargo test --test simulation permanent -- --nocapture
 //! ```
 
 mod climates;
@@ -35,19 +43,22 @@ use crate::run::{Outcome, run};
 use crate::scenario::Scenario;
 use crate::variable;
 
-/// As many as a debug build runs in about half a minute, on two cores of its own. Each of them lasts for hours of simulated
-/// time, and all together deliver enough events for the bounds on the latest 1 %.
+/// The number of seeds that a debug build runs in about half a minute on two dedicated cores. Most
+/// runs last for hours of simulated time. All runs together deliver enough events for the bounds on
+/// the latest 1 %.
 const SEEDS: u64 = 4_000;
 
-/// Of fewer events, the latest 1 % are three at most, and say nothing.
+/// The smallest number of events for which the latest 1 % are significant. They are three events
+/// here.
 const ENOUGH_EVENTS: usize = 300;
 
-/// The climate of a seed is the one whose turn it is.
+/// Returns the climate of a seed. The seeds take the climates in turn.
 fn row_of(seed: u64) -> &'static Row {
     let turn = usize::try_from(seed % CLIMATES.len() as u64).expect("few");
     &CLIMATES[turn]
 }
 
+/// Returns the scenario of a seed. `SIMULATION_HOURS` overrides its duration.
 fn scenario_of(seed: u64) -> Scenario {
     #[expect(clippy::cast_precision_loss, reason = "a few hundred hours")]
     let hours = variable("SIMULATION_HOURS").map(|hours| hours as f64);
@@ -58,14 +69,19 @@ fn scenario_of(seed: u64) -> Scenario {
     }
 }
 
-/// What all runs of a climate have measured.
+/// The measurements of all runs of a climate.
 #[derive(Default)]
 struct Together {
     runs: u64,
+    /// The delays of all events.
     late: Vec<Duration>,
+    /// The delays of the events after the client has had time to learn the climate.
     usual: Vec<Duration>,
+    /// The sum of the times with a held poll.
     listened: Duration,
+    /// The sum of the runs' durations.
     lasted: Duration,
+    /// The longest time until a backlog was delivered.
     caught_up: Duration,
     calls: u64,
     most_calls: usize,
@@ -114,20 +130,20 @@ impl Together {
         calls * 60.0 / self.lasted.as_secs_f64().max(1.0)
     }
 
-    /// Says which bound of its climate all runs together are beyond.
+    /// Returns a sentence about the first bound that all runs together exceed.
     fn judge(&mut self, row: &Row) -> Option<String> {
         let usual = percentile(&mut self.usual, 99.0);
         let share = self.share_listened();
         if usual > row.bounds.usual && self.usual.len() >= ENOUGH_EVENTS {
             let bound = row.bounds.usual;
             Some(format!(
-                "{}: 1 % of the events are more than {usual:?} late, not {bound:?}",
+                "{}: 1 % of the events are more than {usual:?} late, and the bound is {bound:?}",
                 row.name
             ))
         } else if share < row.bounds.listened {
             let bound = row.bounds.listened;
             Some(format!(
-                "{}: it listens during {share:.1} % of the time, not {bound} %",
+                "{}: it listens during {share:.1} % of the time, and the bound is {bound} %",
                 row.name
             ))
         } else {
@@ -150,7 +166,7 @@ fn percentile(all: &mut [Duration], percent: f64) -> Duration {
         .unwrap_or_default()
 }
 
-/// The table of all climates.
+/// The measurements of all climates, by their index. They are shown as a table.
 struct Table(BTreeMap<usize, Together>);
 
 impl fmt::Display for Table {
@@ -195,7 +211,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// Runs so many seeds. If it does not measure, it takes no more of them once a run has failed.
+/// Runs the first `seeds` seeds. Unless `measures` is set, it starts no further run after a
+/// failure.
 fn run_all(seeds: u64, measures: bool) -> Table {
     let next = AtomicU64::new(0);
     let all: Mutex<BTreeMap<usize, Together>> = Mutex::default();
@@ -224,6 +241,7 @@ fn run_all(seeds: u64, measures: bool) -> Table {
     Table(all.into_inner().expect("no run panics"))
 }
 
+/// Proves that the printed line of a permanent climate gives the same scenario.
 #[test]
 fn permanent_climate_is_replayed_from_its_line() {
     for seed in 0..CLIMATES.len() as u64 {
@@ -232,6 +250,7 @@ fn permanent_climate_is_replayed_from_its_line() {
     }
 }
 
+/// Proves that failures of 5 % of the calls delay a backlog of 2,000 pages by at most 20 %.
 #[test]
 fn backlog_takes_little_longer_when_5_percent_of_calls_fail() {
     let took = |percent| -> Duration {
@@ -247,6 +266,7 @@ fn backlog_takes_little_longer_when_5_percent_of_calls_fail() {
     assert!(failing * 10 <= fair * 12, "{failing:.1?}, not {fair:.1?}");
 }
 
+/// Proves that the client keeps within the bounds of each climate while it lasts.
 #[test]
 fn every_permanent_climate_holds() {
     if let Some(seed) = variable("SIMULATION_SEED") {

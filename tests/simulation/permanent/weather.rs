@@ -1,30 +1,31 @@
-//! Weather: what happens to requests, connections and pages for as long as a run lasts.
+//! Weather: faults of requests, connections and pages that last as long as a run.
 //!
-//! It meets the requests of [`network`](crate::network) on their way, and appends the account's events at times by chance.
-//! A [`Weather`] is data, so that a scenario with it can be replayed; [`Permanent`] is its state in one run.
+//! It changes the requests and responses of [`network`](crate::network) on their way, and appends
+//! the account's events at random times. A [`Weather`] is data, so that its scenario can be
+//! replayed. [`Permanent`] is its state in one run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use box_longpoll::transport::TransportErrorKind;
-use box_longpoll_testkit::{Answer, Endpoint, Fault};
+use box_longpoll_testkit::{Endpoint, FakeResponse, Fault};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::measures::Measures;
-use crate::exchange::Asked;
+use crate::exchange::RequestFacts;
 use crate::ledger::has_id;
 use crate::scenario::{Scenario, What};
-use crate::world::{Due, Inner};
+use crate::world::{Inner, Scheduled};
 
-/// A gateway that gets no response gives up after this time.
+/// The time after which a gateway gives up if it gets no response.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server that closes idle connections without a word does so after this time.
+/// The time after which the server closes an idle connection.
 const SERVER_KEEPS: Duration = Duration::from_millis(20);
 
-/// Stands before the position of a page.
+/// The text before the position in a page.
 const NEXT_POSITION: &str = r#""next_stream_position":""#;
 
 /// The page of a captive portal or a gateway.
@@ -37,23 +38,24 @@ pub(crate) struct Weather {
     /// The row of [`CLIMATES`](super::climates::CLIMATES) whose bounds hold.
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// How many events the log has when the program starts.
+    /// The number of events in the log when the program starts.
     pub(crate) backlog: u32,
     /// The shortest and the longest time between two bursts of events, in milliseconds.
     pub(crate) every_ms: (u64, u64),
-    /// How many events a burst has at most.
+    /// The largest number of events in a burst.
     pub(crate) burst: u64,
-    /// The longest time between the first event of a burst and another one of it, in milliseconds.
+    /// The longest time between the first and the last event of a burst, in milliseconds.
     pub(crate) apart_ms: u64,
-    /// For how many seconds bursts come, and for how many none does then. 0: bursts always come.
+    /// The length of a period with bursts, in seconds. 0: bursts always come.
     pub(crate) busy_s: u64,
+    /// The length of the period without bursts that follows, in seconds.
     pub(crate) quiet_s: u64,
-    /// Whether most events have no id.
+    /// `true` if most events have no id.
     pub(crate) odd: bool,
 }
 
 impl Weather {
-    /// Weather with an event every few minutes.
+    /// Returns weather with an event every few minutes.
     pub(super) fn new(name: &str, kind: Kind) -> Self {
         Self {
             name: name.to_owned(),
@@ -69,35 +71,36 @@ impl Weather {
     }
 }
 
-/// What the weather does.
+/// The kind of a weather.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Nothing.
+    /// Nothing is wrong.
     Fair,
     /// A proxy ends each poll after a time.
     PollsAreCut { after_s: u64, by: Cut },
     /// A kept connection is dead when it is used again.
     ConnectionsDie {
         dies: Dies,
-        /// Whether the transport can tell that the connection was used before.
+        /// `true` if the transport can tell that the connection was used before.
         transport_knows: bool,
     },
-    /// One request in so many percent fails.
+    /// This share of the requests fails.
     CallsFail { percent: u32 },
     /// A page with a limit above this does not come in time.
     PagesAreLate { above: u32, by: Late },
-    /// Each page has another position.
+    /// Each page has a new position, even if nothing has happened.
     PositionsMove,
-    /// Each position has so many bytes.
+    /// Each position has this number of bytes.
     PositionsAreLong { bytes: usize },
-    /// Pages at the end give the last event again, and one of two positions in turn.
+    /// Pages at the end of the log repeat the last event, and alternate between two positions.
     PagesGoToAndFro,
-    /// The server list can't be had.
+    /// The client never gets a usable server list.
     NoServers { by: Missing },
-    /// A held poll is forgotten after a time, and nobody says so.
+    /// A middlebox forgets a held poll after a time, and the client gets no error.
     PollsVanish { after_s: u64 },
-    /// For a time, something on the way responds to each request with this status and no body of Box's.
+    /// Again and again, a captive portal responds for a time to each request with this status. The
+    /// body doesn't come from Box.
     Portal {
         every_s: u64,
         for_s: u64,
@@ -105,7 +108,7 @@ pub(crate) enum Kind {
     },
 }
 
-/// How a poll is cut.
+/// The way in which a poll is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cut {
@@ -113,13 +116,13 @@ pub(crate) enum Cut {
     Interrupted,
     /// The connection ends after the headers.
     Body,
-    /// 504.
+    /// A gateway responds with 504.
     GatewayTimeout,
-    /// 200 without a body.
+    /// A proxy responds with 200 and an empty body.
     Empty,
 }
 
-/// When a kept connection dies.
+/// The time at which a kept connection dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Dies {
@@ -129,27 +132,27 @@ pub(crate) enum Dies {
     OnSecondRequest,
 }
 
-/// How a large page fails.
+/// The way in which a large page fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Late {
-    /// Nothing comes.
+    /// No response comes.
     Silent,
-    /// 504 after 30 s.
+    /// A gateway responds with 504 after 30 s.
     GatewayTimeout,
     /// The body is cut.
     Cut,
 }
 
-/// How `OPTIONS` fails.
+/// The way in which `OPTIONS` fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Missing {
-    /// 404.
+    /// The response is 404.
     NotFound,
-    /// Nothing comes.
+    /// No response comes.
     Silent,
-    /// A list without servers.
+    /// The list has no servers.
     Empty,
 }
 
@@ -157,14 +160,14 @@ pub(crate) enum Missing {
 pub(crate) struct Permanent {
     pub(super) weather: Weather,
     rng: Rng,
-    /// The hosts to which a connection is kept, and since when the server has been idle on it.
+    /// The hosts with a kept connection, and the time since which it has been idle.
     kept: HashMap<String, Duration>,
-    /// Requests that go out on a kept connection, and since when the server has been idle on it.
+    /// The requests on a kept connection, and the time since which it had been idle.
     reusing: HashMap<u64, Duration>,
-    /// How many pages were given a position by the weather.
+    /// The number of pages whose position the weather changed.
     moved: u64,
-    /// The last event, which comes again and again where pages go to and fro.
-    again: Option<Arc<str>>,
+    /// The last event, which pages repeat in [`Kind::PagesGoToAndFro`].
+    repeated: Option<Arc<str>>,
     pub(super) measures: Measures,
 }
 
@@ -177,31 +180,31 @@ impl Permanent {
             kept: HashMap::new(),
             reusing: HashMap::new(),
             moved: 0,
-            again: None,
+            repeated: None,
             weather,
         })
     }
 
-    /// What a request meets.
-    fn meets(&mut self, asked: &Asked, now: Duration) -> Option<What> {
+    /// Returns the fault of a request.
+    fn meets(&mut self, facts: &RequestFacts, now: Duration) -> Option<What> {
         match &self.weather.kind {
             Kind::CallsFail { percent } if self.rng.u32(..100) < *percent => {
-                Some(What::Answer(match self.rng.u32(..4) {
+                Some(What::Response(match self.rng.u32(..4) {
                     0 => status(502, HTML),
                     1 => Fault::Reset,
                     2 => Fault::Garbage,
                     _ => Fault::Html,
                 }))
             }
-            Kind::PagesAreLate { above, by } if asked.limit > Some(*above) => Some(match by {
+            Kind::PagesAreLate { above, by } if facts.limit > Some(*above) => Some(match by {
                 Late::Silent => What::RequestLost,
-                Late::GatewayTimeout => What::Answer(status(504, HTML)),
+                Late::GatewayTimeout => What::Response(status(504, HTML)),
                 Late::Cut => What::Cut,
             }),
-            Kind::NoServers { by } if asked.endpoint == Endpoint::Options => Some(match by {
-                Missing::NotFound => What::Answer(Fault::NotFound),
+            Kind::NoServers { by } if facts.endpoint == Endpoint::Options => Some(match by {
+                Missing::NotFound => What::Response(Fault::NotFound),
                 Missing::Silent => What::RequestLost,
-                Missing::Empty => What::Answer(Fault::EmptyList),
+                Missing::Empty => What::Response(Fault::EmptyList),
             }),
             Kind::Portal {
                 every_s,
@@ -211,13 +214,13 @@ impl Permanent {
                 let seconds = now.as_secs();
                 let is_there = seconds >= *every_s && seconds % every_s < *for_s;
                 let body = if *with == 400 { "" } else { HTML };
-                is_there.then(|| What::Answer(status(*with, body)))
+                is_there.then(|| What::Response(status(*with, body)))
             }
             _ => None,
         }
     }
 
-    /// The time until the next burst.
+    /// Returns the time until the next burst.
     fn pause(&mut self, now: Duration) -> Duration {
         let (shortest, longest) = self.weather.every_ms;
         let pause = Duration::from_millis(self.rng.u64(shortest..=longest));
@@ -236,7 +239,7 @@ impl Permanent {
     }
 
     /// Changes a page.
-    fn changes(&mut self, answer: &mut Answer) {
+    fn changes(&mut self, answer: &mut FakeResponse) {
         let suffix = match &self.weather.kind {
             Kind::PositionsMove => format!("{:06}", self.moved),
             Kind::PagesGoToAndFro => (self.moved % 2).to_string(),
@@ -252,7 +255,7 @@ impl Permanent {
             let end = body[from..].find('"').unwrap_or_default();
             body.insert_str(from + end, &suffix);
         }
-        if let (Kind::PagesGoToAndFro, Some(event)) = (&self.weather.kind, &self.again) {
+        if let (Kind::PagesGoToAndFro, Some(event)) = (&self.weather.kind, &self.repeated) {
             body = body.replacen(r#""entries":[]"#, &format!(r#""entries":[{event}]"#), 1);
         }
         answer.body = body.into_bytes();
@@ -267,8 +270,9 @@ fn status(status: u16, body: &str) -> Fault {
     }
 }
 
-/// The times at which the weather meets the world.
+/// The calls from the world to its weather.
 impl Inner {
+    /// Appends the backlog, and schedules the first burst.
     pub(crate) fn begin_weather(&mut self) {
         let Some(permanent) = &self.permanent else {
             return;
@@ -276,12 +280,13 @@ impl Inner {
         let (backlog, odd) = (permanent.weather.backlog, permanent.weather.odd);
         let first = Duration::from_millis(permanent.weather.every_ms.0);
         self.append(backlog, odd);
-        self.schedule(first, Due::Burst);
+        self.schedule(first, Scheduled::Burst);
     }
 
-    /// So many more things may happen than in a run without weather.
+    /// Returns the number of turns that the run may take in addition to those of a run without
+    /// weather.
     pub(crate) fn most_events_of_weather(&self) -> u64 {
-        // A stream that does more than this in every second goes round in circles.
+        // A stream that does more than 200 things in every second loops without progress.
         let seconds = self.climate.heals_after_ms / 1_000;
         if self.permanent.is_some() {
             seconds * 200
@@ -290,6 +295,7 @@ impl Inner {
         }
     }
 
+    /// Appends the first event of a burst, and schedules its other events and the next burst.
     pub(crate) fn burst(&mut self) {
         let now = self.now;
         let Some(permanent) = &mut self.permanent else {
@@ -303,9 +309,9 @@ impl Inner {
         times.sort_unstable();
         let next = now + permanent.pause(now);
         for time in times {
-            self.schedule(time, Due::Event);
+            self.schedule(time, Scheduled::Event);
         }
-        self.schedule(next, Due::Burst);
+        self.schedule(next, Scheduled::Burst);
         self.append_by_weather();
     }
 
@@ -317,15 +323,15 @@ impl Inner {
         self.append(1, odd);
     }
 
-    /// What the weather does to a request.
-    pub(crate) fn weather_meets(&mut self, asked: &Asked) -> Option<What> {
+    /// Returns the weather's fault for a request.
+    pub(crate) fn weather_meets(&mut self, facts: &RequestFacts) -> Option<What> {
         let now = self.now;
-        self.permanent.as_mut()?.meets(asked, now)
+        self.permanent.as_mut()?.meets(facts, now)
     }
 
-    /// Chooses the connection that a request goes out on. Returns whether it was used before, if that matters and the
-    /// transport can tell.
-    pub(crate) fn weather_reuses(&mut self, asked: &Asked, id: u64) -> Option<bool> {
+    /// Chooses the connection for a request. Returns `true` if it was used before, and `None` if
+    /// this doesn't matter or the transport can't tell.
+    pub(crate) fn weather_reuses(&mut self, facts: &RequestFacts, id: u64) -> Option<bool> {
         let permanent = self.permanent.as_mut()?;
         let Kind::ConnectionsDie {
             transport_knows, ..
@@ -333,10 +339,10 @@ impl Inner {
         else {
             return None;
         };
-        let kept = if asked.fresh_connection {
+        let kept = if facts.fresh_connection {
             None
         } else {
-            permanent.kept.remove(&asked.host)
+            permanent.kept.remove(&facts.host)
         };
         if let Some(idle_since) = kept {
             permanent.reusing.insert(id, idle_since);
@@ -344,7 +350,7 @@ impl Inner {
         transport_knows.then_some(kept.is_some())
     }
 
-    /// A request reaches the server. Returns whether its connection is dead by then.
+    /// Returns `true` if a request's connection is dead when the request reaches the server.
     pub(crate) fn weather_kills(&mut self, id: u64) -> bool {
         let now = self.now;
         let Some(permanent) = &mut self.permanent else {
@@ -362,7 +368,7 @@ impl Inner {
             })
     }
 
-    /// A poll is held.
+    /// Schedules the end of a held poll.
     pub(crate) fn weather_limits(&mut self, id: u64) {
         let Some(permanent) = &self.permanent else {
             return;
@@ -370,11 +376,11 @@ impl Inner {
         if let Kind::PollsAreCut { after_s, .. } | Kind::PollsVanish { after_s } =
             permanent.weather.kind
         {
-            self.schedule(self.now + Duration::from_secs(after_s), Due::Cut(id));
+            self.schedule(self.now + Duration::from_secs(after_s), Scheduled::Cut(id));
         }
     }
 
-    /// The time of a held poll is over.
+    /// Ends a held poll whose time is over.
     pub(crate) fn weather_cuts(&mut self, id: u64) {
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
@@ -390,34 +396,34 @@ impl Inner {
             match by {
                 Cut::Interrupted => self.fails(id, TransportErrorKind::Interrupted),
                 Cut::Body => self.fails(id, TransportErrorKind::Body),
-                Cut::GatewayTimeout => self.leaves(id, Answer::json(504, HTML)),
-                Cut::Empty => self.leaves(id, Answer::json(200, "")),
+                Cut::GatewayTimeout => self.leaves(id, FakeResponse::json(504, HTML)),
+                Cut::Empty => self.leaves(id, FakeResponse::json(200, "")),
             }
         }
     }
 
-    /// A response leaves the server.
-    pub(crate) fn weather_changes(&mut self, id: u64, answer: &mut Answer) {
+    /// Changes a response that leaves the server, and keeps its connection.
+    pub(crate) fn weather_changes(&mut self, id: u64, answer: &mut FakeResponse) {
         let now = self.now;
         let (Some(permanent), Some(pending)) = (&mut self.permanent, self.pending.get(&id)) else {
             return;
         };
-        if pending.asked.endpoint == Endpoint::Events && answer.status == 200 {
+        if pending.facts.endpoint == Endpoint::Events && answer.status == 200 {
             permanent.changes(answer);
         }
-        permanent.kept.insert(pending.asked.host.clone(), now);
+        permanent.kept.insert(pending.facts.host.clone(), now);
     }
 
-    /// How much longer a response takes.
+    /// Returns the additional delay of a response.
     pub(crate) fn weather_delays(&self, id: u64) -> Duration {
         let met = self.pending.get(&id).and_then(|sent| sent.met.as_ref());
         match (&self.permanent, met) {
-            (Some(_), Some(What::Answer(Fault::Status { status: 504, .. }))) => GATEWAY_TIMEOUT,
+            (Some(_), Some(What::Response(Fault::Status { status: 504, .. }))) => GATEWAY_TIMEOUT,
             _ => Duration::ZERO,
         }
     }
 
-    /// Takes note of events that were appended.
+    /// Notes events that were appended.
     pub(crate) fn measure_appended(&mut self, events: &[Arc<str>]) {
         let visible = self.now + Duration::from_millis(self.climate.visible_after_ms);
         let Some(permanent) = &mut self.permanent else {
@@ -425,9 +431,9 @@ impl Inner {
         };
         permanent.measures.appended(events.len(), visible);
         let odd = permanent.weather.odd;
-        let again = events.iter().rev().find(|event| has_id(event) != odd);
-        if let Some(event) = again {
-            permanent.again = Some(event.clone());
+        let repeated = events.iter().rev().find(|event| has_id(event) != odd);
+        if let Some(event) = repeated {
+            permanent.repeated = Some(event.clone());
         }
     }
 }

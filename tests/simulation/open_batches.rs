@@ -1,35 +1,42 @@
-//! The batches of one life of the program: which are acknowledged, and how many of them are durable.
+//! The batches of one life of the program: which are acknowledged, and how many of them are
+//! durable.
+//!
+//! It checks that an acknowledgement returns only after the store has confirmed it, and never after
+//! an earlier batch was dropped. It knows batches, not events; `ledger` knows the events. Start at
+//! [`OpenBatches::take`] and [`OpenBatches::check_ack`].
 
 use std::collections::VecDeque;
 
 use crate::ledger::Rank;
 use crate::window::Window;
 
-/// What was delivered, in order. Batches are numbered from 1.
+/// The delivered batches, in order. They are numbered from 1.
 #[derive(Default)]
-pub(crate) struct Hands {
+pub(crate) struct OpenBatches {
+    /// The number of delivered batches.
     delivered: u64,
-    /// The first that is not acknowledged, and all after it.
+    /// The first batch that is not acknowledged, and all batches after it.
     open: VecDeque<Open>,
-    /// The ids of what is acknowledged without a hole.
+    /// The ids of the events before the first batch that is not acknowledged.
     window: Window,
-    /// So many batches are durable, as the store says.
+    /// The number of batches that the store has confirmed.
     durable: u64,
-    /// The first that was dropped without an acknowledgement.
+    /// The first batch that was dropped without an acknowledgement.
     dropped: Option<u64>,
-    /// How many the consumer still has.
+    /// The number of batches that the consumer still has.
     kept: usize,
-    /// Whether it waits for more.
-    pub(crate) asks: bool,
+    /// `true` if the consumer waits for the next batch.
+    pub(crate) waits: bool,
 }
 
+/// A batch that is not acknowledged, or that follows such a batch.
 struct Open {
     ranks: Vec<Rank>,
     acknowledged: bool,
 }
 
-impl Hands {
-    /// Those of a program that remembers so much.
+impl OpenBatches {
+    /// Returns the batches of a new program, which remembers these events.
     pub(crate) fn remembering(window: Window) -> Self {
         Self {
             window,
@@ -37,7 +44,7 @@ impl Hands {
         }
     }
 
-    /// Gives the batch's number.
+    /// Adds a delivered batch, and returns its number.
     pub(crate) fn take(&mut self, ranks: Vec<Rank>) -> u64 {
         self.delivered += 1;
         self.open.push_back(Open {
@@ -47,7 +54,7 @@ impl Hands {
         self.delivered
     }
 
-    /// Gives the batch's events.
+    /// Marks a batch as acknowledged, and returns its events.
     pub(crate) fn acknowledge(&mut self, number: u64) -> Vec<Rank> {
         let mut acknowledged = Vec::new();
         if let Some(open) = usize::try_from(number - self.acknowledged() - 1)
@@ -67,7 +74,7 @@ impl Hands {
         acknowledged
     }
 
-    /// How many batches are acknowledged without a hole.
+    /// Returns the number of batches before the first one that is not acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.delivered - self.open.len() as u64
     }
@@ -76,20 +83,22 @@ impl Hands {
         &self.window
     }
 
-    /// The store says that so many are durable.
+    /// Notes that the store has confirmed the first `batches` batches.
     pub(crate) fn are_durable(&mut self, batches: u64) {
         self.durable = batches;
     }
 
+    /// Returns the number of delivered batches that the store has not confirmed.
     pub(crate) fn not_durable(&self) -> usize {
         usize::try_from(self.delivered - self.durable).unwrap_or(usize::MAX)
     }
 
+    /// Notes that a batch was dropped without an acknowledgement.
     pub(crate) fn drop_one(&mut self, number: u64) {
         self.dropped = Some(self.dropped.map_or(number, |first| first.min(number)));
     }
 
-    /// An acknowledgement has come to its end. `refused`: the store has refused a write.
+    /// Checks the result of an acknowledgement. `refused`: the store has refused a write.
     pub(crate) fn check_ack(
         &self,
         number: u64,
@@ -98,7 +107,7 @@ impl Hands {
     ) -> Result<(), String> {
         let before_it = self.dropped.is_some_and(|dropped| dropped < number);
         match error {
-            None if before_it => Err("what comes after a dropped batch was acknowledged".into()),
+            None if before_it => Err("a batch after a dropped one was acknowledged".into()),
             None if self.acknowledged() >= number && self.durable < number => {
                 Err("an acknowledgement returned before it was durable".into())
             }
@@ -109,12 +118,12 @@ impl Hands {
         }
     }
 
-    /// The consumer keeps a batch.
+    /// Notes that the consumer keeps a batch.
     pub(crate) fn keep(&mut self) {
         self.kept += 1;
     }
 
-    /// The consumer has let go of a batch.
+    /// Notes that the consumer no longer has a batch.
     pub(crate) fn let_go(&mut self) {
         self.kept -= 1;
     }
