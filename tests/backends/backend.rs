@@ -1,10 +1,13 @@
-//! The backends that are compiled in.
+//! The backends of this build, and the runtime of each.
+//!
+//! Other test programs include this file. Start at [`Backend`].
 
 use std::future::Future;
 use std::sync::Arc;
 
 use box_longpoll::{HttpTransport, transports};
 
+/// An HTTP library with its transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     #[cfg(feature = "reqwest")]
@@ -16,6 +19,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    /// Returns a new transport with default settings.
     pub(crate) fn transport(self) -> Arc<dyn HttpTransport> {
         match self {
             #[cfg(feature = "reqwest")]
@@ -27,7 +31,7 @@ impl Backend {
         }
     }
 
-    /// The runtime that an application would have beside it.
+    /// Returns the runtime that an application with this backend would use.
     pub(crate) fn runtime(self) -> Runtime {
         match self {
             #[cfg(feature = "reqwest")]
@@ -40,6 +44,7 @@ impl Backend {
     }
 }
 
+/// An async runtime.
 pub(crate) enum Runtime {
     #[cfg(feature = "reqwest")]
     Tokio(tokio::runtime::Runtime),
@@ -48,6 +53,7 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
+    /// Runs a future to its end on this thread.
     pub(crate) fn block_on<R>(&self, work: impl Future<Output = R>) -> R {
         match self {
             #[cfg(feature = "reqwest")]

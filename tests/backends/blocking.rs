@@ -1,4 +1,4 @@
-//! What the blocking facade does over each backend.
+//! The blocking facade over each backend.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,8 +11,8 @@ use box_longpoll_testkit::EmulatorServer;
 use rstest::rstest;
 
 use crate::backend::Backend;
+use crate::executors::{Task, current_thread_tokio, in_smol, multi_thread_tokio};
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
-use crate::place::{Task, current_thread_tokio, in_smol, multi_thread_tokio};
 
 type Client = LongPollClient<Arc<dyn HttpTransport>>;
 
@@ -64,20 +64,20 @@ fn a_change_arrives_while_the_poll_is_held(#[case] backend: Backend) {
 fn an_elapsed_wait_loses_nothing(#[case] backend: Backend) {
     let server = fake_box(|_| ());
     let mut events = client(&server, backend).events(StartAt::Oldest);
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     let mut elapsed = 0;
-    while came.len() < 200 {
-        if came.len() == server.event_ids(TOKEN).len() {
+    while received.len() < 200 {
+        if received.len() == server.event_ids(TOKEN).len() {
             server.append(TOKEN, 50);
         }
         match events.next_timeout(Duration::from_micros(200)) {
-            Timed::Item(event) => came.push(event.unwrap().id().unwrap().to_owned()),
+            Timed::Item(event) => received.push(event.unwrap().id().unwrap().to_owned()),
             Timed::Elapsed => elapsed += 1,
-            Timed::Ended => panic!("it ended"),
+            Timed::Ended => panic!("the stream ended"),
         }
     }
     assert!(elapsed > 0);
-    assert_eq!(came, server.event_ids(TOKEN));
+    assert_eq!(received, server.event_ids(TOKEN));
 }
 
 #[rstest]
@@ -90,7 +90,9 @@ fn a_handle_stops_a_waiting_iterator_from_another_thread(#[case] backend: Backen
     let mut handle = events.handle();
     let stopper = thread::spawn(move || {
         while !matches!(
-            handle.changed_blocking().expect("it goes on"),
+            handle
+                .changed_blocking()
+                .expect("the stream has not stopped"),
             Status::Listening { .. }
         ) {}
         handle.stop();
@@ -98,7 +100,7 @@ fn a_handle_stops_a_waiting_iterator_from_another_thread(#[case] backend: Backen
     let next = events.next_timeout(PATIENCE);
     assert!(matches!(next, Timed::Ended), "{next:?}");
     stopper.join().unwrap();
-    assert!(events.next().is_none(), "it stays ended");
+    assert!(events.next().is_none(), "the stream stays ended");
     assert!(matches!(
         events.status(),
         Status::Stopped { because: None, .. }
@@ -106,11 +108,12 @@ fn a_handle_stops_a_waiting_iterator_from_another_thread(#[case] backend: Backen
     assert!(events.resume_at().position().is_some());
 }
 
+/// Proves that a batch that was fetched before the stop is not delivered after it.
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn a_stop_leaves_out_what_came_while_nobody_waited(#[case] backend: Backend) {
+fn stop_withholds_a_batch_that_nobody_waited_for(#[case] backend: Backend) {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let mut batches = client(&server, backend).batches(StartAt::Oldest);
@@ -119,14 +122,18 @@ fn a_stop_leaves_out_what_came_while_nobody_waited(#[case] backend: Backend) {
         batches.next_timeout(Duration::ZERO),
         Timed::Elapsed
     ));
-    while handle.changed_blocking().expect("it goes on") != Status::Delivering {}
+    while handle
+        .changed_blocking()
+        .expect("the stream has not stopped")
+        != Status::Delivering
+    {}
     handle.stop();
     assert!(batches.next().is_none());
-    assert!(batches.next().is_none(), "it stays ended");
+    assert!(batches.next().is_none(), "the stream stays ended");
     assert_eq!(
         handle.resume_at().position(),
         None,
-        "neither event was handed out"
+        "no event was delivered"
     );
 }
 
@@ -144,7 +151,7 @@ fn stopped_iterator_gives_nothing_more_of_its_page(#[case] backend: Backend) {
     assert_eq!(
         events.resume_at().position(),
         None,
-        "one of the page is not handled"
+        "one event of the page was not handled"
     );
 }
 
@@ -186,18 +193,18 @@ fn many_iterators_share_the_thread(#[case] backend: Backend) {
         logs.collect()
     });
     let log = server.event_ids(TOKEN);
-    assert!(logs.iter().all(|came| *came == log));
+    assert!(logs.iter().all(|received| *received == log));
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn it_works_inside_an_async_runtime(
+fn blocking_client_works_inside_an_async_runtime(
     #[case] backend: Backend,
-    #[values(current_thread_tokio, multi_thread_tokio, in_smol)] place: fn(Task),
+    #[values(current_thread_tokio, multi_thread_tokio, in_smol)] executor: fn(Task),
 ) {
-    place(Box::pin(async move {
+    executor(Box::pin(async move {
         let server = fake_box(|_| ());
         server.append(TOKEN, 10);
         let client = client(&server, backend);

@@ -1,4 +1,4 @@
-//! A wall clock that is set while the client is at work, over real sockets.
+//! A wall clock that is set while a stream runs, over real sockets: the fault X09.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::pace::quick;
-use crate::session::{Asked, asked, ids, in_time, until_it_listens};
+use crate::session::{Requested, ids, in_time, requested, until_listening};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A transport whose wall clock is some days off.
+/// A transport whose wall clock is wrong by some days.
 struct Shifted {
     inner: Arc<dyn HttpTransport>,
     days: AtomicI32,
@@ -56,12 +56,12 @@ impl HttpTransport for Shifted {
     }
 }
 
-/// A subscription, on a clock that can be set.
+/// A subscription on a clock that the test can set.
 struct World {
     server: Arc<EmulatorServer>,
     clock: Arc<Shifted>,
     updates: Subscription<Arc<Shifted>>,
-    came: Vec<String>,
+    received: Vec<String>,
     _directory: TempDir,
 }
 
@@ -86,28 +86,29 @@ impl World {
             server,
             clock,
             updates,
-            came: Vec::new(),
+            received: Vec::new(),
             _directory: directory,
         }
     }
 
-    /// Takes and acknowledges all that is there. Nothing else comes.
+    /// Receives and acknowledges every event of the server. Panics if another update arrives.
     async fn follow(&mut self) {
         let log = self.server.event_ids(TOKEN);
-        while self.came.len() < log.len() {
+        while self.received.len() < log.len() {
             match self.updates.next().await {
                 Some(Ok(Update::Batch(batch))) => {
-                    self.came.extend(ids(&batch));
+                    self.received.extend(ids(&batch));
                     batch.ack().await.unwrap();
                 }
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(self.came, log);
+        assert_eq!(self.received, log);
     }
 
+    /// Drives the subscription until its poll number `polls` is held.
     async fn listen(&mut self, polls: u64) {
-        until_it_listens(&self.server, polls, self.updates.next()).await;
+        until_listening(&self.server, polls, self.updates.next()).await;
     }
 }
 
@@ -115,33 +116,34 @@ impl World {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x09_a_clock_that_is_set_by_a_day_changes_nothing(#[case] backend: Backend) {
+fn x09_a_clock_set_by_a_day_changes_nothing(#[case] backend: Backend) {
     let [steady, set] = [[0; 6], [1, 0, -1, 1, -1, 0]].map(|days| {
         let transport = backend.transport();
         let session = in_time(&transport, session(transport.clone(), days));
         backend.runtime().block_on(session)
     });
-    assert_eq!(set, steady, "the requests");
+    assert_eq!(set, steady, "the requests differ");
 }
 
-/// The clock is set whenever a poll is held. Gives what was asked for.
-async fn session(transport: Arc<dyn HttpTransport>, days: [i32; 6]) -> Asked {
+/// Follows an account, and sets the clock at each held poll. Returns the requests.
+async fn session(transport: Arc<dyn HttpTransport>, days: [i32; 6]) -> Requested {
     let mut world = World::new(transport, fake_box(|_| ())).await;
-    // The first event is followed by two more polls, which find out whether the server honors positions.
+    // After the first event the stream polls twice more, to find out whether the server honors
+    // positions.
     for (polls, days) in [1, 4, 5, 6, 7, 8].into_iter().zip(days) {
         world.listen(polls).await;
         world.clock.shift(days);
         world.server.append(TOKEN, 3);
         world.follow().await;
     }
-    asked(&world.server)
+    requested(&world.server)
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x09_a_clock_that_is_set_during_a_retry_after_neither_shortens_nor_lengthens_it(
+fn x09_a_clock_set_during_a_retry_after_leaves_the_wait(
     #[case] backend: Backend,
     #[values(1, -1)] days: i32,
     #[values(Fault::RateLimited { seconds: 1 }, Fault::RateLimitedDate { seconds: 1 })]
@@ -160,7 +162,7 @@ fn x09_a_clock_that_is_set_during_a_retry_after_neither_shortens_nor_lengthens_i
             }
         };
         or(world.follow(), waits).await;
-        assert!(world.came.is_empty());
+        assert!(world.received.is_empty());
         world.clock.shift(days);
         world.follow().await;
         let requests = world.server.requests();
@@ -170,17 +172,18 @@ fn x09_a_clock_that_is_set_during_a_retry_after_neither_shortens_nor_lengthens_i
     backend.runtime().block_on(in_time(&transport, work));
 }
 
-/// By the clock the program was away for that long: it can't know better, and a gap that is told of loses nothing.
+/// Proves that a clock that is set forward by weeks causes one `PossibleGap`, and that the stream
+/// continues. The program cannot distinguish this from a machine that was suspended for weeks.
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x09_a_clock_that_is_set_by_weeks_makes_one_gap_and_the_stream_goes_on(#[case] backend: Backend) {
+fn x09_a_clock_set_by_weeks_makes_one_possible_gap(#[case] backend: Backend) {
     let transport = backend.transport();
     let work = async {
         let mut world = World::new(transport.clone(), fake_box(|_| ())).await;
         world.listen(1).await;
-        // Box keeps events for longer than that.
+        // Box keeps events for longer than 13 days.
         world.clock.shift(13);
         world.server.append(TOKEN, 3);
         world.follow().await;
@@ -191,7 +194,7 @@ fn x09_a_clock_that_is_set_by_weeks_makes_one_gap_and_the_stream_goes_on(#[case]
         world.server.append(TOKEN, 3);
         world.follow().await;
         world.listen(5).await;
-        // Back is no gap.
+        // A clock that is set back causes no gap.
         world.clock.shift(0);
         world.server.append(TOKEN, 3);
         world.follow().await;

@@ -1,6 +1,7 @@
-//! Streams whose polls are cut by a proxy: a poll is open nearly always, events come in time, and nothing is logged.
+//! Streams whose polls are cut by a proxy. They keep a poll open nearly all the time, deliver
+//! events in time, and log nothing.
 //!
-//! CI runs a short proof. A long one takes six minutes, prints a table and is run by hand:
+//! CI runs a short test. A long one takes six minutes, prints a table, and is run by hand:
 //!
 //! ```sh
 //! cargo test --features full --test backends -- --ignored --nocapture cut_for_minutes
@@ -33,13 +34,15 @@ use crate::fake_box::{TOKEN, fake_box};
 use crate::memory::BACKENDS;
 use crate::trial::{event, side_by_side};
 
-/// How often a condition is looked at, and how often at most: two minutes.
+/// The time between two checks of a condition.
 const SLICE: Duration = Duration::from_millis(20);
+
+/// The number of checks before a test fails: two minutes.
 const SLICES: usize = 6_000;
 
 #[test]
 fn streams_listen_and_log_nothing_when_polls_are_cut() {
-    // Long enough that a poll counts as held, and that two are cut before the third event.
+    // Long enough that a poll counts as held. Two polls are cut before the third event.
     const AFTER: Duration = Duration::from_secs(11);
     const GAPS_MS: [u64; 4] = [4_000, 1_700, 24_600, 1_700];
     let reports = follow_all(&[(AFTER, 1)], async |stream, _| {
@@ -57,14 +60,14 @@ fn streams_listen_and_log_nothing_when_polls_are_cut() {
 }
 
 #[test]
-#[ignore = "it takes six minutes: see the command at the top of the file"]
+#[ignore = "takes six minutes: see the command at the top of the file"]
 fn streams_keep_their_promises_when_polls_are_cut_for_minutes() {
     let times = [(20, 1), (60, 1), (110, 2)]
         .map(|(seconds, streams)| (Duration::from_secs(seconds), streams));
     let reports = follow_all(&times, async |stream, mut rng| {
         let end = now() + MINUTES;
         loop {
-            // Most polls are cut. After a while with nothing, a few events come close to each other.
+            // Most polls are cut. Each quiet time is followed by a few events in quick succession.
             let quiet = stream.combination.after.mul_f64(0.5 + 2.0 * rng.f64());
             let left = end.saturating_duration_since(now());
             if left < quiet {
@@ -80,11 +83,12 @@ fn streams_keep_their_promises_when_polls_are_cut_for_minutes() {
     assert_kept(&reports, Report::broken_by_time);
 }
 
-/// How long the long proof takes.
+/// The duration of the long test.
 const MINUTES: Duration = Duration::from_secs(360);
 
-/// Follows so many streams for each time, over each backend, with each kind of cut, all at once. The script says what
-/// happens on an account.
+/// Follows accounts with all combinations of a time, a backend and a kind of cut, in parallel.
+///
+/// Each time has the number of its streams. The script appends the events of an account.
 fn follow_all(
     times: &[(Duration, usize)],
     script: impl AsyncFn(&Stream, Rng) + Sync,
@@ -126,7 +130,7 @@ fn follow_all(
     reports
 }
 
-/// Prints a table, and fails if a promise was broken.
+/// Prints a table of the reports. Panics if a promise is broken.
 #[track_caller]
 fn assert_kept(reports: &[Report], broken: fn(&Report) -> Option<String>) {
     for report in reports {
@@ -136,15 +140,17 @@ fn assert_kept(reports: &[Report], broken: fn(&Report) -> Option<String>) {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// Streams over one backend whose polls are all cut in one way, after one time.
+/// The properties of streams that share a report.
 #[derive(Clone, Copy, Debug)]
 struct Combination {
     backend: Backend,
     cut: Cut,
+    /// The time after which the proxy cuts a poll.
     after: Duration,
 }
 
 impl Combination {
+    /// Follows the streams of this combination on this thread, and returns their report.
     fn follow(
         self,
         streams: usize,
@@ -153,7 +159,7 @@ impl Combination {
         script: &impl AsyncFn(&Stream, Rng),
     ) -> Report {
         let log = Log::default();
-        // This thread drives the streams, and its subscriber sees nobody else's events.
+        // The subscriber of this thread gets only the log of these streams.
         let streams = with_default(log.subscriber(), || {
             let transport = self.backend.transport();
             let streams: Vec<Stream> = (0..streams)
@@ -177,21 +183,23 @@ impl fmt::Display for Combination {
     }
 }
 
-/// A stream, the account that it follows, and the proxy on its way.
+/// A stream, the account that it follows, and the proxy between them.
 struct Stream {
     combination: Combination,
     transport: Arc<dyn HttpTransport>,
     server: Arc<EmulatorServer>,
     relay: Relay,
-    /// The event ids count them from 0.
+    /// The events of the account. The id of an event is its index.
     events: RefCell<Vec<Appended>>,
 }
 
 /// An event of the account.
 struct Appended {
+    /// The time at which it was appended.
     at: Instant,
-    /// How many requests came before it.
+    /// The number of requests before it.
     requests: usize,
+    /// The time at which the stream delivered it.
     received: Option<Instant>,
 }
 
@@ -214,8 +222,8 @@ impl Stream {
         }
     }
 
-    /// Follows the account until the script has ended and every event has come.
-    async fn follow(&self, script: &impl AsyncFn(&Stream, Rng), rng: Rng) {
+    /// Follows the account until the script has ended and every event is delivered.
+    async fn follow(&self, append_events: &impl AsyncFn(&Stream, Rng), rng: Rng) {
         let client = LongPollClient::builder()
             .api_origin(self.server.origin())
             .realtime_hosts(RealtimeHosts::default().allow_loopback())
@@ -224,24 +232,24 @@ impl Stream {
         let mut stream = client.events(StartAt::Now);
         let receive = async {
             loop {
-                let event = stream.next().await.expect("the stream goes on").unwrap();
+                let event = stream.next().await.expect("the stream continues").unwrap();
                 let number: usize = event.id().unwrap().parse().unwrap();
                 let before = self.events.borrow_mut()[number].received.replace(now());
-                assert_eq!(before, None, "{number} came twice");
+                assert_eq!(before, None, "event {number} was delivered twice");
             }
         };
-        let happen = async {
+        let script = async {
             self.until("a poll", || self.relay.polls.is_open()).await;
-            script(self, rng).await;
+            append_events(self, rng).await;
             let all = || {
                 self.events
                     .borrow()
                     .iter()
                     .all(|event| event.received.is_some())
             };
-            self.until("all events", all).await;
+            self.until("the last event", all).await;
         };
-        or(happen, receive).await;
+        or(script, receive).await;
     }
 
     /// Appends an event after a time.
@@ -258,6 +266,7 @@ impl Stream {
         emulator.append_json(TOKEN, [event(events.len() - 1)], at);
     }
 
+    /// Waits until `holds` returns `true`.
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         for _ in 0..SLICES {
             if holds() {
@@ -265,10 +274,10 @@ impl Stream {
             }
             self.transport.sleep(SLICE).await.unwrap();
         }
-        panic!("not {what}: {:?}", self.relay.polls.list());
+        panic!("timed out before {what}: {:?}", self.relay.polls.list());
     }
 
-    /// Returns the most polls that were begun between an event and the page that brought it.
+    /// Returns the largest number of polls between an event and the next request for a page.
     fn most_polls_before_an_event(&self) -> usize {
         let requests = self.server.requests();
         let polls = |event: &Appended| {
@@ -281,11 +290,11 @@ impl Stream {
         self.events.borrow().iter().map(polls).max().unwrap_or(0)
     }
 
-    /// Returns the most requests between the end of a poll and the next poll.
+    /// Returns the largest number of requests between two polls.
     fn most_requests_between_polls(&self) -> usize {
         let requests = self.server.requests();
         let polls = requests.split(|request| request.endpoint == Endpoint::Realtime);
-        // A stream begins with other requests, and ends with a poll or on the way to one.
+        // The requests before the first poll are skipped.
         polls.skip(1).map(<[_]>::len).max().unwrap_or(0)
     }
 }

@@ -1,4 +1,6 @@
-//! A network that is gone without a word, in a network namespace that is made for it: see `.ci/dead-network`.
+//! A network that dies silently while a poll is held: the fault X11.
+//!
+//! The test needs its own network namespace. `.ci/dead-network` makes one and runs the test.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,16 +12,18 @@ use rstest::rstest;
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
 
+/// Runs a command of nftables.
 fn nft(rule: &str) {
     let done = Command::new("nft").args(rule.split(' ')).status();
     assert!(done.expect("nftables is installed").success(), "{rule}");
 }
 
-/// From now on nothing comes through on the connections that there are. New ones work.
+/// An nftables firewall that can drop all packets of the existing connections. New connections
+/// work.
 struct DeadNetwork;
 
 impl DeadNetwork {
-    /// Marks the connections that are made from now on.
+    /// Starts to mark new connections.
     fn prepare() -> Self {
         nft("add table inet box");
         nft("add chain inet box in { type filter hook input priority 0; }");
@@ -27,14 +31,19 @@ impl DeadNetwork {
         Self
     }
 
-    /// Whether all that was sent is acknowledged: what isn't would be sent again, and no question be asked.
+    /// Returns `true` if all sent data is acknowledged. With unacknowledged data, the kernel would
+    /// resend it instead of sending keep-alive probes.
     fn is_quiet() -> bool {
         let sockets = Command::new("ss").args(["-Htn"]).output();
         let sockets = String::from_utf8(sockets.expect("iproute2 is installed").stdout);
-        let unsent = |line: &str| line.split_whitespace().nth(2) != Some("0");
-        !sockets.expect("text").lines().any(unsent)
+        let has_unacknowledged = |line: &str| line.split_whitespace().nth(2) != Some("0");
+        !sockets
+            .expect("ss prints UTF-8")
+            .lines()
+            .any(has_unacknowledged)
     }
 
+    /// Drops all packets of the marked connections from now on.
     fn begin() {
         nft("flush chain inet box in");
         nft("add rule inet box in ct mark 1 drop");
@@ -47,11 +56,12 @@ impl Drop for DeadNetwork {
     }
 }
 
+/// Proves that a stream delivers a new event within `most` seconds after its connection died.
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, 75))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf, 75))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, 125))]
-#[ignore = "it takes a network namespace, and minutes: `.ci/dead-network`"]
+#[ignore = "needs a network namespace and some minutes: run .ci/dead-network"]
 fn x11_a_dead_network_is_noticed(#[case] backend: Backend, #[case] most: u64) {
     let server = fake_box(|settings| settings.hold_ms = 3_600_000);
     let _network = DeadNetwork::prepare();
@@ -74,7 +84,7 @@ fn x11_a_dead_network_is_noticed(#[case] backend: Backend, #[case] most: u64) {
         DeadNetwork::begin();
         server.append(TOKEN, 1);
         let begun = transport.now().monotonic;
-        let event = events.next().await.expect("the stream goes on").unwrap();
+        let event = events.next().await.expect("the stream continues").unwrap();
         let took = transport.now().monotonic - begun;
         assert_eq!(event.id().map(str::to_owned), server.event_ids(TOKEN).pop());
         println!("{backend:?}: {took:?}");

@@ -1,4 +1,4 @@
-//! The blocking client's thread: when it starts and ends, and what goes wrong on it.
+//! The thread of the blocking client: its start, its end, and failures on it.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -31,11 +31,11 @@ fn over<T: HttpTransport>(server: &EmulatorServer, transport: T) -> LongPollClie
     builder(server).build_blocking(transport, token()).unwrap()
 }
 
-/// A layer that keeps to itself how its futures are driven.
-struct Secretive(ReqwestTransport);
+/// A layer that does not forward `block_on` to the transport below.
+struct WithoutBlockOn(ReqwestTransport);
 
 #[async_trait]
-impl HttpTransport for Secretive {
+impl HttpTransport for WithoutBlockOn {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         self.0.send(request).await
     }
@@ -46,20 +46,20 @@ impl HttpTransport for Secretive {
 }
 
 #[test]
-fn a_layer_that_forgets_the_runtime_is_told_so() {
+fn layer_without_block_on_is_a_runtime_error() {
     let server = fake_box(|_| ());
-    let client = over(&server, Secretive(reqwest()));
+    let client = over(&server, WithoutBlockOn(reqwest()));
     let mut events = client.events(StartAt::Now);
     let error = events.next().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Runtime);
     assert!(events.next().is_none());
 }
 
-/// A layer whose runtime can't be made.
-struct Homeless(ReqwestTransport);
+/// A layer whose runtime cannot be made.
+struct WithoutRuntime(ReqwestTransport);
 
 #[async_trait]
-impl HttpTransport for Homeless {
+impl HttpTransport for WithoutRuntime {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         self.0.send(request).await
     }
@@ -83,7 +83,7 @@ impl HttpTransport for Homeless {
 #[test]
 fn a_runtime_that_cannot_be_made_is_an_error_of_each_call() {
     let server = fake_box(|_| ());
-    let client = over(&server, Homeless(reqwest()));
+    let client = over(&server, WithoutRuntime(reqwest()));
     for _ in 0..2 {
         let error = client.fetch(StartAt::Now).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Runtime);
@@ -100,11 +100,11 @@ fn a_runtime_that_cannot_be_made_is_an_error_of_each_call() {
     );
 }
 
-/// Tokens that are told when they have to be settled.
-struct Settled(mpsc::Sender<()>);
+/// A token source that reports each call of `flush`.
+struct Flushed(mpsc::Sender<()>);
 
 #[async_trait]
-impl TokenSource for Settled {
+impl TokenSource for Flushed {
     async fn token(&self, _rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError> {
         Ok(token())
     }
@@ -115,17 +115,17 @@ impl TokenSource for Settled {
 }
 
 #[test]
-fn tokens_are_settled_when_the_client_is() {
+fn client_flush_flushes_the_token_source() {
     let server = fake_box(|_| ());
-    let (settled, is_settled) = mpsc::channel();
+    let (flushed, is_flushed) = mpsc::channel();
     let client = builder(&server)
-        .build_blocking(reqwest(), Settled(settled))
+        .build_blocking(reqwest(), Flushed(flushed))
         .unwrap();
     client.flush().unwrap();
-    is_settled.try_recv().unwrap();
+    is_flushed.try_recv().unwrap();
 }
 
-/// A transport that blocks while it is polled, until it is told to go on.
+/// A transport that blocks its thread in `send` until the test releases it.
 struct Blocking {
     entered: mpsc::Sender<()>,
     go_on: Mutex<mpsc::Receiver<()>>,
@@ -145,12 +145,12 @@ impl HttpTransport for Blocking {
 }
 
 #[test]
-fn work_that_comes_while_other_work_blocks_is_begun_after_it() {
+fn work_starts_after_other_work_that_blocks() {
     let (entered, is_inside) = mpsc::channel();
-    let (go_on, told) = mpsc::channel();
+    let (go_on, released) = mpsc::channel();
     let transport = Blocking {
         entered,
-        go_on: Mutex::new(told),
+        go_on: Mutex::new(released),
     };
     let client = LongPollClient::new(transport, token());
     let (mut first, mut second) = (client.events(StartAt::Now), client.events(StartAt::Now));
@@ -162,18 +162,18 @@ fn work_that_comes_while_other_work_blocks_is_begun_after_it() {
     assert!(second.next().unwrap().is_err());
 }
 
-/// A layer that panics on the second request, and says when it is gone.
+/// A layer that panics at the second request, and reports when it is dropped.
 struct Panicking {
     inner: ReqwestTransport,
     sent: AtomicUsize,
-    gone: mpsc::Sender<()>,
+    dropped: mpsc::Sender<()>,
 }
 
 #[async_trait]
 impl HttpTransport for Panicking {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let before = self.sent.fetch_add(1, Ordering::Relaxed);
-        assert_ne!(before, 1, "a fault of the transport");
+        assert_ne!(before, 1, "the transport fails on purpose");
         self.inner.send(request).await
     }
 
@@ -191,21 +191,21 @@ impl HttpTransport for Panicking {
 
 impl Drop for Panicking {
     fn drop(&mut self) {
-        // The test may have ended.
-        let _ = self.gone.send(());
+        // The test may have ended already.
+        let _ = self.dropped.send(());
     }
 }
 
 #[test]
 fn a_panic_goes_to_the_caller_and_to_nobody_else() {
     let server = fake_box(|_| ());
-    let (gone, was_dropped) = mpsc::channel();
+    let (dropped, was_dropped) = mpsc::channel();
     let client = over(
         &server,
         Panicking {
             inner: reqwest(),
             sent: AtomicUsize::new(0),
-            gone,
+            dropped,
         },
     );
     client.fetch(StartAt::Now).unwrap();
@@ -218,7 +218,7 @@ fn a_panic_goes_to_the_caller_and_to_nobody_else() {
             .unwrap()
             .lines()
             .next(),
-        Some("assertion `left != right` failed: a fault of the transport")
+        Some("assertion `left != right` failed: the transport fails on purpose")
     );
     client.fetch(StartAt::Now).unwrap();
 
@@ -236,7 +236,7 @@ fn a_token_closure_may_block_on_a_client_of_its_own() {
     let server = fake_box(|_| ());
     let origin = server.clone();
     let tokens = token_fn(move || {
-        // Whatever it does to get a token, it does outside the streams' runtime.
+        // The closure runs outside the streams' runtime, so it may use one of its own.
         let runtime = tokio::runtime::Runtime::new().map_err(TokenError::transient)?;
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
         over(&origin, reqwest())
@@ -249,7 +249,7 @@ fn a_token_closure_may_block_on_a_client_of_its_own() {
 }
 
 #[test]
-fn a_token_closure_that_panics_is_asked_again() {
+fn a_token_closure_that_panics_is_called_again() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 1);
     let calls = AtomicUsize::new(0);
@@ -257,7 +257,7 @@ fn a_token_closure_that_panics_is_asked_again() {
         assert_ne!(
             calls.fetch_add(1, Ordering::Relaxed),
             0,
-            "a fault of the closure"
+            "the closure fails on purpose"
         );
         Ok(token())
     });
@@ -271,13 +271,17 @@ fn calls_of_a_token_closure_never_overlap() {
     server.append(TOKEN, 1);
     let running = Arc::new(AtomicUsize::new(0));
     let (began, has_begun) = mpsc::channel();
-    let (go_on, told) = mpsc::channel::<()>();
-    let (began, told) = (Mutex::new(began), Mutex::new(told));
+    let (go_on, released) = mpsc::channel::<()>();
+    let (began, released) = (Mutex::new(began), Mutex::new(released));
     let counter = running.clone();
     let tokens = token_fn(move || {
-        assert_eq!(counter.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+        assert_eq!(
+            counter.fetch_add(1, Ordering::SeqCst),
+            0,
+            "two calls overlap"
+        );
         let _ = began.lock().unwrap().send(());
-        let _ = told.lock().unwrap().recv();
+        let _ = released.lock().unwrap().recv();
         counter.fetch_sub(1, Ordering::SeqCst);
         Ok(token())
     });
@@ -285,7 +289,7 @@ fn calls_of_a_token_closure_never_overlap() {
     let mut left = client.events(StartAt::Oldest);
     let _ = left.next_timeout(Duration::ZERO);
     has_begun.recv().unwrap();
-    // Nobody waits for the first call any more.
+    // No stream waits for the first call any more.
     drop(left);
     let mut events = client.events(StartAt::Oldest);
     let _ = events.next_timeout(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! A consumer that drops the future of `next` whenever it has polled it once.
+//! A consumer that polls each future of `next` once and then drops it: the fault X07.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use rstest::rstest;
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::pace::quick;
-use crate::session::{Asked, asked, ids, in_time, until_it_listens};
+use crate::session::{Requested, ids, in_time, requested, until_listening};
 
-/// What becomes of a future that is not ready yet.
+/// The treatment of a future that is not ready after the first poll.
 #[derive(Clone, Copy)]
 enum Unready {
     Kept,
     Dropped,
 }
 
+/// Proves that the stream delivers every event, and that its requests are the same as without
+/// drops.
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x07_dropping_every_future_of_next_loses_nothing_and_asks_for_nothing_more(
-    #[case] backend: Backend,
-) {
+fn x07_dropping_every_future_of_next_loses_nothing(#[case] backend: Backend) {
     let [kept, dropped] = [Unready::Kept, Unready::Dropped].map(|unready| {
         let transport = backend.transport();
         let session = in_time(&transport, session(transport.clone(), unready));
@@ -34,21 +34,22 @@ fn x07_dropping_every_future_of_next_loses_nothing_and_asks_for_nothing_more(
     assert_eq!(dropped, kept);
 }
 
-/// Catches up, listens, and meets a failing API and a server that sends it away. Gives what it asked for.
-async fn session(transport: Arc<dyn HttpTransport>, unready: Unready) -> Asked {
+/// Runs a stream that catches up, listens, and meets a failing API and the signal `reconnect`.
+/// Returns its requests.
+async fn session(transport: Arc<dyn HttpTransport>, unready: Unready) -> Requested {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2_000);
     let token = AccessToken::new(TOKEN).unwrap();
     let builder = builder(&server).pace(quick());
     let client = builder.build(transport, token).unwrap();
     let mut batches = client.batches(StartAt::Oldest);
-    let mut came = follow(&mut batches, unready, 1_000).await;
+    let mut received = follow(&mut batches, unready, 1_000).await;
     server.queue_fault(Endpoint::Events, Fault::ServerError, 1);
-    came.extend(follow(&mut batches, unready, 1_000).await);
+    received.extend(follow(&mut batches, unready, 1_000).await);
     // The first two polls find out whether the server honors positions.
     listen(&mut batches, unready, &server, 3).await;
     server.append(TOKEN, 700);
-    came.extend(follow(&mut batches, unready, 700).await);
+    received.extend(follow(&mut batches, unready, 700).await);
     listen(&mut batches, unready, &server, 4).await;
     let reconnect = Fault::Signal {
         message: "reconnect".into(),
@@ -56,10 +57,14 @@ async fn session(transport: Arc<dyn HttpTransport>, unready: Unready) -> Asked {
     assert_eq!(server.interrupt_polls(&reconnect), 1);
     listen(&mut batches, unready, &server, 5).await;
     server.append(TOKEN, 1);
-    came.extend(follow(&mut batches, unready, 1).await);
+    received.extend(follow(&mut batches, unready, 1).await);
     listen(&mut batches, unready, &server, 6).await;
-    assert!(came == server.event_ids(TOKEN), "{} came", came.len());
-    asked(&server)
+    assert!(
+        received == server.event_ids(TOKEN),
+        "{} events",
+        received.len()
+    );
+    requested(&server)
 }
 
 async fn next(batches: &mut BatchStream<Arc<dyn HttpTransport>>, unready: Unready) -> Batch {
@@ -80,11 +85,11 @@ async fn follow(
     unready: Unready,
     count: usize,
 ) -> Vec<String> {
-    let mut came = Vec::new();
-    while came.len() < count {
-        came.extend(ids(&next(batches, unready).await));
+    let mut received = Vec::new();
+    while received.len() < count {
+        received.extend(ids(&next(batches, unready).await));
     }
-    came
+    received
 }
 
 async fn listen(
@@ -93,5 +98,5 @@ async fn listen(
     server: &EmulatorServer,
     polls: u64,
 ) {
-    until_it_listens(server, polls, next(batches, unready)).await;
+    until_listening(server, polls, next(batches, unready)).await;
 }

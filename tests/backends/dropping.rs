@@ -1,4 +1,4 @@
-//! A held request ends when the iterator that holds it is dropped, wherever that is.
+//! Iterators that are dropped while a poll is held, on each executor: the poll must end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use box_longpoll::{AccessToken, Event, HttpTransport, StartAt};
 use rstest::rstest;
 
 use crate::backend::Backend;
+use crate::executors::{Task, current_thread_tokio, in_smol, multi_thread_tokio, plain_thread};
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
-use crate::place::{Task, current_thread_tokio, in_smol, multi_thread_tokio, plain_thread};
 
 type Client = LongPollClient<Arc<dyn HttpTransport>>;
 type Events = Iter<Event>;
@@ -19,9 +19,9 @@ type Events = Iter<Event>;
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 fn dropping_the_iterator_ends_its_held_request(
     #[case] backend: Backend,
-    #[values(plain_thread, current_thread_tokio, multi_thread_tokio, in_smol)] place: fn(Task),
+    #[values(plain_thread, current_thread_tokio, multi_thread_tokio, in_smol)] executor: fn(Task),
 ) {
-    place(Box::pin(async move {
+    executor(Box::pin(async move {
         assert_ends(backend, |client, events| {
             drop(events);
             Some(client)
@@ -29,13 +29,14 @@ fn dropping_the_iterator_ends_its_held_request(
     }));
 }
 
-/// Its library keeps the socket of a dropped request until the answer comes, or the library's client goes.
+/// Proves the limit of isahc: its library keeps the socket of a dropped request open until the
+/// response arrives or the library's client is dropped.
 #[cfg(feature = "isahc")]
 #[rstest]
-fn isahc_ends_the_held_request_when_the_client_is_dropped_as_well(
-    #[values(plain_thread, current_thread_tokio, multi_thread_tokio, in_smol)] place: fn(Task),
+fn isahc_ends_its_held_request_when_the_client_is_dropped_too(
+    #[values(plain_thread, current_thread_tokio, multi_thread_tokio, in_smol)] executor: fn(Task),
 ) {
-    place(Box::pin(async {
+    executor(Box::pin(async {
         assert_ends(Backend::Isahc, |client, events| {
             drop((client, events));
             None
@@ -43,7 +44,7 @@ fn isahc_ends_the_held_request_when_the_client_is_dropped_as_well(
     }));
 }
 
-/// A poll is held for an hour, so one that ends was ended.
+/// Asserts that `let_go` ends the held poll. The server would hold it for an hour.
 #[track_caller]
 fn assert_ends(backend: Backend, let_go: fn(Client, Events) -> Option<Client>) {
     let server = fake_box(|settings| settings.hold_ms = 3_600_000);
@@ -58,6 +59,6 @@ fn assert_ends(backend: Backend, let_go: fn(Client, Events) -> Option<Client>) {
     }
     let kept = let_go(client, events);
     let ended = server.wait_until(PATIENCE, |emulator| emulator.counters().open_polls == 0);
-    assert!(ended, "it goes on");
+    assert!(ended, "the poll is still open");
     drop(kept);
 }

@@ -1,4 +1,6 @@
 //! An enterprise's events over each backend, by both facades.
+//!
+//! `tests/enterprise` proves the details on a virtual clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,21 +31,22 @@ fn blocking_client(
     builder.build_blocking(backend.transport(), token).unwrap()
 }
 
-/// As often as Box permits.
-fn eager() -> AdminLogsStreaming {
+/// Returns settings with short intervals and a high rate limit, so that the tests end soon.
+fn quick() -> AdminLogsStreaming {
     AdminLogsStreaming::default()
         .shortest_interval(Duration::from_millis(50))
         .longest_interval(Duration::from_millis(200))
         .calls_per_minute(1_000)
 }
 
-fn a_busy_box(settings: &mut Settings) {
+/// Makes the fake Box repeat and reorder events, and return the position 0 at the end.
+fn busy_box(settings: &mut Settings) {
     settings.repeat_rate = 0.2;
     settings.reorder_rate = 0.2;
     settings.zero_position_at_the_end = true;
 }
 
-/// Nothing but pages was asked for.
+/// Asserts that all requests were for pages.
 #[track_caller]
 fn assert_only_pages(server: &EmulatorServer) {
     let counters = server.counters();
@@ -54,23 +57,23 @@ fn assert_only_pages(server: &EmulatorServer) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn an_enterprise_is_followed(#[case] backend: Backend) {
-    let server = fake_box(a_busy_box);
+fn enterprise_events_arrive_once_and_in_order(#[case] backend: Backend) {
+    let server = fake_box(busy_box);
     server.append(TOKEN, 500);
-    let came: Vec<String> = backend.runtime().block_on(async {
-        let enterprise = client(&server, backend).enterprise(eager()).unwrap();
+    let received: Vec<String> = backend.runtime().block_on(async {
+        let enterprise = client(&server, backend).enterprise(quick()).unwrap();
         let mut events = enterprise.events(StartAt::Oldest);
-        let mut came = Vec::new();
-        while came.len() < 1_000 {
+        let mut received = Vec::new();
+        while received.len() < 1_000 {
             let event = events.next().await.unwrap().unwrap();
-            came.push(event.id().unwrap().to_owned());
-            if came.len() % 500 == 0 && came.len() < 1_000 {
+            received.push(event.id().unwrap().to_owned());
+            if received.len() % 500 == 0 && received.len() < 1_000 {
                 server.append(TOKEN, 500);
             }
         }
-        came
+        received
     });
-    assert_eq!(came, server.event_ids(TOKEN));
+    assert_eq!(received, server.event_ids(TOKEN));
     assert_only_pages(&server);
 }
 
@@ -78,22 +81,22 @@ fn an_enterprise_is_followed(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn a_query_ends(#[case] backend: Backend) {
-    let server = fake_box(a_busy_box);
+fn query_brings_every_event_and_ends(#[case] backend: Backend) {
+    let server = fake_box(busy_box);
     server.append(TOKEN, 1_000);
-    let came: Vec<String> = backend.runtime().block_on(async {
+    let received: Vec<String> = backend.runtime().block_on(async {
         let query = client(&server, backend)
             .admin_logs(AdminLogs::new())
             .unwrap();
         let mut batches = query.batches(StartAt::Oldest);
-        let mut came = Vec::new();
+        let mut received = Vec::new();
         while let Some(batch) = batches.next().await {
             let batch = batch.unwrap();
-            came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+            received.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
         }
-        came
+        received
     });
-    assert_eq!(came, server.event_ids(TOKEN));
+    assert_eq!(received, server.event_ids(TOKEN));
     assert_only_pages(&server);
 }
 
@@ -101,15 +104,15 @@ fn a_query_ends(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn without_async_an_enterprise_is_followed_from_a_checkpoint(#[case] backend: Backend) {
-    let server = fake_box(a_busy_box);
+fn blocking_enterprise_stream_resumes_from_a_checkpoint(#[case] backend: Backend) {
+    let server = fake_box(busy_box);
     server.append(TOKEN, 300);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
-    let mut came = Vec::new();
-    for life in 1..=3 {
+    let mut received = Vec::new();
+    for run in 1..=3 {
         let enterprise = blocking_client(&server, backend)
-            .enterprise(eager())
+            .enterprise(quick())
             .unwrap();
         let store = CheckpointFile::open(&file).unwrap();
         let mut subscription = enterprise.subscribe(store, "acme", StartAt::Oldest);
@@ -118,18 +121,18 @@ fn without_async_an_enterprise_is_followed_from_a_checkpoint(#[case] backend: Ba
             matches!(started, Some(Ok(Update::Started(_)))),
             "{started:?}"
         );
-        while came.len() < life * 300 {
+        while received.len() < run * 300 {
             let Some(Ok(Update::Batch(batch))) = subscription.next() else {
                 panic!("{}", subscription.status());
             };
-            came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+            received.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
             batch.ack().unwrap();
         }
         server.append(TOKEN, 300);
-        // The thread of a client lets go of the store when it ends.
+        // The client's thread releases the store when it ends.
         drop((subscription, enterprise));
     }
-    assert_eq!(came, server.event_ids(TOKEN)[..900]);
+    assert_eq!(received, server.event_ids(TOKEN)[..900]);
     assert_only_pages(&server);
 }
 
@@ -137,19 +140,17 @@ fn without_async_an_enterprise_is_followed_from_a_checkpoint(#[case] backend: Ba
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn without_async_a_query_ends_and_a_wait_for_the_next_look_can_be_stopped(
-    #[case] backend: Backend,
-) {
-    let server = fake_box(a_busy_box);
+fn blocking_query_ends_and_a_waiting_stream_can_be_stopped(#[case] backend: Backend) {
+    let server = fake_box(busy_box);
     server.append(TOKEN, 250);
     let client = blocking_client(&server, backend);
     let query = client.admin_logs(AdminLogs::new()).unwrap();
     let mut events = query.events(StartAt::Oldest);
-    let came: Vec<String> = events
+    let received: Vec<String> = events
         .by_ref()
         .map(|event| event.unwrap().id().unwrap().to_owned())
         .collect();
-    assert_eq!(came, server.event_ids(TOKEN));
+    assert_eq!(received, server.event_ids(TOKEN));
     assert!(matches!(
         events.status(),
         Status::Stopped { because: None, .. }
@@ -165,8 +166,10 @@ fn without_async_a_query_ends_and_a_wait_for_the_next_look_can_be_stopped(
     let mut handle = events.handle();
     let stopper = std::thread::spawn(move || {
         loop {
-            let status = handle.changed_blocking().expect("it goes on");
-            // It also waits for its first request, and has no position by then.
+            let status = handle
+                .changed_blocking()
+                .expect("the stream has not stopped");
+            // The stream has the same status before its first request, but no position yet.
             if matches!(status, Status::Waiting { .. }) && handle.resume_at().position().is_some() {
                 break;
             }

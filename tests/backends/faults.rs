@@ -1,4 +1,4 @@
-//! Every fault that the emulator knows, in turn, while events keep coming.
+//! Every fault of the emulator, one after the other, while new events are appended.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,15 +17,17 @@ use crate::pace::quick;
 use crate::pace::{assert_paced, fruitless};
 use crate::watched::{Sent, Watched};
 
-/// The faults after which a stream rightly stops: the consumer goes on where it stopped.
+/// The errors with which a stream may stop. The test then starts another one at its position.
 const STOPS: [ErrorKind; 3] = [
     ErrorKind::Unauthorized,
     ErrorKind::Forbidden,
     ErrorKind::PositionRejected,
 ];
 
-/// Follows so many events, which keep coming while each of the endpoint's faults is met in turn. Returns the
-/// requests of each stream that it took.
+/// Follows an account while the stream meets each fault of the endpoint, one after the other.
+///
+/// The events are appended in equal shares, one share for each fault. Returns the requests of each
+/// stream that was needed.
 #[track_caller]
 fn follow_through_every_fault(
     endpoint: Endpoint,
@@ -38,7 +40,7 @@ fn follow_through_every_fault(
         settings.repeat_rate = 0.02;
         settings.short_page_rate = 0.1;
         settings.realtime_servers = 3;
-        // Short, so that each endpoint is asked often.
+        // Holds are short, so that each endpoint gets many requests.
         settings.hold_ms = 200;
         settings.polls_per_url = Some(2);
     });
@@ -67,7 +69,7 @@ fn follow_through_every_fault(
     let mut empty_slices = 0;
     let share = events / faults.len();
     loop {
-        // The next fault comes when the one before it has been met.
+        // The next fault is queued when the stream has met the one before it.
         let all_met = server.emulator().queued_faults() == 0;
         if all_met && met == faults.len() && known.len() == events {
             break;
@@ -82,12 +84,19 @@ fn follow_through_every_fault(
         match stream.next_within(Duration::from_millis(50)) {
             None => {
                 empty_slices += 1;
-                assert!(empty_slices < 1_200, "stuck in {}", faults[met - 1].name());
+                assert!(
+                    empty_slices < 1_200,
+                    "no event for 60 s after the fault {}",
+                    faults[met - 1].name()
+                );
             }
             Some(Ok(batch)) => {
                 for event in &batch {
                     let id = event.id().expect("the emulator's events have ids");
-                    assert!(of_this_stream.insert(id.to_owned()), "{id} came twice");
+                    assert!(
+                        of_this_stream.insert(id.to_owned()),
+                        "event {id} was delivered twice"
+                    );
                     if known.insert(id.to_owned()) {
                         first_seen.push(id.to_owned());
                     }
@@ -95,7 +104,7 @@ fn follow_through_every_fault(
             }
             Some(Err(error)) => {
                 assert!(STOPS.contains(&error.kind()), "{error:?}");
-                // A stream that starts anew does not remember what the one before it delivered.
+                // A new stream does not know which events the one before it has delivered.
                 of_this_stream.clear();
                 starts.push(transport.sent().len());
                 stream = follow(stream.resume_at());
@@ -105,7 +114,7 @@ fn follow_through_every_fault(
 
     assert!(
         first_seen == server.event_ids(TOKEN),
-        "not the order of the log"
+        "the events are not in the order of the log"
     );
     let sent = transport.sent();
     starts.push(sent.len());
@@ -119,7 +128,7 @@ fn follow_through_every_fault(
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn each_backend_brings_every_event_once_and_in_order_through_every_fault(
+fn every_event_arrives_once_in_order_through_every_fault(
     #[case] backend: Backend,
     #[values(Facade::Async, Facade::Blocking)] facade: Facade,
     #[values(Endpoint::Options, Endpoint::Events, Endpoint::Realtime)] endpoint: Endpoint,
@@ -129,7 +138,7 @@ fn each_backend_brings_every_event_once_and_in_order_through_every_fault(
 
 #[cfg(feature = "reqwest")]
 #[rstest]
-fn every_event_comes_once_and_in_order_at_the_default_pace(
+fn every_event_arrives_once_in_order_at_the_default_pace(
     #[values(Endpoint::Options, Endpoint::Events, Endpoint::Realtime)] endpoint: Endpoint,
 ) {
     let (backend, pace) = (Backend::Reqwest, Pace::default());

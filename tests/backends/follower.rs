@@ -1,4 +1,6 @@
 //! A stream of batches, by either facade.
+//!
+//! Start at [`client`] or [`client_over`], which return a function that starts a stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +15,16 @@ use futures_lite::future::or;
 use crate::backend::{Backend, Runtime};
 use crate::fake_box::TOKEN;
 
+/// The API by which a test uses the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Facade {
     Async,
     Blocking,
 }
 
+/// A running stream.
 pub(crate) trait Follower: Send {
-    /// What comes in time. `None`: nothing.
+    /// Returns the next item, or `None` if `wait` elapses first.
     fn next_within(&mut self, wait: Duration) -> Option<Result<Batch, Error>>;
 
     fn resume_at(&self) -> StartAt;
@@ -28,15 +32,16 @@ pub(crate) trait Follower: Send {
     fn status(&self) -> Status;
 }
 
-/// A client, as what begins a stream.
+/// A client, as a function that starts a stream.
 pub(crate) type Follow = Box<dyn Fn(StartAt) -> Box<dyn Follower> + Send>;
 
+/// Returns a client with a new transport of the backend.
 pub(crate) fn client(backend: Backend, facade: Facade, builder: LongPollClientBuilder) -> Follow {
     let token = Arc::new(AccessToken::new(TOKEN).unwrap());
     client_over(backend, facade, builder, backend.transport(), token)
 }
 
-/// The same over a transport and with tokens of one's own. The backend says what runtime there is.
+/// Returns a client over a given transport, with given tokens. The backend determines the runtime.
 pub(crate) fn client_over(
     backend: Backend,
     facade: Facade,
@@ -63,6 +68,7 @@ pub(crate) fn client_over(
     }
 }
 
+/// A stream of the async facade, on a runtime.
 struct Polled {
     stream: BatchStream<Arc<dyn HttpTransport>>,
     transport: Arc<dyn HttpTransport>,
@@ -71,7 +77,14 @@ struct Polled {
 
 impl Follower for Polled {
     fn next_within(&mut self, wait: Duration) -> Option<Result<Batch, Error>> {
-        let next = async { Some(self.stream.next().await.expect("an error before the end")) };
+        let next = async {
+            Some(
+                self.stream
+                    .next()
+                    .await
+                    .expect("a stream ends only after an error"),
+            )
+        };
         let elapsed = async {
             self.transport.sleep(wait).await.unwrap();
             None
@@ -93,7 +106,7 @@ impl Follower for Iter<Batch> {
         match self.next_timeout(wait) {
             Timed::Item(item) => Some(item),
             Timed::Elapsed => None,
-            Timed::Ended => panic!("an end without an error"),
+            Timed::Ended => panic!("the stream ended without an error"),
         }
     }
 

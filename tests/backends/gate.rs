@@ -1,4 +1,6 @@
-//! A port in front of a fake Box, which nothing gets through at first.
+//! Ports in front of a fake Box that accept no usable connection at first.
+//!
+//! Start at [`Gate`] for plain TCP, and at [`TlsGate`] for TLS.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// A gate that is opened in the end.
+/// A port that accepts connections only after [`Gate::open`].
 pub(crate) struct Gate {
     runtime: Runtime,
     address: SocketAddr,
@@ -19,9 +21,9 @@ pub(crate) struct Gate {
 }
 
 enum Closed {
-    /// Bound, and not listening: nobody else can get the port.
+    /// The socket is bound but does not listen, so no other program can take the port.
     Refusing(TcpSocket),
-    /// So many connections wait to be accepted that the kernel answers no more.
+    /// The queue of connections is full, so the kernel does not respond to another one.
     Full {
         listener: TcpListener,
         _waiting: Vec<TcpStream>,
@@ -29,7 +31,7 @@ enum Closed {
 }
 
 impl Gate {
-    /// Refuses each connection.
+    /// Returns a gate that refuses each connection.
     pub(crate) fn refusing() -> Self {
         let socket = bound();
         Self {
@@ -39,12 +41,12 @@ impl Gate {
         }
     }
 
-    /// Lets each attempt to connect wait for ever.
+    /// Returns a gate at which each attempt to connect waits until its timeout.
     #[cfg_attr(
         not(target_os = "linux"),
         allow(
             dead_code,
-            reason = "other kernels may take more than they are told to"
+            reason = "other kernels may queue more connections than the limit"
         )
     )]
     pub(crate) fn full() -> Self {
@@ -58,7 +60,7 @@ impl Gate {
         let soon = Duration::from_millis(50);
         let connect = || TcpStream::connect_timeout(&address, soon).ok();
         let waiting = std::iter::from_fn(connect).take(100).collect::<Vec<_>>();
-        assert!(waiting.len() < 100, "it takes any number");
+        assert!(waiting.len() < 100, "the queue of connections has no limit");
         Self {
             runtime,
             address,
@@ -69,12 +71,13 @@ impl Gate {
         }
     }
 
+    /// Returns the origin of the gate, with the scheme `http`.
     pub(crate) fn origin(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets through to the server, from now on.
-    #[must_use = "it closes when it is dropped"]
+    /// Relays every connection to the server from now on.
+    #[must_use = "the gate closes when the runtime is dropped"]
     pub(crate) fn open(self, server: &EmulatorServer) -> Runtime {
         let listener = match self.closed {
             Closed::Refusing(socket) => {
@@ -94,7 +97,7 @@ impl Gate {
     }
 }
 
-/// A gate that speaks TLS, and lets through whoever trusts its certificate.
+/// A gate that speaks TLS and relays the connections of clients that trust its certificate.
 pub(crate) struct TlsGate {
     address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
@@ -102,11 +105,12 @@ pub(crate) struct TlsGate {
 }
 
 impl TlsGate {
+    /// Starts a gate in front of a fake Box.
     pub(crate) fn new(server: &EmulatorServer, config: Arc<ServerConfig>) -> Self {
         Self::before(address_of(server), config)
     }
 
-    /// A gate before any server.
+    /// Starts a gate in front of any server.
     pub(crate) fn before(server: SocketAddr, config: Arc<ServerConfig>) -> Self {
         let runtime = runtime();
         let listener = {
@@ -115,11 +119,11 @@ impl TlsGate {
         };
         let address = listener.local_addr().unwrap();
         let config = Arc::new(Mutex::new(config));
-        let shown = Arc::clone(&config);
+        let presented = Arc::clone(&config);
         runtime.spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                let acceptor = TlsAcceptor::from(shown.lock().unwrap().clone());
+                let acceptor = TlsAcceptor::from(presented.lock().unwrap().clone());
                 tokio::spawn(async move {
                     if let Ok(client) = acceptor.accept(client).await {
                         relay(client, server).await;
@@ -134,7 +138,7 @@ impl TlsGate {
         }
     }
 
-    /// By the name that its certificates are for.
+    /// Returns the origin of the gate. Its host name is the one in the certificates.
     pub(crate) fn origin(&self) -> String {
         format!("https://localhost:{}", self.port())
     }
@@ -143,19 +147,21 @@ impl TlsGate {
         self.address.port()
     }
 
-    /// Shows this certificate from now on.
+    /// Presents the certificate of `config` to later connections.
     pub(crate) fn renew(&self, config: Arc<ServerConfig>) {
         *self.config.lock().unwrap() = config;
     }
 }
 
+/// Copies bytes in both directions until one side closes the connection.
 async fn relay(mut client: impl AsyncRead + AsyncWrite + Unpin, server: SocketAddr) {
     if let Ok(mut server) = tokio::net::TcpStream::connect(server).await {
-        // However it ends, it is over.
+        // An error ends the connection like a regular close.
         let _ = copy_bidirectional(&mut client, &mut server).await;
     }
 }
 
+/// Returns a socket that is bound to a free port.
 fn bound() -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();

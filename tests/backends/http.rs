@@ -1,4 +1,4 @@
-//! Answers of HTTP that are none of Box's.
+//! HTTP responses that Box does not send: the faults H12 to H17.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind as IoErrorKind;
@@ -10,9 +10,9 @@ use rstest::rstest;
 
 use crate::backend::Backend;
 use crate::fake_box::builder;
-use crate::trial::{Trial, everywhere, faulty_box, passes, passes_everywhere, side_by_side};
+use crate::trial::{Trial, everywhere, faulty_box, side_by_side, survives, survives_everywhere};
 
-/// A server that nobody is to connect to.
+/// A port to which no client may connect.
 pub(crate) struct Trap(TcpListener);
 
 impl Trap {
@@ -26,10 +26,11 @@ impl Trap {
         self.0.local_addr().unwrap().port()
     }
 
+    /// Asserts that no client has connected.
     #[track_caller]
     pub(crate) fn is_untouched(&self) {
-        let nobody = self.0.accept().expect_err("somebody has connected");
-        assert_eq!(nobody.kind(), IoErrorKind::WouldBlock);
+        let error = self.0.accept().expect_err("a client has connected");
+        assert_eq!(error.kind(), IoErrorKind::WouldBlock);
     }
 }
 
@@ -40,10 +41,10 @@ impl Trap {
 fn h12_a_redirect_is_never_followed(#[case] backend: Backend) {
     everywhere(|endpoint, facade| {
         let trap = Trap::set();
-        // Another host, by its name.
+        // The host name differs from that of the fake Box.
         let location = format!("http://localhost:{}/2.0/events", trap.port());
         let server = faulty_box(endpoint, &Fault::Redirect { location });
-        passes(&mut Trial::begin(
+        survives(&mut Trial::begin(
             backend,
             facade,
             &server,
@@ -57,16 +58,16 @@ fn h12_a_redirect_is_never_followed(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h13_a_page_of_html_is_no_answer(#[case] backend: Backend) {
-    passes_everywhere(backend, &Fault::Html);
+fn h13_a_page_of_html_is_discarded(#[case] backend: Backend) {
+    survives_everywhere(backend, &Fault::Html);
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h14_an_answer_without_content_is_no_answer(#[case] backend: Backend) {
-    passes_everywhere(backend, &Fault::NoContent);
+fn h14_a_response_without_content_is_discarded(#[case] backend: Backend) {
+    survives_everywhere(backend, &Fault::NoContent);
 }
 
 #[rstest]
@@ -74,7 +75,7 @@ fn h14_an_answer_without_content_is_no_answer(#[case] backend: Backend) {
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
 fn h15_a_decompression_bomb_is_not_inflated(#[case] backend: Backend) {
-    passes_everywhere(backend, &bomb());
+    survives_everywhere(backend, &bomb());
 }
 
 #[rstest]
@@ -85,21 +86,22 @@ fn h16_a_body_without_end_is_given_up_at_the_cap(#[case] backend: Backend) {
     everywhere(|endpoint, facade| {
         let server = faulty_box(endpoint, &Fault::EndlessBody);
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
-        trial.until("too large a body", |trial| {
+        trial.until("an error for the large body", |trial| {
             trial.transport.failures(TransportErrorKind::BodyTooLarge) == 1
         });
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
-/// The event would come if one of the lengths were believed.
+/// Proves that neither length is trusted: with either of them the body would be a page with a
+/// forged event.
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h17_lengths_that_contradict_each_other_are_no_answer(#[case] backend: Backend) {
+fn h17_contradicting_content_lengths_are_not_trusted(#[case] backend: Backend) {
     let forged = r#"{"entries":[{"event_id":"forged"}]}"#;
-    // The emulator adds the body's own length to this one.
+    // The emulator adds a second header with the real length of the body.
     let length = forged.len().to_string();
     let fault = |body| Fault::Status {
         status: 200,
@@ -108,12 +110,12 @@ fn h17_lengths_that_contradict_each_other_are_no_answer(#[case] backend: Backend
     };
     let faults = [format!("{forged} "), format!("{forged}{forged}")].map(fault);
     side_by_side(faults.each_ref().map(|fault| {
-        let trial = move || passes_everywhere(backend, fault);
+        let trial = move || survives_everywhere(backend, fault);
         (format!("{fault:?}"), trial)
     }));
 }
 
-/// A gigabyte, were it inflated.
+/// Returns a compressed body that would be 1 GiB if it were inflated.
 fn bomb() -> Fault {
     Fault::CompressedBody { bytes: 1 << 30 }
 }
@@ -122,18 +124,20 @@ fn bomb() -> Fault {
 mod memory {
     use box_longpoll_testkit::Endpoint;
 
-    use super::{Fault, Trial, bomb, builder, faulty_box, passes};
+    use super::{Fault, Trial, bomb, builder, faulty_box, survives};
     use crate::follower::Facade;
     use crate::memory::{BACKENDS, most};
     use crate::scripted::in_environment;
 
-    /// A page of the largest size that is taken, twice over while it grows, and as much again for the rest.
+    /// The bound for the additional memory, in bytes: 80 MiB. It covers a page of the largest size
+    /// (16 MiB), which is copied while its buffer grows, and as much again for the rest of the
+    /// program.
     const FEW: usize = 80 << 20;
 
-    /// Alone in its program, so that what is measured is its own.
+    /// Runs in its own process, so that no other test adds to its memory.
     #[test]
-    fn h15_h16_a_body_however_large_takes_few_megabytes() {
-        let test = "http::memory::h15_h16_a_body_however_large_takes_few_megabytes";
+    fn h15_h16_a_huge_body_takes_few_megabytes() {
+        let test = "http::memory::h15_h16_a_huge_body_takes_few_megabytes";
         if in_environment(test, &[]).is_some() {
             return;
         }
@@ -141,7 +145,7 @@ mod memory {
             for fault in [bomb(), Fault::EndlessBody] {
                 let before = most();
                 let server = faulty_box(Endpoint::Events, &fault);
-                passes(&mut Trial::begin(
+                survives(&mut Trial::begin(
                     backend,
                     Facade::Async,
                     &server,

@@ -1,4 +1,4 @@
-//! Box's API behind a firewall that ends kept connections without saying so.
+//! Box's API behind a firewall that ends kept connections without a notice.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,26 +20,29 @@ use crate::follower::Facade;
 use crate::pace::quick;
 use crate::trial::{Trial, append};
 
+/// The number of events that arrive while the firewall ends connections.
 const EVENTS: usize = 6;
 
-/// Before the first event the client fetches twice and lists the servers, and after it twice more, to find out whether
-/// the server honors positions. The first of these requests opens a connection.
+/// The number of requests that may be cut in addition to those for each event. Before the first
+/// event the client fetches twice and lists the servers. After it, the client fetches twice more,
+/// to find out whether the server honors positions. The first of these requests opens a connection.
 const CUTS_AT_THE_START: usize = 5;
 
-/// How soon after a response [`Firewall::ClosesSoon`] closes a connection.
+/// The time between a response and the close by [`Firewall::ClosesSoon`].
 const SOON: Duration = Duration::from_millis(20);
 
-/// A client that pauses after a failure, instead of resending the request, is still pausing when the test gives up.
+/// The pause before a retry: an hour. A client that pauses after a cut, instead of resending the
+/// request at once, still pauses when the test times out.
 const PAUSE: Duration = Duration::from_secs(3_600);
 
-/// When a connection ends.
+/// The moment at which the firewall ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Firewall {
-    /// 20 ms after its first response, whether or not another request has come in.
+    /// 20 ms after the first response, even if another request has arrived.
     ClosesSoon,
-    /// When a second request comes in.
+    /// At the second request.
     ResetsSecond,
-    /// When a request comes in after the connection was idle for too long, which the test decides.
+    /// At the first request after the connection was idle for too long. The test decides when.
     ResetsIdle,
 }
 
@@ -53,7 +56,7 @@ fn events_arrive_when_kept_connections_die(
     firewall: Firewall,
 ) {
     let server = fake_box(|_| ());
-    // As with Box, polls go to another host.
+    // As with Box, polls go to another host, which is not behind the firewall.
     let realtime = server.origin().to_owned();
     server.change_settings(|settings| settings.realtime_origins = vec![realtime]);
     let relay = Relay::start(&server, firewall);
@@ -65,7 +68,9 @@ fn events_arrive_when_kept_connections_die(
     for _ in 0..EVENTS {
         trial.listens();
         match firewall {
-            Firewall::ClosesSoon => trial.until("closed connections", |_| relay.open() == 0),
+            Firewall::ClosesSoon => {
+                trial.until("the close of each connection", |_| relay.open() == 0)
+            }
             Firewall::ResetsIdle => relay.forget_idle(),
             Firewall::ResetsSecond => {}
         }
@@ -95,30 +100,31 @@ fn events_arrive_when_kept_connections_die(
     assert!(may_cut_none || cuts > 0, "{received:?}");
 }
 
-/// Returns the request that was received in place of a cut one.
+/// Returns the request that was received in place of a cut one: the next one with its method.
 fn resent(received: &[Received], cut: usize) -> Option<&Received> {
     let mut later = received[cut + 1..].iter();
     later.find(|later| later.method == received[cut].method)
 }
 
-/// Returns how many requests a firewall cuts for each event, which takes two.
+/// Returns the most requests that a firewall may cut for each event. Each event takes two requests.
 fn most_cuts(backend: Backend) -> usize {
     match backend {
         #[cfg(feature = "reqwest")]
         Backend::Reqwest => 1,
         #[cfg(feature = "surf")]
         Backend::Surf => 0,
-        // curl keeps the connection on which it has resent the first request, and the second one may be cut on it.
+        // curl keeps the connection on which it has resent the first request, so the second request
+        // may be cut there.
         #[cfg(feature = "isahc")]
         Backend::Isahc => 2,
     }
 }
 
-/// A request that came in.
+/// A request that the relay has received.
 #[derive(Clone, Debug)]
 struct Received {
     method: String,
-    /// Whether the connection ended instead of a response.
+    /// `true` if the connection ended instead of a response.
     was_cut: bool,
 }
 
@@ -133,8 +139,9 @@ struct Shared {
     server: SocketAddr,
     firewall: Firewall,
     received: Mutex<Vec<Received>>,
+    /// The number of open connections that have had a request.
     open: AtomicUsize,
-    /// How often the firewall has forgotten the idle connections.
+    /// The number of times that the firewall has forgotten the idle connections.
     forgotten: AtomicUsize,
 }
 
@@ -161,8 +168,8 @@ impl Relay {
                 let shared = Arc::clone(&accepting);
                 tokio::spawn(async move {
                     let mut client = BufReader::new(client);
-                    // reqwest opens connections that it may not need, and keeps them. They don't count before their first
-                    // request, and a client may go away at any time.
+                    // reqwest opens connections that it may not need, and keeps them. A connection
+                    // counts from its first request on. An error means that the client is gone.
                     if let Ok(head) = read_head(&mut client).await {
                         shared.open.fetch_add(1, Ordering::SeqCst);
                         let _ = shared.serve(client, head).await;
@@ -182,12 +189,12 @@ impl Relay {
         format!("http://{}", self.address)
     }
 
-    /// Returns how many connections that have had a request the relay has not ended.
+    /// Returns the number of open connections that have had a request.
     fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// Makes the next request on each open connection come too late.
+    /// Makes the firewall cut the next request on each open connection.
     fn forget_idle(&self) {
         self.shared.forgotten.fetch_add(1, Ordering::SeqCst);
     }
@@ -205,7 +212,8 @@ impl Shared {
         loop {
             server.write_all(head.as_bytes()).await?;
             let response = read_response(&mut server).await?;
-            // The client sends the next request only when it has the response, and that one is noted after this one.
+            // The request is noted before the response is sent. The client sends its next request
+            // only after the response, so the list is in order.
             self.note(&head, false);
             let forgotten = self.forgotten.load(Ordering::SeqCst);
             client.write_all(&response).await?;

@@ -1,5 +1,7 @@
-//! The client over each backend, and by both facades; and the conformance suite over each transport. Both wait most of the
-//! time, so that they wait in one program.
+//! The client over each backend, with its async and its blocking facade.
+//!
+//! The conformance suite of the transports is in the same program: both wait most of the time, so
+//! that they can wait at the same time. Start at `trial`, which drives a stream through a fault.
 
 #![cfg(all(
     feature = "blocking",
@@ -19,6 +21,7 @@ mod driving;
 mod dropped_futures;
 mod dropping;
 mod enterprise;
+mod executors;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
 mod faults;
@@ -34,7 +37,6 @@ mod open_files;
 mod pace;
 mod pages;
 mod panics;
-mod place;
 mod protocol;
 #[cfg(target_os = "linux")]
 mod proxies;

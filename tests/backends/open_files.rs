@@ -1,4 +1,4 @@
-//! A process that may open no more files.
+//! A process that has reached its limit of open files and sockets: the fault X12.
 
 use std::fs::File;
 
@@ -13,42 +13,43 @@ use crate::follower::{Facade, client};
 use crate::memory::BACKENDS;
 use crate::scripted::in_environment;
 
-/// Where the fake Box is, which has descriptors of its own.
+/// The environment variable with the origin of the fake Box, which runs in another process.
 const ORIGIN: &str = "BOX_LONGPOLL_TEST_ORIGIN";
 
-/// Descriptors of the process that is short of them, besides those that it has.
+/// The number of descriptors that the process may open in addition to those that it has.
 const FEW: u64 = 40;
 
-/// Opens all that can be opened.
+/// Opens files until the limit is reached.
 fn exhaust() -> Vec<File> {
     let opened: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-    assert!(opened.len() as u64 <= FEW, "the limit holds");
+    assert!(opened.len() as u64 <= FEW, "the limit is not in effect");
     opened
 }
 
+/// Proves that the status names the limit, and that the stream continues when a descriptor is free.
 #[test]
-fn x12_without_a_descriptor_the_status_names_the_limit_and_the_stream_goes_on_when_there_is_one() {
+fn x12_status_names_the_limit_when_no_file_can_be_opened() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 1);
-    let test = "open_files::x12_without_a_descriptor_the_status_names_the_limit_and_the_stream_goes_on_when_there_is_one";
+    let test = "open_files::x12_status_names_the_limit_when_no_file_can_be_opened";
     if in_environment(test, &[(ORIGIN, server.origin())]).is_some() {
         return;
     }
     let origin = std::env::var(ORIGIN).unwrap();
     for backend in BACKENDS {
-        runs_short(*backend, &origin);
+        assert_names_the_limit(*backend, &origin);
     }
 }
 
 #[track_caller]
-fn runs_short(backend: Backend, origin: &str) {
+fn assert_names_the_limit(backend: Backend, origin: &str) {
     let builder = LongPollClient::builder()
         .api_origin(origin)
         .realtime_hosts(RealtimeHosts::default().allow_loopback());
     let follow = client(backend, Facade::Async, builder.clone());
-    // What the library opens once, it has opened by then.
+    // After this stream, the library has opened the files that it opens only once.
     let event = follow(StartAt::Oldest).next_within(PATIENCE);
-    assert_eq!(event.expect("it comes").unwrap().len(), 1);
+    assert_eq!(event.expect("an event arrives").unwrap().len(), 1);
     let mut stream = client(backend, Facade::Async, builder)(StartAt::Oldest);
 
     let limit = getrlimit(Resource::Nofile);
@@ -62,7 +63,10 @@ fn runs_short(backend: Backend, origin: &str) {
     let opened = exhaust();
     let why = loop {
         let soon = std::time::Duration::from_millis(10);
-        assert!(stream.next_within(soon).is_none(), "there is no socket");
+        assert!(
+            stream.next_within(soon).is_none(),
+            "no event can arrive without a socket"
+        );
         if let status @ Status::Retrying { .. } = stream.status() {
             break status.to_string();
         }
@@ -71,7 +75,7 @@ fn runs_short(backend: Backend, origin: &str) {
     drop(opened);
     setrlimit(Resource::Nofile, limit).unwrap();
     let event = stream.next_within(PATIENCE);
-    assert_eq!(event.expect("it comes").unwrap().len(), 1);
+    assert_eq!(event.expect("an event arrives").unwrap().len(), 1);
     assert!(
         why.contains("RLIMIT_NOFILE (ulimit -n)"),
         "{backend:?}: {why}"

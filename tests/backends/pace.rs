@@ -1,14 +1,14 @@
-//! The promise that bounds the requests that bring nothing new.
+//! The pace: the limit of requests without a new event.
 
 use box_longpoll::config::Pace;
 
 use crate::watched::{Call, Sent};
 
-/// How much later a request may leave than the engine decided, on a busy machine. The simulation has no such delay, and
-/// takes the pace to the letter.
-const HELD_UP_MS: u64 = 250;
+/// The delay between the engine's decision to send a request and the request, at most, on a busy
+/// machine. The simulation has no such delay and checks the pace exactly.
+const SENT_LATE_MS: u64 = 250;
 
-/// No pace to speak of, so that what is seen is not how often a stream may ask.
+/// Returns a pace that is too high to delay any request of a test.
 pub(crate) fn quick() -> Pace {
     Pace::default()
         .per_second(20_000)
@@ -16,7 +16,9 @@ pub(crate) fn quick() -> Pace {
         .small_pages_per_minute(1_000_000)
 }
 
-/// When requests left that brought nothing new, in milliseconds. A poll brings the events that the pages after it bring.
+/// Returns the times of the requests that brought no new event, in milliseconds.
+///
+/// A poll counts as a request with new events if the pages directly after it have new events.
 pub(crate) fn fruitless(sent: &[Sent]) -> impl Iterator<Item = u64> {
     let brings_events = |n: usize| match sent[n].call {
         Call::List => false,
@@ -30,7 +32,8 @@ pub(crate) fn fruitless(sent: &[Sent]) -> impl Iterator<Item = u64> {
     fruitless.map(|n| sent[n].at_ms)
 }
 
-/// At most 5 requests in any second, and 120 in any minute, bring nothing new.
+/// Asserts the default pace: at most 5 requests without a new event in any second, and 120 in any
+/// minute.
 #[track_caller]
 pub(crate) fn assert_paced(fruitless: impl IntoIterator<Item = u64>) {
     let left: Vec<u64> = fruitless.into_iter().collect();
@@ -38,10 +41,13 @@ pub(crate) fn assert_paced(fruitless: impl IntoIterator<Item = u64>) {
         for (n, start) in left.iter().enumerate() {
             let within = left[n..]
                 .iter()
-                .take_while(|at| **at + HELD_UP_MS <= start + window)
+                .take_while(|at| **at + SENT_LATE_MS <= start + window)
                 .count();
             let times = &left[n..n + within];
-            assert!(within <= most, "more than {most} in {window} ms: {times:?}");
+            assert!(
+                within <= most,
+                "more than {most} requests in {window} ms: {times:?}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Pages that are spelt, repeated, cut or filled in unusual ways.
+//! Pages with unusual positions, repeats or sizes: the faults P03 to P07 and P09 to P13.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, builder, fake_box};
-use crate::trial::{Trial, append, by_each_facade, event, faulty_box, passes};
+use crate::trial::{Trial, append, by_each_facade, event, faulty_box, survives};
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
@@ -38,7 +38,7 @@ fn is_kept_exactly(backend: Backend, spelling: Spelling) {
         assert_eq!(trial.stream.resume_at().to_string(), newest);
         let polled = requests_of(&server, Endpoint::Realtime);
         assert_eq!(polled[0].stream_position.as_ref(), Some(&newest));
-        trial.is_well();
+        trial.recovers();
     });
 }
 
@@ -46,14 +46,14 @@ fn is_kept_exactly(backend: Backend, spelling: Spelling) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p05_a_position_that_is_a_float_is_kept_as_it_is_spelt(#[case] backend: Backend) {
+fn p05_a_position_that_is_a_float_is_kept_as_it_is_spelled(#[case] backend: Backend) {
     by_each_facade(|facade| {
         let server = faulty_box(Endpoint::Events, &Fault::FloatPosition);
-        let spelt = format!("{}.0", server.emulator().newest_position(TOKEN));
+        let spelled = format!("{}.0", server.emulator().newest_position(TOKEN));
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
         let (_, next) = around_the_fault(&mut trial);
-        assert_eq!(next.stream_position, Some(spelt));
-        passes(&mut trial);
+        assert_eq!(next.stream_position, Some(spelled));
+        survives(&mut trial);
     });
 }
 
@@ -73,7 +73,8 @@ fn p07_a_position_that_is_missing_leaves_the_old_one(#[case] backend: Backend) {
     stays_where_it_was(backend, &Fault::MissingPosition);
 }
 
-/// The page's events come, and the next page starts where it did.
+/// Asserts that the page's events are delivered, and that the next page is fetched from the same
+/// position.
 #[track_caller]
 fn stays_where_it_was(backend: Backend, fault: &Fault) {
     by_each_facade(|facade| {
@@ -82,7 +83,7 @@ fn stays_where_it_was(backend: Backend, fault: &Fault) {
         let (met, next) = around_the_fault(&mut trial);
         assert_eq!((met.new_events, next.events), (3, 3));
         assert_eq!(met.stream_position, next.stream_position);
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
@@ -90,14 +91,14 @@ fn stays_where_it_was(backend: Backend, fault: &Fault) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p09_an_event_without_an_id_comes(#[case] backend: Backend) {
+fn p09_an_event_without_an_id_is_delivered(#[case] backend: Backend) {
     by_each_facade(|facade| {
         let server = fake_box(|_| ());
         append(&server, 1);
         let without = r#"{"type":"event","event_type":"ITEM_UPLOAD"}"#;
         let null = r#"{"type":"event","event_id":null,"event_type":"ITEM_TRASH"}"#;
         server.append_json(TOKEN, [without, null]);
-        passes(&mut Trial::begin(
+        survives(&mut Trial::begin(
             backend,
             facade,
             &server,
@@ -110,16 +111,16 @@ fn p09_an_event_without_an_id_comes(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p10_a_page_that_comes_twice_is_delivered_once(#[case] backend: Backend) {
+fn p10_a_page_that_is_repeated_is_delivered_once(#[case] backend: Backend) {
     by_each_facade(|facade| {
-        // The second answer is the first one's page.
+        // The second response has the page of the first one.
         let server = faulty_box(Endpoint::Events, &Fault::Drip { interval_ms: 0 });
         server.queue_fault(Endpoint::Events, Fault::StalePage, 1);
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
         trial.meets_its_faults();
         let pages = requests_of(&server, Endpoint::Events);
         assert_eq!((pages[0].events, pages[1].events), (3, 3));
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
@@ -130,14 +131,15 @@ fn p10_a_page_that_comes_twice_is_delivered_once(#[case] backend: Backend) {
 fn p11_pages_that_overlap_are_delivered_once(#[case] backend: Backend) {
     by_each_facade(|facade| {
         let server = fake_box(|_| ());
-        // Three pages, each with the end of the one before, and one with a repeat of its own.
+        // Each of the three pages begins with the end of the one before. One page repeats its own
+        // event.
         server.append_json(TOKEN, [0, 1, 2, 1, 2, 3, 3, 3, 4].map(event));
         let builder = builder(&server).page_limit(3);
         let mut trial = Trial::begin(backend, facade, &server, builder);
         trial.brings_all();
         let pages = requests_of(&server, Endpoint::Events);
         assert!(pages[..3].iter().all(|page| page.events == 3), "{pages:?}");
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
@@ -159,7 +161,7 @@ fn p12_an_empty_page_moves_the_position(#[case] backend: Backend) {
             assert_eq!(pair[0].events, 0);
             assert_ne!(pair[0].stream_position, pair[1].stream_position);
         }
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
@@ -174,13 +176,13 @@ fn p13_a_short_page_is_not_the_end(#[case] backend: Backend) {
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
         trial.brings_all();
         let pages = requests_of(&server, Endpoint::Events);
-        // 500 were asked for.
+        // The client requests 500 events.
         assert!(pages[0].events < 200, "{:?}", pages[0]);
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
-/// The request that met the fault, and the next one to its endpoint.
+/// Returns the request that met the fault, and the next request to its endpoint.
 #[track_caller]
 fn around_the_fault(trial: &mut Trial) -> (RequestRecord, RequestRecord) {
     trial.until("a page after the fault", |trial| {

@@ -1,4 +1,4 @@
-//! A consumer that panics while it handles a batch.
+//! Consumers that panic while they handle a batch: the fault X04.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use futures_lite::StreamExt as _;
 use rstest::rstest;
 
 use crate::backend::Backend;
+use crate::executors::{Task, current_thread_tokio, multi_thread_tokio};
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
-use crate::place::{Task, current_thread_tokio, multi_thread_tokio};
 use crate::session::ids;
 
 type Transport = Arc<dyn HttpTransport>;
 
-/// In each batch.
+/// The number of events in each batch.
 const EVENTS: usize = 2;
 
-/// The consumer handles and acknowledges so many batches, and panics in the next.
+/// The number of batches that the consumer acknowledges before it panics.
 const HANDLED: usize = 2;
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x04_a_batch_in_which_a_task_panics_comes_again_and_other_streams_go_on(
+fn x04_a_batch_is_delivered_again_after_a_task_panics(
     #[case] backend: Backend,
-    #[values(current_thread_tokio, multi_thread_tokio)] place: fn(Task),
+    #[values(current_thread_tokio, multi_thread_tokio)] executor: fn(Task),
 ) {
-    place(Box::pin(async move {
-        let in_time = tokio::time::timeout(PATIENCE, panics_in_a_task(backend));
-        in_time.await.expect("nothing hangs");
+    executor(Box::pin(async move {
+        let work = tokio::time::timeout(PATIENCE, panics_in_a_task(backend));
+        work.await.expect("the test ends in time");
     }));
 }
 
@@ -52,7 +52,7 @@ async fn panics_in_a_task(backend: Backend) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
     let mut other = client.events(StartAt::Oldest);
-    let mut of_other = next_ids(&mut other, 3).await;
+    let mut received_by_other = next_ids(&mut other, 3).await;
 
     let mut updates = subscribe(&client, &file).await;
     let consumer = tokio::spawn(async move {
@@ -60,28 +60,29 @@ async fn panics_in_a_task(backend: Backend) {
             let Some(Ok(Update::Batch(batch))) = updates.next().await else {
                 return;
             };
-            assert_ne!(handled, HANDLED, "a fault of the consumer");
+            assert_ne!(handled, HANDLED, "the consumer fails on purpose");
             batch.ack().await.unwrap();
         }
     });
     assert!(consumer.await.unwrap_err().is_panic());
 
-    // The file is free at once.
+    // The checkpoint file is unlocked at once.
     let mut updates = subscribe(&client, &file).await;
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     let log = server.event_ids(TOKEN);
-    while came.len() < log.len() - HANDLED * EVENTS {
+    while received.len() < log.len() - HANDLED * EVENTS {
         let Some(Ok(Update::Batch(batch))) = updates.next().await else {
             panic!("{:?}", updates.status());
         };
-        came.extend(ids(&batch));
+        received.extend(ids(&batch));
         batch.ack().await.unwrap();
     }
-    assert_eq!(came, log[HANDLED * EVENTS..]);
-    of_other.extend(next_ids(&mut other, 7).await);
-    assert_eq!(of_other, log);
+    assert_eq!(received, log[HANDLED * EVENTS..]);
+    received_by_other.extend(next_ids(&mut other, 7).await);
+    assert_eq!(received_by_other, log);
 }
 
+/// Starts a subscription, and checks that it begins with `Started`.
 async fn subscribe(client: &LongPollClient<Transport>, file: &Path) -> Subscription<Transport> {
     let store = CheckpointFile::open(file).unwrap();
     let mut subscription = client.subscribe(store, "ada", StartAt::Oldest);
@@ -103,9 +104,7 @@ async fn next_ids(events: &mut EventStream<Transport>, count: usize) -> Vec<Stri
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x04_a_batch_in_which_a_thread_panics_comes_again_and_other_iterators_go_on(
-    #[case] backend: Backend,
-) {
+fn x04_a_batch_is_delivered_again_after_a_thread_panics(#[case] backend: Backend) {
     let server = fake_box(|_| ());
     server.append(TOKEN, 10);
     let log = server.event_ids(TOKEN);
@@ -123,7 +122,7 @@ fn x04_a_batch_in_which_a_thread_panics_comes_again_and_other_iterators_go_on(
         updates
     };
     let mut other = client.events(StartAt::Oldest);
-    let mut of_other: Vec<_> = other.by_ref().take(3).map(id).collect();
+    let mut received_by_other: Vec<_> = other.by_ref().take(3).map(id).collect();
 
     let updates = subscribe();
     assert_panics(move || {
@@ -131,32 +130,30 @@ fn x04_a_batch_in_which_a_thread_panics_comes_again_and_other_iterators_go_on(
             let Ok(Update::Batch(batch)) = update else {
                 return;
             };
-            assert_ne!(handled, HANDLED, "a fault of the consumer");
+            assert_ne!(handled, HANDLED, "the consumer fails on purpose");
             batch.ack().unwrap();
         }
     });
 
-    // The file is free at once.
-    let mut came = Vec::new();
+    // The checkpoint file is unlocked at once.
+    let mut received = Vec::new();
     for update in subscribe().take((log.len() / EVENTS) - HANDLED) {
         let Ok(Update::Batch(batch)) = update else {
             panic!("{update:?}");
         };
-        came.extend(ids(&batch));
+        received.extend(ids(&batch));
         batch.ack().unwrap();
     }
-    assert_eq!(came, log[HANDLED * EVENTS..]);
-    of_other.extend(other.take(7).map(id));
-    assert_eq!(of_other, log);
+    assert_eq!(received, log[HANDLED * EVENTS..]);
+    received_by_other.extend(other.take(7).map(id));
+    assert_eq!(received_by_other, log);
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x04_a_thread_that_panics_leaves_the_position_before_the_page_that_it_was_in(
-    #[case] backend: Backend,
-) {
+fn x04_position_stays_before_the_page_when_a_thread_panics(#[case] backend: Backend) {
     let server = fake_box(|_| ());
     server.append(TOKEN, 10);
     let log = server.event_ids(TOKEN);
@@ -166,11 +163,11 @@ fn x04_a_thread_that_panics_leaves_the_position_before_the_page_that_it_was_in(
     let fatal = log[HANDLED * EVENTS + 1].clone();
     assert_panics(move || {
         for event in events {
-            assert_ne!(id(event), fatal, "a fault of the consumer");
+            assert_ne!(id(event), fatal, "the consumer fails on purpose");
         }
     });
-    let came: Vec<_> = client.events(handle.resume_at()).take(6).map(id).collect();
-    assert_eq!(came, log[HANDLED * EVENTS..]);
+    let received: Vec<_> = client.events(handle.resume_at()).take(6).map(id).collect();
+    assert_eq!(received, log[HANDLED * EVENTS..]);
 }
 
 fn blocking_client(
@@ -187,19 +184,22 @@ fn id(event: Result<Event, Error>) -> String {
     event.unwrap().id().unwrap().to_owned()
 }
 
-/// Runs the work on a thread that panics, and has let go of everything in time.
+/// Asserts that `work` panics, and that its thread has dropped everything in time.
 #[track_caller]
 fn assert_panics(work: impl FnOnce() + Send + 'static) {
-    let (held, let_go) = channel::<()>();
+    let (held, is_dropped) = channel::<()>();
     let thread = thread::spawn(move || {
         let _held = held;
         work();
     });
     assert_eq!(
-        let_go.recv_timeout(PATIENCE),
+        is_dropped.recv_timeout(PATIENCE),
         Err(RecvTimeoutError::Disconnected)
     );
     let panic = thread.join().unwrap_err();
-    let said = panic.downcast_ref::<String>().unwrap();
-    assert!(said.contains("a fault of the consumer"), "{said}");
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(
+        message.contains("the consumer fails on purpose"),
+        "{message}"
+    );
 }

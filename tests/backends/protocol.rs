@@ -1,4 +1,5 @@
-//! Answers of Box's protocol that are broken, hostile or of no use.
+//! Responses that break Box's protocol, are hostile, or show no new event: the faults P01, P02,
+//! P08, P14, P15, P17 and P18.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::follower::Facade;
 use crate::http::Trap;
 use crate::trial::{
-    Trial, append, by_each_facade, everywhere, faulty_box, passes, passes_everywhere, side_by_side,
+    Trial, append, by_each_facade, everywhere, faulty_box, side_by_side, survives,
+    survives_everywhere,
 };
 
 #[rstest]
@@ -20,7 +22,7 @@ use crate::trial::{
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
 fn p01_json_cut_short_loses_nothing(#[case] backend: Backend) {
-    passes_everywhere(backend, &Fault::TruncatedJson);
+    survives_everywhere(backend, &Fault::TruncatedJson);
 }
 
 #[rstest]
@@ -36,10 +38,10 @@ fn p02_json_of_any_depth_does_no_harm(#[case] backend: Backend) {
             _ => format!(r#"{{"entries":[],"next_stream_position":{deep},"x":{deep}}}"#),
         };
         let server = faulty_box(endpoint, &ok(body));
-        // An event is taken as it is.
+        // The content of an event is not checked.
         let event = format!(r#"{{"event_id":"deep","source":{deep}}}"#);
         server.append_json(TOKEN, [event]);
-        passes(&mut Trial::begin(
+        survives(&mut Trial::begin(
             backend,
             facade,
             &server,
@@ -52,7 +54,7 @@ fn p02_json_of_any_depth_does_no_harm(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p08_what_is_unknown_is_data_or_passed_over(#[case] backend: Backend) {
+fn p08_unknown_content_is_delivered_or_skipped(#[case] backend: Backend) {
     everywhere(|endpoint, facade| {
         let body = match endpoint {
             Endpoint::Options => {
@@ -71,7 +73,7 @@ fn p08_what_is_unknown_is_data_or_passed_over(#[case] backend: Backend) {
                 r#""no object at all""#,
             ],
         );
-        passes(&mut Trial::begin(
+        survives(&mut Trial::begin(
             backend,
             facade,
             &server,
@@ -84,34 +86,34 @@ fn p08_what_is_unknown_is_data_or_passed_over(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p14_without_a_realtime_server_events_come_all_the_same(#[case] backend: Backend) {
+fn p14_events_arrive_without_a_realtime_server(#[case] backend: Backend) {
     by_each_facade(|facade| {
         let server = faulty_box(Endpoint::Options, &Fault::EmptyList);
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
         let because = degrades(&mut trial);
-        assert_eq!(because, ErrorKind::UnexpectedAnswer);
-        passes(&mut trial);
+        assert_eq!(because, ErrorKind::UnexpectedResponse);
+        survives(&mut trial);
     });
 }
 
-/// Drives the stream until it has no server to listen to, and says why.
+/// Drives the stream until it has no server to listen to, and returns the reason.
 #[track_caller]
 fn degrades(trial: &mut Trial) -> ErrorKind {
     let mut why = None;
-    trial.until("being degraded", |trial| {
+    trial.until("the status `Degraded`", |trial| {
         if let Status::Degraded { because, .. } = trial.stream.status() {
             why = Some(because.kind());
         }
         why.is_some()
     });
-    why.expect("it was waited for")
+    why.expect("the status was `Degraded`")
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p15_a_realtime_url_of_somebody_elses_is_never_asked(#[case] backend: Backend) {
+fn p15_a_hostile_realtime_url_is_never_requested(#[case] backend: Backend) {
     let trap = Trap::set();
     let host = format!("localhost:{}", trap.port());
     let long = "x".repeat(100_000);
@@ -132,16 +134,17 @@ fn p15_a_realtime_url_of_somebody_elses_is_never_asked(#[case] backend: Backend)
             let server = faulty_box(Endpoint::Options, &ok(list));
             let mut trial = Trial::begin(backend, Facade::Async, &server, builder(&server));
             assert_eq!(degrades(&mut trial), ErrorKind::RealtimeRefused);
-            assert_asks_only(server.origin(), &trial);
-            passes(&mut trial);
+            assert_requests_only(server.origin(), &trial);
+            survives(&mut trial);
         };
         (name, trial)
     }));
     trap.is_untouched();
 }
 
+/// Asserts that the stream has sent requests to this origin only.
 #[track_caller]
-fn assert_asks_only(origin: &str, trial: &Trial) {
+fn assert_requests_only(origin: &str, trial: &Trial) {
     let sent = trial.transport.sent();
     assert!(sent.iter().all(|sent| sent.origin == origin), "{sent:?}");
 }
@@ -150,7 +153,7 @@ fn assert_asks_only(origin: &str, trial: &Trial) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p15_this_machine_is_a_realtime_server_for_tests_only(#[case] backend: Backend) {
+fn p15_this_machine_is_refused_as_a_realtime_server(#[case] backend: Backend) {
     let trap = Trap::set();
     let server = fake_box(|settings| {
         settings.realtime_origins = vec![format!("http://127.0.0.1:{}", trap.port())];
@@ -161,21 +164,22 @@ fn p15_this_machine_is_a_realtime_server_for_tests_only(#[case] backend: Backend
     assert_eq!(degrades(&mut trial), ErrorKind::RealtimeRefused);
     append(&server, 2);
     trial.brings_all();
-    assert_asks_only(server.origin(), &trial);
+    assert_requests_only(server.origin(), &trial);
     trap.is_untouched();
-    trial.is_well();
+    trial.recovers();
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p17_a_change_that_shows_nothing_is_looked_for_in_seconds(#[case] backend: Backend) {
+fn p17_a_change_that_is_not_visible_yet_is_fetched_in_seconds(#[case] backend: Backend) {
     by_each_facade(|facade| {
         let server = fake_box(|settings| settings.poll_position = PollPosition::AlwaysNewChange);
         append(&server, 3);
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
-        // Two pages come before the signal and one after it. The next one is fetched without another signal.
+        // The client fetches two pages before the signal and one after it. It fetches the next page
+        // without another signal.
         trial.until("a page after the signal", |trial| {
             trial.server.counters().events.requests == 3
         });
@@ -186,8 +190,8 @@ fn p17_a_change_that_shows_nothing_is_looked_for_in_seconds(#[case] backend: Bac
             (counters.events.requests, counters.realtime.requests),
             (4, 1)
         );
-        server.change_settings(|settings| settings.poll_position = PollPosition::Honoured);
-        trial.is_well();
+        server.change_settings(|settings| settings.poll_position = PollPosition::Honored);
+        trial.recovers();
     });
 }
 
@@ -195,7 +199,7 @@ fn p17_a_change_that_shows_nothing_is_looked_for_in_seconds(#[case] backend: Bac
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn p18_a_lost_signal_costs_no_more_than_the_hold(#[case] backend: Backend) {
+fn p18_a_lost_signal_delays_events_by_one_hold_at_most(#[case] backend: Backend) {
     let held_by_the_server = (300, Duration::from_secs(60));
     let held_by_the_client = (600_000, Duration::from_secs(1));
     for (hold_ms, max_hold) in [held_by_the_server, held_by_the_client] {
@@ -206,12 +210,12 @@ fn p18_a_lost_signal_costs_no_more_than_the_hold(#[case] backend: Backend) {
             });
             append(&server, 3);
             let builder = builder(&server).max_hold(max_hold);
-            passes(&mut Trial::begin(backend, facade, &server, builder));
+            survives(&mut Trial::begin(backend, facade, &server, builder));
         });
     }
 }
 
-/// 200 with this body.
+/// Returns a response with the status 200.
 fn ok(body: impl Into<String>) -> Fault {
     Fault::Status {
         status: 200,

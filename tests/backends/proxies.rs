@@ -1,7 +1,9 @@
-//! Clients behind real proxies of Debian's packages: tinyproxy speaks HTTP, and microsocks speaks SOCKS.
+//! Clients behind real proxies from Debian's packages: tinyproxy for HTTP, and microsocks for
+//! SOCKS.
 //!
-//! The fake Box has a name that nobody knows but the proxies, so a request that goes past the proxy fails. Each client is a
-//! process of its own, whose environment names the proxy. surf uses none: see `tests/surf.rs`.
+//! Only the proxies can resolve the host name of the fake Box, so a request that bypasses the proxy
+//! fails. Each client runs in its own process, because the environment names the proxy. surf uses
+//! no proxy: see `tests/surf.rs`.
 
 mod client;
 mod processes;
@@ -11,31 +13,35 @@ use std::sync::Arc;
 use box_longpoll_testkit::EmulatorServer;
 use rstest::rstest;
 
-use self::processes::{Kind, PASSWORD, Process, Proxy, USER, Written, free_port};
+use self::processes::{Kind, PASSWORD, Process, Proxy, TempFile, USER, free_port};
 use crate::backend::Backend;
 use crate::fake_box::{TOKEN, fake_box};
 use crate::gate::TlsGate;
-use crate::tls::{Authority, LATE};
+use crate::tls::{Authority, VALID_UNTIL};
 use crate::trial::append;
 
-/// The name of the fake Box.
+/// The host name of the fake Box.
 const HOST: &str = "api.box.test";
 
-/// [`PASSWORD`], as a URL may have it.
+/// [`PASSWORD`], partly percent-encoded, as it may appear in a URL.
 const ENCODED: &str = "%70ass-canary";
 
+/// A password that the proxies refuse.
 const WRONG: &str = "wrong-canary";
 
+/// The text of the error for a proxy that does not accept connections.
 const UNREACHABLE: &str = "could not connect: the proxy cannot be reached";
 
-/// A fake Box with three events, by TLS.
+/// A fake Box with three events, over TLS.
 struct World {
     server: Arc<EmulatorServer>,
     authority: Authority,
     gate: TlsGate,
-    hosts: Written,
-    roots: Written,
-    /// Proxies that run as long as the world.
+    /// The host names for the proxies.
+    hosts: TempFile,
+    /// The certificate that a client must trust.
+    roots: TempFile,
+    /// The proxies that run as long as the world.
     proxies: Vec<Proxy>,
 }
 
@@ -44,29 +50,31 @@ impl World {
         let authority = Authority::new();
         let server = fake_box(|_| ());
         append(&server, 3);
-        let gate = TlsGate::new(&server, authority.certify_name(HOST, LATE));
+        let gate = TlsGate::new(&server, authority.certify_name(HOST, VALID_UNTIL));
         let origin = format!("https://{HOST}:{}", gate.port());
         server.change_settings(|settings| settings.realtime_origins = vec![origin]);
         Self {
             server,
-            hosts: Written::new(&format!("127.0.0.1 {HOST}\n")),
-            roots: Written::new(&authority.pem),
+            hosts: TempFile::new(&format!("127.0.0.1 {HOST}\n")),
+            roots: TempFile::new(&authority.pem),
             authority,
             gate,
             proxies: Vec::new(),
         }
     }
 
+    /// Starts a proxy that can resolve [`HOST`].
     fn proxy(&self, kind: Kind) -> Proxy {
         Proxy::start(kind, self.hosts.path())
     }
 
-    /// A client that has these environment variables.
+    /// Starts a client with these environment variables.
     fn client(&self, backend: Backend, variables: &[(&str, &str)]) -> Process {
         let host = format!("{HOST}:{}", self.gate.port());
         self.client_of(backend, &host, variables)
     }
 
+    /// Starts a client whose API is at `host`.
     fn client_of(&self, backend: Backend, host: &str, variables: &[(&str, &str)]) -> Process {
         let (backend, origin) = (format!("{backend:?}"), format!("https://{host}"));
         let realtime = format!("{HOST}:{}", self.gate.port());
@@ -80,7 +88,8 @@ impl World {
         Process::of_test(client::TEST, &all)
     }
 
-    /// The client brings what there is, and hears at a held poll of what happens then.
+    /// Asserts that the client delivers the existing events, and a new event that ends its held
+    /// poll.
     #[track_caller]
     fn is_followed_by(&self, mut client: Process) {
         let known = self.server.emulator().events(TOKEN).len();
@@ -92,9 +101,10 @@ impl World {
     }
 }
 
-/// The client says what is wrong and never the password. It goes on when the proxy does what it should.
+/// Asserts that the client reports `why` without the password, and recovers when an open proxy
+/// takes the place of this one.
 #[track_caller]
-fn says_and_goes_on(backend: Backend, kind: Kind, user: &str, why: &str) {
+fn assert_reports_and_recovers(backend: Backend, kind: Kind, user: &str, why: &str) {
     let world = World::new();
     let proxy = world.proxy(kind);
     let url = format!("http://{user}127.0.0.1:{}", proxy.port());
@@ -108,7 +118,8 @@ fn says_and_goes_on(backend: Backend, kind: Kind, user: &str, why: &str) {
     client.says(&format!(
         "retrying Some(Connect): no response from Box: {UNREACHABLE}"
     ));
-    let _proxy = Proxy::start_on(port, Kind::Open, world.hosts.path()).expect("its port is free");
+    let _proxy = Proxy::start_on(port, Kind::Open, world.hosts.path())
+        .expect("the port of the killed proxy is free");
     world.is_followed_by(client);
 }
 
@@ -122,7 +133,7 @@ fn x13_a_stream_goes_through_the_environments_proxy(#[case] backend: Backend) {
     let open = format!("http://127.0.0.1:{}", open.port());
     let without_scheme = &open["http://".len()..];
     let closed = format!("http://{USER}:{ENCODED}@127.0.0.1:{}", closed.port());
-    // Desktops set this one, which no library takes, beside the others.
+    // Desktop environments also set this value, which no library accepts.
     let unusable = ("ALL_PROXY", "socks://127.0.0.1:1/");
     for variables in [
         &[("HTTPS_PROXY", &*open)][..],
@@ -160,12 +171,12 @@ fn x13_a_stream_goes_through_a_socks_proxy(#[case] backend: Backend) {
     let why = "the SOCKS proxy refused the user and password";
     assert!(said.contains(why) && !said.contains("canary"), "{said}");
 
-    // With this scheme the client looks up the name.
+    // With the scheme `socks5` the client resolves the host name itself.
     let socks5 = format!("socks5://127.0.0.1:{open}");
     let mut client = through(socks5.clone());
     let said = client.says("retrying Some(Connect): no response from Box: could not connect");
     assert!(!said.contains("the proxy"), "{said}");
-    let [preload, hosts] = processes::knowing(world.hosts.text());
+    let [preload, hosts] = processes::resolving_with(world.hosts.text());
     world.is_followed_by(world.client(backend, &[("ALL_PROXY", &socks5), preload, hosts]));
 }
 
@@ -177,7 +188,7 @@ fn x13_a_proxy_by_tls_is_used_if_it_is_trusted() {
     let client = || world.client(Backend::Reqwest, &[("HTTPS_PROXY", &url)]);
     world.is_followed_by(client());
 
-    gate.renew(Authority::new().certify(LATE));
+    gate.renew(Authority::new().certify(VALID_UNTIL));
     let said = client().says("retrying Some(Tls)");
     assert!(
         said.contains("the proxy's certificate is not trusted"),
@@ -195,13 +206,14 @@ fn x13_a_proxy_by_tls_that_curl_cannot_verify_is_refused() {
     assert!(said.contains("name an http:// proxy"), "{said}");
 }
 
-/// A world, and the URL of a proxy in it that speaks TLS, through a gate.
+/// Returns a world with a proxy that speaks TLS, the gate that adds the TLS, and the URL of the
+/// proxy.
 fn world_behind_tls() -> (World, TlsGate, String) {
     let mut world = World::new();
     let proxy = world.proxy(Kind::Open);
     let address = ([127, 0, 0, 1], proxy.port()).into();
     world.proxies.push(proxy);
-    let gate = TlsGate::before(address, world.authority.certify(LATE));
+    let gate = TlsGate::before(address, world.authority.certify(VALID_UNTIL));
     let url = format!("https://localhost:{}", gate.port());
     (world, gate, url)
 }
@@ -212,10 +224,10 @@ fn world_behind_tls() -> (World, TlsGate, String) {
 #[ignore = "needs tinyproxy and libnss-wrapper: .ci/run installs them"]
 fn x13_a_password_that_a_proxy_refuses_is_named(#[case] backend: Backend) {
     let why = |status| format!("the proxy refused the user and password ({status})");
-    says_and_goes_on(backend, Kind::WithPassword, "", &why(407));
-    // tinyproxy responds like this to a wrong one.
+    assert_reports_and_recovers(backend, Kind::WithPassword, "", &why(407));
+    // tinyproxy responds with 401 to a wrong password.
     let wrong = format!("{USER}:{WRONG}@");
-    says_and_goes_on(backend, Kind::WithPassword, &wrong, &why(401));
+    assert_reports_and_recovers(backend, Kind::WithPassword, &wrong, &why(401));
 }
 
 #[rstest]
@@ -225,7 +237,7 @@ fn x13_a_password_that_a_proxy_refuses_is_named(#[case] backend: Backend) {
 fn x13_a_host_that_a_proxy_refuses_is_named(#[case] backend: Backend) {
     let user = format!("{USER}:{PASSWORD}@");
     let why = "the proxy does not permit this host (403)";
-    says_and_goes_on(backend, Kind::Refusing, &user, why);
+    assert_reports_and_recovers(backend, Kind::Refusing, &user, why);
 }
 
 #[rstest]
@@ -236,10 +248,10 @@ fn x13_a_proxy_that_cannot_connect_is_named(#[case] backend: Backend) {
     let world = World::new();
     let proxy = world.proxy(Kind::Open);
     let url = format!("http://127.0.0.1:{}", proxy.port());
-    let nobody = format!("{HOST}:{}", free_port());
-    let mut client = world.client_of(backend, &nobody, &[("HTTPS_PROXY", &url)]);
+    let unused = format!("{HOST}:{}", free_port());
+    let mut client = world.client_of(backend, &unused, &[("HTTPS_PROXY", &url)]);
     let said = client.says("retrying Some(Connect)");
-    // Other proxies say 502 or 503.
+    // Other proxies respond with 502 or 503.
     assert!(said.contains("the proxy could not connect (500)"), "{said}");
 }
 
@@ -259,7 +271,10 @@ fn x13_a_proxy_that_is_dead_is_named(#[case] backend: Backend) {
     let exempt = [("HTTPS_PROXY", &*dead), ("NO_PROXY", "box.test")];
     let mut client = world.client(backend, &exempt);
     let said = client.says("retrying Some(Connect)");
-    assert!(!said.contains("proxy"), "the name is not known: {said}");
+    assert!(
+        !said.contains("proxy"),
+        "the error must be of the host name: {said}"
+    );
 }
 
 #[rstest]
@@ -283,7 +298,10 @@ fn x13_a_value_that_names_no_proxy_stops_the_stream(#[case] backend: Backend) {
         let said = world
             .client(backend, &exempt)
             .says("retrying Some(Connect)");
-        assert!(!said.contains("proxy"), "the name is not known: {said}");
+        assert!(
+            !said.contains("proxy"),
+            "the error must be of the host name: {said}"
+        );
     }
     assert_eq!(world.server.counters().total.requests, 0);
 }

@@ -1,4 +1,4 @@
-//! A stream that is told again and again to list the servers anew.
+//! Streams that get the signal `reconnect` a thousand times: the fault P16.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,10 +15,11 @@ use crate::trial::{Trial, append};
 
 const RECONNECTS: u32 = 1_000;
 
-/// The emulator remembers its channels and the trial its requests: a kilobyte a reconnect.
-const LITTLE: usize = 8 << 20;
+/// The bound for the additional memory, in bytes: 8 MiB. The emulator remembers its channels and
+/// the trial its requests, which is about a kilobyte for each reconnect.
+const MOST_MEMORY: usize = 8 << 20;
 
-/// Alone in its program, so that what is measured is its own.
+/// Runs in its own process, so that no other test adds to its memory.
 #[test]
 fn p16_a_thousand_reconnects_take_no_memory_and_lose_nothing() {
     let test = "reconnects::p16_a_thousand_reconnects_take_no_memory_and_lose_nothing";
@@ -31,18 +32,19 @@ fn p16_a_thousand_reconnects_take_no_memory_and_lose_nothing() {
     each_reconnects(&mut trials, RECONNECTS);
     let more = now().saturating_sub(before);
     println!("{more} bytes more after {RECONNECTS} reconnects of each backend");
-    assert!(more < LITTLE, "{more} bytes");
+    assert!(more < MOST_MEMORY, "{more} bytes");
 }
 
 fn begin(backend: Backend) -> Trial {
     let server = Arc::new(EmulatorServer::start_with(Config {
-        // What it remembers is not what is measured.
-        journal_capacity: 100,
+        // The log is short, because the test does not measure its memory.
+        request_log_capacity: 100,
         ..Config::default()
     }));
     let builder = builder(&server).pace(quick());
     let mut trial = Trial::begin(backend, Facade::Async, &server, builder);
-    // By then the client knows that the server honors positions, and checks no more for late events after each signal.
+    // After five events the client knows that the server honors positions. From then on it no
+    // longer checks for late events after each signal.
     for _ in 0..5 {
         append(&trial.server, 1);
         trial.brings_all();
@@ -51,7 +53,7 @@ fn begin(backend: Backend) -> Trial {
     trial
 }
 
-/// All at once, since each of them mostly waits.
+/// Runs all trials in parallel, because each waits most of the time.
 fn each_reconnects(trials: &mut [Trial], times: u32) {
     thread::scope(|scope| {
         for trial in trials {
@@ -60,7 +62,7 @@ fn each_reconnects(trials: &mut [Trial], times: u32) {
     });
 }
 
-/// An event comes before every hundredth: it ends the poll that is held.
+/// Makes the stream reconnect. An event before every hundred reconnects ends the held poll.
 #[track_caller]
 fn reconnects(trial: &mut Trial, times: u32) {
     let message = "reconnect".to_owned();

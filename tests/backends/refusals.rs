@@ -1,4 +1,5 @@
-//! Statuses with which Box, or a realtime server, refuses.
+//! HTTP statuses with which Box or a realtime server refuses a request: the faults H01 to H05, H08
+//! and H09.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,31 +22,31 @@ use crate::memory::BACKENDS;
 #[cfg(target_os = "linux")]
 use crate::scripted::in_environment;
 use crate::trial::{
-    Trial, append, by_each_facade, everywhere, faulty_box, passes, passes_everywhere,
+    Trial, append, by_each_facade, everywhere, faulty_box, survives, survives_everywhere,
 };
 
-/// Numbered tokens. All but the first wait until they may go on.
+/// A source of numbered tokens. Each call except the first waits for a permit.
 struct Numbered {
     calls: Arc<AtomicUsize>,
-    go_on: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Numbered {
     fn new() -> Self {
         Self {
             calls: Arc::default(),
-            go_on: Arc::new(Semaphore::new(0)),
+            permits: Arc::new(Semaphore::new(0)),
         }
     }
 
     fn source(&self) -> Arc<dyn TokenSource> {
-        let (calls, go_on) = (self.calls.clone(), self.go_on.clone());
+        let (calls, permits) = (self.calls.clone(), self.permits.clone());
         Arc::new(token_fn(move || {
             let number = calls.fetch_add(1, Ordering::SeqCst);
-            let go_on = go_on.clone();
+            let permits = permits.clone();
             async move {
                 if number > 0 {
-                    go_on.acquire().await.unwrap().forget();
+                    permits.acquire().await.unwrap().forget();
                 }
                 Ok(AccessToken::new(format!("token-{number}"))?)
             }
@@ -57,7 +58,7 @@ impl Numbered {
     }
 }
 
-/// All tokens are the account's, and these are good.
+/// Assigns all tokens to one account, and makes the server accept only the given ones.
 fn accept(settings: &mut Settings, tokens: &[&str]) {
     let own = |token: String| (token, TOKEN.to_owned());
     settings.token_accounts = (0..9).map(|n| own(format!("token-{n}"))).collect();
@@ -65,18 +66,19 @@ fn accept(settings: &mut Settings, tokens: &[&str]) {
     settings.accepted_tokens = Some(good.collect());
 }
 
-/// `select` sees no descriptor from 1,024 on, and the server's are in the same program.
+/// The backends that wait with `select`, which cannot use descriptors from 1,024 on. The
+/// descriptors of the server are in the same process and count too.
 #[cfg(target_os = "linux")]
 const USES_SELECT: &[Backend] = &[
     #[cfg(feature = "isahc")]
     Backend::Isahc,
 ];
 
-/// Alone in its program, since it takes most of the descriptors that `select` sees.
+/// Runs in its own process, because it takes most of the descriptors that `select` can use.
 #[cfg(target_os = "linux")]
 #[test]
-fn h01_a_401_is_met_with_one_refresh_for_all_who_wait() {
-    let test = "refusals::h01_a_401_is_met_with_one_refresh_for_all_who_wait";
+fn h01_a_401_causes_one_refresh_for_all_waiting_streams() {
+    let test = "refusals::h01_a_401_causes_one_refresh_for_all_waiting_streams";
     if in_environment(test, &[]).is_some() {
         return;
     }
@@ -86,12 +88,12 @@ fn h01_a_401_is_met_with_one_refresh_for_all_who_wait() {
         } else {
             1_000
         };
-        one_refresh_for_all_who_wait(backend, waiters);
+        assert_one_refresh_for_all(backend, waiters);
     }
 }
 
 #[cfg(target_os = "linux")]
-fn one_refresh_for_all_who_wait(backend: Backend, waiters: usize) {
+fn assert_one_refresh_for_all(backend: Backend, waiters: usize) {
     let server = fake_box(|settings| accept(settings, &["token-1"]));
     append(&server, 1);
     let (transport, tokens) = (backend.transport(), Numbered::new());
@@ -102,22 +104,22 @@ fn one_refresh_for_all_who_wait(backend: Backend, waiters: usize) {
         let mut events = client.events(StartAt::Oldest);
         events.next().await.unwrap().unwrap()
     }));
-    // The new token comes when each of them has met the 401 with the old one.
+    // The new token is released when each stream has met the 401 with the old one.
     let all_wait = async {
-        let everybody = u64::try_from(waiters).unwrap();
-        while server.counters().events.requests < everybody {
+        let all = u64::try_from(waiters).unwrap();
+        while server.counters().events.requests < all {
             transport.sleep(Duration::from_millis(5)).await.unwrap();
         }
-        tokens.go_on.add_permits(1);
+        tokens.permits.add_permits(1);
     };
     let elapsed = async {
         transport.sleep(PATIENCE).await.unwrap();
         panic!("{} refreshes, {:?}", tokens.refreshes(), server.counters());
     };
-    let (came, ()) = backend
+    let (received, ()) = backend
         .runtime()
         .block_on(or(zip(first_events, all_wait), elapsed));
-    assert_eq!(came.len(), waiters);
+    assert_eq!(received.len(), waiters);
     assert_eq!(tokens.refreshes(), 1);
     let requests = server.counters().events.requests;
     assert_eq!(requests, 2 * u64::try_from(waiters).unwrap());
@@ -132,7 +134,7 @@ fn h02_a_401_for_the_newer_token_too_stops_the_stream(#[case] backend: Backend) 
         let server = fake_box(|settings| accept(settings, &[]));
         append(&server, 3);
         let tokens = Numbered::new();
-        tokens.go_on.add_permits(100);
+        tokens.permits.add_permits(100);
         let transport = backend.transport();
         let builder = builder(&server);
         let mut trial = Trial::begin_over(
@@ -149,7 +151,7 @@ fn h02_a_401_for_the_newer_token_too_stops_the_stream(#[case] backend: Backend) 
 
         server.change_settings(|settings| accept(settings, &["token-1"]));
         trial.resumes();
-        trial.is_well();
+        trial.recovers();
     });
 }
 
@@ -161,7 +163,7 @@ fn h03_a_403_stops_the_stream_where_it_is(#[case] backend: Backend) {
     everywhere(|endpoint, facade| {
         if endpoint == Endpoint::Realtime {
             let server = faulty_box(endpoint, &Fault::Forbidden);
-            passes(&mut Trial::begin(
+            survives(&mut Trial::begin(
                 backend,
                 facade,
                 &server,
@@ -190,7 +192,8 @@ fn h04_a_400_for_the_position_stops_the_stream_where_it_is(#[case] backend: Back
     });
 }
 
-/// The stream stops in its middle, and another one goes on where it was: nothing comes twice, and nothing is missing.
+/// Asserts that the stream stops after the first page, and that another one continues at its
+/// position: no event is repeated or missing.
 #[track_caller]
 fn stops_and_resumes(
     backend: Backend,
@@ -199,7 +202,7 @@ fn stops_and_resumes(
     fault: &Fault,
     kind: ErrorKind,
 ) {
-    // After the first page, which has the three events.
+    // The second request meets the fault. The first one brings the three events.
     let server = faulty_box(Endpoint::Events, &Fault::Drip { interval_ms: 0 });
     server.queue_fault(endpoint, fault.clone(), 1);
     let mut trial = Trial::begin(backend, facade, &server, builder(&server));
@@ -207,14 +210,14 @@ fn stops_and_resumes(
     assert!(trial.stream.resume_at().position().is_some());
     append(&server, 2);
     trial.resumes();
-    trial.is_well();
+    trial.recovers();
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h05_a_404_of_a_realtime_server_has_the_servers_listed_anew(#[case] backend: Backend) {
+fn h05_servers_are_listed_again_after_a_realtime_404(#[case] backend: Backend) {
     by_each_facade(|facade| {
         let server = faulty_box(Endpoint::Realtime, &Fault::NotFound);
         let mut trial = Trial::begin(backend, facade, &server, builder(&server));
@@ -223,7 +226,7 @@ fn h05_a_404_of_a_realtime_server_has_the_servers_listed_anew(#[case] backend: B
             trial.server.counters().realtime.requests == 2
         });
         assert_eq!(server.counters().options.requests, 2);
-        passes(&mut trial);
+        survives(&mut trial);
     });
 }
 
@@ -231,18 +234,19 @@ fn h05_a_404_of_a_realtime_server_has_the_servers_listed_anew(#[case] backend: B
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h08_a_429_without_a_time_is_backed_off_from(#[case] backend: Backend) {
-    passes_everywhere(backend, &refusal(429, None));
+fn h08_a_429_without_retry_after_is_retried_with_backoff(#[case] backend: Backend) {
+    survives_everywhere(backend, &refusal(429, None));
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h09_a_negative_time_to_wait_is_none(#[case] backend: Backend) {
-    passes_everywhere(backend, &refusal(429, Some("-5")));
+fn h09_a_negative_retry_after_is_ignored(#[case] backend: Backend) {
+    survives_everywhere(backend, &refusal(429, Some("-5")));
 }
 
+/// Returns a response with an empty body.
 pub(crate) fn refusal(status: u16, retry_after: Option<&str>) -> Fault {
     let header = |seconds: &str| ("retry-after".to_owned(), seconds.to_owned());
     Fault::Status {

@@ -1,4 +1,4 @@
-//! What a session with the fake Box consists of.
+//! Helpers for tests that follow the fake Box and compare its requests.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,41 +9,45 @@ use futures_lite::future::{or, yield_now};
 
 use crate::fake_box::PATIENCE;
 
-/// Where requests went, and the position that each named.
-pub(crate) type Asked = Vec<(Endpoint, Option<String>)>;
+/// The endpoint and the stream position of each request.
+pub(crate) type Requested = Vec<(Endpoint, Option<String>)>;
 
-pub(crate) fn asked(server: &EmulatorServer) -> Asked {
+/// Returns the requests that the server has received.
+pub(crate) fn requested(server: &EmulatorServer) -> Requested {
     let requests = server.requests().into_iter();
-    let asked = requests.map(|request| (request.endpoint, request.stream_position));
-    asked.collect()
+    let requested = requests.map(|request| (request.endpoint, request.stream_position));
+    requested.collect()
 }
 
+/// Returns the ids of the events of a batch.
 pub(crate) fn ids(batch: &Batch) -> Vec<String> {
     let ids = batch.iter().map(|event| event.id().unwrap().to_owned());
     ids.collect()
 }
 
-/// What comes in time.
+/// Returns the output of `work`. Panics if it takes longer than [`PATIENCE`].
 pub(crate) async fn in_time<T>(
     transport: &Arc<dyn HttpTransport>,
     work: impl Future<Output = T>,
 ) -> T {
     let too_late = async {
         transport.sleep(PATIENCE).await.unwrap();
-        panic!("it takes longer than {PATIENCE:?}")
+        panic!("no output within {PATIENCE:?}")
     };
     or(work, too_late).await
 }
 
-/// Drives a stream until its so many'th poll is held. Nothing comes meanwhile.
-pub(crate) async fn until_it_listens<T: Debug>(
+/// Drives a stream until its poll number `polls` is held, counted from 1.
+///
+/// Panics if `next` completes before that.
+pub(crate) async fn until_listening<T: Debug>(
     server: &EmulatorServer,
     polls: u64,
     next: impl Future<Output = T>,
 ) {
     let nothing = async {
-        let came = next.await;
-        panic!("this came: {came:?}")
+        let item = next.await;
+        panic!("unexpected item: {item:?}")
     };
     let listens = async {
         while (

@@ -1,5 +1,7 @@
-//! Certificates that are not to be trusted. surf needs the feature `surf-native-tls` for `https`; the conformance suite has
-//! it then.
+//! Certificates that a client must not trust: the faults T10 and T11.
+//!
+//! surf is left out, because it needs the feature `surf-native-tls` for `https`. With that feature,
+//! the conformance suite proves the same for it.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -22,24 +24,27 @@ use crate::gate::TlsGate;
 use crate::tcp::transport_kind;
 use crate::trial::{Trial, append, by_each_facade};
 
-/// When the certificates of this test run out.
-pub(crate) const LATE: i32 = 2200;
-const LONG_AGO: i32 = 2021;
+/// The year in which a valid certificate expires.
+pub(crate) const VALID_UNTIL: i32 = 2200;
+/// The year in which an expired certificate has expired.
+const EXPIRED: i32 = 2021;
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn t10_a_certificate_of_an_unknown_authority_is_sent_nothing(#[case] backend: Backend) {
-    is_sent_nothing_until_renewed(backend, |_| Authority::new().certify(LATE));
+fn t10_a_server_of_an_unknown_authority_is_sent_nothing(#[case] backend: Backend) {
+    is_sent_nothing_until_renewed(backend, |_| Authority::new().certify(VALID_UNTIL));
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn t11_a_certificate_that_has_expired_is_sent_nothing(#[case] backend: Backend) {
-    is_sent_nothing_until_renewed(backend, |known| known.certify(LONG_AGO));
+fn t11_a_server_with_an_expired_certificate_is_sent_nothing(#[case] backend: Backend) {
+    is_sent_nothing_until_renewed(backend, |known| known.certify(EXPIRED));
 }
 
+/// Asserts that a stream sends nothing while the server presents the bad certificate, retries at
+/// its pace, and recovers when the certificate is replaced.
 #[track_caller]
 fn is_sent_nothing_until_renewed(backend: Backend, bad: fn(&Authority) -> Arc<ServerConfig>) {
     by_each_facade(|facade| {
@@ -58,35 +63,40 @@ fn is_sent_nothing_until_renewed(backend: Backend, bad: fn(&Authority) -> Arc<Se
         trial.until("six attempts", |trial| {
             trial.transport.failures(TransportErrorKind::Tls) >= 6
         });
-        trial.is_paced_in_vain(0);
+        trial.assert_paced_after(0);
         assert_eq!(server.counters().total.requests, 0);
 
-        gate.renew(known.certify(LATE));
-        trial.is_well();
+        gate.renew(known.certify(VALID_UNTIL));
+        trial.recovers();
     });
 }
 
 #[cfg(feature = "reqwest")]
 #[test]
-fn a_server_that_wants_a_client_certificate_fails_tls() {
-    let said = why_without_a_client_certificate(Backend::Reqwest);
-    assert!(said.starts_with("TLS failed: "), "{said}");
-    assert!(said.contains("a client certificate"), "{said}");
+fn tls_fails_when_the_server_wants_a_client_certificate() {
+    let message = error_without_a_client_certificate(Backend::Reqwest);
+    assert!(message.starts_with("TLS failed: "), "{message}");
+    assert!(message.contains("a client certificate"), "{message}");
 }
 
-/// isahc has the same code of curl's for an alert and for a reset connection.
+/// Proves that the error only guesses. isahc cannot distinguish a TLS alert from a reset
+/// connection, because curl reports both with the same code.
 #[cfg(feature = "isahc")]
 #[test]
-fn with_isahc_the_wish_for_a_client_certificate_is_guessed() {
-    let said = why_without_a_client_certificate(Backend::Isahc);
-    assert!(said.contains("may require a client certificate"), "{said}");
+fn isahc_guesses_that_a_client_certificate_is_required() {
+    let message = error_without_a_client_certificate(Backend::Isahc);
+    assert!(
+        message.contains("may require a client certificate"),
+        "{message}"
+    );
 }
 
+/// Returns the message of the transport error when the client has no certificate.
 #[track_caller]
-fn why_without_a_client_certificate(backend: Backend) -> String {
+fn error_without_a_client_certificate(backend: Backend) -> String {
     let server = fake_box(|_| ());
     let known = Authority::new();
-    let gate = TlsGate::new(&server, known.certify_for_the_certified(LATE));
+    let gate = TlsGate::new(&server, known.certify_requiring_clients(VALID_UNTIL));
     let builder = builder(&server).api_origin(gate.origin());
     let token = Arc::new(AccessToken::new(TOKEN).unwrap());
     let transport = trusting(backend, &known.pem);
@@ -94,10 +104,10 @@ fn why_without_a_client_certificate(backend: Backend) -> String {
     let mut trial = Trial::begin_over(backend, facade, &server, builder, transport, token);
     let error = trial.retries();
     assert_eq!(server.counters().total.requests, 0);
-    error.source().expect("the transport's error").to_string()
+    error.source().expect("the error has a source").to_string()
 }
 
-/// A transport that trusts this authority beside those it knows.
+/// Returns a transport that trusts this authority in addition to its usual ones.
 fn trusting(backend: Backend, pem: &str) -> Arc<dyn HttpTransport> {
     match backend {
         #[cfg(feature = "reqwest")]
@@ -121,10 +131,11 @@ fn trusting(backend: Backend, pem: &str) -> Arc<dyn HttpTransport> {
             Arc::new(IsahcTransport::with_client(builder.build().unwrap()))
         }
         #[cfg(feature = "surf")]
-        Backend::Surf => unreachable!("no case has it"),
+        Backend::Surf => unreachable!("surf has no case in this file"),
     }
 }
 
+/// A certificate authority.
 pub(crate) struct Authority {
     pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -141,18 +152,20 @@ impl Authority {
         }
     }
 
-    /// A server's certificate for `localhost`, until the first day of a year.
+    /// Returns the TLS settings of a server with a certificate for `localhost`. It is valid until
+    /// the first day of the year `until`.
     pub(crate) fn certify(&self, until: i32) -> Arc<ServerConfig> {
         self.certify_name("localhost", until)
     }
 
-    /// A server's certificate for a name, until the first day of a year.
+    /// Returns the same settings for another host name.
     pub(crate) fn certify_name(&self, name: &str, until: i32) -> Arc<ServerConfig> {
         self.certify_for(name, until, WebPkiClientVerifier::no_client_auth())
     }
 
-    /// A server's certificate for `localhost`, and the demand that the client has one of this authority too.
-    fn certify_for_the_certified(&self, until: i32) -> Arc<ServerConfig> {
+    /// Returns the same settings for a server that also requires a client certificate of this
+    /// authority.
+    fn certify_requiring_clients(&self, until: i32) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         let own = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
         roots.add(own).unwrap();
@@ -173,7 +186,8 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let chain = params.signed_by(&key, &self.issuer).unwrap();
         let key = key.serialize_der().try_into().unwrap();
-        // Named, because other crates of the same program may have chosen another one.
+        // The provider is named, because other crates of this program may have installed another
+        // default.
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()

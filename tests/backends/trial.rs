@@ -1,4 +1,6 @@
-//! A stream that meets a fault, and what is left of the client's promises.
+//! A stream that meets a fault and must keep the client's promises.
+//!
+//! Start at [`Trial`], or at [`survives_everywhere`] for a fault after which a stream continues.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,33 +18,35 @@ use crate::follower::{Facade, Follow, Follower, client_over};
 use crate::pace::{assert_paced, fruitless, quick};
 use crate::watched::Watched;
 
-/// How long a stream is driven before anything is looked at.
+/// The time that a stream is driven between two checks.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// How many slices are waited for something.
+/// The number of slices within [`PATIENCE`].
 const SLICES: u128 = PATIENCE.as_millis() / SLICE.as_millis();
 
 const ENDPOINTS: [Endpoint; 3] = [Endpoint::Options, Endpoint::Events, Endpoint::Realtime];
 
 const FACADES: [Facade; 2] = [Facade::Async, Facade::Blocking];
 
-/// A stream that begins at the oldest event, and what came of it.
+/// A stream that starts at the oldest event, with the events that it has delivered.
 ///
-/// The async facade has the default pace, and is shown to keep it. The blocking one has the same engine and may ask as
-/// often as it likes, so that it can soon be seen to listen again.
+/// With the async facade it has the default pace, and the test proves that the stream keeps it.
+/// With the blocking facade, which has the same engine, no pace delays it. Such a stream listens
+/// again soon after a fault, so the test can prove that too.
 pub(crate) struct Trial {
     facade: Facade,
     pub(crate) server: Arc<EmulatorServer>,
     pub(crate) transport: Arc<Watched>,
     pub(crate) stream: Box<dyn Follower>,
     follow: Follow,
-    /// The events' own texts.
-    came: Vec<String>,
-    /// How many requests were sent when each stream began.
+    /// The texts of the delivered events.
+    received: Vec<String>,
+    /// The number of requests that had been sent when each stream was started.
     began: Vec<usize>,
 }
 
 impl Trial {
+    /// Starts a trial over a new transport of the backend.
     pub(crate) fn begin(
         backend: Backend,
         facade: Facade,
@@ -54,6 +58,7 @@ impl Trial {
         Self::begin_over(backend, facade, server, builder, transport, token)
     }
 
+    /// Starts a trial over a given transport, with given tokens.
     pub(crate) fn begin_over(
         backend: Backend,
         facade: Facade,
@@ -74,12 +79,13 @@ impl Trial {
             transport,
             stream: follow(StartAt::Oldest),
             follow,
-            came: Vec::new(),
+            received: Vec::new(),
             began: vec![0],
         }
     }
 
-    /// Drives the stream until something holds.
+    /// Drives the stream until `holds` returns `true`. Panics if the stream stops, or after
+    /// [`PATIENCE`].
     #[track_caller]
     pub(crate) fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         for _ in 0..SLICES {
@@ -87,35 +93,38 @@ impl Trial {
                 return;
             }
             if let Some(stop) = self.advance() {
-                panic!("before {what}: {stop:?}");
+                panic!("the stream stopped before {what}: {stop:?}");
             }
         }
-        panic!("not {what}: {}", self.stream.status());
+        panic!("timed out before {what}: {}", self.stream.status());
     }
 
-    /// Drives the stream until it has brought every event that there is.
+    /// Drives the stream until it has delivered every event of the server.
     #[track_caller]
     pub(crate) fn brings_all(&mut self) {
-        self.until("all events", |trial| trial.came == log(&trial.server));
+        self.until("the last event", |trial| {
+            trial.received == log(&trial.server)
+        });
     }
 
-    /// Drives the stream until the queued faults have been met.
+    /// Drives the stream until it has met every queued fault.
     #[track_caller]
     pub(crate) fn meets_its_faults(&mut self) {
-        self.until("the faults", |trial| {
+        self.until("the last fault", |trial| {
             trial.server.emulator().queued_faults() == 0
         });
     }
 
+    /// Drives the stream until a poll is held.
     #[track_caller]
     pub(crate) fn listens(&mut self) {
-        self.until("listening", |trial| {
+        self.until("a held poll", |trial| {
             matches!(trial.stream.status(), Status::Listening { .. })
                 && trial.server.counters().open_polls > 0
         });
     }
 
-    /// Drives the stream until it waits because of a failure, and says which.
+    /// Drives the stream until it waits after a failure, and returns the failure.
     #[track_caller]
     pub(crate) fn retries(&mut self) -> Error {
         let mut why = None;
@@ -125,10 +134,10 @@ impl Trial {
             }
             why.is_some()
         });
-        why.expect("it was waited for")
+        why.expect("the status was `Retrying`")
     }
 
-    /// Drives the stream until it stops.
+    /// Drives the stream until it stops with an error of this kind.
     #[track_caller]
     pub(crate) fn stops_with(&mut self, kind: ErrorKind) {
         for _ in 0..SLICES {
@@ -137,23 +146,28 @@ impl Trial {
                 return;
             }
         }
-        panic!("it goes on: {}", self.stream.status());
+        panic!(
+            "timed out before the stream stopped: {}",
+            self.stream.status()
+        );
     }
 
-    /// Begins another stream where this one is.
+    /// Replaces the stream with another one that starts at its position.
     pub(crate) fn resumes(&mut self) {
         let start = self.stream.resume_at();
         self.began.push(self.transport.sent().len());
         self.stream = (self.follow)(start);
     }
 
-    /// Every event comes. At the default pace none of the streams has asked in vain too often; at any other, what happens
-    /// next is heard of at once.
+    /// Asserts that every event is delivered.
+    ///
+    /// At the default pace, it also asserts that every stream has kept the pace. Without a pace, it
+    /// also asserts that the stream listens and delivers a new event.
     #[track_caller]
-    pub(crate) fn is_well(&mut self) {
+    pub(crate) fn recovers(&mut self) {
         self.brings_all();
         match self.facade {
-            Facade::Async => self.is_paced(),
+            Facade::Async => self.assert_paced(),
             Facade::Blocking => {
                 self.listens();
                 append(&self.server, 1);
@@ -162,17 +176,18 @@ impl Trial {
         }
     }
 
-    /// The requests so far, all of which but the first were in vain, were no more than the pace permits.
+    /// Asserts the pace for all requests except the first `useful` ones, which brought new events.
     #[track_caller]
-    pub(crate) fn is_paced_in_vain(&self, useful: usize) {
+    pub(crate) fn assert_paced_after(&self, useful: usize) {
         if let Facade::Async = self.facade {
             let sent = self.transport.sent();
             assert_paced(sent[useful..].iter().map(|sent| sent.at_ms));
         }
     }
 
+    /// Asserts the pace for each stream of this trial.
     #[track_caller]
-    fn is_paced(&self) {
+    fn assert_paced(&self) {
         let sent = self.transport.sent();
         let ends = self.began.iter().copied().skip(1).chain([sent.len()]);
         for (start, end) in self.began.iter().copied().zip(ends) {
@@ -180,21 +195,26 @@ impl Trial {
         }
     }
 
+    /// Drives the stream for a slice. Returns the error if the stream stops.
     #[track_caller]
     fn advance(&mut self) -> Option<Error> {
         let batch = match self.stream.next_within(SLICE)? {
             Ok(batch) => batch,
             Err(stop) => return Some(stop),
         };
-        self.came
+        self.received
             .extend(batch.iter().map(|event| event.raw().to_owned()));
         let log = log(&self.server);
-        assert!(log.starts_with(&self.came), "{:?} of {log:?}", self.came);
+        assert!(
+            log.starts_with(&self.received),
+            "{:?} of {log:?}",
+            self.received
+        );
         None
     }
 }
 
-/// The events that a stream has to bring: each as it first appears.
+/// Returns the events that a stream must deliver: the log without the repeats.
 fn log(server: &EmulatorServer) -> Vec<String> {
     let mut log: Vec<String> = Vec::new();
     for event in server.emulator().events(TOKEN) {
@@ -205,18 +225,18 @@ fn log(server: &EmulatorServer) -> Vec<String> {
     log
 }
 
-/// So many new events.
+/// Appends `count` new events.
 pub(crate) fn append(server: &EmulatorServer, count: usize) {
     let known = server.emulator().events(TOKEN).len();
     server.append_json(TOKEN, (known..known + count).map(event));
 }
 
-/// A small event, so that an answer is soon dripped.
+/// Returns the JSON of a small event, so that a response in single bytes ends soon.
 pub(crate) fn event(n: usize) -> String {
     format!(r#"{{"type":"event","event_id":"{n}","event_type":"ITEM_UPLOAD"}}"#)
 }
 
-/// A fake Box with three events, whose next request of an endpoint meets a fault.
+/// Returns a fake Box with three events. The next request to the endpoint meets the fault.
 pub(crate) fn faulty_box(endpoint: Endpoint, fault: &Fault) -> Arc<EmulatorServer> {
     let server = fake_box(|_| ());
     append(&server, 3);
@@ -224,20 +244,20 @@ pub(crate) fn faulty_box(endpoint: Endpoint, fault: &Fault) -> Arc<EmulatorServe
     server
 }
 
-/// A fault that passes: the stream goes on by itself. What happens after the fault comes, and all is well then.
+/// Asserts that the stream meets its fault, continues by itself and delivers later events too.
 #[track_caller]
-pub(crate) fn passes(trial: &mut Trial) {
+pub(crate) fn survives(trial: &mut Trial) {
     trial.meets_its_faults();
     append(&trial.server, 2);
-    trial.is_well();
+    trial.recovers();
 }
 
-/// The fault passes wherever it is met, and by both facades.
+/// Asserts [`survives`] for a fault on each endpoint, with both facades.
 #[track_caller]
-pub(crate) fn passes_everywhere(backend: Backend, fault: &Fault) {
+pub(crate) fn survives_everywhere(backend: Backend, fault: &Fault) {
     everywhere(|endpoint, facade| {
         let server = faulty_box(endpoint, fault);
-        passes(&mut Trial::begin(
+        survives(&mut Trial::begin(
             backend,
             facade,
             &server,
@@ -246,7 +266,7 @@ pub(crate) fn passes_everywhere(backend: Backend, fault: &Fault) {
     });
 }
 
-/// On each endpoint and by both facades, side by side: most of the time is spent waiting.
+/// Runs a trial for each endpoint and facade, in parallel, because each waits most of the time.
 #[track_caller]
 pub(crate) fn everywhere(trial: impl Fn(Endpoint, Facade) + Sync) {
     by_each_facade(|facade| {
@@ -258,13 +278,14 @@ pub(crate) fn everywhere(trial: impl Fn(Endpoint, Facade) + Sync) {
     });
 }
 
+/// Runs a trial for each facade, in parallel.
 #[track_caller]
 pub(crate) fn by_each_facade(trial: impl Fn(Facade) + Sync) {
     let trial = &trial;
     side_by_side(FACADES.map(|facade| (format!("{facade:?}"), move || trial(facade))));
 }
 
-/// Each on a thread that its panic names.
+/// Runs each piece of work on its own thread. The name of the thread is in its panic message.
 #[track_caller]
 pub(crate) fn side_by_side<W: FnOnce() + Send>(work: impl IntoIterator<Item = (String, W)>) {
     thread::scope(|scope| {

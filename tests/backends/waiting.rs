@@ -1,4 +1,4 @@
-//! Refusals that say when to come back.
+//! Refusals with a `Retry-After`: the faults H06, H07, H10 and H11.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,16 +11,16 @@ use rstest::rstest;
 use crate::backend::Backend;
 use crate::fake_box::builder;
 use crate::refusals::refusal;
-use crate::trial::{Trial, append, by_each_facade, everywhere, faulty_box, passes, side_by_side};
+use crate::trial::{Trial, append, by_each_facade, everywhere, faulty_box, side_by_side, survives};
 
-/// The longest wait that is obeyed.
+/// The longest `Retry-After` that the client respects.
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h06_a_429_is_left_alone_for_its_seconds(#[case] backend: Backend) {
+fn h06_a_429_is_retried_after_its_seconds(#[case] backend: Backend) {
     everywhere(|endpoint, facade| {
         let server = faulty_box(endpoint, &Fault::RateLimited { seconds: 1 });
         waits_a_second(Trial::begin(backend, facade, &server, builder(&server)));
@@ -31,7 +31,7 @@ fn h06_a_429_is_left_alone_for_its_seconds(#[case] backend: Backend) {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h07_a_429_is_left_alone_until_its_date_by_the_servers_clock(#[case] backend: Backend) {
+fn h07_a_429_is_retried_after_its_date_on_the_servers_clock(#[case] backend: Backend) {
     let since_1970 = Moment::read_clocks().wall.duration_since(UNIX_EPOCH);
     let now = i64::try_from(since_1970.unwrap().as_secs()).unwrap();
     let hours = 5 * 3_600;
@@ -57,14 +57,15 @@ fn h07_a_429_is_left_alone_until_its_date_by_the_servers_clock(#[case] backend: 
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h11_a_503_is_left_alone_for_its_seconds(#[case] backend: Backend) {
+fn h11_a_503_is_retried_after_its_seconds(#[case] backend: Backend) {
     everywhere(|endpoint, facade| {
         let server = faulty_box(endpoint, &refusal(503, Some("1")));
         waits_a_second(Trial::begin(backend, facade, &server, builder(&server)));
     });
 }
 
-/// Whoever refused is not asked again for a second; then all goes on.
+/// Asserts that the server that refused gets no request for a second, and that the stream then
+/// continues. The API and the realtime server count as two servers.
 #[track_caller]
 fn waits_a_second(mut trial: Trial) {
     trial.meets_its_faults();
@@ -80,14 +81,14 @@ fn waits_a_second(mut trial: Trial) {
     trial.until("the next request", |trial| gap(trial).is_some());
     let gap = gap(&trial).unwrap();
     assert!(gap >= 1_000, "{gap} ms");
-    passes(&mut trial);
+    survives(&mut trial);
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn h10_a_huge_time_to_wait_is_cut_to_an_hour(#[case] backend: Backend) {
+fn h10_a_huge_retry_after_is_cut_to_an_hour(#[case] backend: Backend) {
     let huge = refusal(429, Some("99999999999999999999"));
     let far = Fault::RateLimitedDate {
         seconds: 1_000_000_000,
@@ -108,9 +109,9 @@ fn h10_a_huge_time_to_wait_is_cut_to_an_hour(#[case] backend: Backend) {
                 "{left:?}"
             );
 
-            // Whoever can't wait begins anew where the stream is.
+            // A program that does not want to wait starts another stream at the position.
             trial.resumes();
-            trial.is_well();
+            trial.recovers();
         });
     }
 }

@@ -1,4 +1,6 @@
-//! A transport that keeps a list of the requests it sent, and of the events that each response brought.
+//! A transport that records its requests, and how many new events each response has.
+//!
+//! Start at [`Watched`].
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -12,23 +14,28 @@ use bytes::Bytes;
 use http::{Method, Response};
 use serde_json::Value;
 
-/// A request and its outcome, both as the client sees them.
+/// A request and its outcome, as the client sees them.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    /// Milliseconds since the transport was made.
+    /// The time since the transport was made, in milliseconds.
     pub(crate) at_ms: u64,
-    /// Scheme, host and port.
+    /// The scheme, the host and the port.
     pub(crate) origin: String,
     pub(crate) call: Call,
+    /// The kind of the error, if the request failed.
     pub(crate) failed: Option<TransportErrorKind>,
-    /// How many events the response has that no earlier one had.
+    /// The number of events in the response that no earlier response had.
     pub(crate) new_events: usize,
 }
 
+/// The call that a request belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Call {
+    /// The list of the realtime servers.
     List,
+    /// A poll of a realtime server.
     Listen,
+    /// A page of events.
     Fetch,
 }
 
@@ -45,11 +52,12 @@ impl Call {
     }
 }
 
+/// The recording transport.
 pub(crate) struct Watched {
     inner: Arc<dyn HttpTransport>,
     began: Instant,
     sent: Mutex<Vec<Sent>>,
-    /// The texts of all events so far.
+    /// The texts of all events of the responses so far.
     events: Mutex<HashSet<String>>,
 }
 
@@ -63,26 +71,28 @@ impl Watched {
         }
     }
 
+    /// Returns the requests so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
-        self.list().clone()
+        self.lock_sent().clone()
     }
 
-    /// How many requests failed in that way.
+    /// Returns the number of requests that failed with this kind of error.
     pub(crate) fn failures(&self, kind: TransportErrorKind) -> usize {
         let failed = |sent: &&Sent| sent.failed == Some(kind);
-        self.list().iter().filter(failed).count()
+        self.lock_sent().iter().filter(failed).count()
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Sent>> {
+    fn lock_sent(&self) -> MutexGuard<'_, Vec<Sent>> {
         self.sent.lock().unwrap()
     }
 
+    /// Records a request, and returns its index.
     fn begin(&self, request: &TransportRequest) -> usize {
         let uri = request.request().uri();
         let scheme = uri.scheme_str().unwrap_or_default();
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let since = self.now().monotonic.duration_since(self.began);
-        let mut sent = self.list();
+        let mut sent = self.lock_sent();
         sent.push(Sent {
             at_ms: since.as_millis().try_into().unwrap(),
             origin: format!("{scheme}://{authority}"),
@@ -93,15 +103,18 @@ impl Watched {
         sent.len() - 1
     }
 
+    /// Records the outcome of a request.
     fn end(&self, number: usize, outcome: &Result<Response<Bytes>, TransportError>) {
-        let new_events = outcome.as_ref().map_or(0, |response| self.learn(response));
-        let sent = &mut self.list()[number];
+        let new_events = outcome
+            .as_ref()
+            .map_or(0, |response| self.count_new(response));
+        let sent = &mut self.lock_sent()[number];
         sent.failed = outcome.as_ref().err().map(TransportError::kind);
         sent.new_events = new_events;
     }
 
-    /// Counts the events of a page that were not there before.
-    fn learn(&self, response: &Response<Bytes>) -> usize {
+    /// Returns the number of events of a page that no earlier page had, and remembers them.
+    fn count_new(&self, response: &Response<Bytes>) -> usize {
         let Ok(Value::Object(page)) = serde_json::from_slice(response.body()) else {
             return 0;
         };

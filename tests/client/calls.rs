@@ -1,4 +1,4 @@
-//! The three calls by themselves.
+//! The three calls without a stream: `fetch`, `realtime_servers` and `listen`.
 
 use std::time::Duration;
 
@@ -35,13 +35,14 @@ async fn the_three_calls_follow_an_account_by_hand() {
 }
 
 #[tokio::test]
-async fn a_page_from_the_oldest_event_has_the_whole_log() {
+async fn fetch_from_the_oldest_event_returns_the_complete_log() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 7);
     let page = client(&server).fetch(StartAt::Oldest).await.unwrap();
     assert_eq!(page.events.len(), 7);
 }
 
+/// Returns the error of a fetch that meets a fault.
 async fn fetch_error(fault: Fault) -> Error {
     let server = fake_box(|_| ());
     server.queue_fault(Endpoint::Events, fault, 1);
@@ -49,7 +50,7 @@ async fn fetch_error(fault: Fault) -> Error {
 }
 
 #[tokio::test]
-async fn an_error_has_boxs_own_words() {
+async fn error_carries_the_details_of_boxs_response() {
     let error = fetch_error(Fault::RateLimited { seconds: 7 }).await;
     assert_eq!(error.kind(), ErrorKind::RateLimited);
     assert_eq!(error.status().unwrap(), 429);
@@ -69,7 +70,7 @@ async fn an_error_has_boxs_own_words() {
     );
     assert_eq!(
         fetch_error(Fault::Html).await.kind(),
-        ErrorKind::UnexpectedAnswer
+        ErrorKind::UnexpectedResponse
     );
     assert_eq!(
         fetch_error(Fault::WrongTypes).await.kind(),
@@ -94,7 +95,7 @@ async fn a_servers_text_is_escaped_and_cut_in_errors() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_told_from_one_that_cannot_be_reached() {
+async fn silent_server_differs_from_one_that_cannot_be_reached() {
     let server = fake_box(|_| ());
     let client = build(builder(&server).api_timeout(Duration::from_millis(200)));
     server.queue_fault(Endpoint::Events, Fault::Silence, 1);
@@ -106,6 +107,7 @@ async fn a_silent_server_is_told_from_one_that_cannot_be_reached() {
     assert_eq!(transport_kind(&error), TransportErrorKind::Connect);
 }
 
+/// Returns the kind of the transport error that caused an error.
 fn transport_kind(error: &Error) -> TransportErrorKind {
     assert_eq!(error.kind(), ErrorKind::Transport);
     let source = error.source().expect("a source");
@@ -124,7 +126,7 @@ async fn a_list_of_servers_that_policy_refuses_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_server_that_policy_refuses_is_not_listened_to() {
+async fn server_that_policy_refuses_is_never_polled() {
     let server = fake_box(|_| ());
     let servers = client(&server).realtime_servers().await.unwrap();
     let strict = build(builder(&server).realtime_hosts(RealtimeHosts::default()));

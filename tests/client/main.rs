@@ -1,8 +1,9 @@
-//! The client against the emulator, over real sockets, by its public API.
+//! The async client against the emulator, over real sockets, by its public API.
+//!
+//! Start at `world`, which has the fake Box and the client of most tests.
 
 #![cfg(feature = "reqwest")]
 
-mod asleep;
 mod calls;
 #[path = "../clock/mod.rs"]
 mod clock;
@@ -12,5 +13,6 @@ mod portals;
 mod positions;
 mod secrets;
 mod streams;
+mod suspended;
 mod tokens;
 mod world;

@@ -1,4 +1,5 @@
-//! The ways in which Box may turn out to behave: the client is right in each.
+//! Behavior in which Box may differ from the emulator's defaults: the client is right with each
+//! variant.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
 
-/// Sixty events, of which three are appended when the ones before have come.
+/// Appends sixty events, three at a time, when the client has delivered the ones before.
 #[rstest]
 #[case::with_strings(|settings: &mut Settings| {
     settings.position_spelling = Spelling::String;
@@ -22,38 +23,38 @@ use crate::world::{TOKEN, build, builder, fake_box, in_time, next_ids};
     settings.max_retries = json!(10);
     settings.signal_version = true;
 })]
-#[case::where_the_poll_ignores_the_position(|settings: &mut Settings| {
+#[case::poll_ignores_the_position(|settings: &mut Settings| {
     settings.poll_position = PollPosition::Ignored;
     settings.hold_ms = 300;
 })]
-#[case::where_every_poll_says_new_change(|settings: &mut Settings| {
+#[case::every_poll_says_new_change(|settings: &mut Settings| {
     settings.poll_position = PollPosition::AlwaysNewChange;
 })]
-#[case::where_signals_are_lost(|settings: &mut Settings| {
+#[case::signals_are_lost(|settings: &mut Settings| {
     settings.drop_signals = true;
     settings.hold_ms = 100;
 })]
-#[case::where_events_repeat(|settings: &mut Settings| settings.repeat_rate = 0.5)]
-#[case::where_times_are_out_of_order(|settings: &mut Settings| settings.reorder_rate = 0.5)]
-#[case::where_pages_are_short(|settings: &mut Settings| settings.short_page_rate = 0.9)]
-#[case::where_pages_are_empty(|settings: &mut Settings| settings.empty_page_rate = 0.5)]
-#[case::where_urls_are_used_up_at_once(|settings: &mut Settings| {
+#[case::events_repeat(|settings: &mut Settings| settings.repeat_rate = 0.5)]
+#[case::times_are_out_of_order(|settings: &mut Settings| settings.reorder_rate = 0.5)]
+#[case::pages_are_short(|settings: &mut Settings| settings.short_page_rate = 0.9)]
+#[case::pages_are_empty(|settings: &mut Settings| settings.empty_page_rate = 0.5)]
+#[case::urls_are_used_up_at_once(|settings: &mut Settings| {
     settings.polls_per_url = Some(1);
     settings.max_retries_status = 404;
 })]
-#[case::where_holds_are_short(|settings: &mut Settings| settings.hold_ms = 20)]
+#[case::holds_are_short(|settings: &mut Settings| settings.hold_ms = 20)]
 #[case::with_five_servers(|settings: &mut Settings| settings.realtime_servers = 5)]
 #[case::without_servers(|settings: &mut Settings| settings.realtime_servers = 0)]
-#[case::where_the_poll_wants_a_token(|settings: &mut Settings| {
+#[case::poll_wants_a_token(|settings: &mut Settings| {
     settings.realtime_needs_token = true;
 })]
-#[case::where_calls_are_limited(|settings: &mut Settings| settings.calls_per_minute = Some(1_000))]
+#[case::calls_are_limited(|settings: &mut Settings| settings.calls_per_minute = Some(1_000))]
 #[tokio::test]
 async fn every_event_is_seen_once_and_in_order(#[case] change: fn(&mut Settings)) {
     sees_every_event(20, change).await;
 }
 
-/// The client finds each of them a second after it first looked.
+/// Each event becomes visible after 100 ms. The client finds it a second after its first fetch.
 #[tokio::test]
 async fn late_events_are_seen_once_and_in_order() {
     sees_every_event(6, |settings| settings.visible_after_ms = 100).await;
@@ -61,7 +62,7 @@ async fn late_events_are_seen_once_and_in_order() {
 
 async fn sees_every_event(times: usize, change: impl FnOnce(&mut Settings)) {
     let server = fake_box(change);
-    // A pace that lets the test end soon; the default one has its own tests.
+    // The pace is high, so that the test ends soon. The default pace has its own tests.
     let pace = Pace::default()
         .per_second(25)
         .per_minute(1_200)
@@ -78,7 +79,7 @@ async fn sees_every_event(times: usize, change: impl FnOnce(&mut Settings)) {
 }
 
 #[tokio::test]
-async fn a_poll_that_wants_a_token_gets_one_only_where_the_caller_chose_so() {
+async fn poll_carries_the_token_when_the_caller_chose_so() {
     let server = fake_box(|settings| settings.realtime_needs_token = true);
     let client = build(builder(&server).realtime_token(RealtimeToken::Send));
     let batches = crate::world::listening(&server, &client).await;
@@ -87,13 +88,13 @@ async fn a_poll_that_wants_a_token_gets_one_only_where_the_caller_chose_so() {
 }
 
 #[tokio::test]
-async fn a_held_poll_is_not_held_longer_than_the_caller_says() {
+async fn poll_is_held_no_longer_than_the_caller_permits() {
     let server = fake_box(|settings| settings.drop_signals = true);
     let client = build(builder(&server).max_hold(Duration::from_secs(1)));
     let mut events = client.events(StartAt::Oldest);
     server.append(TOKEN, 1);
     next_ids(&mut events, 1).await;
-    // The next one is not signalled: the poll's end finds it.
+    // The next event causes no signal. The client finds it when the poll ends.
     let appended = async {
         crate::world::holds(&server, |emulator| emulator.counters().open_polls == 1).await;
         server.append(TOKEN, 1);

@@ -1,4 +1,7 @@
-//! Responses of something on the way to Box: a proxy, a firewall, a hotel's login page. None of them ends a stream.
+//! Responses of a machine between the client and Box: a proxy, a firewall, a hotel's login page.
+//! None of them ends a stream.
+//!
+//! Start at [`World`], a fake Box without a network, on a virtual clock.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -9,7 +12,7 @@ use async_trait::async_trait;
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient, StartAt};
 use box_longpoll_testkit::{
-    Answer, Config, Delivery, Emulator, Endpoint, Fault, Reply, Request, Settings,
+    Config, Delivery, Emulator, Endpoint, FakeResponse, Fault, Reply, Request, Settings,
 };
 use bytes::Bytes;
 use http::Response;
@@ -18,14 +21,16 @@ use rstest::rstest;
 use crate::clock::Clock;
 use crate::world::{TOKEN, id};
 
-/// How long a response takes, and how often a held poll is looked at.
+/// The time that a response takes.
 const LATENCY: Duration = Duration::from_millis(20);
+
+/// The time between two checks of a held poll.
 const HELD: Duration = Duration::from_millis(500);
 
-/// A stream may take this long to recover.
+/// The longest time that a stream may take to recover.
 const SOON: Duration = Duration::from_secs(5 * 60);
 
-/// In this time each endpoint is requested: a poll ends with `reconnect` after ten minutes.
+/// The time in which each endpoint gets a request: a poll ends with `reconnect` after ten minutes.
 const A_WHILE: Duration = Duration::from_secs(15 * 60);
 
 #[rstest]
@@ -48,14 +53,19 @@ const A_WHILE: Duration = Duration::from_secs(15 * 60);
 fn a_stream_outlives_a_response_of_a_portal(#[case] endpoint: Endpoint, #[case] fault: Fault) {
     let world = World::new();
     let mut events = world.client().events(StartAt::Oldest);
-    // First the stream meets it when it starts, then while it listens, then when it fetches an event.
+    // The stream meets the fault when it starts, then while it listens, then when it fetches an
+    // event.
     for happens_at_once in [false, false, true] {
         world.emulator().queue_fault(endpoint, fault.clone(), 1);
         if happens_at_once {
             world.brings_next(&mut events);
         }
         world.brings_nothing_for(A_WHILE, &mut events);
-        assert_eq!(world.emulator().queued_faults(), 0, "it is met");
+        assert_eq!(
+            world.emulator().queued_faults(),
+            0,
+            "the stream has met the fault"
+        );
         world.brings_next(&mut events);
     }
 }
@@ -68,18 +78,18 @@ fn a_stream_outlives_half_pages_for_five_minutes() {
     world.halve_pages_for(Duration::from_secs(5 * 60));
     let mut events = world.client().events(StartAt::Oldest);
     let ids = world.emulator().event_ids(TOKEN);
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     let all = async {
-        while came.len() < ids.len() {
-            came.push(id(&events
+        while received.len() < ids.len() {
+            received.push(id(&events
                 .next()
                 .await
-                .expect("the stream goes on")
+                .expect("the stream continues")
                 .unwrap()));
         }
     };
     let in_time = world.clock.run(SOON + SOON, all);
-    assert_eq!((in_time, &came), (Some(()), &ids));
+    assert_eq!((in_time, &received), (Some(()), &ids));
     let halves = world
         .emulator()
         .requests()
@@ -89,7 +99,7 @@ fn a_stream_outlives_half_pages_for_five_minutes() {
     world.brings_next(&mut events);
 }
 
-/// A refusal that says when to come back, in no form of Box's.
+/// Returns a refusal with a `Retry-After`, but not in Box's form.
 fn later() -> Fault {
     let mut fault = Fault::html(403, "<html>Too many requests from your network</html>");
     if let Fault::Status { headers, .. } = &mut fault {
@@ -98,11 +108,12 @@ fn later() -> Fault {
     fault
 }
 
-/// A network that wants its users to log in. The token is as good as before.
+/// Returns the login page of a network. The token is still valid.
 fn login() -> Fault {
     Fault::html(401, "<html>Please log in to the network</html>")
 }
 
+/// Returns a response with an empty body.
 fn status(status: u16, headers: &[(&str, &str)]) -> Fault {
     let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
     Fault::Status {
@@ -112,12 +123,12 @@ fn status(status: u16, headers: &[(&str, &str)]) -> Fault {
     }
 }
 
-/// A fake Box without a network, and the clock that everything goes by.
+/// A fake Box without a network, and its virtual clock.
 #[derive(Clone)]
 struct World {
     clock: Clock,
     inner: Arc<Mutex<Emulator>>,
-    /// Until then only half of each page comes.
+    /// The time until which only half of each page arrives.
     halves_until: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -144,11 +155,12 @@ impl World {
         self.inner.lock().unwrap()
     }
 
+    /// Sends only half of each page for this time.
     fn halve_pages_for(&self, time: Duration) {
         *self.halves_until.lock().unwrap() = Some(self.now().monotonic + time);
     }
 
-    /// Something happens, and the stream soon brings it.
+    /// Appends an event, and asserts that the stream soon delivers it.
     #[track_caller]
     fn brings_next(&self, events: &mut EventStream<Self>) {
         let now = self.now().monotonic;
@@ -157,17 +169,19 @@ impl World {
         let event = self
             .clock
             .run(SOON, events.next())
-            .expect("it comes in time");
-        let event = event.expect("the stream goes on").unwrap();
+            .expect("an event arrives in time");
+        let event = event.expect("the stream continues").unwrap();
         assert_eq!(Some(id(&event)), newest);
     }
 
+    /// Asserts that the stream delivers nothing for this time.
     #[track_caller]
     fn brings_nothing_for(&self, time: Duration, events: &mut EventStream<Self>) {
-        let came = self.clock.run(time, events.next());
-        assert!(came.is_none(), "{came:?}");
+        let received = self.clock.run(time, events.next());
+        assert!(received.is_none(), "{received:?}");
     }
 
+    /// Passes a request to the emulator.
     fn respond(&self, request: &TransportRequest) -> Reply {
         let request = request.request();
         let mut sent = Request::new(request.method().as_str(), &request.uri().to_string());
@@ -183,11 +197,11 @@ impl World {
         emulator.respond(&sent, now)
     }
 
-    /// Waits for the response to a poll that is held.
-    async fn response(&self, mut reply: Reply) -> Answer {
+    /// Returns the response, after waiting for it if the poll is held.
+    async fn response(&self, mut reply: Reply) -> FakeResponse {
         loop {
             match reply {
-                Reply::Answer(response) => return response,
+                Reply::Respond(response) => return response,
                 Reply::Hold { id, .. } => {
                     self.clock.wait(HELD).await;
                     let now = self.now().monotonic;
@@ -207,7 +221,7 @@ impl HttpTransport for World {
         self.clock.wait(LATENCY).await;
         let reply = self.respond(&request);
         let received = self.response(reply).await;
-        assert_eq!(received.delivery, Delivery::Whole);
+        assert_eq!(received.delivery, Delivery::Complete);
         if received.body.len() > request.max_body() {
             return Err(TransportError::new(TransportErrorKind::BodyTooLarge));
         }

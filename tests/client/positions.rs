@@ -1,4 +1,5 @@
-//! One stream finds out for all of its client if the realtime servers honor the position of a poll.
+//! The check for realtime servers that honor the position of a poll. One stream makes it for all
+//! streams of its client.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use box_longpoll_testkit::EmulatorServer;
 
 use crate::world::{TOKEN, client, fake_box, holds, next_event};
 
-/// Follows until a poll is held, and gives how many there were so far.
+/// Drives a stream until it holds a new poll. Returns the number of polls so far.
 async fn listen(server: &Arc<EmulatorServer>, events: &mut EventStream<ReqwestTransport>) -> u64 {
     let before = server.counters().realtime.requests;
     let held = holds(server, move |emulator| {
@@ -16,12 +17,12 @@ async fn listen(server: &Arc<EmulatorServer>, events: &mut EventStream<ReqwestTr
         counters.open_polls == 1 && counters.realtime.requests > before
     });
     tokio::select! {
-        event = events.next() => panic!("this came: {event:?}"),
+        event = events.next() => panic!("unexpected event: {event:?}"),
         () = held => server.counters().realtime.requests,
     }
 }
 
-/// How many polls a stream takes that listens, gets an event and listens again.
+/// Returns the number of polls with which a stream listens, gets an event, and listens again.
 async fn polls_for_an_event(
     server: &Arc<EmulatorServer>,
     mut events: EventStream<ReqwestTransport>,
@@ -43,7 +44,7 @@ async fn one_stream_finds_out_for_all_of_a_client() {
     let first = polls_for_an_event(&server, client.events(StartAt::Now)).await;
     assert_eq!(
         first, 4,
-        "one for the event, two to find out, one to listen"
+        "one poll for the event, two for the check, one to listen again"
     );
     let second = polls_for_an_event(&server, client.events(StartAt::Now)).await;
     assert_eq!(second, 2);

@@ -1,4 +1,5 @@
-//! Where the token goes. What shows it, or the realtime channel, is looked for in `tests/secrets`.
+//! The servers that get the token. `tests/secrets` proves that no output shows it or the realtime
+//! channel.
 
 use crate::world::{client, fake_box, follow_until, holds, listening};
 

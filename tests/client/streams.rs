@@ -1,4 +1,4 @@
-//! Streams: what they give, what stops them, and what they leave behind.
+//! Streams: the events that they deliver, their stops, and the position that they leave.
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use crate::world::{
 };
 
 #[tokio::test]
-async fn events_come_in_order_from_the_oldest_to_the_ones_that_happen_now() {
+async fn events_arrive_in_order_from_the_oldest_to_new_ones() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 1_200);
     let mut events = client(&server).events(StartAt::Oldest);
@@ -27,7 +27,7 @@ async fn events_come_in_order_from_the_oldest_to_the_ones_that_happen_now() {
 }
 
 #[tokio::test]
-async fn a_start_at_now_gives_what_happens_from_then_on() {
+async fn start_at_now_delivers_only_later_events() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 5);
     let mut batches = listening(&server, &client(&server)).await;
@@ -38,7 +38,7 @@ async fn a_start_at_now_gives_what_happens_from_then_on() {
 }
 
 #[tokio::test]
-async fn the_position_of_events_moves_when_a_whole_page_is_handled() {
+async fn position_moves_when_a_complete_page_is_handled() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 3);
     let start = client(&server).fetch(StartAt::Now).await.unwrap();
@@ -54,14 +54,14 @@ async fn the_position_of_events_moves_when_a_whole_page_is_handled() {
     let after_the_first_page = events.resume_at().position().unwrap().clone();
     assert_ne!(after_the_first_page, start);
 
-    // Whoever resumes there gets what was not handled, and nothing else.
+    // A stream that resumes there delivers only the events that were not handled.
     let mut resumed = client(&server).events(after_the_first_page);
     let ids = next_ids(&mut resumed, 1).await;
     assert_eq!(ids, server.event_ids(TOKEN)[6..]);
 }
 
 #[tokio::test]
-async fn a_batch_says_where_to_resume_after_it() {
+async fn batch_carries_the_position_after_it() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 1_000);
     let mut batches = client(&server).batches(StartAt::Oldest);
@@ -70,7 +70,7 @@ async fn a_batch_says_where_to_resume_after_it() {
     assert_eq!(
         batches.resume_at().position(),
         None,
-        "it is not handled yet"
+        "the batch is not handled yet"
     );
     let resume = first.resume_at().position().unwrap().clone();
     let mut resumed = client(&server).events(resume);
@@ -86,7 +86,7 @@ async fn dropping_the_future_of_next_at_any_poll_loses_nothing() {
     let mut ids = Vec::new();
     in_time(async {
         while ids.len() < 2_000 {
-            // A future that is polled once and dropped, again and again.
+            // Each future is polled once and dropped.
             let once = {
                 let mut next = pin!(events.next());
                 std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await
@@ -122,7 +122,7 @@ async fn failure_18_dropping_a_stream_ends_its_held_poll() {
 }
 
 #[tokio::test]
-async fn failure_18_stopping_a_stream_from_another_thread_ends_it_and_its_held_poll() {
+async fn failure_18_stop_from_another_thread_ends_the_held_poll() {
     let server = fake_box(|_| ());
     let mut batches = listening(&server, &client(&server)).await;
     let handle = batches.handle();
@@ -142,7 +142,7 @@ async fn stopped_stream_of_events_ends_its_held_poll() {
     let server = fake_box(|_| ());
     let mut events = client(&server).events(StartAt::Now);
     tokio::select! {
-        event = events.next() => panic!("this came: {event:?}"),
+        event = events.next() => panic!("unexpected event: {event:?}"),
         () = holds(&server, |emulator| emulator.counters().open_polls == 1) => {}
     }
     events.handle().stop();
@@ -162,7 +162,7 @@ async fn a_stopped_stream_gives_nothing_more_of_its_page() {
 }
 
 #[tokio::test]
-async fn a_stop_leaves_the_position_after_what_was_handled_and_before_what_was_not() {
+async fn stop_leaves_the_position_after_the_handled_events() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 1_000);
     let mut batches = client(&server).batches(StartAt::Oldest);
@@ -171,7 +171,7 @@ async fn a_stop_leaves_the_position_after_what_was_handled_and_before_what_was_n
     assert_eq!(
         batches.resume_at().position(),
         None,
-        "nobody has asked for more"
+        "the batch counts as handled at the next call of `next`"
     );
     assert!(batches.next().await.is_none());
     assert_eq!(batches.resume_at().position(), batch.resume_at().position());
@@ -185,13 +185,13 @@ async fn a_stop_leaves_the_position_after_what_was_handled_and_before_what_was_n
         assert_eq!(
             events.resume_at().position(),
             None,
-            "one of the page is not handled"
+            "one event of the page is not handled"
         );
     }
 }
 
 #[tokio::test]
-async fn a_handle_sees_what_the_stream_is_doing() {
+async fn handle_shows_the_status_of_its_stream() {
     let server = fake_box(|_| ());
     let client = client(&server);
     let mut batches = client.batches(StartAt::Now);
@@ -202,16 +202,16 @@ async fn a_handle_sees_what_the_stream_is_doing() {
             if let Status::Listening { .. } = status {
                 assert!(
                     watcher.resume_at().position().is_some(),
-                    "now is resolved by then"
+                    "the position of `now` is known before the first poll"
                 );
                 return;
             }
         }
-        panic!("it ended");
+        panic!("the stream ended");
     };
     follow_until(&mut batches, in_time(listening)).await;
 
-    // Long enough for the task to see it on a busy machine.
+    // The wait is long enough for the task to see the status on a busy machine.
     let fault = Fault::RateLimited { seconds: 1 };
     server.queue_fault(Endpoint::Events, fault, 1);
     let retrying = async {
@@ -235,17 +235,17 @@ async fn a_handle_sees_what_the_stream_is_doing() {
 }
 
 #[test]
-fn a_watcher_is_always_told_of_the_end() {
+fn watcher_always_learns_of_the_end() {
     let client = LongPollClient::new(transport(), AccessToken::new(TOKEN).unwrap());
     for _ in 0..2_000 {
         let batches = client.batches(StartAt::Now);
         let mut handle = batches.handle();
-        let told = futures_lite::future::block_on(handle.changed());
-        assert!(told.is_some(), "the first call returns at once");
+        let status = futures_lite::future::block_on(handle.changed());
+        assert!(status.is_some(), "the first call returns at once");
         let watcher = std::thread::spawn(move || futures_lite::future::block_on(handle.changed()));
         batches.handle().stop();
-        let told = watcher.join().unwrap();
-        assert!(matches!(told, Some(Status::Stopped { .. })), "{told:?}");
+        let status = watcher.join().unwrap();
+        assert!(matches!(status, Some(Status::Stopped { .. })), "{status:?}");
     }
 }
 
@@ -276,7 +276,7 @@ async fn an_error_is_the_last_item_and_the_position_stays() {
 }
 
 #[test]
-fn outside_a_tokio_runtime_the_transport_is_an_error_and_no_panic() {
+fn stream_fails_without_a_panic_outside_a_tokio_runtime() {
     let client = LongPollClient::new(
         ReqwestTransport::new().unwrap(),
         AccessToken::new(TOKEN).unwrap(),

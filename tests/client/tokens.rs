@@ -1,4 +1,4 @@
-//! Tokens that run out.
+//! Tokens that expire, and token sources that fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::world::{builder, fake_box, in_time, transport};
 
-/// Every token belongs to one account, which is the emulator's way to a token that is renewed.
+/// Assigns a hundred tokens to one account, so that a refreshed token reaches the same account.
 fn one_account(settings: &mut Settings) {
     for n in 0..100 {
         settings
@@ -20,7 +20,7 @@ fn one_account(settings: &mut Settings) {
     }
 }
 
-/// A source of numbered tokens, which counts its calls.
+/// Returns a source of numbered tokens that counts its calls.
 fn numbered(calls: &Arc<AtomicUsize>) -> impl TokenSource {
     let calls = calls.clone();
     token_fn(move || {
@@ -73,15 +73,15 @@ async fn a_stream_outlives_its_tokens() {
     assert_eq!(calls.load(Ordering::SeqCst), 10);
 }
 
-/// Polls a stream until its token is being asked for, and lets it lie.
-async fn leave_while_it_waits(
+/// Polls a stream until it has called the token source, and returns the stream.
+async fn leave_waiting_for_a_token(
     client: &LongPollClient<ReqwestTransport>,
-    asked: &Notify,
+    called: &Notify,
 ) -> EventStream<ReqwestTransport> {
     let mut stream = client.events(StartAt::Now);
     tokio::select! {
         event = stream.next() => panic!("{event:?}"),
-        () = asked.notified() => {}
+        () = called.notified() => {}
     }
     stream
 }
@@ -89,53 +89,53 @@ async fn leave_while_it_waits(
 #[tokio::test]
 async fn a_stream_that_nobody_polls_keeps_no_one_from_a_token() {
     let server = fake_box(one_account);
-    let (asked, answer) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (called, permits) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
     let calls = Arc::new(AtomicUsize::new(0));
     let source = {
-        let (asked, answer, calls) = (asked.clone(), answer.clone(), calls.clone());
+        let (called, permits, calls) = (called.clone(), permits.clone(), calls.clone());
         token_fn(move || {
             let number = calls.fetch_add(1, Ordering::SeqCst);
-            let (asked, answer) = (asked.clone(), answer.clone());
+            let (called, permits) = (called.clone(), permits.clone());
             async move {
-                asked.notify_one();
-                answer.acquire().await.unwrap().forget();
+                called.notify_one();
+                permits.acquire().await.unwrap().forget();
                 AccessToken::new(format!("token-{number}")).map_err(TokenError::permanent)
             }
         })
     };
     let client = builder(&server).build(transport(), source).unwrap();
 
-    // The first token, which one stream began to get.
-    let first = leave_while_it_waits(&client, &asked).await;
-    answer.add_permits(1);
+    // One stream has called the source for the first token, and is not polled any more.
+    let first = leave_waiting_for_a_token(&client, &called).await;
+    permits.add_permits(1);
     in_time(client.fetch(StartAt::Now)).await.unwrap();
 
-    // A newer one, which another stream began to get.
+    // Another stream has called the source for a newer token, and is not polled any more.
     server.revoke("token-0");
-    let second = leave_while_it_waits(&client, &asked).await;
-    answer.add_permits(1);
+    let second = leave_waiting_for_a_token(&client, &called).await;
+    permits.add_permits(1);
     in_time(client.fetch(StartAt::Now)).await.unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 2);
     drop((first, second));
 }
 
 #[tokio::test]
-async fn a_token_call_that_everybody_left_or_that_panicked_is_made_anew() {
+async fn token_call_is_repeated_when_abandoned_or_after_a_panic() {
     let server = fake_box(one_account);
-    let asked = Arc::new(Notify::new());
+    let called = Arc::new(Notify::new());
     let calls = Arc::new(AtomicUsize::new(0));
     let source = {
-        let (asked, calls) = (asked.clone(), calls.clone());
+        let (called, calls) = (called.clone(), calls.clone());
         token_fn(move || {
             let number = calls.fetch_add(1, Ordering::SeqCst);
-            let asked = asked.clone();
+            let called = called.clone();
             async move {
                 match number {
                     0 => {
-                        asked.notify_one();
+                        called.notify_one();
                         std::future::pending::<()>().await;
                     }
-                    1 => panic!("a token source of a careless kind"),
+                    1 => panic!("the token source fails on purpose"),
                     _ => {}
                 }
                 Ok(AccessToken::new("token-0")?)
@@ -143,7 +143,7 @@ async fn a_token_call_that_everybody_left_or_that_panicked_is_made_anew() {
         })
     };
     let client = builder(&server).build(transport(), source).unwrap();
-    drop(leave_while_it_waits(&client, &asked).await);
+    drop(leave_waiting_for_a_token(&client, &called).await);
     let error = in_time(client.fetch(StartAt::Now)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Token);
     in_time(client.fetch(StartAt::Now)).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_token_call_that_everybody_left_or_that_panicked_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_source_that_had_no_newer_token_is_asked_again_by_the_next_call() {
+async fn source_without_a_newer_token_is_called_again() {
     let server = fake_box(one_account);
     let number = Arc::new(AtomicUsize::new(0));
     let source = {
@@ -170,7 +170,7 @@ async fn a_source_that_had_no_newer_token_is_asked_again_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_closure_is_asked_for_the_first_token_and_after_a_401_alone() {
+async fn closure_is_called_for_the_first_token_and_after_a_401() {
     let server = fake_box(one_account);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
@@ -189,7 +189,7 @@ async fn a_closure_is_asked_for_the_first_token_and_after_a_401_alone() {
 }
 
 #[tokio::test]
-async fn a_fixed_token_that_is_rejected_stops_the_stream_and_fails_the_calls() {
+async fn rejected_fixed_token_stops_the_stream_and_fails_calls() {
     let server = fake_box(|settings| settings.empty_unauthorized = true);
     server.revoke("token-0");
     let token = AccessToken::new("token-0").unwrap();
@@ -204,7 +204,7 @@ async fn a_fixed_token_that_is_rejected_stops_the_stream_and_fails_the_calls() {
 }
 
 #[tokio::test]
-async fn a_source_that_fails_for_now_is_asked_again() {
+async fn source_that_fails_transiently_is_called_again() {
     let server = fake_box(one_account);
     server.append("account", 1);
     let calls = AtomicUsize::new(0);

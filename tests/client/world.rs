@@ -1,4 +1,4 @@
-//! A fake Box and a client that follows it.
+//! A fake Box, and a client with the reqwest transport that follows it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,12 +12,15 @@ use box_longpoll_testkit::{Emulator, EmulatorServer};
 
 pub(crate) use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 
+/// The client of most tests.
 pub(crate) type Client = LongPollClient<ReqwestTransport>;
 
+/// Returns a client with the default settings for tests.
 pub(crate) fn client(server: &EmulatorServer) -> Client {
     build(builder(server))
 }
 
+/// Returns a client with other settings.
 pub(crate) fn build(builder: LongPollClientBuilder) -> Client {
     builder
         .build(transport(), AccessToken::new(TOKEN).unwrap())
@@ -28,25 +31,26 @@ pub(crate) fn transport() -> ReqwestTransport {
     ReqwestTransport::new().unwrap()
 }
 
-/// What comes in time.
+/// Returns the output of `work`. Panics if it takes longer than [`PATIENCE`].
 #[track_caller]
 pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         tokio::time::timeout(PATIENCE, work)
             .await
-            .unwrap_or_else(|_| panic!("{caller}: nothing came in {PATIENCE:?}"))
+            .unwrap_or_else(|_| panic!("{caller}: no output within {PATIENCE:?}"))
     }
 }
 
+/// Returns the next event of a stream.
 pub(crate) async fn next_event<T: HttpTransport>(events: &mut EventStream<T>) -> Event {
     in_time(events.next())
         .await
-        .expect("the stream goes on")
+        .expect("the stream continues")
         .expect("an event")
 }
 
-/// The ids of the next so many events.
+/// Returns the ids of the next `count` events.
 pub(crate) async fn next_ids<T: HttpTransport>(
     events: &mut EventStream<T>,
     count: usize,
@@ -58,6 +62,7 @@ pub(crate) async fn next_ids<T: HttpTransport>(
     ids
 }
 
+/// Returns the id of an event of the emulator.
 pub(crate) fn id(event: &Event) -> String {
     event
         .id()
@@ -65,7 +70,7 @@ pub(crate) fn id(event: &Event) -> String {
         .to_owned()
 }
 
-/// Waits until something holds of the emulator.
+/// Waits until `holds` returns `true` for the emulator. Panics after [`PATIENCE`].
 #[track_caller]
 pub(crate) fn holds<F>(server: &Arc<EmulatorServer>, holds: F) -> impl Future<Output = ()> + use<F>
 where
@@ -75,22 +80,25 @@ where
     let server = Arc::clone(server);
     async move {
         let held = tokio::task::spawn_blocking(move || server.wait_until(PATIENCE, holds)).await;
-        assert!(held.unwrap(), "{caller}: it did not come to hold");
+        assert!(
+            held.unwrap(),
+            "{caller}: the condition does not hold after {PATIENCE:?}"
+        );
     }
 }
 
-/// Drives the stream until something has come about. No batch comes meanwhile.
+/// Drives the stream until `done` completes. Panics if a batch arrives before that.
 pub(crate) async fn follow_until(
     stream: &mut BatchStream<ReqwestTransport>,
     done: impl Future<Output = ()>,
 ) {
     tokio::select! {
-        batch = stream.next() => panic!("this came: {batch:?}"),
+        batch = stream.next() => panic!("unexpected batch: {batch:?}"),
         () = done => {}
     }
 }
 
-/// A stream that was started at `now` and holds a poll.
+/// Returns a stream that was started at `now` and holds a poll.
 pub(crate) async fn listening(
     server: &Arc<EmulatorServer>,
     client: &Client,

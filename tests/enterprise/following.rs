@@ -1,4 +1,4 @@
-//! Events as they happen.
+//! Streams of an enterprise's events, which fetch at an interval.
 
 use std::time::Duration;
 
@@ -9,12 +9,14 @@ use box_longpoll_testkit::{Endpoint, Fault};
 
 use crate::world::{ADMIN, World};
 
+/// Returns the default settings.
 fn streaming() -> AdminLogsStreaming {
     AdminLogsStreaming::default()
 }
 
+/// Follows five thousand events within a rate limit of 10 calls per minute.
 #[test]
-fn five_thousand_events_with_repeats_and_disorder_come_once_each_within_the_calls_of_a_minute() {
+fn repeated_and_reordered_events_arrive_once_each() {
     let world = World::with_events(5_000, |settings| {
         settings.repeat_rate = 0.2;
         settings.reorder_rate = 0.2;
@@ -27,38 +29,38 @@ fn five_thousand_events_with_repeats_and_disorder_come_once_each_within_the_call
     assert_eq!(world.next_ids(&mut events, 5_000), world.event_ids());
     let more = world.run_for(Duration::from_secs(600), events.next());
     assert!(more.is_none(), "{more:?}");
-    world.assert_calls_a_minute(10);
+    world.assert_calls_per_minute(10);
 }
 
 #[test]
-fn events_that_go_on_happening_come_once_each_within_the_calls_of_a_minute() {
+fn new_events_arrive_once_each_within_the_rate_limit() {
     let world = World::with_events(0, |settings| {
         settings.repeat_rate = 0.2;
         settings.rate = 10.0;
     });
     let enterprise = world.client().enterprise(streaming()).unwrap();
     let mut events = enterprise.events(StartAt::Oldest);
-    let came = world.next_ids(&mut events, 5_000);
-    assert_eq!(came, world.event_ids()[..5_000]);
-    world.assert_calls_a_minute(60);
-    // Of ten events a second each look brings a few.
+    let received = world.next_ids(&mut events, 5_000);
+    assert_eq!(received, world.event_ids()[..5_000]);
+    world.assert_calls_per_minute(60);
+    // At ten events per second, each fetch brings a few.
     assert!(world.calls() > 200, "{}", world.calls());
 }
 
 #[test]
-fn a_backlog_comes_as_quickly_as_the_calls_of_a_minute_permit() {
+fn backlog_is_delivered_as_fast_as_the_rate_limit_permits() {
     let world = World::with_events(20_000, |_| ());
     let enterprise = world.client().enterprise(streaming().calls_per_minute(20));
     let mut events = enterprise.unwrap().events(StartAt::Oldest);
     world.next_ids(&mut events, 20_000);
-    world.assert_calls_a_minute(20);
+    world.assert_calls_per_minute(20);
     assert_eq!(world.calls(), 40);
     let minutes = world.gaps(0).iter().sum::<f64>() / 60.0;
     assert!(minutes < 40.0 / 18.0, "{minutes}");
 }
 
 #[test]
-fn where_nothing_happens_it_is_asked_less_and_less_and_again_at_once_when_something_does() {
+fn interval_grows_while_idle_and_shrinks_after_an_event() {
     let world = World::with_events(1, |settings| settings.zero_position_at_the_end = true);
     let enterprise = world.client().enterprise(streaming()).unwrap();
     let mut events = enterprise.events(StartAt::Oldest);
@@ -78,12 +80,15 @@ fn where_nothing_happens_it_is_asked_less_and_less_and_again_at_once_when_someth
     assert_eq!(world.next_ids(&mut events, 1), world.event_ids()[1..]);
     world.run_for(Duration::from_secs(10), events.next());
     let gaps = world.gaps(before);
-    assert!(gaps[0] < 0.1, "the look goes on to its end: {gaps:?}");
+    assert!(
+        gaps[0] < 0.1,
+        "a page with an event is followed by the next fetch at once: {gaps:?}"
+    );
     assert!((1.0..1.1).contains(&gaps[1]), "{gaps:?}");
 }
 
 #[test]
-fn only_the_events_of_the_types_that_are_asked_for_come() {
+fn only_events_of_the_requested_types_are_delivered() {
     let world = World::with_events(0, |settings| settings.repeat_rate = 0.1);
     let types = ["LOGIN", "UPLOAD", "FAILED_LOGIN", "SIGN&SEAL"];
     let event = |n: usize| {
@@ -106,25 +111,25 @@ fn only_the_events_of_the_types_that_are_asked_for_come() {
 }
 
 #[test]
-fn a_token_that_runs_out_in_the_middle_is_renewed_and_nothing_is_lost() {
+fn expired_token_is_refreshed_and_nothing_is_lost() {
     let world = World::with_events(0, |settings| settings.rate = 1.0);
     let enterprise = world.client().enterprise(streaming()).unwrap();
     let mut events = enterprise.events(StartAt::Oldest);
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     for hour in 1..=3 {
-        // An access token lives for one.
-        came.extend(world.next_ids(&mut events, 3_600));
+        // An access token is valid for an hour.
+        received.extend(world.next_ids(&mut events, 3_600));
         assert_eq!(world.tokens(), hour);
         world.revoke_token();
     }
-    came.extend(world.next_ids(&mut events, 10));
-    assert_eq!(came, world.event_ids()[..came.len()]);
-    world.assert_calls_a_minute(60);
+    received.extend(world.next_ids(&mut events, 10));
+    assert_eq!(received, world.event_ids()[..received.len()]);
+    world.assert_calls_per_minute(60);
 }
 
 #[test]
-fn whatever_box_answers_comes_to_nothing_but_a_wait() {
-    // These end a stream, a 401 where it meets the newer token too.
+fn transient_faults_only_delay_events() {
+    // These faults end a stream. A 401 does so if it also meets the newer token.
     let ends = [
         "unauthorized",
         "unauthorized_empty",
@@ -137,18 +142,18 @@ fn whatever_box_answers_comes_to_nothing_but_a_wait() {
     let world = World::with_events(0, |settings| settings.rate = 0.5);
     let enterprise = world.client().enterprise(streaming()).unwrap();
     let mut events = enterprise.events(StartAt::Oldest);
-    let mut came = world.next_ids(&mut events, 10);
+    let mut received = world.next_ids(&mut events, 10);
     for fault in faults {
         world.emulator(|emulator| emulator.queue_fault(Endpoint::Events, fault, 2));
-        came.extend(world.next_ids(&mut events, 150));
+        received.extend(world.next_ids(&mut events, 150));
         assert_eq!(world.emulator(|emulator| emulator.queued_faults()), 0);
     }
-    assert_eq!(came, world.event_ids()[..came.len()]);
-    world.assert_calls_a_minute(60);
+    assert_eq!(received, world.event_ids()[..received.len()]);
+    world.assert_calls_per_minute(60);
 }
 
 #[test]
-fn whoever_is_no_admin_is_told() {
+fn stream_stops_with_forbidden_without_admin_rights() {
     let world = World::with_events(1, |_| ());
     world.emulator(|emulator| emulator.queue_fault(Endpoint::Events, Fault::Forbidden, 1));
     let enterprise = world.client().enterprise(streaming()).unwrap();
@@ -159,23 +164,23 @@ fn whoever_is_no_admin_is_told() {
 }
 
 #[test]
-fn a_set_of_streams_follows_enterprises_too() {
+fn stream_map_follows_enterprises_too() {
     let world = World::with_events(0, |settings| settings.rate = 1.0);
     let enterprise = world.client().enterprise(streaming()).unwrap();
     let mut streams = StreamMap::new();
     for n in 0..3 {
         streams.insert(n, enterprise.events(StartAt::Oldest));
     }
-    let mut came = vec![Vec::new(); 3];
+    let mut received = vec![Vec::new(); 3];
     world.run(async {
-        while came.iter().any(|ids| ids.len() < 100) {
-            let (n, event) = streams.next().await.expect("they go on");
+        while received.iter().any(|ids| ids.len() < 100) {
+            let (n, event) = streams.next().await.expect("the streams continue");
             let event: box_longpoll::Event = event.unwrap();
-            came[n].push(event.id().unwrap().to_owned());
+            received[n].push(event.id().unwrap().to_owned());
         }
     });
     let log = world.event_ids();
-    for ids in came {
+    for ids in received {
         assert_eq!(ids, log[..ids.len()]);
     }
 }
@@ -190,13 +195,13 @@ fn one_page_can_be_fetched_by_hand() {
     world.append(2);
     let page = world.run(enterprise.fetch(newest)).unwrap();
     assert_eq!(page.events.len(), 2);
-    let asked = world.emulator(|emulator| {
+    let requested = world.emulator(|emulator| {
         let requests = emulator.requests();
         let streams: Vec<_> = requests.map(|record| record.stream_type.clone()).collect();
         streams
     });
     let name = Some("admin_logs_streaming".to_owned());
-    assert_eq!(asked, [name.clone(), name]);
+    assert_eq!(requested, [name.clone(), name]);
     let user = world.client();
     world.run(user.fetch(StartAt::Now)).unwrap();
     let last = world.emulator(|emulator| emulator.requests().last().unwrap().clone());

@@ -1,5 +1,7 @@
-//! An enterprise's events: followed as they happen, and queried. By a clock that the tests move, over an emulator without a
-//! network; `tests/backends/enterprise.rs` has the same over sockets.
+//! An enterprise's events: followed as they happen, and queried for a range of time.
+//!
+//! The tests run on a virtual clock, with an emulator without a network.
+//! `tests/backends/enterprise.rs` has similar tests over sockets. Start at `world`.
 
 #[path = "../clock/mod.rs"]
 mod clock;

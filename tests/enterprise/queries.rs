@@ -1,4 +1,4 @@
-//! Events of a time, which come to an end.
+//! Queries for an enterprise's events in a range of time, which end.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::world::World;
 
-/// When the n-th event was created: one an hour.
+/// Returns the time at which the event `n` was created. There is one event per hour.
 fn hour(n: i64) -> Timestamp {
     let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     first + SignedDuration::from_hours(n)
 }
 
-/// A year's first so many hours, with an event each, of two types in turn.
+/// Returns a world with an event for each of the first `count` hours of a year. The types
+/// alternate.
 fn hours(count: i64, change: impl FnOnce(&mut box_longpoll_testkit::Settings)) -> World {
     let world = World::with_events(0, change);
     world.append_json((0..count).map(|n| {
@@ -26,22 +27,24 @@ fn hours(count: i64, change: impl FnOnce(&mut box_longpoll_testkit::Settings)) -
     world
 }
 
+/// Returns a query of the world's client.
 fn query(world: &World, query: AdminLogs) -> AdminLogsQuery<World> {
     world.client().admin_logs(query).unwrap()
 }
 
+/// Returns the ids of the events of these hours.
 fn ids(hours: impl Iterator<Item = i64>) -> Vec<String> {
     hours.map(|n| n.to_string()).collect()
 }
 
 #[test]
-fn a_query_gives_exactly_its_range_and_ends() {
+fn query_brings_exactly_its_range_and_ends() {
     let world = hours(5_000, |settings| {
         settings.repeat_rate = 0.1;
         settings.short_page_rate = 0.3;
         settings.empty_page_rate = 0.1;
     });
-    // Box's own bounds: after the one, and not after the other.
+    // The range is Box's: events after the first bound, up to and including the second one.
     let range = AdminLogs::new()
         .created_after(hour(999))
         .created_before(hour(3_999));
@@ -51,19 +54,21 @@ fn a_query_gives_exactly_its_range_and_ends() {
         events.status(),
         Status::Stopped { because: None, .. }
     ));
-    assert!(world.run(events.next()).is_none(), "it stays at its end");
-    world.assert_calls_a_minute(300);
+    assert!(world.run(events.next()).is_none(), "the query stays ended");
+    world.assert_calls_per_minute(300);
 
     let logins = range.event_types([EventType::Login]);
-    let came = world.ids_to_the_end(&mut query(&world, logins).events(StartAt::Oldest));
-    assert_eq!(came, ids((1_000..4_000).step_by(2)));
+    let received = world.ids_to_the_end(&mut query(&world, logins).events(StartAt::Oldest));
+    assert_eq!(received, ids((1_000..4_000).step_by(2)));
 }
 
+/// Proves that a query has no bounds by default, and that the result of an empty range is empty.
 #[test]
-fn all_there_is_comes_without_a_range_and_nothing_of_an_empty_one() {
+fn query_without_a_range_brings_every_event() {
     let world = hours(1_200, |settings| settings.zero_position_at_the_end = true);
-    let came = world.ids_to_the_end(&mut query(&world, AdminLogs::new()).events(StartAt::Oldest));
-    assert_eq!(came, ids(0..1_200));
+    let received =
+        world.ids_to_the_end(&mut query(&world, AdminLogs::new()).events(StartAt::Oldest));
+    assert_eq!(received, ids(0..1_200));
     let later = AdminLogs::new().created_after(hour(1_200));
     let none = world.ids_to_the_end(&mut query(&world, later).events(StartAt::Oldest));
     assert!(none.is_empty(), "{none:?}");
@@ -72,7 +77,7 @@ fn all_there_is_comes_without_a_range_and_nothing_of_an_empty_one() {
 #[test]
 fn query_wakes_its_task_when_it_ends() {
     let world = hours(1_200, |_| ());
-    // A set polls a stream only when that was woken, and lets it go when it has ended.
+    // A `StreamMap` polls a stream only after a wake-up, and removes it at its end.
     let mut streams = StreamMap::new();
     streams.insert(
         "all",
@@ -89,21 +94,21 @@ fn query_wakes_its_task_when_it_ends() {
 }
 
 #[test]
-fn a_query_resumes_at_a_position_in_its_middle() {
+fn query_resumes_at_a_position_in_its_middle() {
     let world = hours(3_000, |settings| settings.short_page_rate = 0.5);
     let range = AdminLogs::new().created_before(hour(2_499));
     let mut batches = query(&world, range.clone()).batches(StartAt::Oldest);
-    let mut came = 0;
-    let mut places = vec![(StartAt::Oldest, came)];
+    let mut received = 0;
+    let mut positions = vec![(StartAt::Oldest, received)];
     while let Some(batch) = world.run(batches.next()) {
         let batch = batch.unwrap();
-        came += i64::try_from(batch.len()).unwrap();
-        places.push((batch.resume_at().clone(), came));
+        received += i64::try_from(batch.len()).unwrap();
+        positions.push((batch.resume_at().clone(), received));
     }
-    assert_eq!(came, 2_500);
-    assert!(places.len() > 6, "{}", places.len());
-    for (place, before) in places {
-        let rest = query(&world, range.clone()).events(place);
+    assert_eq!(received, 2_500);
+    assert!(positions.len() > 6, "{}", positions.len());
+    for (position, before) in positions {
+        let rest = query(&world, range.clone()).events(position);
         let mut rest = rest;
         assert_eq!(world.ids_to_the_end(&mut rest), ids(before..2_500));
     }
@@ -113,43 +118,46 @@ fn a_query_resumes_at_a_position_in_its_middle() {
     assert_eq!(first, ids(0..1_234));
     let handled = events.resume_at();
     let rest = world.ids_to_the_end(&mut query(&world, range).events(handled));
-    let again = rest.len() + 1_234 - 2_500;
-    assert!(again < 500, "{again} came again, more than a page");
-    assert_eq!(rest, ids(i64::try_from(1_234 - again).unwrap()..2_500));
+    let repeated = rest.len() + 1_234 - 2_500;
+    assert!(
+        repeated < 500,
+        "{repeated} events are repeated, which is more than a page"
+    );
+    assert_eq!(rest, ids(i64::try_from(1_234 - repeated).unwrap()..2_500));
 }
 
 #[test]
-fn a_query_goes_on_through_failures_and_a_token_that_runs_out() {
+fn query_survives_failures_and_expired_tokens() {
     let world = hours(2_000, |_| ());
     let mut batches = query(&world, AdminLogs::new()).batches(StartAt::Oldest);
-    let mut came = Vec::new();
+    let mut received = Vec::new();
     for fault in [Fault::Reset, Fault::RateLimited { seconds: 7 }, Fault::Html] {
         let batch = world.run(batches.next()).unwrap().unwrap();
-        came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+        received.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
         world.emulator(|emulator| emulator.queue_fault(Endpoint::Events, fault, 2));
         world.revoke_token();
     }
     while let Some(batch) = world.run(batches.next()) {
         let batch = batch.unwrap();
-        came.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+        received.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
     }
-    assert_eq!(came, ids(0..2_000));
+    assert_eq!(received, ids(0..2_000));
     assert_eq!(world.tokens(), 4);
 }
 
 #[test]
-fn a_query_keeps_to_the_calls_of_a_minute() {
+fn query_respects_its_rate_limit() {
     let world = hours(20_000, |_| ());
     let slow = AdminLogs::new().calls_per_minute(10);
-    let came = world.ids_to_the_end(&mut query(&world, slow).events(StartAt::Oldest));
-    assert_eq!(came.len(), 20_000);
-    world.assert_calls_a_minute(10);
+    let received = world.ids_to_the_end(&mut query(&world, slow).events(StartAt::Oldest));
+    assert_eq!(received.len(), 20_000);
+    world.assert_calls_per_minute(10);
     let minutes = world.gaps(0).iter().sum::<f64>() / 60.0;
     assert!((4.0..5.5).contains(&minutes), "{minutes}");
 }
 
 #[test]
-fn what_can_not_be_asked_is_refused_before_anything_is_sent() {
+fn invalid_settings_are_refused_before_a_request_is_sent() {
     let world = hours(1, |_| ());
     for refused in [
         AdminLogs::new()

@@ -1,4 +1,4 @@
-//! Subscriptions to an enterprise's events, and programs that are killed.
+//! Subscriptions to an enterprise's events, across restarts of the program.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ const KEY: &str = "acme";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Returns a client that follows the enterprise.
 fn enterprise(world: &World) -> LongPollClient<World> {
     let streaming = AdminLogsStreaming::default();
     world.client().enterprise(streaming).unwrap()
 }
 
-/// A subscription that has started, or the error that it stopped with.
+/// Returns the subscription when it has started, or the error with which it stopped.
 async fn started(mut subscription: Subscription<World>) -> Result<Subscription<World>, Error> {
     match subscription.next().await {
         Some(Ok(Update::Started(_))) => Ok(subscription),
@@ -28,16 +29,16 @@ async fn started(mut subscription: Subscription<World>) -> Result<Subscription<W
     }
 }
 
-/// Acknowledges most of what comes, some batches late, and notes what is durable.
+/// Acknowledges most batches, some of them late. Adds the ids of acknowledged events to `durable`.
 async fn follow(subscription: &mut Subscription<World>, rng: &mut Rng, durable: &mut Vec<String>) {
-    let mut kept = Vec::new();
+    let mut unacknowledged = Vec::new();
     loop {
         match subscription.next().await.unwrap().unwrap() {
-            Update::Batch(batch) => kept.push(batch),
+            Update::Batch(batch) => unacknowledged.push(batch),
             other => panic!("{other:?}"),
         }
         if rng.u32(..3) > 0 {
-            for batch in kept.drain(..) {
+            for batch in unacknowledged.drain(..) {
                 let ids: Vec<String> = batch
                     .iter()
                     .map(|event| event.id().unwrap().to_owned())
@@ -49,8 +50,9 @@ async fn follow(subscription: &mut Subscription<World>, rng: &mut Rng, durable: 
     }
 }
 
+/// Kills a program forty times at random moments. Acknowledged events are never delivered again.
 #[test]
-fn a_program_that_is_killed_again_and_again_loses_nothing_and_gets_nothing_acknowledged_again() {
+fn restarts_lose_nothing_and_repeat_no_acknowledged_event() {
     let world = World::with_events(2_000, |settings| {
         settings.repeat_rate = 0.1;
         settings.short_page_rate = 0.5;
@@ -63,11 +65,11 @@ fn a_program_that_is_killed_again_and_again_loses_nothing_and_gets_nothing_ackno
     for _ in 0..40 {
         let enterprise = enterprise(&world);
         let seconds = Duration::from_secs(rng.u64(1..30));
-        let life = async {
+        let run = async {
             let subscribed = started(enterprise.subscribe(store.clone(), KEY, StartAt::Oldest));
             follow(&mut subscribed.await.unwrap(), &mut rng, &mut durable).await;
         };
-        assert!(world.run_for(seconds, life).is_none());
+        assert!(world.run_for(seconds, run).is_none());
     }
     assert!(durable.len() > 2_200, "{}", durable.len());
     assert_eq!(durable, world.event_ids()[..durable.len()]);
@@ -75,7 +77,7 @@ fn a_program_that_is_killed_again_and_again_loses_nothing_and_gets_nothing_ackno
 }
 
 #[test]
-fn what_happens_between_two_lives_comes_in_the_second() {
+fn events_between_two_runs_arrive_in_the_second_run() {
     let world = World::with_events(10, |_| ());
     let store = Store::default();
     let subscribe = || {
@@ -98,7 +100,7 @@ fn what_happens_between_two_lives_comes_in_the_second() {
 }
 
 #[test]
-fn a_checkpoint_of_one_kind_is_refused_for_the_other() {
+fn checkpoint_of_another_stream_type_is_refused() {
     let world = World::with_events(10, |_| ());
     let (of_enterprise, of_user) = (Store::default(), Store::default());
     let (enterprise, user) = (enterprise(&world), world.client());
@@ -121,7 +123,7 @@ fn a_checkpoint_of_one_kind_is_refused_for_the_other() {
 }
 
 #[test]
-fn a_checkpoint_is_of_no_event_types_in_particular() {
+fn checkpoint_is_independent_of_the_event_types() {
     let world = World::with_events(0, |_| ());
     let store = Store::default();
     let subscribe = |kind: &str| {
@@ -146,9 +148,9 @@ fn a_checkpoint_is_of_no_event_types_in_particular() {
 }
 
 #[test]
-fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
+fn possible_gap_is_reported_after_more_than_14_days() {
     let world = World::with_events(10, |_| ());
-    for (days, is_told) in [(13, false), (15, true)] {
+    for (days, is_reported) in [(13, false), (15, true)] {
         let store = Store::default();
         let last_success = box_longpoll::HttpTransport::now(&world).wall - days * DAY;
         let last_success = Timestamp::try_from(last_success).unwrap();
@@ -167,11 +169,11 @@ fn who_was_away_for_more_than_14_days_is_told_of_a_possible_gap() {
         let mut subscription = world.run(subscribed).unwrap();
         match world.run(subscription.next()).unwrap().unwrap() {
             Update::PossibleGap(gap) => {
-                assert!(is_told, "{days}");
+                assert!(is_reported, "{days}");
                 assert_eq!(gap.retention, 14 * DAY);
             }
             Update::Batch(batch) => {
-                assert!(!is_told, "{days}");
+                assert!(!is_reported, "{days}");
                 world.run(batch.ack()).unwrap();
             }
             other => panic!("{other:?}"),

@@ -1,4 +1,6 @@
-//! A fake Box without a network, whose clock the test moves.
+//! A fake Box without a network, on a virtual clock, and an enterprise in it.
+//!
+//! Start at [`World`], which is also the transport of its clients.
 
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,15 +17,16 @@ use http::{Method, Response};
 
 use crate::clock::Clock;
 
-/// The admin's account, which stands for the enterprise.
+/// The account of the admin. It has the events of the enterprise.
 pub(crate) const ADMIN: &str = "admin";
 
-/// How long an answer takes.
+/// The time that a response takes.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// No test lets more time pass to wait for something.
+/// The longest virtual time that a test waits for something: a day.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The enterprise, the clock and the transport. Clones share them.
 #[derive(Clone)]
 pub(crate) struct World {
     clock: Clock,
@@ -32,12 +35,14 @@ pub(crate) struct World {
 
 struct Inner {
     emulator: Emulator,
+    /// The times of the requests.
     sent: Vec<Instant>,
+    /// The number of tokens that clients have requested.
     tokens: u32,
 }
 
 impl World {
-    /// An enterprise whose past has so many events.
+    /// Returns an enterprise with `count` past events.
     pub(crate) fn with_events(count: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Clock::new();
         let mut settings = Settings::default();
@@ -54,7 +59,7 @@ impl World {
         }
     }
 
-    /// A client of the admin, whose tokens are renewed.
+    /// Returns a client of the admin, with a token source that always has a newer token.
     pub(crate) fn client(&self) -> LongPollClient<Self> {
         let world = self.clone();
         let tokens = token_fn(move || {
@@ -67,18 +72,19 @@ impl World {
         builder.build(self.clone(), tokens).unwrap()
     }
 
-    /// Something happens in the enterprise.
+    /// Appends `count` new events.
     pub(crate) fn append(&self, count: usize) {
         let now = self.clock.now().monotonic;
         self.lock().emulator.append(ADMIN, count, now);
     }
 
+    /// Appends events with the given JSON.
     pub(crate) fn append_json(&self, events: impl IntoIterator<Item = String>) {
         let now = self.clock.now().monotonic;
         self.lock().emulator.append_json(ADMIN, events, now);
     }
 
-    /// Box takes the token no more.
+    /// Revokes the current token: Box responds to it with 401.
     pub(crate) fn revoke_token(&self) {
         let mut inner = self.lock();
         let token = inner.token();
@@ -87,75 +93,84 @@ impl World {
         });
     }
 
-    /// How many tokens were asked for.
+    /// Returns the number of tokens that clients have requested.
     pub(crate) fn tokens(&self) -> u32 {
         self.lock().tokens
     }
 
+    /// Returns the ids of all events, in order.
     pub(crate) fn event_ids(&self) -> Vec<String> {
         self.lock().emulator.event_ids(ADMIN)
     }
 
+    /// Returns the position after the last event.
     pub(crate) fn newest_position(&self) -> String {
         self.lock().emulator.newest_position(ADMIN)
     }
 
+    /// Gives the emulator to a closure.
     pub(crate) fn emulator<R>(&self, change: impl FnOnce(&mut Emulator) -> R) -> R {
         change(&mut self.lock().emulator)
     }
 
-    /// How many calls there were.
+    /// Returns the number of requests so far.
     pub(crate) fn calls(&self) -> usize {
         self.lock().sent.len()
     }
 
-    /// The time between each two calls, from that one on, in seconds.
+    /// Returns the times between consecutive requests, in seconds, starting at the request `from`.
     pub(crate) fn gaps(&self, from: usize) -> Vec<f64> {
         let sent = self.lock().sent.clone();
         let gaps = sent[from..].windows(2).map(|pair| pair[1] - pair[0]);
         gaps.map(|gap| gap.as_secs_f64()).collect()
     }
 
-    /// There were no more than so many calls in any minute, and nothing but pages was asked for.
+    /// Asserts that there were at most `most` requests in any minute, all of them for pages.
     #[track_caller]
-    pub(crate) fn assert_calls_a_minute(&self, most: usize) {
+    pub(crate) fn assert_calls_per_minute(&self, most: usize) {
         let inner = self.lock();
         for (n, first) in inner.sent.iter().enumerate() {
             let minute = inner.sent[n..].iter();
             let within = minute
                 .take_while(|sent| **sent - *first <= Duration::from_secs(60))
                 .count();
-            assert!(within <= most, "{within} calls in a minute");
+            assert!(within <= most, "{within} requests in a minute");
         }
         let counters = inner.emulator.counters();
         assert_eq!(counters.total.requests, counters.events.requests);
     }
 
-    /// What comes of it, however long that takes.
+    /// Returns the output of a future. Virtual time passes as needed, up to [`PATIENCE`].
     #[track_caller]
     pub(crate) fn run<R>(&self, future: impl Future<Output = R>) -> R {
-        self.run_for(PATIENCE, future).expect("it comes to an end")
+        self.run_for(PATIENCE, future)
+            .expect("the future completes within a day")
     }
 
-    /// What comes of it within so long; it is dropped if nothing does.
+    /// Returns the output of a future, or drops it and returns `None` if it takes longer than
+    /// `time`.
     pub(crate) fn run_for<R>(&self, time: Duration, future: impl Future<Output = R>) -> Option<R> {
         self.clock.run(time, future)
     }
 
-    /// The ids of the next so many events.
+    /// Returns the ids of the next `count` events.
     #[track_caller]
     pub(crate) fn next_ids(&self, events: &mut EventStream<Self>, count: usize) -> Vec<String> {
         self.run(async {
             let mut ids = Vec::new();
             while ids.len() < count {
-                let event = events.next().await.expect("it goes on").expect("an event");
-                ids.push(event.id().expect("it has an id").to_owned());
+                let event = events
+                    .next()
+                    .await
+                    .expect("the stream continues")
+                    .expect("an event");
+                ids.push(event.id().expect("an id").to_owned());
             }
             ids
         })
     }
 
-    /// The ids of all events up to the end.
+    /// Returns the ids of all events until the stream ends.
     #[track_caller]
     pub(crate) fn ids_to_the_end(&self, events: &mut EventStream<Self>) -> Vec<String> {
         self.run(async {
@@ -173,34 +188,35 @@ impl World {
 }
 
 impl Inner {
+    /// Returns the current token.
     fn token(&self) -> String {
         format!("token-of-the-admin-{}", self.tokens)
     }
 
-    /// `None`: it is never answered.
-    fn answer(&mut self, request: &TransportRequest, now: Instant) -> Option<Answer> {
+    /// Returns the outcome of a request, or `None` if it never gets a response.
+    fn respond(&mut self, request: &TransportRequest, now: Instant) -> Option<Outcome> {
         let most = request.max_body();
         let request = request.request();
         assert_eq!(request.method(), Method::GET);
-        let mut asked = Request::get(&request.uri().to_string());
+        let mut sent = Request::get(&request.uri().to_string());
         for (name, value) in request.headers() {
-            asked = asked.header(name.as_str(), value.to_str().unwrap());
+            sent = sent.header(name.as_str(), value.to_str().unwrap());
         }
         self.sent.push(now);
         self.emulator.advance(now);
-        let Reply::Answer(answer) = self.emulator.respond(&asked, now) else {
+        let Reply::Respond(response) = self.emulator.respond(&sent, now) else {
             return None;
         };
-        Some(match answer.delivery {
-            _ if answer.body.len() > most => {
+        Some(match response.delivery {
+            _ if response.body.len() > most => {
                 Err(TransportError::new(TransportErrorKind::BodyTooLarge))
             }
-            Delivery::Whole | Delivery::NeverClose | Delivery::Drip { .. } => {
-                let mut response = Response::builder().status(answer.status);
-                for (name, value) in answer.headers {
-                    response = response.header(name, value);
+            Delivery::Complete | Delivery::NeverClose | Delivery::Drip { .. } => {
+                let mut received = Response::builder().status(response.status);
+                for (name, value) in response.headers {
+                    received = received.header(name, value);
                 }
-                Ok(response.body(answer.body.into()).unwrap())
+                Ok(received.body(response.body.into()).unwrap())
             }
             Delivery::Endless => Err(TransportError::new(TransportErrorKind::BodyTooLarge)),
             _ => Err(TransportError::new(TransportErrorKind::Interrupted)),
@@ -208,17 +224,18 @@ impl Inner {
     }
 }
 
-type Answer = Result<Response<Bytes>, TransportError>;
+/// The outcome of a request, as the client sees it.
+type Outcome = Result<Response<Bytes>, TransportError>;
 
 #[async_trait]
 impl HttpTransport for World {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let now = self.now().monotonic;
-        let answer = self.lock().answer(&request, now);
-        match answer {
-            Some(answer) => {
+        let outcome = self.lock().respond(&request, now);
+        match outcome {
+            Some(outcome) => {
                 self.clock.wait(LATENCY).await;
-                answer
+                outcome
             }
             None => pending().await,
         }
@@ -234,16 +251,17 @@ impl HttpTransport for World {
     }
 }
 
-/// A store that outlives the program. What is in it has been written and read.
+/// A store that outlives the program. It keeps a checkpoint as JSON, as a file would.
 #[derive(Clone, Default)]
 pub(crate) struct Store(Arc<Mutex<Option<String>>>);
 
 impl Store {
-    /// Takes a checkpoint's JSON.
+    /// Replaces the checkpoint with this JSON.
     pub(crate) fn keep(&self, checkpoint: String) {
         *self.0.lock().unwrap() = Some(checkpoint);
     }
 
+    /// Returns the checkpoint, if there is one.
     pub(crate) fn kept(&self) -> Option<Checkpoint> {
         let kept = self.0.lock().unwrap().clone()?;
         Some(serde_json::from_str(&kept).unwrap())

@@ -1,4 +1,4 @@
-//! The log of one thread.
+//! The log of one thread, as text.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use tracing::Level;
 pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Returns a subscriber that writes to this log.
     pub(super) fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
         let log = self.clone();
         tracing_subscriber::fmt()
@@ -19,7 +20,7 @@ impl Log {
             .finish()
     }
 
-    /// Returns those of the library.
+    /// Returns the library's warnings and errors, a line each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&bytes);

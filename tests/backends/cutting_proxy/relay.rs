@@ -1,4 +1,6 @@
-//! A proxy in front of a realtime server that ends each poll some time after it began.
+//! A proxy in front of a realtime server that ends each poll after a fixed time.
+//!
+//! Start at [`Relay`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,19 +14,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-/// How the proxy ends a poll.
+/// The way in which the proxy ends a poll.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cut {
-    /// It closes the connection.
+    /// The proxy closes the connection.
     Fin,
-    /// It resets the connection.
+    /// The proxy resets the connection.
     Reset,
-    /// It sends a 504 of its own, and keeps the connection.
+    /// The proxy sends its own 504 and keeps the connection.
     GatewayTimeout,
-    /// It sends a 200 without a body, and keeps the connection.
+    /// The proxy sends a 200 without a body and keeps the connection.
     EmptyOk,
 }
 
+/// All ways to end a poll.
 pub(super) const CUTS: [Cut; 4] = [Cut::Fin, Cut::Reset, Cut::GatewayTimeout, Cut::EmptyOk];
 
 impl Cut {
@@ -47,13 +50,14 @@ impl Cut {
     }
 }
 
-/// A poll as the proxy saw it.
+/// A poll that the proxy relayed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Poll {
+    /// The time at which the request arrived.
     pub(super) opened: Instant,
-    /// `None` while it is open.
+    /// The time at which the poll ended, or `None` while it is open.
     pub(super) ended: Option<Instant>,
-    /// `true` if the proxy ended it.
+    /// `true` if the proxy ended the poll.
     pub(super) cut: bool,
 }
 
@@ -68,7 +72,7 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Starts a proxy on a runtime, for as long as the runtime lives.
+    /// Starts a proxy on a runtime. It runs as long as the runtime.
     pub(super) fn start(
         runtime: &Handle,
         server: &EmulatorServer,
@@ -93,7 +97,7 @@ impl Relay {
                     polls: kept.clone(),
                 };
                 tokio::spawn(async move {
-                    // A connection that fails is over, as any other.
+                    // An error ends the connection like a regular close.
                     let _ = connection.serve().await;
                 });
             }
@@ -102,6 +106,7 @@ impl Relay {
     }
 }
 
+/// A connection of a client to the proxy.
 struct Connection {
     client: TcpStream,
     server: SocketAddr,
@@ -111,6 +116,7 @@ struct Connection {
 }
 
 impl Connection {
+    /// Relays one poll after the other until a side closes the connection.
     async fn serve(mut self) -> io::Result<()> {
         let mut head = Vec::new();
         loop {
@@ -131,7 +137,7 @@ impl Connection {
                     drop(open);
                     return self.client.write_all(&signal).await;
                 }
-                // The client hangs up. It has nothing else to say while a poll is held.
+                // The client closes the connection. It sends nothing while a poll is held.
                 read = self.client.read_buf(&mut head) => return read.map(drop),
                 () = sleep(self.after) => open.cut(),
             }
@@ -143,19 +149,22 @@ impl Connection {
 }
 
 impl Polls {
+    /// Returns all polls so far.
     pub(super) fn list(&self) -> Vec<Poll> {
         self.lock().clone()
     }
 
+    /// Returns the number of polls that the proxy has ended.
     pub(super) fn cuts(&self) -> usize {
         self.lock().iter().filter(|poll| poll.cut).count()
     }
 
+    /// Returns `true` if a poll is open.
     pub(super) fn is_open(&self) -> bool {
         self.lock().iter().any(|poll| poll.ended.is_none())
     }
 
-    /// Returns the part of the time since the first poll in which one was open, from 0 to 1.
+    /// Returns the share of the time since the first poll in which a poll was open, from 0 to 1.
     pub(super) fn share_open(&self, now: Instant) -> f64 {
         let polls = self.lock();
         let total = now - polls[0].opened;
@@ -176,6 +185,7 @@ impl Polls {
         gaps.max().unwrap_or_default()
     }
 
+    /// Records a poll that begins now.
     fn open(&self) -> OpenPoll<'_> {
         let mut polls = self.lock();
         polls.push(Poll {
@@ -194,13 +204,14 @@ impl Polls {
     }
 }
 
-/// Notes the end of a poll when it is dropped.
+/// An open poll. Its drop records the end of the poll.
 struct OpenPoll<'a> {
     polls: &'a Polls,
     number: usize,
 }
 
 impl OpenPoll<'_> {
+    /// Records that the proxy ends the poll.
     fn cut(self) {
         self.polls.lock()[self.number].cut = true;
     }

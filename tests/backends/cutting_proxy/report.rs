@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use super::{Combination, MINUTES, Stream, now, relay};
 
-/// What came of a combination.
+/// The measured results of a combination.
 pub(super) struct Report {
     pub(super) combination: Combination,
     streams: usize,
     polls: usize,
     cuts: usize,
-    /// The smallest part of its time that a stream had a poll open.
+    /// The smallest share of its time in which a stream had an open poll, from 0 to 1.
     share: f64,
+    /// The longest time without an open poll between two polls.
     longest_gap: Duration,
     most_polls_before_an_event: usize,
     most_requests_between_polls: usize,
-    /// How long after it was appended each event came, in order.
-    late: Vec<Duration>,
+    /// The time between the append and the delivery of each event, sorted.
+    delays: Vec<Duration>,
     warnings: Vec<String>,
 }
 
@@ -25,16 +26,16 @@ impl Report {
     pub(super) fn of(combination: Combination, streams: &[Stream], warnings: Vec<String>) -> Self {
         let end = now();
         let polls = || streams.iter().map(|stream| &stream.relay.polls);
-        let mut late: Vec<Duration> = Vec::new();
+        let mut delays: Vec<Duration> = Vec::new();
         for stream in streams {
             let events = stream.events.borrow();
-            late.extend(
+            delays.extend(
                 events
                     .iter()
                     .map(|event| event.received.unwrap() - event.at),
             );
         }
-        late.sort();
+        delays.sort();
         let most = |count: fn(&Stream) -> usize| streams.iter().map(count).max().unwrap_or(0);
         Self {
             combination,
@@ -50,33 +51,35 @@ impl Report {
                 .unwrap_or_default(),
             most_polls_before_an_event: most(Stream::most_polls_before_an_event),
             most_requests_between_polls: most(Stream::most_requests_between_polls),
-            late,
+            delays,
             warnings,
         }
     }
 
+    /// Returns a percentile of the delays of the events.
     fn percentile(&self, percent: usize) -> Duration {
-        self.late[(self.late.len() - 1) * percent / 100]
+        self.delays[(self.delays.len() - 1) * percent / 100]
     }
 
-    /// Names the promises that were broken, by what can be counted.
+    /// Returns the broken promises that can be counted, or `None`. They do not depend on the speed
+    /// of the machine.
     pub(super) fn broken_by_count(&self) -> Option<String> {
         self.broken(&[
             (
                 self.most_polls_before_an_event > 1,
-                "an event comes later than by the next poll",
+                "an event is delivered later than by the next poll",
             ),
             (
                 self.most_requests_between_polls > 2,
-                "too many requests come before the next poll",
+                "there are too many requests between two polls",
             ),
             (!self.warnings.is_empty(), "something is logged"),
         ])
     }
 
-    /// The same by what is promised for hours.
+    /// Returns the broken promises about times, or `None`.
     pub(super) fn broken_by_time(&self) -> Option<String> {
-        // Fewer than one hour's.
+        // One warning an hour is permitted, and all streams together run for an hour at most.
         assert!(MINUTES.as_secs() * self.streams as u64 <= 3_600);
         self.broken(&[
             (self.share < 0.98, "a poll is open too seldom"),
@@ -86,7 +89,7 @@ impl Report {
             ),
             (
                 self.most_polls_before_an_event > 1,
-                "an event comes later than by the next poll",
+                "an event is delivered later than by the next poll",
             ),
             (self.warnings.len() > 1, "more is logged than once an hour"),
         ])
@@ -111,7 +114,7 @@ impl fmt::Display for Report {
             self.cuts,
             100.0 * self.share,
             ms(self.longest_gap),
-            self.late.len(),
+            self.delays.len(),
             ms(self.percentile(50)),
             ms(self.percentile(99)),
             ms(self.percentile(100)),

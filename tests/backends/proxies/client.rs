@@ -1,4 +1,4 @@
-//! The client behind a proxy, in a process of its own, whose environment names the proxy.
+//! The client behind a proxy, in its own process, because the environment names the proxy.
 
 use std::env;
 use std::error::Error as _;
@@ -13,16 +13,19 @@ use super::processes::SAYS;
 use crate::backend::Backend;
 use crate::fake_box::{PATIENCE, TOKEN};
 
-/// The test that is the client's process.
+/// The name of the test that runs as the client's process.
 pub(crate) const TEST: &str = "proxies::client::a_process_that_follows_from_behind_a_proxy";
 
-/// The environment variables that tell it which backend to use, where the API is, and the realtime host.
+/// The environment variable with the name of the backend.
 pub(crate) const BACKEND: &str = "BOX_LONGPOLL_TEST_BACKEND";
+/// The environment variable with the origin of the API.
 pub(crate) const ORIGIN: &str = "BOX_LONGPOLL_TEST_ORIGIN";
+/// The environment variable with the host of the realtime server.
 pub(crate) const HOST: &str = "BOX_LONGPOLL_TEST_HOST";
 
+/// Returns the backend that the environment names.
 fn backend() -> Backend {
-    let name = env::var(BACKEND).expect("it is run by another test");
+    let name = env::var(BACKEND).expect("another test runs this one and sets the variable");
     let all = [
         #[cfg(feature = "reqwest")]
         Backend::Reqwest,
@@ -32,11 +35,13 @@ fn backend() -> Backend {
         Backend::Isahc,
     ];
     let mut named = all.into_iter().filter(|one| format!("{one:?}") == name);
-    named.next().expect("a backend")
+    named
+        .next()
+        .expect("the variable names a backend of this build")
 }
 
 #[test]
-#[ignore = "is run by another test, as a process of its own"]
+#[ignore = "another test runs it, in its own process"]
 fn a_process_that_follows_from_behind_a_proxy() {
     let backend = backend();
     let transport = backend.transport();
@@ -55,7 +60,7 @@ fn a_process_that_follows_from_behind_a_proxy() {
     backend.runtime().block_on(async {
         let begun = transport.now().monotonic;
         let mut events = client.events(StartAt::Oldest);
-        let (mut came, mut before) = (0, String::new());
+        let (mut received, mut before) = (0, String::new());
         while transport.now().monotonic - begun < PATIENCE {
             let a_moment = async {
                 transport.sleep(millis(10)).await.unwrap();
@@ -63,17 +68,17 @@ fn a_process_that_follows_from_behind_a_proxy() {
             };
             match or(async { Some(events.next().await) }, a_moment).await {
                 Some(Some(Ok(_))) => {
-                    came += 1;
-                    println!("{SAYS}event {came}");
+                    received += 1;
+                    println!("{SAYS}event {received}");
                 }
-                Some(Some(Err(stop))) => return println!("{SAYS}stopped {}", told(&stop)),
+                Some(Some(Err(stop))) => return println!("{SAYS}stopped {}", describe(&stop)),
                 Some(None) => return,
                 None => {}
             }
             let now = match events.status() {
                 Status::Listening { .. } => "listening".to_owned(),
                 Status::Retrying { because, .. } | Status::Degraded { because, .. } => {
-                    format!("retrying {}", told(&because))
+                    format!("retrying {}", describe(&because))
                 }
                 _ => continue,
             };
@@ -85,8 +90,9 @@ fn a_process_that_follows_from_behind_a_proxy() {
     });
 }
 
-/// The transport error's kind, the text, and all that the causes show, on one line.
-fn told(error: &Error) -> String {
+/// Returns the kind of the transport error, the message, and the `Display` and `Debug` texts of all
+/// causes, on one line.
+fn describe(error: &Error) -> String {
     let transport: Option<&TransportError> = error.source().and_then(|cause| cause.downcast_ref());
     let mut causes = format!("{error:?}");
     let mut cause = error.source();

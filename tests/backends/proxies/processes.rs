@@ -1,4 +1,6 @@
 //! The processes of a test: a proxy, and a client behind it.
+//!
+//! Start at [`Proxy`] and [`Process`].
 
 use std::env;
 use std::fs;
@@ -11,52 +13,56 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// The user and the password that a proxy with a password takes.
+/// The user that a proxy with a password accepts.
 pub(crate) const USER: &str = "someone";
+/// The password that a proxy with a password accepts.
 pub(crate) const PASSWORD: &str = "pass-canary";
 
-/// The mark before each sentence of a process, among the lines of the test harness.
+/// The prefix of the lines that a process reports. The test harness prints other lines.
 pub(crate) const SAYS: &str = "SAYS ";
 
-/// A proxy is given so many moments to accept connections.
-const MOMENTS: usize = 3_000;
-const MOMENT: Duration = Duration::from_millis(10);
+/// The number of attempts to connect to a proxy after its start: 30 s in total.
+const CHECKS: usize = 3_000;
 
-/// Which proxy runs, and what it permits.
+/// The time between two attempts.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The kind of a proxy.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(any(feature = "isahc", feature = "reqwest-socks")),
     expect(dead_code, reason = "no backend of this build speaks SOCKS")
 )]
 pub(crate) enum Kind {
-    /// An HTTP proxy for everybody.
+    /// An HTTP proxy that permits everything.
     Open,
-    /// An HTTP proxy that wants a password.
+    /// An HTTP proxy that requires a password.
     WithPassword,
-    /// An HTTP proxy that permits another host alone.
+    /// An HTTP proxy that permits only a host that no test uses.
     Refusing,
-    /// A SOCKS proxy for everybody.
+    /// A SOCKS proxy that permits everything.
     Socks,
-    /// A SOCKS proxy that wants a password.
+    /// A SOCKS proxy that requires a password.
     SocksWithPassword,
 }
 
-/// A proxy that runs until this is dropped.
+/// A running proxy. It is killed on drop.
 pub(crate) struct Proxy {
-    process: Killed,
+    process: KilledOnDrop,
     port: u16,
     _settings: TempDir,
 }
 
 impl Proxy {
-    /// Starts a proxy on a free port. It knows the names in the file `hosts`.
+    /// Starts a proxy on a free port. It can resolve the names in the file `hosts`.
     pub(crate) fn start(kind: Kind, hosts: &Path) -> Self {
         // Another process may take a free port before the proxy does.
         let mut starts = (0..5).filter_map(|_| Self::start_on(free_port(), kind, hosts));
         starts.next().expect("one of five ports is free")
     }
 
-    /// Starts a proxy on this port. `None`: it ended.
+    /// Starts a proxy on this port. Returns `None` if the process ends, for example because the
+    /// port is in use.
     pub(crate) fn start_on(port: u16, kind: Kind, hosts: &Path) -> Option<Self> {
         let settings = tempfile::tempdir().unwrap();
         let mut command = match kind {
@@ -65,13 +71,13 @@ impl Proxy {
         };
         let command = command.stdout(Stdio::null()).stderr(Stdio::null());
         let started = command
-            .envs(knowing(hosts.to_str().expect("a path in UTF-8")))
+            .envs(resolving_with(hosts.to_str().expect("a path in UTF-8")))
             .spawn();
-        let mut process = Killed(started.unwrap_or_else(|error| {
+        let mut process = KilledOnDrop(started.unwrap_or_else(|error| {
             panic!("tinyproxy-bin, microsocks or libnss-wrapper is missing: {error}")
         }));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        for _ in 0..MOMENTS {
+        for _ in 0..CHECKS {
             if process.0.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -82,16 +88,16 @@ impl Proxy {
                     _settings: settings,
                 });
             }
-            a_moment();
+            pause();
         }
-        panic!("{kind:?} accepts no connection");
+        panic!("the proxy accepts no connection: {kind:?}");
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Kills the proxy, and returns its port, which nobody listens at any more.
+    /// Kills the proxy and returns its port.
     pub(crate) fn kill(self) -> u16 {
         drop(self.process);
         self.port
@@ -100,10 +106,10 @@ impl Proxy {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "microsocks does not say when it listens"
+    reason = "microsocks does not report when it listens"
 )]
-fn a_moment() {
-    thread::sleep(MOMENT);
+fn pause() {
+    thread::sleep(CHECK_INTERVAL);
 }
 
 fn tinyproxy(port: u16, kind: Kind, directory: &Path) -> Command {
@@ -133,40 +139,43 @@ fn microsocks(port: u16, kind: Kind) -> Command {
     command
 }
 
-/// A port that nobody listens at.
+/// Returns a port on which no process listens.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// The environment variables by which a process knows the names in the file `hosts`.
-pub(crate) fn knowing(hosts: &str) -> [(&str, &str); 2] {
+/// Returns the environment variables with which a process can resolve the names in the file
+/// `hosts`.
+pub(crate) fn resolving_with(hosts: &str) -> [(&str, &str); 2] {
     [
         ("LD_PRELOAD", "libnss_wrapper.so"),
         ("NSS_WRAPPER_HOSTS", hosts),
     ]
 }
 
-/// A process that is killed when this is dropped.
-struct Killed(Child);
+/// A process that is killed on drop.
+struct KilledOnDrop(Child);
 
-impl Drop for Killed {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A test of this binary that runs in a process of its own, and says what happens to it.
+/// A test of this binary that runs in its own process and reports its progress.
 pub(crate) struct Process {
-    _process: Killed,
+    _process: KilledOnDrop,
     lines: Lines<BufReader<ChildStdout>>,
+    /// The lines that the process has reported so far.
     said: Vec<String>,
 }
 
 impl Process {
-    /// Runs a test with these environment variables, and with none of this process that name a proxy or certificates.
+    /// Runs a test with these environment variables. It does not inherit variables that name a
+    /// proxy or certificates.
     pub(crate) fn of_test(test: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", test, "--include-ignored", "--nocapture"]);
@@ -180,13 +189,13 @@ impl Process {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self {
-            _process: Killed(child),
+            _process: KilledOnDrop(child),
             lines,
             said: Vec::new(),
         }
     }
 
-    /// Waits until the process says something that begins like this.
+    /// Waits until the process reports a line that starts with `beginning`, and returns the line.
     #[track_caller]
     pub(crate) fn says(&mut self, beginning: &str) -> String {
         for line in self.lines.by_ref() {
@@ -197,17 +206,17 @@ impl Process {
                 }
             }
         }
-        panic!("not {beginning:?}, but {:#?}", self.said);
+        panic!("the process did not report {beginning:?}: {:#?}", self.said);
     }
 }
 
-/// A file in a directory of its own.
-pub(crate) struct Written {
+/// A temporary file. It is deleted on drop.
+pub(crate) struct TempFile {
     _directory: TempDir,
     path: PathBuf,
 }
 
-impl Written {
+impl TempFile {
     pub(crate) fn new(text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
@@ -222,7 +231,7 @@ impl Written {
         &self.path
     }
 
-    /// The path, for an environment variable.
+    /// Returns the path as text, for an environment variable.
     pub(crate) fn text(&self) -> &str {
         self.path.to_str().expect("a path in UTF-8")
     }

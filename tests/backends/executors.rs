@@ -1,7 +1,8 @@
-//! Where a blocking call may be made.
+//! The executors from which a program may make a blocking call.
 
 use std::pin::Pin;
 
+/// A future that a test runs on an executor.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(crate) fn plain_thread(task: Task) {

@@ -1,4 +1,6 @@
-//! Streams on a machine that sleeps.
+//! Streams on a machine that is suspended, and the checks of the clocks that notice it.
+//!
+//! Start at [`Machine`], whose clocks run fast and can jump.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,17 +17,18 @@ use http::Response;
 
 use crate::world::{TOKEN, builder, fake_box, holds, id, in_time, next_event, transport};
 
-/// So much faster than the real clocks are those of the test.
+/// The speed of the machine's clocks, in seconds for each real second.
 const SPEED: u32 = 20;
 
-/// reqwest, on a machine whose clocks run fast, and that can sleep.
+/// A reqwest transport on a machine whose clocks run fast, and that can be suspended.
 #[derive(Clone)]
 struct Machine {
     transport: ReqwestTransport,
     started: Moment,
-    slept: Arc<Mutex<Duration>>,
-    /// When the sleeps of no more than a tick are to end.
-    ticks: Arc<Mutex<Vec<Instant>>>,
+    /// The total time for which the machine was suspended.
+    suspended: Arc<Mutex<Duration>>,
+    /// The ends of all sleeps of at most [`CLOCK_CHECK_INTERVAL`]: the checks of the clocks.
+    checks: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Machine {
@@ -33,13 +36,14 @@ impl Machine {
         Self {
             transport: transport(),
             started: Moment::read_clocks(),
-            slept: Arc::default(),
-            ticks: Arc::default(),
+            suspended: Arc::default(),
+            checks: Arc::default(),
         }
     }
 
-    fn sleeps(&self, time: Duration) {
-        *self.slept.lock().unwrap() += time;
+    /// Suspends the machine: the wall clock jumps, and the monotonic clock does not.
+    fn suspend(&self, time: Duration) {
+        *self.suspended.lock().unwrap() += time;
     }
 
     fn client(&self, server: &EmulatorServer) -> LongPollClient<Self> {
@@ -57,7 +61,7 @@ impl HttpTransport for Machine {
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
         if duration <= CLOCK_CHECK_INTERVAL {
             let until = self.now().monotonic + duration;
-            self.ticks.lock().unwrap().push(until);
+            self.checks.lock().unwrap().push(until);
         }
         self.transport.sleep(duration / SPEED).await
     }
@@ -66,7 +70,7 @@ impl HttpTransport for Machine {
         let passed = Moment::read_clocks().monotonic - self.started.monotonic;
         Moment {
             monotonic: self.started.monotonic + passed * SPEED,
-            wall: self.started.wall + passed * SPEED + *self.slept.lock().unwrap(),
+            wall: self.started.wall + passed * SPEED + *self.suspended.lock().unwrap(),
         }
     }
 
@@ -79,7 +83,7 @@ impl HttpTransport for Machine {
 }
 
 #[tokio::test]
-async fn what_happened_while_the_machine_slept_comes_soon_after_it_wakes() {
+async fn events_during_a_suspension_arrive_soon_after_waking() {
     let server = fake_box(|_| {});
     server.queue_fault(Endpoint::Realtime, Fault::Silence, 1);
     let machine = Machine::new();
@@ -88,48 +92,45 @@ async fn what_happened_while_the_machine_slept_comes_soon_after_it_wakes() {
     let listening =
         async { while !matches!(handle.changed().await, Some(Status::Listening { .. })) {} };
     tokio::select! {
-        event = events.next() => panic!("this came: {event:?}"),
+        event = events.next() => panic!("unexpected event: {event:?}"),
         () = in_time(listening) => {}
     }
 
     server.append(TOKEN, 1);
-    machine.sleeps(Duration::from_secs(3_600));
+    machine.suspend(Duration::from_secs(3_600));
     let woken = machine.now().monotonic;
     let event = next_event(&mut events).await;
-    let noticed_after = machine.now().monotonic - woken;
+    let delay = machine.now().monotonic - woken;
     assert_eq!(vec![id(&event)], server.event_ids(TOKEN));
-    // The silent poll ends by itself after 615 s.
-    assert!(
-        noticed_after < Duration::from_secs(600),
-        "{noticed_after:?}"
-    );
+    // The silent poll would end by itself after 615 s.
+    assert!(delay < Duration::from_secs(600), "{delay:?}");
 }
 
 #[tokio::test]
 async fn poll_that_outlives_the_attempt_to_connect_is_listening() {
-    let nobody = "http://127.0.0.1:1".to_owned();
+    let unreachable = "http://127.0.0.1:1".to_owned();
     let server = fake_box(|settings| {
-        settings.realtime_origins = vec![nobody];
+        settings.realtime_origins = vec![unreachable];
         settings.retry_timeout = 1_200.into();
     });
     let machine = Machine::new();
     let mut events = machine.client(&server).events(StartAt::Now);
     let mut handle = events.handle();
     let listening = async {
-        // The first poll found nobody.
+        // The first poll could not connect.
         holds(&server, |emulator| emulator.counters().options.requests > 1).await;
         server.change_settings(|settings| settings.realtime_origins.clear());
         while !matches!(handle.changed().await, Some(Status::Listening { .. })) {}
     };
     tokio::select! {
-        event = events.next() => panic!("this came: {event:?}"),
+        event = events.next() => panic!("unexpected event: {event:?}"),
         () = in_time(listening) => {}
     }
     assert_eq!(server.counters().realtime.requests, 1);
 }
 
 #[tokio::test]
-async fn all_streams_of_a_client_look_at_the_clocks_at_the_same_moments() {
+async fn streams_of_a_client_check_the_clocks_at_the_same_moments() {
     let server = fake_box(|_| {});
     let machine = Machine::new();
     let client = machine.client(&server);
@@ -141,36 +142,45 @@ async fn all_streams_of_a_client_look_at_the_clocks_at_the_same_moments() {
         in_time(holds(&server, begun)).await;
         machine.sleep(CLOCK_CHECK_INTERVAL / 7).await.unwrap();
     }
-    machine.ticks.lock().unwrap().clear();
+    machine.checks.lock().unwrap().clear();
     machine.sleep(CLOCK_CHECK_INTERVAL * 2).await.unwrap();
 
-    let ticks = machine.ticks.lock().unwrap();
-    assert!(ticks.len() >= 20, "{}", ticks.len());
-    let into_the_tick = |tick: &Instant| {
-        let since = (*tick - machine.started.monotonic).as_secs_f64();
+    let checks = machine.checks.lock().unwrap();
+    assert!(checks.len() >= 20, "{}", checks.len());
+    let since_the_interval_began = |check: &Instant| {
+        let since = (*check - machine.started.monotonic).as_secs_f64();
         since % CLOCK_CHECK_INTERVAL.as_secs_f64()
     };
-    let first = ticks.iter().map(into_the_tick).fold(f64::MAX, f64::min);
-    let last = ticks.iter().map(into_the_tick).fold(0.0, f64::max);
-    // A machine that is busy between two readings of the clock shifts them a little.
-    assert!(last - first < 5.0, "{first} s to {last} s into the tick");
+    let first = checks
+        .iter()
+        .map(since_the_interval_began)
+        .fold(f64::MAX, f64::min);
+    let last = checks
+        .iter()
+        .map(since_the_interval_began)
+        .fold(0.0, f64::max);
+    // A busy machine delays the checks a little.
+    assert!(
+        last - first < 5.0,
+        "from {first} s to {last} s after the interval began"
+    );
 }
 
 #[tokio::test]
-async fn requests_that_follow_each_other_share_a_look() {
+async fn consecutive_requests_share_a_check_of_the_clocks() {
     let server = fake_box(|_| {});
     let machine = Machine::new();
     let mut events = machine.client(&server).events(StartAt::Now);
     let held = |emulator: &Emulator| emulator.counters().open_polls == 1;
     tokio::select! {
-        event = events.next() => panic!("this came: {event:?}"),
+        event = events.next() => panic!("unexpected event: {event:?}"),
         () = in_time(holds(&server, held)) => {}
     }
 
-    let looks = machine.ticks.lock().unwrap().len();
+    let checks = machine.checks.lock().unwrap().len();
     assert!(server.requests().len() >= 3);
-    // The first, and one after each moment to look that has passed on a busy machine.
+    // The client checks at the start. A busy machine adds a check for each interval that passes.
     let passed = (machine.now().monotonic - machine.started.monotonic).as_secs()
         / CLOCK_CHECK_INTERVAL.as_secs();
-    assert!(looks as u64 <= 2 + passed, "{looks} looks");
+    assert!(checks as u64 <= 2 + passed, "{checks} checks");
 }
