@@ -1,4 +1,6 @@
-//! What an acknowledgement does, and what goes without one.
+//! Tests of acknowledgements: when they become durable, in which order, and at which limit delivery
+//! waits for them. A hole is a batch that is still unacknowledged while a later one is
+//! acknowledged.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
@@ -36,7 +38,7 @@ async fn an_acknowledgement_returns_when_it_is_durable() {
 }
 
 #[tokio::test]
-async fn out_of_order_only_the_contiguous_prefix_is_committed() {
+async fn acks_out_of_order_commit_only_the_contiguous_prefix() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 8);
     let store = Memory::default();
@@ -51,12 +53,12 @@ async fn out_of_order_only_the_contiguous_prefix_is_committed() {
     let second = batches.pop().unwrap();
     let first = batches.pop().unwrap();
 
-    // They return at once, though nothing of them can be durable.
+    // They return immediately, although they can't be durable before the first batch.
     in_time(third.ack()).await.unwrap();
     in_time(second.ack()).await.unwrap();
     assert_eq!(store.position(), None);
     in_time(first.ack()).await.unwrap();
-    assert_eq!(store.position(), ends[2], "up to the hole");
+    assert_eq!(store.position(), ends[2], "up to the unacknowledged batch");
     in_time(fourth.ack()).await.unwrap();
     assert_eq!(store.position(), ends[3]);
 }
@@ -74,7 +76,8 @@ async fn delivery_gives_the_events_of_its_batch() {
     }
 }
 
-/// Delivers three batches, and acknowledges the first to a store that does not end saving it.
+/// Delivers three batches, and acknowledges the first. The save of that acknowledgement does not
+/// end before the store's behavior changes.
 async fn first_is_saved(
     server: &EmulatorServer,
     store: &Memory,
@@ -100,7 +103,7 @@ async fn ack_behind_a_hole_returns_while_another_is_saved() {
 }
 
 #[tokio::test]
-async fn acknowledgements_that_come_together_share_a_write() {
+async fn concurrent_acknowledgements_share_a_write() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 16);
     let store = Memory::default();
@@ -121,7 +124,7 @@ async fn acknowledgements_that_come_together_share_a_write() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_is_not_awaited_to_its_end_counts() {
+async fn acknowledgement_counts_when_its_future_is_dropped_midway() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let store = Memory::default();
@@ -159,7 +162,7 @@ async fn a_batch_that_is_dropped_is_an_error_at_the_next_call() {
     ));
     assert!(in_time(subscription.next()).await.is_none());
 
-    // What was before it still counts, and the rest comes again.
+    // The batch before it still counts, and the other two are delivered again.
     let end = first.resume_at().position().cloned();
     in_time(first.ack()).await.unwrap();
     assert_eq!(store.position(), end);
@@ -180,7 +183,7 @@ async fn first_dropped_batch_counts_when_a_later_one_is_dropped() {
         for n in dropped {
             drop(batches[n].take());
         }
-        // It lies between the two: nothing can make it durable.
+        // This batch lies between the two that were dropped, so nothing can make it durable.
         let error = in_time(batches[2].take().unwrap().ack()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unacknowledged);
         in_time(batches[0].take().unwrap().ack()).await.unwrap();
@@ -194,7 +197,7 @@ async fn ack_in_flight_fails_when_a_batch_before_it_is_dropped() {
     let (server, store) = (fake_box(|_| ()), Memory::default());
     let mut subscription = subscribe(&client(&server), &store).await;
     let (first, second, third) = first_is_saved(&server, &store, &mut subscription).await;
-    // While the first is being saved: the third would be next in line.
+    // The second batch is dropped while the acknowledgement of the first is being saved.
     drop(second);
     let error = in_time(third.ack()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unacknowledged);
@@ -203,7 +206,7 @@ async fn ack_in_flight_fails_when_a_batch_before_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_under_way_hears_of_a_batch_that_is_dropped() {
+async fn next_in_flight_fails_when_a_batch_is_dropped() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let mut subscription = subscribe(&client(&server), &Memory::default()).await;
@@ -217,7 +220,7 @@ async fn a_call_that_is_under_way_hears_of_a_batch_that_is_dropped() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_nobody_polls_is_a_batch_dropped() {
+async fn acknowledgement_that_is_never_polled_drops_its_batch() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let mut subscription = subscribe(&client(&server), &Memory::default()).await;
@@ -241,14 +244,14 @@ async fn delivery_waits_at_the_bound_and_says_so() {
     })
     .await;
     let came = server.counters().events_served;
-    assert!(came <= 4, "it does not run ahead: {came}");
+    assert!(came <= 4, "the stream reads ahead: {came}");
 
-    // The second one makes no room: the first is what holds it up.
+    // Acknowledging the second batch makes no room, because the first is still unacknowledged.
     in_time(batches.pop().unwrap().ack()).await.unwrap();
     let nothing = tokio::time::timeout(Duration::from_millis(50), subscription.next()).await;
     assert!(nothing.is_err(), "{nothing:?}");
 
-    // A call that waits hears of it.
+    // A call to `next` that waits continues when the first batch is acknowledged.
     let ack = batches.pop().unwrap().ack();
     let (ack, third) = in_time(async { tokio::join!(ack, next_batch(&mut subscription)) }).await;
     ack.unwrap();
@@ -256,7 +259,7 @@ async fn delivery_waits_at_the_bound_and_says_so() {
 }
 
 #[tokio::test]
-async fn subscription_is_listening_when_no_batch_is_to_come() {
+async fn subscription_listens_when_the_backlog_is_delivered() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 4);
     let mut subscription = subscribe(&client(&server), &Memory::default()).await;
@@ -268,7 +271,7 @@ async fn subscription_is_listening_when_no_batch_is_to_come() {
 }
 
 #[tokio::test]
-async fn a_stopped_or_dropped_subscription_still_takes_acknowledgements() {
+async fn acks_still_count_when_a_subscription_is_stopped_or_dropped() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 4);
     let store = Memory::default();
@@ -286,7 +289,7 @@ async fn a_stopped_or_dropped_subscription_still_takes_acknowledgements() {
 }
 
 #[tokio::test]
-async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
+async fn pages_without_new_events_acknowledge_themselves_in_order() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let store = Memory::default();
@@ -294,15 +297,18 @@ async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
     let batch = next_batch(&mut subscription).await;
     let end = batch.resume_at().position().cloned();
 
-    // Repeats, which bring nothing but the position after them.
+    // The page has only repeats, so it brings nothing but a new position.
     let repeats = server.emulator().events(TOKEN);
     server.append_json(TOKEN, repeats);
-    let asked = server.counters().events.requests;
+    let polls = server.counters().events.requests;
     idle_until(&mut subscription, |_| {
-        server.counters().events.requests >= asked + 2
+        server.counters().events.requests >= polls + 2
     })
     .await;
-    assert!(store.position().is_none(), "a batch before them is not");
+    assert!(
+        store.position().is_none(),
+        "the batch before them is unacknowledged"
+    );
 
     in_time(batch.ack()).await.unwrap();
     let newest = server.emulator().newest_position(TOKEN);
@@ -310,7 +316,7 @@ async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
     let caught_up = |store: &Memory| store.position().is_some_and(|at| at.as_str() == newest);
     idle_until(&mut subscription, |_| caught_up(&store)).await;
 
-    // Where there is nothing to wait for they are saved by themselves.
+    // If no batch is unacknowledged, the position of such a page is saved without further calls.
     let repeats = server.emulator().events(TOKEN);
     server.append_json(TOKEN, repeats);
     let newest = server.emulator().newest_position(TOKEN);
@@ -318,7 +324,7 @@ async fn pages_that_bring_only_a_position_acknowledge_themselves_in_order() {
     idle_until(&mut subscription, |_| caught_up(&store)).await;
 }
 
-/// A task that is ended inside its waker, as some executors do, and drops the batch that it had.
+/// A task that ends inside its waker, as with some executors, and then drops its batch.
 struct EndsWhenWoken(Mutex<Option<Delivery>>);
 
 impl Wake for EndsWhenWoken {
@@ -327,7 +333,7 @@ impl Wake for EndsWhenWoken {
     }
 }
 
-async fn batch_is_dropped_by_a_task_that_hears_of_a_save() {
+async fn drop_a_batch_in_a_waker_during_a_save() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 4);
     let mut subscription = subscribe(&client(&server), &Memory::default()).await;
@@ -348,16 +354,19 @@ async fn batch_is_dropped_by_a_task_that_hears_of_a_save() {
 }
 
 #[test]
-fn subscription_is_unlocked_while_it_wakes_those_who_watch_it() {
+fn subscription_is_unlocked_while_it_wakes_its_watchers() {
     let (done, outcome) = mpsc::channel();
     thread::spawn(move || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap()
-            .block_on(batch_is_dropped_by_a_task_that_hears_of_a_save());
+            .block_on(drop_a_batch_in_a_waker_during_a_save());
         done.send(()).unwrap();
     });
-    // Twice what each of its steps may take.
-    assert!(outcome.recv_timeout(2 * PATIENCE).is_ok(), "it hangs");
+    // This is twice the timeout of each step, so a step that is too slow fails first.
+    assert!(
+        outcome.recv_timeout(2 * PATIENCE).is_ok(),
+        "the subscription hangs"
+    );
 }

@@ -1,4 +1,5 @@
-//! A checkpoint of something else.
+//! Tests of checkpoints that belong to another account, stream type or API origin. A subscription
+//! refuses them, names the difference, and leaves them unchanged.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::store::Memory;
 use crate::world::{ACCOUNT, build, checkpoint, checkpoint_of, client, in_time, started};
 
 #[tokio::test]
-async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
+async fn foreign_checkpoint_is_an_error_that_names_the_difference() {
     let server = fake_box(|_| ());
     let position = server.emulator().newest_position(TOKEN);
     let now = Duration::ZERO;
@@ -73,7 +74,7 @@ async fn another_account_stream_type_or_origin_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn one_file_is_of_one_account() {
+async fn file_belongs_to_one_account_and_stream_type() {
     let server = fake_box(|_| ());
     let directory = tempfile::tempdir().unwrap();
     let store = CheckpointFile::open(directory.path().join("checkpoint")).unwrap();

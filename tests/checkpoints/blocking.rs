@@ -1,4 +1,5 @@
-//! Subscriptions by the blocking client.
+//! Tests of subscriptions with the blocking client. They repeat the main promises of the async
+//! client: acknowledgements, restarts, gaps and failing stores.
 
 use std::thread;
 use std::time::Duration;
@@ -58,7 +59,7 @@ fn follow(updates: &mut Updates, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
+fn unacknowledged_batch_is_repeated_after_a_restart() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 6);
     let directory = tempfile::tempdir().unwrap();
@@ -70,7 +71,7 @@ fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
     let mut updates = life();
     assert_eq!(follow(&mut updates, 2), server.event_ids(TOKEN)[..2]);
     let open = next_batch(&mut updates);
-    // The file is in use as long as a batch is out.
+    // The file stays in use as long as a batch exists.
     drop(updates);
     assert!(CheckpointFile::open(&file).is_err());
     drop(open);
@@ -78,7 +79,7 @@ fn a_batch_that_is_not_acknowledged_comes_again_after_a_restart() {
 }
 
 #[test]
-fn an_acknowledgement_is_durable_when_it_returns_and_only_up_to_the_first_hole() {
+fn ack_is_durable_up_to_the_first_hole_when_it_returns() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 4);
     let store = Memory::default();
@@ -86,7 +87,7 @@ fn an_acknowledgement_is_durable_when_it_returns_and_only_up_to_the_first_hole()
     let first = next_batch(&mut updates);
     let second = next_batch(&mut updates);
     let end = second.resume_at().position().cloned();
-    // From another thread, and while the iterator is at work.
+    // Another thread acknowledges, while the iterator waits for the next batch.
     let acknowledging = thread::spawn(move || {
         second.ack().unwrap();
         first.ack()
@@ -117,7 +118,7 @@ fn delivery_gives_the_events_of_its_batch() {
 }
 
 #[test]
-fn now_is_durable_when_the_subscription_has_started() {
+fn start_at_now_is_durable_when_the_subscription_has_started() {
     let server = fake_box(|_| ());
     let store = Memory::default();
     let client = client(&server);
@@ -141,7 +142,7 @@ fn a_batch_that_is_dropped_is_an_error_at_the_next_call() {
 }
 
 #[test]
-fn a_store_that_fails_pauses_delivery_and_loses_nothing() {
+fn failing_store_pauses_delivery_and_loses_nothing() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 12);
     let store = Memory::default();
@@ -164,7 +165,7 @@ fn a_store_that_fails_pauses_delivery_and_loses_nothing() {
 }
 
 #[test]
-fn a_gap_is_told_of() {
+fn gap_is_reported() {
     let server = fake_box(|_| ());
     let position = server.emulator().newest_position(TOKEN);
     let store = Memory::with(&checkpoint(&server, &position, 22 * DAY));
@@ -179,7 +180,7 @@ fn a_gap_is_told_of() {
 }
 
 #[test]
-fn a_handle_stops_it_and_dropping_it_ends_its_request() {
+fn stopping_or_dropping_updates_ends_the_open_poll() {
     let server = fake_box(|_| ());
     for stop in [true, false] {
         let mut updates = subscribe(&server, &Memory::default());

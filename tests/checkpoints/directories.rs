@@ -1,4 +1,4 @@
-//! Checkpoints of many accounts in one directory.
+//! Tests of `CheckpointDirectory`, which keeps the checkpoints of many accounts in one directory.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::world::{client, follow, in_time, started};
 const ACCOUNTS: [&str; 3] = ["ada", "Ada", "bob@example.com/../x"];
 
 #[tokio::test]
-async fn accounts_share_a_directory_and_resume_each_its_own() {
+async fn accounts_share_a_directory_and_resume_separately() {
     let server = fake_box(|_| ());
     let directory = tempfile::tempdir().unwrap();
     let client = client(&server);
@@ -34,7 +34,11 @@ async fn accounts_share_a_directory_and_resume_each_its_own() {
         }
     }
     let files = fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(files, ACCOUNTS.len() + 1, "the lock is one for all");
+    assert_eq!(
+        files,
+        ACCOUNTS.len() + 1,
+        "all accounts share one lock file"
+    );
 }
 
 #[tokio::test]
@@ -54,7 +58,7 @@ async fn a_directory_has_one_store_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_damaged_checkpoint_stops_its_own_account_alone() {
+async fn damaged_checkpoint_stops_only_its_own_account() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let directory = tempfile::tempdir().unwrap();
@@ -81,5 +85,5 @@ async fn a_damaged_checkpoint_stops_its_own_account_alone() {
     let (account, error) = stopped.unwrap();
     assert_eq!((account, error.kind()), ("bob", ErrorKind::Checkpoint));
     let torn = fs::read_to_string(directory.path().join("checkpoint.bob"));
-    assert_eq!(torn.unwrap(), "torn", "it is left as it is");
+    assert_eq!(torn.unwrap(), "torn", "the damaged file is unchanged");
 }

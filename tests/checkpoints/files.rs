@@ -1,4 +1,5 @@
-//! Checkpoints in files.
+//! Tests of `CheckpointFile`: its format, damaged and foreign files, locks, links, and interrupted
+//! saves.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ fn at(position: &str) -> Checkpoint {
     )
 }
 
-/// No runtime is there.
+/// Loads the checkpoint without an async runtime.
 fn load(store: &CheckpointFile) -> Result<Option<Checkpoint>, CheckpointError> {
     block_on(store.load(ACCOUNT))
 }
@@ -69,7 +70,7 @@ fn assert_names(error: &CheckpointError, path: &Path) {
 }
 
 #[test]
-fn what_is_saved_is_loaded_and_nothing_else_is_left_behind() {
+fn saved_checkpoint_is_loaded_and_no_other_file_is_left_behind() {
     let files = Files::new();
     let store = files.open();
     assert_eq!(load(&store).unwrap(), None);
@@ -94,7 +95,7 @@ fn checkpoint_of_the_largest_window_is_loaded() {
 }
 
 #[test]
-fn a_person_can_read_it() {
+fn checkpoint_file_is_readable_text() {
     let files = Files::new();
     let store = files.open();
     save(&store, &at("1152922976252290886")).unwrap();
@@ -111,13 +112,13 @@ fn a_file_torn_at_any_length_is_an_error_that_names_it() {
     let files = Files::new();
     let store = files.open();
     save(&store, &at("17")).unwrap();
-    let whole = fs::read(store.path()).unwrap();
-    for length in 0..whole.len() {
-        fs::write(store.path(), &whole[..length]).unwrap();
+    let complete = fs::read(store.path()).unwrap();
+    for length in 0..complete.len() {
+        fs::write(store.path(), &complete[..length]).unwrap();
         let error = load(&store).unwrap_err();
         assert_names(&error, store.path());
     }
-    fs::write(store.path(), &whole).unwrap();
+    fs::write(store.path(), &complete).unwrap();
     assert_eq!(load(&store).unwrap(), Some(at("17")));
 }
 
@@ -126,10 +127,10 @@ fn a_file_with_any_bit_flipped_is_an_error_that_names_it() {
     let files = Files::new();
     let store = files.open();
     save(&store, &at("17")).unwrap();
-    let whole = fs::read(store.path()).unwrap();
-    for byte in 0..whole.len() {
+    let complete = fs::read(store.path()).unwrap();
+    for byte in 0..complete.len() {
         for bit in [0x01, 0x20, 0x80] {
-            let mut flipped = whole.clone();
+            let mut flipped = complete.clone();
             flipped[byte] ^= bit;
             fs::write(store.path(), &flipped).unwrap();
             assert_names(&load(&store).unwrap_err(), store.path());
@@ -161,14 +162,14 @@ fn a_foreign_file_is_an_error_that_names_it_and_is_left_alone() {
 }
 
 #[test]
-fn a_second_store_on_the_file_is_refused_by_name_until_the_first_is_gone() {
+fn second_store_on_a_file_is_refused_until_the_first_is_dropped() {
     let files = Files::new();
     let path = files.path("checkpoint");
     let store = files.open();
     let error = CheckpointFile::open(&path).unwrap_err();
     assert_names(&error, &path);
     assert!(error.to_string().contains("in use"), "{error}");
-    // By another of its names, too.
+    // Another name of the same file is refused too.
     save(&store, &at("1")).unwrap();
     #[cfg(unix)]
     {
@@ -185,7 +186,7 @@ fn a_second_store_on_the_file_is_refused_by_name_until_the_first_is_gone() {
 }
 
 #[test]
-fn what_a_killed_process_left_behind_is_no_hindrance() {
+fn save_succeeds_when_a_killed_process_left_behind_a_file() {
     let files = Files::new();
     let store = files.open();
     fs::write(files.path("checkpoint.new"), "box-longpoll check").unwrap();
@@ -204,7 +205,7 @@ fn a_directory_that_is_missing_is_an_error_that_names_the_file() {
     let path = files.path("missing").join("checkpoint");
     assert_names(&CheckpointFile::open(&path).unwrap_err(), &path);
 
-    // One that goes while the store is open.
+    // Here the directory is removed while the store is open.
     fs::create_dir(files.path("missing")).unwrap();
     let store = CheckpointFile::open(&path).unwrap();
     save(&store, &at("1")).unwrap();
@@ -244,7 +245,7 @@ fn a_link_to_a_file_that_does_not_exist_leads_to_that_file() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
+fn read_only_directory_is_an_error_that_names_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let files = Files::new();
@@ -254,22 +255,26 @@ fn a_directory_that_is_read_only_is_an_error_that_names_the_file() {
     save(&store, &at("1")).unwrap();
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
     if fs::write(directory.join("probe"), "").is_ok() {
-        // Root writes where it likes. What it can't write to does as well.
+        // Root ignores the permissions, so directories take the places of the new files instead.
         fs::create_dir_all(directory.join("checkpoint.new")).unwrap();
         fs::create_dir_all(directory.join("other.lock")).unwrap();
     }
     assert_names(&save(&store, &at("2")).unwrap_err(), store.path());
-    assert_eq!(load(&store).unwrap(), Some(at("1")), "the one before");
+    assert_eq!(
+        load(&store).unwrap(),
+        Some(at("1")),
+        "the earlier checkpoint is still there"
+    );
     let other = directory.join("other");
     assert_names(&CheckpointFile::open(&other).unwrap_err(), &other);
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// `strace` makes up the answer, at each sync of the directory and of nothing else.
+/// `strace` makes each `fsync` of the directory return `EINVAL`, and leaves other calls alone.
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "wants strace and the right to trace: .ci/run has them"]
-fn a_directory_whose_sync_gives_einval_fails_no_save() {
+#[ignore = "needs strace and permission to trace: .ci/run has both"]
+fn save_succeeds_when_the_directory_sync_gives_einval() {
     const FILE: &str = "BOX_LONGPOLL_TEST_FILE";
 
     if let Some(file) = std::env::var_os(FILE) {
@@ -288,7 +293,7 @@ fn a_directory_whose_sync_gives_einval_fails_no_save() {
         .arg(calls.path())
         .arg(std::env::current_exe().unwrap())
         .args(["--include-ignored", "--exact"])
-        .arg("files::a_directory_whose_sync_gives_einval_fails_no_save")
+        .arg("files::save_succeeds_when_the_directory_sync_gives_einval")
         .env(FILE, files.path("checkpoint"))
         .stdout(Stdio::null())
         .status();
@@ -336,7 +341,7 @@ fn a_checkpoint_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_file_is_free_at_once_though_processes_are_being_started() {
+fn file_can_be_reopened_while_processes_are_started() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
     let over = AtomicBool::new(false);

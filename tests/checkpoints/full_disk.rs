@@ -1,4 +1,5 @@
-//! A disk that is full or read-only, for real.
+//! Tests with a real file system that is full or read-only. Each runs in a process of its own, so
+//! that other tests can still write their files.
 
 use std::error::Error as _;
 use std::fs::{self, File};
@@ -13,23 +14,25 @@ use box_longpoll::{ErrorKind, StartAt, Status};
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::world::{ACCOUNT, build, follow, idle_until, ids, in_time, next_batch, started};
 
-/// Set in the process whose disk is to be full, to the directory that it writes to.
+/// The environment variable of the process whose disk becomes full. Its value is the directory that
+/// the process writes to.
 const DIRECTORY: &str = "BOX_LONGPOLL_TEST_DIRECTORY";
 
-/// How the disk becomes full, and how it has room again.
+/// The ways in which the disk becomes full, and gets room again.
 #[derive(Clone, Copy)]
 enum Disk {
-    /// The process may write no files that are longer than a few bytes: a save fails in the middle.
+    /// No file of the process may be longer than 100 bytes, so a save fails in the middle.
     OfAFewBytes,
-    /// The file system has no room: a save fails at its first byte.
+    /// The file system has no room, so a save fails at its first byte.
     WithoutRoom,
-    /// The file system is read-only, as Linux makes one that has errors: a save fails before it writes.
+    /// The file system is read-only, so a save fails before it writes. Linux can remount a file
+    /// system as read-only when it finds errors.
     ReadOnly,
 }
 
 #[tokio::test]
 async fn x02_a_disk_of_a_few_bytes_pauses_delivery_and_loses_nothing() {
-    // The signal that comes with the error would end the process.
+    // A write that is too long also causes a signal, which would end the process.
     let run = r#"trap '' XFSZ; exec "$0" "$@""#;
     let name = "full_disk::x02_a_disk_of_a_few_bytes_pauses_delivery_and_loses_nothing";
     alone(run, name, Disk::OfAFewBytes).await;
@@ -53,7 +56,7 @@ async fn x02_a_read_only_disk_pauses_delivery_and_loses_nothing() {
     alone(run, name, Disk::ReadOnly).await;
 }
 
-/// Runs the test once more, alone in a process: other tests have files to write.
+/// Runs the test again in a process of its own, because other tests have files to write.
 async fn alone(run: &str, name: &str, disk: Disk) {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         return assert_pauses_while_full(disk, directory.into()).await;
@@ -81,7 +84,7 @@ async fn assert_pauses_while_full(disk: Disk, directory: PathBuf) {
     let mut subscription = subscription.unwrap();
     let mut came = follow(&mut subscription, 2).await;
     let durable = subscription.resume_at();
-    let whole = fs::read(&file).unwrap();
+    let saved = fs::read(&file).unwrap();
 
     disk.fill(&directory);
     for _ in 0..3 {
@@ -96,17 +99,20 @@ async fn assert_pauses_while_full(disk: Disk, directory: PathBuf) {
         matches!(subscription.status(), Status::NotSaving { batches: 3, .. })
     })
     .await;
-    let asked = server.counters();
-    assert_eq!(asked.events_served, 8, "it does not run ahead");
-    // It tries again meanwhile, and each time says until when it waits.
+    let before = server.counters();
+    assert_eq!(before.events_served, 8, "the stream does not read ahead");
+    // Meanwhile it retries the save, and each new status has the time of the next attempt.
     let until = not_saving_until(&subscription.status());
     idle_until(&mut subscription, |subscription| {
         not_saving_until(&subscription.status()) != until
     })
     .await;
-    assert_eq!(server.counters().total, asked.total);
+    assert_eq!(server.counters().total, before.total);
     assert_eq!(subscription.resume_at(), durable);
-    assert!(fs::read(&file).unwrap() == whole, "a restart would find it");
+    assert!(
+        fs::read(&file).unwrap() == saved,
+        "a restart finds the old checkpoint"
+    );
 
     disk.make_room(&directory);
     came.extend(follow(&mut subscription, 12).await);
@@ -135,7 +141,8 @@ impl Disk {
                 let mut filler = File::create(directory.join("filler")).unwrap();
                 while filler.write_all(&[0; 4_096]).is_ok() {}
             }
-            // The disk itself is busy: the store's lock is open.
+            // The store has its lock file open, so the file system itself is busy and can't be
+            // remounted. A bind mount of the directory can.
             Self::ReadOnly => {
                 run("mount", &["--bind"], &[directory, directory]);
                 run("mount", &["-o", "remount,bind,ro"], &[directory]);
@@ -159,7 +166,7 @@ fn run(program: &str, options: &[&str], directories: &[&Path]) {
     assert!(command.status().unwrap().success());
 }
 
-/// How many bytes a file of this process may have.
+/// Limits the length in bytes of each file that this process writes.
 fn limit_files(bytes: &str) {
     let id = std::process::id().to_string();
     let limit = format!("--fsize={bytes}:");

@@ -1,4 +1,5 @@
-//! After more time than Box keeps events.
+//! Tests of `PossibleGap`. A subscription reports it when it was away for longer than Box keeps
+//! events.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::world::{
 
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
 
+/// Returns the next item, and panics if it is no gap.
 #[track_caller]
 fn gap<T: HttpTransport>(subscription: &mut Subscription<T>) -> impl Future<Output = PossibleGap> {
     let caller = std::panic::Location::caller();
@@ -38,7 +40,7 @@ fn gap<T: HttpTransport>(subscription: &mut Subscription<T>) -> impl Future<Outp
 }
 
 #[tokio::test]
-async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
+async fn gap_is_reported_first_and_the_stream_continues() {
     let server = fake_box(|_| ());
     let position = server.emulator().newest_position(TOKEN);
     server.append(TOKEN, 4);
@@ -50,7 +52,7 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
         assert_eq!(gap.retention, 14 * DAY);
         assert_eq!(gap.since, store.kept().unwrap().last_success());
         assert!(gap.to_string().contains("14 days"), "{gap}");
-        // A crash before it has caught up: it is told again.
+        // The subscription ends before it has caught up, so the next one reports the gap again.
     }
     assert_eq!(server.counters().total.requests, 0);
 
@@ -63,17 +65,17 @@ async fn a_gap_is_told_of_first_and_the_stream_goes_on() {
     .await;
     drop(subscription);
 
-    // It has caught up, and that is saved.
+    // The subscription has caught up and has saved that, so the next one reports no gap.
     server.append(TOKEN, 2);
     let mut resumed = subscribe(&client(&server), &store).await;
     assert_eq!(follow(&mut resumed, 2).await, server.event_ids(TOKEN)[4..]);
 }
 
 #[tokio::test]
-async fn two_weeks_are_too_long_for_every_stream_type() {
+async fn gap_is_reported_after_two_weeks_for_every_stream_type() {
     let server = fake_box(|_| ());
     let position = server.emulator().newest_position(TOKEN);
-    // An event that every stream type shows.
+    // Every stream type delivers this event.
     server.append_json(
         TOKEN,
         [r#"{"event_id":"1","event_type":"ITEM_UPLOAD","source":{"synced":true}}"#],
@@ -98,10 +100,11 @@ async fn two_weeks_are_too_long_for_every_stream_type() {
     }
 }
 
-/// A transport whose wall clock can be set.
+/// A transport whose wall clock the test sets ahead.
 #[derive(Clone)]
 struct Ahead {
     inner: Arc<ReqwestTransport>,
+    /// The number of minutes by which the wall clock is ahead.
     minutes: Arc<AtomicU64>,
 }
 
@@ -130,6 +133,7 @@ impl HttpTransport for Ahead {
     }
 }
 
+/// Returns a client that no pace delays, and the minutes by which its wall clock is ahead.
 fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
     let minutes = Arc::new(AtomicU64::new(0));
     let transport = Ahead {
@@ -137,7 +141,6 @@ fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
         minutes: minutes.clone(),
     };
     let token = AccessToken::new(TOKEN).unwrap();
-    // Nobody waits for the pace.
     let pace = Pace::default()
         .per_second(1_000)
         .per_minute(100_000)
@@ -147,7 +150,7 @@ fn ahead(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
 }
 
 #[tokio::test]
-async fn while_nothing_happens_the_time_is_saved_once_an_hour() {
+async fn last_success_is_saved_once_an_hour_when_nothing_happens() {
     let server = fake_box(|settings| settings.hold_ms = 20);
     let (client, minutes) = ahead(&server);
     let store = Memory::default();
@@ -163,7 +166,7 @@ async fn while_nothing_happens_the_time_is_saved_once_an_hour() {
             minutes.fetch_add(30, Ordering::Relaxed);
         }
     }
-    // An account that was idle for long is not away.
+    // An idle account is no gap: the subscription is connected all the time.
     for days in 1..30 {
         minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);
         let saves = store.saves().len();
@@ -172,7 +175,7 @@ async fn while_nothing_happens_the_time_is_saved_once_an_hour() {
 }
 
 #[tokio::test]
-async fn a_program_that_slept_for_too_long_is_told_of_a_gap_too() {
+async fn gap_is_reported_when_a_program_was_suspended_for_too_long() {
     let server = fake_box(|_| ());
     let (client, minutes) = ahead(&server);
     let mut subscription = subscribe(&client, &Memory::default()).await;
@@ -204,13 +207,13 @@ async fn gap_comes_before_unacknowledged_batches_are_acknowledged() {
     idle_until(&mut subscription, full).await;
     minutes.store(22 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     gap(&mut subscription).await;
-    // It is an item of its own, and acknowledges nothing.
+    // The gap is an item of its own, and acknowledges no batch.
     idle_until(&mut subscription, full).await;
     in_time(batch.ack()).await.unwrap();
 }
 
 #[tokio::test]
-async fn checkpoint_of_a_late_ack_is_dated_by_its_catching_up() {
+async fn late_ack_saves_the_time_at_which_the_stream_caught_up() {
     let server = fake_box(|_| ());
     let (client, minutes) = ahead(&server);
     let store = Memory::default();
@@ -222,12 +225,12 @@ async fn checkpoint_of_a_late_ack_is_dated_by_its_catching_up() {
     let batch = next_batch(&mut subscription).await;
     idle_until(&mut subscription, |_| server.counters().open_polls == 1).await;
     in_time(batch.ack()).await.unwrap();
-    // Nothing was missing a day later, which is known since before the batch was acknowledged.
+    // The stream had caught up a day later, before the batch was acknowledged.
     assert!(store.kept().unwrap().last_success() >= began + DAY);
 }
 
 #[tokio::test]
-async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
+async fn x09_clock_that_was_ahead_hides_no_gap_after_a_correction() {
     let server = fake_box(|settings| settings.hold_ms = 20);
     let (client, minutes) = ahead(&server);
     minutes.store(40 * MINUTES_OF_A_DAY, Ordering::Relaxed);
@@ -235,14 +238,15 @@ async fn x09_a_clock_that_was_ahead_and_is_set_right_hides_no_later_gap() {
     let mut subscription = subscribe(&client, &store).await;
     idle_until(&mut subscription, |_| !store.saves().is_empty()).await;
     let wrong = store.kept().unwrap().last_success();
-    // Nothing happens in the account: only the time is news.
+    // Nothing happens in the account, so only the time is corrected.
     minutes.store(0, Ordering::Relaxed);
     let is_right = || store.kept().unwrap().last_success() < wrong - 39 * DAY;
     idle_until(&mut subscription, |_| is_right()).await;
-    assert_eq!(store.saves().len(), 2, "it is saved once");
+    assert_eq!(store.saves().len(), 2, "the corrected time is saved once");
 }
 
-/// A page size of one makes every page a full one, so the stream is never seen to be at its end.
+/// Returns a client with a page limit of one event, and the minutes of its clock. Every page is
+/// full, so the stream never knows that it is at the end.
 fn never_quiet(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64>) {
     let minutes = Arc::new(AtomicU64::new(0));
     let transport = Ahead {
@@ -255,7 +259,7 @@ fn never_quiet(server: &EmulatorServer) -> (LongPollClient<Ahead>, Arc<AtomicU64
 }
 
 #[tokio::test]
-async fn a_stream_that_is_never_quiet_tells_of_no_gap() {
+async fn stream_that_is_never_quiet_reports_no_gap() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 40);
     let (client, minutes) = never_quiet(&server);
@@ -271,7 +275,7 @@ async fn a_stream_that_is_never_quiet_tells_of_no_gap() {
 }
 
 #[tokio::test]
-async fn a_backlog_of_old_events_proves_no_catch_up() {
+async fn backlog_of_old_events_does_not_count_as_caught_up() {
     let server = fake_box(|_| ());
     let old = |id: u32| {
         format!(r#"{{"type":"event","event_id":"{id}","recorded_at":"2020-01-01T00:00:00-08:00"}}"#)
@@ -281,12 +285,12 @@ async fn a_backlog_of_old_events_proves_no_catch_up() {
     let start = checkpoint(&server, "1", 20 * DAY);
     let mut subscription = subscribe(&client, &Memory::with(&start)).await;
     assert_eq!(gap(&mut subscription).await.since, start.last_success());
-    // Pages come day by day, and after the first gap that is enough.
+    // A page arrives every day, and after the first gap that is enough to prevent another.
     for days in 1..20 {
         assert_eq!(follow(&mut subscription, 1).await.len(), 1);
         minutes.store(MINUTES_OF_A_DAY * days, Ordering::Relaxed);
     }
-    // But then none comes for long, and whoever was told of the first gap is told of this one.
+    // Then no page arrives for 21 days, and the subscription reports a second gap.
     minutes.store(40 * MINUTES_OF_A_DAY, Ordering::Relaxed);
     let later = gap(&mut subscription).await;
     assert!(later.since > start.last_success() + 30 * DAY, "{later:?}");

@@ -1,4 +1,5 @@
-//! The warning of a subscription that has waited for acknowledgements for a minute.
+//! Tests of the warning that a subscription logs when it has waited for acknowledgements for a
+//! minute. The minutes of these tests pass without real waiting.
 
 use std::future::Future;
 use std::io;
@@ -25,16 +26,19 @@ use crate::world::{idle_until, in_time, next_batch, next_batches, started};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A transport whose minutes pass when the test says so. Other waits take their time. Clones are the same transport.
+/// A transport whose waits of one minute end when the test calls `pass`. Other waits
+/// take real time. Clones share their state.
 #[derive(Clone)]
 struct Minutes(Arc<Inner>);
 
 struct Inner {
     transport: ReqwestTransport,
+    /// The number of minutes that have passed.
     passed: Mutex<u32>,
     passes: Event,
-    /// How many waits of a minute there are, and how many there were.
+    /// The number of waits of a minute that are in progress.
     waits: AtomicUsize,
+    /// The number of waits of a minute that have begun so far.
     begun: AtomicUsize,
 }
 
@@ -67,7 +71,7 @@ impl Minutes {
     }
 }
 
-/// One wait, until it is dropped.
+/// A wait of a minute, which is in progress until it is dropped.
 struct Wait<'a>(&'a Inner);
 
 impl<'a> Wait<'a> {
@@ -120,7 +124,7 @@ impl HttpTransport for Minutes {
     }
 }
 
-/// The warnings that this program has logged with this key.
+/// Returns the warnings that this program has logged with this key.
 fn warnings(key: &str) -> Vec<String> {
     static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
     static LISTENS: Once = Once::new();
@@ -162,12 +166,12 @@ fn assert_warns(warning: &str, batches: usize) {
     assert!(warning.contains("waited=60."), "{warning}");
 }
 
-/// Each event is a batch, and no request has a minute.
+/// Returns settings with one event in each batch, and with an API timeout other than a minute.
 fn settings(server: &EmulatorServer) -> LongPollClientBuilder {
     builder(server).page_limit(1).api_timeout(MINUTE / 2)
 }
 
-/// An account with six events.
+/// A fake Box with six events, and the transport and the store of a subscription to it.
 struct World {
     server: Arc<EmulatorServer>,
     minutes: Minutes,
@@ -185,7 +189,7 @@ impl World {
         }
     }
 
-    /// A subscription that has handed out as many batches as it may, which are two.
+    /// Returns a subscription that has delivered two batches, which is its limit, and the batches.
     async fn full(&self, key: &str) -> (Subscription<Minutes>, Vec<Delivery>) {
         assert!(warnings(key).is_empty());
         let client = settings(&self.server)
@@ -213,7 +217,7 @@ async fn subscription_warns_once_when_it_has_waited_a_minute() {
         idle_until(&mut subscription, |_| warnings(key).len() == wait).await;
         assert_warns(&warnings(key)[wait - 1], 2);
 
-        // It goes on waiting, and says nothing more.
+        // The subscription keeps waiting, and logs nothing more.
         minutes.pass();
         let mut polls = 0;
         idle_until(&mut subscription, |_| {
@@ -234,7 +238,7 @@ async fn subscription_warns_when_its_start_is_not_stored() {
     let client = settings(&world.server)
         .build(minutes.clone(), AccessToken::new(TOKEN).unwrap())
         .unwrap();
-    // It has no key.
+    // A subscription without a store has no key.
     assert!(warnings("").is_empty());
     let mut subscription = client.subscribe_from(StartAt::Oldest);
     let Some(Ok(box_longpoll::Update::Started(start))) = in_time(subscription.next()).await else {

@@ -1,4 +1,7 @@
-//! Subscriptions and their checkpoints, from the outside: against the emulator, over real sockets.
+//! Tests of subscriptions and their checkpoints through the public API.
+//!
+//! The client follows the emulator over real sockets. [`world`] has the clients, the subscriptions
+//! and the helpers that the tests share, and [`store`] has a store that fails on demand.
 
 mod acknowledging;
 mod bindings;

@@ -1,4 +1,5 @@
-//! Subscriptions whose checkpoints the program stores itself.
+//! Tests of `subscribe_from`, for programs that store the checkpoints themselves, such as in the
+//! transaction that stores the events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,7 +30,7 @@ async fn start_of<T: HttpTransport>(subscription: &mut Subscription<T>) -> Progr
     }
 }
 
-/// As a database would keep it.
+/// Returns the checkpoint as a database would store it.
 fn written(checkpoint: &Checkpoint) -> String {
     serde_json::to_string(checkpoint).unwrap()
 }
@@ -74,7 +75,7 @@ async fn start_that_is_dropped_unstored_ends_the_subscription() {
 }
 
 #[tokio::test]
-async fn restart_from_a_stored_checkpoint_repeats_nothing_and_misses_nothing() {
+async fn restart_from_a_stored_checkpoint_repeats_and_misses_nothing() {
     let server = fake_box(|settings| settings.repeat_rate = 0.5);
     server.append(TOKEN, 60);
     let mut kept = None;
@@ -92,7 +93,7 @@ async fn restart_from_a_stored_checkpoint_repeats_nothing_and_misses_nothing() {
             kept = Some(written(&batch.checkpoint().unwrap()));
             batch.stored();
         }
-        // Delivered, and not stored.
+        // This batch is delivered, and is not stored.
         if came.len() < 60 {
             drop(next_batch(&mut subscription).await);
         }
@@ -148,7 +149,7 @@ async fn subscription_waits_until_enough_batches_are_stored() {
 }
 
 #[tokio::test]
-async fn subscription_with_a_store_keeps_its_checkpoints_to_itself() {
+async fn subscription_with_a_store_refuses_to_give_a_checkpoint() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let store = Memory::default();
@@ -177,7 +178,7 @@ async fn checkpoint_of_another_stream_is_refused() {
     assert!(error.to_string().contains("\"changes\""), "{error}");
 }
 
-/// A transport whose clocks are ahead by so many hours.
+/// A transport whose clocks are ahead by a number of hours.
 struct Hours {
     inner: ReqwestTransport,
     ahead: AtomicU32,
@@ -206,7 +207,7 @@ impl HttpTransport for Hours {
 }
 
 #[tokio::test]
-async fn program_is_told_of_a_position_that_moves_once_an_hour() {
+async fn moved_position_is_reported_once_an_hour() {
     let server = fake_box(|settings| settings.hold_ms = 20);
     let clock = Arc::new(Hours {
         inner: ReqwestTransport::new().unwrap(),
@@ -233,7 +234,7 @@ async fn program_is_told_of_a_position_that_moves_once_an_hour() {
 }
 
 #[tokio::test]
-async fn subscription_shows_what_it_does_and_stops_while_box_is_down() {
+async fn subscription_shows_its_status_and_stops_while_box_is_down() {
     let server = fake_box(|_| ());
     let client = build(builder(&server).api_origin("http://127.0.0.1:1"));
     let mut subscription = client.subscribe(Memory::default(), "ada", StartAt::Now);
@@ -249,7 +250,7 @@ async fn subscription_shows_what_it_does_and_stops_while_box_is_down() {
 }
 
 #[tokio::test]
-async fn batch_that_is_acknowledged_and_not_stored_ends_the_subscription() {
+async fn acknowledging_instead_of_storing_ends_the_subscription() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let mut subscription = client(&server).subscribe_from(StartAt::Oldest);
@@ -264,7 +265,7 @@ async fn batch_that_is_acknowledged_and_not_stored_ends_the_subscription() {
 }
 
 #[tokio::test]
-async fn batch_that_is_stored_before_its_predecessor_ends_the_subscription() {
+async fn storing_a_batch_out_of_order_ends_the_subscription() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 4);
     let mut subscription = client(&server).subscribe_from(StartAt::Oldest);

@@ -1,4 +1,5 @@
-//! What comes again after a restart, and what does not.
+//! Tests of restarts. A subscription delivers the unacknowledged events again, and no others. Its
+//! checkpoint holds the ids that this needs.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +16,7 @@ use crate::world::{
 };
 
 #[tokio::test]
-async fn a_batch_that_is_not_acknowledged_comes_again_and_an_acknowledged_one_does_not() {
+async fn only_unacknowledged_batches_are_repeated_after_a_restart() {
     const BATCHES: usize = 4;
     let server = fake_box(|_| ());
     server.append(TOKEN, 2 * BATCHES);
@@ -47,7 +48,7 @@ async fn a_batch_that_is_not_acknowledged_comes_again_and_an_acknowledged_one_do
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_behind_a_hole_comes_again() {
+async fn batch_acknowledged_behind_a_hole_is_repeated() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 6);
     let store = Memory::default();
@@ -62,7 +63,7 @@ async fn what_was_acknowledged_behind_a_hole_comes_again() {
 }
 
 #[tokio::test]
-async fn the_ids_of_acknowledged_events_are_remembered_and_those_of_others_are_not() {
+async fn only_ids_of_acknowledged_events_are_remembered() {
     let server = fake_box(|_| ());
     let client = build(builder(&server).page_limit(1));
     let event = |id: &str| format!(r#"{{"event_id":"{id}","event_type":"ITEM_UPLOAD"}}"#);
@@ -74,14 +75,14 @@ async fn the_ids_of_acknowledged_events_are_remembered_and_those_of_others_are_n
     in_time(a.ack()).await.unwrap();
     drop(subscription);
 
-    // Box repeats both, and only one of them is old news.
+    // Box repeats both events, and only one of them was acknowledged.
     server.append_json(TOKEN, ["a", "b", "c"].map(event));
     let mut resumed = subscribe(&client, &store).await;
     assert_eq!(follow(&mut resumed, 2).await, ["b", "c"]);
 }
 
 #[tokio::test]
-async fn a_delivered_and_repeated_event_comes_again_though_its_repeat_was_passed_over() {
+async fn unacknowledged_event_is_repeated_when_its_repeat_was_skipped() {
     let server = fake_box(|_| ());
     let client = build(builder(&server).page_limit(1));
     let event = |id: &str| format!(r#"{{"event_id":"{id}","event_type":"ITEM_UPLOAD"}}"#);
@@ -96,7 +97,7 @@ async fn a_delivered_and_repeated_event_comes_again_though_its_repeat_was_passed
 }
 
 #[tokio::test]
-async fn a_long_life_of_short_ones_delivers_each_event_once() {
+async fn many_short_runs_deliver_each_event_once() {
     let server = fake_box(|settings| {
         settings.repeat_rate = 0.1;
         settings.short_page_rate = 0.2;
@@ -112,7 +113,7 @@ async fn a_long_life_of_short_ones_delivers_each_event_once() {
         came.extend(follow(&mut subscription, (log.len() - came.len()).min(170)).await);
     }
     assert_eq!(came.len(), came.iter().collect::<HashSet<_>>().len());
-    assert!(came == log, "not the order of the log");
+    assert!(came == log, "the order differs from that of the log");
 }
 
 #[tokio::test]
@@ -134,7 +135,7 @@ async fn checkpoint_carries_all_ids_of_the_largest_window() {
     let new = serde_json::to_value(store.kept().unwrap()).unwrap();
     let new = new["ids"].as_str().unwrap();
     assert_eq!(new.len(), 32 * LARGEST);
-    // The two oldest have made room.
+    // The two oldest ids have made room for the new ones.
     assert!(new.starts_with(&ids(2)));
 }
 
@@ -161,7 +162,7 @@ async fn checkpoint_carries_all_ids_of_a_page_beyond_the_window() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_says_what_it_is_and_holds_no_token() {
+async fn checkpoint_describes_its_stream_and_holds_no_token() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let store = Memory::default();
@@ -175,7 +176,7 @@ async fn a_checkpoint_says_what_it_is_and_holds_no_token() {
     assert_eq!(kept.api_origin(), server.origin());
     assert_eq!(kept.resume_at().position(), end.as_ref());
     assert_eq!(kept.resume_at(), StartAt::At(end.unwrap()));
-    #[expect(clippy::disallowed_methods, reason = "it is dated now")]
+    #[expect(clippy::disallowed_methods, reason = "the checkpoint is dated now")]
     let age = std::time::SystemTime::now().duration_since(kept.last_success());
     assert!(age.unwrap().as_secs() < 60, "{kept:?}");
 

@@ -1,4 +1,4 @@
-//! Batches are delivered while a store saves.
+//! Tests of delivery while a store saves, and of the repeats that a checkpoint skips.
 
 use box_longpoll_testkit::EmulatorServer;
 
@@ -12,9 +12,10 @@ fn world() -> (std::sync::Arc<EmulatorServer>, Client) {
     (server, client)
 }
 
-/// A store that queues rows in memory and clears them after a save loses rows by this.
+/// A store must expect this. It would lose rows if it queued them in memory and cleared the
+/// complete queue after a save.
 #[tokio::test]
-async fn batch_is_handed_out_while_an_earlier_page_is_saved() {
+async fn batch_is_delivered_while_an_earlier_page_is_saved() {
     let (server, client) = world();
     let store = Memory::default();
     store.behave(Behaviour::Waits);
@@ -22,7 +23,7 @@ async fn batch_is_handed_out_while_an_earlier_page_is_saved() {
     idle_until(&mut subscription, |_| store.saves().len() == 1).await;
     server.append(TOKEN, 1);
     let batch = next_batch(&mut subscription).await;
-    assert_eq!(store.kept(), None, "the save is under way");
+    assert_eq!(store.kept(), None, "the save is in flight");
     assert_ne!(
         store.saves()[0].resume_at().position(),
         batch.resume_at().position()
@@ -33,9 +34,10 @@ async fn batch_is_handed_out_while_an_earlier_page_is_saved() {
     assert_eq!(store.saves().len(), 2);
 }
 
-/// The docs of `batches` say what to do about the one, those of `subscribe` promise the other.
+/// `subscribe` promises to skip such a repeat. `batches` delivers it again, as its documentation
+/// says.
 #[tokio::test]
-async fn repeat_after_a_restart_is_left_out_by_a_checkpoint_alone() {
+async fn repeat_after_a_restart_is_skipped_only_by_a_checkpoint() {
     let (server, client) = world();
     let event = |id| format!(r#"{{"event_id":"{id}"}}"#);
     server.append_json(TOKEN, ["a", "b"].map(event));

@@ -1,4 +1,4 @@
-//! Where a subscription starts.
+//! Tests of the position at which a subscription starts, and of the moment at which it is saved.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::world::{
     ACCOUNT, checkpoint, client, follow, idle_until, ids, in_time, next_batch, started, subscribe,
 };
 
-/// Takes down what was asked of Box by the time of the first save.
+/// A store that records the emulator's counters at the first save.
 struct Watching {
     server: Arc<EmulatorServer>,
-    asked: Arc<Mutex<Option<Counters>>>,
+    recorded: Arc<Mutex<Option<Counters>>>,
 }
 
 #[async_trait]
@@ -32,20 +32,20 @@ impl CheckpointStore for Watching {
     }
 
     async fn save(&self, _key: &str, _checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let mut asked = self.asked.lock().unwrap();
-        asked.get_or_insert_with(|| self.server.counters());
+        let mut recorded = self.recorded.lock().unwrap();
+        recorded.get_or_insert_with(|| self.server.counters());
         Ok(())
     }
 }
 
 #[tokio::test]
-async fn now_is_durable_before_the_subscription_has_started_and_before_the_first_poll() {
+async fn start_at_now_is_durable_before_the_first_poll() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 3);
-    let asked = Arc::new(Mutex::new(None));
+    let recorded = Arc::new(Mutex::new(None));
     let store = Watching {
         server: server.clone(),
-        asked: asked.clone(),
+        recorded: recorded.clone(),
     };
     let mut subscription = in_time(started(client(&server).subscribe(
         store,
@@ -55,7 +55,7 @@ async fn now_is_durable_before_the_subscription_has_started_and_before_the_first
     .await
     .unwrap();
 
-    let at_the_save = asked.lock().unwrap().clone().expect("it is saved by now");
+    let at_the_save = recorded.lock().unwrap().clone().expect("it is saved");
     for counters in [at_the_save, server.counters()] {
         assert_eq!(counters.events.requests, 1);
         assert_eq!(
@@ -69,7 +69,7 @@ async fn now_is_durable_before_the_subscription_has_started_and_before_the_first
         newest
     );
 
-    // Whatever happens from then on is delivered.
+    // Everything that happens from then on is delivered.
     server.append(TOKEN, 2);
     let came = follow(&mut subscription, 2).await;
     assert_eq!(came, server.event_ids(TOKEN)[3..]);
@@ -86,7 +86,7 @@ async fn oldest_is_saved_when_box_gives_no_position() {
 }
 
 #[tokio::test]
-async fn now_is_the_same_after_a_crash_before_the_first_event() {
+async fn start_at_now_survives_a_crash_before_the_first_event() {
     let server = fake_box(|_| ());
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
@@ -108,7 +108,7 @@ async fn now_is_the_same_after_a_crash_before_the_first_event() {
 }
 
 #[tokio::test]
-async fn now_survives_what_may_pass() {
+async fn start_at_now_survives_transient_failures() {
     let server = fake_box(|_| ());
     server.queue_fault(Endpoint::Events, Fault::ServerError, 2);
     server.queue_fault(Endpoint::Events, Fault::MissingPosition, 1);
@@ -125,7 +125,7 @@ async fn now_survives_what_may_pass() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_an_error_of_the_start_and_saves_nothing() {
+async fn permanent_failure_ends_the_start_and_saves_nothing() {
     let server = fake_box(|_| ());
     server.queue_fault(Endpoint::Events, Fault::Forbidden, 1);
     let store = Memory::default();
@@ -141,7 +141,7 @@ async fn what_does_not_pass_is_an_error_of_the_start_and_saves_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_starts_before_now_is_saved() {
+async fn start_at_now_waits_until_its_position_is_saved() {
     let server = fake_box(|_| ());
     for behaviour in [Behaviour::KeepsAndFails, Behaviour::Panics] {
         let store = Memory::default();
@@ -166,7 +166,7 @@ async fn nothing_starts_before_now_is_saved() {
     }
 }
 
-/// A store that finds nothing.
+/// A store that saves, but always loads nothing.
 struct Fresh(Memory);
 
 #[async_trait]
@@ -181,7 +181,7 @@ impl CheckpointStore for Fresh {
 }
 
 #[tokio::test]
-async fn the_start_counts_only_where_there_is_no_checkpoint() {
+async fn start_is_ignored_when_there_is_a_checkpoint() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let position = server.emulator().newest_position(TOKEN);
@@ -229,7 +229,7 @@ async fn a_start_that_box_rejects_leaves_no_checkpoint() {
 }
 
 #[tokio::test]
-async fn a_key_without_a_name_is_refused() {
+async fn empty_key_is_refused() {
     let server = fake_box(|_| ());
     let error = in_time(started(client(&server).subscribe(
         Memory::default(),
@@ -241,20 +241,21 @@ async fn a_key_without_a_name_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 
-/// Box as it should not be: the first page of `now` has an event that is behind it, too.
+/// A transport that adds an event to the page of `now`, where Box should send none. The log has the
+/// same event after that position.
 struct EventfulNow(ReqwestTransport);
 
 #[async_trait]
 impl HttpTransport for EventfulNow {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let is_now = request.request().uri().to_string().contains("position=now");
-        let mut answer = self.0.send(request).await?;
+        let mut response = self.0.send(request).await?;
         if is_now {
-            let body = String::from_utf8(answer.body().to_vec()).unwrap();
+            let body = String::from_utf8(response.body().to_vec()).unwrap();
             let body = body.replace("\"entries\":[]", "\"entries\":[{\"event_id\":\"a\"}]");
-            *answer.body_mut() = body.into();
+            *response.body_mut() = body.into();
         }
-        Ok(answer)
+        Ok(response)
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
@@ -263,7 +264,7 @@ impl HttpTransport for EventfulNow {
 }
 
 #[tokio::test]
-async fn an_event_on_the_page_of_now_is_delivered_and_hides_none_after_it() {
+async fn event_on_the_page_of_now_is_delivered_and_hides_none() {
     let server = fake_box(|_| ());
     let transport = EventfulNow(ReqwestTransport::new().unwrap());
     let token = AccessToken::new(TOKEN).unwrap();

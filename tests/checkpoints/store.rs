@@ -1,4 +1,4 @@
-//! A store in memory, which can be told to misbehave.
+//! A checkpoint store in memory, which fails, panics or waits on demand.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -7,7 +7,8 @@ use box_longpoll::StreamPosition;
 use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 use event_listener::Event;
 
-/// A store in memory. Clones are the same store; what is in it outlives a subscription, as a file does.
+/// A checkpoint store in memory. Clones share its content, which outlives a subscription as a file
+/// does.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Inner>);
 
@@ -19,24 +20,27 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// As JSON, so that what is loaded has been written and read.
+    /// The checkpoint as JSON, so that each load has gone through serialization.
     kept: Option<String>,
     behaviour: Behaviour,
+    /// Every checkpoint that a subscription has tried to save.
     saves: Vec<Checkpoint>,
+    /// The number of saves in progress.
     under_way: usize,
 }
 
+/// The store's behavior from now on, also for the save that is in progress.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(crate) enum Behaviour {
     #[default]
     Works,
     Fails,
-    /// It keeps the checkpoint, and says that it failed.
+    /// The store keeps the checkpoint, and reports a failure.
     KeepsAndFails,
-    /// It says that it saved, and did not.
+    /// The store reports success, and keeps nothing.
     Forgets,
     Panics,
-    /// Nothing comes of a save before the behaviour changes.
+    /// A save does not end before the behavior changes.
     Waits,
 }
 
@@ -52,7 +56,7 @@ impl Memory {
         self.0.released.notify(usize::MAX);
     }
 
-    /// What a restart would find.
+    /// Returns the checkpoint that a restart would find.
     pub(crate) fn kept(&self) -> Option<Checkpoint> {
         let state = self.state();
         let kept = state.kept.as_ref()?;
@@ -63,7 +67,7 @@ impl Memory {
         self.kept()?.resume_at().position().cloned()
     }
 
-    /// All that it was asked to save.
+    /// Returns every checkpoint that a subscription has tried to save, in order.
     pub(crate) fn saves(&self) -> Vec<Checkpoint> {
         self.state().saves.clone()
     }
@@ -105,7 +109,7 @@ impl CheckpointStore for Memory {
             Behaviour::Works | Behaviour::Waits => state.kept = Some(json),
             Behaviour::KeepsAndFails => {
                 state.kept = Some(json);
-                return Err(CheckpointError::new("the answer was lost"));
+                return Err(CheckpointError::new("the response was lost"));
             }
             Behaviour::Fails => return Err(CheckpointError::new("the store is down")),
             Behaviour::Forgets => {}

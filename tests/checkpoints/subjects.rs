@@ -1,4 +1,5 @@
-//! Whose checkpoint it is, as far as a client knows, and the number of its format.
+//! Tests of the subject and the format number in a checkpoint. A client refuses a checkpoint of
+//! another subject or of a newer format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const APPLICATION: &str = "the-client-id";
 const SECRET: &str = "a-secret-that-nobody-may-see";
 const ENTERPRISE: &str = "801234";
 
-/// A token source of a program's own, which passes on what it wraps.
+/// A program's own token source, which forwards to another one.
 struct Wrapped(Arc<dyn TokenSource>);
 
 #[async_trait]
@@ -46,15 +47,15 @@ fn granted(server: &EmulatorServer, subject: Subject) -> Client {
     builder(server).build(transport, tokens).unwrap()
 }
 
-/// Clients that stand for different accounts, each with what an error calls it.
+/// Returns clients for different accounts, each with the name that an error gives to its subject.
 fn clients(server: &EmulatorServer) -> Vec<(Client, &'static str)> {
     let token = client(server);
     let by_the_builder = build(builder(server).as_user("17"));
-    let sibling = token.as_user("18").unwrap();
+    let derived = token.as_user("18").unwrap();
     vec![
         (token, "the access token's own account"),
         (by_the_builder, "user:17"),
-        (sibling, "user:18"),
+        (derived, "user:18"),
         (granted(server, Subject::user("19")), "user:19"),
         (
             granted(server, Subject::enterprise(ENTERPRISE)),
@@ -115,7 +116,7 @@ async fn checkpoint_is_refused_when_another_subject_opens_it() {
 }
 
 #[tokio::test]
-async fn user_is_the_same_by_header_and_by_grant() {
+async fn user_resumes_by_header_from_a_checkpoint_by_grant() {
     let server = server();
     let by_grant = granted(&server, Subject::user("17"));
     let by_header = granted(&server, Subject::enterprise(ENTERPRISE));
@@ -158,7 +159,7 @@ async fn checkpoint_of_format_1_is_read_and_gains_the_subject() {
     let position = server.emulator().newest_position("17");
     let old = checkpoint(&server, &position, Duration::ZERO);
     assert_eq!(old.subject(), None);
-    // Without the names of its fields, too, in their old order.
+    // A compact encoding has no names of fields, only their old order.
     let fields = serde_json::to_value(&old).unwrap();
     let names = "account stream_type api_origin position last_success id_key ids";
     let fields: Vec<&Value> = names.split(' ').map(|name| &fields[name]).collect();
@@ -166,7 +167,7 @@ async fn checkpoint_of_format_1_is_read_and_gains_the_subject() {
     assert_eq!(rmp_serde::from_slice::<Checkpoint>(&packed).unwrap(), old);
 
     let store = Memory::with(&old);
-    assert_eq!(store.kept().unwrap(), old, "it is not known when rewritten");
+    assert_eq!(store.kept().unwrap(), old, "rewriting adds no subject");
     server.append("17", 1);
     let mut subscription = subscribe(&user, &store).await;
     assert_eq!(follow(&mut subscription, 1).await, server.event_ids("17"));
@@ -181,7 +182,7 @@ async fn checkpoint_of_format_1_is_read_and_gains_the_subject() {
     assert_refused(of_another, &["user:17"]);
 }
 
-/// The JSON of a checkpoint as this version writes it.
+/// Returns the JSON of a checkpoint as this version writes it.
 fn written(server: &EmulatorServer) -> Value {
     serde_json::to_value(checkpoint(server, "17", Duration::ZERO)).unwrap()
 }
@@ -229,9 +230,9 @@ async fn newer_format_in_a_file_is_left_as_it_is() {
 #[test]
 fn checkpoint_that_lacks_a_field_is_an_error_that_names_it() {
     let server = server();
-    let whole = written(&server);
-    for (field, _) in whole.as_object().unwrap() {
-        let mut part = whole.clone();
+    let complete = written(&server);
+    for (field, _) in complete.as_object().unwrap() {
+        let mut part = complete.clone();
         part.as_object_mut().unwrap().remove(field);
         let read = serde_json::from_value::<Checkpoint>(part);
         match &**field {

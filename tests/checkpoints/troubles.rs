@@ -1,4 +1,4 @@
-//! A store that fails.
+//! Tests of checkpoint stores that fail, panic, or report the wrong outcome.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::world::{
 };
 
 #[tokio::test]
-async fn a_store_that_fails_pauses_delivery_at_the_bound_says_so_and_loses_nothing() {
+async fn failing_store_pauses_delivery_and_loses_nothing() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 20);
     let store = Memory::default();
@@ -43,13 +43,13 @@ async fn a_store_that_fails_pauses_delivery_at_the_bound_says_so_and_loses_nothi
     .await;
     assert!(
         server.counters().events_served <= 6,
-        "it does not run ahead"
+        "the stream does not read ahead"
     );
     assert_eq!(store.position(), None);
     let tried = store.saves().len();
     idle_until(&mut subscription, |_| store.saves().len() > tried).await;
 
-    // What was acknowledged meanwhile is saved without another word.
+    // The earlier acknowledgements are saved without another call.
     store.behave(Behaviour::Works);
     came.extend(follow(&mut subscription, 14).await);
     assert_eq!(came, server.event_ids(TOKEN));
@@ -58,7 +58,7 @@ async fn a_store_that_fails_pauses_delivery_at_the_bound_says_so_and_loses_nothi
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_could_not_be_saved_comes_with_the_next() {
+async fn unsaved_acknowledgement_is_saved_with_the_next_one() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 4);
     let store = Memory::default();
@@ -73,7 +73,8 @@ async fn an_acknowledgement_that_could_not_be_saved_comes_with_the_next() {
     assert_eq!(store.position(), end);
 }
 
-/// After the first failure in a row the wait is up to half of this; after the second it is at least this.
+/// The first wait of the retry policy. The pause after one failed save is at most half of this
+/// time, and after two failed saves in a row it is at least this time.
 const FIRST_WAIT: Duration = Duration::from_secs(600);
 
 fn patient_policy() -> RetryPolicy {
@@ -81,7 +82,7 @@ fn patient_policy() -> RetryPolicy {
     RetryPolicy::default().first(FIRST_WAIT).longest(hour)
 }
 
-/// When the subscription tries to save once more, if it does not save now.
+/// Returns the time of the next attempt to save, if the last attempt failed.
 fn next_save<T: HttpTransport>(subscription: &Subscription<T>) -> Option<SystemTime> {
     match subscription.status() {
         Status::NotSaving { until, .. } => Some(until),
@@ -89,7 +90,7 @@ fn next_save<T: HttpTransport>(subscription: &Subscription<T>) -> Option<SystemT
     }
 }
 
-/// Acknowledges a batch that the store can't save, and returns when the subscription tries again.
+/// Acknowledges a batch that the store can't save, and returns the time of the next attempt.
 async fn ack_unsaved<T: HttpTransport>(
     subscription: &mut Subscription<T>,
     batch: Delivery,
@@ -103,7 +104,7 @@ async fn ack_unsaved<T: HttpTransport>(
 }
 
 #[tokio::test]
-async fn ack_that_fails_to_save_is_saved_again_after_a_pause() {
+async fn failed_save_is_not_retried_before_a_pause() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 2);
     let store = Memory::default();
@@ -116,7 +117,7 @@ async fn ack_that_fails_to_save_is_saved_again_after_a_pause() {
 }
 
 #[tokio::test]
-async fn pause_after_a_failed_save_is_short_when_one_succeeded() {
+async fn backoff_starts_again_when_a_save_succeeded() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 6);
     let store = Memory::default();
@@ -135,14 +136,14 @@ async fn pause_after_a_failed_save_is_short_when_one_succeeded() {
     let until = ack_unsaved(&mut subscription, batches.next().unwrap()).await;
     #[expect(
         clippy::disallowed_methods,
-        reason = "the status tells a time of the day"
+        reason = "the status has a wall-clock time"
     )]
     let wait = until.duration_since(SystemTime::now()).unwrap();
     assert!(wait <= FIRST_WAIT / 2, "{wait:?}");
 }
 
 #[tokio::test]
-async fn a_crash_while_the_store_fails_brings_again_what_it_does_not_have() {
+async fn restart_repeats_the_events_that_the_store_failed_to_save() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 6);
     for behaviour in [Behaviour::Fails, Behaviour::Forgets, Behaviour::Panics] {
@@ -162,7 +163,7 @@ async fn a_crash_while_the_store_fails_brings_again_what_it_does_not_have() {
 }
 
 #[tokio::test]
-async fn a_store_that_saves_without_saying_so_is_asked_again_and_brings_nothing_twice() {
+async fn restart_repeats_nothing_when_a_failed_save_was_kept() {
     let server = fake_box(|_| ());
     server.append(TOKEN, 6);
     let store = Memory::default();
@@ -174,7 +175,7 @@ async fn a_store_that_saves_without_saying_so_is_asked_again_and_brings_nothing_
     assert_ne!(
         subscription.resume_at().position(),
         end.as_ref(),
-        "nobody said so"
+        "the store reported no success"
     );
     drop(subscription);
     store.behave(Behaviour::Works);
@@ -197,7 +198,7 @@ async fn store_that_panics_while_it_loads_stops_its_subscription() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_cannot_be_loaded_is_an_error_and_no_fresh_start() {
+async fn checkpoint_that_fails_to_load_is_an_error_not_a_fresh_start() {
     let server = fake_box(|_| ());
     let store = Memory::default();
     store.behave(Behaviour::Fails);

@@ -1,7 +1,7 @@
-//! What wakes a subscription that is full: nothing else would, and it would sleep for ever.
+//! Tests of the events that wake a full subscription, which would otherwise sleep forever.
 //!
-//! The subscription is polled by hand. While it is full it has no request under way, so that nothing but the thing under
-//! test can wake it.
+//! Each test polls the subscription by hand. A full subscription has no request in flight, so only
+//! the event under test can wake it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
 use crate::world::{build, in_time, next_batches, subscribe};
 
-/// A task, which counts how often it is woken.
+/// A task that counts its wake-ups.
 #[derive(Default)]
 struct Task(AtomicUsize);
 
@@ -39,7 +39,8 @@ impl Task {
     }
 }
 
-/// A subscription that has two batches out, and waits for one of them.
+/// A subscription that has delivered two batches, which is its limit, and waits for an
+/// acknowledgement.
 struct Full {
     subscription: Subscription<ReqwestTransport>,
     batches: Vec<Delivery>,
@@ -67,6 +68,7 @@ impl Full {
         self.task.polls(self.subscription.next())
     }
 
+    /// Polls the subscription, and panics if it does not wait for acknowledgements.
     #[track_caller]
     fn waits(&mut self) {
         let polled = self.poll();
@@ -90,7 +92,7 @@ async fn dropped_batch_wakes_the_subscription() {
     drop(full.batches.pop());
     assert_eq!(full.task.wake_ups(), 1);
     let Poll::Ready(Some(Err(error))) = full.poll() else {
-        panic!("it goes on");
+        panic!("the subscription continues");
     };
     assert_eq!(error.kind(), ErrorKind::Unacknowledged);
 }
@@ -106,7 +108,7 @@ async fn acknowledgement_that_is_cut_short_wakes_the_subscription() {
     assert!(Arc::<Task>::default().polls(ack).is_pending());
     assert_eq!(full.task.wake_ups(), 1);
 
-    // Nobody but the subscription has the write by now.
+    // From now on, only the subscription drives the save.
     full.waits();
     store.behave(Behaviour::Works);
     assert_eq!(full.task.wake_ups(), 2);
@@ -121,7 +123,7 @@ async fn save_of_another_task_wakes_the_subscription() {
     store.behave(Behaviour::Fails);
     in_time(full.batches.remove(0).ack()).await.unwrap_err();
 
-    // It tries again in an hour.
+    // The next attempt to save may be an hour away.
     full.waits();
     store.behave(Behaviour::Waits);
     let mut ack = Box::pin(full.batches.remove(0).ack());

@@ -1,4 +1,5 @@
-//! A fake Box, and subscriptions to it.
+//! The clients, subscriptions and checkpoints that the tests share, all of one account of a fake
+//! Box.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use crate::fake_box::{PATIENCE, TOKEN, builder};
 
 pub(crate) type Client = LongPollClient<ReqwestTransport>;
 
-/// The key of every test.
+/// The checkpoint key of every test.
 pub(crate) const ACCOUNT: &str = "ada";
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,7 +30,7 @@ pub(crate) fn build(builder: LongPollClientBuilder) -> Client {
         .unwrap()
 }
 
-/// A client that gets two events at once.
+/// Returns a client whose pages have up to two events.
 pub(crate) fn client(server: &EmulatorServer) -> Client {
     build(builder(server).page_limit(2))
 }
@@ -47,7 +48,7 @@ pub(crate) async fn subscribe<T: HttpTransport>(
     .unwrap()
 }
 
-/// A subscription that has started, or the error that it stopped with.
+/// Returns the subscription after its start, or the error that stopped it.
 pub(crate) async fn started<T: HttpTransport>(
     mut subscription: Subscription<T>,
 ) -> Result<Subscription<T>, Error> {
@@ -58,7 +59,7 @@ pub(crate) async fn started<T: HttpTransport>(
     }
 }
 
-/// What comes in time.
+/// Awaits the work, and panics if it takes longer than [`PATIENCE`].
 #[track_caller]
 pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
@@ -69,7 +70,7 @@ pub(crate) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = 
     }
 }
 
-/// The next item, which is a batch.
+/// Returns the next item, and panics if it is no batch.
 #[track_caller]
 pub(crate) fn next_batch<T: HttpTransport>(
     subscription: &mut Subscription<T>,
@@ -84,7 +85,7 @@ pub(crate) fn next_batch<T: HttpTransport>(
     }
 }
 
-/// The next so many batches.
+/// Returns the next `count` batches.
 pub(crate) async fn next_batches<T: HttpTransport>(
     subscription: &mut Subscription<T>,
     count: usize,
@@ -101,7 +102,7 @@ pub(crate) fn ids(batch: &Delivery) -> Vec<String> {
     ids.collect()
 }
 
-/// The ids of all that comes and is acknowledged, until so many are there.
+/// Acknowledges batches until `count` events have arrived, and returns the ids of the events.
 pub(crate) async fn follow<T: HttpTransport>(
     subscription: &mut Subscription<T>,
     count: usize,
@@ -115,7 +116,7 @@ pub(crate) async fn follow<T: HttpTransport>(
     came
 }
 
-/// Drives the subscription until something holds. Nothing comes meanwhile.
+/// Drives the subscription until the condition holds, and panics if an item arrives before.
 #[track_caller]
 pub(crate) fn idle_until<T: HttpTransport>(
     subscription: &mut Subscription<T>,
@@ -126,12 +127,12 @@ pub(crate) fn idle_until<T: HttpTransport>(
         while !holds(subscription) {
             let wait = Duration::from_millis(5);
             let next = tokio::time::timeout(wait, subscription.next()).await;
-            assert!(next.is_err(), "{caller}: this came: {next:?}");
+            assert!(next.is_err(), "{caller}: unexpected item: {next:?}");
         }
     })
 }
 
-/// A checkpoint as a subscription to the server would have left it.
+/// Returns a checkpoint as a subscription to the server would have saved it, `age` ago.
 pub(crate) fn checkpoint(server: &EmulatorServer, position: &str, age: Duration) -> Checkpoint {
     checkpoint_of(server.origin(), "all", position, age)
 }

@@ -1,4 +1,5 @@
-//! The file of a credential, where its directory or its file system is not as it usually is.
+//! Tests of `CredentialFile` with links, with directories that are gone or in the way, with a
+//! read-only file system, and after an interrupted exchange.
 
 use std::env;
 use std::fs;
@@ -10,14 +11,14 @@ use box_longpoll::auth::{Credential, CredentialFile, CredentialStore as _, Token
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 
-/// The directory that a test's other process works in.
+/// The environment variable with the directory that a test's own process works in.
 const DIRECTORY: &str = "CREDENTIALS_TEST_DIRECTORY";
 
 fn credential(refresh_token: &str) -> Credential {
     Credential::new(refresh_token).unwrap()
 }
 
-/// The file in a new directory.
+/// Creates a credential file in a new directory.
 fn created() -> (TempDir, PathBuf, CredentialFile) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("credential");
@@ -116,9 +117,9 @@ fn remount(directory: &Path, how: &str) {
     assert!(mount.status().unwrap().success());
 }
 
-/// Calls are traced in the order in which the process makes them.
+/// `strace` records the calls in the order in which the process makes them.
 #[test]
-#[ignore = "wants strace and the right to trace: .ci/run has them"]
+#[ignore = "needs strace and permission to trace: .ci/run has both"]
 fn a_new_file_that_was_left_behind_is_synced_before_its_rename() {
     let directory = tempfile::tempdir().unwrap();
     let [calls, new] = ["calls", "work/credential.new"].map(|name| directory.path().join(name));
@@ -161,13 +162,15 @@ fn a_new_file_that_was_left_behind_is_synced_before_its_rename() {
     }
 }
 
-/// Runs the work in this test's process of its own, which `runner` starts, and in a new directory.
+/// Runs the work in a new directory, and in a process of its own that `runner` starts. `name` is
+/// the name of the calling test.
 #[track_caller]
 fn in_another_process(runner: &[&str], name: &str, work: impl FnOnce(&Path)) {
     let directory = tempfile::tempdir().unwrap();
     in_another_process_at(directory.path(), runner, name, work);
 }
 
+/// Does the same in the directory `at`.
 #[track_caller]
 fn in_another_process_at(at: &Path, runner: &[&str], name: &str, work: impl FnOnce(&Path)) {
     if let Some(directory) = env::var_os(DIRECTORY) {

@@ -1,4 +1,5 @@
-//! What an application may have, each with its way to tokens.
+//! The grants that the tests use, each with a way to make its tokens, and a credential store in
+//! memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ pub(crate) enum Grant {
 }
 
 impl Grant {
-    /// The account at the emulator that its tokens belong to.
+    /// Returns the emulator's account that the tokens belong to.
     pub(crate) fn account(self) -> String {
         match self {
             Self::ServiceAccount | Self::Jwt(_) => format!("enterprise {ENTERPRISE}"),
@@ -32,7 +33,7 @@ impl Grant {
         }
     }
 
-    /// Its tokens. `refresh_token` is what a user's authorization gave.
+    /// Returns the tokens of the grant. `refresh_token` comes from a user's authorization.
     pub(crate) fn tokens(
         self,
         origin: &str,
@@ -70,7 +71,7 @@ pub(crate) fn jwt(key: &str) -> JwtBearer {
     JwtBearer::from_json(configuration(key).to_string()).unwrap()
 }
 
-/// As Box's developer console gives it.
+/// Returns the configuration in the form that Box's developer console gives.
 pub(crate) fn configuration(key: &str) -> serde_json::Value {
     serde_json::json!({
         "boxAppSettings": {
@@ -82,12 +83,12 @@ pub(crate) fn configuration(key: &str) -> serde_json::Value {
     })
 }
 
-/// A store that keeps a credential as long as the test does, and refuses to save when it is told to.
+/// A credential store in memory, whose saves fail on demand. Clones share the credential.
 #[derive(Clone)]
 pub(crate) struct InMemory {
     credential: Arc<Mutex<Credential>>,
     lock: Arc<tokio::sync::Mutex<()>>,
-    /// Whether each of the next saves fails.
+    /// One value for each of the next saves: `true` if it fails.
     failing: Arc<Mutex<VecDeque<bool>>>,
 }
 
@@ -100,12 +101,12 @@ impl InMemory {
         }
     }
 
-    /// Has the next saves fail, or not.
+    /// Plans the next saves: each `true` makes one save fail.
     pub(crate) fn fail(&self, saves: impl IntoIterator<Item = bool>) {
         self.failing.lock().unwrap().extend(saves);
     }
 
-    /// What a store of one's own would write.
+    /// Returns the JSON that a custom store would write.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::to_value(&*self.credential.lock().unwrap()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! The application's key, and its clock.
+//! Tests of the JWT grant: subjects, clock skew, refused assertions, and the configuration file.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn grant_names_its_subject_when_it_knows_it(
 #[case::behind(600)]
 #[case::ahead(-600)]
 #[case::a_day_off(86_400)]
-fn a_clock_that_is_off_is_corrected_by_the_date_of_an_answer(#[case] seconds: i64) {
+fn clock_skew_is_corrected_by_the_date_of_a_response(#[case] seconds: i64) {
     let world = World::with(|settings| settings.clock_skew_seconds = seconds);
     let tokens = jwt(&FROM_CONSOLE)
         .api_origin(ORIGIN)
@@ -54,13 +54,17 @@ fn a_clock_that_is_off_is_corrected_by_the_date_of_an_answer(#[case] seconds: i6
     for requests in [2, 3] {
         world.within(Duration::from_secs(4_000), async {
             tokens.token(None).await.unwrap();
-            assert_eq!(world.token_requests(), requests, "it is remembered");
+            assert_eq!(
+                world.token_requests(),
+                requests,
+                "the correction is remembered"
+            );
             world.clock.wait(Duration::from_secs(3_500)).await;
         });
     }
 }
 
-/// What Box says of an assertion that came too late, and of one that came twice.
+/// Returns Box's refusal of an assertion that arrived too late (`exp`) or twice (`jti`).
 fn refusal(claim: &str) -> Fault {
     let said = format!("Please check the '{claim}' claim.");
     Fault::Status {
@@ -73,7 +77,7 @@ fn refusal(claim: &str) -> Fault {
 #[rstest]
 #[case::too_late("exp")]
 #[case::twice("jti")]
-fn an_assertion_that_came_too_late_or_twice_is_made_anew(#[case] claim: &str) {
+fn assertion_is_signed_again_when_it_came_too_late_or_twice(#[case] claim: &str) {
     let world = World::new();
     let tokens = jwt(&FROM_CONSOLE)
         .api_origin(ORIGIN)
@@ -91,7 +95,7 @@ fn an_assertion_that_came_too_late_or_twice_is_made_anew(#[case] claim: &str) {
 }
 
 #[test]
-fn a_clock_that_agrees_with_boxs_is_not_blamed() {
+fn accurate_clock_is_not_blamed_for_a_refusal() {
     let world = World::new();
     let tokens = jwt(&FROM_CONSOLE)
         .api_origin(ORIGIN)
@@ -106,6 +110,7 @@ fn a_clock_that_agrees_with_boxs_is_not_blamed() {
     assert_eq!(error.kind(), TokenErrorKind::Transient);
 }
 
+/// Returns the configuration with another value at `path`.
 fn with(path: &str, value: impl Into<Value>) -> Value {
     let mut configuration = configuration(&FROM_CONSOLE);
     *configuration.pointer_mut(path).unwrap() = value.into();
@@ -139,7 +144,7 @@ const APP_AUTH: &str = "/boxAppSettings/appAuth";
 )]
 #[case::numbers(with("/boxAppSettings/clientSecret", 4711), "line 1")]
 #[case::no_enterprise_id(with("/enterpriseID", true), "line 1")]
-fn what_is_no_configuration_is_refused_by_a_sentence_that_shows_nothing_of_it(
+fn invalid_configuration_is_refused_without_showing_it(
     #[case] configuration: Value,
     #[case] cause: &str,
 ) {
@@ -179,7 +184,7 @@ fn a_byte_order_mark_before_the_configuration_is_ignored() {
 }
 
 #[test]
-fn a_configuration_in_utf_16_is_refused_by_that_name() {
+fn configuration_in_utf_16_is_an_error_that_names_utf_16() {
     let text = format!("\u{feff}{}", configuration(&FROM_CONSOLE));
     for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
         let json: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();

@@ -1,4 +1,5 @@
-//! The application's key in the formats that OpenSSL, SSH and `PuTTY` write, and with what happens to it on its way.
+//! Tests of the formats of the application's key, from OpenSSL, SSH and `PuTTY`, and of the changes
+//! that copying makes to its text. Errors name the format, and the command that converts the key.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,7 @@ fn app(key: &str) -> Result<JwtBearer, box_longpoll::Error> {
     JwtBearer::from_json(configuration(key).to_string())
 }
 
-/// The reason for which the key is not read, which shows nothing of it.
+/// Returns the error for this key, and panics if the error shows any part of the key.
 #[track_caller]
 fn refusal(key: &str) -> String {
     let error = app(key).unwrap_err();
@@ -53,7 +54,7 @@ fn a_key_that_openssl_writes_is_read(#[case] arguments: &str) {
 }
 
 #[test]
-fn the_key_of_boxs_guide_is_read() {
+fn key_from_the_command_in_boxs_guide_is_read() {
     let key = openssl("genrsa -des3 -passout PASS 2048", "").unwrap();
     let _app = app(&key).unwrap();
 }
@@ -71,7 +72,7 @@ fn the_key_of_boxs_guide_is_read() {
 #[case::byte_order_mark("\u{feff}", "\n", "\n")]
 #[case::between_certificates(&certificate(), "\n", &certificate())]
 #[case::after_attributes("Bag Attributes\nKey Attributes: <No Attributes>\n", "\n", "\n")]
-fn a_key_is_read_with_what_happened_to_it_on_its_way(
+fn key_is_read_when_its_line_breaks_or_surroundings_differ(
     #[case] before: &str,
     #[case] line_break: &str,
     #[case] after: &str,
@@ -89,11 +90,12 @@ fn certificate() -> String {
     openssl(&arguments, "").unwrap()
 }
 
-/// One wrong passphrase in 256 leaves what looks padded, so the cheaper format gets many.
+/// One wrong passphrase in 256 decrypts to bytes that look like valid padding. The traditional
+/// format is cheap to decrypt, so it is tested with 2,000 passphrases.
 #[rstest]
 #[case::pkcs8(&FROM_CONSOLE, 1)]
 #[case::traditional(&key_by(TRADITIONAL), 2_000)]
-fn a_wrong_passphrase_is_called_that(#[case] key: &str, #[case] passphrases: u32) {
+fn wrong_passphrase_is_reported_as_such(#[case] key: &str, #[case] passphrases: u32) {
     let mut configuration = configuration(key);
     for number in 0..passphrases {
         let passphrase = &mut configuration["boxAppSettings"]["appAuth"]["passphrase"];
@@ -117,7 +119,7 @@ fn a_wrong_passphrase_is_called_that(#[case] key: &str, #[case] passphrases: u32
 )]
 #[case::traditional_aria("pkey -traditional -aria128 -passout PASS", "ARIA-128-CBC")]
 #[case::traditional_camellia("pkey -traditional -camellia256 -passout PASS", "CAMELLIA-256-CBC")]
-fn an_unknown_cipher_is_named_with_what_converts_the_key(
+fn unknown_cipher_is_an_error_with_a_working_conversion(
     #[case] arguments: &str,
     #[case] name: &str,
 ) {
@@ -137,7 +139,7 @@ fn an_unknown_cipher_is_named_with_what_converts_the_key(
 #[case::pkcs8("pkcs8 -topk8 -nocrypt")]
 #[case::traditional("pkey -traditional")]
 #[case::encrypted("pkcs8 -topk8 -passout PASS")]
-fn a_key_in_der_is_refused_with_what_converts_it(#[case] arguments: &str) {
+fn key_in_der_is_an_error_with_a_working_conversion(#[case] arguments: &str) {
     let pem = key_by(arguments);
     let base64: String = pem.lines().filter(|line| !line.contains('-')).collect();
     let said = refusal(&base64);
@@ -156,7 +158,10 @@ fn a_key_in_der_is_refused_with_what_converts_it(#[case] arguments: &str) {
     "for RSA-PSS alone"
 )]
 #[case::ed25519("genpkey -algorithm ED25519", "1.3.101.112")]
-fn a_key_that_is_not_rsa_is_refused_by_its_algorithm(#[case] arguments: &str, #[case] name: &str) {
+fn key_that_is_not_rsa_is_an_error_that_names_its_algorithm(
+    #[case] arguments: &str,
+    #[case] name: &str,
+) {
     let key = openssl(arguments, "").unwrap();
     let encrypted = openssl("pkcs8 -topk8 -passout PASS", &key).unwrap();
     for key in [key, encrypted] {
@@ -167,7 +172,7 @@ fn a_key_that_is_not_rsa_is_refused_by_its_algorithm(#[case] arguments: &str, #[
 }
 
 #[test]
-fn a_key_of_1_024_bits_is_refused_by_the_bits_it_needs() {
+fn key_of_1_024_bits_is_an_error_that_names_the_minimum() {
     let key = openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024", "").unwrap();
     let said = refusal(&key);
     assert!(said.contains("2,048"), "{said}");
@@ -198,7 +203,7 @@ fn a_key_of_1_024_bits_is_refused_by_the_bits_it_needs() {
     "-----BEGIN PRIVATE KEY-----\ncanary!\n-----END PRIVATE KEY-----",
     "not base64"
 )]
-fn another_text_is_refused_by_its_name(#[case] text: &str, #[case] name: &str) {
+fn other_text_is_an_error_that_names_its_kind(#[case] text: &str, #[case] name: &str) {
     let said = refusal(text);
     assert!(said.contains(name), "{said}");
     assert!(!said.contains("canary"), "{said}");
@@ -228,12 +233,12 @@ fn the_commands_for_keys_of_ssh_and_putty_convert_them() {
     let _app = app(&fs::read_to_string(&new).unwrap()).unwrap();
 }
 
-/// The command between backquotes.
+/// Returns the command between the backquotes.
 fn named_in(said: &str) -> &str {
     said.split('`').nth(1).unwrap()
 }
 
-/// Runs a command with more options, and with files in place of some of its words.
+/// Runs a command with more options. The names in `files` are replaced with their paths.
 #[track_caller]
 fn run(command: &str, files: &[(&str, &Path)], options: &str) {
     let command = format!("{command}{options}");

@@ -1,4 +1,5 @@
-//! Streams that outlive their tokens.
+//! The test of streams that outlive 200 of their tokens, with a virtual clock. The module
+//! `real_time` has the same test with the real clock.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::world::{CLIENT_ID, ORIGIN, USER, World};
 const LIFETIMES: u32 = 200;
 const LIFETIME: Duration = Duration::from_secs(5);
 
-/// Events come once in so long, on average, one at a time.
+/// The mean time between two events, in milliseconds.
 const MEAN_GAP_MS: u64 = 700;
 
 #[rstest]
@@ -23,7 +24,7 @@ const MEAN_GAP_MS: u64 = 700;
 #[case::rs256(Grant::Jwt(JwtAlgorithm::Rs256))]
 #[case::rs384(Grant::Jwt(JwtAlgorithm::Rs384))]
 #[case::rs512(Grant::Jwt(JwtAlgorithm::Rs512))]
-fn a_stream_loses_and_repeats_nothing_over_200_lifetimes_of_its_token(#[case] grant: Grant) {
+fn stream_loses_and_repeats_nothing_over_200_token_lifetimes(#[case] grant: Grant) {
     let world = World::with(|settings| settings.token_lifetime_ms = 5_000);
     let now = world.clock.now().monotonic;
     let authorized = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
@@ -52,13 +53,13 @@ fn a_stream_loses_and_repeats_nothing_over_200_lifetimes_of_its_token(#[case] gr
     );
     assert!((200..=260).contains(&requests), "{requests} token requests");
     let emulator = world.emulator();
-    let twice = emulator.counters().expired_calls;
-    assert!(twice.values().all(|calls| *calls == 1), "{twice:?}");
+    let expired = emulator.counters().expired_calls;
+    assert!(expired.values().all(|calls| *calls == 1), "{expired:?}");
     let broken = emulator.requests().filter(|request| {
         request.endpoint == Endpoint::Realtime
             && request.outcome == box_longpoll_testkit::Outcome::HungUp
     });
-    assert_eq!(broken.count(), 0, "polls are held through renewals");
+    assert_eq!(broken.count(), 0, "polls stay open through refreshes");
 }
 
 fn id(event: &Event) -> String {

@@ -1,4 +1,7 @@
-//! Tokens by Box's grants: months of them by a clock that the test moves, and what goes wrong with them.
+//! Tests of the grants that give tokens: refreshes, failures, keys, and credentials in files.
+//!
+//! Most tests use a virtual clock and a fake Box in memory, which [`world`] has. The others use
+//! real sockets or processes.
 
 #![cfg(all(feature = "blocking", feature = "jwt", feature = "reqwest"))]
 
@@ -18,7 +21,7 @@ mod oauth;
 #[cfg(unix)]
 mod processes;
 mod real_time;
+mod refreshes;
 mod refusals;
-mod renewals;
 mod sockets;
 mod world;

@@ -1,4 +1,5 @@
-//! Refresh tokens, which work once.
+//! Tests of refresh tokens, each of which works once: exchanges, lost responses, and failing
+//! stores.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::world::{CLIENT_ID, ORIGIN, SECRET, USER, World};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A user who has authorized the application, and what is kept of it.
+/// Returns the store and the tokens of a user who has authorized the application.
 fn authorized(world: &World) -> (InMemory, RefreshedTokens) {
     let now = world.clock.now().monotonic;
     let token = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);
@@ -26,7 +27,7 @@ fn authorized(world: &World) -> (InMemory, RefreshedTokens) {
     (store, tokens)
 }
 
-/// The tokens of a process that shares the store.
+/// Returns the tokens of another process that shares the store.
 fn process(world: &World, store: &InMemory) -> RefreshedTokens {
     oauth(store)
         .api_origin(ORIGIN)
@@ -35,7 +36,7 @@ fn process(world: &World, store: &InMemory) -> RefreshedTokens {
 }
 
 #[test]
-fn a_process_that_starts_again_goes_on_with_the_access_token_that_is_kept() {
+fn restarted_process_uses_the_stored_access_token() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     let first = world.within(SECOND, async { tokens.token(None).await.unwrap() });
@@ -47,7 +48,7 @@ fn a_process_that_starts_again_goes_on_with_the_access_token_that_is_kept() {
 }
 
 #[test]
-fn kept_access_token_is_not_used_when_it_is_due() {
+fn stored_access_token_is_not_used_when_its_refresh_is_due() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     let first = world.within(SECOND, async { tokens.token(None).await.unwrap() });
@@ -77,23 +78,23 @@ fn processes_that_share_a_store_exchange_a_token_once() {
 }
 
 #[test]
-fn a_rejected_token_is_exchanged_though_its_time_is_not_over() {
+fn rejected_token_is_refreshed_before_it_expires() {
     let world = World::new();
     let (_, tokens) = authorized(&world);
     world.within(SECOND, async {
         let first = tokens.token(None).await.unwrap();
         let second = tokens.token(Some(&first)).await.unwrap();
         assert!(first != second);
-        // Of a stream that met the same 401 later.
+        // Another stream got the same 401 later.
         assert!(tokens.token(Some(&first)).await.unwrap() == second);
     });
     assert_eq!(world.token_requests(), 2);
 }
 
 #[rstest]
-#[case::the_connection_is_reset(Fault::LostAnswer)]
-#[case::nothing_ever_comes(Fault::WithheldAnswer)]
-fn a_lost_answer_is_an_error_that_says_the_user_must_authorize_anew(#[case] fault: Fault) {
+#[case::the_connection_is_reset(Fault::LostResponse)]
+#[case::no_response_arrives(Fault::WithheldResponse)]
+fn lost_response_means_the_user_has_to_authorize_again(#[case] fault: Fault) {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     world.emulator().queue_fault(Endpoint::Token, fault, 1);
@@ -103,24 +104,24 @@ fn a_lost_answer_is_an_error_that_says_the_user_must_authorize_anew(#[case] faul
         world.clock.wait(60 * SECOND).await;
         tokens.token(None).await.unwrap_err()
     });
-    assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
+    assert_eq!(error.kind(), TokenErrorKind::ReauthorizationRequired);
     assert!(
         error
             .to_string()
-            .contains("the answer with the next one was lost"),
+            .contains("the response with the next one was lost"),
         "{error}"
     );
-    // The next process says the same.
+    // The next process gets the same error.
     let again = process(&world, &store);
     let error = world.within(SECOND, async { again.token(None).await.unwrap_err() });
-    assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
+    assert_eq!(error.kind(), TokenErrorKind::ReauthorizationRequired);
     assert!(error.to_string().contains("was lost"), "{error}");
 }
 
 #[rstest]
 #[case::unavailable(Fault::Unavailable)]
 #[case::reset(Fault::Reset)]
-fn a_request_that_box_did_not_act_on_is_made_again_with_the_same_token(#[case] fault: Fault) {
+fn unprocessed_request_is_retried_with_the_same_token(#[case] fault: Fault) {
     let world = World::new();
     let (_, tokens) = authorized(&world);
     world.emulator().queue_fault(Endpoint::Token, fault, 3);
@@ -155,7 +156,7 @@ fn a_token_is_not_exchanged_before_the_intent_is_durable() {
 }
 
 #[test]
-fn an_intent_that_may_not_be_durable_is_saved_again_before_the_next_request() {
+fn uncertain_intent_is_saved_again_before_the_next_request() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     let mut emulator = world.emulator();
@@ -168,14 +169,15 @@ fn an_intent_that_may_not_be_durable_is_saved_again_before_the_next_request() {
         world.clock.wait(60 * SECOND).await;
         tokens.token(None).await.unwrap_err();
     });
-    assert_eq!(world.token_requests(), 1, "none without the intent");
+    assert_eq!(world.token_requests(), 1, "no request without the intent");
 }
 
-/// The intent is saved, and the outcome is not for so many times: more than are tried on end.
+/// Plans the next saves: the intent is saved, and then `outcomes` saves of its outcome fail.
 fn failing(outcomes: usize) -> impl Iterator<Item = bool> {
     std::iter::once(false).chain(std::iter::repeat_n(true, outcomes))
 }
 
+/// The number of failed saves of an outcome after which `token` returns an error.
 const GIVES_UP: usize = 7;
 
 #[test]
@@ -184,12 +186,12 @@ fn a_new_token_is_not_used_before_it_is_durable() {
     let (store, tokens) = authorized(&world);
     store.fail(failing(GIVES_UP - 1));
     world.within(HOUR, async {
-        let asked = world.clock.now().monotonic;
+        let began = world.clock.now().monotonic;
         tokens.token(None).await.unwrap();
-        assert!(world.clock.now().monotonic - asked > 60 * SECOND);
+        assert!(world.clock.now().monotonic - began > 60 * SECOND);
     });
     assert!(store.json()["access_token"].is_string());
-    assert_eq!(world.token_requests(), 1, "the one that Box gave is kept");
+    assert_eq!(world.token_requests(), 1, "the token that Box gave is kept");
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn a_new_token_that_cannot_be_saved_is_not_lost() {
 }
 
 #[test]
-fn a_program_that_ends_in_good_order_saves_what_could_not_be_saved() {
+fn flush_saves_a_token_that_could_not_be_saved() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     store.fail(failing(GIVES_UP + 3));
@@ -228,7 +230,7 @@ fn a_program_that_ends_in_good_order_saves_what_could_not_be_saved() {
     assert!(store.json()["access_token"].is_string());
 }
 
-/// A store that panics the first time.
+/// A store that panics when it is locked for the first time.
 struct Careless {
     store: InMemory,
     is_first: AtomicBool,
@@ -262,7 +264,7 @@ fn tokens_try_again_when_a_store_has_panicked() {
 }
 
 #[test]
-fn nobody_else_uses_the_old_token_while_the_new_one_cannot_be_saved() {
+fn old_token_stays_locked_while_the_new_one_is_unsaved() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     store.fail(failing(GIVES_UP));
@@ -282,23 +284,23 @@ fn nobody_else_uses_the_old_token_while_the_new_one_cannot_be_saved() {
 }
 
 #[test]
-fn who_waits_for_a_credential_that_nobody_lets_go_of_is_told_so() {
+fn waiting_for_a_locked_credential_fails_after_five_minutes() {
     let world = World::new();
     let (store, _) = authorized(&world);
     let tokens = process(&world, &store);
     world.within(HOUR, async {
         let _locked = store.lock().await.unwrap();
-        let asked = world.clock.now().monotonic;
+        let began = world.clock.now().monotonic;
         let error = tokens.token(None).await.unwrap_err();
         assert_eq!(error.kind(), TokenErrorKind::Transient);
-        let waited = world.clock.now().monotonic - asked;
+        let waited = world.clock.now().monotonic - began;
         assert_eq!(waited, 5 * 60 * SECOND);
     });
     world.within(HOUR, async { tokens.token(None).await.unwrap() });
 }
 
 #[test]
-fn a_token_that_was_picked_up_late_is_renewed_by_its_own_age() {
+fn token_that_was_loaded_late_is_refreshed_by_its_own_age() {
     let world = World::new();
     let (store, tokens) = authorized(&world);
     world.within(HOUR, async {
@@ -309,13 +311,13 @@ fn a_token_that_was_picked_up_late_is_renewed_by_its_own_age() {
         world.clock.wait(8 * 60 * SECOND).await;
         assert!(
             late.token(None).await.unwrap() != first,
-            "it is two minutes from its end"
+            "it expires in two minutes"
         );
     });
 }
 
 #[test]
-fn a_credential_is_json_that_begins_with_a_refresh_token_alone() {
+fn new_credential_is_json_with_only_a_refresh_token() {
     let world = World::new();
     let now = world.clock.now().monotonic;
     let token = world.emulator().grant_refresh_token(CLIENT_ID, USER, now);

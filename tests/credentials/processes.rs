@@ -1,4 +1,6 @@
-//! Processes that share a user's credential, or die while they exchange it. Each is this program, run again for one test.
+//! Tests of processes that share a user's credential, or that are killed while they exchange it.
+//!
+//! Each process is this program, which runs one ignored test.
 
 use std::env;
 use std::path::Path;
@@ -29,7 +31,7 @@ const ORIGIN: &str = "CREDENTIALS_TEST_ORIGIN";
 const FILE: &str = "CREDENTIALS_TEST_FILE";
 const DIES_AT: &str = "CREDENTIALS_TEST_DIES_AT";
 
-/// An authorized user, by a file.
+/// A fake Box, and the credential file of a user who has authorized the application.
 struct World {
     server: EmulatorServer,
     directory: TempDir,
@@ -50,7 +52,7 @@ impl World {
         self.directory.path().join("credential")
     }
 
-    /// Another process, which runs one test of this program.
+    /// Starts another process, which runs one test of this program.
     fn run(&self, test: &str, dies_at: u32) -> Child {
         Command::new(env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--nocapture"])
@@ -77,9 +79,11 @@ fn oauth(file: &Path, origin: &str) -> RefreshToken {
     RefreshToken::new(CLIENT_ID, SECRET, store).api_origin(origin)
 }
 
-/// Where a process dies, counted through all that it does.
+/// The step of an exchange at which the process kills itself.
 struct Death {
+    /// The number of that step, from 1. The process survives if this is 0.
     at: u32,
+    /// The number of steps so far.
     step: AtomicU32,
 }
 
@@ -87,7 +91,7 @@ impl Death {
     fn may_come(&self) {
         if self.step.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
             kill_process(getpid(), Signal::KILL).unwrap();
-            // It comes before anything else is done here.
+            // This thread does nothing more before the signal arrives.
             loop {
                 std::thread::park();
             }
@@ -95,15 +99,16 @@ impl Death {
     }
 }
 
+/// A wrapper that may kill the process before and after each call of the inner value.
 struct Mortal<T>(T, Arc<Death>);
 
 #[async_trait]
 impl HttpTransport for Mortal<ReqwestTransport> {
     async fn send(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         self.1.may_come();
-        let answer = self.0.send(request).await;
+        let response = self.0.send(request).await;
         self.1.may_come();
-        answer
+        response
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
@@ -138,11 +143,11 @@ impl LockedCredential for Mortal<Box<dyn LockedCredential>> {
 }
 
 fn variable(name: &str) -> String {
-    env::var(name).expect("it is run by another test")
+    env::var(name).expect("another test runs this one")
 }
 
 #[tokio::test]
-#[ignore = "is run by another test, as a process of its own"]
+#[ignore = "another test runs it in a process of its own"]
 async fn a_process_that_exchanges_a_token_and_may_die() {
     let death = Arc::new(Death {
         at: variable(DIES_AT).parse().unwrap(),
@@ -158,21 +163,20 @@ async fn a_process_that_exchanges_a_token_and_may_die() {
     death.may_come();
 }
 
-/// What the next process meets.
+/// The state in which the next process finds the credential.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Left {
-    /// The token was not exchanged, and is now.
+    /// The killed process has not exchanged the refresh token, and the next process does.
     TheOldToken,
-    /// The token was exchanged, and the new one is there.
+    /// The refresh token was exchanged, and the file has the new one.
     TheNewToken,
-    /// Box has exchanged it, and nobody heard.
-    AuthorizeAnew,
+    /// Box has exchanged the refresh token, and no process has saved the response.
+    ReauthorizationRequired,
 }
-use Left::{AuthorizeAnew, TheNewToken, TheOldToken};
+use Left::{ReauthorizationRequired, TheNewToken, TheOldToken};
 
 #[tokio::test]
-async fn a_process_killed_at_any_step_of_an_exchange_leaves_a_credential_or_the_reason_why_none_works()
- {
+async fn killed_exchange_leaves_a_credential_or_a_reason_for_none() {
     let mut left = Vec::new();
     loop {
         let world = World::new();
@@ -191,22 +195,22 @@ async fn a_process_killed_at_any_step_of_an_exchange_leaves_a_credential_or_the_
             Ok(_) if world.exchanges() == before => TheNewToken,
             Ok(_) => TheOldToken,
             Err(error) => {
-                assert_eq!(error.kind(), TokenErrorKind::AuthorizeAnew);
+                assert_eq!(error.kind(), TokenErrorKind::ReauthorizationRequired);
                 assert!(error.to_string().contains("was lost"), "{error}");
-                AuthorizeAnew
+                ReauthorizationRequired
             }
         });
-        if left.last() != Some(&AuthorizeAnew) {
+        if left.last() != Some(&ReauthorizationRequired) {
             assert_works(&world, tokens).await;
         }
     }
     let [lock, locked, loaded, saving, saved, sending] = [TheOldToken; 6];
-    let [answered, keeping] = [AuthorizeAnew; 2];
+    let [responded, keeping] = [ReauthorizationRequired; 2];
     let [kept, used] = [TheNewToken; 2];
     assert_eq!(
         left,
         [
-            lock, locked, loaded, saving, saved, sending, answered, keeping, kept, used
+            lock, locked, loaded, saving, saved, sending, responded, keeping, kept, used
         ]
     );
 }
@@ -218,7 +222,7 @@ fn assert_killed(status: ExitStatus) {
     assert_eq!(status.signal(), Some(9), "{status}");
 }
 
-/// The credential gives tokens, now and after the next exchange.
+/// Asserts that the credential gives tokens, now and after the next exchange.
 async fn assert_works(world: &World, tokens: RefreshedTokens) {
     let token = tokens.token(None).await.unwrap();
     tokens.token(Some(&token)).await.unwrap();
@@ -228,7 +232,7 @@ async fn assert_works(world: &World, tokens: RefreshedTokens) {
 }
 
 #[tokio::test]
-async fn an_outcome_that_was_written_and_not_put_in_place_is_found_where_it_is_whole() {
+async fn outcome_in_the_new_file_is_used_only_when_it_is_complete() {
     let world = World::new();
     let new = world.directory.path().join("credential.new");
     let token = || async {
@@ -247,23 +251,23 @@ async fn an_outcome_that_was_written_and_not_put_in_place_is_found_where_it_is_w
         let error = token().await.unwrap_err();
         assert_eq!(
             error.kind(),
-            TokenErrorKind::AuthorizeAnew,
+            TokenErrorKind::ReauthorizationRequired,
             "{length} bytes"
         );
     }
     std::fs::write(world.file(), exchanging.to_string()).unwrap();
     std::fs::write(&new, &outcome).unwrap();
-    let asked = world.exchanges();
+    let before = world.exchanges();
     token().await.unwrap();
-    assert_eq!(world.exchanges(), asked);
+    assert_eq!(world.exchanges(), before);
     assert!(std::fs::read(world.file()).unwrap() == outcome);
 }
 
-/// How many newer tokens each process gets.
-const RENEWALS: usize = 4;
+/// The number of newer tokens that each process gets.
+const REFRESHES: usize = 4;
 
 #[tokio::test]
-#[ignore = "is run by another test, as a process of its own"]
+#[ignore = "another test runs it in a process of its own"]
 async fn a_process_that_uses_a_shared_credential() {
     let (file, origin) = (variable(FILE), variable(ORIGIN));
     let transport = ReqwestTransport::new().unwrap();
@@ -271,7 +275,7 @@ async fn a_process_that_uses_a_shared_credential() {
         .tokens(transport.clone())
         .unwrap();
     let mut seen = vec![tokens.token(None).await.unwrap()];
-    for _ in 0..RENEWALS {
+    for _ in 0..REFRESHES {
         let rejected = seen.last().expect("it starts with one");
         let newer = tokens.token(Some(rejected)).await.unwrap();
         assert!(!seen.contains(&newer));
@@ -280,7 +284,7 @@ async fn a_process_that_uses_a_shared_credential() {
 }
 
 #[test]
-fn processes_that_share_a_file_do_not_destroy_its_token() {
+fn processes_that_share_a_file_never_reuse_a_refresh_token() {
     const PROCESSES: usize = 3;
     let world = World::new();
     let child = "processes::a_process_that_uses_a_shared_credential";
@@ -291,17 +295,17 @@ fn processes_that_share_a_file_do_not_destroy_its_token() {
     let refused = world.server.requests();
     let refused = refused.iter().filter(|request| request.refusal.is_some());
     assert_eq!(refused.count(), 0);
-    // The first token is exchanged as well.
+    // The first refresh token is exchanged too.
     let exchanges = world.exchanges();
     assert!(
-        (RENEWALS..=1 + PROCESSES * RENEWALS).contains(&exchanges),
+        (REFRESHES..=1 + PROCESSES * REFRESHES).contains(&exchanges),
         "{exchanges} exchanges"
     );
 }
 
 #[test]
 #[cfg(unix)]
-fn the_file_is_its_owners_alone_whoever_wrote_it_before() {
+fn file_is_only_for_its_owner_after_an_exchange() {
     use std::os::unix::fs::PermissionsExt;
 
     let world = World::new();
@@ -318,7 +322,7 @@ fn the_file_is_its_owners_alone_whoever_wrote_it_before() {
 }
 
 #[test]
-fn a_file_that_is_no_credential_is_refused_by_a_sentence_that_names_it_and_shows_nothing_of_it() {
+fn invalid_file_is_an_error_that_names_it_and_hides_its_text() {
     let world = World::new();
     for text in [
         "",

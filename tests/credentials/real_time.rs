@@ -1,4 +1,5 @@
-//! The same by the machine's own clock: 17 minutes for all grants side by side.
+//! The test of `lifetimes` with the machine's own clock. It takes 17 minutes for all grants side by
+//! side.
 //!
 //! ```sh
 //! cargo test --release --features full --test credentials -- --ignored --nocapture real_time
@@ -21,8 +22,8 @@ use crate::world::{CLIENT_ID, SECRET, USER};
 const LIFETIME: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "17 minutes; CREDENTIALS_LIFETIMES has it run for another number of lifetimes than 200"]
-async fn real_time_a_stream_loses_and_repeats_nothing_over_200_lifetimes_of_its_token() {
+#[ignore = "takes 17 minutes for 200 lifetimes; CREDENTIALS_LIFETIMES sets another number"]
+async fn stream_loses_and_repeats_nothing_over_200_token_lifetimes() {
     let lifetimes = env::var("CREDENTIALS_LIFETIMES").map_or(200, |text| text.parse().unwrap());
     let grants = [
         Grant::ServiceAccount,

@@ -1,4 +1,4 @@
-//! What does not pass: one sentence that names the cause.
+//! Tests of permanent failures: each stops the stream with one sentence that names the cause.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::grants::{Grant, InMemory, client_credentials, jwt, oauth};
 use crate::keys::{FROM_CONSOLE, PASSPHRASE};
 use crate::world::{CLIENT_ID, ENTERPRISE, ORIGIN, SECRET, USER, World};
 
-/// An application, and what is wrong with it.
+/// A function that makes the tokens of an application with one fault.
 type Case = fn(&World) -> RefreshedTokens;
 
 fn wrong_secret(world: &World) -> RefreshedTokens {
@@ -69,7 +69,8 @@ fn clock_ahead(world: &World) -> RefreshedTokens {
     off_by(world, -600)
 }
 
-/// And no answer tells the time.
+/// Makes the tokens of a machine whose clock differs from Box's by so many seconds. Responses have
+/// no `Date`, so the client can't correct its clock.
 fn off_by(world: &World, seconds: i64) -> RefreshedTokens {
     world.emulator().change_settings(|settings| {
         settings.clock_skew_seconds = seconds;
@@ -100,7 +101,7 @@ fn used_refresh_token(world: &World) -> RefreshedTokens {
 #[case::wrong_secret(
     wrong_secret,
     TokenErrorKind::InvalidClient,
-    "does not take the client id and secret"
+    "does not accept the client id and secret"
 )]
 #[case::wrong_subject(
     wrong_subject,
@@ -110,7 +111,7 @@ fn used_refresh_token(world: &World) -> RefreshedTokens {
 #[case::wrong_subject_of_a_jwt(
     wrong_subject_of_a_jwt,
     TokenErrorKind::InvalidGrant,
-    "does not take the subject"
+    "does not accept the subject"
 )]
 #[case::disabled(
     disabled,
@@ -118,15 +119,15 @@ fn used_refresh_token(world: &World) -> RefreshedTokens {
     "an administrator has to authorize it"
 )]
 #[case::other_grant(other_grant, TokenErrorKind::Permanent, "set up for this grant")]
-#[case::expired_key(expired_key, TokenErrorKind::InvalidGrant, "does not take the key")]
+#[case::expired_key(expired_key, TokenErrorKind::InvalidGrant, "does not accept the key")]
 #[case::clock_behind(clock_behind, TokenErrorKind::ClockSkew, "clock is not right")]
 #[case::clock_ahead(clock_ahead, TokenErrorKind::ClockSkew, "clock is not right")]
 #[case::used_refresh_token(
     used_refresh_token,
-    TokenErrorKind::AuthorizeAnew,
-    "authorize the application anew"
+    TokenErrorKind::ReauthorizationRequired,
+    "authorize the application again"
 )]
-fn what_does_not_pass_stops_a_stream_by_one_sentence_that_names_the_cause(
+fn permanent_failure_stops_a_stream_and_names_the_cause(
     #[case] case: Case,
     #[case] kind: TokenErrorKind,
     #[case] cause: &str,
@@ -140,7 +141,7 @@ fn what_does_not_pass_stops_a_stream_by_one_sentence_that_names_the_cause(
         .unwrap()
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
-    assert_eq!(of_the_source(&error).kind(), kind);
+    assert_eq!(token_error_of(&error).kind(), kind);
     let sentence = error.display_chain().to_string();
     println!("{sentence}");
     assert!(sentence.contains(cause), "{sentence}");
@@ -151,7 +152,8 @@ fn what_does_not_pass_stops_a_stream_by_one_sentence_that_names_the_cause(
     for secret in [SECRET, PASSPHRASE, "another secret", "PRIVATE KEY"] {
         assert!(!sentence.contains(secret), "{sentence}");
     }
-    // An assertion that is refused for its time is made once more, in case it came late.
+    // After a refusal for its time, the assertion is signed and sent once more, in case it was
+    // late.
     let times = if kind == TokenErrorKind::ClockSkew {
         2
     } else {
@@ -161,13 +163,13 @@ fn what_does_not_pass_stops_a_stream_by_one_sentence_that_names_the_cause(
 }
 
 #[track_caller]
-fn of_the_source(error: &Error) -> &TokenError {
+fn token_error_of(error: &Error) -> &TokenError {
     error.source().unwrap().downcast_ref().unwrap()
 }
 
-/// Ten streams meet the same refusal, and Box is asked once.
+/// Ten streams get the same refusal, and only one request goes to Box.
 #[test]
-fn a_refusal_is_told_to_all_who_ask_in_the_next_moment() {
+fn refusal_is_shared_by_streams_that_start_soon_after() {
     let world = World::new();
     let client = world.client(wrong_secret(&world));
     for _ in 0..10 {
@@ -176,7 +178,7 @@ fn a_refusal_is_told_to_all_who_ask_in_the_next_moment() {
         stopped.unwrap().unwrap_err();
     }
     assert_eq!(world.token_requests(), 1);
-    // The secret has been put right meanwhile.
+    // Meanwhile, the secret is corrected.
     world
         .emulator()
         .change_application(CLIENT_ID, |application| {

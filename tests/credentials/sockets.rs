@@ -1,4 +1,5 @@
-//! Grants over real sockets, with each backend.
+//! Tests of the grants over real sockets, with each HTTP backend, and of exchanges whose caller is
+//! dropped.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(crate) fn builder(server: &EmulatorServer) -> LongPollClientBuilder {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn each_grant_gives_tokens_that_are_renewed(
+fn each_grant_gives_tokens_that_are_refreshed(
     #[case] backend: Backend,
     #[values(
         Grant::ServiceAccount,
@@ -92,34 +93,35 @@ fn a_grant_acts_for_a_user_too(#[case] backend: Backend) {
     });
 }
 
-/// A store that tells of what it saves.
-struct Telling(InMemory, Sender<Credential>);
+/// A store that sends each saved credential to a channel.
+struct Reporting(InMemory, Sender<Credential>);
 
-struct TellingLocked(Box<dyn LockedCredential>, Sender<Credential>);
+struct ReportingLocked(Box<dyn LockedCredential>, Sender<Credential>);
 
 #[async_trait]
-impl CredentialStore for Telling {
+impl CredentialStore for Reporting {
     async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
-        let locked = TellingLocked(self.0.lock().await?, self.1.clone());
+        let locked = ReportingLocked(self.0.lock().await?, self.1.clone());
         Ok(Box::new(locked))
     }
 }
 
 #[async_trait]
-impl LockedCredential for TellingLocked {
+impl LockedCredential for ReportingLocked {
     async fn load(&mut self) -> Result<Credential, TokenError> {
         self.0.load().await
     }
 
     async fn save(&mut self, credential: &Credential) -> Result<(), TokenError> {
         self.0.save(credential).await?;
-        // Nobody listens any more where the test is over.
+        // The receiver is gone if the test is over.
         let _ = self.1.send(credential.clone());
         Ok(())
     }
 }
 
-/// A user's tokens, whose next exchange is answered slowly, and what is saved of them.
+/// Returns a user's tokens, whose next exchange gets a slow response, and the credentials that are
+/// saved.
 fn slow_exchange(
     server: &EmulatorServer,
     transport: impl HttpTransport,
@@ -128,14 +130,14 @@ fn slow_exchange(
     server.queue_fault(Endpoint::Token, slowly, 1);
     let store = InMemory::new(server.grant_refresh_token(CLIENT_ID, USER));
     let (sender, saved) = channel();
-    let tokens = RefreshToken::new(CLIENT_ID, SECRET, Telling(store, sender))
+    let tokens = RefreshToken::new(CLIENT_ID, SECRET, Reporting(store, sender))
         .api_origin(server.origin())
         .tokens(transport)
         .unwrap();
     (tokens, saved)
 }
 
-/// The intent, and then the outcome.
+/// Asserts that the intent is saved, and then the outcome.
 #[track_caller]
 fn assert_finished(server: &EmulatorServer, saved: &Receiver<Credential>) {
     let written = [(); 2].map(|()| {
@@ -147,9 +149,9 @@ fn assert_finished(server: &EmulatorServer, saved: &Receiver<Credential>) {
     assert_eq!(token_requests(server), 1);
 }
 
-/// Resolves when the token endpoint has been asked.
-fn asked(server: &Arc<EmulatorServer>) -> oneshot::Receiver<()> {
-    let (tell, told) = oneshot::channel();
+/// Returns a future that resolves when the token endpoint has received a request.
+fn token_request(server: &Arc<EmulatorServer>) -> oneshot::Receiver<()> {
+    let (sender, received) = oneshot::channel();
     let server = server.clone();
     thread::spawn(move || {
         assert!(server.wait_until(PATIENCE, |emulator| {
@@ -157,16 +159,16 @@ fn asked(server: &Arc<EmulatorServer>) -> oneshot::Receiver<()> {
                 .requests()
                 .any(|request| request.endpoint == Endpoint::Token)
         }));
-        tell.send(())
+        sender.send(())
     });
-    told
+    received
 }
 
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn an_exchange_is_not_lost_when_the_stream_that_began_it_is_dropped(#[case] backend: Backend) {
+fn exchange_is_finished_when_its_stream_is_dropped(#[case] backend: Backend) {
     let server = Arc::new(fake_box());
     let runtime = backend.runtime();
     let saved = runtime.block_on(async {
@@ -174,9 +176,9 @@ fn an_exchange_is_not_lost_when_the_stream_that_began_it_is_dropped(#[case] back
         let (tokens, saved) = slow_exchange(&server, transport.clone());
         let client = builder(&server).build(transport, tokens).unwrap();
         let mut events = client.events(StartAt::Now);
-        match select(pin!(events.next()), asked(&server)).await {
+        match select(pin!(events.next()), token_request(&server)).await {
             Either::Left((event, _)) => panic!("{event:?}"),
-            Either::Right((told, _)) => told.unwrap(),
+            Either::Right((received, _)) => received.unwrap(),
         }
         saved
     });
@@ -188,14 +190,14 @@ fn an_exchange_is_not_lost_when_the_stream_that_began_it_is_dropped(#[case] back
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn an_exchange_is_not_lost_when_a_blocking_client_is_dropped(
+fn exchange_is_finished_when_its_blocking_client_is_dropped(
     #[case] backend: Backend,
-    #[values(false, true)] sibling: bool,
+    #[values(false, true)] derived: bool,
 ) {
     let server = Arc::new(fake_box());
     let transport = backend.transport();
     let (tokens, saved) = slow_exchange(&server, transport.clone());
-    let client = if sibling {
+    let client = if derived {
         let nobodys = AccessToken::new("nobody's").unwrap();
         let first = builder(&server).build_blocking(transport, nobodys).unwrap();
         first.with_tokens(tokens)
@@ -203,8 +205,8 @@ fn an_exchange_is_not_lost_when_a_blocking_client_is_dropped(
         builder(&server).build_blocking(transport, tokens).unwrap()
     };
     let mut events = client.events(StartAt::Now);
-    let mut told = asked(&server);
-    while told.try_recv().unwrap().is_none() {
+    let mut received = token_request(&server);
+    while received.try_recv().unwrap().is_none() {
         let event = events.next_timeout(Duration::from_millis(5));
         assert!(matches!(event, Timed::Elapsed), "{event:?}");
     }

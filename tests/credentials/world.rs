@@ -1,4 +1,5 @@
-//! A fake Box in memory, by a clock that the test moves, and an application that it knows.
+//! A fake Box in memory with a virtual clock, and the application that is registered with it.
+//! [`World`] is also the transport of the clients.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -12,7 +13,7 @@ use box_longpoll::config::RealtimeHosts;
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use box_longpoll::{HttpTransport, LongPollClient};
 use box_longpoll_testkit::{
-    Answer, Application, Config, Delivery, Emulator, Endpoint, Reply, Request, Settings,
+    Application, Config, Delivery, Emulator, Endpoint, FakeResponse, Reply, Request, Settings,
 };
 use bytes::Bytes;
 use event_listener::Event;
@@ -26,7 +27,7 @@ pub(crate) const ENTERPRISE: &str = "801234";
 pub(crate) const USER: &str = "12345678";
 pub(crate) const ORIGIN: &str = "http://127.0.0.1:1";
 
-/// Each way.
+/// The time that a request takes to the fake Box, and that a response takes back.
 const LATENCY: Duration = Duration::from_millis(10);
 
 #[derive(Clone)]
@@ -34,8 +35,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     emulator: Arc<Mutex<Emulator>>,
     changed: Arc<Event>,
-    /// How long the machine has slept, which the monotonic clock doesn't count.
-    slept: Arc<Mutex<Duration>>,
+    /// The time for which the machine was suspended. The monotonic clock doesn't count it.
+    suspended: Arc<Mutex<Duration>>,
 }
 
 impl World {
@@ -63,7 +64,7 @@ impl World {
             clock,
             emulator: Arc::new(Mutex::new(emulator)),
             changed: Arc::new(Event::new()),
-            slept: Arc::default(),
+            suspended: Arc::default(),
         }
     }
 
@@ -85,27 +86,27 @@ impl World {
             .unwrap()
     }
 
-    /// What comes of the work before a moment.
+    /// Drives the work until `end`, and returns its output if it finishes by then.
     pub(crate) fn drive<R>(&self, work: impl Future<Output = R>, end: Instant) -> Option<R> {
         let time = end.saturating_duration_since(self.clock.now().monotonic);
         self.clock.run(time, work)
     }
 
-    /// Drives the work, while no more time passes than this.
+    /// Drives the work, and panics if it takes longer than `time`.
     #[track_caller]
     pub(crate) fn within<R>(&self, time: Duration, work: impl Future<Output = R>) -> R {
-        self.clock.run(time, work).expect("it takes longer")
+        self.clock.run(time, work).expect("the work takes too long")
     }
 
-    pub(crate) fn sleep_machine(&self, time: Duration) {
-        *self.slept.lock().unwrap() += time;
+    pub(crate) fn suspend_machine(&self, time: Duration) {
+        *self.suspended.lock().unwrap() += time;
     }
 
-    /// How often the token endpoint was asked.
+    /// Returns the number of requests that the token endpoint has received.
     pub(crate) fn token_requests(&self) -> usize {
         let emulator = self.emulator();
-        let asked = emulator.requests();
-        asked
+        let requests = emulator.requests();
+        requests
             .filter(|request| request.endpoint == Endpoint::Token)
             .count()
     }
@@ -115,26 +116,26 @@ pub(crate) fn application() -> Application {
     Application::new(CLIENT_ID, SECRET, ENTERPRISE).public_key("k1", &crate::keys::PUBLIC_KEY)
 }
 
-fn asked(request: &TransportRequest) -> Request {
+fn emulator_request(request: &TransportRequest) -> Request {
     let request = request.request();
     let target = request.uri().path_and_query().unwrap().as_str();
-    let mut asked = Request::new(request.method().as_str(), target).header("host", "127.0.0.1:1");
+    let mut copy = Request::new(request.method().as_str(), target).header("host", "127.0.0.1:1");
     for (name, value) in request.headers() {
-        asked = asked.header(name.as_str(), value.to_str().unwrap());
+        copy = copy.header(name.as_str(), value.to_str().unwrap());
     }
-    asked.body(request.body().to_vec())
+    copy.body(request.body().to_vec())
 }
 
-fn answered(answer: Answer) -> Result<Response<Bytes>, TransportError> {
-    if answer.delivery != Delivery::Whole {
+fn transport_result(fake: FakeResponse) -> Result<Response<Bytes>, TransportError> {
+    if fake.delivery != Delivery::Complete {
         return Err(TransportError::new(TransportErrorKind::Interrupted));
     }
-    let mut response = Response::builder().status(answer.status);
-    let headers: BTreeMap<_, _> = answer.headers.into_iter().collect();
+    let mut response = Response::builder().status(fake.status);
+    let headers: BTreeMap<_, _> = fake.headers.into_iter().collect();
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    Ok(response.body(answer.body.into()).unwrap())
+    Ok(response.body(fake.body.into()).unwrap())
 }
 
 #[async_trait]
@@ -143,11 +144,11 @@ impl HttpTransport for World {
         self.clock.wait(LATENCY).await;
         let mut reply = {
             let now = self.clock.now().monotonic;
-            self.emulator().respond(&asked(&request), now)
+            self.emulator().respond(&emulator_request(&request), now)
         };
-        let answer = loop {
+        let response = loop {
             let (id, until) = match reply {
-                Reply::Answer(answer) => break answer,
+                Reply::Respond(response) => break response,
                 Reply::Hold { id, until } => (id, until),
             };
             let mut changed = pin!(self.changed.listen());
@@ -164,7 +165,7 @@ impl HttpTransport for World {
             .await;
         };
         self.clock.wait(LATENCY).await;
-        answered(answer)
+        transport_result(response)
     }
 
     async fn sleep(&self, duration: Duration) -> Result<(), TransportError> {
@@ -174,7 +175,7 @@ impl HttpTransport for World {
 
     fn now(&self) -> Moment {
         let mut now = self.clock.now();
-        now.wall += *self.slept.lock().unwrap();
+        now.wall += *self.suspended.lock().unwrap();
         now
     }
 }

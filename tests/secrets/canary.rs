@@ -1,4 +1,4 @@
-//! The secrets, and a server that repeats them.
+//! The secrets of these tests, responses that repeat them, and a search for them in a text.
 
 use std::error::Error as StdError;
 
@@ -8,7 +8,7 @@ use box_longpoll_testkit::{EmulatorServer, Fault};
 pub(crate) const TOKEN: &str = "canary-token-7f3a91bc";
 pub(crate) const CHANNEL: &str = "canary-channel-52d8e6a7";
 
-/// Of an application and its user. The first is written in another way in a form.
+/// The secret of an application, which is encoded differently in a form.
 pub(crate) const CLIENT_SECRET: &str = "canary&client secret 6b20fd";
 pub(crate) const CLIENT_SECRET_IN_A_FORM: &str = "canary%26client+secret+6b20fd";
 pub(crate) const REFRESH_TOKEN: &str = "canary-refresh-token-e1d09c";
@@ -17,16 +17,16 @@ pub(crate) fn token() -> AccessToken {
     AccessToken::new(TOKEN).unwrap()
 }
 
-/// A list of one server, whose channel nobody may see.
+/// Returns a list of one realtime server, whose channel is secret.
 pub(crate) fn list(server: &EmulatorServer) -> Fault {
-    answer(
+    response(
         200,
         format!(r#"{{"entries":[{{"url":"{}"}}]}}"#, url(server)),
     )
 }
 
-/// Answers of that status, each of which repeats the secrets in its own way: as Box's error, as a proxy's page, and as a
-/// page of events that is cut.
+/// Returns three responses with this status that repeat the secrets: as Box's error, as a proxy's
+/// page, and as a page of events that is cut off.
 pub(crate) fn echoes(server: &EmulatorServer, status: u16) -> [Fault; 3] {
     let url = url(server);
     let said = format!("authorization: Bearer {TOKEN} for {url}");
@@ -36,7 +36,7 @@ pub(crate) fn echoes(server: &EmulatorServer, status: u16) -> [Fault; 3] {
         format!(r#"{{"entries":[{{"event_id":"a","name":"{said}"#),
     ]
     .map(|body| {
-        let mut echo = answer(status, body);
+        let mut echo = response(status, body);
         if let Fault::Status { headers, .. } = &mut echo {
             headers.insert("location".into(), url.clone());
             headers.insert("x-echo".into(), format!("Bearer {TOKEN}"));
@@ -45,7 +45,7 @@ pub(crate) fn echoes(server: &EmulatorServer, status: u16) -> [Fault; 3] {
     })
 }
 
-pub(crate) fn answer(status: u16, body: String) -> Fault {
+pub(crate) fn response(status: u16, body: String) -> Fault {
     Fault::Status {
         status,
         headers: [].into(),
@@ -60,6 +60,7 @@ fn url(server: &EmulatorServer) -> String {
     )
 }
 
+/// Panics if the text has any of the secrets. `place` says where the text is from.
 #[track_caller]
 pub(crate) fn assert_hidden(place: &str, text: &str) {
     for canary in [
@@ -76,7 +77,7 @@ pub(crate) fn assert_hidden(place: &str, text: &str) {
     }
 }
 
-/// All that an error and its causes say.
+/// Returns all texts of an error and its causes.
 pub(crate) fn said(error: &dyn StdError) -> String {
     let mut said = format!("{error} {error:?} {error:#?}");
     if let Some(cause) = error.source() {

@@ -1,4 +1,4 @@
-//! What the types themselves show.
+//! Tests that the `Debug` output of the engine, of tokens and of token sources shows no secret.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::canary::{CHANNEL, TOKEN, assert_hidden, token};
 
 /// The engine holds both secrets while it listens.
 #[test]
-fn an_engine_and_all_that_goes_in_and_out_show_no_secret() {
+fn engine_and_its_inputs_and_outputs_show_no_secret() {
     let config = LongPollClient::builder().config().unwrap();
     let mut shown = format!("{config:?} {:?}", LongPollClient::builder());
     let now = Moment::read_clocks();
@@ -22,7 +22,7 @@ fn an_engine_and_all_that_goes_in_and_out_show_no_secret() {
     let list = format!(
         r#"{{"entries":[{{"url":"https://2.realtime.services.box.net/subscribe?channel={CHANNEL}"}}]}}"#
     );
-    let mut answers = [r#"{"next_stream_position":"100"}"#.to_owned(), list].into_iter();
+    let mut responses = [r#"{"next_stream_position":"100"}"#.to_owned(), list].into_iter();
     let mut polled = false;
     while !polled {
         let output = engine.poll_output(now);
@@ -32,9 +32,9 @@ fn an_engine_and_all_that_goes_in_and_out_show_no_secret() {
             Output::Send { call, request } => {
                 let uri = request.request().uri().to_string();
                 polled = uri.contains(CHANNEL);
-                // The header is marked, for whoever shows headers.
+                // The header is marked as sensitive, so its `Debug` output hides the token.
                 shown += &format!("{:?}", request.request().headers());
-                match answers.next() {
+                match responses.next() {
                     Some(body) => Input::Response {
                         call,
                         result: Ok(Response::new(Bytes::from(body))),
@@ -48,7 +48,7 @@ fn an_engine_and_all_that_goes_in_and_out_show_no_secret() {
         engine.handle_input(input, now);
     }
     shown += &format!("{engine:?} {:?}", engine.status());
-    assert_hidden("what the engine shows", &shown);
+    assert_hidden("the output of the engine", &shown);
     assert!(shown.contains("realtime.services.box.net"), "{shown}");
 }
 
@@ -57,6 +57,6 @@ fn a_token_and_its_sources_show_no_secret() {
     let source = token_fn(|| async { Ok(token()) });
     let blocking = box_longpoll::blocking::token_fn(|| Ok(token()));
     let shown = format!("{:?} {:#?} {source:?} {blocking:?}", token(), token());
-    assert_hidden("what tokens show", &shown);
+    assert_hidden("the output of tokens", &shown);
     assert!(!shown.contains(&TOKEN[..6]), "nor its beginning: {shown}");
 }

@@ -1,4 +1,4 @@
-//! Servers that repeat what they were sent.
+//! Tests that secrets stay hidden when a server repeats them, and that its text is escaped and cut.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +10,7 @@ use futures_lite::future::or;
 use rstest::rstest;
 
 use crate::backend::Backend;
-use crate::canary::{TOKEN, answer, assert_hidden, echoes, list, said, token};
+use crate::canary::{TOKEN, assert_hidden, echoes, list, response, said, token};
 use crate::fake_box::{PATIENCE, builder, fake_box};
 use crate::log;
 
@@ -29,7 +29,8 @@ fn quick(server: &EmulatorServer) -> LongPollClientBuilder {
     )
 }
 
-/// Follows until the server has made all its faults and an event has come after them. Returns what was shown meanwhile.
+/// Follows a stream until the server has made all its faults, and an event has arrived after them.
+/// Returns everything that the stream has shown.
 fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> String {
     match facade {
         Facade::Async => {
@@ -40,7 +41,7 @@ fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> Str
                 while let Some(status) = watch.handle.changed().await {
                     watch.note(&status);
                 }
-                panic!("it ends");
+                panic!("the stream has ended");
             };
             let followed = async { events.next().await.unwrap().unwrap() };
             let too_late = async {
@@ -71,7 +72,7 @@ fn follow(backend: Backend, facade: Facade, server: &Arc<EmulatorServer>) -> Str
     }
 }
 
-/// Collects what a stream shows. Once all faults were made, it appends an event.
+/// Collects the statuses of a stream. When the server has made all faults, it appends an event.
 struct Watch {
     handle: StreamHandle,
     server: Arc<EmulatorServer>,
@@ -103,12 +104,12 @@ impl Watch {
     feature = "reqwest",
     case::reqwest(Backend::Reqwest, Some("hyper_util"))
 )]
-// What logs below surf is async-h1 alone.
+// Below surf, only async-h1 logs, and its records are left out.
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf, None))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, Some("isahc::agent")))]
-fn what_a_server_repeats_is_neither_shown_nor_logged(
+fn echo_of_a_server_is_neither_shown_nor_logged(
     #[case] backend: Backend,
-    #[case] heard: Option<&str>,
+    #[case] http_target: Option<&str>,
     #[values(Facade::Async, Facade::Blocking)] facade: Facade,
 ) {
     log::keep();
@@ -126,17 +127,17 @@ fn what_a_server_repeats_is_neither_shown_nor_logged(
     }
     let shown = follow(backend, facade, &server);
     assert!(shown.contains("[access token]"), "the server was quoted");
-    assert_hidden("what is shown", &shown);
+    assert_hidden("the output", &shown);
     let log = log::text();
-    for target in [Some("box_longpoll"), heard].into_iter().flatten() {
-        assert!(log.contains(target), "nothing is heard of {target}");
+    for target in [Some("box_longpoll"), http_target].into_iter().flatten() {
+        assert!(log.contains(target), "{target} has logged nothing");
     }
     assert_hidden("the log", &log);
 }
 
 #[cfg(feature = "reqwest")]
 #[rstest]
-fn an_error_of_a_call_repeats_nothing(#[values(400, 401, 403, 404, 429, 503)] status: u16) {
+fn error_of_a_call_repeats_no_secret(#[values(400, 401, 403, 404, 429, 503)] status: u16) {
     let server = fake_box(|_| ());
     let backend = Backend::Reqwest;
     let client = quick(&server).build(backend.transport(), token()).unwrap();
@@ -145,7 +146,8 @@ fn an_error_of_a_call_repeats_nothing(#[values(400, 401, 403, 404, 429, 503)] st
             server.queue_fault(Endpoint::Options, list(&server), 1);
             let servers = client.realtime_servers().await.unwrap();
             for endpoint in [Endpoint::Options, Endpoint::Events, Endpoint::Realtime] {
-                // After a 400 of Box's own the servers are listed once more, without their stream type.
+                // After a 400 from Box itself, the client lists the servers again, without the
+                // stream type.
                 let lists_again = endpoint == Endpoint::Options && status == 400;
                 server.queue_fault(endpoint, echo.clone(), 1 + u32::from(lists_again));
             }
@@ -176,15 +178,15 @@ fn a_servers_text_is_escaped_and_cut_in_errors_and_in_the_log() {
         r#"{{"type":"error","code":"{MARK}","message":"\u001b[2J\r\n\u009b31m\u202e{}"}}"#,
         "x".repeat(10_000)
     );
-    // On a busy machine a short wait may be over before anybody sees its status.
-    server.queue_fault(Endpoint::Events, answer(500, hostile), 3);
+    // On a busy machine, a short wait may be over before the watcher sees its status.
+    server.queue_fault(Endpoint::Events, response(500, hostile), 3);
     let shown = follow(Backend::Reqwest, Facade::Async, &server);
     let log = log::text();
-    for (place, text) in [("the log", &log), ("what is shown", &shown)] {
+    for (place, text) in [("the log", &log), ("the output", &shown)] {
         let line = text
             .lines()
             .find(|line| line.contains(MARK))
-            .unwrap_or_else(|| panic!("it is not in {place}"));
+            .unwrap_or_else(|| panic!("the mark is not in {place}"));
         assert!(!line.contains(char::is_control), "{place}: {line:?}");
         assert!(line.contains(r"\u{1b}[2J\r\n\u{9b}31m\u{202e}"), "{line}");
         assert!(!line.contains(&"x".repeat(201)), "it is not cut in {place}");

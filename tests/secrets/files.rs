@@ -1,4 +1,4 @@
-//! What stays on the disk.
+//! Tests that no file on the disk holds a secret, even if a save fails.
 
 #![cfg(feature = "reqwest")]
 
@@ -24,7 +24,7 @@ async fn next_batch<T: HttpTransport>(updates: &mut Subscription<T>) -> Delivery
     }
 }
 
-/// All files of a directory, by name and content.
+/// Returns the paths and contents of all files in a directory.
 fn contents(directory: &Path) -> String {
     let mut contents = String::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -38,7 +38,7 @@ fn contents(directory: &Path) -> String {
 }
 
 #[test]
-fn neither_a_checkpoint_nor_one_that_is_half_written_holds_a_secret() {
+fn checkpoint_and_its_unfinished_file_hold_no_secret() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("checkpoint");
     let server = fake_box(|settings| settings.hold_ms = 20);
@@ -58,7 +58,7 @@ fn neither_a_checkpoint_nor_one_that_is_half_written_holds_a_secret() {
         assert!(written.contains("last_success"), "{written}");
         assert_hidden("a checkpoint's files", &written);
 
-        // The rename fails, and what was written before it stays behind.
+        // The rename fails, and the new file stays behind.
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let error = second.ack().await.unwrap_err();
@@ -70,7 +70,7 @@ fn neither_a_checkpoint_nor_one_that_is_half_written_holds_a_secret() {
         assert_hidden("a checkpoint's files", &written);
         assert_hidden("an error", &said(&error));
 
-        // By now the channel is known, and polled.
+        // Then the client gets to know the channel, and polls it.
         let polled = smol::unblock(move || {
             assert!(
                 server.wait_until(PATIENCE, |emulator| emulator.counters().realtime.requests

@@ -1,4 +1,4 @@
-//! What applications and users have to get tokens with, and a token endpoint that repeats it.
+//! Tests that the secrets of each grant stay hidden, even if the token endpoint repeats them.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::backend::Backend;
 use crate::canary::{
-    CLIENT_SECRET, CLIENT_SECRET_IN_A_FORM, REFRESH_TOKEN, answer, assert_hidden, said,
+    CLIENT_SECRET, CLIENT_SECRET_IN_A_FORM, REFRESH_TOKEN, assert_hidden, response, said,
 };
 use crate::fake_box::fake_box;
 use crate::keys::{FROM_CONSOLE, PASSPHRASE};
@@ -26,7 +26,7 @@ enum Grant {
     Jwt,
 }
 
-/// Its tokens, and all that it shows on the way there.
+/// Returns the tokens of the grant, and the `Debug` output of everything that they are made from.
 fn tokens(
     grant: Grant,
     origin: &str,
@@ -73,7 +73,7 @@ fn configuration() -> serde_json::Value {
     })
 }
 
-/// Refusals, failures and answers that repeat all that the request had.
+/// Returns refusals, failures and other responses that repeat all secrets of the request.
 fn echoes(grant: Grant) -> Vec<Fault> {
     let mut said = format!("{CLIENT_SECRET} {CLIENT_SECRET_IN_A_FORM}");
     if let Grant::RefreshToken = grant {
@@ -83,13 +83,13 @@ fn echoes(grant: Grant) -> Vec<Fault> {
     let in_its_code = json!({"error": said}).to_string();
     let odd = json!({"access_token": 7, "x": said}).to_string();
     vec![
-        answer(500, refusal.clone()),
-        answer(200, odd),
-        answer(403, said.clone()),
-        answer(302, said),
+        response(500, refusal.clone()),
+        response(200, odd),
+        response(403, said.clone()),
+        response(302, said),
         Fault::CloseInBody,
-        answer(400, in_its_code),
-        answer(401, refusal),
+        response(400, in_its_code),
+        response(401, refusal),
     ]
 }
 
@@ -97,7 +97,7 @@ fn echoes(grant: Grant) -> Vec<Fault> {
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn what_a_token_endpoint_repeats_is_neither_shown_nor_logged(
+fn echo_of_a_token_endpoint_is_neither_shown_nor_logged(
     #[case] backend: Backend,
     #[values(Grant::ClientCredentials, Grant::RefreshToken, Grant::Jwt)] grant: Grant,
 ) {
@@ -110,7 +110,7 @@ fn what_a_token_endpoint_repeats_is_neither_shown_nor_logged(
             let (tokens, shown) = tokens(grant, server.origin(), backend.transport(), &directory);
             let error = tokens.token(None).await.unwrap_err();
             let shown = format!("{shown} {tokens:?} {}", said(&error));
-            assert_hidden("what is shown", &shown);
+            assert_hidden("the output", &shown);
             assert!(!shown.contains(PASSPHRASE), "{shown}");
         });
         for file in fs::read_dir(directory.path()).unwrap() {
@@ -119,7 +119,7 @@ fn what_a_token_endpoint_repeats_is_neither_shown_nor_logged(
         }
     }
     let log = log::text();
-    assert!(log.contains("no new access token"), "renewals are logged");
+    assert!(log.contains("no new access token"), "refreshes are logged");
     assert_hidden("the log", &log);
     assert!(!log.contains(PASSPHRASE));
 }

@@ -1,4 +1,4 @@
-//! Everything that is logged in this program, at the level `TRACE`.
+//! The log of this program and of all its crates, at the level `TRACE`.
 
 use std::io;
 use std::sync::{Mutex, Once};
@@ -7,11 +7,12 @@ use tracing_log::LogTracer;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Listens from now on.
+/// Starts to collect the log, at the first call.
 pub(crate) fn keep() {
     static KEPT: Once = Once::new();
     KEPT.call_once(|| {
-        // The HTTP libraries' records of the `log` crate as well. What async-h1 logs, `SurfTransport` declares.
+        // The HTTP libraries log through the `log` crate. The documentation of `SurfTransport`
+        // warns that async-h1 logs secrets at this level, so its records are left out.
         LogTracer::builder()
             .ignore_crate("async_h1")
             .init()
@@ -25,7 +26,7 @@ pub(crate) fn keep() {
     });
 }
 
-/// What was logged so far.
+/// Returns everything that was logged so far.
 pub(crate) fn text() -> String {
     String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned()
 }

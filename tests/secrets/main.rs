@@ -1,5 +1,8 @@
-//! A token and a realtime channel that nobody may see, brought before everything that shows or keeps something: whatever
-//! is logged in this program, by whichever crate, is read as well.
+//! Tests that secrets appear in no error, log, `Debug` output, panic or file, and do not stay in
+//! memory.
+//!
+//! [`canary`] has the secrets and searches texts for them. [`log`] collects the log of all
+//! crates in this program.
 
 #![cfg(all(
     feature = "blocking",
@@ -13,12 +16,12 @@ mod canary;
 mod debugs;
 mod echoes;
 #[path = "../client/fake_box.rs"]
-#[expect(dead_code, reason = "the token here is another")]
+#[expect(dead_code, reason = "these tests have a token of their own")]
 mod fake_box;
 mod files;
 mod grants;
 #[path = "../keys/mod.rs"]
-#[expect(dead_code, reason = "nobody checks a signature here")]
+#[expect(dead_code, reason = "no test here checks a signature")]
 mod keys;
 mod log;
 #[cfg(target_os = "linux")]

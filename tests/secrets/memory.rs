@@ -1,4 +1,7 @@
-//! Secrets that are gone from the process's memory once what had them is dropped.
+//! Tests that secrets are gone from the process's memory when the values that held them are
+//! dropped.
+//!
+//! Each test searches all writable memory of its own process, except for the stacks.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -16,13 +19,14 @@ use bytes::Bytes;
 use http::Response;
 use memchr::memchr_iter;
 
-/// How much of the memory is looked at in one go.
+/// The number of bytes that are read and searched at a time.
 const CHUNK: usize = 1 << 20;
 
-/// The size of the allocator's arenas, and what they are aligned to.
+/// The size of the allocator's arenas in bytes, which is also their alignment.
 const ARENA: usize = 64 << 20;
 
-/// A secret that is nowhere in the memory as it is, before it is taken from here.
+/// A masked secret. This value leaves no plain copy in the memory before the secret is taken from
+/// it.
 #[derive(Clone, Copy)]
 struct Hidden([u8; 24]);
 
@@ -35,7 +39,7 @@ impl Hidden {
         self.0.map(|byte| char::from(byte & 0x7f)).iter().collect()
     }
 
-    /// Byte by byte: an array of them would be on the stack, and stay there.
+    /// Appends the secret byte by byte, because an array would leave a copy on the stack.
     fn append_to(&self, body: &mut Vec<u8>) {
         body.extend(self.0.iter().map(|byte| byte & 0x7f));
     }
@@ -47,8 +51,8 @@ impl Hidden {
             .all(|(hidden, byte)| hidden & 0x7f == *byte)
     }
 
-    /// Whether it is anywhere in what the process can write, but for the stacks: the dynamic linker saves there what the
-    /// registers held, which is no copy that anybody made.
+    /// Returns `true` if the secret is in any writable memory of the process, except for the
+    /// stacks. The dynamic linker saves registers there, which are no copies that the library made.
     fn is_in_memory(self) -> bool {
         let mut buffer = vec![0; CHUNK];
         let own = buffer.as_ptr().addr()..buffer.as_ptr().addr() + CHUNK;
@@ -59,7 +63,8 @@ impl Hidden {
         for region in regions.lines() {
             let (range, rest) = region.split_once(' ').unwrap();
             let (start, end) = range.split_once('-').unwrap();
-            // A thread's stack has a guard below it. So may an arena of the allocator's, which begins at a round address.
+            // A thread's stack has a guard page below it. An arena of the allocator may have one
+            // too, but begins at an aligned address.
             let is_stack = region.ends_with("[stack]")
                 || (guarded_up_to == Some(start) && !address(start).is_multiple_of(ARENA));
             guarded_up_to = rest.starts_with("---p").then_some(end);
@@ -70,7 +75,7 @@ impl Hidden {
             let end = address(end);
             while at < end {
                 let wanted = CHUNK.min(end - at);
-                // A part that is gone meanwhile can't be read.
+                // A region that was unmapped meanwhile can't be read.
                 let read = memory
                     .read_at(&mut buffer[..wanted], at as u64)
                     .unwrap_or(0);
@@ -82,7 +87,7 @@ impl Hidden {
                 if found.next().is_some() {
                     return true;
                 }
-                // What lies across two chunks is in the second.
+                // The chunks overlap, so that a secret across their border is in the second one.
                 at += if wanted == CHUNK {
                     CHUNK - self.0.len()
                 } else {
@@ -94,7 +99,8 @@ impl Hidden {
     }
 }
 
-/// A token endpoint, and no HTTP library that keeps what it sent.
+/// A transport that makes the responses of a token endpoint itself. An HTTP library might keep
+/// copies of a request.
 #[derive(Clone)]
 struct Endpoint {
     access: Hidden,
@@ -118,7 +124,8 @@ impl HttpTransport for Endpoint {
     }
 }
 
-/// One test at a time: what one reads of the memory is a copy of what another holds.
+/// Lets one test run at a time. A test that reads the memory makes copies of the secrets that
+/// another one holds.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,7 +145,7 @@ fn use_once(tokens: &RefreshedTokens) {
 }
 
 #[test]
-fn a_secret_that_is_held_is_found() {
+fn held_secret_is_found_in_the_memory() {
     let _alone = alone();
     let secret = Hidden::new();
     assert!(!secret.is_in_memory());
@@ -148,7 +155,7 @@ fn a_secret_that_is_held_is_found() {
 }
 
 #[test]
-fn what_gives_tokens_leaves_no_secret_in_the_memory() {
+fn dropped_grants_leave_no_secret_in_the_memory() {
     let _alone = alone();
     let [secret, refresh, next, access] = [(); 4].map(|()| Hidden::new());
     let endpoint = Endpoint {
@@ -175,7 +182,7 @@ fn what_gives_tokens_leaves_no_secret_in_the_memory() {
 }
 
 #[test]
-fn an_application_with_a_key_leaves_no_secret_in_the_memory() {
+fn dropped_jwt_application_leaves_no_secret_in_the_memory() {
     let _alone = alone();
     let [secret, access] = [(); 2].map(|()| Hidden::new());
     let endpoint = Endpoint {

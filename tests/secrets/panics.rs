@@ -1,4 +1,5 @@
-//! Programs that panic with the secrets in their hands: what the panic hook is told, and what it prints.
+//! Tests that no panic message shows a secret, even if careless code panics with values that hold
+//! one.
 
 #![cfg(feature = "reqwest")]
 
@@ -18,7 +19,8 @@ use crate::fake_box::{builder, fake_box};
 
 static SAID: Mutex<String> = Mutex::new(String::new());
 
-/// What the panic hook is told while `work` runs, which panics.
+/// Runs `work`, which has to panic, and returns all messages that the panic hook has received so
+/// far.
 fn said_by(work: impl AsyncFnOnce(Arc<EmulatorServer>)) -> String {
     static KEPT: Once = Once::new();
     KEPT.call_once(|| {
@@ -42,7 +44,7 @@ fn assert_harmless(said: &str, sign: &str) {
     assert_hidden("a panic's message", said);
 }
 
-/// Panics instead of giving a token, and shows itself.
+/// A token source that panics instead of returning a token, with itself in the message.
 #[derive(Debug)]
 struct CarelessSource(AccessToken);
 
@@ -54,7 +56,7 @@ impl TokenSource for CarelessSource {
 }
 
 #[test]
-fn a_token_source_that_panics_tells_no_secret() {
+fn a_token_source_that_panics_shows_no_secret() {
     let said = said_by(async |server| {
         let source = CarelessSource(token());
         let client = builder(&server).build(Backend::Reqwest.transport(), source);
@@ -63,7 +65,7 @@ fn a_token_source_that_panics_tells_no_secret() {
     assert_harmless(&said, "a careless source");
 }
 
-/// Panics instead of saving, and shows what it was to save.
+/// A store that panics instead of saving, with the checkpoint in the message.
 #[derive(Clone, Debug)]
 struct CarelessStore;
 
@@ -79,7 +81,7 @@ impl CheckpointStore for CarelessStore {
 }
 
 #[test]
-fn a_store_that_panics_tells_no_secret() {
+fn a_store_that_panics_shows_no_secret() {
     let said = said_by(async |server| {
         let client = builder(&server).build(Backend::Reqwest.transport(), token());
         let client = client.unwrap();
@@ -100,7 +102,7 @@ fn a_store_that_panics_tells_no_secret() {
 }
 
 #[test]
-fn a_consumer_that_panics_tells_no_secret() {
+fn a_consumer_that_panics_shows_no_secret() {
     let said = said_by(async |server| {
         let client = builder(&server).build(Backend::Reqwest.transport(), token());
         let client = client.unwrap();
@@ -113,7 +115,7 @@ fn a_consumer_that_panics_tells_no_secret() {
 }
 
 #[test]
-fn an_error_that_is_unwrapped_tells_no_secret() {
+fn an_error_that_is_unwrapped_shows_no_secret() {
     for status in [200, 401, 403, 500] {
         for n in 0..3 {
             let said = said_by(async |server| {
@@ -128,7 +130,7 @@ fn an_error_that_is_unwrapped_tells_no_secret() {
 }
 
 #[test]
-fn tokens_that_are_compared_tell_no_secret() {
+fn tokens_that_are_compared_show_no_secret() {
     let said = said_by(async |_| {
         assert_eq!(token(), AccessToken::new("another-token").unwrap());
     });

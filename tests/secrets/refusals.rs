@@ -1,4 +1,5 @@
-//! Line breaks, which would end a header or a line of a log, are refused by a sentence that does not repeat what it refuses.
+//! Tests that settings refuse line breaks and other control characters, which could end a header or
+//! a line of a log. The error names the setting, and does not repeat its value.
 
 use box_longpoll::config::RealtimeHosts;
 use box_longpoll::{AccessToken, Error, ErrorKind, LongPollClient, LongPollClientBuilder};
@@ -31,7 +32,7 @@ fn realtime_host(text: &str) -> Result<(), Error> {
 #[case::as_user(as_user, "user to act as")]
 #[case::user_agent(user_agent, "user agent")]
 #[case::realtime_host(realtime_host, "realtime host")]
-fn a_line_break_is_refused_by_a_sentence_that_names_the_setting_alone(
+fn control_character_is_an_error_that_names_only_the_setting(
     #[case] take: fn(&str) -> Result<(), Error>,
     #[case] name: &str,
     #[values("canary\n", "canary\r\nx-evil: 1", "\ncanary", "can\rary", "can\0ary")] text: &str,

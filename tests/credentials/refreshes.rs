@@ -1,4 +1,5 @@
-//! When a token is renewed, and what a sick token endpoint does to those who wait.
+//! Tests of the time at which a token is refreshed, and of callers that wait while the token
+//! endpoint fails.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -24,7 +25,7 @@ fn tokens(world: &World) -> RefreshedTokens {
     Grant::ServiceAccount.tokens(ORIGIN, String::new(), world.clone())
 }
 
-/// The token after so long, and how long it was waited for.
+/// Waits for `time`, and then requests a token. Returns the outcome, and the duration of the call.
 #[track_caller]
 fn token_after(
     world: &World,
@@ -33,14 +34,14 @@ fn token_after(
 ) -> (Result<AccessToken, TokenError>, Duration) {
     world.within(time + MINUTE + SECOND, async {
         world.clock.wait(time).await;
-        let asked = world.clock.now().monotonic;
+        let began = world.clock.now().monotonic;
         let outcome = tokens.token(None).await;
-        (outcome, world.clock.now().monotonic - asked)
+        (outcome, world.clock.now().monotonic - began)
     })
 }
 
 #[test]
-fn a_thousand_who_wait_make_one_call() {
+fn a_thousand_waiting_callers_make_one_request() {
     let world = World::new();
     let tokens = tokens(&world);
     let waiting = (0..1_000).map(|_| tokens.token(None));
@@ -50,8 +51,8 @@ fn a_thousand_who_wait_make_one_call() {
 }
 
 #[test]
-fn a_token_is_renewed_after_51_to_57_of_its_60_minutes() {
-    let renewed_after: Vec<u64> = (0..50)
+fn a_token_is_refreshed_after_51_to_57_of_its_60_minutes() {
+    let refreshed_after: Vec<u64> = (0..50)
         .map(|_| {
             let world = World::new();
             let tokens = tokens(&world);
@@ -64,13 +65,16 @@ fn a_token_is_renewed_after_51_to_57_of_its_60_minutes() {
             minutes
         })
         .collect();
-    let (least, most) = (renewed_after.iter().min(), renewed_after.iter().max());
-    assert!(least >= Some(&51) && most <= Some(&57), "{renewed_after:?}");
+    let (least, most) = (refreshed_after.iter().min(), refreshed_after.iter().max());
+    assert!(
+        least >= Some(&51) && most <= Some(&57),
+        "{refreshed_after:?}"
+    );
     assert!(least < most, "not all at the same moment");
 }
 
 #[test]
-fn a_token_is_used_on_while_the_endpoint_fails_and_the_endpoint_is_left_alone_longer_and_longer() {
+fn token_is_used_and_retries_back_off_when_the_endpoint_fails() {
     let world = World::new();
     let tokens = tokens(&world);
     let (first, _) = token_after(&world, &tokens, Duration::ZERO);
@@ -79,16 +83,17 @@ fn a_token_is_used_on_while_the_endpoint_fails_and_the_endpoint_is_left_alone_lo
         .emulator()
         .queue_fault(Endpoint::Token, Fault::Unavailable, u32::MAX);
     token_after(&world, &tokens, 57 * MINUTE).0.unwrap();
-    // Somebody asks every 100 ms, for two minutes.
+    // A caller requests the token every 100 ms, for two minutes.
     for _ in 0..1_200 {
         let (token, waited) = token_after(&world, &tokens, SECOND / 10);
         assert!(token.unwrap() == first);
         assert!(waited < SECOND, "{waited:?}");
     }
     let requests = world.token_requests();
-    // The waits are drawn: there are 7 requests or more, some 16 as a rule, and more than 60 once in a million runs.
+    // The waits are random: there are at least 7 requests, usually about 16, and more than 60 in
+    // one run of a million.
     assert!((5..=60).contains(&requests), "{requests} requests");
-    // Then it is over.
+    // Then the token expires.
     let (none, _) = token_after(&world, &tokens, 2 * MINUTE);
     assert_eq!(none.unwrap_err().kind(), TokenErrorKind::Transient);
     world.emulator().clear_faults();
@@ -97,7 +102,7 @@ fn a_token_is_used_on_while_the_endpoint_fails_and_the_endpoint_is_left_alone_lo
 }
 
 #[test]
-fn an_endpoint_that_never_answers_delays_a_good_token_once_and_by_five_seconds() {
+fn silent_endpoint_delays_a_valid_token_once_by_five_seconds() {
     let world = World::new();
     let tokens = tokens(&world);
     token_after(&world, &tokens, Duration::ZERO).0.unwrap();
@@ -109,11 +114,11 @@ fn an_endpoint_that_never_answers_delays_a_good_token_once_and_by_five_seconds()
     assert_eq!(waited, 5 * SECOND);
     let (token, waited) = token_after(&world, &tokens, SECOND);
     token.unwrap();
-    assert_eq!(waited, Duration::ZERO, "the call goes on meanwhile");
+    assert_eq!(waited, Duration::ZERO, "the refresh is still in flight");
 }
 
 #[test]
-fn what_the_endpoint_asks_for_by_retry_after_is_heeded() {
+fn retry_after_of_the_endpoint_is_respected() {
     let world = World::new();
     let tokens = tokens(&world);
     let fault = Fault::RateLimited { seconds: 300 };
@@ -127,7 +132,7 @@ fn what_the_endpoint_asks_for_by_retry_after_is_heeded() {
 }
 
 #[test]
-fn good_token_is_used_to_its_end_when_the_next_is_refused() {
+fn token_is_used_until_it_expires_when_the_next_is_refused() {
     let world = World::new();
     let tokens = tokens(&world);
     let (first, _) = token_after(&world, &tokens, Duration::ZERO);
@@ -170,7 +175,7 @@ impl HttpTransport for Scripted {
     async fn send(&self, _: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let response = self.responses.lock().unwrap().pop_front();
         let token = response
-            .expect("a request too many")
+            .expect("one request too many")
             .map_err(TransportError::new)?;
         let body = format!(r#"{{"access_token":"{token}","expires_in":3600}}"#);
         Ok(Response::new(body.into()))
@@ -186,7 +191,7 @@ impl HttpTransport for Scripted {
 }
 
 #[test]
-fn rejected_token_is_not_given_back_when_the_endpoint_repeats_it() {
+fn rejected_token_is_not_returned_when_the_endpoint_repeats_it() {
     let (world, tokens) = Scripted::tokens([Ok("one"), Ok("one"), Ok("two")]);
     let (first, _) = token_after(&world, &tokens, Duration::ZERO);
     let refreshed = world.within(SECOND, tokens.token(Some(&first.unwrap())));
@@ -194,7 +199,7 @@ fn rejected_token_is_not_given_back_when_the_endpoint_repeats_it() {
 }
 
 #[test]
-fn failure_of_the_runtime_makes_no_pause() {
+fn runtime_failure_causes_no_backoff() {
     let (world, tokens) = Scripted::tokens([Err(TransportErrorKind::Runtime), Ok("one")]);
     let (none, _) = token_after(&world, &tokens, Duration::ZERO);
     assert_eq!(none.unwrap_err().kind(), TokenErrorKind::Runtime);
@@ -202,7 +207,7 @@ fn failure_of_the_runtime_makes_no_pause() {
 }
 
 #[test]
-fn what_is_no_token_is_asked_for_again() {
+fn response_without_a_token_is_retried() {
     let world = World::new();
     let tokens = tokens(&world);
     for fault in [Fault::Html, Fault::NoContent] {
@@ -214,17 +219,17 @@ fn what_is_no_token_is_asked_for_again() {
 }
 
 #[test]
-fn a_token_is_over_when_the_wall_clock_says_so_though_the_machine_slept() {
+fn token_expires_while_the_machine_is_suspended() {
     let world = World::new();
     let tokens = tokens(&world);
     token_after(&world, &tokens, Duration::ZERO).0.unwrap();
-    world.sleep_machine(2 * HOUR);
+    world.suspend_machine(2 * HOUR);
     token_after(&world, &tokens, SECOND).0.unwrap();
     assert_eq!(world.token_requests(), 2);
 }
 
 #[test]
-fn a_stream_that_waits_for_the_endpoint_says_why_and_goes_on() {
+fn stream_reports_why_it_waits_for_the_endpoint_and_continues() {
     let world = World::new();
     let client = world.client(tokens(&world));
     world
@@ -235,7 +240,7 @@ fn a_stream_that_waits_for_the_endpoint_says_why_and_goes_on() {
     let soon = world.clock.now().monotonic + SECOND / 25;
     assert!(world.drive(events.next(), soon).is_none());
     let status = events.status().to_string();
-    assert!(status.contains("token endpoint answered 503"), "{status}");
+    assert!(status.contains("token endpoint responded 503"), "{status}");
     let event = world.within(MINUTE, events.next());
     event.unwrap().unwrap();
 }
