@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Counts the instructions that each part of a catch-up takes a page, and compares them with those of the last time, in
-# instructions.txt; with --keep these are written there. Run by hand: needs valgrind.
+# Counts the instructions per page of each part of a catch-up, and compares them with the kept counts
+# in instructions.txt. With --keep it writes the new counts there. Run it by hand: it needs valgrind.
 #
-# Unlike times, counts are the same from run to run, whatever else the machine does. Another compiler or C library has
-# other ones: then keep those of the revision before first.
+# Unlike times, counts are the same from run to run, under any load. They differ with another compiler
+# or C library: then first run it with --keep on the revision before your change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

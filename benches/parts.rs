@@ -1,6 +1,8 @@
-//! The parts of a catch-up, each for itself and without a network: `cargo bench --bench parts`.
+//! Times the parts of a catch-up, each alone and without a network: `cargo bench --bench parts`.
 //!
-//! With `--times PART COUNT` one part is done so often and nothing is measured: `instructions.sh` counts then.
+//! With `--times PART COUNT` the program runs one part `COUNT` times and measures nothing.
+//! `instructions.sh` uses that to count instructions. `benches/README.md` explains the figures.
+//! Start from [`Part`].
 
 use std::env;
 use std::fmt;
@@ -17,10 +19,11 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use http::Response;
 
-/// The most that Box sends at once.
+/// The number of events in a page: the maximum that Box sends at once.
 const PAGE: usize = 500;
 
-/// So many pages in turn that the window has forgotten the first when it comes again.
+/// The number of pages that are used in turn. The window of 2,500 ids has forgotten the first page
+/// when its turn comes next.
 const PAGES_BEYOND_THE_WINDOW: usize = 6;
 
 fn main() {
@@ -35,13 +38,14 @@ fn main() {
     }
 }
 
+/// A part of a catch-up.
 #[derive(Clone, Copy, Debug)]
 enum Part {
-    /// Reads a page, and hands every event out.
+    /// Reads a page of new events, and delivers every event.
     NewEvents,
-    /// Reads a page, hands nothing out, and listens.
+    /// Reads a page of repeats, delivers nothing, and listens.
     Repeats,
-    /// Whatever the engine does from a signal over an empty page to the next one.
+    /// Reads an empty page, then listens until a signal makes the engine fetch again.
     EmptyPage,
     /// Reads every field of the events of a page.
     Details,
@@ -69,6 +73,7 @@ impl Part {
         part.expect("the name of a part")
     }
 
+    /// Returns a function that runs the part once.
     fn prepared(self) -> Box<dyn FnMut()> {
         let pages = pages(PAGES_BEYOND_THE_WINDOW);
         let mut engine = Engine::new();
@@ -131,16 +136,18 @@ impl Engine {
         engine
     }
 
-    /// Gives it a page, and goes on until it waits for the next. Returns the events that came out.
+    /// Responds with a page, and runs the engine until it fetches the next one. Returns the
+    /// delivered events.
     fn take(&mut self, page: &Bytes) -> Option<Batch> {
         self.respond(Call::Fetch, page.clone());
         self.go_on()
     }
 
+    /// Runs the engine until it fetches a page. Returns the delivered events.
     fn go_on(&mut self) -> Option<Batch> {
         let mut delivered = None;
         loop {
-            // Late enough for any pace and any pause.
+            // Longer than any pause and any wait of the pace.
             self.now.monotonic += Duration::from_secs(60);
             let input = match self.engine.poll_output(self.now) {
                 Output::GetToken { .. } => Input::Token(Ok(self.token.clone())),
@@ -174,7 +181,7 @@ impl Engine {
 const SERVERS: &[u8] = br#"{"chunk_size":1,"entries":[{"type":"realtime_server","url":"https://2.realtime.services.box.net/subscribe?channel=c&stream_type=all","ttl":"10","max_retries":"10","retry_timeout":610}]}"#;
 const SIGNAL: &[u8] = br#"{"message":"new_change"}"#;
 
-/// Pages of different events, of 1.8 KB each.
+/// Returns `count` pages of different events, of 1.8 KB per event.
 fn pages(count: usize) -> Vec<Bytes> {
     let now = Moment::read_clocks().monotonic;
     let mut emulator = Emulator::new(Config::default(), now);

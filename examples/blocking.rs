@@ -1,6 +1,10 @@
-//! Follows a Box account without async.
+//! Follows a Box account without async, and writes each event as JSON.
 //!
-//! Without `BOX_ACCESS_TOKEN`, or with `--demo`, the account is one of a fake Box that lives inside the program.
+//! ```sh
+//! BOX_ACCESS_TOKEN=… cargo run --example blocking --features blocking
+//! ```
+//!
+//! Without an access token, or with `--demo`, the account is one of a fake Box inside the program.
 
 mod common;
 
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    // Trouble that will pass is no error: it is logged, and shows in the stream's status.
+    // The stream retries transient failures itself, and logs them.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let transport = ReqwestTransport::new()?;
     if let Some(token) = common::access_token()? {

@@ -1,12 +1,13 @@
-//! Follows an account and keeps its events in `SQLite`, each of them exactly once, whenever the program is killed.
+//! Follows an account and keeps its events in `SQLite`, each exactly once, even if the program is
+//! killed.
 //!
 //! ```sh
 //! BOX_ACCESS_TOKEN=… cargo run --example exactly_once -- events.db
 //! ```
 //!
-//! A transaction holds the events of a batch and the checkpoint behind it: both are stored, or neither. Without an access
-//! token, or with `--demo`, a fake Box inside the program shows that. `BOX_API` names another API on this machine, such as
-//! `box-emulator`.
+//! A transaction holds the events of a batch and the checkpoint behind it: both are stored, or
+//! neither. Without an access token, or with `--demo`, a fake Box inside the program shows that.
+//! `BOX_API` names another API on this machine, such as `box-emulator`.
 
 mod common;
 
@@ -44,8 +45,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Stores the events of batch after batch. `leave_after` so many it returns in the middle of a transaction, as a program that
-/// is killed would.
+/// Stores the events of one batch after the other.
+///
+/// After `leave_after` batches it returns in the middle of a transaction, as if the program was
+/// killed there.
 async fn follow(
     client: &Client,
     file: &Path,
@@ -65,7 +68,8 @@ async fn follow(
                 progress.stored();
             }
             Update::Batch(batch) => {
-                // SQLite blocks the thread for a few milliseconds. A database that takes longer belongs on another thread.
+                // SQLite blocks the thread for a few milliseconds. Use another thread if your
+                // database takes longer.
                 let transaction = database.transaction()?;
                 for event in &batch {
                     transaction.execute("INSERT INTO events (json) VALUES (?1)", [event.raw()])?;
@@ -84,6 +88,7 @@ async fn follow(
     Ok(())
 }
 
+/// Opens the database, and creates its tables if they do not exist.
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open(file)?;
     database.execute_batch(
@@ -93,6 +98,7 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
+/// Returns the stored checkpoint, or `None` on the first start.
 fn stored(database: &Connection) -> Result<Option<Checkpoint>, Box<dyn Error>> {
     let select = "SELECT json FROM checkpoints WHERE account = 'mine'";
     let json = database.query_row(select, [], |row| row.get::<_, String>(0));
@@ -102,13 +108,14 @@ fn stored(database: &Connection) -> Result<Option<Checkpoint>, Box<dyn Error>> {
     }
 }
 
+/// Stores the checkpoint, as part of the current transaction.
 fn store(database: &Connection, checkpoint: &Checkpoint) -> Result<(), Box<dyn Error>> {
     let insert = "INSERT OR REPLACE INTO checkpoints (account, json) VALUES ('mine', ?1)";
     database.execute(insert, params![serde_json::to_string(checkpoint)?])?;
     Ok(())
 }
 
-/// Two lives of a program. The first is killed in the middle of a transaction.
+/// Follows the fake Box in two runs. The first ends in the middle of a transaction.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
     eprintln!("this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {
@@ -120,12 +127,12 @@ async fn demonstrate() -> Result<(), Box<dyn Error>> {
     let directory = env::temp_dir().join(format!("box-longpoll-once-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let file = directory.join("events.db");
-    for life in ["the first life", "killed; the second life"] {
+    for run in ["first run", "second run, after a kill"] {
         follow(&client, &file, Some(4)).await?;
         let count = "SELECT count(*), count(DISTINCT json ->> 'event_id') FROM events";
         let (events, ids): (i64, i64) =
             open(&file)?.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        eprintln!("{life}: {events} events are stored, with {ids} ids");
+        eprintln!("{run}: {events} events are stored, with {ids} ids");
     }
     std::fs::remove_dir_all(&directory)?;
     Ok(())

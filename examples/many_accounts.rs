@@ -4,9 +4,9 @@
 //! BOX_ACCESS_TOKEN=… cargo run --example many_accounts -- 12345678 23456789
 //! ```
 //!
-//! The arguments are the users' ids. Without an access token, or with `--demo`, a fake Box inside the program has some.
-//! Accounts with tokens of their own are followed in the same way: `client.with_tokens(…)` takes the place of
-//! `client.as_user(…)`.
+//! The arguments are the users' ids. Without an access token, or with `--demo`, the program follows
+//! the users of a fake Box inside it. To follow accounts with tokens of their own, use
+//! `client.with_tokens(…)` in place of `client.as_user(…)`.
 
 mod common;
 
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    // Trouble that will pass is no error: it is logged, and shows in each stream's status.
+    // The streams retry transient failures themselves, and log them.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     match common::access_token()? {
         Some(token) => {
@@ -39,7 +39,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Writes what happens to the users, so many events at most.
+/// Writes the users' events, at most `most` of them.
 async fn follow(
     client: &Client,
     users: impl Iterator<Item = String>,
@@ -60,17 +60,14 @@ async fn follow(
                 written += 1;
             }
             Err(error) => {
-                eprintln!(
-                    "{user} is followed no more: {}",
-                    common::with_causes(&error)
-                );
+                eprintln!("{user}: the stream ended: {}", common::with_causes(&error));
             }
         }
     }
     Ok(())
 }
 
-/// Twenty users, one of whom may not be read.
+/// Follows twenty users of the fake Box, which forbids access to one of them.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
     eprintln!("this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {

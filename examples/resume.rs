@@ -1,12 +1,13 @@
-//! Follows an account with a checkpoint: kill the program at any moment, start it again, and nothing is missing.
+//! Follows an account with a checkpoint: kill the program at any moment and start it again, and no
+//! event is missing.
 //!
 //! ```sh
 //! BOX_ACCESS_TOKEN=… cargo run --example resume -- events.checkpoint
 //! ```
 //!
-//! Each event is written as a line of JSON. Some lines may come twice: those that were written and not yet acknowledged
-//! when the program ended. Without an access token, or with `--demo`, a fake Box inside the program shows that. `BOX_API`
-//! names another API on this machine, such as `box-emulator`.
+//! Each event is written as a line of JSON. Lines that were not yet acknowledged when the program
+//! ended are written twice. Without an access token, or with `--demo`, a fake Box inside the
+//! program shows that. `BOX_API` names another API on this machine, such as `box-emulator`.
 
 mod common;
 
@@ -42,8 +43,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Writes the events of batch after batch, and acknowledges each when it is written. `leave_after` so many it returns, and
-/// leaves the last one without an acknowledgement, as a program that is killed would.
+/// Writes the events of one batch after the other, and acknowledges each batch.
+///
+/// After `leave_after` batches it returns without acknowledging the last one, as if the program was
+/// killed there.
 async fn follow(
     client: &Client,
     store: CheckpointFile,
@@ -56,7 +59,8 @@ async fn follow(
             Update::Batch(batch) => {
                 let mut out = io::stdout().lock();
                 for event in &batch {
-                    // Between JSON's tokens a line break is white space, and inside a string it can't stand.
+                    // In JSON a line break is white space between tokens, and not allowed in
+                    // strings.
                     writeln!(out, "{}", event.raw().replace(['\n', '\r'], " "))?;
                 }
                 out.flush()?;
@@ -73,7 +77,8 @@ async fn follow(
     Ok(())
 }
 
-/// Two lives of a program: the second begins with the events that the first did not acknowledge.
+/// Follows the fake Box in two runs. The second begins with the events that the first did not
+/// acknowledge.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
     eprintln!("this is a fake Box (set BOX_ACCESS_TOKEN to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {
@@ -81,12 +86,12 @@ async fn demonstrate() -> Result<(), Box<dyn Error>> {
         ..Settings::default()
     });
     let client = common::client_of(fake_box.origin(), AccessToken::new("demo")?)?;
-    // It is of no use when the fake Box has gone.
+    // The checkpoint is useless without this fake Box, so it goes to a temporary directory.
     let directory = env::temp_dir().join(format!("box-longpoll-resume-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let file = directory.join("events.checkpoint");
-    for life in ["the first life", "killed; the second life"] {
-        eprintln!("{life}:");
+    for run in ["first run", "second run, after a kill"] {
+        eprintln!("{run}:");
         follow(&client, CheckpointFile::open(&file)?, Some(3)).await?;
     }
     std::fs::remove_dir_all(&directory)?;

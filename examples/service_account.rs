@@ -1,12 +1,12 @@
-//! Follows the account of an application's service account, for months: tokens come and go by themselves.
+//! Follows an application's service account for months: its tokens are refreshed automatically.
 //!
 //! ```sh
 //! BOX_CLIENT_ID=… BOX_CLIENT_SECRET=… BOX_ENTERPRISE_ID=… cargo run --example service_account
 //! ```
 //!
-//! Without a client id, or with `--demo`, a fake Box inside the program has an application, and lets a token live for two
-//! seconds. An application with a key takes `auth::JwtBearer` in place of `auth::ClientCredentials`, one that a user has
-//! authorized `auth::RefreshToken`.
+//! Without a client id, or with `--demo`, the program uses an application of a fake Box inside it,
+//! whose tokens live for two seconds. If your application has a key, use `auth::JwtBearer` in place
+//! of `auth::ClientCredentials`. If a user has authorized it, use `auth::RefreshToken`.
 
 mod common;
 
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    // Trouble that will pass is no error: it is logged, and shows in the stream's status.
+    // The stream retries transient failures itself, and logs them.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     if common::demo_is_named() {
         return demonstrate().await;
@@ -40,7 +40,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let tokens = ClientCredentials::new(client_id, secret, enterprise).tokens(transport.clone())?;
     let events = LongPollClient::new(transport, tokens.clone()).events(StartAt::Now);
     let followed = follow(events, usize::MAX).await;
-    // Of no use to this grant: it is what keeps a refresh token from being lost.
+    // This grant does not need it. With `auth::RefreshToken` it prevents the loss of a refresh
+    // token.
     tokens.flush().await;
     followed
 }
@@ -49,7 +50,7 @@ fn required(name: &str) -> Result<String, String> {
     common::variable(name)?.ok_or_else(|| format!("{name} is not set"))
 }
 
-/// Writes what happens, so many events at most.
+/// Writes the events, at most `most` of them.
 async fn follow(
     mut events: EventStream<ReqwestTransport>,
     most: usize,
@@ -58,14 +59,14 @@ async fn follow(
     while written < most
         && let Some(event) = events.next().await
     {
-        // What does not pass, a wrong secret for instance, is one sentence that says what to do.
+        // A permanent failure, such as a wrong secret, is an error that says what to do.
         println!("{}", event?.raw());
         written += 1;
     }
     Ok(())
 }
 
-/// Some events, over the lives of several tokens.
+/// Follows the fake Box, over the lifetimes of several tokens.
 async fn demonstrate() -> Result<(), Box<dyn Error>> {
     eprintln!("this is a fake Box (set BOX_CLIENT_ID to follow the real one)");
     let fake_box = EmulatorServer::start_with(Settings {
@@ -85,7 +86,7 @@ async fn demonstrate() -> Result<(), Box<dyn Error>> {
         .build(transport, tokens)?;
     follow(client.events(StartAt::Now), 40).await?;
     eprintln!(
-        "40 events came with {} tokens, one after the other",
+        "40 events arrived, over the lifetimes of {} tokens",
         fake_box.counters().token.requests
     );
     Ok(())

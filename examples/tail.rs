@@ -4,8 +4,9 @@
 //! BOX_ACCESS_TOKEN=… cargo run --example tail -- --count 20
 //! ```
 //!
-//! Without an access token, or with `--demo`, the account is one of a fake Box inside the program. `--count N` ends the
-//! program after N events. The program `box-tail`, in `crates/tail`, does more.
+//! Without an access token, or with `--demo`, the account is one of a fake Box inside the program.
+//! `--count N` ends the program after N events. The program `box-tail`, in `crates/tail`, does
+//! more.
 
 mod common;
 
@@ -58,7 +59,7 @@ async fn follow(
         let source = event.source();
         let item = source.as_ref().and_then(Source::name);
         let user = event.created_by().and_then(|user| user.name);
-        // `Debug` escapes: a terminal obeys the control characters that it is sent.
+        // `Debug` escapes control characters, which a terminal would obey.
         println!(
             "{:?} {:?} by {:?}",
             kind.unwrap_or_default(),

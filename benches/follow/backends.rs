@@ -1,4 +1,7 @@
 //! The backends that are compiled in.
+//!
+//! Each file implements [`Backend`](crate::library::Backend) for one transport, with the runtime
+//! that applications use beside it.
 
 #[cfg(feature = "isahc")]
 mod isahc;

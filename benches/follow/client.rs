@@ -1,4 +1,8 @@
-//! A client as a process of its own, so that its CPU time, memory and threads are its own.
+//! A client in a process of its own, so that the process's CPU time, memory and threads are the
+//! client's alone.
+//!
+//! [`Client`] is the harness's side; [`run`] is the process itself. They exchange [`Order`]s and
+//! replies through `control`.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -14,21 +18,22 @@ use crate::measure::Usage;
 use crate::scenario::Scenario;
 use crate::subject::Name;
 
-/// Setting a client up may mean a thousand transports.
+/// The time limit for a reply. Setting up a client may create a thousand transports.
 const READY: Duration = Duration::from_secs(60);
 
+/// An order to a client's process. The reply to each is the usage so far.
 #[derive(Serialize, Deserialize)]
 enum Order {
-    /// Begin. The reply is the usage before.
+    /// Report the usage, then begin.
     Go,
-    /// Say what was used so far.
+    /// Report the usage.
     Mark,
 }
 
-/// A process with a client, as the harness sees it.
+/// The harness's handle of a client's process.
 pub(crate) struct Client {
     process: Process,
-    /// What it had used when it was ready.
+    /// The usage when the process was ready.
     pub(crate) ready: Usage,
 }
 
@@ -41,42 +46,42 @@ impl Client {
         Ok(Self { process, ready })
     }
 
-    /// Lets it begin. Returns what it had used before.
+    /// Lets the client begin. Returns its usage before that.
     pub(crate) fn go(&mut self) -> Result<Usage, String> {
         self.process.order(&Order::Go);
         self.process.reply(READY)
     }
 
-    /// What it has used so far.
+    /// Returns the client's usage so far.
     pub(crate) fn mark(&mut self) -> Result<Usage, String> {
         self.process.order(&Order::Mark);
         self.process.reply(READY)
     }
 
-    /// What the scenario ends with.
+    /// Waits for the result of the scenario.
     pub(crate) fn result<T: DeserializeOwned>(&mut self, at_most: Duration) -> Result<T, String> {
         self.process.reply(at_most)
     }
 
-    /// Waits while it goes on.
-    pub(crate) fn leave_alone(&mut self, duration: Duration) -> Result<(), String> {
-        self.process.leave_alone(duration)
+    /// Waits while the client runs undisturbed.
+    pub(crate) fn expect_silence(&mut self, duration: Duration) -> Result<(), String> {
+        self.process.expect_silence(duration)
     }
 }
 
-/// A client's wait for the order to begin.
+/// The order to begin, which a scenario waits for.
 pub(crate) struct Begin(Receiver<()>);
 
 impl Begin {
-    /// Says that all is ready, and waits for the order to begin.
+    /// Reports that the client is ready, and waits for the order to begin.
     pub(crate) fn wait(self) {
         control::reply(&Usage::now());
-        // The other end ends with the process only.
+        // The sender lives as long as the process.
         let _ = self.0.recv();
     }
 }
 
-/// What a client's process does.
+/// Runs a client's process.
 pub(crate) fn run(name: Name, origin: &str, scenario: &Scenario) {
     let (sender, receiver) = channel();
     control::obey(move |order: Order| {

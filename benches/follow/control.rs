@@ -1,4 +1,7 @@
-//! How the harness and the processes it starts talk: a line of JSON for each order and each reply.
+//! The protocol between the harness and the processes that it starts: each order and each reply is
+//! a line of JSON, over standard input and output.
+//!
+//! Start from [`Process`] in the harness, and from [`obey`] in a process.
 
 use std::io::{BufRead as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -8,9 +11,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Hands each order of the harness to `carry_out`, on a thread of its own.
+/// Passes each order of the harness to `carry_out`, on a thread of its own.
 ///
-/// The process ends with the harness, however that ends.
+/// The process exits when the harness exits, for whatever reason.
 pub(crate) fn obey<T: DeserializeOwned>(mut carry_out: impl FnMut(T) + Send + 'static) {
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -20,17 +23,17 @@ pub(crate) fn obey<T: DeserializeOwned>(mut carry_out: impl FnMut(T) + Send + 's
     });
 }
 
-/// Says something to the harness.
+/// Sends a reply to the harness.
 pub(crate) fn reply(message: &impl Serialize) {
     let mut line = serde_json::to_string(message).expect("a reply is JSON");
     line.push('\n');
     if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
-        // The harness is gone.
+        // The harness has exited.
         std::process::exit(0);
     }
 }
 
-/// A process of the harness's, which is killed when it is dropped.
+/// A process that the harness has started. Dropping it kills the process.
 pub(crate) struct Process {
     child: Child,
     orders: ChildStdin,
@@ -40,7 +43,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts this program again, in another role.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("a program knows where it is");
+        let program = std::env::current_exe().expect("the path of this program is known");
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -53,7 +56,7 @@ impl Process {
         std::thread::spawn(move || {
             let lines = std::io::BufReader::new(stdout).lines();
             for line in lines.map_while(Result::ok) {
-                // Nobody listens any more when the process is dropped.
+                // The receiver is gone once the process is dropped.
                 let _ = sender.send(line);
             }
         });
@@ -64,26 +67,26 @@ impl Process {
         }
     }
 
-    /// Gives an order. A process that has ended is noticed when its reply is waited for.
+    /// Sends an order. If the process has ended, waiting for its reply fails.
     pub(crate) fn order(&mut self, order: &impl Serialize) {
         let mut line = serde_json::to_string(order).expect("an order is JSON");
         line.push('\n');
         let _ = self.orders.write_all(line.as_bytes());
     }
 
-    /// The next reply, or why there is none.
+    /// Waits for the next reply. The error is the reason why there is none.
     pub(crate) fn reply<T: DeserializeOwned>(&mut self, at_most: Duration) -> Result<T, String> {
         match self.replies.recv_timeout(at_most) {
             Ok(line) => serde_json::from_str(&line).map_err(|error| format!("{error}: {line}")),
             Err(RecvTimeoutError::Timeout) => {
-                Err(format!("nothing within {} s", at_most.as_secs()))
+                Err(format!("no reply within {} s", at_most.as_secs()))
             }
             Err(RecvTimeoutError::Disconnected) => Err("its process ended".into()),
         }
     }
 
-    /// Waits while the process does what it does.
-    pub(crate) fn leave_alone(&mut self, duration: Duration) -> Result<(), String> {
+    /// Waits while the process runs. A reply in that time is an error.
+    pub(crate) fn expect_silence(&mut self, duration: Duration) -> Result<(), String> {
         match self.replies.recv_timeout(duration) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(line) => Err(format!("an unexpected reply: {line}")),
@@ -94,7 +97,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

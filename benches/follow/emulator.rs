@@ -1,4 +1,6 @@
-//! The emulator as a process of its own.
+//! The emulator in a process of its own, so that it does not count as a client's cost.
+//!
+//! [`Emulator`] is the harness's side; [`run`] is the process itself, which carries out [`Order`]s.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,55 +15,52 @@ use tokio::runtime::Runtime;
 use crate::control::{self, Process};
 use crate::measure::now_ns;
 
-/// How long a client may make no progress: its backoff, and no more.
+/// The time limit for a client without progress. It covers the client's longest backoff.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// Whoever had a turn before has its last event after this.
+/// The pause before the first event, in which the previous subject receives its last event.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How long an order may take, that of following a long log included.
+/// The time limit of an order, including one to prepare a long log.
 const AT_MOST: Duration = Duration::from_secs(300);
 
-/// What the emulator's process is told to do. It replies to each when it is done.
+/// An order to the emulator's process. The process replies when it has carried the order out.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Gives an account a log of realistic events.
     Prepare { account: String, events: usize },
     /// Gives each of the [accounts](account) the same log of small events.
     PrepareAll { accounts: usize, events: usize },
-    /// Appends realistic events to the [accounts](account), one at a time, that say when.
+    /// Appends realistic events to the [accounts](account), one at a time. Each event carries the
+    /// time at which it was appended.
     Emit {
         accounts: usize,
         events: usize,
         gaps: Gaps,
-        /// Of the accounts and the gaps, which are drawn.
+        /// The seed from which accounts and gaps are drawn.
         seed: u64,
     },
-    /// Waits until as many polls are held.
+    /// Waits until that many polls are held.
     AwaitPolls { polls: usize },
 }
 
-/// The time between two events, whichever accounts they belong to.
+/// The distribution of the time between two events, over all accounts together.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Gaps {
-    /// As independent sources have them.
-    Exponential {
-        mean_ms: f64,
-    },
-    Uniform {
-        from_ms: f64,
-        to_ms: f64,
-    },
+    /// The distribution of independent sources.
+    Exponential { mean_ms: f64 },
+    /// All gaps between two bounds are equally likely.
+    Uniform { from_ms: f64, to_ms: f64 },
 }
 
-/// That an order has been carried out.
+/// The reply to an order that has been carried out.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) at_ns: u64,
     pub(crate) open_polls: usize,
 }
 
-/// The name of one of many accounts.
+/// Returns the name of one of many accounts.
 pub(crate) fn account(number: usize) -> String {
     format!("account-{number}")
 }
@@ -69,7 +68,7 @@ pub(crate) fn account(number: usize) -> String {
 impl Gaps {
     fn next(self, rng: &mut Rng) -> Duration {
         let ms = match self {
-            // 1 less a number below 1 is never 0.
+            // 1 minus a number below 1 is never 0, so the logarithm is finite.
             Self::Exponential { mean_ms } => -(1.0 - rng.f64()).ln() * mean_ms,
             Self::Uniform { from_ms, to_ms } => from_ms + (to_ms - from_ms) * rng.f64(),
         };
@@ -77,7 +76,7 @@ impl Gaps {
     }
 }
 
-/// A process with an emulator, as the harness sees it.
+/// The harness's handle of an emulator's process.
 pub(crate) struct Emulator {
     process: Process,
     pub(crate) origin: String,
@@ -90,14 +89,14 @@ impl Emulator {
         Ok(Self { process, origin })
     }
 
-    /// Gives an order and waits until it is carried out.
+    /// Sends an order and waits until it is carried out.
     pub(crate) fn carry_out(&mut self, order: &Order) -> Result<Done, String> {
         self.process.order(order);
         let done = self.process.reply(AT_MOST);
         done.map_err(|error| format!("the emulator: {error}"))
     }
 
-    /// Waits until as many polls are held.
+    /// Waits until that many polls are held. Fails if the clients stop making progress.
     pub(crate) fn await_polls(&mut self, polls: usize) -> Result<Done, String> {
         let done = self.carry_out(&Order::AwaitPolls { polls })?;
         if done.open_polls < polls {
@@ -110,14 +109,14 @@ impl Emulator {
     }
 }
 
-/// What the emulator's process does.
+/// Runs the emulator's process.
 pub(crate) fn run() {
     let (sender, orders) = channel();
     control::obey(move |order: Order| {
-        // The other end ends with the process only.
+        // The receiver lives as long as the process.
         let _ = sender.send(order);
     });
-    let (server, origin) = served();
+    let (server, origin) = start_server();
     let timer = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -132,11 +131,13 @@ pub(crate) fn run() {
     }
 }
 
-/// The API and the realtime server have addresses of their own, as at Box: else polls would be held on connections whose
-/// buffers have grown with pages.
-fn served() -> (EmulatorServer, String) {
+/// Starts a server, and returns it with the API's origin.
+///
+/// The API and the realtime server have an address each, as at Box. Otherwise polls would be held
+/// on connections whose buffers have grown with pages.
+fn start_server() -> (EmulatorServer, String) {
     let config = Config {
-        journal_capacity: 0,
+        request_log_capacity: 0,
         ..Config::from(Settings::default())
     };
     let server = EmulatorServer::start_on((Ipv4Addr::UNSPECIFIED, 0).into(), config)
@@ -169,7 +170,7 @@ fn carry_out(server: &EmulatorServer, timer: &Runtime, order: &Order) {
     }
 }
 
-/// Waits until as many polls are held, or no client gets any further. The reply says how many there are.
+/// Waits until that many polls are held, or no client makes progress. The reply has their number.
 async fn await_polls(server: &EmulatorServer, polls: usize) {
     let mut progress = (0, 0);
     let mut seen = now();
@@ -186,11 +187,12 @@ async fn await_polls(server: &EmulatorServer, polls: usize) {
         if now - seen > STALLED {
             return;
         }
-        // Telling this thread of each change would slow the emulator down.
+        // The thread polls, because a notification for each change would slow the emulator down.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
+/// Appends events to random accounts, at random gaps.
 async fn emit(server: &EmulatorServer, accounts: usize, events: usize, gaps: Gaps, seed: u64) {
     const TEMPLATES: &str = "templates";
     server.append(TEMPLATES, events);
@@ -216,7 +218,7 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// An event of some 200 bytes.
+/// Returns an event of some 200 bytes.
 fn small_event(number: usize) -> String {
     format!(
         r#"{{"type":"event","event_id":"{number:032x}","created_at":"2026-01-01T00:00:00-08:00","event_type":"ITEM_UPLOAD","source":{{"type":"file","id":"{number}","name":"a file of no importance.pdf"}}}}"#

@@ -1,4 +1,7 @@
-//! The library, over whichever transport.
+//! The library as a subject of the measurement, over any transport.
+//!
+//! It has the defaults, except for the origin, the page size and, in some figures, the pace. Start
+//! from [`Library`].
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -7,15 +10,16 @@ use box_longpoll::config::RealtimeHosts;
 use box_longpoll::{AccessToken, Event, HttpTransport, LongPollClient, StartAt};
 
 use crate::runtime::Runtime;
-use crate::subject::{Pace, Start, Subject, give_up};
+use crate::subject::{Pace, Start, Subject, exit_with};
 
-/// A transport, and the runtime that an application has beside it.
+/// A transport, and the runtime that applications use beside it.
 pub(crate) trait Backend: HttpTransport + Clone {
     type Runtime: Runtime;
 
     fn new() -> Self;
 }
 
+/// A client of the library.
 pub(crate) struct Library<T> {
     client: LongPollClient<T>,
 }
@@ -68,7 +72,7 @@ impl<T: Backend> Subject for Library<T> {
                 match event {
                     Ok(event) if each(&event).is_continue() => {}
                     Ok(_) => return,
-                    Err(error) => give_up(&format!("the library: {error:?}")),
+                    Err(error) => exit_with(&format!("the library: {error:?}")),
                 }
             }
         }

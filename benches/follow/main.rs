@@ -1,6 +1,8 @@
-//! Measures how the library follows accounts, over each backend, beside the floor: the least that a client could do.
+//! Measures how the library follows accounts, over each backend.
 //!
-//! `benches/README.md` says how to read what it prints.
+//! Beside it the program measures the floor, the least that a client could do. Each measurement
+//! runs in processes of its own, which the program starts from itself: an emulator and a client.
+//! `benches/README.md` explains the output. Start from [`Plan`].
 
 mod arguments;
 mod backends;
@@ -60,10 +62,10 @@ fn measure(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Thousands of connections need as many descriptors as the process may have.
+/// Raises the limit of file descriptors to its maximum, for thousands of connections.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it can't be raised, the figures of many streams say so.
+    // If this fails, the figures of many streams report it.
     let _ = setrlimit(Resource::Nofile, limit);
 }

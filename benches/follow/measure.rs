@@ -1,20 +1,23 @@
-//! What a process has used: of the clock, the processor, the memory and the threads.
+//! The resources that a process has used: time, CPU time, memory and threads.
+//!
+//! The figures come from the clocks and from `/proc`, so this needs Linux. Start from
+//! [`Usage::now`].
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// What this process has used so far.
+/// The resources that this process has used so far.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Usage {
-    /// The moment, on a clock that all processes of the machine share.
+    /// The time in nanoseconds, on a clock that all processes of the machine share.
     pub(crate) at_ns: u64,
-    /// User and system time of all threads.
+    /// User and system time of all threads, in nanoseconds.
     pub(crate) cpu_ns: u64,
-    /// Memory that is resident and belongs to no file, in bytes.
+    /// Resident memory that belongs to no file, in bytes.
     pub(crate) memory: u64,
-    /// The most memory that was ever resident, in bytes.
+    /// The peak of the resident memory, in bytes.
     pub(crate) peak: u64,
-    /// All threads but the one that listens to the harness.
+    /// The number of threads, without the one that listens to the harness.
     pub(crate) threads: u64,
 }
 
@@ -22,7 +25,7 @@ impl Usage {
     pub(crate) fn now() -> Self {
         let (at_ns, cpu_ns) = (now_ns(), read(ClockId::ProcessCPUTime));
         let status = std::fs::read_to_string("/proc/self/status")
-            .expect("Linux tells a process about itself");
+            .expect("Linux has the status of each process");
         let number = |name| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let value = line.and_then(|line| line.split_whitespace().next());
@@ -38,7 +41,7 @@ impl Usage {
     }
 }
 
-/// The moment, on a clock that all processes of the machine share.
+/// Returns the time in nanoseconds, on a clock that all processes of the machine share.
 pub(crate) fn now_ns() -> u64 {
     read(ClockId::Monotonic)
 }
@@ -55,7 +58,7 @@ pub(crate) fn seconds(nanoseconds: u64) -> f64 {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "no figure has as many digits as it keeps"
+    reason = "no figure has more digits than an f64 keeps"
 )]
 pub(crate) fn as_f64(number: u64) -> f64 {
     number as f64

@@ -1,4 +1,7 @@
-//! What is measured, in which order, and how often.
+//! The plan of a run: which parts are measured, in which order, how often, and in which sizes.
+//!
+//! Subjects take turns within a round, so that other load on the machine affects all of them. Start
+//! from [`Plan::carry_out`].
 
 use std::time::Duration;
 
@@ -13,10 +16,11 @@ use crate::scenario::latency::{self, Traffic, Turns};
 use crate::scenario::serve;
 use crate::subject::Name;
 
-/// A floor below this, in events a second, has been slowed down, and nothing can be measured by it.
+/// The least speed of the floor, in events per second. Below it, something slowed the floor down,
+/// and ratios to it are meaningless.
 const SLOWEST_FLOOR: f64 = 60_000.0;
 
-/// What is measured, and in which sizes.
+/// The parts and the subjects of a run, and its sizes.
 pub(crate) struct Plan {
     parts: Vec<Part>,
     subjects: Vec<Name>,
@@ -25,13 +29,14 @@ pub(crate) struct Plan {
     sizes: &'static Sizes,
 }
 
+/// The sizes of all parts.
 struct Sizes {
     catch_up_rounds: usize,
     catch_up_events: usize,
     latency: Turns,
     streams: &'static [usize],
     own_streams: usize,
-    /// More than any subject has: the emulator must not be what limits them.
+    /// More streams than any subject has, to show that the emulator is not the limit.
     most_streams: usize,
     warm_events: usize,
     watched: Duration,
@@ -96,7 +101,8 @@ impl Plan {
         }
     }
 
-    /// Why the figures are worth nothing, if they are. Those of a quick run never are worth anything.
+    /// Returns an error if the floor was too slow for the figures to mean anything. The figures of
+    /// a quick run never mean anything, so it returns none for them.
     pub(crate) fn verdict(&self, report: &Report) -> Result<(), String> {
         if self.quick {
             return Ok(());
@@ -107,7 +113,7 @@ impl Plan {
             .filter_map(|reading| report.floor(&reading.figure("wall")));
         match rates.map(|wall| events / wall).reduce(f64::min) {
             Some(rate) if rate < SLOWEST_FLOOR => Err(format!(
-                "the floor catches up with {rate:.0} events a second; below {SLOWEST_FLOOR:.0} it is no measure"
+                "the floor reads only {rate:.0} events a second: below {SLOWEST_FLOOR:.0} the ratios mean nothing"
             )),
             _ => Ok(()),
         }
@@ -119,9 +125,9 @@ impl Plan {
 
     fn catch_up(&self, report: &mut Report) {
         let events = self.sizes.catch_up_events;
-        let emulator = match prepared(events) {
+        let emulator = match prepare(events) {
             Ok(emulator) => emulator,
-            Err(error) => return eprintln!("nothing to catch up with: {error}"),
+            Err(error) => return eprintln!("the emulator could not prepare a log: {error}"),
         };
         let origin = &emulator.origin;
         for round in 1..=self.rounds.unwrap_or(self.sizes.catch_up_rounds) {
@@ -180,8 +186,8 @@ impl Plan {
     }
 }
 
-/// An emulator with a long log.
-fn prepared(events: usize) -> Result<Emulator, String> {
+/// Starts an emulator with a long log.
+fn prepare(events: usize) -> Result<Emulator, String> {
     let mut emulator = Emulator::start()?;
     let order = Order::Prepare {
         account: ACCOUNT.into(),

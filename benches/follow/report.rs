@@ -1,9 +1,13 @@
-//! The figures, gathered over the rounds.
+//! The figures of a run, collected over its rounds.
+//!
+//! The report prints medians, spreads, and ratios to the floor, for people and for programs. Start
+//! from [`Report`].
 
 use std::collections::BTreeMap;
 
 use crate::subject::Name;
 
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Seconds,
@@ -32,19 +36,20 @@ impl Unit {
     }
 }
 
-/// All rounds of one figure.
+/// One figure, with all rounds of all subjects.
 #[derive(Debug)]
 struct Figure {
     name: String,
     unit: Unit,
-    /// By the name of the subject.
+    /// The rounds, by the name of the subject.
     subjects: BTreeMap<&'static str, Rounds>,
 }
 
+/// The values of one figure of one subject.
 #[derive(Debug, Default)]
 struct Rounds {
     values: Vec<f64>,
-    /// Why a round has none.
+    /// The reason why a round has no value.
     missing: Option<String>,
 }
 
@@ -72,7 +77,7 @@ pub(crate) struct Report {
     figures: Vec<Figure>,
 }
 
-/// What the emulator's own figure is printed under.
+/// The name under which the emulator's own figures are printed.
 const EMULATOR: &str = "emulator";
 
 impl Report {
@@ -110,13 +115,13 @@ impl Report {
         }
     }
 
-    /// The median of a figure of the floor's.
+    /// Returns the floor's median of a figure.
     pub(crate) fn floor(&self, figure: &str) -> Option<f64> {
         let figure = self.figures.iter().find(|known| known.name == figure)?;
         figure.subjects.get(Name::Floor.text())?.median()
     }
 
-    /// Prints a table for people, then a line a figure for programs.
+    /// Prints a table for people, then one line per figure for programs.
     pub(crate) fn print(&self) {
         let mut reasons = BTreeMap::new();
         println!(
@@ -189,7 +194,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// How many times the floor it is.
+    /// Returns the ratio of the median to the floor's.
     fn ratio(&self) -> String {
         match (self.median, self.floor) {
             (Some(value), Some(floor)) if floor > 0.0 => format!("{:.2}", value / floor),

@@ -1,15 +1,17 @@
-//! The runtimes that applications have, with one thread.
+//! The runtimes that applications use, with one thread.
+//!
+//! Start from [`Runtime`].
 
 use std::future::Future;
 
-/// Where futures run.
+/// A runtime for the futures of a subject.
 pub(crate) trait Runtime {
     fn new() -> Self;
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static);
     fn block_on<R>(&self, work: impl Future<Output = R>) -> R;
 }
 
-/// What reqwest and the floor run on.
+/// tokio's current-thread runtime, for reqwest and the floor.
 pub(crate) struct Tokio(tokio::runtime::Runtime);
 
 impl Runtime for Tokio {
@@ -29,7 +31,7 @@ impl Runtime for Tokio {
     }
 }
 
-/// What surf and isahc run on.
+/// smol's executor, for surf and isahc.
 #[cfg(any(feature = "surf", feature = "isahc"))]
 pub(crate) struct Smol(smol::Executor<'static>);
 

@@ -1,4 +1,6 @@
-//! What is measured: the floor, and the library over each backend.
+//! The subjects of the measurement: the floor, and the library over each backend.
+//!
+//! [`Name`] selects one; [`Subject`] is the interface that all of them implement.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::runtime::Runtime;
 
-/// What is measured. The floor is always there, and the backends that are compiled in.
+/// The name of a subject. There is the floor, and each backend that is compiled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Name {
     Floor,
@@ -38,32 +40,32 @@ impl Name {
     }
 }
 
-/// Where a stream begins.
+/// The start of a stream.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Start {
     Now,
     Oldest,
 }
 
-/// How often a stream may ask.
+/// The pace of a stream's requests.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Pace {
     Default,
-    /// So high that it is never in the way.
+    /// So high that it never delays a request.
     Raised,
 }
 
-/// What follows accounts.
+/// A client that follows accounts.
 pub(crate) trait Subject: Clone + Send + 'static {
     type Runtime: Runtime;
     type Event;
 
-    /// One that has its own connections. Nothing is sent yet.
+    /// Returns a client with its own connections. It sends nothing yet.
     fn new(origin: &str, pace: Pace) -> Self;
 
-    /// Follows an account until `each` has had enough. Clones share their connections.
+    /// Follows an account until `each` returns `Break`. Clones share their connections.
     ///
-    /// An error ends the program: what is measured then would be something else.
+    /// An error ends the program, because the figures would be wrong.
     fn follow(
         &self,
         account: String,
@@ -71,18 +73,19 @@ pub(crate) trait Subject: Clone + Send + 'static {
         each: impl FnMut(&Self::Event) -> ControlFlow<()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static;
 
-    /// Takes an event's id, type and time.
+    /// Reads an event's id, type and time.
     fn glance(event: &Self::Event);
 
-    /// Takes every field that Box documents.
+    /// Reads every field that Box documents.
     fn read(event: &Self::Event);
 
-    /// When the emulator appended the event, if it said so.
+    /// Returns the time in nanoseconds at which the emulator appended the event, if the event has
+    /// it.
     fn sent_ns(event: &Self::Event) -> Option<u64>;
 }
 
-/// Ends the program with a reason, which may come from a task whose panic nobody would see.
-pub(crate) fn give_up(reason: &str) -> ! {
+/// Ends the program with a reason. A panic would not do, because a task's panic may go unnoticed.
+pub(crate) fn exit_with(reason: &str) -> ! {
     eprintln!("{reason}");
     std::process::exit(1)
 }

@@ -1,4 +1,7 @@
-//! The code that the examples share: reading the environment and the arguments, and ending with a sentence.
+//! The code that the examples share.
+//!
+//! It reads the environment and the arguments, and makes a client of an API on this machine.
+//! [`end`] ends a program: it prints an error with its causes, on one line.
 
 #![allow(dead_code, reason = "each example has its own use for it")]
 
@@ -10,12 +13,12 @@ use box_longpoll::AccessToken;
 #[cfg(feature = "reqwest")]
 use box_longpoll::{LongPollClient, config::RealtimeHosts, transports::ReqwestTransport};
 
-/// Returns the access token of the environment. `None`: the demo is to be shown, since `--demo` names it or
-/// `BOX_ACCESS_TOKEN` is not set.
+/// Returns the access token of the environment, or `None` to show the demo: `--demo` is an
+/// argument, or `BOX_ACCESS_TOKEN` is not set.
 ///
 /// # Errors
 ///
-/// The variable is set, and holds no access token. The sentence names it.
+/// Returns an error that names the variable if it is set and holds no access token.
 pub(crate) fn access_token() -> Result<Option<AccessToken>, Box<dyn Error>> {
     const NAME: &str = "BOX_ACCESS_TOKEN";
     let token = if demo_is_named() {
@@ -27,16 +30,16 @@ pub(crate) fn access_token() -> Result<Option<AccessToken>, Box<dyn Error>> {
     token.map_err(|error| format!("{NAME}: {error}").into())
 }
 
-/// Returns `true` if an argument names the demo.
+/// Returns `true` if an argument is `--demo`.
 pub(crate) fn demo_is_named() -> bool {
     env::args_os().skip(1).any(|argument| argument == "--demo")
 }
 
-/// Returns the N of `--count N`. Without it, there is no end to count to.
+/// Returns the N of `--count N`, or [`usize::MAX`] without that argument.
 ///
 /// # Errors
 ///
-/// N is missing, or no number.
+/// Returns an error if N is missing, or not a number.
 pub(crate) fn count() -> Result<usize, String> {
     let mut arguments = env::args().skip_while(|argument| argument != "--count");
     if arguments.next().is_none() {
@@ -51,8 +54,8 @@ pub(crate) fn count() -> Result<usize, String> {
 ///
 /// # Errors
 ///
-/// The variable is empty, or no text: most likely a script failed to fill it. The sentence does not show the value, which
-/// may be a secret.
+/// Returns an error if the variable is empty, or not text: most likely a script failed to fill it.
+/// The error does not show the value, which may be a secret.
 pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(value) if value.is_empty() => Err(format!(
@@ -64,7 +67,7 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Tells what a program ended with, and returns its exit code.
+/// Prints the error of a program, if there is one, and returns the exit code.
 pub(crate) fn end(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +78,7 @@ pub(crate) fn end(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     }
 }
 
-/// Returns an error's text and those of its causes, as far as one does not repeat another.
+/// Returns the texts of an error and its causes, without texts that repeat an earlier one.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -86,7 +89,7 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    // A terminal obeys what it is sent.
+    // A terminal obeys the control characters that it receives.
     text.replace(char::is_control, " ")
 }
 
@@ -102,7 +105,7 @@ pub(crate) fn shown(url: &str) -> String {
 ///
 /// # Errors
 ///
-/// The API's origin can't be used. The sentence names `BOX_API`.
+/// Returns an error that names `BOX_API` if the API's origin can't be used.
 #[cfg(feature = "reqwest")]
 pub(crate) fn client_of(
     api: &str,

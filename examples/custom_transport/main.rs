@@ -1,8 +1,12 @@
-//! Follows a Box account over an HTTP library that `box-longpoll` knows nothing of.
+//! Follows a Box account over an HTTP library for which `box-longpoll` has no backend.
 //!
-//! The library is hyper-util's client, and `transport.rs` is all it takes; `tagged.rs` wraps it, to add a header. Without
-//! `BOX_ACCESS_TOKEN`, or with `--demo`, the account is one of a fake Box that lives inside the program. `--count N` ends it
-//! after N events.
+//! ```sh
+//! BOX_ACCESS_TOKEN=… cargo run --example custom_transport -- --count 20
+//! ```
+//!
+//! `transport.rs` is the transport, over hyper-util's client. `tagged.rs` wraps it, to add a
+//! header. Without an access token, or with `--demo`, the account is one of a fake Box inside the
+//! program. `--count N` ends the program after N events.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -27,7 +31,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let count = common::count()?;
-    // Trouble that will pass is no error: it is logged, and shows in the stream's status.
+    // The stream retries transient failures itself, and logs them.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let transport = Tagged(HyperTransport::new([])?);
     if let Some(token) = common::access_token()? {

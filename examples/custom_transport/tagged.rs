@@ -9,6 +9,7 @@ use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 
+/// A transport that adds the header `x-job` to each request.
 pub(crate) struct Tagged<T>(pub(crate) T);
 
 #[async_trait]

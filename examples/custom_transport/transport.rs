@@ -1,4 +1,8 @@
-//! hyper-util's client as a transport, to copy and change. What a transport promises stands in `box_longpoll::transport`.
+//! hyper-util's client as a transport, to copy and change.
+//!
+//! It sends each request once, and leaves retries to `box-longpoll`. It supports HTTP/1.1 without
+//! proxies. The documentation of `box_longpoll::transport` has the contract of a transport. Start
+//! from [`HyperTransport`].
 
 use std::error::Error as _;
 use std::panic::AssertUnwindSafe;
@@ -27,28 +31,34 @@ use tower::timeout::error::Elapsed;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
 
-/// For the name, the connection and the TLS handshake together.
+/// The time limit of name resolution, connection and TLS handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A held poll is silent for ten minutes; probes after 30 s of silence notice a dead network within a minute.
+/// The silence after which TCP probes the connection. A held poll is silent for ten minutes; these
+/// probes notice a dead network within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The time between two probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// The number of lost probes after which the connection counts as dead.
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What hyper-util gives for a name that isn't found and a connection that isn't made; it has no name of its own.
+/// The error of a name that isn't found, or a connection that isn't made. hyper-util does not
+/// export its name.
 type TcpError = <HttpConnector as Service<Uri>>::Error;
 
 type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
-/// hyper-util on tokio, with rustls. HTTP/1.1, no proxy.
+/// A transport over hyper-util on tokio, with rustls, for HTTP/1.1 without proxies.
 pub(crate) struct HyperTransport {
+    /// The client for most requests. It keeps connections.
     client: Client<Connector, Full<Bytes>>,
-    /// Keeps no connection: for requests that want one of their own.
+    /// The client for requests that need a connection of their own. It keeps none.
     fresh: Client<Connector, Full<Bytes>>,
 }
 
 impl HyperTransport {
-    /// Trusts the operating system's certificate authorities, and these: a company's own, for instance.
+    /// Returns a transport that trusts the operating system's certificate authorities, and
+    /// `more_authorities`, such as a company's own.
     pub(crate) fn new(
         more_authorities: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, TransportError> {
@@ -83,7 +93,7 @@ impl HyperTransport {
         Ok(Self { client, fresh })
     }
 
-    /// This client knows of no redirects, and to it any status is an answer.
+    /// Sends a request once. hyper-util follows no redirects, and treats any status as a response.
     async fn exchange(&self, request: TransportRequest) -> Result<Response<Bytes>, TransportError> {
         let max_body = request.max_body();
         let fresh = request.fresh_connection();
@@ -92,13 +102,13 @@ impl HyperTransport {
             return Err(TransportError::new(TransportErrorKind::InvalidRequest));
         }
         let client = if fresh { &self.fresh } else { &self.client };
-        let answer = client.request(request.map(Full::new)).await;
-        // hyper-util doesn't tell whether a kept connection was reused, except where none is kept.
-        let answer = answer.map_err(|error| match before_the_answer(error) {
+        let response = client.request(request.map(Full::new)).await;
+        // hyper-util doesn't report whether it reused a connection. The `fresh` client keeps none.
+        let response = response.map_err(|error| match before_the_response(error) {
             error if fresh => error.with_connection_reused(false),
             error => error,
         });
-        read(answer?, max_body).await
+        read(response?, max_body).await
     }
 }
 
@@ -121,13 +131,16 @@ impl HttpTransport for HyperTransport {
             .build()
             .map_err(|error| TransportError::with_source(TransportErrorKind::Runtime, error))?;
         runtime.block_on(work);
-        // A name that is still being looked up can't be hurried.
+        // A thread that still resolves a name can't be interrupted: do not wait for it.
         runtime.shutdown_background();
         Ok(())
     }
 }
 
-/// Does what needs tokio with its timers and I/O. Without these it panics: there is no way to ask for them.
+/// Awaits work that needs a tokio runtime with timers and I/O.
+///
+/// tokio panics if the runtime has none, and has no function to check for them. So a panic becomes
+/// an error here.
 async fn in_tokio<T>(work: impl Future<Output = T>) -> Result<T, TransportError> {
     const LACKING: &str = "a panic, as of a tokio runtime that was built without enable_all";
     let wrong_place = |source| TransportError::with_source(TransportErrorKind::Runtime, source);
@@ -136,12 +149,12 @@ async fn in_tokio<T>(work: impl Future<Output = T>) -> Result<T, TransportError>
     outcome.map_err(|_| wrong_place(LACKING.into()))
 }
 
-/// The whole body, of which no more is kept than may be.
+/// Returns the response with its complete body, or an error if the body exceeds `max_body` bytes.
 async fn read(
-    answer: Response<Incoming>,
+    response: Response<Incoming>,
     max_body: usize,
 ) -> Result<Response<Bytes>, TransportError> {
-    let (head, body) = answer.into_parts();
+    let (head, body) = response.into_parts();
     if body.size_hint().lower() > max_body as u64 {
         return Err(TransportError::new(TransportErrorKind::BodyTooLarge));
     }
@@ -154,8 +167,11 @@ async fn read(
     }
 }
 
-/// What failed is told by how far the request had come. hyper's errors name no URL and no header, so they may be shown.
-fn before_the_answer(error: ClientError) -> TransportError {
+/// Returns the error of a request that failed before its response.
+///
+/// The kind depends on the progress of the request. hyper's errors contain no URL and no header, so
+/// they may be shown.
+fn before_the_response(error: ClientError) -> TransportError {
     let kind = match error.source() {
         _ if !error.is_connect() => TransportErrorKind::Interrupted,
         Some(cause) if cause.is::<TcpError>() || cause.is::<Elapsed>() => {

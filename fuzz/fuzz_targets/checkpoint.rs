@@ -1,3 +1,5 @@
+//! Fuzzes a checkpoint's file, and JSON under a right checksum.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| box_longpoll_fuzz::check("checkpoint", data));

@@ -1,3 +1,5 @@
+//! The isahc backend, on smol with one thread.
+
 use box_longpoll::transports::IsahcTransport;
 
 use crate::library::Backend;

@@ -1,3 +1,5 @@
+//! The reqwest backend, on tokio with one thread.
+
 use box_longpoll::transports::ReqwestTransport;
 
 use crate::library::Backend;

@@ -1,3 +1,5 @@
+//! The surf backend, on smol with one thread.
+
 use box_longpoll::transports::SurfTransport;
 
 use crate::library::Backend;

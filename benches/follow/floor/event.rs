@@ -1,4 +1,7 @@
-//! What Box says, in plain owned structs of every documented field.
+//! Box's responses, as plain owned structs with every documented field.
+//!
+//! The floor parses every page into them, as a simple client would. The library's own types keep
+//! the text instead.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,8 +27,9 @@ pub(super) struct Page {
     pub(super) entries: Vec<Event>,
 }
 
+/// An event, with every field that Box documents.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 pub(crate) struct Event {
     #[serde(rename = "type")]
     object_type: Option<String>,
@@ -44,9 +48,9 @@ pub(crate) struct Event {
     pub(super) sent_ns: Option<u64>,
 }
 
-/// A file, folder, web link, user or item: whichever fields it has.
+/// A file, folder, web link, user or item, with the fields of all of them.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct Source {
     #[serde(rename = "type")]
     object_type: Option<String>,
@@ -82,7 +86,7 @@ struct Source {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct User {
     #[serde(rename = "type")]
     object_type: Option<String>,
@@ -92,7 +96,7 @@ struct User {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct Group {
     id: Option<String>,
     name: Option<String>,
@@ -100,7 +104,7 @@ struct Group {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct FolderMini {
     id: Option<String>,
     name: Option<String>,
@@ -109,21 +113,21 @@ struct FolderMini {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct PathCollection {
     total_count: Option<u64>,
     entries: Option<Vec<FolderMini>>,
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct FileVersion {
     id: Option<String>,
     sha1: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "all of it is parsed, whatever is taken of it")]
+#[expect(dead_code, reason = "parsing every field is what the floor measures")]
 struct Classification {
     name: Option<String>,
 }

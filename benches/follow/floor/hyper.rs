@@ -1,3 +1,5 @@
+//! The floor's HTTP client: hyper, with the least code that sends a request.
+
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request};
@@ -7,7 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::Http;
-use crate::subject::give_up;
+use crate::subject::exit_with;
 
 #[derive(Clone)]
 pub(crate) struct Hyper(Client<HttpConnector, Empty<Bytes>>);
@@ -25,14 +27,14 @@ impl Http for Hyper {
             request = request.header(AUTHORIZATION, bearer);
         }
         let request = request.body(Empty::new());
-        let request = request.unwrap_or_else(|error| give_up(&format!("floor: {error}")));
-        let answer = match self.0.request(request).await {
-            Ok(answer) => answer,
-            Err(error) => give_up(&format!("floor: {error:?}")),
+        let request = request.unwrap_or_else(|error| exit_with(&format!("floor: {error}")));
+        let response = match self.0.request(request).await {
+            Ok(response) => response,
+            Err(error) => exit_with(&format!("floor: {error:?}")),
         };
-        match answer.into_body().collect().await {
+        match response.into_body().collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) => give_up(&format!("floor: {error:?}")),
+            Err(error) => exit_with(&format!("floor: {error:?}")),
         }
     }
 }

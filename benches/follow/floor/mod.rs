@@ -1,6 +1,8 @@
-//! The floor: the least that a client could do. It never retries and knows no repeats.
+//! The floor: the least that a client could do. All other figures are compared with it.
 //!
-//! Over hyper it must never be made slower: all else is measured by it.
+//! It is a loop that fetches pages, polls, and parses. It never retries, has no pace, and does not
+//! recognize repeats. Never make it slower over hyper, because every ratio would improve. Start
+//! from [`Loop`].
 
 mod event;
 mod hyper;
@@ -17,14 +19,15 @@ use tokio::sync::Semaphore;
 
 use self::event::{Page, Servers, Signal};
 use crate::runtime::Tokio;
-use crate::subject::{Pace, Start, Subject, give_up};
+use crate::subject::{Pace, Start, Subject, exit_with};
 
 pub(crate) use self::event::Event;
 
-/// Enough to keep a connection's other end busy; without it thousands of streams would open thousands of connections.
+/// The limit of API calls in flight. It keeps the server busy, and prevents thousands of streams
+/// from opening thousands of connections.
 const MOST_API_CALLS: usize = 64;
 
-/// What sends the requests.
+/// An HTTP client that sends the requests of the loop.
 pub(crate) trait Http: Clone + Send + Sync + 'static {
     fn new() -> Self;
 
@@ -36,13 +39,14 @@ pub(crate) trait Http: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Bytes> + Send;
 }
 
-/// The floor.
+/// The floor itself, over hyper.
 pub(crate) type Floor = Loop<self::hyper::Hyper>;
 
-/// The same over reqwest: what that costs by itself.
+/// The same loop over reqwest, which shows the cost of reqwest itself.
 #[cfg(feature = "reqwest")]
 pub(crate) type ReqwestAlone = Loop<self::reqwest::Reqwest>;
 
+/// A minimal client over an HTTP client `H`.
 #[derive(Clone)]
 pub(crate) struct Loop<H> {
     http: H,
@@ -54,7 +58,7 @@ impl<H: Http> Subject for Loop<H> {
     type Runtime = Tokio;
     type Event = Event;
 
-    /// It asks as fast as it can, whatever the pace.
+    /// Ignores the pace: the loop sends requests as fast as it can.
     fn new(origin: &str, _: Pace) -> Self {
         Self {
             http: H::new(),
@@ -105,6 +109,7 @@ impl<H: Http> Subject for Loop<H> {
     }
 }
 
+/// One account that the loop follows.
 struct Account<H> {
     floor: Loop<H>,
     bearer: String,
@@ -135,23 +140,23 @@ impl<H: Http> Account<H> {
         let url =
             format!("{origin}/2.0/events?stream_type=all&stream_position={position}&limit=500");
         let body = self.call(Method::GET, &url).await;
-        parsed(&body)
+        parse(&body)
     }
 
     async fn server(&self) -> String {
         let url = format!("{}/2.0/events", self.floor.origin);
         let body = self.call(Method::OPTIONS, &url).await;
-        let Servers { entries } = parsed(&body);
+        let Servers { entries } = parse(&body);
         match entries.into_iter().next() {
             Some(server) => server.url,
-            None => give_up("no realtime server"),
+            None => exit_with("no realtime server"),
         }
     }
 
     async fn listen(&self, server: &str, position: &str) -> String {
         let url = format!("{server}&stream_position={position}");
         let body = self.floor.http.send(Method::GET, &url, None).await;
-        parsed::<Signal>(&body).message
+        parse::<Signal>(&body).message
     }
 
     async fn call(&self, method: Method, url: &str) -> Bytes {
@@ -161,6 +166,6 @@ impl<H: Http> Account<H> {
     }
 }
 
-fn parsed<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> T {
-    serde_json::from_slice(body).unwrap_or_else(|error| give_up(&format!("floor: {error}")))
+fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> T {
+    serde_json::from_slice(body).unwrap_or_else(|error| exit_with(&format!("floor: {error}")))
 }

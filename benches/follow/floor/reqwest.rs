@@ -1,10 +1,12 @@
+//! reqwest in the place of hyper, which shows the cost of reqwest itself.
+
 use bytes::Bytes;
 use http::Method;
 use http::header::AUTHORIZATION;
 use reqwest::{Client, redirect, retry};
 
 use super::Http;
-use crate::subject::give_up;
+use crate::subject::exit_with;
 
 #[derive(Clone)]
 pub(crate) struct Reqwest(Client);
@@ -14,7 +16,7 @@ impl Http for Reqwest {
         let builder = Client::builder().no_proxy().retry(retry::never());
         match builder.redirect(redirect::Policy::none()).build() {
             Ok(client) => Self(client),
-            Err(error) => give_up(&format!("reqwest alone: {error}")),
+            Err(error) => exit_with(&format!("reqwest alone: {error}")),
         }
     }
 
@@ -23,10 +25,10 @@ impl Http for Reqwest {
         if let Some(bearer) = bearer {
             request = request.header(AUTHORIZATION, bearer);
         }
-        let answer = match request.send().await {
-            Ok(answer) => answer.bytes().await,
+        let response = match request.send().await {
+            Ok(response) => response.bytes().await,
             Err(error) => Err(error),
         };
-        answer.unwrap_or_else(|error| give_up(&format!("reqwest alone: {error}")))
+        response.unwrap_or_else(|error| exit_with(&format!("reqwest alone: {error}")))
     }
 }

@@ -1,4 +1,6 @@
-//! Catching up: how long a long log takes, what it costs, and the most memory meanwhile.
+//! Catching up: the time, the CPU time and the peak memory of reading a long log.
+//!
+//! Start from [`measure`], the harness's part, or [`Task`], the client's part.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,13 +18,14 @@ use crate::subject::{Name, Pace, Start, Subject};
 /// The account with the long log.
 pub(crate) const ACCOUNT: &str = "log";
 
+/// The client's part.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Task {
     events: usize,
     reading: Reading,
 }
 
-/// How much is taken of each event.
+/// The fields that the client reads of each event.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Reading {
     /// Its id, type and time.
@@ -64,7 +67,7 @@ impl Task {
     }
 }
 
-/// Lets one subject catch up once, and reports what it took.
+/// Lets one subject catch up once, and reports the figures.
 pub(crate) fn measure(
     name: Name,
     origin: &str,
@@ -73,17 +76,17 @@ pub(crate) fn measure(
     report: &mut Report,
 ) {
     let figures = once(name, origin, reading, events);
-    let mut tell = |what, unit, value: fn(&(Usage, Usage)) -> f64| {
+    let mut record = |what, unit, value: fn(&(Usage, Usage)) -> f64| {
         let value = figures.as_ref().map(value).map_err(String::clone);
         report.record(name, &reading.figure(what), unit, value);
     };
-    tell("wall", Unit::Seconds, |(before, after)| {
+    record("wall", Unit::Seconds, |(before, after)| {
         seconds(after.at_ns - before.at_ns)
     });
-    tell("cpu", Unit::Seconds, |(before, after)| {
+    record("cpu", Unit::Seconds, |(before, after)| {
         seconds(after.cpu_ns - before.cpu_ns)
     });
-    tell("peak", Unit::Bytes, |(_, after)| as_f64(after.peak));
+    record("peak", Unit::Bytes, |(_, after)| as_f64(after.peak));
 }
 
 fn once(

@@ -1,4 +1,7 @@
-//! Holding many streams on which nothing happens: how long until all are held, and what they cost then.
+//! Holding many streams on which nothing happens: the time until all polls are held, and the cost
+//! of holding them.
+//!
+//! Start from [`measure`], the harness's part, or [`Task`], the client's part.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -14,20 +17,21 @@ use crate::report::{Report, Unit};
 use crate::runtime::Runtime as _;
 use crate::subject::{Name, Pace, Start, Subject};
 
+/// The client's part.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) streams: usize,
-    /// How many events each stream reads first.
+    /// The number of events that each stream reads first.
     pub(crate) events: usize,
     pub(crate) connections: Connections,
 }
 
-/// Who has connections of its own.
+/// The sharing of connections between streams.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Connections {
     /// All streams share one transport.
     Shared,
-    /// Each stream has a transport.
+    /// Each stream has a transport of its own.
     Own,
 }
 
@@ -44,11 +48,15 @@ impl fmt::Display for Task {
     }
 }
 
-/// What came of it.
+/// The figures of one subject.
 struct Held {
+    /// The time until all polls were held, in seconds.
     startup_s: f64,
+    /// Memory per stream, in bytes.
     memory: f64,
+    /// The threads of the process.
     threads: f64,
+    /// CPU time while all polls were held, in seconds.
     cpu_s: f64,
 }
 
@@ -72,11 +80,12 @@ impl Task {
                 ControlFlow::Continue(())
             }));
         }
-        // The harness ends this process when it has seen enough.
+        // The harness kills this process at the end.
         runtime.block_on(std::future::pending::<()>());
     }
 
-    /// The figures' names have the number of streams at their end, unless it is the largest.
+    /// Returns the name of a figure. It ends with the number of streams, unless that is the
+    /// largest.
     fn figure(&self, what: &str, largest: usize) -> String {
         let kind = match (self.connections, self.events) {
             (Connections::Own, _) => "idle_own",
@@ -91,14 +100,14 @@ impl Task {
     }
 }
 
-/// Which of the figures are wanted.
+/// The figures to report.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) idle: bool,
     pub(crate) startup: bool,
 }
 
-/// Lets one subject hold streams, and reports what that costs.
+/// Lets one subject hold streams, and reports the cost.
 pub(crate) fn measure(
     name: Name,
     task: Task,
@@ -109,22 +118,23 @@ pub(crate) fn measure(
 ) {
     let watched = wanted.idle.then_some(watched);
     let held = once(name, task, watched);
-    let mut tell = |figure: &str, unit, value: fn(&Held) -> f64| {
+    let mut record = |figure: &str, unit, value: fn(&Held) -> f64| {
         let value = held.as_ref().map(value).map_err(String::clone);
         report.record(name, figure, unit, value);
     };
     if wanted.startup {
-        tell("startup", Unit::Seconds, |held| held.startup_s);
+        record("startup", Unit::Seconds, |held| held.startup_s);
     }
     if wanted.idle {
         let figure = |what| task.figure(what, largest);
-        tell(&figure("memory"), Unit::Bytes, |held| held.memory);
-        tell(&figure("threads"), Unit::Count, |held| held.threads);
-        tell(&figure("cpu"), Unit::Seconds, |held| held.cpu_s);
+        record(&figure("memory"), Unit::Bytes, |held| held.memory);
+        record(&figure("threads"), Unit::Count, |held| held.threads);
+        record(&figure("cpu"), Unit::Seconds, |held| held.cpu_s);
     }
 }
 
-/// How many polls the emulator holds, of as many as the floor has streams.
+/// Checks that the emulator holds the polls of that many streams of the floor. Returns their
+/// number.
 pub(crate) fn polls(streams: usize) -> Result<f64, String> {
     let task = Task {
         streams,
@@ -149,7 +159,7 @@ fn once(name: Name, task: Task, watched: Option<Duration>) -> Result<Held, Strin
     let held = emulator.await_polls(task.streams)?;
     let before = client.mark()?;
     if let Some(watched) = watched {
-        client.leave_alone(watched)?;
+        client.expect_silence(watched)?;
     }
     let after: Usage = client.mark()?;
     let streams = as_f64(task.streams as u64);

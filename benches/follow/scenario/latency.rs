@@ -1,4 +1,7 @@
-//! Latency: from the moment at which the emulator appends an event until it is in the consumer's hands.
+//! Latency: the time from the moment at which the emulator appends an event until the consumer has
+//! it.
+//!
+//! Start from [`measure`], the harness's part, or [`Task`], the client's part.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,39 +17,44 @@ use crate::emulator::{Emulator, Gaps, Order, account};
 use crate::measure::{now_ns, seconds};
 use crate::report::{Report, Unit};
 use crate::runtime::Runtime as _;
-use crate::subject::{Name, Pace, Start, Subject, give_up};
+use crate::subject::{Name, Pace, Start, Subject, exit_with};
 
-/// Beginning uses up a stream's pace, which is whole again after this.
+/// The pause after the start. The first requests use up a stream's pace, which is complete again
+/// after this time.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The turns of each subject. They are short, so that what else the machine does meets all subjects.
+/// The turns of each subject. They are short, so that other load on the machine affects all
+/// subjects.
 #[derive(Clone, Copy)]
 pub(crate) struct Turns {
-    /// In so many programs, one after the other: where one lies in memory makes it faster or slower as long as it runs.
+    /// The number of programs, one after the other. A program's position in memory makes it faster
+    /// or slower for as long as it runs.
     pub(crate) programs: u64,
-    /// So many of a program's turns come first and don't count: what it does only once is behind it then.
+    /// The number of a program's first turns that don't count, because the program does one-time
+    /// work in them.
     pub(crate) warm_up: usize,
-    /// So many do.
+    /// The number of turns that count.
     pub(crate) counted: usize,
-    /// How many events each has.
+    /// The number of events in each turn.
     pub(crate) events: usize,
 }
 
+/// The client's part.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Task {
     accounts: usize,
-    /// So many events come first and don't count.
+    /// The number of first events that don't count.
     warm_up: usize,
     counted: usize,
     pace: Pace,
 }
 
-/// How events come.
+/// The pattern in which events occur.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Traffic {
-    /// On a hundred streams, 3 s apart on each, so that the default pace is in force.
+    /// A hundred streams with events 3 s apart on each, at the default pace.
     Many,
-    /// On one stream, 30 to 60 ms apart, with the pace raised.
+    /// One stream with events 30 to 60 ms apart, at a raised pace.
     One,
 }
 
@@ -98,20 +106,20 @@ impl Task {
                 S::glance(event);
                 let now = now_ns();
                 let Some(sent) = S::sent_ns(event) else {
-                    give_up("an event doesn't say when it was sent");
+                    exit_with("an event has no time at which it was sent");
                 };
                 let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
                 taken.push(now.saturating_sub(sent));
                 if taken.len() == all {
                     let mut all_taken = all_taken.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Whoever waits for it waits as long as the process lives.
+                    // The receiver waits as long as the process lives.
                     let _ = all_taken.take().map(|all_taken| all_taken.send(()));
                 }
                 ControlFlow::Continue(())
             }));
         }
         if runtime.block_on(wait).is_err() {
-            give_up("the streams ended");
+            exit_with("the streams ended");
         }
         let taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = &taken[self.warm_up..];
@@ -135,7 +143,7 @@ impl Follower {
         let mut client = Client::start(name, &emulator.origin, &Scenario::Latency(task))?;
         client.go()?;
         emulator.await_polls(accounts)?;
-        client.leave_alone(SETTLED)?;
+        client.expect_silence(SETTLED)?;
         Ok(Self {
             emulator,
             client,
@@ -144,7 +152,7 @@ impl Follower {
         })
     }
 
-    /// Lets it follow some events. They come the same for every subject.
+    /// Lets the subject follow some events. Every subject gets the same events and gaps.
     fn take_turn(mut self, events: usize, seed: u64) -> Result<Self, String> {
         let order = Order::Emit {
             accounts: self.accounts,
@@ -156,18 +164,18 @@ impl Follower {
         Ok(self)
     }
 
-    /// The latencies that count, in nanoseconds.
+    /// Returns the latencies that count, in nanoseconds.
     fn latencies(mut self) -> Result<Vec<u64>, String> {
         self.client.result(Duration::from_secs(20))
     }
 }
 
-/// Lets the subjects follow the traffic, in turns. Reports the latencies below which a part of all events lies.
+/// Lets the subjects follow the traffic, in turns, and reports percentiles of the latency.
 pub(crate) fn measure(subjects: &[Name], traffic: Traffic, turns: Turns, report: &mut Report) {
     let mut taken = vec![Ok(Vec::new()); subjects.len()];
     for program in 1..=turns.programs {
         eprintln!("latency, {traffic:?}, program {program} of each subject");
-        let more = by_turns(subjects, traffic, turns, program);
+        let more = run_turns(subjects, traffic, turns, program);
         for (taken, more) in taken.iter_mut().zip(more) {
             if let Ok(before) = taken {
                 match more {
@@ -191,8 +199,8 @@ pub(crate) fn measure(subjects: &[Name], traffic: Traffic, turns: Turns, report:
     }
 }
 
-/// The latencies of a program of each subject.
-fn by_turns(
+/// Runs one program of each subject, in turns. Returns their latencies.
+fn run_turns(
     subjects: &[Name],
     traffic: Traffic,
     turns: Turns,

@@ -1,4 +1,7 @@
-//! What is measured of each subject. Each scenario has the client's part and the harness's.
+//! The scenarios in which subjects are measured.
+//!
+//! Each file has a `Task`, the client's part, and a function `measure`, the harness's part. Start
+//! from [`Scenario`].
 
 pub(crate) mod catch_up;
 pub(crate) mod hold;
@@ -10,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Begin;
 use crate::subject::Subject;
 
-/// What a client's process is to do.
+/// The scenario that a client's process runs.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Scenario {
     CatchUp(catch_up::Task),
