@@ -1,12 +1,13 @@
 //! Box's token endpoint: `POST /oauth2/token`.
 //!
-//! All grants send their requests through [`Endpoint::post`]. It sends each request once: retries
-//! and caching are up to [`RefreshedTokens`](super::RefreshedTokens). `form` writes the request,
-//! and `response` reads the response.
+//! All grants send their requests through [`Endpoint::post`]. It sends each request once.
+//! [`RefreshedTokens`](super::RefreshedTokens) retries and caches. `form` writes the request, and
+//! `response` reads the response.
 
 mod form;
 mod response;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,12 +32,19 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_RESPONSE: usize = 64 * 1024;
 
 /// An application's id and secret, from Box's developer console.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Application {
     pub(super) id: String,
     pub(super) secret: Secret,
     /// The origin of Box's API, not checked yet.
     pub(super) api_origin: String,
+}
+
+/// Shows the id alone: an origin that is not checked yet may hold a password.
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Application").field(&self.id).finish()
+    }
 }
 
 impl Application {

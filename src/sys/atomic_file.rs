@@ -5,7 +5,7 @@
 //! callers do that.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Returns the absolute path of a file, without symbolic links.
@@ -36,6 +36,10 @@ pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
+/// The bytes that a buffer has free when its last read finds the end of the file, so that it does
+/// not grow for that read.
+const ROOM_FOR_THE_END: usize = 64;
+
 /// Returns the content of the file, or `None` if the file does not exist. A file of more than
 /// `at_most` bytes is an error.
 pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
@@ -47,12 +51,18 @@ pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Option<Vec<u8>>> {
     if !found.is_file() {
         return Err(unusable("it is not a file"));
     }
-    if found.len() > at_most {
+    // The content may be secret, and a buffer that grows leaves copies. So the buffer has room for
+    // all of it, and for the read that finds the end.
+    let room = usize::try_from(found.len().min(at_most)).unwrap_or_default() + ROOM_FOR_THE_END;
+    let mut content = Vec::with_capacity(room);
+    // Some file systems report a length of 0, and the file may grow meanwhile.
+    File::open(path)?
+        .take(at_most + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > at_most {
         return Err(unusable("it is too long"));
     }
-    // The content may be secret. This reserves its full size first, since a buffer that grows
-    // leaves copies.
-    fs::read(path).map(Some)
+    Ok(Some(content))
 }
 
 fn unusable(why: &str) -> io::Error {
@@ -143,5 +153,13 @@ mod tests {
         let error = File::open(directory).unwrap().sync_all().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
         sync_directory(&directory.join("file")).unwrap();
+    }
+
+    #[test]
+    fn read_is_bounded_when_a_file_reports_a_length_of_0() {
+        let path = Path::new("/proc/self/maps");
+        assert_eq!(fs::metadata(path).unwrap().len(), 0);
+        let error = read(path, 16).unwrap_err();
+        assert_eq!(error.to_string(), "it is too long");
     }
 }

@@ -58,6 +58,19 @@ fn tokens(
     }
 }
 
+#[test]
+fn password_in_an_origin_is_not_shown_by_a_grant() {
+    let origin = "https://user:password-of-a-proxy@box.example";
+    let grant = ClientCredentials::new("id", CLIENT_SECRET, Subject::user("1"));
+    let app = JwtBearer::from_json(configuration().to_string()).unwrap();
+    let shown = format!(
+        "{:?} {:?}",
+        grant.api_origin(origin),
+        app.api_origin(origin)
+    );
+    assert!(!shown.contains("password-of-a-proxy"), "{shown}");
+}
+
 fn configuration() -> serde_json::Value {
     json!({
         "boxAppSettings": {
