@@ -1,8 +1,8 @@
 //! A page of events, decoded from the response to `GET /events`.
 //!
 //! Only the JSON around the events has to be valid. The events keep their exact text, and are
-//! parsed later. An error says if fewer events at once help: see [`PageFault`]. The type to start
-//! from is [`Page`].
+//! parsed later. An error says whether a smaller page limit may help: see [`PageFault`]. The type
+//! to start from is [`Page`].
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ use crate::position::StreamPosition;
 pub struct Page {
     /// The events, in the order of the stream. They still include repeats.
     pub events: Vec<Event>,
-    /// The position after this page. It is `None` if Box gave no usable position: keep the old one.
+    /// The position after this page. `None` if Box gave no usable position: keep the old one then.
     pub next_position: Option<StreamPosition>,
 }
 
@@ -45,14 +45,14 @@ impl From<PageError> for Error {
     }
 }
 
-/// The location of the fault. It decides if fewer events at once help.
-#[derive(Debug, PartialEq, Eq)]
+/// The kind of the fault, which decides whether a smaller page limit helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PageFault {
     /// The call failed, and its page limit did not cause that.
     Call,
-    /// The page was late or cut off. Fewer events at once may help.
+    /// The page was late or cut off. A smaller page limit may help.
     Slow,
-    /// The page is larger than the client accepts. Fewer events at once help.
+    /// The page is larger than the client accepts. A smaller page limit helps.
     TooLarge,
     /// The page is complete but cannot be decoded. If this persists, one of its events is the
     /// cause.

@@ -55,6 +55,10 @@ pub(crate) fn read_page(
         _ => PageFault::Call.of(error),
     })?;
     let page = Page::decode(response.body(), token).map_err(|PageError { error, fault }| {
+        // A page of Box's is no request to wait, even if an event on it is unreadable.
+        if error.kind() == ErrorKind::PageUndecodable {
+            return fault.of(error);
+        }
         fault.of(error.with_retry_after(retry_after(response.headers())))
     })?;
     let date = response.headers().get(DATE);
@@ -64,7 +68,7 @@ pub(crate) fn read_page(
     })
 }
 
-/// Classifies a page that did not arrive: fewer events at once may have arrived.
+/// Classifies a page that did not arrive. A smaller page may still arrive.
 fn no_page(error: TransportError) -> PageError {
     match error.kind() {
         TransportErrorKind::BodyTooLarge => {
@@ -88,7 +92,7 @@ fn rejected(error: Error, from: &StartAt) -> Error {
     error.of_kind(kind)
 }
 
-/// Reads the response of a realtime server. A known signal counts whatever the status is.
+/// Reads the response of a realtime server. A known signal counts with any status.
 pub(crate) fn read_signal(result: Response) -> Result<Signal, Error> {
     let response = result.map_err(no_signal)?;
     let status = response.status();
@@ -118,8 +122,8 @@ fn no_signal(error: TransportError) -> Error {
     Error::new(kind, "no signal from the realtime server").with_source(error)
 }
 
-/// Returns the error for an API call without a response. The caller chooses the API's origin, so a
-/// transport that cannot send there now never will.
+/// Returns the error for an API call without a response. The caller chooses the API's origin. If a
+/// transport cannot send there now, it can never do so.
 fn no_response(error: TransportError) -> Error {
     let kind = match error.kind() {
         TransportErrorKind::Runtime | TransportErrorKind::InvalidRequest => ErrorKind::Runtime,
@@ -163,7 +167,7 @@ fn api_response(result: Response, token: &AccessToken) -> Result<http::Response<
         .with_status(status)
         .with_code(box_error.code, box_error.request_id)
         .with_parameter(box_error.parameter)
-        .from_box(from_box)
+        .sent_by_box(from_box)
         .with_retry_after(retry_after))
 }
 

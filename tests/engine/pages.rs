@@ -5,7 +5,7 @@ use std::time::Duration;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll::{ErrorKind, Status};
 
-use crate::script::{Script, body, failed, page, signal, status};
+use crate::script::{Script, body, failed, page, signal, status, status_with};
 
 /// A complete page whose only event is not JSON.
 const UNREADABLE: &str = "{\"entries\":[{\"name\":\u{1b}[31m}]}";
@@ -67,6 +67,16 @@ fn single_unreadable_event_stops_the_stream_before_it() {
     script
         .expect_stop(ErrorKind::PageUndecodable)
         .assert_position("100");
+}
+
+#[test]
+fn unreadable_page_does_not_delay_the_stream_by_its_header() {
+    let mut script = Script::start("100");
+    for limit in [500, 500, 250, 125] {
+        script.expect_fetch("100").assert_limit(limit);
+        assert!(script.waited() < Duration::from_secs(60));
+        script.reply(status_with(200, &[("retry-after", "3600")], UNREADABLE));
+    }
 }
 
 #[test]
