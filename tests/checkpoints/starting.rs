@@ -12,6 +12,7 @@ use box_longpoll_testkit::{Counters, EmulatorServer, Endpoint, Fault};
 
 use bytes::Bytes;
 use http::Response;
+use rstest::rstest;
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
@@ -263,12 +264,16 @@ impl HttpTransport for EventfulNow {
     }
 }
 
+#[rstest]
+#[case::short_page(500)]
+#[case::full_page(1)]
 #[tokio::test]
-async fn event_on_the_page_of_now_is_delivered_and_hides_none() {
+async fn event_on_the_page_of_now_is_delivered_and_hides_none(#[case] page_limit: u32) {
     let server = fake_box(|_| ());
     let transport = EventfulNow(ReqwestTransport::new().unwrap());
     let token = AccessToken::new(TOKEN).unwrap();
-    let client = builder(&server).build(transport, token).unwrap();
+    let builder = builder(&server).page_limit(page_limit);
+    let client = builder.build(transport, token).unwrap();
     let store = Memory::default();
     let started = in_time(started(client.subscribe(
         store.clone(),
