@@ -8,7 +8,7 @@ use std::ops::Deref;
 use crate::event::Event;
 use crate::position::StartAt;
 
-/// New events of one page, in the order of the stream. A batch is never empty.
+/// The events of one page without the repeats, in the order of the stream. A batch is never empty.
 #[derive(Clone, Debug)]
 pub struct Batch {
     events: Vec<Event>,

@@ -13,14 +13,14 @@
 //! }
 //! ```
 //!
-//! A client and the clients derived from it share one thread, however many iterators they return.
-//! Their requests run there, on the runtime that the transport [brings](HttpTransport::block_on).
-//! The thread starts with the first call, and ends by itself when the clients and their iterators
-//! are dropped.
+//! A client and the clients derived from it share one thread, for any number of iterators. Their
+//! requests run there, on the runtime that the transport [brings](HttpTransport::block_on). The
+//! thread starts with the first call, and ends by itself when the clients and their iterators are
+//! dropped.
 //!
 //! You can make the calls from plain `main`, from any thread, and from inside an async runtime,
 //! where they block the task's thread as any blocking call does. Do not make them from the client's
-//! own thread, which runs the transport and an async token source.
+//! own thread, which runs the transport and an async token source: such a call would block forever.
 //!
 //! Pass the transport to this client alone: its open connections belong to the thread's runtime.
 
@@ -57,8 +57,8 @@ use self::worker::Worker;
 /// A client for Box's events over the transport `T`, for programs without async. Cloning is cheap;
 /// clones share the thread, the transport and the tokens.
 ///
-/// Its settings are those of [`crate::LongPollClient::builder`], whose
-/// [`build_blocking`](LongPollClientBuilder::build_blocking) returns one. It uses the same token
+/// To change the settings, start with [`crate::LongPollClient::builder`] and call
+/// [`build_blocking`](LongPollClientBuilder::build_blocking). The client uses the same token
 /// sources as the async client; [`token_fn`] makes one from a closure that blocks.
 pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     client: client::LongPollClient<T>,
@@ -82,9 +82,9 @@ impl<T: HttpTransport> LongPollClient<T> {
         }
     }
 
-    /// Waits until the token source has no work in flight that must not be cut short; see
-    /// [`crate::LongPollClient::flush`]. The client's thread does not end before that, but the
-    /// program may.
+    /// Waits for work of the token source that must not be cut short; see
+    /// [`crate::LongPollClient::flush`]. The client's thread waits for that work by itself, but the
+    /// program does not wait for the thread when it ends.
     ///
     /// # Errors
     ///
@@ -106,7 +106,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a header can't carry the id.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the id is empty, or if a header can't
+    /// carry it.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         Ok(self.derive(self.client.as_user(user_id)?))
     }
@@ -128,8 +129,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Follows the account's events by page, for programs that commit by batch. No request is sent
     /// before you request the first batch.
     ///
-    /// After a restart, an event that Box repeats may be delivered a second time. Handle events by
-    /// their ids, or [`subscribe`](Self::subscribe); see [`crate::LongPollClient::batches`].
+    /// After a restart, an event that Box repeats may be delivered a second time. Use the ids of
+    /// the events as keys, or use [`subscribe`](Self::subscribe); see
+    /// [`crate::LongPollClient::batches`].
     pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         let batches = self.client.batches(start);
         self.iter(batches.handle(), batches.map_ok(|batch| vec![batch]))
@@ -231,8 +233,8 @@ impl LongPollClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn build_blocking<T: HttpTransport>(
         self,
         transport: T,
@@ -242,12 +244,12 @@ impl LongPollClientBuilder {
     }
 }
 
-/// Makes a [`TokenSource`] from a closure that blocks until it has a token:
-/// [`crate::auth::token_fn`] without async.
+/// Creates a [`TokenSource`] from a closure that blocks until it has a token. It is
+/// [`crate::auth::token_fn`] for closures without async.
 ///
 /// Each call of the closure runs on a thread of its own, so the streams continue meanwhile. The
-/// closure may use any HTTP library. Calls never overlap. If nobody waits for a call any more, it
-/// still runs to its end, and its token is dropped. The next call begins after it.
+/// closure may use any HTTP library. Calls never overlap. If no stream waits for a call any more,
+/// the call still runs to its end, and its token is dropped. The next call begins after that.
 ///
 /// ```
 /// use box_longpoll::{AccessToken, auth::TokenError, blocking::token_fn};

@@ -39,11 +39,13 @@ const MAX_IDS: usize = 100_000;
 /// belong to.
 ///
 /// It serializes with serde, for a [`CheckpointStore`] of your own. It holds no token and no event.
-/// Ids are kept as hashes, together with the key of the hash function.
+/// Ids are kept as hashes, together with the key of the hash function. In JSON, each id takes 32
+/// bytes, so with the default [window](crate::LongPollClientBuilder::dedupe_window) a checkpoint
+/// takes about 80 kB.
 ///
-/// A checkpoint carries the number of its format, which is 2 in this version. Checkpoints of older
-/// formats can be read if the serialization names its fields, as JSON does. Reading one of a newer
-/// format is an error that names both numbers.
+/// A checkpoint carries the number of its format, which is 2 in this version. A checkpoint of an
+/// older format can be read if the serialization stores the names of the fields, as JSON does.
+/// Reading a checkpoint of a newer format is an error, which names both numbers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Checkpoint {
@@ -72,7 +74,9 @@ impl Checkpoint {
         }
     }
 
-    /// Returns the program's key for the account.
+    /// Returns the program's key for the account, as passed to
+    /// [`subscribe`](crate::LongPollClient::subscribe). It is empty if the subscription began with
+    /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
     #[must_use]
     pub fn account(&self) -> &str {
         &self.owner.account
@@ -85,7 +89,7 @@ impl Checkpoint {
         self.owner.stream_type
     }
 
-    /// Returns the account that the client stood for: the user that it [acted
+    /// Returns the account that the client acted for: the user that it [acted
     /// as](crate::LongPollClientBuilder::as_user), or else the subject of its [grant](crate::auth).
     ///
     /// Returns `None` if the client did not know it, as with an [`AccessToken`](crate::AccessToken)
@@ -108,10 +112,11 @@ impl Checkpoint {
         self.resume_at.clone()
     }
 
-    /// Returns the last time at which Box had no events after the position, to within an hour. For
-    /// a subscription that has not caught up yet, it is the time of the start.
+    /// Returns the last time at which the subscription had caught up with Box, to within an hour.
+    /// If it has not caught up yet, this is the time of the start.
     ///
-    /// After a pause that is too long, the events since then are those that may be missing.
+    /// If the program is away for longer than Box keeps events, the events from this time on may be
+    /// missing.
     #[must_use]
     pub fn last_success(&self) -> SystemTime {
         self.last_success
@@ -126,9 +131,9 @@ impl Checkpoint {
 /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
 #[derive(Clone, Debug)]
 pub enum ResumeFrom {
-    /// A stored checkpoint, behind which the subscription resumes.
+    /// A stored checkpoint. The subscription resumes after it.
     Checkpoint(Box<Checkpoint>),
-    /// A start without a checkpoint.
+    /// A new start, without a checkpoint.
     Start(StartAt),
 }
 
@@ -167,11 +172,12 @@ impl fmt::Debug for Checkpoint {
 }
 
 /// A place that keeps checkpoints. [`CheckpointFile`] keeps one in a file, and
-/// [`CheckpointDirectory`] keeps those of many accounts. A database is another place.
+/// [`CheckpointDirectory`] keeps those of many accounts. You can implement this trait for a
+/// database.
 ///
-/// A store replaces a checkpoint atomically: after a crash at any moment, it has the old one or the
-/// new one. Once [`save`](CheckpointStore::save) has returned without an error, the checkpoint
-/// survives a crash.
+/// A store must replace a checkpoint atomically: after a crash at any moment, it has the old one or
+/// the new one. Once [`save`](CheckpointStore::save) has returned without an error, the checkpoint
+/// must survive a crash. The client sets no time limit for either call.
 ///
 /// Errors are logged and shown in the [status](crate::Status), so their text must not contain a
 /// secret.
@@ -214,37 +220,42 @@ pub trait CheckpointStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any failure that leaves this open. If a checkpoint can't be read, return an error and not
-    /// `None`: the subscription would start over, and lose the events in between.
+    /// Return an error if the checkpoint can't be read, or if it is not known whether there is one.
+    /// After `None`, the subscription would start over, and lose the events in between. The error
+    /// ends the subscription.
+    ///
+    /// # Cancellation
+    ///
+    /// The future is dropped if the subscription is dropped.
     async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError>;
 
     /// Saves the checkpoint in place of the one before. It is durable when this returns.
     ///
-    /// A subscription never has two calls of `save` in flight. It guarantees nothing else: a call
-    /// may be in flight while the subscription delivers the next batch and while your code handles
-    /// it, because a page that only moves the position is saved meanwhile. The task that polls the
-    /// subscription or awaits an acknowledgement makes the call.
+    /// A subscription never has two calls of `save` in flight. It guarantees nothing else. A page
+    /// that only moves the position is saved as well, so a call may be in flight while the
+    /// subscription delivers the next batch, and while your code handles it. The call runs in the
+    /// task that polls the subscription or awaits an acknowledgement.
     ///
     /// A store therefore can't tell from a call which batches your code has handled. In particular,
-    /// it must not keep rows in memory that each call writes and then clears. It would clear rows
-    /// that were added during the call without writing them, and the next checkpoint would skip
+    /// do not collect rows in memory for `save` to write and then clear. Rows that your code adds
+    /// during the call would be cleared without being written, and the next checkpoint would skip
     /// their events. Instead, write a batch's rows before you [acknowledge](crate::Delivery::ack)
     /// it. Use the ids of the events as keys, so that a second delivery of the batch changes
     /// nothing.
     ///
     /// # Errors
     ///
-    /// Any failure that leaves open if the checkpoint is durable. The subscription retries with the
+    /// Return an error unless the checkpoint is durable. The subscription retries with the
     /// checkpoint that is newest by then.
     ///
     /// # Cancellation
     ///
-    /// The future is dropped only with the subscription and all its batches. It may have saved the
-    /// checkpoint by then.
+    /// The future is dropped only after the subscription and all its batches are dropped. The
+    /// checkpoint may be saved or not by then.
     async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError>;
 
-    /// Returns the place of this key's checkpoint, for messages. By default, that is the key in
-    /// quotes.
+    /// Returns the place of this key's checkpoint, for error messages. By default, that is the key
+    /// in quotes.
     fn location(&self, key: &str) -> String {
         format!("{key:?}")
     }

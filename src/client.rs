@@ -47,7 +47,7 @@ use crate::transport::{HttpTransport, exchange};
 /// }
 /// ```
 ///
-/// To follow many accounts, make one client and derive another one from it for each account. Use
+/// To follow many accounts, make one client, and derive a client from it for each account. Use
 /// [`with_tokens`](Self::with_tokens) if an account has tokens of its own, and
 /// [`as_user`](Self::as_user) if one token acts for many users. Derived clients share the
 /// transport, its connections, and the limits on requests to Box. A [`StreamMap`](crate::StreamMap)
@@ -72,8 +72,8 @@ impl LongPollClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn build<T: HttpTransport>(
         self,
         transport: T,
@@ -95,11 +95,12 @@ impl<T: HttpTransport> LongPollClient<T> {
         Self { api: Arc::new(api) }
     }
 
-    /// Waits until the token source has no work in flight that must not be cut short.
+    /// Waits for work of the token source that must not be cut short, such as the exchange of a
+    /// refresh token.
     ///
-    /// If [`auth::RefreshToken`](crate::auth::RefreshToken) supplies the tokens, await this last
-    /// before your program ends. It usually returns at once. The exchange of a refresh token takes
-    /// a fraction of a second, or up to a minute on a bad network.
+    /// If [`auth::RefreshToken`](crate::auth::RefreshToken) supplies the tokens, await this as the
+    /// last thing before your program ends. It returns at once if there is no such work. An
+    /// exchange takes a fraction of a second, or up to a minute on a bad network.
     ///
     /// # Cancellation
     ///
@@ -114,21 +115,22 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Derived clients share the transport, its connections, and the limits
     /// [`max_api_calls`](LongPollClientBuilder::max_api_calls) and
     /// [`max_server_lists_per_second`](LongPollClientBuilder::max_server_lists_per_second). Each
-    /// takes a few hundred bytes.
+    /// derived client takes a few hundred bytes of memory.
     #[must_use]
     pub fn with_tokens(&self, tokens: impl TokenSource) -> Self {
         Self::of(self.api.with_tokens(Arc::new(tokens)))
     }
 
     /// Returns a derived client that acts as another user with the same tokens, by the `As-User`
-    /// header. If Box rejects a token, it is refreshed once for all of them. Everything that
-    /// [`with_tokens`](Self::with_tokens) shares is shared here too.
+    /// header. If Box rejects the token, the token source refreshes it once for all of these
+    /// clients. Everything that [`with_tokens`](Self::with_tokens) shares is shared here too.
     ///
     /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a header can't carry the id.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the id is empty, or if a header can't
+    /// carry it.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         self.with_settings(|config| config.acting_as(user_id.as_ref()))
     }
@@ -151,12 +153,12 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Follows the account's events by page, for programs that commit by batch. No request is sent
     /// before the stream is polled.
     ///
-    /// Box may repeat an event on a later page. The stream skips repeats as long as it lives. A
-    /// stream that starts at a stored position does not know which events were delivered before it.
-    /// If Box repeats one of them, the stream delivers that event a second time.
+    /// Box may repeat an event on a later page, and the stream skips such repeats. But a stream
+    /// that starts at a stored position does not know which events an earlier stream delivered. If
+    /// Box repeats one of those, the new stream delivers it a second time.
     ///
-    /// Handle events by their ids, so that the second delivery changes nothing, or
-    /// [`subscribe`](Self::subscribe): a checkpoint carries the ids.
+    /// Use the ids of the events as keys, so that a second delivery changes nothing. Or use
+    /// [`subscribe`](Self::subscribe), whose checkpoint carries the ids.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         BatchStream::new(self.api.clone(), start.into(), fastrand::u64(..))
     }
@@ -168,31 +170,32 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Two accounts need two keys.
     ///
     /// The checkpoint also records the stream type, the API origin, and the account that the client
-    /// stands for, as far as the client knows it. That account is the user that the client [acts
+    /// acts for, if the client knows it. That account is the user that the client [acts
     /// as](LongPollClientBuilder::as_user), or else the [subject](TokenSource::subject) of its
-    /// grant. If one of these differs, the client does not resume from the checkpoint. The client
-    /// can't check the account of the token itself. If you use somebody else's
+    /// grant. If one of these differs, the subscription ends with an error and does not resume. The
+    /// client can't see which account a token belongs to. If you use somebody else's
     /// [`AccessToken`](crate::AccessToken) or refresh token under the same key, the subscription
     /// resumes at a position that is not theirs.
     ///
-    /// `start` counts only if the store has no checkpoint yet. A start at [`StartAt::Now`] is
-    /// resolved and saved when the subscription is first polled.
-    /// [`Update::Started`](crate::Update::Started) follows. From then on, every event is delivered,
-    /// even after a crash.
+    /// `start` counts only if the store has no checkpoint yet. If it is [`StartAt::Now`], the
+    /// subscription gets the current position from Box and saves it, when it is first polled. Then
+    /// it delivers [`Update::Started`](crate::Update::Started). From that item on, every event is
+    /// delivered, even after a crash.
     ///
     /// The store may be saving while you handle a batch. Write the effects of a batch before you
-    /// acknowledge it. See [`CheckpointStore::save`] before you write them in the store.
+    /// acknowledge it. If your own store is to write the effects, read [`CheckpointStore::save`]
+    /// first.
     ///
-    /// A key has one subscription at a time, including its batches. Two would overwrite each
-    /// other's checkpoints.
+    /// Use only one subscription per key at a time. Before you subscribe again, drop the old
+    /// subscription and its batches. Two subscriptions would overwrite each other's checkpoints.
     ///
     /// # Errors
     ///
     /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if
-    /// the store can't load the checkpoint. The same happens if the checkpoint is of another key,
-    /// stream type, API origin or subject, or of a newer format. The client never mistakes such a
-    /// checkpoint for a new start. The first item is
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the key is empty.
+    /// the store can't load the checkpoint. The same happens if the checkpoint belongs to another
+    /// key, stream type, API origin or subject, or has a newer format. In none of these cases does
+    /// the client start over. The first item is [`ErrorKind::Config`](crate::ErrorKind::Config) if
+    /// the key is empty.
     pub fn subscribe(
         &self,
         store: impl CheckpointStore,
@@ -211,10 +214,11 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Follows the account's events, by batches whose checkpoints your program stores in the same
     /// transaction as the events' effects. No request is sent before the subscription is polled.
     ///
-    /// Each event then has its effect exactly once, whenever the program is killed. A transaction
-    /// stores both or neither, and the checkpoint carries the [window of
-    /// repeats](LongPollClientBuilder::dedupe_window). An event without an id can't be told from
-    /// its repeats, so a repeat of it is delivered too. Box documents no event without an id.
+    /// Each event then has its effect exactly once, even if the program is killed. A transaction
+    /// stores both or neither, and the checkpoint carries the [ids of the latest
+    /// events](LongPollClientBuilder::dedupe_window), so that repeats are skipped. An event without
+    /// an id can't be told from its repeats, so a repeat of it is delivered too. Box documents no
+    /// event without an id.
     ///
     /// `from` is the stored [`Checkpoint`](crate::checkpoint::Checkpoint), or the start if there is
     /// none.
@@ -225,38 +229,42 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// 2. For each [`Update::Batch`](crate::Update::Batch), in order: begin a transaction, store
     ///    the events' effects and [`checkpoint()`](crate::Delivery::checkpoint), commit, and call
     ///    [`stored`](crate::Delivery::stored).
-    /// 3. [`Update::Moved`](crate::Update::Moved) arrives at most once an hour, if only the
-    ///    position has moved. Store its checkpoint.
+    /// 3. [`Update::Moved`](crate::Update::Moved) arrives at most once an hour, while there are no
+    ///    events. Store its checkpoint and call [`stored`](crate::Progress::stored).
     ///
-    /// Handle an update before you request the next one. If you collect updates instead, store
-    /// their results in order. A batch that is dropped before it is stored ends the subscription.
-    /// If a commit fails, drop the subscription too, and resume from the stored checkpoint.
+    /// Handle an update before you request the next one. If you collect updates instead, store them
+    /// in order. A batch that is dropped before it is stored ends the subscription. If a commit
+    /// fails, drop the subscription too, and resume from the stored checkpoint.
     ///
-    /// An account has one subscription at a time, including its batches. Two would store the same
-    /// events twice.
+    /// Use only one subscription per account at a time. Before you subscribe again, drop the old
+    /// subscription and its batches. Two subscriptions would store the same events twice.
     ///
-    /// The [`account`](crate::checkpoint::Checkpoint::account) of the checkpoint is empty. Store it
-    /// under a key of your own.
+    /// The checkpoint's [`account`](crate::checkpoint::Checkpoint::account) is empty, unless `from`
+    /// is a checkpoint that a store has saved. Store the checkpoint under a key of your own.
     ///
     /// # Errors
     ///
     /// The subscription's first item is [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if
-    /// the checkpoint is of another stream type, API origin or subject.
+    /// the checkpoint belongs to another stream type, API origin or subject.
     pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
         Subscription::without_store(self.api.clone(), from.into(), fastrand::u64(..))
     }
 
     /// Lists the realtime servers, once: `OPTIONS /events`. The list leaves out servers that the
-    /// client's [policy](crate::config::RealtimeHosts) refuses.
+    /// client's [policy](crate::config::RealtimeHosts) refuses, and entries that can't be read.
     ///
     /// See <https://developer.box.com/reference/options-events/>.
     ///
     /// # Errors
     ///
-    /// Nothing is retried, except that a 401 causes one token refresh, and a reused connection that
-    /// has died causes one new request. The error is
-    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused) if Box listed servers and
-    /// the policy refused all of them.
+    /// Nothing is retried, with three exceptions. After a 401, the token is refreshed once. If a
+    /// reused connection has died, the request is sent once more. If Box responds 400, the list is
+    /// requested once without the stream type.
+    ///
+    /// If Box lists servers and all of them are left out, the error is that of the last one. It is
+    /// [`ErrorKind::RealtimeRefused`](crate::ErrorKind::RealtimeRefused) if the policy refuses that
+    /// server, and [`ErrorKind::UnexpectedResponse`](crate::ErrorKind::UnexpectedResponse) if its
+    /// entry can't be read.
     ///
     /// # Cancellation
     ///
@@ -283,9 +291,9 @@ impl<T: HttpTransport> LongPollClient<T> {
 
     /// Holds one poll open until the server sends a signal.
     ///
-    /// The poll lasts at most the server's [`retry_timeout`](RealtimeServer::retry_timeout) and 5 s
-    /// more. The builder's [`max_hold`](LongPollClientBuilder::max_hold) applies instead if it is
-    /// shorter.
+    /// The poll lasts at most 5 s longer than the server's
+    /// [`retry_timeout`](RealtimeServer::retry_timeout). If the builder's
+    /// [`max_hold`](LongPollClientBuilder::max_hold) is shorter, that limit applies instead.
     ///
     /// See <https://developer.box.com/guides/events/user-events/polling/>.
     ///
@@ -299,8 +307,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future ends the request. A change that happens meanwhile still lies after
-    /// `position`, so you find it when you continue from there.
+    /// Dropping the future ends the request. No event is lost: a change that happens meanwhile
+    /// still comes after `position`.
     pub async fn listen(
         &self,
         server: &RealtimeServer,
@@ -319,15 +327,16 @@ impl<T: HttpTransport> LongPollClient<T> {
         read_signal(exchange(self.api.transport(), request).await)
     }
 
-    /// Fetches one page of events: `GET /events`. Takes a position or a [`StartAt`].
-    /// [`StartAt::Now`] returns an empty page and the newest position.
+    /// Fetches one page of events: `GET /events`. `from` is a position or a [`StartAt`]. With
+    /// [`StartAt::Now`], Box returns an empty page and the newest position. The page still includes
+    /// repeats.
     ///
     /// See <https://developer.box.com/reference/get-events/>.
     ///
     /// # Errors
     ///
-    /// Nothing is retried, except that a 401 causes one token refresh, and a reused connection that
-    /// has died causes one new request.
+    /// Nothing is retried, with two exceptions. After a 401, the token is refreshed once. If a
+    /// reused connection has died, the request is sent once more.
     ///
     /// # Cancellation
     ///

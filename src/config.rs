@@ -74,15 +74,16 @@ pub struct Config {
     pub(crate) max_server_lists_per_second: u32,
 }
 
-/// The choice to send the access token to the realtime servers, or not.
+/// A setting that decides if polls send the access token to the realtime servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RealtimeToken {
-    /// The token is not sent: the URL alone gives access. The default.
+    /// Polls carry no token, because the URL alone gives access. This is the default.
     #[default]
     Withhold,
-    /// The token is sent, for accounts whose realtime servers require it. The hosts are still those
-    /// that [`RealtimeHosts`] permits. The API's own host is refused, unless it is loopback.
+    /// Polls carry the token. Choose this if the realtime servers respond 401 or 403 without it.
+    /// Polls still go only to hosts that [`RealtimeHosts`] permits, and never to the API's own
+    /// host, unless it is loopback.
     Send,
 }
 
@@ -116,8 +117,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn enterprise(self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
         streaming.check()?;
         Ok(Self {
@@ -127,14 +128,14 @@ impl Config {
     }
 
     /// Returns these settings for a query of an enterprise's past events, to use with a
-    /// [`LongPoll`](crate::protocol::LongPoll) of your own, which then ends with the query. The
-    /// stream type, the [pace](crate::LongPollClientBuilder::pace) and the settings of realtime
+    /// [`LongPoll`](crate::protocol::LongPoll) of your own, which ends when the query is complete.
+    /// The stream type, the [pace](crate::LongPollClientBuilder::pace) and the settings of realtime
     /// servers no longer apply.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn admin_logs(self, query: AdminLogs) -> Result<Self, Error> {
         query.check()?;
         Ok(Self {

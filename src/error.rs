@@ -16,9 +16,10 @@ use crate::transport::{TransportError, TransportErrorKind};
 
 /// The reason why a call failed, a stream stopped, or a stream is retrying.
 ///
-/// Match on [`kind`](Error::kind). The text is one sentence, without the text of the cause:
-/// [`display_chain`](Error::display_chain) has all of them on one line. A server's words in it are
-/// escaped and shortened. It never contains a token or a realtime channel. Cloning is cheap.
+/// Match on [`kind`](Error::kind). The text is one sentence and does not repeat the text of the
+/// cause. [`display_chain`](Error::display_chain) shows the error and all its causes on one line.
+/// If the text quotes a server, the quotation is escaped and shortened. The text never contains a
+/// token or a realtime channel. Cloning is cheap.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -40,18 +41,21 @@ struct Inner {
 /// The kind of an [`Error`], and what follows from it.
 ///
 /// Each variant says whether streams stop or retry. Single calls, such as
-/// [`fetch`](crate::LongPollClient::fetch), never retry by themselves and may return any of these
-/// errors.
+/// [`fetch`](crate::LongPollClient::fetch), return the errors that streams would retry. Their
+/// documentation lists the few cases in which they send a request twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting, a token or a position can't be used. Builders and parsers return this error,
-    /// streams never do. Correct the value.
+    /// A setting, a token, a position or a key can't be used. Builders and parsers return this
+    /// error. Streams return it only if a [query](crate::enterprise::AdminLogsQuery) starts at
+    /// [`StartAt::Now`](crate::StartAt::Now), or if the key of a subscription is empty. Correct the
+    /// value.
     Config,
-    /// There was no complete response. The [`source`](StdError::source) is a
+    /// No complete response arrived. The [`source`](StdError::source) is a
     /// [`TransportError`](crate::transport::TransportError). Streams retry.
     Transport,
-    /// The transport's runtime is not running, or the transport can't send such a request at all.
+    /// The transport's runtime is not running, or the transport can't send such a request at all,
+    /// or the thread of a [blocking client](crate::HttpTransport::block_on) can't be started.
     /// Streams stop: run them on the transport's runtime.
     Runtime,
     /// The token source has no token for now. The [`source`](StdError::source) is a
@@ -65,43 +69,47 @@ pub enum ErrorKind {
     /// and streams retry after it.
     Unauthorized,
     /// Box responded 403: the account or the application may not read these events. Streams stop:
-    /// grant the right.
+    /// give it the permission in Box, and start again.
     Forbidden,
-    /// Box responded 400 and rejects the position, most likely because it is too old. Streams stop:
-    /// choose a new start, and expect a gap.
+    /// Box responded 400 and rejects the position, most likely because it is too old. A 400 that
+    /// names no parameter counts as this, if a position was sent. Streams stop: choose a new start,
+    /// and expect a gap.
     PositionRejected,
     /// Box responded 400 and rejects something other than the position. [`Error::parameter`] names
     /// it if Box does. Streams stop, and their position stays valid: correct the setting, and
     /// resume there.
     ParameterRejected,
-    /// A page with a single event could not be read in ten attempts over an hour. Streams stop at
-    /// the position before it.
+    /// A page can't be decoded, or is larger than 16 MiB. Streams retry with fewer events per page.
+    /// They stop once a page with a single event has failed at least ten times, for at least an
+    /// hour. The position stays before that event.
     PageUndecodable,
-    /// The position of a [query](crate::enterprise::AdminLogs) moves for an hour or in circles, and
-    /// brings no event. The query stops at a position that the text names: resume there later, or
-    /// treat the events so far as complete.
+    /// The position of a [query](crate::enterprise::AdminLogs) has moved for an hour, or in a
+    /// circle, without a new event. The query stops. Resume at the stream's
+    /// [`resume_at`](crate::EventStream::resume_at) later, or treat the events so far as complete.
     QueryUnfinished,
-    /// The response was 429, or 503 with `Retry-After`: see [`Error::retry_after`]. Streams wait
-    /// that long, and retry.
+    /// The API's response was 429, or 503 with `Retry-After`. Streams retry, and wait at least for
+    /// the time that [`Error::retry_after`] returns.
     RateLimited,
-    /// Box, or something on the way to Box, responded with another status. An error that does not
-    /// have the form of Box's own errors counts as one from something on the way, whatever its
-    /// status. Streams retry.
+    /// The response has any other status that means failure. It may come from Box, or from
+    /// something on the way to Box, such as a proxy. A 400, 401 or 403 without the form of Box's
+    /// own errors is of this kind too, and so is every failure status of a realtime server. Streams
+    /// retry.
     Status,
     /// The response has a successful status, but not the content that Box documents. Streams retry.
     UnexpectedResponse,
     /// The client's [policy](crate::config::RealtimeHosts) does not allow the URL of the realtime
-    /// server. Streams fetch at an interval, and list the servers again.
+    /// server. If no other server is usable, streams fetch at the [degraded
+    /// interval](crate::config::RetryPolicy::degraded_interval), and list the servers again.
     RealtimeRefused,
     /// A checkpoint can't be loaded or saved, or belongs to something else. If the store failed,
     /// the [`source`](StdError::source) is a
     /// [`CheckpointError`](crate::checkpoint::CheckpointError).
     ///
-    /// If a checkpoint can't be loaded, the subscription ends, and
-    /// [`subscribe`](crate::LongPollClient::subscribe) has started nothing. If a save fails, the
+    /// If a checkpoint can't be loaded, or belongs to something else, the subscription ends before
+    /// it requests any event: correct the cause, and subscribe again. If a save fails, the
     /// subscription retries it. The acknowledgement is kept, and is saved with the next one or
-    /// while the subscription is polled. A batch whose predecessor is not stored has no checkpoint
-    /// yet.
+    /// while the subscription is polled. [`Delivery::checkpoint`](crate::Delivery::checkpoint) also
+    /// returns this error, if a batch before it is not stored yet.
     Checkpoint,
     /// A batch of a subscription was dropped without an acknowledgement. With
     /// [`subscribe_from`](crate::LongPollClient::subscribe_from), the start or a batch was dropped
@@ -146,7 +154,7 @@ impl Error {
     }
 
     /// Records whether the response has the form of Box's own errors.
-    pub(crate) fn from_box(self, from_box: bool) -> Self {
+    pub(crate) fn sent_by_box(self, from_box: bool) -> Self {
         self.change(|inner| inner.from_box = from_box)
     }
 
@@ -218,9 +226,9 @@ impl Error {
 
     /// Returns the error and its causes on one line, for logs and for people.
     ///
-    /// The text of an error does not contain the text of its [`source`](StdError::source). Here
-    /// each cause follows after a colon. Its control characters are escaped, and it is cut to 600
-    /// characters.
+    /// The text of an error does not contain the text of its [`source`](StdError::source). This
+    /// line shows each cause after a colon. Control characters in a cause are escaped, and a longer
+    /// cause is cut to 600 characters.
     ///
     /// ```
     /// # fn show(error: box_longpoll::Error) {
@@ -245,13 +253,13 @@ impl Error {
         self.0.status
     }
 
-    /// Returns Box's error code, such as `rate_limit_exceeded`.
+    /// Returns Box's error code, such as `rate_limit_exceeded`, if the response has one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
-    /// Returns Box's id of the request, which Box's support needs.
+    /// Returns Box's id of the request, if the response has one. Box's support needs it.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
@@ -264,7 +272,8 @@ impl Error {
         self.0.parameter
     }
 
-    /// Returns the wait that `Retry-After` requires, at most an hour.
+    /// Returns the wait that the response's `Retry-After` header requests. A wait of more than 1 h
+    /// is shortened to 1 h.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after

@@ -2,9 +2,9 @@
 //!
 //! Box reports changes by [long polling]: a request to a realtime server is held open until
 //! something changes in the account, and a second request fetches the events. This crate runs that
-//! protocol for you. It lists the servers, polls, fetches, retries, refreshes tokens, skips repeats,
-//! and resumes where your program stopped. It uses the HTTP library that you bring, or one of
-//! [`transports`]. It does not cover the rest of Box's API.
+//! protocol for you. It lists the servers, polls, fetches, retries, refreshes tokens, skips
+//! repeats, and resumes where your program stopped. It uses the HTTP library that you bring, or one
+//! of [`transports`]. It does not cover the rest of Box's API.
 //!
 //! [long polling]: https://developer.box.com/guides/events/user-events/polling/
 //!
@@ -42,9 +42,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! You can kill this program at any moment. When it starts again, Box's events since the last
-//! acknowledged batch are delivered, and the checkpoint's window of ids skips repeats. A batch
-//! whose acknowledgement was not stored yet is delivered again.
+//! You can kill this program at any moment. When it starts again, it delivers all events since the
+//! last acknowledged batch. The checkpoint has the ids of the latest events, so that repeats are
+//! skipped. A batch whose acknowledgement was not stored yet is delivered again.
 //!
 //! # Three ways to read
 //!
@@ -58,9 +58,9 @@
 //! [`subscribe_from`](LongPollClient::subscribe_from) lets you store the checkpoint in the same
 //! transaction: each event then has its effect exactly once.
 //!
-//! All of them are [`Stream`](futures_core::Stream)s that go on forever. They retry transient
-//! failures themselves; an error is the last item. Their [`StreamHandle`] shows the [`Status`] and
-//! stops them.
+//! All of them return [`Stream`](futures_core::Stream)s, which end only after an error or when you
+//! stop them. They retry transient failures themselves; the error of a permanent failure is the
+//! last item. A stream's [`StreamHandle`] shows its [`Status`] and stops it.
 //!
 //! # Modules
 //!
@@ -68,13 +68,14 @@
 //! - [`checkpoint`]: the stores that a subscription resumes from.
 //! - [`config`]: types of the builder's settings. [`LongPollClientBuilder`] has the settings.
 //! - [`enterprise`]: an enterprise's events, live and of the past 365 days.
-//! - [`event`]: an event's parts, typed and tolerant. [`Event`] has the exact JSON text too.
+//! - [`event`]: an event's parts as types, which accept values that Box does not document.
+//!   [`Event`] also has the exact JSON text.
 //! - [`transport`]: the contract of [`HttpTransport`], for an HTTP library of your own.
 //! - [`transports`]: the transports over reqwest, isahc and surf, each by a Cargo feature.
 //! - `blocking` (feature `blocking`): the client for programs without async.
 //! - [`protocol`]: the engine without I/O.
-//! - [`reliability`]: the promises, and the fault that each test injects. [`proxy`]: the settings
-//!   that work behind a proxy.
+//! - [`reliability`]: the promises, and the fault that each test injects.
+//! - [`proxy`]: the settings that work behind a proxy.
 
 // docs.rs shows the Cargo feature that each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]

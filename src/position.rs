@@ -17,12 +17,10 @@ use crate::error::Error;
 /// a server that returned it would make its follower start over.
 const OLDEST: &str = "oldest";
 
-/// A position in an event stream, as Box returned it: opaque text that the client never computes
-/// with.
+/// A position in an event stream: opaque text, kept exactly as Box returned it.
 ///
-/// Published positions have 19 digits, which a float or a 32-bit integer cannot hold, so the text
-/// is kept as it is. Store it with [`Display`](fmt::Display) or serde, and read it back with
-/// [`FromStr`].
+/// Published positions have 19 digits, which a float or a 32-bit integer can't hold. Store it with
+/// [`Display`](fmt::Display) or serde, and read it back with [`FromStr`].
 ///
 /// See <https://developer.box.com/reference/get-events/>.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,8 +52,8 @@ impl FromStr for StreamPosition {
     /// # Errors
     ///
     /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is empty or longer than
-    /// 16 KiB. Returns it also for `now`, `0` and `oldest`, which are starting points: use
-    /// [`StartAt`]. Any other text is a position, even white space.
+    /// 16 KiB. The same error is returned for `oldest`, and for any spelling of `now` and `0`.
+    /// These are starting points: use [`StartAt`]. Any other text is a position, even white space.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refused = |why: &str| Err(Error::config(format!("not a stream position: {why}")));
         if text.is_empty() {
@@ -103,7 +101,8 @@ pub enum StartAt {
     /// the position of `now`, and continues from there.
     Now,
     /// The oldest event that Box still has: 21 days back for `all` and `changes`, 31 for `sync`, 14
-    /// for `admin_logs_streaming`.
+    /// for `admin_logs_streaming`. For a [query](crate::enterprise::AdminLogsQuery), it is the
+    /// beginning of its range.
     Oldest,
     /// The events after a position that an earlier stream returned.
     At(StreamPosition),
@@ -152,7 +151,7 @@ impl fmt::Display for StartAt {
     }
 }
 
-/// Reads `now`, `oldest` (which Box calls `0`), or a position.
+/// Reads `now`, `oldest`, `0` (Box's name for `oldest`), or a position.
 impl FromStr for StartAt {
     type Err = Error;
 

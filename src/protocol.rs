@@ -2,7 +2,7 @@
 //! lock.
 //!
 //! [`LongPollClient`](crate::LongPollClient) drives the engine for you. Use [`LongPoll`] directly
-//! to bring your own I/O, or to test without a network. The rule of use:
+//! to bring your own I/O, or to test without a network. A driver works in these steps:
 //!
 //! 1. Call [`LongPoll::poll_output`] and carry out the [`Output`].
 //! 2. Pass the result to [`LongPoll::handle_input`].
@@ -90,16 +90,18 @@
 //! Each call goes through the same phases. It is *scheduled* for a time. It is *authorized* by a
 //! token if it goes to Box's API. It is *sent* when the [`Pace`](crate::config::Pace) permits, and
 //! *in flight* until its response arrives. If a reused connection dies under a request, the engine
-//! sends the request once more. After a failed API call the engine fetches later, or lists again at
-//! once. Any call can stop the stream.
+//! sends the request once more. After a failed API call, the engine waits and then fetches. There
+//! is one exception: after the first failure of a list, it may list again instead. Any call can
+//! stop the stream.
 //!
 //! A signal is a hint, and `GET /events` is the truth. When a poll ends for any reason, the engine
-//! fetches until a page brings nothing new. If the pace is used up by then, it fetches once more
-//! instead of listening.
+//! fetches until a page brings nothing new. If the [`Pace`](crate::config::Pace) permits no request
+//! at that time, it fetches once more instead of listening.
 //!
 //! Box may show an event later than it signals the event, and a signal may get lost between two
-//! polls. So the engine fetches again up to 64 s after a signal. It stops doing so once a realtime
-//! server has shown that it responds at once to a position with events behind it: see
+//! polls. So the engine fetches again up to 64 s after a signal. A realtime server may show that it
+//! honors positions: it responds at once to a poll with a position that has events after it. From
+//! then on, the engine fetches again only until it finds the event, up to 4 s after a signal. See
 //! [`LongPoll::positions_are_honored`].
 
 mod authorize;
@@ -137,8 +139,8 @@ use crate::transport::{TransportError, TransportRequest};
 
 /// The interval at which a driver passes [`Input::CheckClocks`] while something is in flight: 25 s.
 ///
-/// The engine notices within this time that the machine was suspended. An idle stream wakes the
-/// machine no more often than this.
+/// The engine then notices within this time that the machine was suspended. An idle stream wakes
+/// the machine no more often than this.
 pub const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(25);
 
 /// One of the engine's three requests. At most one of each is in flight.
@@ -158,10 +160,10 @@ pub enum Call {
 /// A driver handles every variant, so a new variant would be a breaking change.
 #[derive(Debug)]
 pub enum Output {
-    /// An API request needs a token other than `rejected`: see
+    /// A request needs a token other than `rejected`: see
     /// [`TokenSource::token`](crate::TokenSource::token). Reply with [`Input::Token`].
     GetToken {
-        /// The token that Box rejected with 401.
+        /// The token that Box rejected with 401, or `None` if any token will do.
         rejected: Option<AccessToken>,
     },
     /// A request to send, for at most its [`timeout`](TransportRequest::timeout). Reply with
@@ -194,21 +196,22 @@ pub enum Input {
     /// The result of the token source for [`Output::GetToken`].
     Token(Result<AccessToken, TokenError>),
     /// The server's response to [`Output::Send`], or the reason why there is none. The engine
-    /// ignores it unless that call is in flight.
+    /// ignores this input unless that call is in flight.
     Response {
         /// The call of the [`Output::Send`].
         call: Call,
         /// The response, or the transport's error.
         result: Response,
     },
-    /// The driver's timer failed, so it cannot wait for an [`Output::WaitUntil`] or an
-    /// [`Input::CheckClocks`]. The engine stops.
+    /// The driver's timer failed, so the driver can wait neither for the time of an
+    /// [`Output::WaitUntil`] nor for the next [`Input::CheckClocks`]. The engine stops with an
+    /// error.
     WaitFailed(TransportError),
     /// Time has passed. Pass this every [`CLOCK_CHECK_INTERVAL`] while an output is being carried
     /// out, then call [`LongPoll::poll_output`].
     ///
     /// If that returns anything but [`Output::Idle`], drop the output that is being carried out,
-    /// and carry out the new one. So after the machine was suspended, the stream drops a dead
+    /// and carry out the new one. So after a suspension of the machine, the stream drops a dead
     /// request instead of waiting for it.
     CheckClocks,
     /// The consumer has handled the batch of [`Output::Deliver`].

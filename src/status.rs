@@ -27,8 +27,9 @@ pub enum Status {
     /// [`max_server_lists_per_second`](crate::LongPollClientBuilder::max_server_lists_per_second).
     Listing,
     /// The stream opens a poll at a realtime server whose host could not be reached the last time.
-    /// The status becomes [`Listening`](Self::Listening) once the poll has outlived the attempt to
-    /// connect, at most a minute later, or once the host has responded.
+    /// The status becomes [`Listening`](Self::Listening) once the host has responded. It also does
+    /// so once the poll has been open for longer than an attempt to connect can take, which is at
+    /// most a minute later.
     #[non_exhaustive]
     Connecting {
         /// The time at which the poll was sent.
@@ -38,19 +39,19 @@ pub enum Status {
     /// account.
     #[non_exhaustive]
     Listening {
-        /// The start of this poll.
+        /// The time at which the poll was sent.
         since: SystemTime,
     },
     /// A batch was delivered. The stream continues when you request the next one.
     Delivering,
     /// The stream waits until its next request is due.
     ///
-    /// It may be due at once. It is due later if recent requests returned nothing new, or if a
-    /// signaled event does not appear yet. An enterprise's events are fetched at an interval,
-    /// because no server signals them.
+    /// It may be due at once. It is due later if recent requests have used up the
+    /// [pace](crate::LongPollClientBuilder::pace), or if a signaled event does not appear yet. An
+    /// enterprise's events are fetched at an interval, because no server signals them.
     #[non_exhaustive]
     Waiting {
-        /// The time at which it continues.
+        /// The time at which the stream continues.
         until: SystemTime,
     },
     /// An operation failed, and the stream will retry it.
@@ -61,26 +62,32 @@ pub enum Status {
         /// The time of the retry.
         until: SystemTime,
     },
-    /// The stream fetches at an interval, and learns of changes later than usual.
+    /// The stream can't listen. It fetches at the [degraded
+    /// interval](crate::config::RetryPolicy::degraded_interval), 30 s to 60 s by default, and so
+    /// learns of changes later than usual.
     ///
-    /// This happens if no realtime server is usable, if three polls in a row were refused or found
-    /// no connection, or if the servers could not be listed three times in a row. It also happens
-    /// if something on the way has responded with 401 to every call for 10 minutes.
+    /// The status has one of these causes:
+    ///
+    /// - No realtime server is usable.
+    /// - Three polls in a row were refused or could not connect.
+    /// - The servers could not be listed three times in a row.
+    /// - Something on the way to Box has responded 401 to every call for 10 minutes. The waits are
+    ///   then those of the [`RetryPolicy`](crate::config::RetryPolicy).
     #[non_exhaustive]
     Degraded {
-        /// The reason why it can't listen.
+        /// The reason why the stream can't listen.
         because: Error,
         /// The time of the next fetch.
         until: SystemTime,
     },
-    /// A subscription waits for acknowledgements. As many batches as the builder's
-    /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) are delivered and
-    /// not durable. It continues when the oldest of them is acknowledged. Once a wait has lasted
+    /// A subscription waits for acknowledgements. It has delivered as many batches as the builder's
+    /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) permits before they
+    /// are durable. It continues when the oldest of them is acknowledged. Once a wait has lasted
     /// 60 s, a warning is logged.
     #[non_exhaustive]
     AwaitingAcks {
-        /// The number of batches that are delivered and not durable. It is 0 if the program has yet
-        /// to store the [start](crate::Update::Started) of the subscription.
+        /// The number of batches that are delivered but not durable. It is 0 if your program has
+        /// not stored the [start](crate::Update::Started) of the subscription yet.
         batches: usize,
     },
     /// A subscription can't save its checkpoint, and retries. Meanwhile it delivers batches, up to
@@ -91,19 +98,19 @@ pub enum Status {
         because: Error,
         /// The time of the retry.
         until: SystemTime,
-        /// The number of batches that are delivered and not durable.
+        /// The number of batches that are delivered but not durable.
         batches: usize,
     },
     /// The stream has ended.
     #[non_exhaustive]
     Stopped {
-        /// The error that the stream returned. `None` if its handle stopped it, it was dropped, or
-        /// it was a query that is complete.
+        /// The error that the stream returned. `None` if a handle stopped the stream, if the stream
+        /// was dropped, or if it was a query and is complete.
         because: Option<Error>,
     },
 }
 
-/// Shows the activity, with an error and all its causes, on one line.
+/// Shows the activity on one line. If there is an error, the line includes it and all its causes.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

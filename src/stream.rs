@@ -37,8 +37,8 @@ use crate::transport::HttpTransport;
 ///
 /// An event counts as handled when you request the next one. [`resume_at`](EventStream::resume_at)
 /// returns the end of the last page whose events are all handled. Combinators that poll ahead
-/// (`buffered`, `ready_chunks`, a channel in between) therefore acknowledge events before your code
-/// has seen them. If that matters, handle each event before you request the next one.
+/// (`buffered`, `ready_chunks`, a channel in between) therefore mark events as handled before your
+/// code has seen them. If that matters, handle each event before you request the next one.
 ///
 /// The stream ends after an error, when its [`handle`](EventStream::handle) stops it, or at the end
 /// of a query.
@@ -79,9 +79,9 @@ impl<T: HttpTransport> EventStream<T> {
 
     /// Returns the position to resume from: the end of the last page whose events are all handled.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
-    /// first page of such a start is handled. Store it with `to_string` and read it back with
-    /// `parse`.
+    /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
+    /// `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.batches.resume_at()
@@ -128,17 +128,17 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 /// returns one that ends with its range.
 ///
 /// A batch counts as handled when you request the next one. Store [`Batch::resume_at`] once you
-/// have handled a batch, before you request the next. Combinators that poll ahead acknowledge a
-/// batch before your code has seen it.
+/// have handled a batch, before you request the next. Combinators that poll ahead mark a batch as
+/// handled before your code has seen it.
 ///
-/// The stream skips events that Box repeats, as long as it lives. A position does not say which
-/// events came before it, so after a restart such a repeat is delivered again. Handle events by
-/// their ids, so that the second delivery changes nothing. Or follow with
-/// [`subscribe`](crate::LongPollClient::subscribe): a checkpoint carries the ids.
+/// The stream skips events that Box repeats. But a position does not say which events came before
+/// it, so a new stream may deliver an event again that an earlier stream has delivered. Use the ids
+/// of the events as keys, so that a second delivery changes nothing. Or use
+/// [`subscribe`](crate::LongPollClient::subscribe), whose checkpoint carries the ids.
 ///
-/// If your program starts at [`StartAt::Now`], resolve and store that position first. Otherwise it
-/// knows no position until the first event, and a crash before that would lose the events in
-/// between.
+/// If your program starts at [`StartAt::Now`], fetch and store the current position first, as
+/// below. Otherwise your program stores no position before the first batch. If it crashes before
+/// that, the next run starts at a later `now`, and the events in between are lost.
 ///
 /// ```no_run
 /// # use box_longpoll::{HttpTransport, LongPollClient, StartAt};
@@ -206,9 +206,9 @@ impl<T: HttpTransport> BatchStream<T> {
 
     /// Returns the position to resume from: the end of the last batch that is handled.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
-    /// first page of such a start is handled. Store it with `to_string` and read it back with
-    /// `parse`.
+    /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
+    /// `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.engine.resume_at().clone()

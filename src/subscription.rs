@@ -47,28 +47,29 @@ use crate::transport::HttpTransport;
 ///   [`subscribe_from`](crate::LongPollClient::subscribe_from), you [store](Delivery::stored) them
 ///   in order instead.
 /// - At most [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) batches are
-///   delivered and not durable. The stream then waits, and its [status](Subscription::status) is
-///   [`Status::AwaitingAcks`], or [`Status::NotSaving`] if the store fails. A program that collects
-///   more batches than that before it acknowledges one waits forever. Once a wait for
-///   acknowledgements has lasted 60 s, a warning is logged.
+///   delivered but not durable. When there are that many, the stream waits, and its
+///   [status](Subscription::status) is [`Status::AwaitingAcks`], or [`Status::NotSaving`] if the
+///   store fails. A program that collects more batches than that before it acknowledges one waits
+///   forever. Once a wait for acknowledgements has lasted 60 s, a warning is logged.
 /// - A batch that is dropped without an acknowledgement ends the stream with
 ///   [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). Acknowledgements of the
 ///   batches before it still count.
-/// - Pages that only move the position acknowledge themselves, in order. They are saved while the
-///   subscription is polled, even while your code handles the next batch. A call of
+/// - A page without new events only moves the position. It needs no acknowledgement from you, and
+///   is saved in order while the subscription is polled or a batch is acknowledged. This can happen
+///   while your code handles the next batch. A call of
 ///   [`save`](crate::checkpoint::CheckpointStore::save) therefore says nothing about the batch in
 ///   your hands. Write the effects of a batch before you acknowledge it, and not in the store's
 ///   `save`.
 ///
-/// Combinators that poll ahead acknowledge nothing. The stream ends after an error, or when its
-/// [`handle`](Subscription::handle) stops it. You can still acknowledge a batch that was delivered
-/// before.
+/// Combinators that poll ahead are safe here, because they acknowledge nothing. The stream ends
+/// after an error, or when its [`handle`](Subscription::handle) stops it. After that, you can still
+/// acknowledge the batches that it has delivered.
 ///
 /// # Cancellation
 ///
-/// The request and the write in flight belong to the stream. If you drop the future of
-/// [`next`](Subscription::next), or wrap it in a timeout, they continue and nothing is lost.
-/// Dropping the stream ends the request.
+/// The request in flight belongs to the stream, and so does the write of a checkpoint. If you drop
+/// the future of [`next`](Subscription::next), or wrap it in a timeout, they continue and nothing
+/// is lost. Dropping the stream ends the request.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,
@@ -223,8 +224,8 @@ impl<T: HttpTransport> Subscription<T> {
         Some(self.progress())
     }
 
-    /// Returns the next batch, or a report that events may be missing. Returns `None` once the
-    /// stream has ended.
+    /// Returns the next [`Update`]: the start, a batch, a moved position, or a report that events
+    /// may be missing. Returns `None` once the stream has ended.
     ///
     /// # Errors
     ///
@@ -243,8 +244,9 @@ impl<T: HttpTransport> Subscription<T> {
     /// Returns the position from which a restart resumes: the end of what is acknowledged and
     /// saved.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved and saved, and [`StartAt::Oldest`]
-    /// until the first page of such a start is acknowledged and saved.
+    /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position and that is
+    /// saved. For a start at `oldest`, it is [`StartAt::Oldest`] until the first page is
+    /// acknowledged and saved.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.watch.resume_at()

@@ -3,9 +3,9 @@
 //! A transport moves bytes and keeps time. It knows nothing about Box. An implementation of
 //! [`HttpTransport`] promises:
 //!
-//! - **A status is never an error.** A response with any status is `Ok`, be it 3xx, 4xx, 5xx or
-//!   unknown. It has all headers that the server sent: each as often as it was sent, in order, byte
-//!   for byte. The transport never follows redirects.
+//! - **A status is never an error.** A response is `Ok` with any status: 3xx, 4xx, 5xx or an
+//!   unknown one. It has all headers that the server sent, in order and byte for byte. A header
+//!   that was sent twice is there twice. The transport never follows redirects.
 //! - **A request is sent unchanged, and once.** Path and query are sent byte for byte, and the
 //!   fragment is not sent. If the library would write a URL another way, the error is
 //!   [`TransportErrorKind::InvalidRequest`]. The transport adds `Host`, `Connection`, `Accept`,
@@ -20,19 +20,19 @@
 //!   reused connection, it reports that with [`TransportError::with_connection_reused`]. Otherwise
 //!   it reports nothing.
 //! - **A body is complete, or there is an error.** It ends with its `Content-Length`, with its last
-//!   chunk or, without either, with the connection. In the last case, a good transport requires the
-//!   end of TLS, if there is TLS. Responses with 204 and 304 have no body, and HTTP/1.0 is
-//!   understood. A body that is cut short is [`TransportErrorKind::Body`]. If the framing
-//!   contradicts itself, there is an error, never a wrong body. Bytes after a response belong to no
-//!   response.
+//!   chunk or, without either, with the connection. In the last case, a good transport over TLS
+//!   also requires the alert that ends TLS (`close_notify`). Responses with 204 and 304 have no
+//!   body, and HTTP/1.0 is understood. A body that is cut short is [`TransportErrorKind::Body`]. If
+//!   the framing contradicts itself, there is an error, never a wrong body. Bytes after a response
+//!   belong to no response.
 //! - **A body has a size limit.** A body longer than [`TransportRequest::max_body`] is
 //!   [`TransportErrorKind::BodyTooLarge`]. The transport counts bytes after decompression and as
 //!   they arrive, so that a hostile server can't fill the memory. A transport that requests
-//!   compression decompresses the response. Headers without an end are an error as well.
+//!   compression decompresses the response. Headers that never end are an error as well.
 //! - **A response has no time limit.** A held poll takes minutes, before its headers or after them.
 //!   The client races [`send`](HttpTransport::send) against [`sleep`](HttpTransport::sleep) and
-//!   drops a request that is late, so a silent server must not stop the timer. Hundreds of requests
-//!   are held at once, and use no CPU.
+//!   drops a request that is late, so a silent server must not block the timer. Hundreds of
+//!   requests are held at once, and use no CPU.
 //! - **A connection attempt has a timeout** of at most 60 s, which belongs to the transport. So
 //!   does TCP keep-alive, with which a good transport detects a dead network.
 //! - **Dropping the future of `send` ends the request.** No later request gets its response. The
@@ -43,10 +43,10 @@
 //!   request is sent before that check.
 //! - **It works under any executor, or reports that it can't.** If its runtime is missing, the
 //!   error is [`TransportErrorKind::Runtime`]. It never panics, not even when it is dropped. There
-//!   is one exception: if the caller blocks the only thread of the transport's runtime, the
+//!   is one exception. If the caller blocks the only thread of the transport's runtime, the
 //!   transport may hang.
-//! - **Secrets are never shown.** An error and its source print no path and no query of a URL, and
-//!   no name or password in it. They print no header.
+//! - **Secrets are never shown.** An error and its source show no header. They show no path, query,
+//!   user or password of a URL.
 //!
 //! `box_longpoll_testkit::conformance_tests!` tests any transport against these rules.
 //!

@@ -1,6 +1,6 @@
 //! Proves that events survive storage in every common serde format and container.
 //!
-//! The formats are JSON, YAML, CBOR, MessagePack and Postcard. The containers use serde's tags,
+//! The formats are JSON, YAML, CBOR, `MessagePack` and Postcard. The containers use serde's tags,
 //! untagged enums and `flatten`.
 
 use std::collections::BTreeMap;

@@ -52,11 +52,11 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// operating system's certificates. If the machine has none, `http` works, and `https` fails with
 /// [`TransportErrorKind::Tls`] and an error that names what is missing.
 ///
-/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with curl, SOCKS
-/// included. They are never used for loopback: see [Behind a proxy](crate::proxy). isahc doesn't
-/// report why the environment's proxy provides no connection. So curl then connects to the proxy
-/// once more, on a thread of its own, for at most 10 s. If `SSLKEYLOGFILE` is set, curl writes the
-/// TLS keys to that file.
+/// Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) by curl's usual rules, SOCKS
+/// included. They are never used for loopback: see [Behind a proxy](crate::proxy). If the proxy
+/// provides no connection, isahc doesn't report why. The transport then connects to the proxy once
+/// more to learn the reason, on a thread of its own, for at most 10 s. If `SSLKEYLOGFILE` is set,
+/// curl writes the TLS keys to that file.
 ///
 /// It follows no redirects, keeps no cookies, decompresses nothing, and sends no `Expect`. The
 /// connect timeout is 30 s, and TCP keep-alive is on. It uses HTTP/1.1. With HTTP/2, curl would
@@ -74,8 +74,8 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// - The socket of a dropped request stays open until its response begins or its
 ///   [timeout](TransportRequest::timeout) has passed. isahc notices the drop only when data
 ///   arrives. The response is discarded, and the connection isn't reused. When the machine was
-///   suspended or its clock was set, all streams drop their polls at once. They have twice as many
-///   sockets then, for some minutes.
+///   suspended or its clock was set, all streams drop their polls at once. For some minutes, they
+///   then have up to twice as many sockets.
 /// - If a request without a body uses an idle connection that the server has just closed, curl
 ///   itself sends it again. A request with a body is sent once, and its error is
 ///   [`TransportErrorKind::Interrupted`].
@@ -84,8 +84,9 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 ///   [whether a connection was reused](TransportError::connection_was_reused). Since curl sends
 ///   such requests again by itself, a dead idle connection rarely causes an error.
 /// - The transport refuses requests that curl would change, as
-///   [`TransportErrorKind::InvalidRequest`]. They have a header value that is not visible ASCII, or
-///   a path with dot segments, non-ASCII characters, or lowercase letters in its percent-encoding.
+///   [`TransportErrorKind::InvalidRequest`]. Such a request has a header value that is not visible
+///   ASCII, or a path with dot segments, non-ASCII characters, or lowercase letters in its
+///   percent-encoding.
 /// - If a POST has a body but no `Content-Type`, it gets an empty one. Otherwise curl would declare
 ///   the body to be a form.
 /// - curl accepts incomplete headers as complete. So a successful response without a body is
@@ -97,15 +98,15 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 ///   response. The error is [`TransportErrorKind::Interrupted`].
 /// - If any crate of the program enables isahc's feature `native-tls`, this transport doesn't
 ///   build, because isahc supports one TLS library at a time.
-/// - Dropping the last clone waits for curl's thread, and so for a name resolution that is still
-///   running.
+/// - Dropping the last clone blocks until curl's thread ends. If a name resolution is still
+///   running, the thread ends after it.
 ///
 /// # Logs
 ///
 /// isahc logs its requests at the level `trace`, including the access token. So this transport
-/// disables the `tracing` subscriber while it calls isahc. That has no effect if any crate of the
-/// program enables the feature `log` of `tracing`, as isahc's own default features do. In such a
-/// program, let no subscriber and no logger show `isahc` below the level `info`.
+/// disables the `tracing` subscriber while it calls isahc. If any crate of the program enables the
+/// feature `log` of `tracing`, that has no effect. isahc's own default features enable it. In such
+/// a program, let no subscriber and no logger show `isahc` below the level `info`.
 ///
 /// Cloning is cheap, and clones share connections.
 #[derive(Clone)]
@@ -138,8 +139,8 @@ impl IsahcTransport {
     /// proxy for loopback. A client with a `low_speed_timeout` or a cookie jar breaks the
     /// [contract](crate::transport).
     ///
-    /// Errors of a proxy are less precise, because the transport can't know the proxy of your
-    /// client.
+    /// If a proxy fails, the error is less precise, because the transport can't know the proxy of
+    /// your client.
     #[must_use]
     pub fn with_client(client: HttpClient) -> Self {
         Self {

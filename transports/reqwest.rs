@@ -49,18 +49,19 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default transport: [`reqwest`](https://docs.rs/reqwest) on tokio.
 ///
 /// Choose it if your application runs on tokio. It requires a tokio runtime with time and I/O
-/// enabled. A held stream takes about 26 KB with its connection, and no thread.
+/// enabled. Without one, each request fails with [`TransportErrorKind::Runtime`]. A held stream
+/// takes about 26 KB with its connection, and no thread.
 ///
 /// - TLS is rustls, with the operating system's certificates. If the machine has none, `http`
 ///   works, and `https` fails with [`TransportErrorKind::Tls`] and an error that names what is
 ///   missing.
-/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) as usual with reqwest, but
+/// - Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …) by reqwest's usual rules, but
 ///   are never used for loopback. The feature `reqwest-socks` adds SOCKS proxies. The feature
-///   `reqwest-system-proxy` adds the proxies in the settings of Windows and macOS. See
-///   [Behind a proxy](crate::proxy).
+///   `reqwest-system-proxy` adds the proxies in the settings of Windows and macOS. See [Behind a
+///   proxy](crate::proxy).
 /// - It uses HTTP/1.1, even if another crate enables reqwest's feature `http2`. Over HTTP/2, all
-///   polls would share one connection and its limit of streams, and a stalled connection would
-///   stall them all.
+///   polls would share one connection and its limit of streams, and if that connection stalled, all
+///   of them would stall.
 /// - It follows no redirects, keeps no cookies, decompresses nothing, and has no total timeout. The
 ///   connect timeout is 30 s, and TCP keep-alive is on.
 /// - One transport belongs to one runtime: its pooled connections end with the runtime that made
@@ -89,7 +90,8 @@ pub struct ReqwestTransport {
     configured: bool,
     /// The error of every `https` request, if the machine has no certificates.
     no_tls: Option<TransportError>,
-    /// The variables of the environment that hold no proxy's URL. reqwest would bypass the proxy.
+    /// The environment variables that should hold a proxy's URL and do not. reqwest would bypass
+    /// the proxy.
     ignored_variables: Option<IgnoredVariables>,
 }
 
@@ -117,8 +119,8 @@ impl ReqwestTransport {
     /// Creates a transport with a client of its own and with the platform's TLS library: Schannel,
     /// Secure Transport, or OpenSSL.
     ///
-    /// OpenSSL accepts a body that ends with its connection as complete, even if the server did not
-    /// end TLS. The [contract](crate::transport) recommends detecting that, but does not
+    /// If a body ends with its connection, OpenSSL accepts it as complete even if the server did
+    /// not end TLS. The [contract](crate::transport) recommends detecting that, but does not
     /// require it.
     ///
     /// # Errors
@@ -173,7 +175,7 @@ impl ReqwestTransport {
     ///
     /// The transport can't build a second client like yours, so it ignores
     /// [`fresh_connection`](TransportRequest::fresh_connection). If several idle connections have
-    /// died unnoticed, a repeated request may use the next dead one. If your network drops idle
+    /// died unnoticed, a resent request may use the next dead one. If your network drops idle
     /// connections, use [`with_builder`](Self::with_builder).
     #[must_use]
     pub fn with_client(client: Client) -> Self {

@@ -63,8 +63,8 @@ const MAX_HEADERS: usize = 16 * 1024;
 /// Names are resolved on a pool of threads.
 ///
 /// `https` needs the feature `surf-native-tls`, which uses the platform's TLS library. On Linux
-/// that is OpenSSL, and building it needs OpenSSL's headers. Without the feature, an `https`
-/// request is [`TransportErrorKind::InvalidRequest`].
+/// that is OpenSSL, so the build needs OpenSSL's headers. Without the feature, an `https` request
+/// is [`TransportErrorKind::InvalidRequest`].
 ///
 /// It follows no redirects, keeps no cookies, decompresses nothing, and has no total timeout. The
 /// connect timeout is 30 s for all addresses of a host together, TLS included. TCP keep-alive is
@@ -85,9 +85,9 @@ const MAX_HEADERS: usize = 16 * 1024;
 /// - A request is refused as [`TransportErrorKind::InvalidRequest`] if a header value is not ASCII,
 ///   or if the `url` crate would write its URL in another way.
 ///
-/// If a chunk's size is an empty line, the body ends there. If a response has a header value that
-/// is not ASCII, http-types panics. The transport catches the panic, but a program that is built
-/// with `panic = "abort"` ends.
+/// If the line with a chunk's size is empty, async-h1 ends the body there, so the body may be
+/// incomplete. If a response has a header value that is not ASCII, http-types panics. The transport
+/// catches the panic, but a program that is built with `panic = "abort"` ends.
 ///
 /// The transport does not support these features:
 ///
@@ -437,8 +437,8 @@ async fn read(
     Ok(response.map(|()| body))
 }
 
-/// Returns `true` if surf may have added the header. Its `Date` has a line end that no server can
-/// send. Its `Content-Type` means the same as none.
+/// Returns `true` if surf may have added the header. The `Date` that surf adds has a line end that
+/// no server can send. Its `Content-Type` means the same as none.
 fn is_added_by_surf(name: &str, value: &str) -> bool {
     name == "date" && value.ends_with('\n')
         || name == "content-type" && value == "application/octet-stream"

@@ -15,8 +15,8 @@ use crate::redact::without_secret;
 /// A Box access token.
 ///
 /// The token is never shown: `Debug` hides it, and there is no `Display`. If a server's text
-/// repeats the token, the client removes it from the text. This needs a token of at least 8
-/// characters; Box's are longer, and shorter ones only occur in tests.
+/// repeats the token, the client removes it from the text, if the token has at least 8 characters.
+/// Box's tokens are longer.
 ///
 /// The token's memory is zeroed when the last clone is dropped. The client can't zero the copies
 /// that an HTTP library makes.

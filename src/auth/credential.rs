@@ -31,7 +31,7 @@ pub struct Credential {
     pub(super) refresh: Secret,
     /// The access token from the same response.
     pub(super) access: Option<Access>,
-    /// The time at which an exchange of the refresh token began, while its outcome is unknown. The
+    /// The time at which an exchange of the refresh token began, if its outcome is unknown. The
     /// token may no longer work then.
     pub(super) exchanging_since: Option<SystemTime>,
 }
@@ -45,7 +45,8 @@ pub(super) struct Access {
 }
 
 impl Credential {
-    /// Creates a credential from a refresh token, which Box's authorization returns at its end.
+    /// Creates a credential from the refresh token that Box returned when the user authorized the
+    /// application.
     ///
     /// See <https://developer.box.com/guides/authentication/oauth2/>.
     ///
@@ -77,9 +78,9 @@ impl Credential {
 /// A refresh token works once, so only one process or task may exchange it at a time. All processes
 /// and machines that use the credential share the store, and its lock admits one of them at a time.
 ///
-/// The store decides how its errors count. Return [`TokenError::transient`] for failures that a
-/// retry may resolve, and [`TokenError::permanent`] for all others. Errors are shown and logged, so
-/// their text must contain no secret.
+/// The store decides which of its errors are retried. Return [`TokenError::transient`] for failures
+/// that a retry may resolve, and [`TokenError::permanent`] for all others. Errors are shown and
+/// logged, so their text must contain no secret.
 #[async_trait]
 pub trait CredentialStore: Send + Sync + 'static {
     /// Waits for the lock of the credential, and acquires it.

@@ -17,7 +17,8 @@ const LONGEST_SENTENCE: usize = 600;
 
 /// The error of a [`TokenSource`](crate::TokenSource) that has no token.
 ///
-/// Its text is one sentence that says what to do. Cloning is cheap.
+/// Its text is that of the source's own error. The sources in this crate write one sentence that
+/// says what to do. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct TokenError {
     kind: TokenErrorKind,
@@ -29,7 +30,7 @@ pub struct TokenError {
 
 /// The kind of a [`TokenError`], and what to do about it.
 ///
-/// After [`Transient`](Self::Transient) the client retries. All other kinds stop the stream.
+/// The client retries after [`Transient`](Self::Transient). All other kinds stop the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenErrorKind {
@@ -38,10 +39,10 @@ pub enum TokenErrorKind {
     Transient,
     /// Box knows no application with this client id and secret: correct them.
     InvalidClient,
-    /// The application may not have the token: an administrator has to authorize it, or you have to
-    /// set it up for the grant.
+    /// The application is not allowed to get the token. An administrator has to authorize the
+    /// application, or you have to set it up for the grant.
     NotAuthorized,
-    /// Box refuses the grant, such as its subject or the key that signs its JWT: correct the
+    /// Box refuses the grant, for instance its subject, or the key that signs its JWT: correct the
     /// configuration.
     InvalidGrant,
     /// The refresh token no longer works: the user has to authorize the application again. Pass the
@@ -50,8 +51,8 @@ pub enum TokenErrorKind {
     /// The clock of this machine differs too much from Box's: set it.
     ClockSkew,
     /// The transport can't send the request, because its runtime is not running or it can't use the
-    /// proxy. Call it on the transport's runtime, or correct the proxy. Other callers may still get
-    /// a token.
+    /// proxy. Run the client on the transport's runtime, or correct the proxy. Other callers may
+    /// still get a token.
     Runtime,
     /// Any other failure that a retry can't resolve.
     Permanent,
@@ -114,7 +115,7 @@ impl TokenError {
         self
     }
 
-    /// Returns the error that the token source gave.
+    /// Returns the error that this one was created from.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
         &*self.source
@@ -139,7 +140,7 @@ impl TokenError {
     }
 }
 
-/// Adds to the error of a 401 response that there is no newer token. `why` is the error of the
+/// Adds a hint to the error of a 401 response: there is no newer token. `why` is the error of the
 /// token source, if it returned one.
 pub(crate) fn without_newer_token(unauthorized: Error, why: Option<TokenError>) -> Error {
     let error = unauthorized.with_hint("and there is no newer access token");
@@ -149,7 +150,8 @@ pub(crate) fn without_newer_token(unauthorized: Error, why: Option<TokenError>) 
     }
 }
 
-/// Converts the error of a text that is no token into a permanent error.
+/// Converts an error, such as that of [`AccessToken::new`](crate::AccessToken::new), into a
+/// permanent error.
 impl From<Error> for TokenError {
     fn from(error: Error) -> Self {
         Self::permanent(error)

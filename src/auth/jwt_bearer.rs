@@ -45,15 +45,16 @@ const MAX_CONFIGURATION: u64 = 64 * 1024;
 /// | `-----BEGIN PRIVATE KEY-----` | OpenSSL 3 | nothing |
 /// | `-----BEGIN RSA PRIVATE KEY-----` | OpenSSL before 3.0, macOS, `puttygen` | nothing, or Triple DES or AES (`DEK-Info`) |
 ///
-/// White space around and between its lines does not matter. Line breaks may have become spaces, or
-/// may be spelled `\n`. If the key has another format, the error names the format and the command
-/// that converts it.
+/// White space around and between the lines of the PEM does not matter. Line breaks may have become
+/// spaces, or may be spelled `\n`. If the key has another format, the error names the format and
+/// the command that converts it.
 ///
 /// The client secret, the key and its passphrase are never shown, and are zeroed when they are
 /// dropped. If the key is not encrypted, the JSON parser leaves a copy in memory.
 ///
-/// An assertion is valid for 30 s by Box's clock. If this machine's clock is off, the `Date` header
-/// of Box's responses corrects it.
+/// Each token request carries an assertion: a JSON web token that the key signs, valid for 30 s by
+/// Box's clock. If this machine's clock is off, the client learns Box's time from the `Date` header
+/// of Box's responses, and uses that.
 ///
 /// See <https://developer.box.com/guides/authentication/jwt/>.
 ///
@@ -290,7 +291,7 @@ impl Grant for JwtBearer {
     }
 }
 
-/// The words by which Box rejects the time of an assertion.
+/// The claims that Box names when it rejects the time of an assertion.
 const TIME: [&str; 4] = ["exp", "iat", "nbf", "date/time"];
 /// The same, and the claim that makes each assertion unique.
 const TIME_AND_ID: [&str; 5] = ["exp", "iat", "nbf", "date/time", "jti"];

@@ -23,17 +23,19 @@ use crate::redact::Chain;
 use crate::sys::lock;
 use crate::transport::HttpTransport;
 
-/// The waits between attempts to save a new credential, in seconds: exponential backoff over a
-/// minute, in which a full disk or a short outage of a database may end.
+/// The waits between attempts to save a new credential, in seconds. They are an exponential backoff
+/// of about a minute in total. A full disk or a short outage of a database may end within that
+/// time.
 const SAVE_AGAIN_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The refresh token grant of OAuth 2.0, for a user who has authorized the application once.
 ///
-/// A refresh token works once. Box exchanges it for the next one, which is lost if the response is
-/// lost. This grant therefore stores its intent in the [`CredentialStore`] before each request, and
-/// stores the new token before its first use. If the process is killed at any moment, the stored
-/// credential still works, with one exception: Box had exchanged the token, and the process died
-/// before it stored the new one. The next use then fails with [`TokenErrorKind::ReauthorizationRequired`].
+/// A refresh token works once. Box exchanges it for the next one, and if that response is lost, so
+/// is the next token. This grant therefore stores its intent in the [`CredentialStore`] before each
+/// request, and stores the new token before its first use. If the process is killed at any moment,
+/// the stored credential still works, with one exception: Box had exchanged the token, and the
+/// process died before it stored the new one. The next use then fails with
+/// [`TokenErrorKind::ReauthorizationRequired`].
 ///
 /// Processes that share the store share the access token that any of them obtained.
 ///
@@ -114,8 +116,8 @@ impl RefreshToken {
 
     /// Saves a new credential, and returns its access token once the credential is durable.
     ///
-    /// This process has the only copy. If the store fails, this saves again for a minute, and then
-    /// returns the error. The next caller continues with the same credential.
+    /// This process has the only copy. If the store fails, this retries for about a minute, and
+    /// then returns the error. The next caller continues with the same credential.
     async fn keep(&self, endpoint: &Endpoint, unsaved: Unsaved) -> Result<Issued, TokenError> {
         let Unsaved {
             credential,
@@ -148,8 +150,8 @@ impl RefreshToken {
     ) -> Result<Issued, TokenError> {
         let requested = endpoint.now();
         let exchanging_since = credential.exchanging_since;
-        // The mark is saved even if it is there already: an earlier save that failed, or whose
-        // process was killed, may not be durable.
+        // The mark is saved again even if the credential has one. If an earlier save failed, or its
+        // process was killed, that mark may not be durable.
         let marked = Credential {
             exchanging_since: exchanging_since.or(Some(requested.wall)),
             ..credential.clone()
@@ -216,8 +218,8 @@ fn usable(credential: &Credential, old: Option<&AccessToken>, now: Moment) -> Op
     (Some(&access.token) != old && !issued.is_due(now)).then_some(issued)
 }
 
-/// Returns the credential from a response, or `None` if it has no refresh token. The access token's
-/// life counts from the request.
+/// Returns the credential from a response, or `None` if the response has no refresh token. The
+/// access token's life counts from the request.
 fn successor(granted: Granted, requested: Moment) -> Option<Credential> {
     Some(Credential {
         refresh: granted.refresh?,

@@ -44,17 +44,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 /// [`ClientCredentials::tokens`](super::ClientCredentials::tokens). Clones share the token.
 ///
 /// - **Early refresh.** A token is refreshed after 85 to 95 % of its life, when the next API call
-///   needs one: for Box's 60 minutes, after 51 to 57. A held poll needs no token, and a refresh
-///   does not interrupt it.
-/// - **Single flight.** One call refreshes the token for all callers. If it takes longer than 5 s
-///   or fails, callers get the old token for as long as that is valid.
+///   needs one. A token of 60 minutes is refreshed after 51 to 57 minutes. A held poll needs no
+///   token, and a refresh does not interrupt it.
+/// - **Single flight.** One refresh serves all callers. While the old token is valid, only the
+///   caller that starts the refresh waits for it, for at most 5 s. If there is no new token by
+///   then, it gets the old one. The other callers get the old token at once. If there is no valid
+///   token, all callers wait for up to 5 minutes, and then get a transient error.
 /// - **Backoff.** After a failure, the source pauses: for 50 to 250 ms after the first, then for
 ///   0.5 s to 60 s with decorrelated jitter. If the endpoint sends a longer `Retry-After`, the
-///   source respects it. In the pause, callers without a valid token get the same error.
-/// - **Permanent failures.** If a retry can't resolve the failure, the pause is the same. While the
-///   old token is valid, the source waits until it expires.
-/// - **No aborted calls.** A call that has begun runs to its end, even if all its callers are
-///   dropped: it then continues on a thread of its own. Only the end of the process, or of the
+///   source respects it, up to one hour. During the pause, callers without a valid token get the
+///   same error again.
+/// - **Permanent failures.** If a retry can't resolve the failure and the old token is still valid,
+///   the source sends no request until that token expires. Without a valid token, it pauses as
+///   after any other failure.
+/// - **No aborted refreshes.** A refresh that has begun runs to its end, even if all its callers
+///   are dropped: it then continues on a thread of its own. Only the end of the process, or of the
 ///   runtime that it began on, cuts it short. Before your program ends, await
 ///   [`flush`](TokenSource::flush) or the client's [`flush`](crate::LongPollClient::flush), which
 ///   calls it.
@@ -97,7 +101,7 @@ struct State {
     cached: Option<Cached>,
     /// The refresh in flight, or one that has ended and is not recorded yet.
     refresh: Option<Arc<Refresh>>,
-    /// The last failure, since the last success.
+    /// The last failure, or `None` after a success.
     failure: Option<Failure>,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -133,8 +137,8 @@ impl RefreshedTokens {
         }
     }
 
-    /// Returns the cached token, or waits for a refresh. The token may be `rejected` once more if
-    /// the refresh began before the rejection.
+    /// Returns the cached token, or waits for a refresh. This may return the rejected token once
+    /// more, if the refresh began before Box rejected it.
     async fn cached_or_refreshed(
         &self,
         rejected: Option<&AccessToken>,
@@ -249,8 +253,7 @@ impl State {
                 self.failure = None;
                 self.backoff.succeeded();
             }
-            // This is the state of the caller's runtime, not of the endpoint: other callers may
-            // retry now.
+            // The caller's runtime failed, not the endpoint. Other callers may retry now.
             Err(error) if error.kind() == TokenErrorKind::Runtime => {}
             Err(error) => {
                 let since = error.since.unwrap_or(now.monotonic);

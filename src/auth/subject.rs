@@ -21,7 +21,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Creates the subject of the application's service account in the enterprise with this id.
+    /// Creates the subject for the application's service account in the enterprise with this id.
     pub fn enterprise(id: impl Into<String>) -> Self {
         Self {
             kind: "enterprise",
@@ -29,7 +29,7 @@ impl Subject {
         }
     }
 
-    /// Creates the subject of the user with this id, an app user or a managed user.
+    /// Creates the subject for the user with this id, an app user or a managed user.
     pub fn user(id: impl Into<String>) -> Self {
         Self {
             kind: "user",

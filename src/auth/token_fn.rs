@@ -18,9 +18,12 @@ use crate::sys::lock;
 /// Creates a [`TokenSource`] from a closure that gets a token.
 ///
 /// The source calls the closure for the first token, and again when Box rejects the current one. It
-/// keeps the token in between. Calls never overlap.
+/// keeps the token in between. It never calls the closure while an earlier call is still running.
 ///
-/// The closure must return a new token each time: if it returns the rejected one, the stream stops.
+/// If all callers are dropped, the closure's future is dropped too. A panic of the closure counts
+/// as a transient error.
+///
+/// The closure must return a new token each time. If it returns the rejected one, the stream stops.
 /// If another program refreshes the token and has not done so yet, return
 /// [`TokenError::transient`], and the client retries.
 ///

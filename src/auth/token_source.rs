@@ -27,10 +27,11 @@ use super::{AccessToken, Subject, TokenError};
 pub trait TokenSource: Send + Sync + 'static {
     /// Returns the token to use now, other than `rejected`.
     ///
-    /// The client calls this with `None` before every API call. After a 401 response it passes the
+    /// The client calls this with `None` before every API call. It also does so before a poll that
+    /// [sends the token](crate::config::RealtimeToken::Send). After a 401 response, it passes the
     /// token that Box rejected. If that is still the source's token, the source should get a newer
-    /// one. If it returns the rejected token again, the client takes this as "there is no newer
-    /// one", and the stream stops.
+    /// one. If the source returns the rejected token again, there is no newer one, and the stream
+    /// stops.
     ///
     /// The client sets no time limit for this call. Give your implementation a timeout of its own.
     ///
@@ -39,9 +40,13 @@ pub trait TokenSource: Send + Sync + 'static {
     /// After a [transient](TokenError::transient) error, the client calls this again after a
     /// growing pause. A [permanent](TokenError::permanent) error stops the stream.
     ///
+    /// There is one exception. A 401 may come from something between the client and Box, such as a
+    /// captive portal. After such a 401, neither an error nor the rejected token stops the stream:
+    /// it retries with the old token.
+    ///
     /// # Cancellation
     ///
-    /// If a stream waits for the future and is dropped, the client drops the future.
+    /// If the stream that waits for the future is dropped, the future is dropped too.
     async fn token(&self, rejected: Option<&AccessToken>) -> Result<AccessToken, TokenError>;
 
     /// Returns the account that the tokens act for, if the source knows it. Default: `None`.
@@ -56,7 +61,8 @@ pub trait TokenSource: Send + Sync + 'static {
     /// Waits for work in flight that must not be cut short, such as the exchange of a refresh
     /// token.
     ///
-    /// The thread of a blocking client awaits this before it ends. Default: there is no such work.
+    /// [`LongPollClient::flush`](crate::LongPollClient::flush) awaits this, and so does the thread
+    /// of a blocking client before it ends. Default: there is no such work.
     async fn flush(&self) {}
 }
 

@@ -37,7 +37,7 @@ impl Delivery {
         }
     }
 
-    /// Returns the checkpoint from which a restart resumes behind this batch; see
+    /// Returns the checkpoint from which a restart resumes after this batch; see
     /// [`crate::Delivery::checkpoint`].
     ///
     /// # Errors
@@ -57,20 +57,20 @@ impl Delivery {
     /// Acknowledges the batch: its events are handled and are not delivered again.
     ///
     /// Blocks until the acknowledgement is durable. If a batch before this one is not acknowledged
-    /// yet, it returns once this one is recorded; see [`crate::Delivery::ack`].
+    /// yet, the call returns without waiting for that batch; see [`crate::Delivery::ack`].
     ///
     /// # Errors
     ///
     /// The errors of [`crate::Delivery::ack`], and
     /// [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) if the client's thread can't be started.
-    /// In the latter case, the batch counts as dropped.
+    /// In the latter case, the batch counts as dropped, and the subscription ends.
     pub fn ack(self) -> Result<(), Error> {
         let Self { delivery, worker } = self;
         worker.run(delivery.ack())?
     }
 }
 
-/// Gives access to the events, and to the position to resume from after them.
+/// Gives access to the [`Batch`]: its events, and the position to resume from after them.
 impl Deref for Delivery {
     type Target = Batch;
 

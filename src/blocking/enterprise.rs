@@ -20,8 +20,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn enterprise(&self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
         Ok(self.derive(self.client.enterprise(streaming)?))
     }
@@ -31,8 +31,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
         Ok(AdminLogsQuery {
             client: self.derive(self.client.admin_logs(query)?.client),
@@ -43,21 +43,21 @@ impl<T: HttpTransport> LongPollClient<T> {
 /// A query of an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`].
 /// Cloning is cheap.
 ///
-/// It is [`crate::enterprise::AdminLogsQuery`] without async, on the thread of the client that made
-/// it.
+/// It is the [`crate::enterprise::AdminLogsQuery`] for programs without async. It runs on the
+/// thread of the client that made it.
 pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
     client: LongPollClient<T>,
 }
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
-    /// Returns the events, one at a time, until the range is exhausted. No request is sent before
-    /// you request the first event.
+    /// Returns the events, one at a time, until the query is complete. No request is sent before
+    /// you request the first event. For `start`, see [`crate::enterprise::AdminLogsQuery::events`].
     pub fn events(&self, start: impl Into<StartAt>) -> Iter<Event> {
         self.client.events(start)
     }
 
-    /// Returns the events by page, until the range is exhausted. No request is sent before you
-    /// request the first batch.
+    /// Returns the events by page, until the query is complete. No request is sent before you
+    /// request the first batch. For `start`, see [`crate::enterprise::AdminLogsQuery::events`].
     pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         self.client.batches(start)
     }

@@ -34,19 +34,19 @@ pub enum Timed<I> {
 }
 
 /// The events of an account: one at a time as `Iter<Event>`, by page as `Iter<Batch>`, and from a
-/// checkpoint as `Iter<Update<Delivery>>`. They go on forever, except those of a query.
+/// checkpoint as `Iter<Update<Delivery>>`. It goes on forever, unless it belongs to a query.
 ///
 /// [`LongPollClient::events`](crate::blocking::LongPollClient::events),
 /// [`batches`](crate::blocking::LongPollClient::batches),
 /// [`subscribe`](crate::blocking::LongPollClient::subscribe),
 /// [`subscribe_from`](crate::blocking::LongPollClient::subscribe_from) and
-/// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery) return one. It keeps the promises of
+/// [`AdminLogsQuery`](crate::blocking::AdminLogsQuery) return one. It gives the guarantees of
 /// [`EventStream`](crate::EventStream), [`BatchStream`](crate::BatchStream) or
 /// [`Subscription`](crate::Subscription).
 ///
 /// An event or a batch counts as handled when you request the next one. An adapter that reads ahead
-/// (`peekable`, a channel in between) therefore acknowledges events before your code has seen them.
-/// With a checkpoint, you acknowledge each [`Delivery`](crate::blocking::Delivery) instead.
+/// (`peekable`, a channel in between) therefore marks events as handled before your code has seen
+/// them. With a checkpoint, you acknowledge each [`Delivery`](crate::blocking::Delivery) instead.
 ///
 /// An error is the last item; [`ErrorKind`](crate::ErrorKind) lists the possible kinds. The
 /// iterator retries transient failures itself, and shows them in the [status](Self::status). A
@@ -57,9 +57,10 @@ pub enum Timed<I> {
 /// Dropping the iterator ends the request that an elapsed [`next_timeout`](Self::next_timeout) has
 /// left in flight. With isahc, the request's connection stays open until the poll would have ended.
 ///
-/// You can still acknowledge a batch that was delivered before. The store is released when the
-/// iterator and its batches are dropped, on the client's thread if a request was in flight. A
-/// [`CheckpointFile`](crate::checkpoint::CheckpointFile) may therefore stay locked for a moment.
+/// After that, you can still acknowledge the batches that it has delivered. The store is released
+/// when the iterator and its batches are dropped. If a request was in flight, the client's thread
+/// releases it. A [`CheckpointFile`](crate::checkpoint::CheckpointFile) may therefore stay locked
+/// for a moment.
 #[must_use = "an iterator does nothing until you request an item"]
 pub struct Iter<I> {
     worker: Arc<Worker>,
@@ -101,8 +102,8 @@ impl<I: Send + 'static> Iter<I> {
         }
     }
 
-    /// Returns the next item if one arrives in time. If none does, the request in flight continues
-    /// and nothing is lost.
+    /// Returns the next item if one arrives within `timeout`. If none does, it returns
+    /// [`Timed::Elapsed`], the request in flight continues, and nothing is lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Timed<Result<I, Error>> {
         // Requesting the next page would mark this one as handled, and it is not.
         if self.page.len() > 0 && self.handle.is_stopped() {
@@ -158,9 +159,9 @@ impl<I: Send + 'static> Iter<I> {
     /// Returns the position to resume from: the end of the last page whose events are all handled.
     /// With a checkpoint, it is the end of what is acknowledged and saved.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
-    /// first page of such a start is handled. Store it with `to_string` and read it back with
-    /// `parse`.
+    /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
+    /// `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.handle.resume_at()

@@ -23,11 +23,12 @@ const LONGEST_NAME: usize = 240;
 /// It writes each file as a [`CheckpointFile`](super::CheckpointFile) does: after a crash at any
 /// moment, the file is the old one or the new one. The file's name is `checkpoint.` and the key.
 /// Lowercase letters, digits, `-` and `_` stand for themselves, and any other byte is written as
-/// `%` and two digits. No two keys share a file on any file system.
+/// `%` and two hexadecimal digits. In this form, a key may have up to 229 bytes; with a longer key,
+/// the subscription ends with an error. No two keys share a file on any file system.
 ///
-/// A lock on the file `lock` keeps all other stores and processes away from the directory as long
-/// as this store lives. The file stays behind. To share the store between subscriptions, wrap it in
-/// an [`Arc`]:
+/// A lock on the file `lock` keeps all other stores and processes away from the directory until
+/// this store is dropped. The lock file itself is not deleted. To share the store between
+/// subscriptions, wrap it in an [`Arc`]:
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -57,8 +58,8 @@ pub struct CheckpointDirectory {
 impl CheckpointDirectory {
     /// Opens the directory, which must exist, and locks it.
     ///
-    /// This call waits for the disk, but not for another process that has the directory. Call it
-    /// when your program starts.
+    /// This call blocks the thread while it uses the disk. It does not wait for another process
+    /// that has the directory open. Call it when your program starts.
     ///
     /// # Errors
     ///

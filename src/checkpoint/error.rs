@@ -26,7 +26,7 @@ struct Inner {
 }
 
 impl CheckpointError {
-    /// Creates an error from its cause, whose text it takes over.
+    /// Creates an error from its cause. The error shows the text of the cause.
     ///
     /// The text is logged and shown in the status. It must not contain a secret, such as a URL with
     /// a password in it.

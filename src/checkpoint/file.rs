@@ -16,20 +16,22 @@ use crate::sys::atomic_file::{beside, real_path};
 ///
 /// The store writes `FILE.new` beside the file, syncs it to the disk, renames it over the old file,
 /// and syncs the directory. After a crash at any moment, the file is the old one or the new one. If
-/// the file system has no sync for directories, this depends on how it keeps a rename.
+/// the file system can't sync a directory, this is true only if the file system itself makes a
+/// rename durable.
 ///
 /// The file begins with a line that has a checksum, followed by JSON that a person can read. It
-/// contains no token. The store follows a symbolic link, even to a file that does not exist yet.
+/// contains no token. If the file is damaged, loading it is an error, and the store leaves it as it
+/// is. The store follows a symbolic link, even to a file that does not exist yet.
 ///
-/// A lock on `FILE.lock` keeps all other stores and processes on this machine away as long as this
-/// store lives. The lock file stays behind. Over a network file system, the lock works as far as
-/// the file system supports it. An account is followed by one subscription at a time, and has a
-/// file of its own. A [`CheckpointDirectory`](super::CheckpointDirectory) keeps the checkpoints of
-/// many accounts.
+/// A lock on `FILE.lock` keeps all other stores and processes on this machine away until this store
+/// is dropped. The lock file itself is not deleted. Over a network file system, the lock works as
+/// far as the file system supports it. Use one file per account, and one subscription per account
+/// at a time. A [`CheckpointDirectory`](super::CheckpointDirectory) keeps the checkpoints of many
+/// accounts.
 ///
 /// Each call runs on a thread of its own, so it never blocks an executor. Dropping the store
-/// releases the file at once, unless a call was abandoned in the middle of its write: then the drop
-/// waits for that write.
+/// releases the file at once, with one exception: if a call was abandoned in the middle of its
+/// write, the drop waits for that write.
 ///
 /// ```no_run
 /// # use box_longpoll::checkpoint::CheckpointFile;
@@ -64,8 +66,8 @@ pub struct CheckpointFile {
 impl CheckpointFile {
     /// Opens the file, which need not exist yet, and locks it. Its directory must exist.
     ///
-    /// This call waits for the disk, but not for another process that has the file. Call it when
-    /// your program starts.
+    /// This call blocks the thread while it uses the disk. It does not wait for another process
+    /// that has the file open. Call it when your program starts.
     ///
     /// # Errors
     ///

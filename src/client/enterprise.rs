@@ -20,20 +20,21 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// user belongs as an admin. It fetches them at an interval, because Box has no long poll for
     /// them.
     ///
-    /// Its streams and subscriptions keep the promises of those for a user's events. While they
-    /// wait for the next fetch, their [status](crate::Status) is
-    /// [`Waiting`](crate::Status::Waiting). A checkpoint has the stream type
-    /// `admin_logs_streaming`. A client for a user's events does not resume from it, and this
+    /// Its streams and subscriptions give the same [guarantees](crate::reliability) as those for a
+    /// user's events. While they wait for the next fetch, their [status](crate::Status) is
+    /// [`Waiting`](crate::Status::Waiting). Its checkpoints have the stream type
+    /// `admin_logs_streaming`. A client for a user's events does not resume from them, and this
     /// client does not resume from a checkpoint of a user's events.
     ///
     /// The token's user must be an admin or co-admin of the enterprise, and the application needs
     /// the scope "Manage enterprise properties". Without them, a stream stops with
     /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden).
     ///
-    /// The builder's settings apply too, except the stream type, the
-    /// [pace](crate::LongPollClientBuilder::pace) and those of realtime servers: no realtime server
-    /// signals an enterprise's events. [`calls_per_minute`](AdminLogsStreaming::calls_per_minute)
-    /// does not count calls of [`fetch`](Self::fetch).
+    /// The builder's settings apply too, with three exceptions: the stream type, the
+    /// [pace](crate::LongPollClientBuilder::pace) and the settings of realtime servers. No realtime
+    /// server signals an enterprise's events.
+    /// [`calls_per_minute`](AdminLogsStreaming::calls_per_minute) does not count calls of
+    /// [`fetch`](Self::fetch).
     ///
     /// ```no_run
     /// # use box_longpoll::enterprise::AdminLogsStreaming;
@@ -54,8 +55,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn enterprise(&self, streaming: AdminLogsStreaming) -> Result<Self, Error> {
         self.with_settings(|config| config.enterprise(streaming))
     }
@@ -63,14 +64,14 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// Returns a query of the past events of the enterprise to which this client's user belongs as
     /// an admin. No request is sent yet.
     ///
-    /// The builder's settings apply too, except the stream type, the
-    /// [pace](crate::LongPollClientBuilder::pace) and those of realtime servers, which a query does
-    /// not use.
+    /// The same permissions are needed as for [`enterprise`](Self::enterprise). The builder's
+    /// settings apply too, with three exceptions: the stream type, the
+    /// [pace](crate::LongPollClientBuilder::pace) and the settings of realtime servers.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn admin_logs(&self, query: AdminLogs) -> Result<AdminLogsQuery<T>, Error> {
         let client = self.with_settings(|config| config.admin_logs(query))?;
         Ok(AdminLogsQuery { client })
@@ -80,10 +81,10 @@ impl<T: HttpTransport> LongPollClient<T> {
 /// A query of an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`].
 /// Cloning is cheap.
 ///
-/// Its streams retry, refresh tokens and skip repeats like those that follow events, but they end
-/// with the range. They return `None` when a page has neither a new event nor a new position. To
-/// continue a query later, pass the `resume_at()` of its stream to a query for the same range and
-/// types.
+/// Its streams retry, refresh tokens and skip repeats like those that follow events, but they end.
+/// They return `None` when a page has neither a new event nor a new position, or when the time in
+/// Box's position has passed the end of the range. To continue a query later, pass the
+/// `resume_at()` of its stream to a query for the same range and types.
 ///
 /// ```no_run
 /// # use box_longpoll::enterprise::AdminLogs;
@@ -113,18 +114,18 @@ pub struct AdminLogsQuery<T = Arc<dyn HttpTransport>> {
 }
 
 impl<T: HttpTransport> AdminLogsQuery<T> {
-    /// Returns the events, one at a time, until the range is exhausted. No request is sent before
+    /// Returns the events, one at a time, until the query is complete. No request is sent before
     /// the stream is polled.
     ///
     /// `start` is [`StartAt::Oldest`] for a new query. To continue an earlier query for the same
-    /// range and types, pass the value that its stream's or batch's `resume_at` returned. A query
-    /// can't start at [`StartAt::Now`]: its stream stops with
+    /// range and types, pass the `resume_at()` of its stream or of its last batch. A query can't
+    /// start at [`StartAt::Now`]: its stream stops with
     /// [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         self.client.events(start)
     }
 
-    /// Returns the events by page, until the range is exhausted, from `start` as for
+    /// Returns the events by page, until the query is complete. `start` is the same as for
     /// [`events`](Self::events). No request is sent before the stream is polled.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         self.client.batches(start)

@@ -29,14 +29,15 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 /// The settings of an enterprise's live events, which Box calls `admin_logs_streaming`. Pass them
 /// to [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
 ///
-/// Box has no long poll for these events, so the stream fetches them at an interval. It uses the
-/// shortest interval while fetches find new events. Each fetch without a new event doubles the
+/// Box has no long poll for these events, so the stream fetches them at an interval. While fetches
+/// find new events, it uses the shortest interval. Each fetch without a new event doubles the
 /// interval, up to the longest one. To keep many streams from fetching at the same moment, each
 /// wait is shortened by a random part of up to 20 %. It is never shorter than the shortest
-/// interval. Each time, the stream makes one call for every page, and one more that shows that
-/// there are no more pages.
+/// interval. A fetch takes one call for each page with new events, and one more call that finds
+/// nothing new.
 ///
-/// Box keeps these events for 14 days. They may be repeated and out of order.
+/// Box keeps these events for 14 days. Box may send them out of order, and more than once; streams
+/// skip the repeats.
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +62,11 @@ impl Default for AdminLogsStreaming {
 
 impl AdminLogsStreaming {
     /// Requests only events of these types; Box selects them. If `types` is empty, all types are
-    /// requested. Default: all types. The names may take up 7 KiB of a URL; all of
-    /// [`EventType::DOCUMENTED`] take less.
+    /// requested. Default: all types. A name must not be empty or contain a comma. Together, the
+    /// names may take up 7 KiB of the URL, which is enough for all of [`EventType::DOCUMENTED`].
     ///
     /// Checkpoints and positions belong to the enterprise's stream, not to the types. If you resume
-    /// with other types, you get their events from the position on, and none from before it.
+    /// with other types, you get events of these types after the position, and none from before it.
     pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
         self.event_types = EventTypes::of(types);
         self
@@ -78,17 +79,18 @@ impl AdminLogsStreaming {
         self
     }
 
-    /// Sets the longest wait between fetches while nothing happens. From the shortest interval to
+    /// Sets the longest wait between fetches that find nothing new. From the shortest interval to
     /// 1 h. Default: 60 s.
     pub fn longest_interval(mut self, interval: Duration) -> Self {
         self.longest_interval = interval;
         self
     }
 
-    /// Sets the most calls that one stream makes in any minute, even if they return new events.
-    /// Retries and calls that Box refuses count too. A twentieth of the calls may follow each other
-    /// at once. A large backlog is read at the rate of the others, with up to 500 events per call.
-    /// From 3 to 1,000; Box permits a user 1,000 in total. Default: 60.
+    /// Sets the maximum number of calls that one stream makes in any minute, including calls that
+    /// return new events, retries and refused calls. One twentieth of the calls may follow each
+    /// other without a pause, and the others are spread evenly. A large backlog is read at that
+    /// even rate, with up to 500 events per call. From 3 to 1,000; Box permits a user 1,000 in
+    /// total, with all applications together. Default: 60.
     pub fn calls_per_minute(mut self, calls: u32) -> Self {
         self.calls = CallsPerMinute(calls);
         self
@@ -107,10 +109,12 @@ impl AdminLogsStreaming {
     }
 }
 
-/// The settings of a query of an enterprise's events of the last 365 days, which Box calls
-/// `admin_logs`. Pass them to [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs).
+/// The settings of a query for an enterprise's events in the last 365 days. Box calls this stream
+/// type `admin_logs`. Pass the settings to
+/// [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs).
 ///
-/// Events may be repeated and out of order. They appear here later than in [`AdminLogsStreaming`].
+/// Box may send events out of order, and more than once; the query skips the repeats. New events
+/// appear here later than in [`AdminLogsStreaming`].
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,8 +142,8 @@ impl AdminLogs {
     }
 
     /// Requests only events of these types; Box selects them. If `types` is empty, all types are
-    /// requested. Default: all types. The names may take up 7 KiB of a URL; all of
-    /// [`EventType::DOCUMENTED`] take less.
+    /// requested. Default: all types. A name must not be empty or contain a comma. Together, the
+    /// names may take up 7 KiB of the URL, which is enough for all of [`EventType::DOCUMENTED`].
     pub fn event_types<E: Into<EventType>>(mut self, types: impl IntoIterator<Item = E>) -> Self {
         self.event_types = EventTypes::of(types);
         self
@@ -148,25 +152,27 @@ impl AdminLogs {
     /// Requests only events from this time on, rounded down to a second. Default: as far back as
     /// Box keeps events, which is 365 days.
     ///
-    /// Box refuses an earlier time, and the query stops with
-    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). If the time was within the
-    /// 365 days when the stream began, or up to 10 minutes before that, the stream moves it forward
-    /// while the query runs.
+    /// The time must be earlier than [`created_before`](Self::created_before), and not before the
+    /// year 1970. If it is more than 365 days ago, Box refuses it, and the query stops with
+    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). There is one exception. If the
+    /// time was at most 365 days and 10 minutes ago when the stream began, the stream moves it
+    /// forward as needed while the query runs.
     pub fn created_after(mut self, time: Timestamp) -> Self {
         self.range.after = Some(time);
         self
     }
 
-    /// Requests only events up to this time, rounded up to a second. Default: up to the moment when
-    /// the query ends.
+    /// Requests only events up to this time, rounded up to a second. The time must not be before
+    /// the year 1970. Default: up to the moment when the query ends.
     pub fn created_before(mut self, time: Timestamp) -> Self {
         self.range.before = Some(time);
         self
     }
 
-    /// Sets the most calls that one stream of the query makes in any minute, including retries and
-    /// refused calls. A twentieth of the calls may follow each other at once. From 3 to 1,000; Box
-    /// permits a user 1,000 in total. Default: 300, for up to about 140,000 events per minute.
+    /// Sets the maximum number of calls that one stream of the query makes in any minute, including
+    /// retries and refused calls. One twentieth of the calls may follow each other without a pause,
+    /// and the others are spread evenly. From 3 to 1,000; Box permits a user 1,000 in total, with
+    /// all applications together. Default: 300, for up to about 140,000 events per minute.
     pub fn calls_per_minute(mut self, calls: u32) -> Self {
         self.calls = CallsPerMinute(calls);
         self

@@ -17,8 +17,8 @@ use crate::error::{Error, ensure};
 use crate::hosts::{RealtimeHosts, api_origin, is_loopback};
 use crate::pacing::{Pace, RetryPolicy};
 
-/// A builder of a [`LongPollClient`](crate::LongPollClient); see
-/// [`LongPollClient::builder`](crate::LongPollClient::builder).
+/// A builder of a [`LongPollClient`](crate::LongPollClient), made by
+/// [`LongPollClient::builder`](crate::LongPollClient::builder). Every setting has a default.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct LongPollClientBuilder {
@@ -29,9 +29,9 @@ pub struct LongPollClientBuilder {
 }
 
 impl LongPollClientBuilder {
-    /// Sets the origin of Box's API. Default: `https://api.box.com`. Plain `http` is accepted for
-    /// loopback only. If you run a fake Box on this machine, its realtime servers are on loopback
-    /// too: see [`RealtimeHosts::allow_loopback`].
+    /// Sets the origin of Box's API. Default: `https://api.box.com`. It has no path. Plain `http`
+    /// is accepted for loopback only. If you run a fake Box on this machine, its realtime servers
+    /// are on loopback too: see [`RealtimeHosts::allow_loopback`].
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.api_origin = Some(origin.into());
         self
@@ -43,7 +43,8 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// Sets the most events per page, 1 to 500. Default: 500.
+    /// Sets the maximum number of events per page, 1 to 500. Default: 500. If a page is too large
+    /// or too slow, a stream requests smaller pages for a while.
     pub fn page_limit(mut self, events: u32) -> Self {
         self.config.page_limit = events;
         self
@@ -63,92 +64,95 @@ impl LongPollClientBuilder {
         self
     }
 
-    /// Sets the timeout of a response from the API, including its body. At most 1 h. Default: 60 s.
-    /// A list of realtime servers has 10 s at most, because nothing is fetched meanwhile.
+    /// Sets the timeout of a response from the API, including its body. Longer than zero, at most
+    /// 1 h. Default: 60 s. For a list of realtime servers, the timeout is never longer than 10 s,
+    /// because the stream fetches nothing meanwhile.
     pub fn api_timeout(mut self, timeout: Duration) -> Self {
         self.config.api_timeout = timeout;
         self
     }
 
-    /// Sets the longest time to hold one poll, even if the server's `retry_timeout` is longer.
-    /// After it, the client fetches and polls again. Lower it if a proxy closes idle connections.
-    /// From 1 s to 1,205 s. Default: 1,205 s, so that the server decides.
+    /// Sets the longest time to hold one poll, even if the server's `retry_timeout` is longer. When
+    /// that time is over, the client fetches and polls again. Set a shorter time if a proxy closes
+    /// idle connections. From 1 s to 1,205 s. Default: 1,205 s, so that the server decides.
     pub fn max_hold(mut self, hold: Duration) -> Self {
         self.config.max_hold = hold;
         self
     }
 
-    /// Sets the hosts that the realtime servers may have. Default: those of `box.com` and
-    /// `box.net`, over https.
+    /// Sets the hosts at which realtime servers may be polled. Default: the subdomains of `box.com`
+    /// and `box.net`, over https.
     pub fn realtime_hosts(mut self, hosts: RealtimeHosts) -> Self {
         self.config.realtime_hosts = hosts;
         self
     }
 
-    /// Sends the access token to the realtime servers, or withholds it. Default:
+    /// Sets whether polls send the access token to the realtime servers. Default:
     /// [`RealtimeToken::Withhold`].
     pub fn realtime_token(mut self, token: RealtimeToken) -> Self {
         self.config.realtime_token = token;
         self
     }
 
-    /// Sets the waits between failures. Default: those of [`RetryPolicy`].
+    /// Sets the waits after failures. Default: those of [`RetryPolicy`], from 50 ms to 60 s.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.config.retry = retry;
         self
     }
 
-    /// Sets the number of requests without a new event that a stream of a user's events may make.
-    /// Default: that of [`Pace`]. An enterprise's events have
+    /// Limits the requests that bring no new event, for each stream of a user's events. Default:
+    /// that of [`Pace`], 5 per second and 120 per minute. An enterprise's events have
     /// [`calls_per_minute`](crate::enterprise::AdminLogsStreaming::calls_per_minute) instead.
     pub fn pace(mut self, pace: Pace) -> Self {
         self.config.pace = pace;
         self
     }
 
-    /// Sets the number of latest events that are remembered to skip repeats. Each takes 15 bytes.
-    /// From 2,500 to 65,535. Default: 2,500. A checkpoint carries them too.
+    /// Sets the number of event ids that each stream remembers to skip repeats. From 2,500 to
+    /// 65,535. Default: 2,500. They are the ids of the latest events, and each takes 15 bytes of
+    /// memory. A checkpoint carries them too, with 32 bytes each in JSON.
     pub fn dedupe_window(mut self, events: usize) -> Self {
         self.config.dedupe_window = events;
         self
     }
 
-    /// Sets the most batches that a [`Subscription`](crate::Subscription) has delivered and that
-    /// are not durable yet. A batch is not durable if it is not acknowledged, or if the checkpoint
-    /// can't be saved. At least 1. Default: 16, so up to 8,000 events.
+    /// Sets the maximum number of batches that a [`Subscription`](crate::Subscription) has
+    /// delivered but that are not durable yet. A batch is durable once it and all batches before it
+    /// are acknowledged and the checkpoint is saved. At the maximum, the subscription waits and
+    /// delivers nothing. At least 1. Default: 16, so up to 8,000 events.
     pub fn max_unacknowledged(mut self, batches: usize) -> Self {
         self.config.max_unacknowledged = batches;
         self
     }
 
-    /// Sets the most calls to Box's API that a client has in flight at once. The limit counts for
-    /// the client, its clones, its [derived clients](crate::LongPollClient::with_tokens) and all
-    /// their streams together. At least 1. Default: 64.
+    /// Sets the maximum number of calls to Box's API that a client has in flight at once. The limit
+    /// holds for the client, its clones, its [derived clients](crate::LongPollClient::with_tokens)
+    /// and all their streams together. At least 1. Default: 64.
     ///
     /// Other calls wait in the order of their arrival. The [timeout](Self::api_timeout) of a call
-    /// begins when it is sent. Polls, which the realtime servers hold for minutes, are not counted.
-    /// Neither are the requests of a token source.
+    /// begins when it is sent. The limit does not count polls, which the realtime servers hold for
+    /// minutes, or the requests of a token source.
     pub fn max_api_calls(mut self, calls: usize) -> Self {
         self.config.max_api_calls = calls;
         self
     }
 
-    /// Sets the most lists of realtime servers that these clients request in any second. A stream
-    /// requests one when it starts, and when a server signals it to reconnect. A server that
-    /// restarts signals that to all its streams at once. At least 1. Default: 500, so that
-    /// 10,000 streams are listening within 30 s.
+    /// Sets the maximum number of lists of realtime servers that a client and its derived clients
+    /// request in any second. A stream requests a list when it starts, and when a server signals it
+    /// to reconnect. A server that restarts sends this signal to all its streams at once. At
+    /// least 1. Default: 500, so that 10,000 streams are listening within 30 s.
     pub fn max_server_lists_per_second(mut self, lists: u32) -> Self {
         self.config.max_server_lists_per_second = lists;
         self
     }
 
-    /// Returns the checked settings alone, for programs that drive
+    /// Checks the settings and returns them without a client, for programs that drive
     /// [`LongPoll`](crate::protocol::LongPoll) themselves.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range. The message
-    /// names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed.
+    /// The message names the setting.
     pub fn config(self) -> Result<Config, Error> {
         let mut config = self.config;
         ensure(

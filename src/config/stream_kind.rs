@@ -18,14 +18,14 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Box's name for an enterprise's live events.
 const STREAMING: &str = "admin_logs_streaming";
 
-/// The type of a user's events to follow. For those of an entire enterprise, see
+/// The types of a user's events that a stream can follow. For those of an entire enterprise, see
 /// [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
 ///
 /// See <https://developer.box.com/guides/events/user-events/>.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamType {
-    /// All events that the user sees. The default.
+    /// All events that the user can see. This is the default.
     #[default]
     All,
     /// Only events that may change the tree of files and folders.

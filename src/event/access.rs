@@ -24,7 +24,8 @@ record! {
         "vanity_name" => pub vanity_name: Option<String>,
         /// The audience that the creator of the link chose: `open`, `company` or `collaborators`.
         "access" => pub access: Option<String>,
-        /// The audience after the restrictions of the enterprise and of the folders above.
+        /// The audience that remains after the restrictions of the enterprise and of the folders
+        /// above.
         "effective_access" => pub effective_access: Option<String>,
         /// The highest permission that the link gives: `can_edit`, `can_download`, `can_preview` or
         /// `no_access`.
@@ -35,9 +36,9 @@ record! {
         "is_password_enabled" => pub is_password_enabled: Option<bool>,
         /// The time at which the link expires.
         "unshared_at" => pub unshared_at: Option<Timestamp>,
-        /// The number of downloads by the link.
+        /// The number of downloads through the link.
         "download_count" => pub download_count: Option<u64>,
-        /// The number of previews by the link.
+        /// The number of previews through the link.
         "preview_count" => pub preview_count: Option<u64>,
     }
 }

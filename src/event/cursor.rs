@@ -92,8 +92,8 @@ impl<'a> JsonCursor<'a> {
         Some(())
     }
 
-    /// Returns a cursor at the member of that name, if the value here is an object that has it. The
-    /// last one of several counts.
+    /// Returns a cursor at the member of that name, if the value here is an object that has it. If
+    /// the name occurs more than once, the last member counts.
     pub(super) fn member(mut self, wanted: &str) -> Option<Self> {
         let mut found = None;
         self.members(|name, value| {

@@ -25,6 +25,8 @@ use super::{EventType, RawJson, Source, User};
 /// JSON text when it is called. Call each of them once, or call [`details`](Self::details) if you
 /// need most of the fields.
 ///
+/// An accessor returns `None` if the field is missing, `null`, or not of its documented shape.
+///
 /// ```
 /// use box_longpoll::Event;
 ///
@@ -47,15 +49,15 @@ use super::{EventType, RawJson, Source, User};
 /// An event can be stored with any serde format and read back.
 ///
 /// In JSON, YAML and other text formats, an event is written as its object. Storing and reading it
-/// may change the text of [`raw`](Self::raw). White space is removed, and a repeated name stays
-/// once. The order of names and the spelling of numbers may change. A number that does not fit into
-/// 64 bits is rounded.
+/// may change the text of [`raw`](Self::raw). White space is removed. If a name occurs more than
+/// once, only its last value stays. The order of names and the spelling of numbers may change. A
+/// number that does not fit into 64 bits is rounded.
 ///
 /// In binary formats, an event is written as its exact text, in a field `box_event_json`. Text
 /// formats do the same if they can't represent the object exactly. Examples are an event that is
 /// nested more than 64 levels deep, and one that is not an object.
 ///
-/// Two events are equal if their texts are, because all other fields are read from the text.
+/// Two events are equal if their texts are equal, because all other fields are read from the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     raw: Bytes,
@@ -106,7 +108,7 @@ impl Event {
     /// have the same id.
     ///
     /// If the id is a number, this returns its digits. `None` means that the event has no id by
-    /// which repeats could be recognized.
+    /// which you could recognize repeats.
     #[must_use]
     #[doc(alias = "event_id")]
     pub fn id(&self) -> Option<&str> {
@@ -130,8 +132,8 @@ impl Event {
         Timestamp::MIN.checked_add(self.created_at?).ok()
     }
 
-    /// Returns the offset from UTC in which Box wrote [`created_at`](Self::created_at). It belongs
-    /// to Box's servers, and does not depend on the user.
+    /// Returns the offset from UTC in which Box wrote [`created_at`](Self::created_at). Box's
+    /// servers choose this offset, and it does not depend on the user.
     ///
     /// It is `None` if, and only if, `created_at` is `None`.
     ///
@@ -195,27 +197,28 @@ impl Event {
         self.source_head()?.item_type
     }
 
-    /// Returns more details, in a shape that depends on the event type. Enterprise streams only.
+    /// Returns more details, in a shape that depends on the event type. Only enterprise streams
+    /// send them.
     #[must_use]
     pub fn additional_details(&self) -> Option<RawJson> {
         self.read("additional_details")
     }
 
     /// Returns the administrator, or Box's support (id `box_support`), who acted on a user's
-    /// account. Enterprise streams only.
+    /// account. Only enterprise streams send it.
     #[must_use]
     pub fn action_by(&self) -> Option<User> {
         self.read("action_by")
     }
 
-    /// Returns the IP address of the user who caused the event. Enterprise streams only.
+    /// Returns the IP address of the user who caused the event. Only enterprise streams send it.
     #[must_use]
     pub fn ip_address(&self) -> Option<String> {
         self.read("ip_address")
     }
 
-    /// Returns the user or group to whom access is given. [`user_type`](User::user_type) tells the
-    /// two apart. Enterprise streams only.
+    /// Returns the user or group that gets access. [`user_type`](User::user_type) tells the two
+    /// apart. Only enterprise streams send it.
     #[must_use]
     pub fn accessible_by(&self) -> Option<User> {
         self.read("accessible_by")
@@ -262,7 +265,7 @@ impl Event {
         }
     }
 
-    /// Reads one field of the event. The last one of several with the same name counts.
+    /// Reads one field of the event. If the name occurs more than once, the last field counts.
     fn read<T: FromJson>(&self, name: &str) -> Option<T> {
         let mut value = self.cursor().member(name)?;
         T::from_json(&mut value)

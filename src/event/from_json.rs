@@ -19,7 +19,7 @@ pub(super) trait FromJson: Sized {
     fn from_json(value: &mut JsonCursor<'_>) -> Option<Self>;
 }
 
-/// A number is taken as the text of its digits: Box writes ids as strings and as numbers.
+/// A number becomes the text of its digits, because Box writes ids as strings and as numbers.
 impl FromJson for String {
     fn from_json(value: &mut JsonCursor<'_>) -> Option<Self> {
         text(value).map(Cow::into_owned)

@@ -15,7 +15,7 @@ use super::from_json::FromJson;
 /// A JSON value as Box sent it, for fields that have no fixed shape.
 ///
 /// Cloning is cheap: a clone shares the memory of its event, and keeps it allocated (see
-/// [`Event::into_owned`](super::Event::into_owned)). Two values are equal if their texts are.
+/// [`Event::into_owned`](super::Event::into_owned)). Two values are equal if their texts are equal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawJson {
     text: Bytes,

@@ -20,8 +20,8 @@ record! {
         "description" => pub description: Option<String>,
         /// The version of the metadata, for `If-Match` headers.
         "etag" => pub etag: Option<String>,
-        /// A number that grows with each user event that concerns the file. The state with the
-        /// larger number is the newer one.
+        /// A number that grows with each user event that concerns the file. Compare it as a number,
+        /// not as text: the state with the larger number is the newer one.
         "sequence_id" => pub sequence_id: Option<String>,
         /// The SHA-1 of the content, in hexadecimal.
         "sha1" => pub sha1: Option<String>,
@@ -52,7 +52,7 @@ record! {
         "modified_by" => pub modified_by: Option<User>,
         /// The user who owns the file.
         "owned_by" => pub owned_by: Option<User>,
-        /// `active`, `trashed` or `deleted`.
+        /// The status: `active`, `trashed` or `deleted`.
         "item_status" => pub item_status: Option<String>,
         "shared_link" => shared_link: Option<RawJson>,
         /// `true` if Box Sync keeps a copy of the file on a user's computer.
@@ -90,8 +90,8 @@ record! {
         "description" => pub description: Option<String>,
         /// The version of the metadata, for `If-Match` headers.
         "etag" => pub etag: Option<String>,
-        /// A number that grows with each user event that concerns the folder. The state with the
-        /// larger number is the newer one.
+        /// A number that grows with each user event that concerns the folder. Compare it as a
+        /// number, not as text: the state with the larger number is the newer one.
         "sequence_id" => pub sequence_id: Option<String>,
         /// The size of the folder's content, in bytes.
         "size" => pub size: Option<u64>,
@@ -118,7 +118,7 @@ record! {
         "modified_by" => pub modified_by: Option<User>,
         /// The user who owns the folder.
         "owned_by" => pub owned_by: Option<User>,
-        /// `active`, `trashed` or `deleted`.
+        /// The status: `active`, `trashed` or `deleted`.
         "item_status" => pub item_status: Option<String>,
         "shared_link" => shared_link: Option<RawJson>,
         /// `true` if Box Sync keeps a copy of the folder on a user's computer.
@@ -158,8 +158,8 @@ record! {
         "description" => pub description: Option<String>,
         /// The version of the metadata, for `If-Match` headers.
         "etag" => pub etag: Option<String>,
-        /// A number that grows with each user event that concerns the link. The state with the
-        /// larger number is the newer one.
+        /// A number that grows with each user event that concerns the link. Compare it as a number,
+        /// not as text: the state with the larger number is the newer one.
         "sequence_id" => pub sequence_id: Option<String>,
         /// The folder that contains the web link.
         "parent" => pub parent: Option<FolderMini>,
@@ -179,7 +179,7 @@ record! {
         "modified_by" => pub modified_by: Option<User>,
         /// The user who owns the web link.
         "owned_by" => pub owned_by: Option<User>,
-        /// `active`, `trashed` or `deleted`.
+        /// The status: `active`, `trashed` or `deleted`.
         "item_status" => pub item_status: Option<String>,
         "shared_link" => shared_link: Option<RawJson>,
         /// `true` if Box Sync keeps a copy of the web link on a user's computer.
@@ -259,8 +259,8 @@ record! {
 }
 
 impl PathCollection {
-    /// Returns `true` if the folder with this id is one of them, so that the item is below it.
-    /// Returns `false` if [`entries`](Self::entries) is `None`.
+    /// Returns `true` if the folder with this id is one of these folders: the item is then below
+    /// it. Returns `false` if [`entries`](Self::entries) is `None`.
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {
         let mut entries = self.entries.iter().flatten();

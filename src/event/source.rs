@@ -164,8 +164,8 @@ record! {
 }
 
 impl SourceHead {
-    /// Returns the same values as a [`Source`] would. A complete `Source` is read only if one of
-    /// the three has another name.
+    /// Returns the same values as a [`Source`] would. A complete `Source` is read only if the type
+    /// is another one, or if the id or the name is in a member with another name.
     pub(super) fn read(source: JsonCursor<'_>) -> Option<Self> {
         let head = Self::from_json(&mut { source })?;
         let is_complete = head.id.is_some() && head.name.is_some();

@@ -1,8 +1,8 @@
 //! Users, groups and enterprises, in the short forms that events have.
 //!
-//! A [`User`] appears in many places of an event, mostly with an id, a name and a login. The fields
-//! that only a user as the source of an event has are in a boxed [`UserProfile`], to keep the other
-//! users small.
+//! A [`User`] appears in many places of an event, mostly with an id, a name and a login. A user who
+//! is the source of an event has more fields. They are in a boxed [`UserProfile`], to keep the
+//! other users small.
 
 use super::cursor::JsonCursor;
 use super::from_json::{FromJson, Record, record};
@@ -28,7 +28,7 @@ pub struct User {
 }
 
 record! {
-    /// The fields that only a user who is the source of an event has.
+    /// More fields of a [`User`]. Box sends them only if the user is the source of an event.
     pub struct UserProfile {
         /// The account's status: `active`, `inactive`, `cannot_delete_edit` or
         /// `cannot_delete_edit_upload`.
@@ -43,8 +43,8 @@ record! {
 }
 
 impl User {
-    /// Returns `true` if this is the user by which Box represents all persons who are not logged
-    /// in.
+    /// Returns `true` if this user stands for a person who is not logged in. Box uses the same user
+    /// for all such persons.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.id.as_deref() == Some("2")
@@ -84,7 +84,7 @@ record! {
         "id" => pub id: Option<String>,
         /// The group's name.
         "name" => pub name: Option<String>,
-        /// `managed_group` or `all_users_group`.
+        /// The type: `managed_group` or `all_users_group`.
         "group_type" => pub group_type: Option<String>,
     }
 }

@@ -11,18 +11,21 @@ use http::header::{DATE, RETRY_AFTER};
 
 use crate::error::{Error, ensure};
 
-/// The longest `Retry-After` that is respected: one hour. A longer one is a mistake, and would
-/// silence a stream for a day.
+/// The longest `Retry-After` that is respected: one hour. A longer one is probably a mistake, and
+/// could silence a stream for a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// The waits of a stream between failures.
+/// The waits of a stream after failures.
 ///
 /// The first failure after a success is retried after 10 % to 50 % of [`first`](Self::first), since
-/// most failures pass at once. From the second failure in a row on, the waits have decorrelated
-/// jitter, so that streams that failed together do not return together. Each wait is random, from
-/// `first` to three times the one before.
+/// most failures pass quickly. From the second failure in a row on, the waits have decorrelated
+/// jitter, so that streams that failed together do not retry together. Each wait is random, from
+/// `first` to three times the one before, and at most [`longest`](Self::longest).
 ///
 /// A success halves the wait from which the next series of failures continues.
+///
+/// If a value is out of its range, [`build`](crate::LongPollClientBuilder::build) returns
+/// [`ErrorKind::Config`](crate::ErrorKind::Config).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct RetryPolicy {
@@ -42,15 +45,16 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Sets the shortest wait after the second failure in a row. Longer than zero; default: 0.5 s.
-    /// The first failure is then retried after 50 to 250 ms.
+    /// Sets the shortest wait from the second failure in a row on. Longer than zero, and at most
+    /// [`longest`](Self::longest); default: 0.5 s. With the default, the first failure is retried
+    /// after 50 to 250 ms.
     pub fn first(mut self, wait: Duration) -> Self {
         self.first = wait;
         self
     }
 
-    /// Sets the longest wait, unless the server requests a longer one. From [`first`](Self::first)
-    /// to one hour; default: 60 s.
+    /// Sets the longest wait. From [`first`](Self::first) to one hour; default: 60 s. If the server
+    /// requests a longer wait by `Retry-After`, the stream respects it, up to one hour.
     pub fn longest(mut self, wait: Duration) -> Self {
         self.longest = wait;
         self
@@ -84,7 +88,7 @@ pub(crate) struct Backoff {
     rng: fastrand::Rng,
     /// The number of failures since the last success.
     in_a_row: u32,
-    /// The wait before, from which the next one grows.
+    /// The previous wait, from which the next one grows.
     previous: Duration,
 }
 
@@ -98,7 +102,7 @@ impl Backoff {
         }
     }
 
-    /// Returns the wait after a failure: at least what the server requested.
+    /// Returns the wait after a failure, which is at least as long as the server requested.
     pub(crate) fn after_failure(&mut self, retry_after: Option<Duration>) -> Duration {
         let at_least = retry_after.unwrap_or_default();
         let RetryPolicy { first, longest, .. } = self.policy;

@@ -10,8 +10,8 @@ use super::rate_limiter::RateLimiter;
 use super::token_bucket::TokenBucket;
 use crate::error::{Error, ensure};
 
-/// The share of the permitted requests that is used, 95 %, because the network may push requests
-/// together.
+/// The share of the permitted requests that is used, 95 %. The network may delay one request and
+/// not the next, so that they arrive closer together than they were sent.
 const MARGIN: f64 = 0.95;
 
 /// The share of a minute's requests that may follow each other without a pause, as far as the limit
@@ -22,12 +22,16 @@ const SHARE_AT_ONCE: f64 = 1.0 / 15.0;
 /// realtime servers alike. Enterprise events have [a limit of their
 /// own](crate::enterprise::AdminLogsStreaming::calls_per_minute).
 ///
-/// A request that brings an event for the first time is free, and so is the poll that signaled the
-/// event. So catching up runs at the speed of the network. One request per change remains: the one
-/// that shows that there is nothing more. At the default pace, four changes in one second are
+/// A request that brings a new event does not count against [`per_second`](Self::per_second) and
+/// [`per_minute`](Self::per_minute), and neither does the poll that signaled the event. So a
+/// backlog is fetched at the speed of the network. Each change still costs one request: the last
+/// one, which shows that there is nothing more. At the default pace, four changes in one second are
 /// delivered at once. While an account changes all the time, a page arrives about four times a
 /// second, with everything that has happened meanwhile: see
 /// [`small_pages_per_minute`](Self::small_pages_per_minute).
+///
+/// If a value is too small, [`build`](crate::LongPollClientBuilder::build) returns
+/// [`ErrorKind::Config`](crate::ErrorKind::Config).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pace {
@@ -47,16 +51,17 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Sets the most requests in any second. At least 2; default: 5.
+    /// Sets the maximum number of requests in any second. At least 2; default: 5.
     ///
-    /// The last of them is reserved for the request that follows `new_change`, or a page that moved
-    /// the position.
+    /// The last of them is reserved for the fetch that follows a
+    /// [`new_change`](crate::protocol::Signal::NewChange) signal, or a page that only moved the
+    /// position.
     pub fn per_second(mut self, requests: u32) -> Self {
         self.per_second = requests;
         self
     }
 
-    /// Sets the most requests in any minute. At least 10; default: 120.
+    /// Sets the maximum number of requests in any minute. At least 10; default: 120.
     ///
     /// One fifteenth of them may follow each other without a pause, and the others are spread
     /// evenly.
@@ -65,17 +70,18 @@ impl Pace {
         self
     }
 
-    /// Sets the most pages in any minute that bring less than half of the [page
-    /// limit](crate::LongPollClientBuilder::page_limit). At least 15; default: 240.
+    /// Sets the maximum number of small pages in any minute. A page is small if it has fewer events
+    /// than half of the [page limit](crate::LongPollClientBuilder::page_limit). At least 15;
+    /// default: 240.
     ///
-    /// While an account changes many times a second, each page would bring one event, and the next
-    /// fetch would follow at the speed of the network. Box allows a user about 1,000 calls a
-    /// minute, for all applications together. One fifteenth of these pages may follow each other
-    /// without a pause, 16 by default. The others come evenly, one in 270 ms, with everything that
-    /// has happened meanwhile.
+    /// Without this limit, an account that changes many times a second would cause a fetch for each
+    /// event, one right after the other. Box allows a user about 1,000 calls a minute, for all
+    /// applications together. One fifteenth of these pages may follow each other without a pause,
+    /// 16 by default. The others come at even intervals, 270 ms by default, each with everything
+    /// that has happened meanwhile.
     ///
-    /// So on such an account an event waits up to 0.3 s longer, or half of that on average. A
-    /// backlog comes in full pages, at the speed of the network.
+    /// So on such an account, an event is delivered up to 0.3 s later, or half of that on average.
+    /// A backlog comes in full pages, at the speed of the network.
     pub fn small_pages_per_minute(mut self, pages: u32) -> Self {
         self.small_pages_per_minute = pages;
         self

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::token_bucket::TokenBucket;
 
-/// The length of the sliding window: one second and 5 %, because the network may push requests
-/// together.
+/// The length of the sliding window: one second and 5 %. The network may delay one request and not
+/// the next, so that they arrive closer together than they were sent.
 const SECOND_AND_MARGIN: Duration = Duration::from_millis(1_050);
 
 /// A rate limiter with a token bucket for the limit of every minute, and a sliding window over the
@@ -39,8 +39,8 @@ impl RateLimiter {
         }
     }
 
-    /// Acquires a token for a request. Returns `Err` with the time of the next try if there is
-    /// none.
+    /// Acquires a token for a request. Returns `Err` with the time of the next try if there is no
+    /// token.
     pub(crate) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
         let room_at = self.room_at(now, self.per_second - 1);
         if room_at > now {

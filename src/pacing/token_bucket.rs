@@ -35,7 +35,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes a token. Returns `Err` with the time of the next try if there is none.
+    /// Takes a token. Returns `Err` with the time of the next try if there is no token.
     pub(crate) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
         if self.can_acquire(now) {
             self.level -= 1.0;
@@ -86,7 +86,8 @@ impl TokenBucket {
         self.raise(1.0);
     }
 
-    /// Marks the last token as refundable, also after others were taken.
+    /// Marks the token that was taken last as refundable. It stays refundable after others are
+    /// taken.
     pub(crate) fn mark_refundable(&mut self) {
         self.refundable = 1.0;
     }

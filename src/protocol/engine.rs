@@ -43,7 +43,7 @@ pub struct LongPoll {
 
 impl LongPoll {
     /// Creates an engine that starts at `start`. The `seed` decides its jitter, its first realtime
-    /// server, and the key of its hashes.
+    /// server, and the key of its hashes: pass a random one for each engine.
     #[must_use]
     pub fn new(config: Arc<Config>, start: StartAt, seed: u64, now: Moment) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -72,13 +72,14 @@ impl LongPoll {
     }
 
     /// Returns the position that a stream resumes from: the end of all events that the consumer has
-    /// handled. It is [`StartAt::Now`] until that is resolved.
+    /// handled. After a start at [`StartAt::Now`], it stays `Now` until a page has returned a
+    /// position.
     #[must_use]
     pub fn resume_at(&self) -> &StartAt {
         &self.fetcher.from
     }
 
-    /// Returns when Box last had nothing after the position, or next to nothing. `None` if that was
+    /// Returns when Box last had nothing, or almost nothing, after the position. `None` if that was
     /// not the case since the start.
     pub(crate) fn caught_up_at(&self) -> Option<SystemTime> {
         self.fetcher.caught_up_at
@@ -91,8 +92,8 @@ impl LongPoll {
 
     /// Returns `true` if a realtime server has shown that it honors the position of a poll.
     ///
-    /// Until then the engine fetches several times after a signal, up to 64 s later. To find out,
-    /// it also polls once with a position that has events behind it.
+    /// Until then, the engine fetches several times after a signal, up to 64 s later. To find out,
+    /// it sometimes polls with a position that has events after it.
     #[must_use]
     pub fn positions_are_honored(&self) -> bool {
         self.listener.late.positions == Positions::Honored
@@ -208,8 +209,8 @@ impl LongPoll {
         }
     }
 
-    /// Takes the events of a page without the repeats. A page with new events refunds the fetch,
-    /// and the poll that signaled them.
+    /// Takes the events of a page without the repeats. If the page has new events, this refunds the
+    /// fetch, and the poll that signaled them.
     pub(super) fn page_came(&mut self, events: Vec<Event>, outcome: PageOutcome) {
         if outcome.brought_new && self.fetcher.mode.is_long_poll() {
             self.rate_limiter.refund();
@@ -236,8 +237,8 @@ impl LongPoll {
         if let Some(at) = self.listener.drained(found_events, now) {
             return Next::Again(Scheduled::at(at, WaitReason::InTurn, now));
         }
-        // A poll would wait for the pace, and so would the fetch after it. One fetch does the work
-        // of both, and sooner.
+        // A poll would have to wait for the pace, and the fetch after it too. A fetch alone finds
+        // the same events sooner.
         if found_events && !self.rate_limiter.can_acquire(now.monotonic) {
             return Next::Drain(Hint::Maybe, Scheduled::now(now));
         }
@@ -259,9 +260,9 @@ impl LongPoll {
         }
     }
 
-    /// Drops a request that died while the machine was suspended. A poll gives way to a fetch and a
-    /// new list of servers, and a call is made again. The wait after a failure or between two
-    /// drains ends.
+    /// Drops a request that died while the machine was suspended. Events are fetched then, and
+    /// after a dropped poll the servers are listed again. If no request was in flight, a wait after
+    /// a failure or between two drains ends.
     fn check_clocks(&mut self, since: Moment, now: Moment) {
         let mut dropped = None;
         if let Phase::AwaitResponse { pending, .. } = &mut self.phase {

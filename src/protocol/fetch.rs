@@ -25,7 +25,8 @@ use crate::position::StartAt;
 use crate::redact::quote;
 use crate::transport::TransportRequest;
 
-/// The number of a page's last events whose time is read. Each costs parsing the event.
+/// The maximum number of a page's last events whose time is read. Reading a time costs parsing the
+/// event.
 const EVENTS_DATED: usize = 16;
 
 /// The number of positions of a drain that are remembered, to notice that pages lead in a circle.
@@ -54,7 +55,7 @@ pub(super) struct Fetcher {
     began: SystemTime,
     /// The time at which the last page arrived.
     pub(super) page_came_at: Option<SystemTime>,
-    /// The time at which Box last had nothing after the position, or next to nothing.
+    /// The time at which Box last had nothing, or almost nothing, after the position.
     pub(super) caught_up_at: Option<SystemTime>,
 }
 

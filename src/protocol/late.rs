@@ -1,8 +1,8 @@
 //! Events that appear after their signal, and the checks that find them.
 //!
-//! A realtime server that honors a poll's `stream_position` responds at once if events lie behind
-//! it, so no signal can get lost between two polls. Box does not document that its servers do.
-//! Until one has shown that it does, a stream fetches a few more times after each signal. The
+//! A realtime server that honors a poll's `stream_position` responds at once if there are events
+//! after it, so no signal can get lost between two polls. Box does not document that its servers
+//! do. Until one has shown that it does, a stream fetches a few more times after each signal. The
 //! engine makes those fetches. The type to start from is [`LateChecks`].
 
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ const SCHEDULE: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// early.
 const BEFORE_POLL: Duration = Duration::from_secs(4);
 
-/// The stream waits for a check that is due within 100 ms, since it would hardly send a poll by
-/// then.
+/// A check that is due within this time comes before the next poll: 100 ms. The poll would end
+/// again almost at once.
 const SOON: Duration = Duration::from_millis(100);
 
-/// The number of probes in a row that need a response at once. A signal of another change may
+/// The number of probes in a row that must get a response at once. A signal of another change may
 /// coincide with one of them.
 const PROBES: u8 = 2;
 
@@ -31,7 +31,7 @@ pub(super) enum Positions {
     /// No server has shown it yet.
     #[default]
     Unknown,
-    /// The servers respond at once to a position with events behind it.
+    /// The servers respond at once to a position with events after it.
     Honored,
     /// The servers do not respond at once.
     Ignored,
@@ -57,7 +57,7 @@ pub(super) struct LateChecks {
 
 impl LateChecks {
     /// The time for which a probe is held: 5 s. A probe is a poll with a position that has events
-    /// behind it.
+    /// after it.
     pub(super) const PROBE: Duration = Duration::from_secs(5);
 
     /// The time within which a server that honors positions responds to a probe: 2 s. A later
@@ -135,8 +135,8 @@ impl LateChecks {
     /// Returns the time of the next check.
     ///
     /// A server that honors positions signals a late event as soon as it is polled, so few checks
-    /// are needed. Without any, the server would signal an event repeatedly that Box does not show
-    /// yet.
+    /// are needed. Without any check, the server would repeatedly signal an event that Box does not
+    /// show yet.
     pub(super) fn next_after(&self, now: Instant) -> Option<Instant> {
         let signaled_at = self.signaled_at?;
         let last = match self.positions {

@@ -185,8 +185,8 @@ impl Listener {
     }
 
     /// Returns `true` if a poll may be sent once more, after a reused connection died under it. A
-    /// poll that was held is not: something else cut it. A poll without a usable server is not: its
-    /// URL may be used up.
+    /// poll that was held is not sent again, because something else cut it. If its server is no
+    /// longer usable, the poll is not sent again either, because its URL may be used up.
     pub(super) fn may_resend(&mut self, poll: &Poll, now: Moment) -> bool {
         !poll.was_held(now) && self.has_server(now)
     }

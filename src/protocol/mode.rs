@@ -12,11 +12,12 @@ use crate::config::{Config, StreamKind};
 use crate::position::StreamPosition;
 
 /// A full page ends the backlog if its newest event is no older than this: one hour. Box shows
-/// events late, and its stream is not in the order of time.
+/// events late, and its stream is not ordered by time.
 pub(super) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(3_600);
 
-/// The number of pages in a row that only move the position and are followed at once. If Box's
-/// position moves with every call although nothing happens, a stream must still come to rest.
+/// The number of pages in a row that only move the position and are followed at once. Box's
+/// position may move with every call although nothing happens. Even then, a stream must stop
+/// fetching at some point.
 const EMPTY_PAGES_FOLLOWED: u32 = 100;
 
 /// The share by which a wait may be shorter, so that many streams do not fetch at the same moment.
@@ -104,7 +105,7 @@ impl Mode {
                 return self.after_empty_page(now);
             }
             StreamKind::Streaming(_) if only_moved => {
-                // The filter may have removed all events of a long time.
+                // The filter may have removed all events of a long period.
                 let lies_back = time.is_some_and(|time| time + CAUGHT_UP_WITHIN < page.sent_at);
                 self.follows() || lies_back
             }

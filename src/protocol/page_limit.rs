@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// too large are likely to be large too.
 const GOOD_UNTIL_DOUBLED: u32 = 8;
 
-/// The most good pages before a larger limit is tried, if larger pages have failed repeatedly. On a
-/// link that never carries them, each failed try costs the API timeout.
+/// The maximum number of good pages before a larger limit is tried, if larger pages have failed
+/// repeatedly. If the network never lets them through, each failed try costs the API timeout.
 const MOST_GOOD_UNTIL_DOUBLED: u32 = 512;
 
 /// The time after which a limit that was too large for the network is tried again without a
@@ -20,8 +20,8 @@ const MOST_GOOD_UNTIL_DOUBLED: u32 = 512;
 /// it.
 const SLOW_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A page of one event is unreadable after this much time and this many tries. A proxy that garbles
-/// pages is likely to recover within an hour.
+/// A page of one event counts as unreadable after this much time and this many tries. A proxy that
+/// garbles pages is likely to recover within an hour.
 const UNREADABLE_FOR: Duration = Duration::from_secs(3_600);
 const UNREADABLE_TRIES: u32 = 10;
 
@@ -65,8 +65,8 @@ impl PageLimit {
         self.current
     }
 
-    /// Returns `true` if a page with this many events counts as a part of a backlog. It is half
-    /// full, or full after its limit was reduced.
+    /// Returns `true` if a page with this many events counts as a part of a backlog. It has at
+    /// least half of the configured limit, or reaches the current limit.
     pub(super) fn is_large(&self, events: usize) -> bool {
         self.is_full(events) || events * 2 >= self.configured as usize
     }
@@ -127,7 +127,8 @@ impl PageLimit {
         }
     }
 
-    /// Halves the limit: a page is larger than the client accepts, or fewer events may succeed.
+    /// Halves the limit, because a page is larger than the client accepts, or because a smaller
+    /// page may succeed.
     pub(super) fn halve(&mut self) {
         if self.grown {
             self.needed = (self.needed * 2).min(MOST_GOOD_UNTIL_DOUBLED);

@@ -1,8 +1,8 @@
 //! One long poll: the time that it is held, and the meaning of its end.
 //!
 //! This module classifies the end of a poll: a held poll that a proxy cut, a refusal, or a poll
-//! that something on the way swallowed. It decides neither the next server nor the next pause: see
-//! [`Listener`](super::listen::Listener). The type to start from is [`Poll`].
+//! whose response something on the way swallowed. It decides neither the next server nor the next
+//! pause: see [`Listener`](super::listen::Listener). The type to start from is [`Poll`].
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,16 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
 use crate::transport::TransportErrorKind;
 
-/// A poll that was held for at least 10 s was a good one. A proxy's timeout probably ended its
-/// connection, and the next poll will do as well.
+/// A poll that was held for at least 10 s counts as good. If its connection ended, a proxy's
+/// timeout probably caused that, and the next poll is likely to work.
 const HELD: Duration = Duration::from_secs(10);
 
-/// The longest time that a transport has to connect: 30 s. A poll that is older has a connection.
+/// The time within which the transports of this crate connect: 30 s. A poll that is older has a
+/// connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time after which a longer poll is tried again, in case it is no longer swallowed: one day.
+/// The time after which a longer poll is tried again: one day. It may no longer be swallowed by
+/// then.
 const SWALLOWED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The shortest hold that is learned from swallowed polls: 60 s.
@@ -35,14 +37,14 @@ pub(super) struct Poll {
     pub(super) sent: Moment,
     /// The longest time that the poll is held.
     pub(super) hold: Duration,
-    /// The meaning of the end of that time.
+    /// The reason why the poll ends after that time.
     pub(super) ends_by: PollEnd,
     /// `true` if the last connection to its host failed, and this poll has not shown yet that it
     /// has one.
     pub(super) connecting: bool,
 }
 
-/// The meaning of a poll's end if it runs out without a response.
+/// The reason why a poll ends at the end of its hold, if there is no response by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PollEnd {
     /// The server should have sent `reconnect` by then, so something may have swallowed the poll.
@@ -51,7 +53,7 @@ pub(super) enum PollEnd {
     Limit,
     /// A late check is due.
     LateCheck,
-    /// The server did not respond at once to a position with events behind it.
+    /// The poll was a probe: the server did not respond at once to a position with events after it.
     Probe,
 }
 
@@ -61,7 +63,7 @@ impl Poll {
         now.monotonic.saturating_duration_since(self.sent.monotonic)
     }
 
-    /// Returns `true` if the poll was held so long that it was a good one.
+    /// Returns `true` if the poll was held long enough to count as good.
     pub(super) fn was_held(&self, now: Moment) -> bool {
         self.held_for(now) >= HELD
     }

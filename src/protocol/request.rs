@@ -28,8 +28,8 @@ const MAX_PAGE: usize = 16 * 1024 * 1024;
 /// The largest signal that is accepted: 64 KiB. A usual one has about 30 bytes.
 const MAX_SIGNAL: usize = 64 * 1024;
 
-/// The time beyond its `retry_timeout` that a server's response may take: 5 s. The server's clock
-/// started later than the client's.
+/// The time beyond its `retry_timeout` that a server's response may take: 5 s. The server starts to
+/// count later than the client.
 const HOLD_GRACE: Duration = Duration::from_secs(5);
 
 /// The longest timeout of a list: 10 s. A list that is swallowed keeps the stream from fetching for

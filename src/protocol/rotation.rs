@@ -99,7 +99,7 @@ impl Rotation {
         self.servers.clear();
     }
 
-    /// Skips the current server's host until `until`, also in later lists.
+    /// Skips the current server's host until `until`, in later lists too.
     pub(crate) fn block_current(&mut self, until: Instant) {
         if let Some(server) = self.servers.get(self.current) {
             self.blocked.push((server.host().to_owned(), until));

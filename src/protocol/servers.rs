@@ -1,7 +1,7 @@
 //! The list of realtime servers, decoded from the response to `OPTIONS /events`.
 //!
-//! This module checks each URL against [`RealtimeHosts`] and clamps the numbers. An unusable entry
-//! leaves the others in the list. [`Rotation`](super::rotation::Rotation) chooses among the
+//! This module checks each URL against [`RealtimeHosts`] and clamps the numbers. If an entry is
+//! unusable, the others stay in the list. [`Rotation`](super::rotation::Rotation) chooses among the
 //! servers. The type to start from is [`RealtimeServer`].
 
 use std::fmt;
@@ -33,7 +33,7 @@ const TTL_MINUTES: RangeInclusive<f64> = 1.0..=525_600.0;
 
 /// A server that holds a poll until something happens.
 ///
-/// Its URL is a capability: anyone who has it can listen. It is never shown.
+/// Its URL is a secret: anyone who has it can listen. It is never shown.
 ///
 /// See <https://developer.box.com/reference/resources/realtime-server/>.
 #[derive(Clone, PartialEq, Eq)]

@@ -213,9 +213,9 @@ pub(super) struct PageOutcome {
     pub(super) brought_new: bool,
     /// `true` if the positions of the pages lead in a circle.
     pub(super) circles: bool,
-    /// The time at which the page arrived, if it proves that there was nothing more, or next to
+    /// The time at which the page arrived, if it proves that there was nothing more, or almost
     /// nothing.
     pub(super) caught_up_at: Option<SystemTime>,
-    /// The time at which it was sent, by Box's clock if the response says so.
+    /// The time at which the page was sent, by Box's clock if the response has a `Date`.
     pub(super) sent_at: SystemTime,
 }

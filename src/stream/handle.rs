@@ -33,11 +33,12 @@ impl StreamHandle {
     }
 
     /// Returns the position to resume from: the end of what was handled when the stream was last
-    /// polled.
+    /// polled. For a [`Subscription`](crate::Subscription), it is the end of what is acknowledged
+    /// and saved.
     ///
-    /// It is [`StartAt::Now`] until a start at `now` is resolved, and [`StartAt::Oldest`] until the
-    /// first page of such a start is handled. Store it with `to_string` and read it back with
-    /// `parse`.
+    /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
+    /// `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.watch.resume_at()
@@ -55,8 +56,8 @@ impl StreamHandle {
 
     /// Waits until the status or the position has changed since this handle's last call, and
     /// returns the newest status. Changes in between are skipped. The first call on a handle that a
-    /// stream returned completes at once. Returns `None` once the stream has ended and the handle
-    /// has returned its last status.
+    /// stream returned completes at once. After the stream has ended and this method has returned
+    /// its last status, it returns `None`.
     ///
     /// # Cancellation
     ///
@@ -65,15 +66,15 @@ impl StreamHandle {
         self.watch.changed(&mut self.seen).await
     }
 
-    /// Blocks the thread until the status or the position has changed: [`changed`](Self::changed)
-    /// for threads without async.
+    /// Blocks the thread until the status or the position has changed. It is
+    /// [`changed`](Self::changed) for threads without async.
     pub fn changed_blocking(&mut self) -> Option<Status> {
         block_on(self.changed())
     }
 
-    /// Ends the stream. Its task is woken and drops the request, and its next item is `None`.
-    /// Events that were not delivered yet are dropped, and [`resume_at`](Self::resume_at) stays
-    /// before them.
+    /// Ends the stream. The task that polls it is woken and drops the request in flight. The next
+    /// item of the stream is `None`. Events that were not delivered yet are dropped, and
+    /// [`resume_at`](Self::resume_at) stays before them.
     pub fn stop(&self) {
         self.watch.stop(None);
     }

@@ -49,20 +49,20 @@ const MAX_POLLS: usize = 64;
 /// # }
 /// ```
 ///
-/// - An error is an item of one account. Its stream has ended and has left the map; the others
-///   continue. Insert a new stream to follow the account again. A stream that its handle has
-///   stopped leaves the map without an item.
+/// - An error is an item of one account. The stream of that account has ended and has left the map;
+///   the others continue. Insert a new stream to follow the account again. A stream that its handle
+///   has stopped leaves the map without an item.
 /// - Ready streams take turns, with one item each, so a busy account delays no other. The map polls
 ///   only streams that were woken, so ten thousand idle ones cost nothing.
-/// - If you request the next item, the one before counts as handled, as for a single stream.
+/// - When you request the next item, the one before counts as handled, as for a single stream.
 /// - The map runs in the task that polls it and spawns none. While your code handles an item, no
 ///   request is sent. If handling takes long, hand the item to another task, and acknowledge it
 ///   there with [`subscribe`](crate::LongPollClient::subscribe). Or spread the accounts over
 ///   several maps.
 ///
-/// Each idle stream has a socket. On most systems, a process may open some thousand files, and more
-/// after `ulimit -n`. If it runs out of files, the streams without a socket show that in their
-/// status and retry.
+/// Each idle stream has a socket. On most systems, a process may have a few thousand files and
+/// sockets open; `ulimit -n` raises that limit. If the process reaches the limit, the streams
+/// without a socket show that in their status and retry.
 ///
 /// # Cancellation
 ///
@@ -110,8 +110,8 @@ impl<K, S> StreamMap<K, S> {
         self.members.is_empty()
     }
 
-    /// Returns the keys and streams in the order of their insertion, to read a status or to get a
-    /// handle.
+    /// Returns the keys and streams in the order of their insertion. Use it to read a status or to
+    /// get a handle.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
         let members = self.members.values();
         members.map(|member| (&member.key, &member.stream))

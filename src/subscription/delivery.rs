@@ -19,43 +19,49 @@ use crate::event::Event;
 /// An item of a subscription. A program has to handle each variant, so a new variant would be a
 /// breaking change.
 ///
-/// `D` is the batch: [`Delivery`], or that of the blocking client.
+/// `D` is the type of the batch: [`Delivery`], or the blocking client's type of the same name.
 #[derive(Debug)]
 #[must_use = "a batch must be acknowledged"]
 pub enum Update<D = Delivery> {
-    /// The subscription begins. This item is delivered once, before all others, when a restart
-    /// would begin at the same position.
+    /// The subscription has started. This item is delivered once, before all others. With a store,
+    /// a restart from then on loses no event after the start.
     ///
-    /// With [`subscribe_from`](crate::LongPollClient::subscribe_from), your program ensures that:
-    /// store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored). The
-    /// stream polls Box only after that call. Dropping the item before that ends the subscription
-    /// with [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged).
+    /// With [`subscribe_from`](crate::LongPollClient::subscribe_from), your program must store the
+    /// start itself: store the [checkpoint](Progress::checkpoint) and call
+    /// [`stored`](Progress::stored). The stream requests events only after that call. Dropping the
+    /// item before that ends the subscription with
+    /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged).
     Started(Progress),
     /// Events that were not acknowledged before. Handle them, and [acknowledge](Delivery::ack) the
     /// batch.
     Batch(D),
-    /// The position has moved without an event, or an hour has passed without one. This item is
-    /// delivered only with [`subscribe_from`](crate::LongPollClient::subscribe_from), at most once
-    /// an hour.
+    /// The position has moved although no event has arrived, or an hour has passed without an
+    /// event. This item is delivered only with
+    /// [`subscribe_from`](crate::LongPollClient::subscribe_from), at most once an hour.
     ///
     /// Store the [checkpoint](Progress::checkpoint) and call [`stored`](Progress::stored), so that
     /// a restart does not begin at a position that Box has forgotten. Dropping the item is
     /// harmless: it is delivered again.
     Moved(Progress),
     /// The program was away for longer than Box keeps events, so some may be missing before the
-    /// next batch. Compare your data with Box's current state. The stream continues.
+    /// next batch. Compare your data with Box's current state. The stream continues by itself.
     PossibleGap(PossibleGap),
 }
 
-/// A time without a fetch that was longer than Box is sure to keep events.
+/// A period without a fetch that was longer than the time for which Box is sure to keep events.
 ///
-/// It is reported before any batch after a start from an old checkpoint, and if a running program
-/// could not reach Box for that long. After a restart it is reported again until the subscription
-/// has caught up, and that is acknowledged and saved. It is also reported again if pages have
-/// arrived since, and then none for as long.
+/// A gap is reported in these cases:
 ///
-/// A subscription has caught up with a page that is not full, or whose newest event was recorded
-/// within an hour of the response's `Date`. So a stream that is never idle catches up as well.
+/// - The subscription resumes from a checkpoint that is older than that time. The report comes
+///   before the first batch.
+/// - A running program could not reach Box for that long. The next such period is reported again.
+///
+/// Each restart repeats the report, until the subscription has caught up, and all batches up to
+/// then are acknowledged and saved.
+///
+/// A subscription has caught up once a page is not full, or once the newest event of a full page
+/// was recorded at most an hour before the response's `Date`. So a stream that is never idle
+/// catches up as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PossibleGap {
@@ -105,12 +111,12 @@ impl Delivery {
         }
     }
 
-    /// Returns the checkpoint from which a restart resumes behind this batch, with the window of
-    /// repeats.
+    /// Returns the checkpoint from which a restart resumes after this batch. It carries the ids of
+    /// the latest events, so that repeats are skipped.
     ///
     /// Store it in the transaction that stores the events' effects, and call
     /// [`stored`](Self::stored) after the commit. Each event with an id then has its effect exactly
-    /// once, whenever the program is killed.
+    /// once, even if the program is killed.
     ///
     /// # Errors
     ///
@@ -120,13 +126,13 @@ impl Delivery {
         self.ledger.checkpoint_after(self.number)
     }
 
-    /// Records that the program has stored the [checkpoint](Self::checkpoint). Nothing else is
-    /// written.
+    /// Records that the program has stored the [checkpoint](Self::checkpoint). This call writes
+    /// nothing.
     ///
     /// If a batch before this one is not stored, the subscription ends with
     /// [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged). If the subscription has a
-    /// store, this acknowledges the batch, and the store saves that with the next acknowledgement
-    /// or while the subscription is polled.
+    /// store, this call acknowledges the batch. The acknowledgement is saved with the next one, or
+    /// while the subscription is polled.
     pub fn stored(mut self) {
         self.acknowledged = true;
         self.ledger.record(self.number);
@@ -135,24 +141,25 @@ impl Delivery {
     /// Acknowledges the batch: its events are handled and are not delivered again.
     ///
     /// Returns when the acknowledgement is durable. If a batch before this one is not acknowledged
-    /// yet, it returns at once, and becomes durable with that batch. Acknowledgements that arrive
-    /// while the store writes share the next write.
+    /// yet, the call returns at once, and the acknowledgement becomes durable together with that
+    /// batch. Acknowledgements that arrive while the store writes share the next write.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) if the store fails. The
     ///   acknowledgement is kept: it is saved with the next one, or while the subscription is
     ///   polled. It is lost only if the program ends before that.
-    /// - [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) if a batch before it was
-    ///   dropped.
+    /// - [`ErrorKind::Unacknowledged`](crate::ErrorKind::Unacknowledged) if a batch before this one
+    ///   was dropped.
     /// - [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) always, if the subscription was
     ///   made by [`subscribe_from`](crate::LongPollClient::subscribe_from). This ends the
     ///   subscription: store the [checkpoint](Self::checkpoint) instead.
     ///
     /// # Cancellation
     ///
-    /// If the future was never polled, dropping it drops the batch without an acknowledgement. Once
-    /// it was polled, the acknowledgement is kept, and is saved as after an error.
+    /// If you drop the future before it was first polled, the batch is dropped without an
+    /// acknowledgement. If you drop it later, the acknowledgement is kept, and is saved as after an
+    /// error.
     pub async fn ack(mut self) -> Result<(), Error> {
         self.ledger.ensure_it_saves()?;
         self.acknowledged = true;
@@ -160,7 +167,7 @@ impl Delivery {
     }
 }
 
-/// Gives access to the events, and to the position to resume from after them.
+/// Gives access to the [`Batch`]: its events, and the position to resume from after them.
 impl Deref for Delivery {
     type Target = Batch;
 

@@ -11,11 +11,11 @@ use super::ack_queue::Watermark;
 use super::ledger::Ledger;
 use crate::checkpoint::Checkpoint;
 
-/// The progress of a subscription at its start, or where its position has moved without an event.
+/// The progress of a subscription at its start, or after its position has moved without an event.
 ///
 /// If your program follows with [`subscribe_from`](crate::LongPollClient::subscribe_from), store
 /// the [`checkpoint`](Self::checkpoint) and call [`stored`](Self::stored). With a
-/// [store](crate::LongPollClient::subscribe), you need not do anything.
+/// [store](crate::LongPollClient::subscribe), you can ignore it.
 pub struct Progress {
     ledger: Arc<Ledger>,
     end: Watermark,
@@ -40,7 +40,9 @@ impl Progress {
 
     /// Records that the program has stored the checkpoint.
     ///
-    /// With a [store](crate::LongPollClient::subscribe) this does nothing.
+    /// After [`Update::Started`](crate::Update::Started), the subscription requests events only
+    /// once this is called. With a [store](crate::LongPollClient::subscribe), the call does
+    /// nothing.
     pub fn stored(self) {
         if !self.ledger.saves() {
             self.ledger.stored_at(self.end.clone());

@@ -43,7 +43,8 @@ pub trait HttpTransport: Send + Sync + 'static {
 
     /// Sleeps for at least `duration`, by the operating system's clock and by [`now`](Self::now).
     ///
-    /// Other futures of the same task go on in the meantime. Any duration is allowed.
+    /// Other futures of the same task go on in the meantime. Any duration is allowed, even
+    /// [`Duration::MAX`].
     ///
     /// # Errors
     ///
@@ -63,8 +64,9 @@ pub trait HttpTransport: Send + Sync + 'static {
     /// Drives `work` to its end on the calling thread, in the runtime that [`send`](Self::send) and
     /// [`sleep`](Self::sleep) need.
     ///
-    /// A blocking client calls this on a thread of its own, outside of any runtime. All its calls
-    /// happen in `work`.
+    /// A blocking client calls this on a thread of its own, outside of any runtime, and makes all
+    /// its calls in `work`. [`RefreshedTokens`](crate::auth::RefreshedTokens) also calls it, to
+    /// complete a refresh whose callers were all dropped.
     ///
     /// The default suits a transport that works on any executor. If your transport belongs to a
     /// runtime, create the runtime here, and drop it afterwards without waiting for its tasks. If
@@ -91,7 +93,7 @@ pub(crate) type Exchange<'a> =
 pub(crate) type Sleep<'a> = Pin<Box<dyn Future<Output = Result<(), TransportError>> + Send + 'a>>;
 
 impl<T: HttpTransport + ?Sized> HttpTransport for Arc<T> {
-    // These are no async functions, which would box each future a second time.
+    // These are not async functions, because those would box each future a second time.
     fn send<'a, 'b>(&'a self, request: TransportRequest) -> Exchange<'b>
     where
         'a: 'b,

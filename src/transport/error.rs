@@ -1,7 +1,7 @@
 //! The errors of a transport.
 //!
 //! [`TransportError`] says why there is no complete response. Its kind says whether the server may
-//! have acted on the request, and whether a retry may help. The client never looks at the HTTP
+//! have acted on the request, and whether a retry may help. The client does not inspect the HTTP
 //! library's own error.
 
 use std::borrow::Cow;
@@ -14,9 +14,10 @@ use super::open_files;
 /// The reason why there is no complete response.
 ///
 /// The error's text is the text of its kind. If the transport gave a cause, it is the
-/// [`source`](StdError::source). Neither prints a URL or a header. If the transport knows what to
-/// change, the text says that too; see [`with_detail`](Self::with_detail). If too many files are
-/// open, the text names the limit that was reached, that of the process or that of the machine.
+/// [`source`](StdError::source). The error and its source show no URL and no header. If the
+/// transport knows what to change, the text says that too; see [`with_detail`](Self::with_detail).
+/// If too many files are open, the text names the limit that was reached: the one of the process,
+/// or the one of the machine.
 #[derive(Clone, Debug)]
 pub struct TransportError {
     kind: TransportErrorKind,
@@ -53,9 +54,10 @@ pub enum TransportErrorKind {
     /// it requires a certificate of the client. The server did not act on the request. The kind may
     /// be [`Connect`](Self::Connect) instead if the connection was lost during the handshake.
     Tls,
-    /// The transport can never send such a request: the URL has another scheme or no host, its
-    /// library would write the URL another way, or it can't use the proxy. The client's streams
-    /// stop.
+    /// The transport can never send such a request: the URL has an unsupported scheme or no host,
+    /// its library would write the URL another way, or it can't use the proxy. If the request was
+    /// for Box's API, the client's streams stop. If it was for a realtime server, they try the next
+    /// one.
     InvalidRequest,
     /// The transport's runtime is not running. A retry can't help: the client's streams stop.
     Runtime,
@@ -75,7 +77,7 @@ impl TransportError {
         }
     }
 
-    /// Creates an error with a cause, whose text must show no URL and no header.
+    /// Creates an error with a cause. The cause's text must show no URL and no header.
     #[must_use]
     pub fn with_source(
         kind: TransportErrorKind,
@@ -113,7 +115,8 @@ impl TransportError {
     ///
     /// A server may close a kept connection at the moment at which a request is sent on it. After
     /// [`Interrupted`](TransportErrorKind::Interrupted), the client therefore resends a `GET` or
-    /// `OPTIONS` once, unless this is `Some(false)`.
+    /// `OPTIONS` once, unless this is `Some(false)`. A poll that was held for 10 s or longer is not
+    /// resent: the client fetches events and opens a new poll instead.
     #[must_use]
     pub fn connection_was_reused(&self) -> Option<bool> {
         self.reused

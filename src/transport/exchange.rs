@@ -12,7 +12,7 @@ use super::{HttpTransport, TransportError, TransportErrorKind, TransportRequest}
 
 /// Sends a request, and drops it when its time limit has passed.
 ///
-/// This is no async function, which would keep the request in memory until the response.
+/// This is not an async function, because that would keep the request in memory until the response.
 pub(crate) fn exchange<T: HttpTransport + ?Sized>(
     transport: &T,
     request: TransportRequest,

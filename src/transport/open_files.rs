@@ -1,7 +1,8 @@
 //! The limits of open files.
 //!
-//! The operating system reports "too many open files" without saying which limit it means: that of
-//! the process or that of the machine. [`limit_reached`] finds out, and says how to raise it.
+//! The operating system reports "too many open files" without saying which limit it means: the one
+//! of the process, or the one of the machine. [`limit_reached`] finds out, and says how to raise
+//! it.
 
 use std::error::Error as StdError;
 use std::io;

@@ -40,18 +40,18 @@ impl TransportRequest {
         self
     }
 
-    /// Returns the request.
+    /// Returns the HTTP request.
     #[must_use]
     pub fn request(&self) -> &Request<Bytes> {
         &self.request
     }
 
-    /// Returns the request's headers, for changes.
+    /// Returns the request's headers, so that a transport can change them.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         self.request.headers_mut()
     }
 
-    /// Returns the request, to send it.
+    /// Takes the HTTP request out, to send it.
     #[must_use]
     pub fn into_request(self) -> Request<Bytes> {
         *self.request
@@ -74,7 +74,7 @@ impl TransportRequest {
     }
 
     /// Returns `true` if the request should be sent on a new connection, because a kept connection
-    /// has just ended under it.
+    /// has just ended before the response.
     ///
     /// The client sets this when it resends a `GET` or `OPTIONS` after
     /// [`Interrupted`](super::TransportErrorKind::Interrupted). If the library can't choose, the
@@ -86,8 +86,8 @@ impl TransportRequest {
     }
 }
 
-/// Shows the method, the host and the limits. The path and query of a realtime URL, and the
-/// headers, are secrets.
+/// Shows the method, the host and the limits. It hides the headers and the URL's path and query,
+/// because they may be secrets.
 impl fmt::Debug for TransportRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportRequest")

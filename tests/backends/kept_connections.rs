@@ -69,7 +69,7 @@ fn events_arrive_when_kept_connections_die(
         trial.listens();
         match firewall {
             Firewall::ClosesSoon => {
-                trial.until("the close of each connection", |_| relay.open() == 0)
+                trial.until("the close of each connection", |_| relay.open() == 0);
             }
             Firewall::ResetsIdle => relay.forget_idle(),
             Firewall::ResetsSecond => {}

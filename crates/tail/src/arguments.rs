@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     credentials: Credentials,
 
-    /// Acts as this user; the application or its user must have the right to do so
+    /// Acts as the user with this id; the token's application, or its user, must have the right to
+    /// do so
     #[arg(long, value_name = "ID")]
     as_user: Option<String>,
 
@@ -68,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum)]
     backend: Option<Backend>,
 
-    /// Follows with the client for programs without async
+    /// Uses the blocking client instead of the async one
     #[cfg(feature = "blocking")]
     #[arg(long, conflicts_with = "checkpoint")]
     blocking: bool,
@@ -82,7 +83,7 @@ pub(crate) enum Stream {
     All,
     /// Only events that may change the tree of files and folders
     Changes,
-    /// The same, but for synced folders only
+    /// Only such events in synced folders
     Sync,
 }
 
@@ -159,9 +160,9 @@ impl Arguments {
         }
     }
 
-    /// Returns the maximum size of a page: no more events than `--count` says. A script may
-    /// run the program with a small `--count` repeatedly, each time from the last position. With
-    /// larger pages, it would never get past the first page.
+    /// Returns the maximum size of a page: no more events than `--count` says. A script may run the
+    /// program with a small `--count` repeatedly, each time from the last position. If the pages
+    /// had more events than `--count`, it would never get past the first page.
     fn page_limit(&self) -> u32 {
         let wanted = self.count.and_then(|count| u32::try_from(count).ok());
         wanted.map_or(MAX_PAGE, |count| count.min(MAX_PAGE))

@@ -39,19 +39,22 @@ const USUAL_BYTES: usize = 4 * 1024;
 /// **Durability.** A save writes `FILE.new`, syncs it to the disk, renames it over `FILE`, and
 /// syncs the directory. After a crash at any moment, the file has either the old or the new
 /// content. Some file systems can't sync a directory: there, a rename is as durable as the file
-/// system makes it. If a process was killed before the rename, the next one takes the new token
-/// from `FILE.new`. A symbolic link is followed, even to a file that does not exist yet.
+/// system makes it. If a process was killed before the rename, the next process takes the new token
+/// from `FILE.new`. If `FILE` is a symbolic link, the target is replaced or created, and the link
+/// stays.
 ///
-/// **Locking.** A lock on `FILE.lock` admits one process at a time, and the others wait for it. The
-/// lock file stays behind. It works on one machine, and on a network file system that supports
-/// locks.
+/// **Locking.** A lock on `FILE.lock` admits one process at a time. The others wait for up to 90 s,
+/// and then get a transient error. `FILE.lock` is never deleted. The lock works on one machine, and
+/// on a network file system that supports locks.
 ///
-/// **Failures.** After a full or failing disk, the token source retries. A read-only file system, a
-/// missing permission and a missing directory stop it, with one exception: if Box has already
-/// exchanged the token, the source retries until the new one is saved, because no other copy
-/// exists.
+/// **Failures.** If the disk is full or fails, the token source retries. If the file system is
+/// read-only, or a permission or the directory is missing, the stream stops. There is one
+/// exception. If Box has already exchanged the token, the source retries until the new one is
+/// saved, because no other copy exists.
 ///
-/// Each call runs on a thread of its own, so it does not block the executor.
+/// The token source accesses the file on a thread of its own, so it does not block the executor.
+/// [`open`](Self::open), [`create`](Self::create) and [`replace`](Self::replace) block the calling
+/// thread.
 #[derive(Clone, Debug)]
 pub struct CredentialFile {
     path: PathBuf,
@@ -62,7 +65,8 @@ impl CredentialFile {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file does not exist or has no credential. Its text names the file.
+    /// Returns an error if the file does not exist, can't be read, or has no credential. The
+    /// error's text names the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenError> {
         let path = path.as_ref();
         let path = real_path(path).map_err(|error| failed(path, "can't be opened", &error))?;
@@ -76,8 +80,8 @@ impl CredentialFile {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file exists, because it may have the only token that works, or if it
-    /// can't be written or locked. Its text names the file.
+    /// Returns an error if the file exists, because it may have the only token that works. Also
+    /// returns an error if the file can't be written or locked. The error's text names the file.
     pub fn create(path: impl AsRef<Path>, credential: &Credential) -> Result<Self, TokenError> {
         let path = path.as_ref();
         let path = real_path(path).map_err(|error| failed(path, "can't be created", &error))?;
@@ -103,8 +107,8 @@ impl CredentialFile {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file can't be written, or is still locked after that time. Its text
-    /// names the file.
+    /// Returns an error if the file can't be written, or is still locked after that time. The
+    /// error's text names the file.
     pub fn replace(&self, credential: &Credential) -> Result<(), TokenError> {
         let (_waiter, dropped) = channel();
         let locked = Locked::wait(&self.path, &dropped)?;
@@ -122,8 +126,8 @@ impl CredentialFile {
 impl CredentialStore for CredentialFile {
     async fn lock(&self) -> Result<Box<dyn LockedCredential>, TokenError> {
         let path = self.path.clone();
-        // The sender is dropped with this future, which tells the thread that nobody waits any
-        // more.
+        // The sender is dropped with this future. The thread notices that, and stops waiting for
+        // the lock.
         let (_waiter, dropped) = channel();
         let locked = on_own_thread(move || Locked::wait(&path, &dropped)).await?;
         Ok(Box::new(LockedFile(Arc::new(Mutex::new(locked)))))

@@ -48,7 +48,8 @@ pub(in crate::auth) struct Granted {
 pub(in crate::auth) enum TokenFailure {
     /// The request did not reach Box.
     NotSent(TokenError),
-    /// Box may have acted on the request: there was no response, or not one by Box.
+    /// Box may have acted on the request: there was no response, or the response did not come from
+    /// Box.
     OutcomeUnknown(TokenError),
     /// Box rejected the request, and did not act on it.
     Refused(Refusal),
@@ -194,8 +195,8 @@ fn wipe(body: Bytes) {
     }
 }
 
-/// Returns the failure of a request that got no response. It decides whether Box may have acted on
-/// it.
+/// Returns the failure of a request that got no response. It distinguishes whether Box may have
+/// acted on the request.
 pub(super) fn without_response(error: TransportError) -> TokenFailure {
     let kind = error.kind();
     let detail = "no response from Box's token endpoint";

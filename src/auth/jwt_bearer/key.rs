@@ -126,7 +126,8 @@ fn decrypt(document: &[u8], passphrase: Option<&str>) -> Result<SecretDocument, 
     })?;
     let passphrase = passphrase.ok_or_else(|| Error::config(NO_PASSPHRASE))?;
     encrypted.decrypt(passphrase).map_err(|error| match error {
-        // One wrong passphrase in 256 leaves bytes with valid padding, which are no DER.
+        // With about one wrong passphrase in 256, the padding is valid by chance, and the decrypted
+        // bytes are not DER.
         pkcs8::Error::EncryptedPrivateKey(EncryptionError::DecryptFailed)
         | pkcs8::Error::Asn1(_) => Error::config(WRONG_PASSPHRASE),
         _ => unknown(encrypted.encryption_algorithm.oid()),
@@ -142,7 +143,8 @@ fn encryption(document: &[u8]) -> der::Result<ObjectIdentifier> {
     })
 }
 
-/// Returns the predicate of an error about a PEM block that has no readable RSA key.
+/// Returns the end of the sentence "the private key …", for a PEM block that has no readable RSA
+/// key.
 fn not_rsa(label: &str) -> String {
     match label {
         "OPENSSH PRIVATE KEY" => {

@@ -1,15 +1,15 @@
 //! The difference between Box's clock and this machine's.
 //!
 //! A response's `Date` lies between the moments at which its request was sent and at which the
-//! response came. [`ahead`] computes the least difference that this proves, and [`corrected`]
-//! applies it.
+//! response came. [`ahead`] computes the smallest difference between the clocks that explains the
+//! `Date`, and [`corrected`] applies it.
 
 use std::time::SystemTime;
 
 use jiff::SignedDuration;
 
-/// The difference that is ignored, 3 s. A response's `Date` has a resolution of 1 s, and may be a
-/// little old.
+/// The largest difference that is ignored, 3 s. A response's `Date` has a resolution of 1 s, and
+/// may be a little old.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(3);
 
 /// Returns the time by which another clock is ahead, or zero if that is within the tolerance.

@@ -63,7 +63,8 @@ fn with_cipher<C: BlockCipherDecrypt + KeyInit>(
     let decryptor = Decryptor::<C>::new_from_slices(&key[..C::key_size()], iv).ok()?;
     let mut buffer = Zeroizing::new(encrypted.to_vec());
     let decrypted = decryptor.decrypt_padded::<Pkcs7>(&mut buffer).ok();
-    // One wrong passphrase in 256 leaves bytes with valid padding, which are no DER.
+    // With about one wrong passphrase in 256, the padding is valid by chance, and the decrypted
+    // bytes are not DER.
     let key = decrypted.and_then(|key| SecretDocument::try_from(key).ok());
     Some(key.ok_or_else(|| Error::config(WRONG_PASSPHRASE)))
 }

@@ -43,7 +43,7 @@ impl Issued {
         Self::new(access.token.clone(), since, life.unwrap_or_default())
     }
 
-    /// Returns `true` if the token must be refreshed, whatever the jitter.
+    /// Returns `true` if the token must be refreshed even with the largest jitter.
     pub(in crate::auth) fn is_due(&self, now: Moment) -> bool {
         self.is_past(REFRESH_AFTER + JITTER, now)
     }
