@@ -1,7 +1,7 @@
 //! Events, as [Box describes them](https://developer.box.com/reference/resources/event/), and the
 //! types of their fields.
 //!
-//! Start from [`Event`](crate::Event), and from [`Source`] for the item that an event concerns. Box
+//! Start from [`Event`], and from [`Source`] for the item that an event concerns. Box
 //! guarantees none of an event's fields, and adds types, sources and fields without notice. So
 //! reading an event never fails. A field that is missing, `null`, or not of its documented shape is
 //! `None`, and does not affect the other fields. [`Event::raw`] has every byte that Box sent.
