@@ -38,7 +38,7 @@
 //! ```
 //!
 //! To act for another user with any of these tokens, set
-//! [`as_user`](crate::LongPollClientBuilder::as_user) on the client's builder.
+//! [`as_user`](crate::LongPollClient::as_user) of the client.
 
 pub(crate) mod access_token;
 mod client_credentials;

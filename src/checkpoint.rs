@@ -90,7 +90,7 @@ impl Checkpoint {
     }
 
     /// Returns the account that the client acted for: the user that it [acted
-    /// as](crate::LongPollClientBuilder::as_user), or else the subject of its [grant](crate::auth).
+    /// as](crate::LongPollClient::as_user), or else the subject of its [grant](crate::auth).
     ///
     /// Returns `None` if the client did not know it, as with an [`AccessToken`](crate::AccessToken)
     /// alone, and for a checkpoint of format 1.

@@ -110,7 +110,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Returns a derived client for another account, which has tokens of its own. All settings stay
-    /// the same, including the [user](LongPollClientBuilder::as_user) that the client acts as.
+    /// the same, including the [user](Self::as_user) that the client acts as.
     ///
     /// Derived clients share the transport, its connections, and the limits
     /// [`max_api_calls`](LongPollClientBuilder::max_api_calls) and
@@ -132,7 +132,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the id is empty, or if a header can't
     /// carry it.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
-        self.with_settings(|config| config.acting_as(user_id.as_ref()))
+        self.with_settings(|config| config.as_user(user_id.as_ref()))
     }
 
     /// Returns a derived client that has the same tokens and changed settings.
@@ -171,7 +171,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// The checkpoint also records the stream type, the API origin, and the account that the client
     /// acts for, if the client knows it. That account is the user that the client [acts
-    /// as](LongPollClientBuilder::as_user), or else the [subject](TokenSource::subject) of its
+    /// as](Self::as_user), or else the [subject](TokenSource::subject) of its
     /// grant. If one of these differs, the subscription ends with an error and does not resume. The
     /// client can't see which account a token belongs to. If you use somebody else's
     /// [`AccessToken`](crate::AccessToken) or refresh token under the same key, the subscription

@@ -144,8 +144,17 @@ impl Config {
         })
     }
 
-    /// Returns these settings for requests on behalf of a user.
-    pub(crate) fn acting_as(mut self, user_id: &str) -> Result<Self, Error> {
+    /// Returns these settings for requests as another user, by the `As-User` header. Without it, they
+    /// are for the token's own user. A program with a client uses
+    /// [`LongPollClient::as_user`](crate::LongPollClient::as_user) instead.
+    ///
+    /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the id is empty, or if a header can't
+    /// carry it.
+    pub fn as_user(mut self, user_id: &str) -> Result<Self, Error> {
         self.as_user = Some(header("the id of the user to act as", user_id)?);
         Ok(self)
     }

@@ -24,7 +24,6 @@ use crate::pacing::{Pace, RetryPolicy};
 pub struct LongPollClientBuilder {
     config: Config,
     api_origin: Option<String>,
-    as_user: Option<String>,
     user_agent: Option<String>,
 }
 
@@ -47,14 +46,6 @@ impl LongPollClientBuilder {
     /// or too slow, a stream requests smaller pages for a while.
     pub fn page_limit(mut self, events: u32) -> Self {
         self.config.page_limit = events;
-        self
-    }
-
-    /// Sets the id of the user to act as, by the `As-User` header. Default: the token's own user.
-    ///
-    /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.
-    pub fn as_user(mut self, user_id: impl Into<String>) -> Self {
-        self.as_user = Some(user_id.into());
         self
     }
 
@@ -198,9 +189,6 @@ impl LongPollClientBuilder {
         {
             config.realtime_hosts.refuse(host);
         }
-        if let Some(user) = &self.as_user {
-            config = config.acting_as(user)?;
-        }
         if let Some(user_agent) = &self.user_agent {
             config.user_agent = header("the user agent", user_agent)?;
         }
@@ -261,7 +249,6 @@ mod tests {
         assert_refused(builder().max_server_lists_per_second(0));
         assert_refused(builder().max_hold(Duration::ZERO));
         assert_refused(builder().api_timeout(Duration::ZERO));
-        assert_refused(builder().as_user("1\r\nX: y"));
         assert_refused(builder().user_agent(""));
         assert_refused(builder().api_timeout(Duration::MAX));
         for host in [

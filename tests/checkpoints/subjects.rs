@@ -50,12 +50,12 @@ fn granted(server: &EmulatorServer, subject: Subject) -> Client {
 /// Returns clients for different accounts, each with the name that an error gives to its subject.
 fn clients(server: &EmulatorServer) -> Vec<(Client, &'static str)> {
     let token = client(server);
-    let by_the_builder = build(builder(server).as_user("17"));
-    let derived = token.as_user("18").unwrap();
+    let user = token.as_user("17").unwrap();
+    let other_user = user.as_user("18").unwrap();
     vec![
         (token, "the access token's own account"),
-        (by_the_builder, "user:17"),
-        (derived, "user:18"),
+        (user, "user:17"),
+        (other_user, "user:18"),
         (granted(server, Subject::user("19")), "user:19"),
         (
             granted(server, Subject::enterprise(ENTERPRISE)),
@@ -155,7 +155,7 @@ fn blocking_client_refuses_the_checkpoint_of_another_user() {
 #[tokio::test]
 async fn checkpoint_of_format_1_is_read_and_gains_the_subject() {
     let server = server();
-    let user = build(builder(&server).as_user("17"));
+    let user = build(builder(&server)).as_user("17").unwrap();
     let position = server.emulator().newest_position("17");
     let old = checkpoint(&server, &position, Duration::ZERO);
     assert_eq!(old.subject(), None);
@@ -249,7 +249,7 @@ fn checkpoint_that_lacks_a_field_is_an_error_that_names_it() {
 async fn subject_survives_being_written_and_read() {
     let server = server();
     for user in ["17", "1 7", "a:b", "é", "user:17"] {
-        let client = build(builder(&server).as_user(user));
+        let client = build(builder(&server)).as_user(user).unwrap();
         let mut json = written(&server);
         json["subject"] = format!("user:{user}").into();
         let kept: Checkpoint = serde_json::from_value(json).unwrap();

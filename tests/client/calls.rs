@@ -139,7 +139,7 @@ async fn server_that_policy_refuses_is_never_polled() {
 #[tokio::test]
 async fn as_user_selects_the_users_account() {
     let server = fake_box(|_| ());
-    let client = build(builder(&server).as_user("42"));
+    let client = build(builder(&server)).as_user("42").unwrap();
     client.fetch(StartAt::Now).await.unwrap();
     client.realtime_servers().await.unwrap();
     for request in server.requests() {

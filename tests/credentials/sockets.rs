@@ -86,8 +86,8 @@ fn a_grant_acts_for_a_user_too(#[case] backend: Backend) {
         let transport = backend.transport();
         let tokens =
             Grant::ServiceAccount.tokens(server.origin(), String::new(), transport.clone());
-        let client = builder(&server).as_user("4711");
-        let client = client.build(transport, tokens).unwrap();
+        let client = builder(&server).build(transport, tokens).unwrap();
+        let client = client.as_user("4711").unwrap();
         let page = client.fetch(StartAt::Oldest).await.unwrap();
         assert_eq!(page.events.len(), 2);
     });

@@ -16,10 +16,10 @@ fn start_at_the_oldest_event_fetches_position_0() {
 fn requests_name_the_stream_the_limit_and_the_user() {
     let builder = LongPollClient::builder()
         .page_limit(7)
-        .as_user("42")
         .user_agent("me/1")
         .api_origin("https://box.example:444");
-    let mut script = Script::with(builder, "100");
+    let config = builder.config().unwrap().as_user("42").unwrap();
+    let mut script = Script::of(config, "100".parse().unwrap(), 7);
     script.expect_fetch("100");
     let request = script.sent().request();
     assert_eq!(

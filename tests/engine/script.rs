@@ -82,7 +82,7 @@ impl Script {
         script
     }
 
-    fn of(config: Config, start: StartAt, seed: u64) -> Self {
+    pub(crate) fn of(config: Config, start: StartAt, seed: u64) -> Self {
         let now = Moment::read_clocks();
         let mut engine = LongPoll::new(Arc::new(config), start, seed, now);
         engine.assume_positions_are_honored();

@@ -68,8 +68,8 @@ impl World {
             let token = AccessToken::new(inner.token()).unwrap();
             async { Ok(token) }
         });
-        let builder = LongPollClient::builder().as_user(ADMIN);
-        builder.build(self.clone(), tokens).unwrap()
+        let client = LongPollClient::new(self.clone(), tokens);
+        client.as_user(ADMIN).unwrap()
     }
 
     /// Appends `count` new events.

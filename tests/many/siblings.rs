@@ -32,7 +32,7 @@ async fn client_sees_its_own_account_when_derived_with_tokens() {
 #[tokio::test]
 async fn client_sees_its_own_events_when_derived_as_a_user() {
     let server = fake_box(|_| ());
-    let client = build(builder(&server).as_user("1"));
+    let client = build(builder(&server)).as_user("1").unwrap();
     for (n, user) in ["1", "22", "333"].into_iter().enumerate() {
         server.append(user, n + 1);
         let derived = client.as_user(user).unwrap();

@@ -16,7 +16,8 @@ fn token(text: &str) -> Result<(), Error> {
 }
 
 fn as_user(text: &str) -> Result<(), Error> {
-    config(LongPollClient::builder().as_user(text))
+    let config = LongPollClient::builder().config()?;
+    config.as_user(text).map(drop)
 }
 
 fn user_agent(text: &str) -> Result<(), Error> {

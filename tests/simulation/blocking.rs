@@ -25,7 +25,7 @@ use http::Response;
 
 use self::threads::{Threads, Who};
 use crate::program::{Ended, Program, text, write};
-use crate::world::{Step, World};
+use crate::world::{ACCOUNT, Step, World};
 
 pub(crate) fn start(world: &World, builder: LongPollClientBuilder, start: StartAt) -> Program {
     let transport = Threaded {
@@ -34,6 +34,7 @@ pub(crate) fn start(world: &World, builder: LongPollClientBuilder, start: StartA
     };
     let client = builder
         .build_blocking(transport.clone(), world.clone())
+        .and_then(|client| client.as_user(ACCOUNT))
         .expect("the settings are in range");
     // The library draws its seeds from a thread's generator.
     let seed = fastrand::u64(..);

@@ -40,7 +40,6 @@ pub(crate) type Program = Pin<Box<dyn Future<Output = Ended>>>;
 /// Starts the program from its durable position.
 pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> Program {
     let builder = LongPollClient::builder()
-        .as_user(ACCOUNT)
         .page_limit(climate.page_limit)
         .max_unacknowledged(climate.max_unacknowledged);
     let fresh = match climate.start {
@@ -95,6 +94,7 @@ pub(crate) fn batches(world: &World, builder: LongPollClientBuilder, start: Star
 fn build(world: &World, builder: LongPollClientBuilder) -> LongPollClient<World> {
     builder
         .build(world.clone(), world.clone())
+        .and_then(|client| client.as_user(ACCOUNT))
         .expect("the settings are in range")
 }
 

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use box_longpoll::checkpoint::{CheckpointError, CheckpointFile};
-use box_longpoll::config::StreamType;
+use box_longpoll::config::{Config, StreamType};
 use box_longpoll::transport::TransportError;
-use box_longpoll::{HttpTransport, LongPollClient, LongPollClientBuilder, StartAt};
+use box_longpoll::{Error, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// Acts as the user with this id; the token's application, or its user, must have the right to
     /// do so
     #[arg(long, value_name = "ID")]
-    as_user: Option<String>,
+    pub(crate) as_user: Option<String>,
 
     /// The start: `now`, `oldest`, or the P of a line `position P`
     #[arg(long, value_name = "POSITION", default_value = "now")]
@@ -128,11 +128,15 @@ impl Arguments {
             settings = settings
                 .api_origin(api)
                 .realtime_hosts(realtime_hosts(Some(api)));
-            check(&settings, "--api", api);
+            check(settings.clone().config(), "--api", api);
         }
         if let Some(user) = &self.as_user {
-            settings = settings.as_user(user);
-            check(&settings, "--as-user", user);
+            let config = settings.clone().config();
+            check(
+                config.and_then(|config| config.as_user(user)),
+                "--as-user",
+                user,
+            );
         }
         settings
     }
@@ -170,8 +174,8 @@ impl Arguments {
 }
 
 /// Ends the program if the settings are invalid. `argument` is the one that was added last.
-fn check(settings: &LongPollClientBuilder, argument: &str, value: &str) {
-    if let Err(error) = settings.clone().config() {
+fn check(settings: Result<Config, Error>, argument: &str, value: &str) {
+    if let Err(error) = settings {
         usage_error(&format!("{argument} {}: {error}", without_password(value)));
     }
 }

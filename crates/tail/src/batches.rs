@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::{
-    Batch, BatchStream, Delivery, Error, HttpTransport, LongPollClientBuilder, StartAt,
-    StreamHandle, StreamPosition, Subscription, TokenSource, Update,
+    Batch, BatchStream, Delivery, Error, HttpTransport, LongPollClient, LongPollClientBuilder,
+    StartAt, StreamHandle, StreamPosition, Subscription, TokenSource, Update,
 };
 
 #[cfg(feature = "blocking")]
@@ -50,28 +50,47 @@ impl FollowMode {
     pub(crate) fn batches(
         self,
         settings: LongPollClientBuilder,
+        user: Option<&str>,
         transport: Transport,
         tokens: impl TokenSource,
         start: StartAt,
     ) -> Result<Batches, Error> {
         match self {
             Self::Async => {
-                let client = settings.build(transport, tokens)?;
+                let client = client(settings, user, transport, tokens)?;
                 let batches = Box::new(client.batches(start));
                 Ok(Batches::Async(batches))
             }
             Self::Checkpoint(store) => {
-                let client = settings.build(transport, tokens)?;
+                let client = client(settings, user, transport, tokens)?;
                 let updates = client.subscribe(store, ACCOUNT, start);
                 Ok(Batches::Checkpoint(Box::new(updates), None))
             }
             #[cfg(feature = "blocking")]
             Self::Blocking => {
                 let client = settings.build_blocking(transport, tokens)?;
+                let client = match user {
+                    Some(user) => client.as_user(user)?,
+                    None => client,
+                };
                 let batches = BlockingBatches::new(client.batches(start));
                 Ok(Batches::Blocking(batches))
             }
         }
+    }
+}
+
+/// Returns a client that acts as the user, if there is one.
+fn client(
+    settings: LongPollClientBuilder,
+    user: Option<&str>,
+    transport: Transport,
+    tokens: impl TokenSource,
+) -> Result<LongPollClient<Transport>, Error> {
+    let client = settings.build(transport, tokens)?;
+    match user {
+        Some(user) => client.as_user(user),
+        None => Ok(client),
     }
 }
 

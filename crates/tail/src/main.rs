@@ -87,9 +87,10 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Ok(mode) => mode,
         Err(error) => return failure(&with_causes(&error)),
     };
+    let user = arguments.as_user.as_deref();
     let start = arguments.from.clone();
     let mut report = Report::new(start.clone());
-    let batches = match mode.batches(settings, transport, tokens.clone(), start) {
+    let batches = match mode.batches(settings, user, transport, tokens.clone(), start) {
         Ok(batches) => batches,
         Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
         Err(error) => return failure(&report.stopped(&error)),
