@@ -4,11 +4,11 @@
 
 mod accounts;
 mod calls;
+mod derived_clients;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
 mod reconnects;
 mod sets;
-mod siblings;
 #[cfg(target_os = "linux")]
 mod ten_thousand;
 mod world;

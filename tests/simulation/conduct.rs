@@ -247,14 +247,14 @@ impl Conduct {
     ) -> Option<String> {
         let interrupted = matches!(outcome, Err(TransportErrorKind::Interrupted));
         self.may_be_resent = (interrupted && !facts.fresh_connection).then_some(facts.endpoint);
-        let status = outcome.as_ref().map_or(0, |answer| answer.status);
+        let status = outcome.as_ref().map_or(0, |response| response.status);
         let body = outcome
             .as_ref()
             .ok()
-            .filter(|answer| {
-                (200..300).contains(&answer.status) || facts.endpoint == Endpoint::Realtime
+            .filter(|response| {
+                (200..300).contains(&response.status) || facts.endpoint == Endpoint::Realtime
             })
-            .and_then(|answer| Body::read(&answer.body));
+            .and_then(|response| Body::read(&response.body));
         if let (Some(What::Response(fault)), true) = (met, outcome.is_ok()) {
             let until = now + Duration::from_secs(retry_after(fault));
             if facts.endpoint == Endpoint::Realtime {
@@ -292,7 +292,7 @@ impl Conduct {
                 let given = outcome
                     .as_ref()
                     .ok()
-                    .and_then(|answer| position_text(&answer.body));
+                    .and_then(|response| position_text(&response.body));
                 self.page_moved = given.is_some() && given != facts.position;
                 let events = page.entries().map_or(0, |entries| entries.len());
                 let from_now = facts.position.as_deref() == Some("now");
@@ -349,7 +349,7 @@ impl Conduct {
         held: Duration,
         now: Duration,
     ) {
-        let status = outcome.as_ref().ok().map(|answer| answer.status);
+        let status = outcome.as_ref().ok().map(|response| response.status);
         match body.and_then(|body| body.text("message")).as_deref() {
             Some("new_change") => self.next_fetch = Some(Phase::AfterSignal),
             Some("reconnect" | "max_retries") => {
@@ -493,12 +493,12 @@ impl Conduct {
 /// Returns `true` if a middlebox ended a poll: the server neither refused it nor sent a signal.
 fn was_cut(outcome: &Outcome) -> bool {
     match outcome {
-        Ok(answer) => {
-            let has_retry_after = answer
+        Ok(response) => {
+            let has_retry_after = response
                 .headers
                 .iter()
                 .any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-            match answer.status {
+            match response.status {
                 200..300 => true,
                 408 | 500.. => !has_retry_after,
                 _ => false,

@@ -91,13 +91,13 @@ pub(crate) fn retry_after(fault: &Fault) -> u64 {
 }
 
 /// Returns `true` if an error has Box's own form.
-pub(crate) fn is_from_box(answer: &FakeResponse) -> bool {
-    let bearer = answer
+pub(crate) fn is_from_box(response: &FakeResponse) -> bool {
+    let bearer = response
         .headers
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
     bearer
-        || Body::read(&answer.body)
+        || Body::read(&response.body)
             .is_some_and(|body| body.text("type").as_deref() == Some("error"))
 }
 

@@ -164,8 +164,8 @@ impl Inner {
         if self.weather_kills(id) {
             return self.fails(id, TransportErrorKind::Interrupted);
         }
-        if let Some(answer) = self.response_of_a_hole(&facts, met.as_ref()) {
-            return self.leaves(id, answer);
+        if let Some(response) = self.response_of_a_hole(&facts, met.as_ref()) {
+            return self.leaves(id, response);
         }
         let forgotten = facts.channel.as_ref();
         if forgotten.is_some_and(|channel| self.forgotten_channels.contains(channel)) {
@@ -194,7 +194,7 @@ impl Inner {
             _ => {}
         }
         match self.emulator.respond(&request, now) {
-            Reply::Respond(answer) => self.leaves(id, answer),
+            Reply::Respond(response) => self.leaves(id, response),
             Reply::Hold { id: hold, until } => {
                 self.holds.insert(hold, id);
                 if let Some(pending) = self.pending.get_mut(&id) {
@@ -234,13 +234,13 @@ impl Inner {
         let Some(&id) = self.holds.get(&hold) else {
             return;
         };
-        if let Some(Reply::Respond(answer)) = self.emulator.resume(hold, now) {
+        if let Some(Reply::Respond(response)) = self.emulator.resume(hold, now) {
             self.holds.remove(&hold);
             if let Some(pending) = self.pending.get_mut(&id) {
                 pending.hold = None;
                 pending.listens = false;
             }
-            self.leaves(id, answer);
+            self.leaves(id, response);
         }
     }
 
@@ -259,22 +259,22 @@ impl Inner {
     }
 
     /// Sends a response from the server to the client.
-    pub(crate) fn leaves(&mut self, id: u64, mut answer: FakeResponse) {
-        self.weather_changes(id, &mut answer);
+    pub(crate) fn leaves(&mut self, id: u64, mut response: FakeResponse) {
+        self.weather_changes(id, &mut response);
         let latency = self.latency() + self.weather_delays(id);
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
         if pending.facts.endpoint == Endpoint::Options {
-            let body = String::from_utf8_lossy(&answer.body);
+            let body = String::from_utf8_lossy(&response.body);
             let urls = body.split("\"url\":\"").skip(1);
             self.known_channels.extend(urls.filter_map(channel_of));
         }
         let mut takes = latency;
-        if let Delivery::Drip { interval } = answer.delivery {
-            takes += interval * u32::try_from(answer.body.len()).unwrap_or(u32::MAX);
+        if let Delivery::Drip { interval } = response.delivery {
+            takes += interval * u32::try_from(response.body.len()).unwrap_or(u32::MAX);
         }
-        let outcome = match (&pending.met, answer.delivery) {
+        let outcome = match (&pending.met, response.delivery) {
             (Some(What::ResponseLost), _) => return,
             (Some(What::Cut), _)
             | (_, Delivery::CutBody | Delivery::ResetBody | Delivery::CutChunk) => {
@@ -289,15 +289,15 @@ impl Inner {
             (met, _) => {
                 match met {
                     Some(What::Late { ms }) => takes += Duration::from_millis(*ms),
-                    Some(What::Garbled { percent }) if !answer.body.is_empty() => {
-                        let at = answer.body.len() * usize::from(*percent) / 100;
-                        let last = answer.body.len() - 1;
+                    Some(What::Garbled { percent }) if !response.body.is_empty() => {
+                        let at = response.body.len() * usize::from(*percent) / 100;
+                        let last = response.body.len() - 1;
                         // This byte is invalid anywhere in JSON.
-                        answer.body[at.min(last)] = 0;
+                        response.body[at.min(last)] = 0;
                     }
                     _ => {}
                 }
-                Ok(answer)
+                Ok(response)
             }
         };
         pending.outcome = Some(outcome);
@@ -312,7 +312,7 @@ impl Inner {
         let outcome = pending.outcome?;
         self.measure_outcome(&pending.facts, pending.sent, &outcome);
         let step = match &outcome {
-            Ok(answer) => Step::Receives(answer.status),
+            Ok(response) => Step::Receives(response.status),
             Err(_) => Step::Fails("no response"),
         };
         if !self.step(step) {

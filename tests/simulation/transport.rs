@@ -82,9 +82,9 @@ impl Future for Sending<'_> {
                     None => error,
                 }))
             }
-            Some(Ok(answer)) => {
+            Some(Ok(fake)) => {
                 let counter = is_page.then(|| inner.live_bodies.clone());
-                Poll::Ready(Ok(response(answer, counter)))
+                Poll::Ready(Ok(response(fake, counter)))
             }
         }
     }
@@ -98,20 +98,20 @@ impl Drop for Sending<'_> {
     }
 }
 
-fn response(answer: FakeResponse, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes> {
-    let mut response = Response::builder().status(answer.status);
-    for (name, value) in &answer.headers {
+fn response(fake: FakeResponse, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes> {
+    let mut response = Response::builder().status(fake.status);
+    for (name, value) in &fake.headers {
         response = response.header(name, value);
     }
     let body = match counter {
         Some(counter) => {
             counter.fetch_add(1, Ordering::Relaxed);
             Bytes::from_owner(Body {
-                bytes: answer.body,
+                bytes: fake.body,
                 counter,
             })
         }
-        None => answer.body.into(),
+        None => fake.body.into(),
     };
     response
         .body(body)

@@ -231,10 +231,11 @@ impl Inner {
         sent: Duration,
         outcome: &Outcome,
     ) {
-        let (Some(permanent), Ok(answer)) = (&mut self.permanent, outcome) else {
+        let (Some(permanent), Ok(response)) = (&mut self.permanent, outcome) else {
             return;
         };
-        let Some(events) = chunk_size(&answer.body).filter(|_| facts.endpoint == Endpoint::Events)
+        let Some(events) =
+            chunk_size(&response.body).filter(|_| facts.endpoint == Endpoint::Events)
         else {
             return;
         };

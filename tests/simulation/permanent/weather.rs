@@ -239,7 +239,7 @@ impl Permanent {
     }
 
     /// Changes a page.
-    fn changes(&mut self, answer: &mut FakeResponse) {
+    fn changes(&mut self, response: &mut FakeResponse) {
         let suffix = match &self.weather.kind {
             Kind::PositionsMove => format!("{:06}", self.moved),
             Kind::PagesGoToAndFro => (self.moved % 2).to_string(),
@@ -247,7 +247,7 @@ impl Permanent {
             _ => return,
         };
         self.moved += 1;
-        let Ok(mut body) = String::from_utf8(std::mem::take(&mut answer.body)) else {
+        let Ok(mut body) = String::from_utf8(std::mem::take(&mut response.body)) else {
             return;
         };
         if let Some(at) = body.find(NEXT_POSITION) {
@@ -258,7 +258,7 @@ impl Permanent {
         if let (Kind::PagesGoToAndFro, Some(event)) = (&self.weather.kind, &self.repeated) {
             body = body.replacen(r#""entries":[]"#, &format!(r#""entries":[{event}]"#), 1);
         }
-        answer.body = body.into_bytes();
+        response.body = body.into_bytes();
     }
 }
 
@@ -403,13 +403,13 @@ impl Inner {
     }
 
     /// Changes a response that leaves the server, and keeps its connection.
-    pub(crate) fn weather_changes(&mut self, id: u64, answer: &mut FakeResponse) {
+    pub(crate) fn weather_changes(&mut self, id: u64, response: &mut FakeResponse) {
         let now = self.now;
         let (Some(permanent), Some(pending)) = (&mut self.permanent, self.pending.get(&id)) else {
             return;
         };
-        if pending.facts.endpoint == Endpoint::Events && answer.status == 200 {
-            permanent.changes(answer);
+        if pending.facts.endpoint == Endpoint::Events && response.status == 200 {
+            permanent.changes(response);
         }
         permanent.kept.insert(pending.facts.host.clone(), now);
     }
