@@ -1,15 +1,12 @@
 //! Tests of a program that stands still, because it was stopped or because its output is not read.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use box_longpoll_testkit::{EmulatorServer, Fault, Settings};
 use rstest::rstest;
 
 use crate::program::{PATIENCE, TOKEN, Tail};
-
-/// The time limit for all events after the program continues.
-const SOON: Duration = Duration::from_secs(5);
 
 /// The time without a request that proves that the program sends none. It is longer than the
 /// program would take to send one.
@@ -27,7 +24,7 @@ enum Poll {
 #[cfg_attr(feature = "reqwest", case::reqwest("reqwest"))]
 #[cfg_attr(feature = "surf", case::surf("surf"))]
 #[cfg_attr(feature = "isahc", case::isahc("isahc"))]
-fn x08_stopped_program_gets_everything_soon_when_it_continues(
+fn x08_stopped_program_gets_everything_when_it_continues(
     #[case] backend: &str,
     #[values(Poll::EndsByItself, Poll::IsReset, Poll::Signals)] poll: Poll,
 ) {
@@ -51,9 +48,8 @@ fn x08_stopped_program_gets_everything_soon_when_it_continues(
     assert_sends_no_request(&server);
 
     tail.signal("CONT");
-    let took = time_to_read(&mut tail, 700);
-    println!("{backend}: {took:?}");
-    assert!(took < SOON, "{took:?}");
+    // The wait for the events is shorter than a poll is held.
+    tail.read_events(700);
     assert_eq!(tail.kill().ids(), server.event_ids(TOKEN));
 }
 
@@ -86,14 +82,6 @@ fn x05_unread_program_holds_one_page_and_sends_no_request(#[case] backend: &str)
 
 /// The memory limit, in kB. A page has 4 MB, and all events together have 64 MB.
 const MAX_MEMORY: u64 = 48_000;
-
-#[track_caller]
-#[expect(clippy::disallowed_methods, reason = "the test measures the time")]
-fn time_to_read(tail: &mut Tail, events: usize) -> Duration {
-    let begun = Instant::now();
-    tail.read_events(events);
-    begun.elapsed()
-}
 
 #[track_caller]
 fn assert_sends_no_request(server: &EmulatorServer) {
