@@ -268,7 +268,7 @@ where
     auth::token_fn(move || {
         let get = get.clone();
         async move {
-            let token = blocking_thread::run("box-longpoll-token", move || lock(&get)());
+            let token = blocking_thread::spawn_blocking("box-longpoll-token", move || lock(&get)());
             token
                 .await
                 .unwrap_or_else(|error| Err(TokenError::transient(error)))

@@ -143,7 +143,7 @@ impl Slot {
         work: impl FnOnce(&Path, &mut FileState) -> Result<R, CheckpointError> + Send + 'static,
     ) -> Result<R, CheckpointError> {
         let (path, state) = (self.path.clone(), self.state.clone());
-        let outcome = blocking_thread::run("box-longpoll-file", move || {
+        let outcome = blocking_thread::spawn_blocking("box-longpoll-file", move || {
             let mut state = lock(&state);
             if state.is_closed {
                 // The call was abandoned, and runs only now.

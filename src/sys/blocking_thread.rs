@@ -1,6 +1,6 @@
 //! Blocking work on a thread of its own.
 //!
-//! [`run`] keeps blocking calls, such as those on files, off the thread that polls. It needs no
+//! [`spawn_blocking`] keeps blocking calls, such as those on files, off the thread that polls. It needs no
 //! async runtime, and keeps no pool of threads.
 
 use std::{io, thread};
@@ -15,7 +15,7 @@ use futures_channel::oneshot;
 /// # Errors
 ///
 /// Returns an error if the thread can't be started, or if the work panics.
-pub(crate) async fn run<R: Send + 'static>(
+pub(crate) async fn spawn_blocking<R: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<R> {

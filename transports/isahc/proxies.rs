@@ -45,7 +45,7 @@ pub(super) fn are_named(target: &Uri) -> bool {
 pub(super) async fn probe(target: &Uri) -> Option<Result<ProxyFailure, TransportError>> {
     let permit = ProxyProbe::begin()?;
     let origin = format!("{}://{}/", target.scheme_str()?, target.authority()?);
-    let failure = blocking_thread::run("box-longpoll-proxy", move || {
+    let failure = blocking_thread::spawn_blocking("box-longpoll-proxy", move || {
         let _permit = permit;
         connect(&origin)
     });

@@ -210,7 +210,7 @@ impl Drop for Locked {
 async fn on_own_thread<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, TokenError> + Send + 'static,
 ) -> Result<R, TokenError> {
-    let outcome = blocking_thread::run("box-longpoll-credential", work).await;
+    let outcome = blocking_thread::spawn_blocking("box-longpoll-credential", work).await;
     outcome.unwrap_or_else(|error| {
         let text = format!("the credential's store failed: {error}");
         Err(TokenError::transient(text))
