@@ -1,7 +1,7 @@
 //! Blocking work on a thread of its own.
 //!
-//! [`spawn_blocking`] keeps blocking calls, such as those on files, off the thread that polls. It needs no
-//! async runtime, and keeps no pool of threads.
+//! [`spawn_blocking`] keeps blocking calls, such as those on files, off the thread that polls. It
+//! needs no async runtime, and keeps no pool of threads.
 
 use std::{io, thread};
 
