@@ -1,7 +1,7 @@
 //! Subscriptions: streams that resume from a checkpoint, with batches that you acknowledge.
 //!
 //! A plain stream loses its place when the program crashes. A [`Subscription`] delivers each batch
-//! as a [`Delivery`], and moves its checkpoint behind a batch once that batch and all before it are
+//! as a [`Delivery`], and moves its checkpoint past a batch once that batch and all before it are
 //! acknowledged. The [`Ledger`] records what is delivered, acknowledged and durable; the
 //! [`CheckpointWriter`] saves it. With [`subscribe_from`](crate::LongPollClient::subscribe_from),
 //! the program saves the checkpoint instead. This module does not know how a store keeps a
@@ -270,7 +270,7 @@ impl<T: HttpTransport> Subscription<T> {
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Result<Update, Error>> {
         loop {
             self.ledger.check_dropped()?;
-            // The order matters. The ledger must know a batch before the engine moves behind it.
+            // The order matters. The ledger must know a batch before the engine moves past it.
             self.driver.confirm_handled();
             self.advance();
             if let Some(update) = ready!(self.poll_start(cx))? {
