@@ -81,11 +81,12 @@ impl Connection {
     /// Writes and flushes the bytes. Returns `false` if the client no longer takes them.
     pub(super) fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let (stream, bytes) = (self.stream.get_mut(), bytes.as_ref());
+        // The client may act on the bytes, and so end the case, before this thread runs again.
+        self.recorder.record(Act::wrote(bytes));
         let written = stream.write_all(bytes).and_then(|()| stream.flush());
-        self.recorder.record(match &written {
-            Ok(()) => Act::wrote(bytes),
-            Err(_) => Act::CouldNotWrite,
-        });
+        if written.is_err() {
+            self.recorder.record(Act::CouldNotWrite);
+        }
         written.is_ok()
     }
 
@@ -131,22 +132,22 @@ impl Connection {
         if let Some(socket) = self.stream.get_ref().socket() {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
-        *self.stream.get_mut() = Stream::Gone;
         self.recorder.record(Act::Reset);
+        *self.stream.get_mut() = Stream::Gone;
     }
 
     /// Closes the connection. The kernel rejects bytes that the client sends from now on, and those
     /// not yet read.
     pub(super) fn close(&mut self) {
-        *self.stream.get_mut() = Stream::Gone;
         self.recorder.record(Act::Closed);
+        *self.stream.get_mut() = Stream::Gone;
     }
 
     /// Ends TCP in order with a FIN. Over TLS, no `close_notify` announces the end.
     pub(super) fn cut(&mut self) {
         if let Some(socket) = self.stream.get_ref().socket() {
-            let _ = socket.shutdown(Shutdown::Write);
             self.recorder.record(Act::EndedItsSide);
+            let _ = socket.shutdown(Shutdown::Write);
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) enum Act {
         /// The number of all bytes.
         bytes: usize,
     },
-    /// The client no longer took the server's bytes.
+    /// The client no longer took all of the server's bytes.
     CouldNotWrite,
     Reset,
     Closed,
