@@ -1,4 +1,4 @@
-//! Box's API behind a firewall that ends kept connections without a notice.
+//! Box's API, or a realtime server, behind a firewall that ends kept connections without a notice.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +46,13 @@ enum Firewall {
     ResetsIdle,
 }
 
+/// The host that is behind the firewall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host {
+    Api,
+    Realtime,
+}
+
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
@@ -55,24 +62,48 @@ fn events_arrive_when_kept_connections_die(
     #[values(Firewall::ClosesSoon, Firewall::ResetsSecond, Firewall::ResetsIdle)]
     firewall: Firewall,
 ) {
+    every_cut_request_is_resent_once(backend, firewall, Host::Api);
+}
+
+/// While a poll is held, no connection to the realtime server is idle, so [`Firewall::ResetsIdle`]
+/// is left out.
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn polls_are_resent_when_kept_connections_die(
+    #[case] backend: Backend,
+    #[values(Firewall::ClosesSoon, Firewall::ResetsSecond)] firewall: Firewall,
+) {
+    every_cut_request_is_resent_once(backend, firewall, Host::Realtime);
+}
+
+/// Asserts that a stream resends each request that the firewall has cut once, without a pause, and
+/// delivers every event.
+#[track_caller]
+fn every_cut_request_is_resent_once(backend: Backend, firewall: Firewall, behind: Host) {
     let server = fake_box(|_| ());
-    // As with Box, polls go to another host, which is not behind the firewall.
-    let realtime = server.origin().to_owned();
-    server.change_settings(|settings| settings.realtime_origins = vec![realtime]);
     let relay = Relay::start(&server, firewall);
+    // As with Box, polls go to another host than the API calls.
+    let direct = server.origin().to_owned();
+    let (api, realtime) = match behind {
+        Host::Api => (relay.origin(), direct),
+        Host::Realtime => (direct, relay.origin()),
+    };
+    server.change_settings(|settings| settings.realtime_origins = vec![realtime]);
     let builder = builder(&server)
-        .api_origin(relay.origin())
+        .api_origin(api)
         .pace(quick())
         .retry(RetryPolicy::default().first(PAUSE).longest(PAUSE));
     let mut trial = Trial::begin(backend, Facade::Async, &server, builder);
     for _ in 0..EVENTS {
         trial.listens();
         match firewall {
-            Firewall::ClosesSoon => {
+            Firewall::ClosesSoon if behind == Host::Api => {
                 trial.until("the close of each connection", |_| relay.open() == 0);
             }
             Firewall::ResetsIdle => relay.forget_idle(),
-            Firewall::ResetsSecond => {}
+            Firewall::ClosesSoon | Firewall::ResetsSecond => {}
         }
         append(&server, 1);
         trial.brings_all();
@@ -208,13 +239,12 @@ impl Shared {
     /// Serves a connection from its first request on.
     async fn serve(&self, mut client: BufReader<TcpStream>, mut head: String) -> io::Result<()> {
         client.get_ref().set_nodelay(true)?;
-        let mut server = BufReader::new(TcpStream::connect(self.server).await?);
         loop {
+            // A poll gets its response later, so the request is noted when it arrives.
+            self.note(&head, false);
+            let mut server = BufReader::new(TcpStream::connect(self.server).await?);
             server.write_all(head.as_bytes()).await?;
             let response = read_response(&mut server).await?;
-            // The request is noted before the response is sent. The client sends its next request
-            // only after the response, so the list is in order.
-            self.note(&head, false);
             let forgotten = self.forgotten.load(Ordering::SeqCst);
             client.write_all(&response).await?;
 
@@ -257,8 +287,10 @@ async fn read_head(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String>
     Ok(head)
 }
 
+/// Reads a response. The server closes its connection after a poll, and this does not report that
+/// to the client, as if a proxy kept the client's connection.
 async fn read_response(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>> {
-    let head = read_head(from).await?;
+    let head = read_head(from).await?.replace("connection: close\r\n", "");
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
