@@ -47,6 +47,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[cfg(any(target_os = "linux", target_vendor = "apple", windows))]
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// The time after which sent data without an acknowledgment ends its connection. It equals the time
+/// of the keep-alive probes: 30 s and three times 10 s.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The maximum length of a response's headers, in bytes. async-h1 accepts up to 8 KB, but checks
 /// the length only at the end of each line. This limit stops a line that has no end.
 const MAX_HEADERS: usize = 16 * 1024;
@@ -67,8 +72,9 @@ const MAX_HEADERS: usize = 16 * 1024;
 /// is [`TransportErrorKind::InvalidRequest`].
 ///
 /// It follows no redirects, keeps no cookies, decompresses nothing, and has no total timeout. The
-/// connect timeout is 30 s for all addresses of a host together, TLS included. TCP keep-alive is
-/// on.
+/// connect timeout is 30 s for all addresses of a host together, TLS included. A connection that is
+/// dropped in silence is noticed within 60 s: see [Suspended machines and dead
+/// networks](crate::reliability#suspended-machines-and-dead-networks).
 ///
 /// # Exceptions to the contract
 ///
@@ -244,6 +250,8 @@ fn prepare(socket: &TcpStream) {
             .with_interval(KEEPALIVE_INTERVAL)
             .with_retries(KEEPALIVE_PROBES),
     );
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(USER_TIMEOUT));
 }
 
 /// Creates a surf client for one request. It has only this connection, so no request can get the
