@@ -37,10 +37,13 @@ use crate::transport::{HttpTransport, TransportError, TransportErrorKind, Transp
 /// After it, the client tries the next server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time between two TCP keep-alive probes. A held poll is silent for ten minutes. curl starts
-/// to probe after a minute, and Linux gives up after nine probes. So a dead network is detected
-/// within two minutes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// The time between two TCP keep-alive probes. A held poll is silent for ten minutes. curl probes
+/// after a minute, and gives up after nine probes; isahc can change neither. So this is the
+/// shortest interval that curl accepts, and a dead network is detected after 69 s.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time for which an idle connection may be reused. curl interprets zero as no limit.
+const UNLIMITED: Duration = Duration::ZERO;
 
 /// The shortest timeout of a request. curl interprets zero as no limit.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
@@ -61,6 +64,20 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// It follows no redirects, keeps no cookies, decompresses nothing, and sends no `Expect`. The
 /// connect timeout is 30 s, and TCP keep-alive is on. It uses HTTP/1.1. With HTTP/2, curl would
 /// keep using a dead connection that several requests share, even after one of them was given up.
+///
+/// # Idle connections
+///
+/// Idle connections have no time limit: the server decides how long they live, up to curl's limit
+/// of a day after the connection was made. isahc can't limit their number per host, because its
+/// limits also count the connections of held polls. So curl's own rule applies: each time that a
+/// request ends, while there are more than two connections for each request in flight, curl closes
+/// the one that has been idle the longest, if that is more than a second.
+///
+/// TCP keep-alive probes each silent connection after a minute, nine times, every second: isahc
+/// can't set the first and the second of these figures. A connection that is dropped in silence is
+/// noticed after 69 s. If data that was sent on it is not acknowledged, there are no probes. Then a
+/// request ends with its timeout: an API call after 60 s by default, and a poll as late as its hold
+/// would have ended.
 ///
 /// # More than a thousand streams
 ///
@@ -154,6 +171,7 @@ impl IsahcTransport {
     pub fn client_builder() -> HttpClientBuilder {
         HttpClient::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            .connection_cache_ttl(UNLIMITED)
             .tcp_keepalive(KEEPALIVE_INTERVAL)
     }
 }

@@ -60,7 +60,7 @@ impl Drop for DeadNetwork {
 #[rstest]
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest, 75))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf, 75))]
-#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, 125))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc, 85))]
 #[ignore = "needs a network namespace and some minutes: run .ci/dead-network"]
 fn x11_a_dead_network_is_noticed(#[case] backend: Backend, #[case] most: u64) {
     let server = fake_box(|settings| settings.hold_ms = 3_600_000);
