@@ -18,7 +18,8 @@
 //!   and sets [`TransportRequest::fresh_connection`]. It never resends a `POST`. A good transport
 //!   opens a new connection for such a request. If it knows whether a failed request was sent on a
 //!   reused connection, it reports that with [`TransportError::with_connection_reused`]. Otherwise
-//!   it reports nothing.
+//!   it reports nothing. So idle connections need no time limit, but a limit on
+//!   their number.
 //! - **A body is complete, or there is an error.** It ends with its `Content-Length`, with its last
 //!   chunk or, without either, with the connection. In the last case, a good transport over TLS
 //!   also requires the alert that ends TLS (`close_notify`). Responses with 204 and 304 have no

@@ -43,41 +43,49 @@ guard() {
 
 reqwest=reqwest::rustls
 guard reqwest.rs 's/\s*\.redirect\(reqwest::redirect::Policy::none\(\)\)//' \
-    conformance $reqwest::required_never_follows_redirects
+    backends conformance::$reqwest::required_never_follows_redirects
 guard reqwest.rs 's/\w+\.is_some_and\(\|\w+\| \*\w+ != .*?\)\) \{/false {/' \
     reqwest client_that_follows_redirects_is_refused
 guard reqwest.rs 's/announced > max_body as u64/false/' \
-    conformance $reqwest::required_the_cap_holds_for_a_length
+    backends conformance::$reqwest::required_the_cap_holds_for_a_length
 guard reqwest.rs 's/if body\.len\(\) \+ chunk\.len\(\) > max_body/if false/' \
-    conformance $reqwest::required_the_cap_holds_for_chunks
+    backends conformance::$reqwest::required_the_cap_holds_for_chunks
 guard reqwest.rs 's/tcp_keepalive\(KEEPALIVE\)/tcp_keepalive(None)/' \
-    conformance $reqwest::optional_a_silent_connection_is_probed
+    backends conformance::$reqwest::optional_a_silent_connection_is_probed
 guard reqwest.rs 's/\s*\.connect_timeout\(CONNECT_TIMEOUT\)//' \
-    conformance $reqwest::required_a_silent_connection_is_given_up
+    backends conformance::$reqwest::required_a_silent_connection_is_given_up
 guard reqwest.rs 's/\s*\.http1_only\(\)//' \
     reqwest only_http_1_is_offered
 guard reqwest.rs 's/!is_same\(&target, request\.url\(\)\)/false/' \
-    conformance $reqwest::required_an_unusual_target_is_sent_as_given_or_refused
+    backends conformance::$reqwest::required_an_unusual_target_is_sent_as_given_or_refused
+guard reqwest.rs 's/\s*\.pool_idle_timeout\(None\)//' \
+    backends pools::connection_is_used_again_after_two_quiet_minutes::case_1_reqwest
+guard reqwest.rs 's/\s*\.pool_max_idle_per_host\(MAX_IDLE_PER_HOST\)//' \
+    backends pools::few_connections_stay_open_when_many_polls_end_at_once::case_1_reqwest
+guard reqwest.rs 's/error\.is_timeout\(\) && !is_socket_error/error.is_timeout()/' \
+    backends pools::connection_ends_when_nobody_takes_data_for_a_minute::case_1_reqwest
 guard reqwest.rs 's/\.pool_max_idle_per_host\(0\)//g' \
     reqwest default_client_keeps_the_contract::case_7_fresh
 guard reqwest.rs 's/error\.with_connection_reused\(false\)/error/' \
     reqwest only_a_fresh_connection_is_known_not_to_be_reused
 
 guard body.rs 's/length > max_body - body\.len\(\)/false/' \
-    conformance surf::required_the_cap_holds_for_chunks
+    backends conformance::surf::required_the_cap_holds_for_chunks
 guard body.rs 's/length > max_body - body\.len\(\)/false/' \
-    conformance isahc::required_the_cap_holds_for_chunks
+    backends conformance::isahc::required_the_cap_holds_for_chunks
 guard body.rs 's/length != body\.len\(\) as u64/false/' \
-    conformance surf::required_a_body_shorter_than_its_length_is_an_error
+    backends conformance::surf::required_a_body_shorter_than_its_length_is_an_error
 
 guard surf.rs 's/Timer::after\(CONNECT_TIMEOUT\)/Timer::never()/' \
-    conformance surf::required_a_silent_connection_is_given_up
+    backends conformance::surf::required_a_silent_connection_is_given_up
 guard surf.rs 's/\.with_time\(KEEPALIVE\)//' \
-    conformance surf::optional_a_silent_connection_is_probed
+    backends conformance::surf::optional_a_silent_connection_is_probed
+guard surf.rs 's/set_tcp_user_timeout\(Some\(USER_TIMEOUT\)\)/set_tcp_user_timeout(None)/' \
+    backends pools::connection_ends_when_nobody_takes_data_for_a_minute::case_2_surf
 guard surf.rs 's/\w+\.length > MAX_HEAD\w*/false/' \
-    conformance surf::required_headers_without_end_are_an_error
+    backends conformance::surf::required_headers_without_end_are_an_error
 guard surf.rs 's/url\.path\(\) != uri\.path\(\) \|\| url\.query\(\) != uri\.query\(\)/false/' \
-    conformance surf::required_an_unusual_target_is_sent_as_given_or_refused
+    backends conformance::surf::required_an_unusual_target_is_sent_as_given_or_refused
 guard surf.rs 's/Poll::Pending => Pin::new\(&mut self\.0\)\.poll_read\(cx, chunk\)/Poll::Pending => Poll::Pending/' \
     surf a_chunked_body_may_end_in_two_pieces
 guard surf.rs 's/length\.is_none\(\) && !chunked/false/' \
@@ -88,17 +96,19 @@ guard surf.rs 's/\s*\.map_err\(\|error\| error\.with_connection_reused\(false\)\
 guard isahc.rs 's/\s*\.redirect_policy\(RedirectPolicy::None\)//' \
     isahc a_client_that_follows_redirects_follows_none
 guard isahc.rs 's/\s*\.timeout\(timeout\)//' \
-    conformance isahc::required_a_dropped_request_ends_with_its_timeout
+    backends conformance::isahc::required_a_dropped_request_ends_with_its_timeout
 guard isahc.rs 's/\s*\.connect_timeout\(CONNECT_TIMEOUT\)//' \
-    conformance isahc::required_a_silent_connection_is_given_up
+    backends conformance::isahc::required_a_silent_connection_is_given_up
 guard isahc.rs 's/\s*\.tcp_keepalive\(KEEPALIVE_INTERVAL\)//' \
-    conformance isahc::optional_a_silent_connection_is_probed
+    backends conformance::isahc::optional_a_silent_connection_is_probed
+guard isahc.rs 's/\s*\.connection_cache_ttl\(UNLIMITED\)//' \
+    backends pools::connection_is_used_again_after_two_quiet_minutes::case_2_isahc
 guard isahc.rs 's/AsyncBody::from_reader_sized\(Once\(body\), length as u64\)/{ let _ = length; AsyncBody::from(body.to_vec()) }/' \
-    conformance isahc::required_a_post_is_never_sent_twice
+    backends conformance::isahc::required_a_post_is_never_sent_twice
 guard isahc.rs 's/if \w*would_change\(parts\.uri\.path\(\)\)/if false/' \
-    conformance isahc::required_an_unusual_target_is_sent_as_given_or_refused
+    backends conformance::isahc::required_an_unusual_target_is_sent_as_given_or_refused
 guard isahc.rs 's/if !(\w+) && (may_be_\w+\()/if false \&\& !$1 \&\& $2/' \
-    conformance isahc::required_an_end_inside_the_headers_is_an_interruption
+    backends conformance::isahc::required_an_end_inside_the_headers_is_an_interruption
 guard isahc.rs 's/request\.method\(\) == Method::POST && /false \&\& request.method() == Method::POST \&\& /' \
     isahc post_body_gets_no_content_type_of_a_form
 exit $verdict

@@ -41,6 +41,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of probes without a reply that end the connection.
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// The greatest number of idle connections to a host. There is one host for the API calls and a few
+/// for the polls. Without a limit, thousands of polls that end at once would leave as many idle
+/// connections.
+const MAX_IDLE_PER_HOST: usize = 32;
+
 /// The time after which sent data without an acknowledgment ends its connection. It equals the time
 /// of the keep-alive probes: 30 s and three times 10 s.
 #[cfg(target_os = "linux")]
@@ -64,6 +69,10 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 ///   of them would stall.
 /// - It follows no redirects, keeps no cookies, decompresses nothing, and has no total timeout. The
 ///   connect timeout is 30 s, and TCP keep-alive is on.
+/// - It keeps at most 32 idle connections to each host, without a time limit: the server decides
+///   how long they live. TCP keep-alive probes them every 30 s, so that firewalls don't forget
+///   them. A connection that is dropped in silence is noticed within 60 s: see [Suspended machines
+///   and dead networks](crate::reliability#suspended-machines-and-dead-networks).
 /// - One transport belongs to one runtime: its pooled connections end with the runtime that made
 ///   them.
 /// - A request with [`fresh_connection`](TransportRequest::fresh_connection) goes through a second
@@ -206,6 +215,10 @@ impl ReqwestTransport {
             .no_zstd()
             .no_deflate()
             .connect_timeout(CONNECT_TIMEOUT)
+            // Servers close idle connections, and a request that meets such an end is resent. If
+            // the client forgot them earlier, a request after a quiet time would need a new one.
+            .pool_idle_timeout(None)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
             .tcp_keepalive_retries(KEEPALIVE_PROBES)
@@ -500,8 +513,14 @@ fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKin
     if error.is_builder() {
         return TransportErrorKind::InvalidRequest;
     }
+    // This includes the end of a silent connection, which reqwest calls a timeout.
+    let is_socket_error = causes(error).any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.raw_os_error().is_some())
+    });
     if !error.is_connect() {
-        return if error.is_timeout() {
+        return if error.is_timeout() && !is_socket_error {
             TransportErrorKind::Timeout
         } else if https && causes(error).any(is_alert) {
             TransportErrorKind::Tls
@@ -509,13 +528,7 @@ fn kind_before_headers(error: &reqwest::Error, https: bool) -> TransportErrorKin
             TransportErrorKind::Interrupted
         };
     }
-    let is_network_error = error.is_timeout()
-        || error.is_dns()
-        || causes(error).any(|cause| {
-            cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.raw_os_error().is_some())
-        });
+    let is_network_error = error.is_timeout() || error.is_dns() || is_socket_error;
     if https && !is_network_error {
         TransportErrorKind::Tls
     } else {

@@ -21,7 +21,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -41,6 +41,10 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of lost probes after which the connection counts as dead.
 const KEEPALIVE_PROBES: u32 = 3;
+
+/// The greatest number of idle connections to a host. They have no time limit, because servers
+/// close them, and the client then resends the request.
+const MAX_IDLE_PER_HOST: usize = 32;
 
 /// The error of a name that isn't found, or a connection that isn't made. hyper-util does not
 /// export its name.
@@ -88,7 +92,8 @@ impl HyperTransport {
             .pool_max_idle_per_host(0)
             .build(connector.clone());
         let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(None)
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .build(connector);
         Ok(Self { client, fresh })
     }

@@ -37,6 +37,7 @@ mod open_files;
 mod pace;
 mod pages;
 mod panics;
+mod pools;
 mod protocol;
 #[cfg(target_os = "linux")]
 mod proxies;
