@@ -1,12 +1,12 @@
 //! The connections of the server: each serves one request after another.
 //!
 //! A connection waits while the emulator holds its request, and notices when the client
-//! disconnects. It limits the bytes that it reads. Requests and responses are written in `wire`.
-//! Start from [`accept`].
+//! disconnects. It limits the bytes that it reads. Requests and responses are written in `wire`,
+//! and travel over a `line`. Start from [`accept`].
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::control;
 use crate::limits::{self, MAX_HEAD_BYTES};
+use crate::line::{Connected, Line};
 use crate::server::{Next, Shared, now};
 use crate::wire::{self, Head};
 use crate::{FakeResponse, HoldId, Request};
@@ -24,32 +25,32 @@ const MAX_DISCARDED: u64 = 64 << 20;
 /// The greatest time for which a refused request is read and discarded.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
+/// The start of the path of a control request.
+const CONTROL: &[u8] = b"/_emulator";
+/// The number of bytes that show if a connection begins with a control request. The longest method
+/// has 7 letters.
+const CONTROL_LENGTH: usize = "OPTIONS /_emulator".len();
+
 /// Accepts connections forever and serves each in a task of its own. Refuses those above
 /// `max_connections`.
 pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_connections: usize) {
     let permits = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         match listener.accept().await {
-            Ok((mut stream, _)) => {
+            Ok((socket, _)) => {
                 let permit = Arc::clone(&permits).try_acquire_owned();
-                let shared = Arc::clone(shared);
+                let refusal = permit.is_err().then(|| {
+                    let reason = format!(
+                        "the limit of {max_connections} connections is reached: close some, or \
+                         raise Config::max_connections"
+                    );
+                    control::refusal(503, &reason).closing()
+                });
+                let connection = open(socket, now(), Arc::clone(shared), refusal);
                 tokio::spawn(async move {
-                    let Ok(_permit) = permit else {
-                        let reason = format!(
-                            "the limit of {max_connections} connections is reached: close some, \
-                             or raise Config::max_connections"
-                        );
-                        let response = control::refusal(503, &reason).closing();
-                        let _ = refuse(&mut stream, &response).await;
-                        return;
-                    };
-                    let connection = Connection {
-                        stream,
-                        received: Vec::new(),
-                        shared,
-                    };
+                    let _permit = permit;
                     // An I/O error ends only this connection, and the client sees it too.
-                    let _ = connection.serve().await;
+                    let _ = connection.await;
                 });
             }
             // The process has no file descriptor left. Connections that close free some.
@@ -58,13 +59,59 @@ pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_conn
     }
 }
 
+/// Serves a new connection, or refuses it if it is above the limit.
+async fn open(
+    socket: TcpStream,
+    opened: Instant,
+    shared: Arc<Shared>,
+    refusal: Option<FakeResponse>,
+) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let network = shared.network.subscribe();
+    if let Some(refusal) = refusal {
+        return refuse(&mut Line::new(socket, opened, network), &refusal).await;
+    }
+    let mut first = [0; CONTROL_LENGTH];
+    let idle_close = shared.network.borrow().idle_close;
+    // The first bytes stay in the socket, so a distance delays them too.
+    let Some(length) = within(idle_close, socket.peek(&mut first)).await else {
+        return Ok(());
+    };
+    let is_control = is_control(&first[..length?]);
+    let line = if is_control {
+        Line::without_distance(socket, network)
+    } else {
+        Line::new(socket, opened, network)
+    };
+    let connection = Connection {
+        stream: line,
+        received: Vec::new(),
+        shared,
+        is_control,
+    };
+    connection.serve().await
+}
+
+/// Returns `true` if these first bytes of a connection begin a control request.
+fn is_control(first: &[u8]) -> bool {
+    let target = first.splitn(2, |&byte| byte == b' ').nth(1);
+    target.is_some_and(|target| target.starts_with(CONTROL))
+}
+
+/// Waits for a future, at most for as long as the limit says.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
 /// Refuses a request without reading it completely.
 ///
 /// If the connection were closed at once, some clients would report a broken connection and not the
 /// refusal. So the rest of the request is read and discarded, within limits.
-async fn refuse(stream: &mut TcpStream, refusal: &FakeResponse) -> io::Result<()> {
+async fn refuse(stream: &mut impl Connected, refusal: &FakeResponse) -> io::Result<()> {
     wire::deliver(stream, refusal).await?;
-    stream.shutdown().await?;
     let mut rest = stream.take(MAX_DISCARDED);
     let mut nowhere = tokio::io::sink();
     let discarded = tokio::io::copy(&mut rest, &mut nowhere);
@@ -73,25 +120,30 @@ async fn refuse(stream: &mut TcpStream, refusal: &FakeResponse) -> io::Result<()
 }
 
 /// One connection, from its first request to its last.
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     /// The bytes that were read and not yet parsed.
     received: Vec<u8>,
     shared: Arc<Shared>,
+    /// `true` if the first request is a control request, so the line has no distance.
+    is_control: bool,
 }
 
-impl Connection {
+impl<S: Connected> Connection<S> {
     /// Serves requests until the connection ends.
     async fn serve(mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
+        // The first request has begun.
+        let mut idle_close = None;
         loop {
-            let Some((request, keep_alive)) = self.read_request().await? else {
+            let Some((request, keep_alive)) = self.read_request(idle_close).await? else {
                 return Ok(());
             };
             let Some(mut response) = self.respond(&request).await? else {
                 return Ok(());
             };
-            response.close |= !keep_alive;
+            // A client must not reuse the connection for API calls, which have a distance.
+            let has_distance = self.shared.network.borrow().has_distance();
+            response.close |= !keep_alive || self.is_control && has_distance;
             let reusable = wire::deliver(&mut self.stream, &response).await?;
             if let Some(page) = &response.dripping {
                 self.shared.lock().page_has_dripped(page);
@@ -99,12 +151,17 @@ impl Connection {
             if !reusable {
                 return Ok(());
             }
+            idle_close = self.shared.network.borrow().idle_close;
         }
     }
 
     /// Reads a request, and whether the connection may be kept afterwards. Returns `None` if the
-    /// client has closed the connection, or if the request was refused.
-    async fn read_request(&mut self) -> io::Result<Option<(Request, bool)>> {
+    /// client has closed the connection or has sent nothing for `idle_close`, or if the request was
+    /// refused.
+    async fn read_request(
+        &mut self,
+        idle_close: Option<Duration>,
+    ) -> io::Result<Option<(Request, bool)>> {
         let mut continued = false;
         loop {
             match wire::parse(&self.received) {
@@ -140,7 +197,11 @@ impl Connection {
                     return Ok(None);
                 }
             }
-            if self.stream.read_buf(&mut self.received).await? == 0 {
+            let idle_close = idle_close.filter(|_| self.received.is_empty());
+            let read = self.stream.read_buf(&mut self.received);
+            let read = within(idle_close, read).await.transpose()?;
+            if read.is_none_or(|bytes| bytes == 0) {
+                self.stream.shutdown().await?;
                 return Ok(None);
             }
         }
@@ -149,13 +210,19 @@ impl Connection {
     /// Returns the response to a request, after the wait if it is held. Returns `None` if the
     /// client disconnects before.
     async fn respond(&mut self, request: &Request) -> io::Result<Option<FakeResponse>> {
-        let first = {
+        let (first, server_time) = {
             let mut emulator = self.shared.lock();
             let reply = emulator.respond(request, now());
-            emulator.follow(reply)
+            let server_time = emulator.settings().server_time_ms;
+            (emulator.follow(reply), server_time)
         };
         let mut wait = match first {
-            Next::Respond(response) => return Ok(Some(response)),
+            Next::Respond(response) => {
+                if server_time > 0 && request.is_api_call() {
+                    tokio::time::sleep(Duration::from_millis(server_time)).await;
+                }
+                return Ok(Some(response));
+            }
             Next::Wait(wait) => wait,
         };
         let held = Held {
@@ -172,7 +239,7 @@ impl Connection {
             tokio::select! {
                 _ = &mut wait.woken => {}
                 () = deadline => {}
-                () = disconnected(&self.stream, &mut self.received) => return Ok(None),
+                () = disconnected(&mut self.stream, &mut self.received) => return Ok(None),
             }
             let mut emulator = self.shared.lock();
             let Some(reply) = emulator.resume(held.id, now()) else {
@@ -217,13 +284,11 @@ fn refusal(request: &Request, body: u64) -> Option<FakeResponse> {
 
 /// Resolves when the client has closed its side, or when it has sent more than a request's head may
 /// hold. The bytes that it sends before are kept for the next request.
-async fn disconnected(stream: &TcpStream, received: &mut Vec<u8>) {
-    while received.len() <= MAX_HEAD_BYTES && stream.readable().await.is_ok() {
-        match stream.try_read_buf(received) {
-            Ok(0) => return,
+async fn disconnected(stream: &mut impl Connected, received: &mut Vec<u8>) {
+    while received.len() <= MAX_HEAD_BYTES {
+        match stream.read_buf(received).await {
+            Ok(0) | Err(_) => return,
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
         }
     }
 }

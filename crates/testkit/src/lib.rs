@@ -35,6 +35,7 @@ mod jws;
 #[path = "no_jws.rs"]
 mod jws;
 mod limits;
+mod line;
 mod realtime;
 mod request;
 mod request_log;

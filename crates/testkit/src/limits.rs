@@ -54,6 +54,9 @@ pub(crate) const MAX_PADDING: usize = 256 << 20;
 /// The greatest interval between two bytes of a response, in milliseconds: one hour.
 pub(crate) const MAX_DRIP_MS: u64 = 3_600_000;
 
+/// The greatest latency or other delay in the settings, in milliseconds: one hour.
+pub(crate) const MAX_DELAY_MS: u64 = 3_600_000;
+
 /// The greatest number of realtime servers in a list.
 pub(crate) const MAX_SERVERS: usize = 1_000;
 

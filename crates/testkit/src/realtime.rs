@@ -64,12 +64,17 @@ pub(crate) struct Hold {
     caller: Option<String>,
     /// The number of the request in the request log.
     record: u64,
-    /// The time of the response if nothing happens before.
-    until: Option<Instant>,
     /// The change that ends the hold. `None` if the request never gets a response.
     listening: Option<Listening>,
     /// The fault that ends the hold, even without a change.
     ending: Option<Fault>,
+}
+
+impl Hold {
+    /// Returns the time at which the hold ends if nothing happens before.
+    fn until(&self) -> Option<Instant> {
+        self.listening.as_ref().map(|listening| listening.until)
+    }
 }
 
 /// The change for which a poll waits: an event of `stream` after the first `since` events of
@@ -79,6 +84,10 @@ struct Listening {
     account: String,
     stream: UserStream,
     since: u64,
+    /// The time at which the poll ends without a change.
+    until: Instant,
+    /// `true` if the connection is then closed without a response.
+    is_cut: bool,
 }
 
 impl Emulator {
@@ -197,29 +206,28 @@ impl Emulator {
                 return Reply::Respond(self.signal(call.record, 200, "new_change"));
             }
         };
+        let hold_ms = self.settings.hold_ms;
+        let cut_after_ms = self.settings.cut_polls_after_ms;
+        let ends_after_ms = cut_after_ms.map_or(hold_ms, |cut_ms| cut_ms.min(hold_ms));
         let listening = Listening {
             account,
             stream,
             since,
+            until: call.now + Duration::from_millis(ends_after_ms),
+            is_cut: cut_after_ms.is_some_and(|cut_ms| cut_ms < hold_ms),
         };
         if self.has_changed(&listening) {
             return Reply::Respond(self.signal(call.record, 200, "new_change"));
         }
-        let until = call.now + Duration::from_millis(self.settings.hold_ms);
-        self.hold(call, Some(until), Some(listening))
+        self.hold(call, Some(listening))
     }
 
     /// Holds a request until its client disconnects.
     pub(crate) fn hold_forever(&mut self, call: &Call<'_>) -> Reply {
-        self.hold(call, None, None)
+        self.hold(call, None)
     }
 
-    fn hold(
-        &mut self,
-        call: &Call<'_>,
-        until: Option<Instant>,
-        listening: Option<Listening>,
-    ) -> Reply {
+    fn hold(&mut self, call: &Call<'_>, listening: Option<Listening>) -> Reply {
         let id = HoldId(self.next_hold);
         self.next_hold += 1;
         if call.endpoint == Endpoint::Realtime {
@@ -233,10 +241,10 @@ impl Emulator {
             endpoint: call.endpoint,
             caller: call.caller.clone(),
             record: call.record,
-            until,
             listening,
             ending: None,
         };
+        let until = hold.until();
         self.holds.insert(id, hold);
         Reply::Hold { id, until }
     }
@@ -251,16 +259,16 @@ impl Emulator {
     /// Responds to a held request, or holds it further. Returns `None` if it is no longer held.
     pub fn resume(&mut self, id: HoldId, now: Instant) -> Option<Reply> {
         let hold = self.holds.get(&id)?;
-        let changed = hold
-            .listening
-            .as_ref()
-            .is_some_and(|listening| self.has_changed(listening));
-        let timed_out = hold.until.is_some_and(|until| until <= now);
+        let listening = hold.listening.as_ref();
+        let changed = listening.is_some_and(|listening| self.has_changed(listening));
+        let timed_out = hold.until().is_some_and(|until| until <= now);
         if !changed && !timed_out && hold.ending.is_none() {
             return self.hold_on(id);
         }
+        let is_cut = !changed && listening.is_some_and(|listening| listening.is_cut);
         let hold = self.release(id)?;
-        let reply = match hold.ending {
+        let cut = is_cut.then_some(Fault::CloseBeforeHeaders);
+        let reply = match hold.ending.or(cut) {
             Some(fault) => {
                 self.request_log
                     .amend(hold.record, |record| record.fault = Some(fault.name()));
@@ -305,7 +313,7 @@ impl Emulator {
         }
         Some(Reply::Hold {
             id,
-            until: hold.until,
+            until: hold.until(),
         })
     }
 

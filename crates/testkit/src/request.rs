@@ -112,6 +112,11 @@ impl Request {
         (resource.is_empty() || resource.starts_with('/')).then(|| resource.trim_matches('/'))
     }
 
+    /// Returns `true` if the request is for Box's API, and not a poll or a control request.
+    pub(crate) fn is_api_call(&self) -> bool {
+        self.control_resource().is_none() && Endpoint::of(self) != Endpoint::Realtime
+    }
+
     pub(crate) fn body_bytes(&self) -> &[u8] {
         &self.body
     }

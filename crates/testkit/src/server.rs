@@ -14,9 +14,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::connection;
+use crate::line::Network;
 use crate::{
     Application, Config, Counters, Emulator, Endpoint, FakeResponse, Fault, HoldId, Reply,
     RequestRecord, Settings,
@@ -73,6 +74,7 @@ impl EmulatorServer {
         let listener = listen(&runtime, address)?;
         let origin = format!("http://{}", listener.local_addr()?);
         let max_connections = config.max_connections;
+        let network = watch::Sender::new(Network::of(&config.settings));
         let mut emulator = Emulator::new(config, now());
         if let Some(since_1970) = since_1970 {
             // Without the fraction, the emulator's clock is up to a second late, and the claims of
@@ -85,6 +87,7 @@ impl EmulatorServer {
                 wakers: HashMap::new(),
             }),
             changed: Condvar::new(),
+            network,
         });
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&shared);
@@ -271,6 +274,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Notified whenever a guard is dropped, because the emulator may have changed.
     changed: Condvar,
+    /// The network that the settings describe, for connections to read without the lock.
+    pub(crate) network: watch::Sender<Network>,
 }
 
 #[derive(Debug)]
@@ -285,7 +290,7 @@ impl Shared {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         EmulatorGuard {
             state,
-            changed: &self.changed,
+            shared: self,
         }
     }
 }
@@ -294,7 +299,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct EmulatorGuard<'a> {
     state: MutexGuard<'a, State>,
-    changed: &'a Condvar,
+    shared: &'a Shared,
 }
 
 /// The next step of a connection after a reply.
@@ -349,6 +354,11 @@ impl DerefMut for EmulatorGuard<'_> {
 
 impl Drop for EmulatorGuard<'_> {
     fn drop(&mut self) {
+        let network = Network::of(self.settings());
+        self.shared.network.send_if_modified(|current| {
+            let previous = std::mem::replace(current, network);
+            previous != network
+        });
         for id in self.state.emulator.take_ready() {
             if let Some(wake) = self.state.wakers.remove(&id) {
                 // If the receiver is gone, its connection has ended and hangs the request up
@@ -356,7 +366,7 @@ impl Drop for EmulatorGuard<'_> {
                 let _ = wake.send(());
             }
         }
-        self.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 

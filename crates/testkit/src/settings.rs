@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::access::hashed;
-use crate::limits::{MAX_MILLISECONDS, MAX_SERVERS, at_most};
+use crate::limits::{MAX_DELAY_MS, MAX_MILLISECONDS, MAX_SERVERS, at_most};
 
 /// The behavior of the emulator. Every setting can be changed while the emulator runs.
 ///
@@ -112,6 +112,27 @@ pub struct Settings {
     pub clock_skew_seconds: i64,
     /// `true` if responses have no `Date`. Default: `false`.
     pub no_date: bool,
+
+    /// The time in milliseconds that a byte takes between a client and the server, in either
+    /// direction. It delays all that an [`EmulatorServer`](crate::EmulatorServer) and its clients
+    /// send each other, including the ends of connections. Default: 0.
+    pub latency_ms: u64,
+    /// The time in milliseconds that a new connection takes before the first byte of its client
+    /// departs; `null` for twice `latency_ms`, as TCP takes. Default: `null`.
+    pub connect_ms: Option<u64>,
+    /// The time in milliseconds that the server takes for each API call. A poll and a control
+    /// request take no time. Default: 0.
+    pub server_time_ms: u64,
+    /// The bandwidth of the bytes that are sent to a client, in bytes per second and for each
+    /// connection; `null` for no limit. Default: no limit.
+    pub bytes_per_second: Option<u64>,
+    /// The time in milliseconds after which the server closes a connection that has no request in
+    /// progress; `null` for never. A change affects a connection after its next request. Default:
+    /// never.
+    pub idle_close_ms: Option<u64>,
+    /// The time in milliseconds after which a held poll's connection is closed without a response,
+    /// as a proxy does; `null` for never. Default: never.
+    pub cut_polls_after_ms: Option<u64>,
 }
 
 /// The spelling of a number in JSON.
@@ -186,6 +207,12 @@ impl Default for Settings {
             calls_per_minute: None,
             clock_skew_seconds: 0,
             no_date: false,
+            latency_ms: 0,
+            connect_ms: None,
+            server_time_ms: 0,
+            bytes_per_second: None,
+            idle_close_ms: None,
+            cut_polls_after_ms: None,
         }
     }
 }
@@ -231,9 +258,22 @@ impl Settings {
             ("hold_ms", self.hold_ms),
             ("token_lifetime_ms", self.token_lifetime_ms),
             ("refresh_token_lifetime_ms", self.refresh_token_lifetime_ms),
+            ("idle_close_ms", self.idle_close_ms.unwrap_or(0)),
+            ("cut_polls_after_ms", self.cut_polls_after_ms.unwrap_or(0)),
         ];
         for (name, value) in milliseconds {
             at_most(name, value, MAX_MILLISECONDS)?;
+        }
+        let delays = [
+            ("latency_ms", self.latency_ms),
+            ("connect_ms", self.connect_ms.unwrap_or(0)),
+            ("server_time_ms", self.server_time_ms),
+        ];
+        for (name, value) in delays {
+            at_most(name, value, MAX_DELAY_MS)?;
+        }
+        if self.bytes_per_second == Some(0) {
+            return Err("bytes_per_second is 0: with null there is no limit".into());
         }
         let skew = self.clock_skew_seconds.unsigned_abs();
         at_most("clock_skew_seconds", skew, MAX_MILLISECONDS / 1_000)?;
@@ -312,6 +352,12 @@ mod tests {
             json!({"rate": -1}),
             json!({"hold_ms": u64::MAX}),
             json!({"visible_after_ms": u64::MAX}),
+            json!({"latency_ms": u64::MAX}),
+            json!({"connect_ms": u64::MAX}),
+            json!({"server_time_ms": u64::MAX}),
+            json!({"bytes_per_second": 0}),
+            json!({"idle_close_ms": u64::MAX}),
+            json!({"cut_polls_after_ms": u64::MAX}),
             json!({"clock_skew_seconds": i64::MIN}),
             json!({"realtime_servers": 1_000_000_000_000_u64}),
             json!([]),

@@ -6,10 +6,10 @@
 use std::fmt::Write as _;
 use std::io::{self, IoSlice};
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
+use crate::line::Connected;
 use crate::{Delivery, FakeResponse, Request};
 
 /// The head of the request at the start of a buffer.
@@ -80,25 +80,29 @@ pub(crate) fn parse(received: &[u8]) -> Result<Head, u16> {
 }
 
 /// Sends a response by its delivery. Returns `true` if the connection can be used again.
-pub(crate) async fn deliver(stream: &mut TcpStream, response: &FakeResponse) -> io::Result<bool> {
+pub(crate) async fn deliver(
+    stream: &mut impl Connected,
+    response: &FakeResponse,
+) -> io::Result<bool> {
     let body = &response.body;
     match response.delivery {
         Delivery::Complete => {
             write_complete(stream, response).await?;
-            return Ok(!response.close);
+            return finish(stream, response).await;
         }
         Delivery::NeverClose => {
             write_complete(stream, response).await?;
+            stream.flush().await?;
             tokio::io::copy(stream, &mut tokio::io::sink()).await?;
         }
         Delivery::WithoutBody => {
             stream
                 .write_all(head(response, Framing::Length).as_bytes())
                 .await?;
-            return Ok(!response.close);
+            return finish(stream, response).await;
         }
         Delivery::CloseBeforeHeaders => {}
-        Delivery::Reset => stream.set_zero_linger()?,
+        Delivery::Reset => stream.reset_at_the_end()?,
         Delivery::CutHeaders => {
             let head = head(response, Framing::Length);
             stream.write_all(&head.as_bytes()[..head.len() / 2]).await?;
@@ -109,7 +113,7 @@ pub(crate) async fn deliver(stream: &mut TcpStream, response: &FakeResponse) -> 
                 .await?;
             stream.write_all(&body[..body.len() / 2]).await?;
             if response.delivery == Delivery::ResetBody {
-                stream.set_zero_linger()?;
+                stream.reset_at_the_end()?;
             }
         }
         Delivery::CutChunk => {
@@ -125,13 +129,14 @@ pub(crate) async fn deliver(stream: &mut TcpStream, response: &FakeResponse) -> 
             let head = head(response, Framing::Length);
             for byte in head.as_bytes().iter().chain(body) {
                 stream.write_all(std::slice::from_ref(byte)).await?;
+                stream.flush().await?;
                 if interval.is_zero() {
                     tokio::task::yield_now().await;
                 } else {
                     tokio::time::sleep(interval).await;
                 }
             }
-            return Ok(!response.close);
+            return finish(stream, response).await;
         }
         Delivery::Endless => {
             stream
@@ -150,10 +155,24 @@ pub(crate) async fn deliver(stream: &mut TcpStream, response: &FakeResponse) -> 
             }
         }
     }
+    stream.flush().await?;
     Ok(false)
 }
 
-async fn write_complete(stream: &mut TcpStream, response: &FakeResponse) -> io::Result<()> {
+/// Ends the connection in order if it ends with the response. Returns `true` if it can be used
+/// again.
+async fn finish(stream: &mut impl Connected, response: &FakeResponse) -> io::Result<bool> {
+    stream.flush().await?;
+    if response.close {
+        stream.shutdown().await?;
+    }
+    Ok(!response.close)
+}
+
+async fn write_complete(
+    stream: &mut (impl AsyncWrite + Unpin),
+    response: &FakeResponse,
+) -> io::Result<()> {
     let head = head(response, Framing::Length);
     let mut rest = [IoSlice::new(head.as_bytes()), IoSlice::new(&response.body)];
     let mut rest = rest.as_mut_slice();

@@ -370,6 +370,40 @@ fn a_poll_is_held_until_an_event_is_appended() {
 }
 
 #[test]
+fn a_poll_is_cut_when_its_time_is_up() {
+    let mut world = World::with(Settings {
+        cut_polls_after_ms: Some(60_000),
+        ..Settings::default()
+    });
+    let (cut, changed) = (world.held_poll(), world.held_poll());
+    world.pass(59);
+    let held = world.emulator.resume(cut, world.now);
+    let until = world.now + Duration::from_secs(1);
+    assert_eq!(
+        held,
+        Some(Reply::Hold {
+            id: cut,
+            until: Some(until)
+        })
+    );
+    world.pass(1);
+    let reply = world.emulator.resume(cut, world.now).expect("a reply");
+    let response = reply.response().expect("a response");
+    assert_eq!(response.delivery, Delivery::CloseBeforeHeaders);
+    let faults: Vec<_> = world
+        .emulator
+        .requests()
+        .filter_map(|record| record.fault)
+        .collect();
+    assert_eq!(faults, ["close_before_headers"]);
+    world.append(1);
+    assert_eq!(
+        signal_of(world.emulator.resume(changed, world.now)),
+        "new_change"
+    );
+}
+
+#[test]
 fn a_poll_without_a_change_ends_with_reconnect() {
     let mut world = World::with(Settings {
         hold_ms: 30_000,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use box_longpoll_testkit::{Application, Config, EmulatorServer, Settings};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An emulator of Box's events API.
 ///
@@ -36,6 +36,9 @@ struct Arguments {
     /// The lifetime of issued access tokens, in milliseconds
     #[arg(long)]
     token_lifetime_ms: Option<u64>,
+    /// The time that a byte takes between a client and the emulator, in milliseconds
+    #[arg(long)]
+    latency_ms: Option<u64>,
     /// The seed of all randomness
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -51,11 +54,15 @@ impl Arguments {
             Some(change) => Settings::default().changed_by(change)?,
             None => Settings::default(),
         };
-        if let Some(rate) = self.rate {
-            settings = settings.changed_by(&serde_json::json!({"rate": rate}))?;
-        }
-        if let Some(lifetime) = self.token_lifetime_ms {
-            settings = settings.changed_by(&serde_json::json!({"token_lifetime_ms": lifetime}))?;
+        let arguments = [
+            ("rate", self.rate.map(Value::from)),
+            ("token_lifetime_ms", self.token_lifetime_ms.map(Value::from)),
+            ("latency_ms", self.latency_ms.map(Value::from)),
+        ];
+        for (name, value) in arguments {
+            if let Some(value) = value {
+                settings = settings.changed_by(&json!({ name: value }))?;
+            }
         }
         settings.retention = self.retention.or(settings.retention);
         Ok(Config {

@@ -1,0 +1,398 @@
+//! The distance of the server: latency, bandwidth and time limits, over real connections. Each test
+//! checks an order, or that something takes at least so long. None checks how fast the machine is.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, PollPosition, Settings};
+use serde_json::{Value, json};
+
+/// The time limit of a wait, which only a test that hangs reaches.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+const LATENCY: Duration = Duration::from_millis(40);
+const LATENCY_MS: u64 = 40;
+
+/// A raw HTTP client on one connection.
+struct Client(TcpStream);
+
+/// A response, as it was received.
+struct Response {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Client {
+    fn new(server: &EmulatorServer) -> Self {
+        let address = server.origin().strip_prefix("http://").expect("an origin");
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        Self(stream)
+    }
+
+    /// Sends a request without waiting for its response.
+    fn send(&mut self, method: &str, target: &str, body: &str) {
+        let length = body.len();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let sent = self.0.write_all(request.as_bytes());
+        sent.expect("the request is sent");
+    }
+
+    /// Receives a response with a length.
+    fn receive(&mut self) -> Response {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("text");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .expect("a length");
+        let mut body = vec![0; length.parse().expect("a number")];
+        self.0.read_exact(&mut body).expect("a body");
+        Response { head, body }
+    }
+
+    fn page(&mut self) -> Response {
+        self.send("GET", "/2.0/events?limit=500", "");
+        self.receive()
+    }
+
+    /// Receives all bytes until the connection ends, and the error if it was no regular close.
+    fn rest(&mut self) -> (Vec<u8>, Option<ErrorKind>) {
+        let mut received = Vec::new();
+        let error = self.0.read_to_end(&mut received).err();
+        (received, error.map(|error| error.kind()))
+    }
+}
+
+impl Response {
+    fn says(&self, header: &str) -> bool {
+        self.head.lines().any(|line| line == header)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+/// Does the work, which must take at least so long.
+#[expect(clippy::disallowed_methods, reason = "bytes travel in real time")]
+#[track_caller]
+fn takes_at_least<T>(least: Duration, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let result = work();
+    let took = started.elapsed();
+    assert!(took >= least, "{took:?} is shorter than {least:?}");
+    result
+}
+
+fn with_latency() -> EmulatorServer {
+    EmulatorServer::start_with(Settings {
+        latency_ms: LATENCY_MS,
+        ..Settings::default()
+    })
+}
+
+/// Opens a poll, and returns its connection when the emulator holds it.
+fn held_poll(server: &EmulatorServer) -> Client {
+    let url = realtime_url(server);
+    let before = server.counters().open_polls;
+    let mut client = Client::new(server);
+    client.send("GET", &url, "");
+    let held = server.wait_until(TIMEOUT, |emulator| {
+        emulator.counters().open_polls == before + 1
+    });
+    assert!(held);
+    client
+}
+
+fn realtime_url(server: &EmulatorServer) -> String {
+    let mut client = Client::new(server);
+    client.send("OPTIONS", "/2.0/events", "");
+    let list = client.receive().json();
+    list["entries"][0]["url"].as_str().expect("a URL").into()
+}
+
+#[test]
+fn a_request_takes_two_latencies_or_four_with_its_connection() {
+    let server = with_latency();
+    let mut client = takes_at_least(4 * LATENCY, || {
+        let mut client = Client::new(&server);
+        client.page();
+        client
+    });
+    for _ in 0..3 {
+        takes_at_least(2 * LATENCY, || client.page());
+    }
+}
+
+#[test]
+fn a_new_connection_takes_as_long_as_set() {
+    let server = EmulatorServer::start_with(Settings {
+        latency_ms: 10,
+        connect_ms: Some(100),
+        ..Settings::default()
+    });
+    takes_at_least(Duration::from_millis(120), || Client::new(&server).page());
+    server.change_settings(|settings| settings.latency_ms = 0);
+    takes_at_least(Duration::from_millis(100), || Client::new(&server).page());
+}
+
+#[test]
+fn a_connection_in_use_follows_a_change_of_the_latency() {
+    let server = EmulatorServer::start();
+    let mut client = Client::new(&server);
+    client.page();
+    server.change_settings(|settings| settings.latency_ms = LATENCY_MS);
+    takes_at_least(2 * LATENCY, || client.page());
+    server.change_settings(|settings| settings.latency_ms = 2 * LATENCY_MS);
+    takes_at_least(4 * LATENCY, || client.page());
+    server.change_settings(|settings| settings.latency_ms = 0);
+    assert!(client.page().says("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn a_signal_arrives_a_latency_after_its_event() {
+    let server = with_latency();
+    let mut poll = held_poll(&server);
+    let (received, error) = takes_at_least(LATENCY, || {
+        server.append("token", 1);
+        poll.rest()
+    });
+    assert!(received.ends_with(br#"{"message":"new_change"}"#));
+    assert_eq!(error, None);
+}
+
+#[test]
+fn a_poll_held_from_before_gets_its_signal_late_too() {
+    let server = EmulatorServer::start();
+    let mut poll = held_poll(&server);
+    server.change_settings(|settings| settings.latency_ms = LATENCY_MS);
+    let (received, _) = takes_at_least(LATENCY, || {
+        server.append("token", 1);
+        poll.rest()
+    });
+    assert!(received.ends_with(br#"{"message":"new_change"}"#));
+}
+
+#[test]
+fn the_server_sees_an_end_of_a_client_a_latency_later() {
+    let server = with_latency();
+    let poll = held_poll(&server);
+    takes_at_least(LATENCY, || {
+        drop(poll);
+        assert!(server.wait_until(TIMEOUT, |emulator| emulator.counters().open_polls == 0));
+    });
+}
+
+#[test]
+fn many_small_writes_do_not_wait_for_each_other() {
+    let server = with_latency();
+    let drip = Fault::Drip { interval_ms: 0 };
+    server.queue_fault(Endpoint::Options, drip, 1);
+    // More than 100 bytes, each written by itself, arrive before 20 requests in a row are through.
+    let dripped = std::thread::scope(|scope| {
+        let dripping = scope.spawn(|| realtime_url(&server));
+        let mut client = Client::new(&server);
+        for _ in 0..20 {
+            client.page();
+        }
+        dripping.is_finished()
+    });
+    assert!(dripped);
+}
+
+#[test]
+fn a_bandwidth_spreads_a_response_over_time() {
+    let server = EmulatorServer::start();
+    server.append("token", 100);
+    let mut client = Client::new(&server);
+    let bytes = client.page().body.len();
+    let rate = bytes as u64 * 4;
+    server.change_settings(|settings| settings.bytes_per_second = Some(rate));
+    let quarter = Duration::from_millis(250);
+    let page = takes_at_least(quarter, || client.page());
+    assert_eq!(page.json()["chunk_size"], 100);
+    takes_at_least(quarter, || Client::new(&server).page());
+}
+
+#[test]
+fn an_endless_response_goes_no_further_than_its_client_reads() {
+    let server = with_latency();
+    server.queue_fault(Endpoint::Events, Fault::EndlessBody, 1);
+    let mut client = Client::new(&server);
+    client.send("GET", "/2.0/events", "");
+    let mut much = vec![0; 4 << 20];
+    client
+        .0
+        .read_exact(&mut much)
+        .expect("there is always more");
+}
+
+#[test]
+fn faults_break_a_response_over_a_distance_as_without() {
+    let server = EmulatorServer::start();
+    server.append("token", 3);
+    let meet = |fault| {
+        server.queue_fault(Endpoint::Events, fault, 1);
+        let mut client = Client::new(&server);
+        client.send("GET", "/2.0/events", "");
+        let (mut received, error) = client.rest();
+        let date = received.windows(8).position(|part| part == b"\r\ndate: ");
+        date.map(|date| {
+            received.drain(date..date + "\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT".len())
+        });
+        (received, error)
+    };
+    for fault in [
+        Fault::CloseBeforeHeaders,
+        Fault::Reset,
+        Fault::CloseInBody,
+        Fault::ResetInBody,
+        Fault::CloseInChunk,
+    ] {
+        server.change_settings(|settings| settings.latency_ms = 0);
+        let near = meet(fault.clone());
+        server.change_settings(|settings| settings.latency_ms = LATENCY_MS);
+        let far = takes_at_least(4 * LATENCY, || meet(fault.clone()));
+        assert_eq!(near, far, "{}", fault.name());
+    }
+}
+
+#[test]
+fn a_server_that_is_dropped_closes_distant_connections() {
+    let server = with_latency();
+    let mut poll = held_poll(&server);
+    drop(server);
+    assert_eq!(poll.rest().0, b"");
+}
+
+#[test]
+fn server_time_delays_api_calls_alone() {
+    let server = EmulatorServer::start();
+    let url = realtime_url(&server);
+    server.change_settings(|settings| {
+        settings.server_time_ms = 500;
+        settings.poll_position = PollPosition::AlwaysNewChange;
+    });
+    takes_at_least(Duration::from_millis(500), || {
+        std::thread::scope(|scope| {
+            let mut client = Client::new(&server);
+            client.send("GET", "/2.0/events", "");
+            let call = scope.spawn(move || client.receive());
+            let mut poll = Client::new(&server);
+            poll.send("GET", &url, "");
+            assert!(poll.rest().0.ends_with(br#"{"message":"new_change"}"#));
+            let mut control = Client::new(&server);
+            control.send("GET", "/_emulator/counters", "");
+            assert_eq!(control.receive().json()["realtime"]["requests"], 1);
+            assert!(!call.is_finished(), "the call is still in progress");
+        });
+    });
+}
+
+#[test]
+fn control_requests_have_no_distance() {
+    let server = EmulatorServer::start_with(Settings {
+        latency_ms: 500,
+        ..Settings::default()
+    });
+    std::thread::scope(|scope| {
+        let mut client = Client::new(&server);
+        client.send("GET", "/2.0/events", "");
+        let call = scope.spawn(move || client.receive());
+        let mut control = Client::new(&server);
+        control.send("PATCH", "/_emulator/settings", r#"{"ttl":7}"#);
+        let response = control.receive();
+        assert_eq!(response.json()["ttl"], 7);
+        assert!(response.says("connection: close"));
+        assert_eq!(control.rest(), (Vec::new(), None));
+        assert!(!call.is_finished(), "the call is still in progress");
+    });
+}
+
+#[test]
+fn a_control_connection_is_kept_while_there_is_no_distance() {
+    let server = EmulatorServer::start();
+    let mut client = Client::new(&server);
+    client.send("GET", "/_emulator/settings", "");
+    assert_eq!(client.receive().json()["latency_ms"], 0);
+    client.page();
+    client.send("PATCH", "/_emulator/settings", r#"{"latency_ms":1}"#);
+    assert!(client.receive().says("connection: close"));
+}
+
+#[test]
+fn a_connection_is_closed_after_it_was_idle() {
+    let idle = Duration::from_millis(100);
+    let server = EmulatorServer::start_with(Settings {
+        idle_close_ms: Some(100),
+        hold_ms: 300,
+        server_time_ms: 300,
+        ..Settings::default()
+    });
+    // The server takes longer for a call than a connection may be idle.
+    let url = realtime_url(&server);
+    takes_at_least(idle, || {
+        assert_eq!(Client::new(&server).rest(), (Vec::new(), None));
+    });
+    let mut client = Client::new(&server);
+    client.page();
+    client.page();
+    assert_eq!(client.rest(), (Vec::new(), None));
+    let mut poll = Client::new(&server);
+    poll.send("GET", &url, "");
+    assert!(poll.rest().0.ends_with(br#"{"message":"reconnect"}"#));
+}
+
+#[test]
+fn a_first_request_may_travel_longer_than_the_idle_limit() {
+    let server = EmulatorServer::start_with(Settings {
+        idle_close_ms: Some(50),
+        connect_ms: Some(200),
+        ..Settings::default()
+    });
+    assert!(Client::new(&server).page().says("HTTP/1.1 200 OK"));
+}
+
+#[test]
+fn a_poll_is_cut_without_a_response() {
+    let server = EmulatorServer::start_with(Settings {
+        cut_polls_after_ms: Some(100),
+        ..Settings::default()
+    });
+    let url = realtime_url(&server);
+    let mut poll = Client::new(&server);
+    let cut = takes_at_least(Duration::from_millis(100), || {
+        poll.send("GET", &url, "");
+        poll.rest()
+    });
+    assert_eq!(cut, (Vec::new(), None));
+    server.change_settings(|settings| settings.cut_polls_after_ms = None);
+    let mut poll = held_poll(&server);
+    server.append("token", 1);
+    assert!(poll.rest().0.ends_with(br#"{"message":"new_change"}"#));
+}
+
+#[test]
+fn each_setting_of_the_distance_can_be_changed_over_http() {
+    let server = EmulatorServer::start();
+    let change = json!({
+        "latency_ms": 1, "connect_ms": 2, "server_time_ms": 3, "bytes_per_second": 1_000_000,
+        "idle_close_ms": 60_000, "cut_polls_after_ms": 6,
+    });
+    let mut client = Client::new(&server);
+    client.send("PATCH", "/_emulator/settings", &change.to_string());
+    let settings = client.receive().json();
+    for (name, value) in change.as_object().expect("an object") {
+        assert_eq!(settings[name], *value, "{name}");
+    }
+}
