@@ -20,10 +20,10 @@ pub(crate) fn refusal(request: &Request) -> Option<&'static str> {
     if !is_address_or_localhost(host) {
         return Some("the Host header is neither an IP address nor localhost");
     }
-    let foreign = request.header_value("origin").is_some_and(|origin| {
-        let own = origin.strip_prefix("http://");
-        own.is_none_or(|authority| !authority.eq_ignore_ascii_case(host))
-    });
+    let own = request.own_origin();
+    let foreign = request
+        .header_value("origin")
+        .is_some_and(|origin| !origin.eq_ignore_ascii_case(&own));
     foreign.then_some("the Origin header is not the emulator's own origin")
 }
 
@@ -119,6 +119,16 @@ mod tests {
         ] {
             assert!(refused("127.0.0.1:8787", Some(origin)), "{origin}");
         }
+    }
+
+    #[test]
+    fn the_own_origin_has_the_scheme_of_the_request() {
+        let request = Request::get("/_emulator/")
+            .over("https")
+            .header("Host", "127.0.0.1:8787");
+        let refused = |origin| refusal(&request.clone().header("Origin", origin)).is_some();
+        assert!(!refused("https://127.0.0.1:8787"));
+        assert!(refused("http://127.0.0.1:8787"));
     }
 
     #[test]

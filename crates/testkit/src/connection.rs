@@ -69,6 +69,9 @@ async fn open(
     socket.set_nodelay(true)?;
     let network = shared.network.subscribe();
     if let Some(refusal) = refusal {
+        if shared.tls.is_some() {
+            return Ok(());
+        }
         return refuse(&mut Line::new(socket, opened, network), &refusal).await;
     }
     let mut first = [0; CONTROL_LENGTH];
@@ -77,19 +80,20 @@ async fn open(
     let Some(length) = within(idle_close, socket.peek(&mut first)).await else {
         return Ok(());
     };
-    let is_control = is_control(&first[..length?]);
-    let line = if is_control {
-        Line::without_distance(socket, network)
-    } else {
-        Line::new(socket, opened, network)
-    };
-    let connection = Connection {
-        stream: line,
-        received: Vec::new(),
-        shared,
-        is_control,
-    };
-    connection.serve().await
+    if is_control(&first[..length?]) {
+        let line = Line::without_distance(socket, network);
+        return Connection::new(line, shared, true).serve().await;
+    }
+    let line = Line::new(socket, opened, network);
+    match &shared.tls {
+        Some(tls) => {
+            let stream = tls.accept(line).await?;
+            Connection::new(stream, Arc::clone(&shared), false)
+                .serve()
+                .await
+        }
+        None => Connection::new(line, shared, false).serve().await,
+    }
 }
 
 /// Returns `true` if these first bytes of a connection begin a control request.
@@ -125,11 +129,20 @@ struct Connection<S> {
     /// The bytes that were read and not yet parsed.
     received: Vec<u8>,
     shared: Arc<Shared>,
-    /// `true` if the first request is a control request, so the line has no distance.
+    /// `true` if the first request is a control request, so the line has neither TLS nor a distance.
     is_control: bool,
 }
 
 impl<S: Connected> Connection<S> {
+    fn new(stream: S, shared: Arc<Shared>, is_control: bool) -> Self {
+        Self {
+            stream,
+            received: Vec::new(),
+            shared,
+            is_control,
+        }
+    }
+
     /// Serves requests until the connection ends.
     async fn serve(mut self) -> io::Result<()> {
         // The first request has begun.
@@ -141,9 +154,7 @@ impl<S: Connected> Connection<S> {
             let Some(mut response) = self.respond(&request).await? else {
                 return Ok(());
             };
-            // A client must not reuse the connection for API calls, which have a distance.
-            let has_distance = self.shared.network.borrow().has_distance();
-            response.close |= !keep_alive || self.is_control && has_distance;
+            response.close |= !keep_alive || self.is_control && self.shared.separates_control();
             let reusable = wire::deliver(&mut self.stream, &response).await?;
             if let Some(page) = &response.dripping {
                 self.shared.lock().page_has_dripped(page);
@@ -173,6 +184,7 @@ impl<S: Connected> Connection<S> {
                     wants_continue,
                     body,
                 }) => {
+                    let request = request.over(S::SCHEME);
                     if let Some(refusal) = refusal(&request, body) {
                         refuse(&mut self.stream, &refusal).await?;
                         return Ok(None);

@@ -41,8 +41,15 @@ pub struct Config {
     /// The number of requests that the request log keeps. Default: 100,000.
     pub request_log_capacity: usize,
     /// The greatest number of connections to an [`EmulatorServer`](crate::EmulatorServer) at once.
-    /// A further one gets a 503 and is closed. Default: 32,768.
+    /// A further one gets a 503 and is closed. With TLS, it is closed without a handshake. Default:
+    /// 32,768.
     pub max_connections: usize,
+    /// `true` if an [`EmulatorServer`](crate::EmulatorServer) serves https. It makes a certificate
+    /// for `localhost`, `127.0.0.1`, `127.0.0.2`, `::1` and the address on which it listens, and an
+    /// authority that signs it:
+    /// [`authority_pem`](crate::EmulatorServer::authority_pem). This needs the feature `tls`, which
+    /// is on by default. Default: `false`.
+    pub tls: bool,
 }
 
 impl Default for Config {
@@ -53,6 +60,7 @@ impl Default for Config {
             started_unix: None,
             request_log_capacity: 100_000,
             max_connections: MAX_CONNECTIONS,
+            tls: false,
         }
     }
 }

@@ -44,6 +44,11 @@ mod server;
 mod session;
 mod settings;
 mod stream_type;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod token_api;
 mod tokens;
 mod wire;

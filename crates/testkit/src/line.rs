@@ -84,6 +84,9 @@ enum End {
 
 /// The server's end of a connection, below or above TLS.
 pub(crate) trait Connected: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The scheme of its URLs.
+    const SCHEME: &'static str;
+
     /// Lets the connection end with a reset (RST) when this is dropped.
     fn reset_at_the_end(&mut self) -> io::Result<()>;
 }
@@ -129,6 +132,8 @@ impl Line {
 }
 
 impl Connected for Line {
+    const SCHEME: &'static str = "http";
+
     fn reset_at_the_end(&mut self) -> io::Result<()> {
         match self.end() {
             End::Near(socket) => socket.set_zero_linger(),

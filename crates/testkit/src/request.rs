@@ -16,6 +16,8 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     method: String,
+    /// The scheme over which the request arrived.
+    scheme: &'static str,
     target: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -27,6 +29,7 @@ impl Request {
     pub fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.into(),
+            scheme: "http",
             target: target.into(),
             headers: Vec::new(),
             body: Vec::new(),
@@ -50,6 +53,12 @@ impl Request {
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Sets the scheme over which the request arrived.
+    pub(crate) fn over(mut self, scheme: &'static str) -> Self {
+        self.scheme = scheme;
         self
     }
 
@@ -99,10 +108,8 @@ impl Request {
 
     /// Returns the emulator's own origin, as the client's `Host` header names it.
     pub(crate) fn own_origin(&self) -> String {
-        format!(
-            "http://{}",
-            self.header_value("host").unwrap_or("127.0.0.1")
-        )
+        let host = self.header_value("host").unwrap_or("127.0.0.1");
+        format!("{}://{host}", self.scheme)
     }
 
     /// Returns the resource of the control API that the request is for. `None` if it is for Box's

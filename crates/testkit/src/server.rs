@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::connection;
 use crate::line::Network;
+use crate::tls::Tls;
 use crate::{
     Application, Config, Counters, Emulator, Endpoint, FakeResponse, Fault, HoldId, Reply,
     RequestRecord, Settings,
@@ -52,18 +53,19 @@ impl EmulatorServer {
     ///
     /// # Panics
     ///
-    /// Panics if no such port is available.
+    /// Panics if no such port is available, or if [`Config::tls`] is set without the feature `tls`.
     #[must_use]
     pub fn start_with(config: impl Into<Config>) -> Self {
         Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), config)
-            .expect("a loopback port is available")
+            .expect("a loopback port is available, and TLS if it is configured")
     }
 
     /// Starts a server on an address.
     ///
     /// # Errors
     ///
-    /// Returns an error if the address can't be bound, or if the thread can't be started.
+    /// Returns an error if the address can't be bound, if the thread can't be started, or if
+    /// [`Config::tls`] is set without the feature `tls`.
     pub fn start_on(address: SocketAddr, config: impl Into<Config>) -> io::Result<Self> {
         let mut config = config.into();
         let since_1970 = config.started_unix.is_none().then(since_1970);
@@ -72,7 +74,10 @@ impl EmulatorServer {
         }
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = listen(&runtime, address)?;
-        let origin = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let tls = config.tls.then(|| Tls::new(address.ip())).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let origin = format!("{scheme}://{address}");
         let max_connections = config.max_connections;
         let network = watch::Sender::new(Network::of(&config.settings));
         let mut emulator = Emulator::new(config, now());
@@ -88,6 +93,7 @@ impl EmulatorServer {
             }),
             changed: Condvar::new(),
             network,
+            tls,
         });
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&shared);
@@ -111,10 +117,17 @@ impl EmulatorServer {
     }
 
     /// Returns the origin that replaces `https://api.box.com`: `http://127.0.0.1:PORT`, without a
-    /// slash at the end.
+    /// slash at the end. With [`Config::tls`] its scheme is `https`.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Returns the certificate of the authority that clients must trust, in PEM. Each server has an
+    /// authority of its own. `None` without [`Config::tls`].
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.shared.tls.as_ref().map(Tls::authority_pem)
     }
 
     /// Locks the emulator and returns a guard.
@@ -276,6 +289,7 @@ pub(crate) struct Shared {
     changed: Condvar,
     /// The network that the settings describe, for connections to read without the lock.
     pub(crate) network: watch::Sender<Network>,
+    pub(crate) tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -292,6 +306,12 @@ impl Shared {
             state,
             shared: self,
         }
+    }
+
+    /// Returns `true` if API calls need TLS or have a distance. Then no connection may serve both an
+    /// API call and a control request that has neither.
+    pub(crate) fn separates_control(&self) -> bool {
+        self.tls.is_some() || self.network.borrow().has_distance()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The emulator as a program: `box-emulator --port 8787`.
 //!
 //! It lets tests in any language use the emulator, and is controlled over HTTP. It prints its
-//! origin when it is ready.
+//! origin when it is ready, and with `--tls` the certificate of its authority.
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,6 +39,9 @@ struct Arguments {
     /// The time that a byte takes between a client and the emulator, in milliseconds
     #[arg(long)]
     latency_ms: Option<u64>,
+    /// Serve https, and print the certificate of the authority that clients must trust
+    #[arg(long)]
+    tls: bool,
     /// The seed of all randomness
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -67,6 +70,7 @@ impl Arguments {
         settings.retention = self.retention.or(settings.retention);
         Ok(Config {
             seed: self.seed,
+            tls: self.tls,
             ..Config::from(settings)
         })
     }
@@ -82,7 +86,9 @@ fn main() -> io::Result<()> {
         server.register(application);
     }
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on {}", server.origin())?;
+    let authority = server.authority_pem().unwrap_or_default();
+    // One write, so the certificate is complete when the line can be read.
+    stdout.write_all(format!("listening on {}\n{authority}", server.origin()).as_bytes())?;
     stdout.flush()?;
     server.join();
     Ok(())

@@ -1,124 +1,21 @@
-//! The distance of the server: latency, bandwidth and time limits, over real connections. Each test
-//! checks an order, or that something takes at least so long. None checks how fast the machine is.
+//! Latency, bandwidth, and the times after which the server ends a connection.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::io::Read as _;
+use std::time::Duration;
 
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, PollPosition, Settings};
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// The time limit of a wait, which only a test that hangs reaches.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::client::{Client, TIMEOUT, held_poll, realtime_url, takes_at_least};
 
 const LATENCY: Duration = Duration::from_millis(40);
 const LATENCY_MS: u64 = 40;
-
-/// A raw HTTP client on one connection.
-struct Client(TcpStream);
-
-/// A response, as it was received.
-struct Response {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Client {
-    fn new(server: &EmulatorServer) -> Self {
-        let address = server.origin().strip_prefix("http://").expect("an origin");
-        let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-        Self(stream)
-    }
-
-    /// Sends a request without waiting for its response.
-    fn send(&mut self, method: &str, target: &str, body: &str) {
-        let length = body.len();
-        let request = format!(
-            "{method} {target} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        let sent = self.0.write_all(request.as_bytes());
-        sent.expect("the request is sent");
-    }
-
-    /// Receives a response with a length.
-    fn receive(&mut self) -> Response {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            self.0.read_exact(&mut byte).expect("a head");
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).expect("text");
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .expect("a length");
-        let mut body = vec![0; length.parse().expect("a number")];
-        self.0.read_exact(&mut body).expect("a body");
-        Response { head, body }
-    }
-
-    fn page(&mut self) -> Response {
-        self.send("GET", "/2.0/events?limit=500", "");
-        self.receive()
-    }
-
-    /// Receives all bytes until the connection ends, and the error if it was no regular close.
-    fn rest(&mut self) -> (Vec<u8>, Option<ErrorKind>) {
-        let mut received = Vec::new();
-        let error = self.0.read_to_end(&mut received).err();
-        (received, error.map(|error| error.kind()))
-    }
-}
-
-impl Response {
-    fn says(&self, header: &str) -> bool {
-        self.head.lines().any(|line| line == header)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("JSON")
-    }
-}
-
-/// Does the work, which must take at least so long.
-#[expect(clippy::disallowed_methods, reason = "bytes travel in real time")]
-#[track_caller]
-fn takes_at_least<T>(least: Duration, work: impl FnOnce() -> T) -> T {
-    let started = Instant::now();
-    let result = work();
-    let took = started.elapsed();
-    assert!(took >= least, "{took:?} is shorter than {least:?}");
-    result
-}
 
 fn with_latency() -> EmulatorServer {
     EmulatorServer::start_with(Settings {
         latency_ms: LATENCY_MS,
         ..Settings::default()
     })
-}
-
-/// Opens a poll, and returns its connection when the emulator holds it.
-fn held_poll(server: &EmulatorServer) -> Client {
-    let url = realtime_url(server);
-    let before = server.counters().open_polls;
-    let mut client = Client::new(server);
-    client.send("GET", &url, "");
-    let held = server.wait_until(TIMEOUT, |emulator| {
-        emulator.counters().open_polls == before + 1
-    });
-    assert!(held);
-    client
-}
-
-fn realtime_url(server: &EmulatorServer) -> String {
-    let mut client = Client::new(server);
-    client.send("OPTIONS", "/2.0/events", "");
-    let list = client.receive().json();
-    list["entries"][0]["url"].as_str().expect("a URL").into()
 }
 
 #[test]
