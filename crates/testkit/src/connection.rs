@@ -154,6 +154,11 @@ impl<S: Connected> Connection<S> {
             let Some(mut response) = self.respond(&request).await? else {
                 return Ok(());
             };
+            if response.is_to_be_compressed {
+                // Other connections are served meanwhile, as by a server with many cores.
+                let compressed = tokio::task::spawn_blocking(|| response.compressed());
+                response = compressed.await.map_err(io::Error::other)?;
+            }
             response.close |= !keep_alive || self.is_control && self.shared.separates_control();
             let reusable = wire::deliver(&mut self.stream, &response).await?;
             if let Some(page) = &response.dripping {

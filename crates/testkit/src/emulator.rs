@@ -153,6 +153,8 @@ impl Emulator {
             session.meter.record(authorization, now);
         }
         let fault = self.faults.take(endpoint);
+        // The fault is about the bytes that a client receives.
+        let keeps_size = matches!(fault, Some(Fault::HugeBody { .. }));
         let record = self.record(request, endpoint, caller.as_deref(), fault.as_ref(), now);
         let call = Call {
             request,
@@ -169,7 +171,14 @@ impl Emulator {
             (None, Endpoint::Token) => Reply::Respond(self.token(&call)),
             (None, Endpoint::Other) => Reply::Respond(not_found(request).to(request)),
         };
-        self.finished(record, reply, now)
+        match self.finished(record, reply, now) {
+            Reply::Respond(response)
+                if self.settings.gzip && request.is_api_call() && !keeps_size =>
+            {
+                Reply::Respond(response.offer_gzip(request))
+            }
+            reply => reply,
+        }
     }
 
     /// Appends realistic events to an account.

@@ -3,16 +3,14 @@
 //! Most faults take the regular response and change its body or delivery. Faults are queued in
 //! `fault`, and the broken deliveries are sent in `wire`. Start from `Emulator::fail`.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::clock::http_date;
 use crate::emulator::{Call, Emulator};
 use crate::events_api;
+use crate::gzip::gzip;
 use crate::{Delivery, Endpoint, FakeResponse, Fault, Reply};
 
 impl Emulator {
@@ -167,12 +165,6 @@ fn compressed(padding: usize, body: &[u8]) -> Vec<u8> {
     let mut compressed = gzip(&[b' '; PART]).repeat(padding.div_ceil(PART));
     compressed.extend(gzip(body));
     compressed
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.expect("a vector takes every byte")
 }
 
 /// Makes an error response in Box's format.

@@ -29,6 +29,7 @@ mod event;
 mod events_api;
 mod fault;
 mod fault_responses;
+mod gzip;
 #[cfg(feature = "jwt")]
 mod jws;
 #[cfg(not(feature = "jwt"))]

@@ -47,6 +47,8 @@ pub struct FakeResponse {
     pub close: bool,
     /// The way in which it is sent, and the part that is sent.
     pub delivery: Delivery,
+    /// `true` if the server compresses the body before it sends the response.
+    pub(crate) is_to_be_compressed: bool,
     /// A page whose events count as sent only after its last byte was sent.
     pub(crate) dripping: Option<Dripping>,
 }
@@ -109,6 +111,7 @@ impl FakeResponse {
             body: body.into(),
             close: false,
             delivery: Delivery::Complete,
+            is_to_be_compressed: false,
             dripping: None,
         }
     }
@@ -121,6 +124,7 @@ impl FakeResponse {
             body: Vec::new(),
             close: false,
             delivery: Delivery::Complete,
+            is_to_be_compressed: false,
             dripping: None,
         }
     }

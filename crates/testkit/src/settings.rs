@@ -126,6 +126,10 @@ pub struct Settings {
     /// The bandwidth of the bytes that are sent to a client, in bytes per second and for each
     /// connection; `null` for no limit. Default: no limit.
     pub bytes_per_second: Option<u64>,
+    /// `true` if an [`EmulatorServer`](crate::EmulatorServer) compresses responses with gzip: those
+    /// to API calls whose `Accept-Encoding` permits it, from a body of 1 KiB on. Polls are never
+    /// compressed. Default: `true`.
+    pub gzip: bool,
     /// The time in milliseconds after which the server closes a connection that has no request in
     /// progress; `null` for never. A change affects a connection after its next request. Default:
     /// never.
@@ -211,6 +215,7 @@ impl Default for Settings {
             connect_ms: None,
             server_time_ms: 0,
             bytes_per_second: None,
+            gzip: true,
             idle_close_ms: None,
             cut_polls_after_ms: None,
         }

@@ -36,13 +36,27 @@ pub(crate) fn connect(server: &EmulatorServer) -> TcpStream {
 impl<S: Read + Write> Client<S> {
     /// Sends a request without waiting for its response.
     pub(crate) fn send(&mut self, method: &str, target: &str, body: &str) {
+        self.send_with("", method, target, body);
+    }
+
+    fn send_with(&mut self, headers: &str, method: &str, target: &str, body: &str) {
         let length = body.len();
         let request = format!(
             "{method} {target} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+             content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
         );
         let sent = self.0.write_all(request.as_bytes());
         sent.expect("the request is sent");
+    }
+
+    /// Sends a request with this `Accept-Encoding`, without waiting for its response.
+    pub(crate) fn send_accepting(&mut self, codings: &str, method: &str, target: &str) {
+        self.send_with(
+            &format!("accept-encoding: {codings}\r\n"),
+            method,
+            target,
+            "",
+        );
     }
 
     /// Receives a response with a length.

@@ -283,7 +283,7 @@ fn a_poll_is_cut_without_a_response() {
 fn each_setting_of_the_distance_can_be_changed_over_http() {
     let server = EmulatorServer::start();
     let change = json!({
-        "latency_ms": 1, "connect_ms": 2, "server_time_ms": 3, "bytes_per_second": 1_000_000,
+        "latency_ms": 1, "connect_ms": 2, "server_time_ms": 3, "bytes_per_second": 1_000_000, "gzip": false,
         "idle_close_ms": 60_000, "cut_polls_after_ms": 6,
     });
     let mut client = Client::new(&server);

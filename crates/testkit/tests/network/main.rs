@@ -2,6 +2,7 @@
 //! checks an order, or that something takes at least so long. None checks how fast the machine is.
 
 mod client;
+mod compression;
 mod distance;
 #[cfg(feature = "tls")]
 mod tls;
