@@ -241,12 +241,14 @@ async fn carry(
             sleep(latency).await;
             return false;
         }
-        if reset.try_recv().is_ok() {
-            return true;
+        match reset.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => {
+                let _ = to_client.shutdown().await;
+                // The server reads on, although it has ended its side.
+                reset.await.is_ok()
+            }
+            gone => gone.is_ok(),
         }
-        let _ = to_client.shutdown().await;
-        // The server may read after it has ended its side.
-        reset.await.is_ok()
     };
     let resets = tokio::select! {
         resets = to_the_client => resets,

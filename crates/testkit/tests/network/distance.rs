@@ -1,7 +1,9 @@
 //! Latency, bandwidth, and the times after which the server ends a connection.
 
 use std::io::Read as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use std::{panic, thread};
 
 use box_longpoll_testkit::{EmulatorServer, Endpoint, Fault, PollPosition, Settings};
 use serde_json::json;
@@ -96,7 +98,7 @@ fn many_small_writes_do_not_wait_for_each_other() {
     let drip = Fault::Drip { interval_ms: 0 };
     server.queue_fault(Endpoint::Options, drip, 1);
     // More than 100 bytes, each written by itself, arrive before 20 requests in a row are through.
-    let dripped = std::thread::scope(|scope| {
+    let dripped = thread::scope(|scope| {
         let dripping = scope.spawn(|| realtime_url(&server));
         let mut client = Client::new(&server);
         for _ in 0..20 {
@@ -173,6 +175,24 @@ fn a_server_that_is_dropped_closes_distant_connections() {
 }
 
 #[test]
+fn a_line_ends_without_a_panic() {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().name() == Some("box-emulator") {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+        }
+        report(info);
+    }));
+    let server = with_latency();
+    let mut poll = held_poll(&server);
+    server.append("token", 1);
+    poll.rest();
+    drop(server);
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+}
+
+#[test]
 fn server_time_delays_api_calls_alone() {
     let server = EmulatorServer::start();
     let url = realtime_url(&server);
@@ -181,7 +201,7 @@ fn server_time_delays_api_calls_alone() {
         settings.poll_position = PollPosition::AlwaysNewChange;
     });
     takes_at_least(Duration::from_millis(500), || {
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let mut client = Client::new(&server);
             client.send("GET", "/2.0/events", "");
             let call = scope.spawn(move || client.receive());
@@ -202,7 +222,7 @@ fn control_requests_have_no_distance() {
         latency_ms: 500,
         ..Settings::default()
     });
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let mut client = Client::new(&server);
         client.send("GET", "/2.0/events", "");
         let call = scope.spawn(move || client.receive());
