@@ -39,18 +39,14 @@ pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_conn
         match listener.accept().await {
             Ok((socket, _)) => {
                 let permit = Arc::clone(&permits).try_acquire_owned();
-                let refusal = permit.is_err().then(|| {
-                    let reason = format!(
-                        "the limit of {max_connections} connections is reached: close some, or \
-                         raise Config::max_connections"
-                    );
-                    control::refusal(503, &reason).closing()
-                });
-                let connection = open(socket, now(), Arc::clone(shared), refusal);
+                let opened = now();
+                let shared = Arc::clone(shared);
                 tokio::spawn(async move {
-                    let _permit = permit;
                     // An I/O error ends only this connection, and the client sees it too.
-                    let _ = connection.await;
+                    let _ = match &permit {
+                        Ok(_) => serve(socket, opened, shared).await,
+                        Err(_) => turn_away(socket, opened, &shared, max_connections).await,
+                    };
                 });
             }
             // The process has no file descriptor left. Connections that close free some.
@@ -59,41 +55,54 @@ pub(crate) async fn accept(listener: TcpListener, shared: &Arc<Shared>, max_conn
     }
 }
 
-/// Serves a new connection, or refuses it if it is above the limit.
-async fn open(
-    socket: TcpStream,
-    opened: Instant,
-    shared: Arc<Shared>,
-    refusal: Option<FakeResponse>,
-) -> io::Result<()> {
+/// Serves a new connection until it ends.
+async fn serve(socket: TcpStream, opened: Instant, shared: Arc<Shared>) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let network = shared.network.subscribe();
-    if let Some(refusal) = refusal {
-        if shared.tls.is_some() {
-            return Ok(());
-        }
-        return refuse(&mut Line::new(socket, opened, network), &refusal).await;
-    }
     let mut first = [0; CONTROL_LENGTH];
     let idle_close = shared.network.borrow().idle_close;
     // The first bytes stay in the socket, so a distance delays them too.
     let Some(length) = within(idle_close, socket.peek(&mut first)).await else {
         return Ok(());
     };
-    if is_control(&first[..length?]) {
-        let line = Line::without_distance(socket, network);
-        return Connection::new(line, shared, true).serve().await;
-    }
-    let line = Line::new(socket, opened, network);
+    let is_control = is_control(&first[..length?]);
+    let network = shared.network.subscribe();
+    let line = if is_control {
+        Line::without_distance(socket, network)
+    } else {
+        Line::new(socket, opened, network)
+    };
     match &shared.tls {
-        Some(tls) => {
-            let stream = tls.accept(line).await?;
-            Connection::new(stream, Arc::clone(&shared), false)
-                .serve()
-                .await
+        Some(tls) if !is_control => {
+            // In a box, the state of TLS takes no memory of connections without TLS.
+            let over_tls = Box::pin(async {
+                let stream = tls.accept(line).await?;
+                let mut connection = Connection::new(stream, Arc::clone(&shared), is_control);
+                connection.serve().await
+            });
+            over_tls.await
         }
-        None => Connection::new(line, shared, false).serve().await,
+        _ => Connection::new(line, shared, is_control).serve().await,
     }
+}
+
+/// Refuses a connection above the limit.
+async fn turn_away(
+    socket: TcpStream,
+    opened: Instant,
+    shared: &Shared,
+    max_connections: usize,
+) -> io::Result<()> {
+    if shared.tls.is_some() {
+        return Ok(());
+    }
+    socket.set_nodelay(true)?;
+    let reason = format!(
+        "the limit of {max_connections} connections is reached: close some, or raise \
+         Config::max_connections"
+    );
+    let refusal = control::refusal(503, &reason).closing();
+    let mut line = Line::new(socket, opened, shared.network.subscribe());
+    refuse(&mut line, &refusal).await
 }
 
 /// Returns `true` if these first bytes of a connection begin a control request.
@@ -144,7 +153,7 @@ impl<S: Connected> Connection<S> {
     }
 
     /// Serves requests until the connection ends.
-    async fn serve(mut self) -> io::Result<()> {
+    async fn serve(&mut self) -> io::Result<()> {
         // The first request has begun.
         let mut idle_close = None;
         loop {
@@ -191,7 +200,8 @@ impl<S: Connected> Connection<S> {
                 }) => {
                     let request = request.over(S::SCHEME);
                     if let Some(refusal) = refusal(&request, body) {
-                        refuse(&mut self.stream, &refusal).await?;
+                        // Few connections come to this, so none has memory for it.
+                        Box::pin(refuse(&mut self.stream, &refusal)).await?;
                         return Ok(None);
                     }
                     let body = usize::try_from(body).map_err(io::Error::other)?;
@@ -210,7 +220,8 @@ impl<S: Connected> Connection<S> {
                     }
                 }
                 Err(status) => {
-                    refuse(&mut self.stream, &FakeResponse::empty(status).closing()).await?;
+                    let refusal = FakeResponse::empty(status).closing();
+                    Box::pin(refuse(&mut self.stream, &refusal)).await?;
                     return Ok(None);
                 }
             }
