@@ -385,6 +385,26 @@ mod tests {
         assert_eq!(direction.depart(500, later), later + 2 * SECOND);
     }
 
+    #[tokio::test]
+    async fn bytes_depart_while_others_are_in_flight() {
+        let settings = Settings {
+            latency_ms: 3_600_000,
+            ..Settings::default()
+        };
+        let (mut sender, mut from) = tokio::io::duplex(1);
+        let (mut to, _receiver) = tokio::io::duplex(1);
+        let sends = async {
+            for _ in 0..1000 {
+                sender.write_all(b"x").await?;
+            }
+            io::Result::Ok(())
+        };
+        tokio::select! {
+            sent = sends => assert!(sent.is_ok()),
+            _ = forward(&mut from, &mut to, downward(&settings, now())) => panic!("an end"),
+        }
+    }
+
     #[test]
     fn a_slow_line_carries_small_chunks() {
         for (bytes_per_second, bytes) in [

@@ -165,11 +165,10 @@ fn a_fault_cuts_a_response_out_of_tls() {
 
 #[test]
 fn an_idle_connection_ends_in_order() {
-    let server = server(Settings {
-        idle_close_ms: Some(100),
-        ..Settings::default()
-    });
+    let server = server(Settings::default());
     let mut client = client(&server);
+    client.page();
+    server.change_settings(|settings| settings.idle_close_ms = Some(100));
     client.page();
     assert_eq!(client.rest(), (Vec::new(), None));
 }
