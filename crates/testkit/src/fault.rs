@@ -100,6 +100,15 @@ pub enum Fault {
         #[serde(default = "default_padding")]
         bytes: usize,
     },
+    /// 200 with a valid response that is compressed with gzip, and whose gzip stream ends halfway.
+    /// The `content-length` is the length of that half. Any endpoint.
+    TruncatedGzip,
+    /// 200 with a valid response that is compressed with gzip, and whose gzip stream ends with a
+    /// wrong length. Any endpoint.
+    WrongGzipLength,
+    /// 200 with a valid response that is not compressed, although its `content-encoding` is gzip.
+    /// Any endpoint.
+    NotGzip,
     /// 200 with a body that never ends. Any endpoint.
     EndlessBody,
     /// The caller's previous page once more. `events`.
@@ -221,6 +230,9 @@ impl Fault {
             Self::CompressedBody {
                 bytes: default_padding(),
             },
+            Self::TruncatedGzip,
+            Self::WrongGzipLength,
+            Self::NotGzip,
             Self::EndlessBody,
             Self::StalePage,
             Self::Redirect {
@@ -306,6 +318,9 @@ impl Fault {
             Self::FloatPosition => "float_position",
             Self::HugeBody { .. } => "huge_body",
             Self::CompressedBody { .. } => "compressed_body",
+            Self::TruncatedGzip => "truncated_gzip",
+            Self::WrongGzipLength => "wrong_gzip_length",
+            Self::NotGzip => "not_gzip",
             Self::EndlessBody => "endless_body",
             Self::StalePage => "stale_page",
             Self::Redirect { .. } => "redirect",

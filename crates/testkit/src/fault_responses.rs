@@ -66,11 +66,10 @@ impl Emulator {
                 response.body = [vec![b' '; *bytes], response.body].concat();
                 response
             }
-            Fault::CompressedBody { bytes } => {
-                let mut response = self.at_once(call, fault);
-                response.body = compressed(*bytes, &response.body);
-                response.header("content-encoding", "gzip")
-            }
+            Fault::CompressedBody { .. }
+            | Fault::TruncatedGzip
+            | Fault::WrongGzipLength
+            | Fault::NotGzip => self.compressed(call, fault),
             Fault::WrongTypes | Fault::EmptyList | Fault::NoEntries => self.misshapen(call, fault),
             Fault::MissingPosition
             | Fault::NullPosition
@@ -122,6 +121,19 @@ impl Emulator {
         }
     }
 
+    /// Returns the regular response as gzip, or as something that only claims to be gzip.
+    fn compressed(&mut self, call: &Call<'_>, fault: &Fault) -> FakeResponse {
+        let mut response = self.at_once(call, fault);
+        let stream = gzip(&response.body);
+        response.body = match fault {
+            Fault::CompressedBody { bytes } => [padding(*bytes), stream].concat(),
+            Fault::TruncatedGzip => stream[..stream.len() / 2].to_vec(),
+            Fault::WrongGzipLength => with_a_wrong_length(stream),
+            _ => response.body,
+        };
+        response.header("content-encoding", "gzip")
+    }
+
     /// Returns JSON with wrong types, or without entries.
     fn misshapen(&mut self, call: &Call<'_>, fault: &Fault) -> FakeResponse {
         let body = match (call.endpoint, fault) {
@@ -158,13 +170,19 @@ fn custom<'a>(
     }
 }
 
-/// Compresses `padding` spaces, followed by the body. A gzip file may have several parts, so one
+/// Compresses `length` spaces or a few more. A gzip stream may have several members, so one
 /// compressed part of the padding is repeated.
-fn compressed(padding: usize, body: &[u8]) -> Vec<u8> {
+fn padding(length: usize) -> Vec<u8> {
     const PART: usize = 16 << 10;
-    let mut compressed = gzip(&[b' '; PART]).repeat(padding.div_ceil(PART));
-    compressed.extend(gzip(body));
-    compressed
+    gzip(&[b' '; PART]).repeat(length.div_ceil(PART))
+}
+
+/// Changes the length of the content, which is at the end of a gzip stream.
+fn with_a_wrong_length(mut stream: Vec<u8>) -> Vec<u8> {
+    if let Some(last) = stream.last_mut() {
+        *last ^= 1;
+    }
+    stream
 }
 
 /// Makes an error response in Box's format.
