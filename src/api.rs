@@ -138,9 +138,12 @@ impl<T: HttpTransport> Api<T> {
     }
 
     /// Sends a call to Box's API once the limiter permits it.
+    ///
+    /// The request for gzip is added here and not by the engine, because a program that drives the
+    /// engine itself may not decompress.
     async fn call(&self, call: ApiCall, request: TransportRequest) -> Response {
         let _permit = self.shared.limiter.acquire(call, self.transport()).await?;
-        exchange(self.transport(), request).await
+        exchange(self.transport(), request.accepting_gzip()).await
     }
 
     /// Passes on findings about the realtime servers between streams. A new finding of this engine

@@ -200,7 +200,7 @@ pub enum Input {
     Response {
         /// The call of the [`Output::Send`].
         call: Call,
-        /// The response, or the transport's error.
+        /// The response, with a body that is not compressed, or the transport's error.
         result: Response,
     },
     /// The driver's timer failed, so the driver can wait neither for the time of an

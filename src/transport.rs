@@ -27,9 +27,12 @@
 //!   the framing contradicts itself, there is an error, never a wrong body. Bytes after a response
 //!   belong to no response.
 //! - **A body has a size limit.** A body longer than [`TransportRequest::max_body`] is
-//!   [`TransportErrorKind::BodyTooLarge`]. The transport counts bytes after decompression and as
-//!   they arrive, so that a hostile server can't fill the memory. A transport that requests
-//!   compression decompresses the response. Headers that never end are an error as well.
+//!   [`TransportErrorKind::BodyTooLarge`]. The transport counts bytes as they arrive, so that a
+//!   hostile server can't fill the memory. Headers that never end are an error as well.
+//! - **Compression and its header go together.** The client requests gzip for API calls, and
+//!   decompresses bodies itself. A transport hands on a compressed body unchanged, with its
+//!   `Content-Encoding`. If its library decompresses bodies, the transport counts the decompressed
+//!   bytes, and removes `Content-Encoding` and `Content-Length` from the response.
 //! - **A response has no time limit.** A held poll takes minutes, before its headers or after them.
 //!   The client races [`send`](HttpTransport::send) against [`sleep`](HttpTransport::sleep) and
 //!   drops a request that is late, so a silent server must not block the timer. Hundreds of
@@ -64,6 +67,7 @@
 pub(crate) mod contract;
 mod error;
 mod exchange;
+mod inflate;
 pub(crate) mod open_files;
 mod request;
 

@@ -175,9 +175,10 @@ impl ReqwestTransport {
     /// Creates a transport over a client of yours.
     ///
     /// Build the client from [`client_builder`](Self::client_builder), or keep its settings. A
-    /// client that follows redirects, has a total timeout below 20 minutes, or decompresses bodies
-    /// breaks the [contract](crate::transport). With HTTP/2, all polls share one connection. The
-    /// transport turns a response that came by a redirect into an error, so that you notice it.
+    /// client that follows redirects or has a total timeout below 20 minutes breaks the
+    /// [contract](crate::transport). One that decompresses bodies keeps it, because reqwest removes
+    /// the headers of compression. With HTTP/2, all polls share one connection. The transport turns
+    /// a response that came by a redirect into an error, so that you notice it.
     ///
     /// The client's proxies are used for loopback too. If the API is a fake on this machine,
     /// configure no proxy.

@@ -1,8 +1,8 @@
 //! hyper-util's client as a transport, to copy and change.
 //!
-//! It sends each request once, and leaves retries to `box-longpoll`. It supports HTTP/1.1 without
-//! proxies. The documentation of `box_longpoll::transport` has the contract of a transport. Start
-//! from [`HyperTransport`].
+//! It sends each request once, and leaves retries and decompression to `box-longpoll`. It supports
+//! HTTP/1.1 without proxies. The documentation of `box_longpoll::transport` has the contract of a
+//! transport. Start from [`HyperTransport`].
 
 use std::error::Error as _;
 use std::panic::AssertUnwindSafe;

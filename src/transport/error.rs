@@ -43,12 +43,13 @@ pub enum TransportErrorKind {
     /// The connection ended before the response's headers were complete, or the response was not
     /// HTTP. The server may have acted on the request.
     Interrupted,
-    /// The connection ended inside the body, or the body's framing was wrong. The kind may be
-    /// [`Interrupted`](Self::Interrupted) instead in two cases: a reset lost the headers too, or
-    /// the headers already show the wrong framing, such as two lengths.
+    /// The connection ended inside the body, the body's framing was wrong, or the body can't be
+    /// decompressed. The kind may be [`Interrupted`](Self::Interrupted) instead in two cases: a
+    /// reset lost the headers too, or the headers already show the wrong framing, such as two
+    /// lengths.
     Body,
-    /// The body is longer than [`TransportRequest::max_body`](super::TransportRequest::max_body). A
-    /// retry of the same request would get the same body.
+    /// The body is longer than [`TransportRequest::max_body`](super::TransportRequest::max_body),
+    /// as it arrives or decompressed. A retry of the same request would get the same body.
     BodyTooLarge,
     /// The TLS handshake failed, the server does not speak TLS, its certificate is not trusted, or
     /// it requires a certificate of the client. The server did not act on the request. The kind may
@@ -141,7 +142,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Connect => "could not connect",
             TransportErrorKind::Timeout => "no response in time",
             TransportErrorKind::Interrupted => "the connection ended before the response",
-            TransportErrorKind::Body => "the connection ended inside the response's body",
+            TransportErrorKind::Body => "the response's body did not arrive intact",
             TransportErrorKind::BodyTooLarge => "the response's body is too large",
             TransportErrorKind::Tls => "TLS failed",
             TransportErrorKind::InvalidRequest => "the transport cannot send this request",

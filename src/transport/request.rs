@@ -7,7 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue, Request};
 
 /// A request, and the limits of its response.
 #[derive(Clone)]
@@ -40,6 +41,14 @@ impl TransportRequest {
         self
     }
 
+    /// Requests a response that is compressed with gzip. [`exchange`](super::exchange) decompresses
+    /// it.
+    pub(crate) fn accepting_gzip(mut self) -> Self {
+        let gzip = HeaderValue::from_static("gzip");
+        self.headers_mut().insert(ACCEPT_ENCODING, gzip);
+        self
+    }
+
     /// Returns the HTTP request.
     #[must_use]
     pub fn request(&self) -> &Request<Bytes> {
@@ -67,7 +76,10 @@ impl TransportRequest {
         self.timeout
     }
 
-    /// Returns the length of the longest body to accept, in bytes after decompression.
+    /// Returns the length of the longest body to accept, in bytes.
+    ///
+    /// If the transport hands on a compressed body, these are the bytes that it receives. The
+    /// client then applies the same limit to the decompressed body.
     #[must_use]
     pub fn max_body(&self) -> usize {
         self.max_body

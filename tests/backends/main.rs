@@ -11,6 +11,7 @@
 mod backend;
 mod blocking;
 mod clocks;
+mod compression;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 #[cfg(target_os = "linux")]

@@ -2,7 +2,9 @@
 //!
 //! Start at [`Watched`].
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use async_trait::async_trait;
 use box_longpoll::HttpTransport;
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
 use http::{Method, Response};
 use serde_json::Value;
 
@@ -22,6 +25,8 @@ pub(crate) struct Sent {
     /// The scheme, the host and the port.
     pub(crate) origin: String,
     pub(crate) call: Call,
+    /// The `Accept-Encoding` of the client.
+    pub(crate) accepts: Option<String>,
     /// The kind of the error, if the request failed.
     pub(crate) failed: Option<TransportErrorKind>,
     /// The number of events in the response that no earlier response had.
@@ -92,11 +97,13 @@ impl Watched {
         let scheme = uri.scheme_str().unwrap_or_default();
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let since = self.now().monotonic.duration_since(self.began);
+        let accepts = request.request().headers().get("accept-encoding");
         let mut sent = self.lock_sent();
         sent.push(Sent {
             at_ms: since.as_millis().try_into().unwrap(),
             origin: format!("{scheme}://{authority}"),
             call: Call::of(request),
+            accepts: accepts.map(|coding| coding.to_str().unwrap().to_owned()),
             failed: None,
             new_events: 0,
         });
@@ -115,7 +122,7 @@ impl Watched {
 
     /// Returns the number of events of a page that no earlier page had, and remembers them.
     fn count_new(&self, response: &Response<Bytes>) -> usize {
-        let Ok(Value::Object(page)) = serde_json::from_slice(response.body()) else {
+        let Ok(Value::Object(page)) = serde_json::from_slice(&decompressed(response)) else {
             return 0;
         };
         let Some(Value::Array(entries)) = page.get("entries") else {
@@ -126,6 +133,25 @@ impl Watched {
             .iter()
             .filter(|entry| known.insert(entry.to_string()));
         new.count()
+    }
+}
+
+/// Returns the body of a response, decompressed as far as the client reads it.
+fn decompressed(response: &Response<Bytes>) -> Cow<'_, [u8]> {
+    /// The largest page that the client accepts.
+    const MAX_PAGE: u64 = 16 << 20;
+    let body = response.body();
+    if !response.headers().contains_key("content-encoding") {
+        return Cow::Borrowed(body);
+    }
+    let mut plain = Vec::new();
+    // A page that the client can't read brings no events.
+    match MultiGzDecoder::new(&**body)
+        .take(MAX_PAGE)
+        .read_to_end(&mut plain)
+    {
+        Ok(_) => Cow::Owned(plain),
+        Err(_) => Cow::Borrowed(&[]),
     }
 }
 

@@ -79,6 +79,54 @@ async fn error_carries_the_details_of_boxs_response() {
 }
 
 #[tokio::test]
+async fn compressed_response_is_read_by_each_call() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 3);
+    for endpoint in [Endpoint::Events, Endpoint::Options, Endpoint::Realtime] {
+        server.queue_fault(endpoint, Fault::CompressedBody { bytes: 1_000 }, 1);
+    }
+    let client = client(&server);
+    let page = client.fetch(StartAt::Oldest).await.unwrap();
+    assert_eq!(page.events.len(), 3);
+    let servers = client.realtime_servers().await.unwrap();
+    let position = page.next_position.unwrap();
+    let signal = in_time(client.listen(&servers[0], &position)).await;
+    assert_eq!(signal.unwrap(), Signal::NewChange);
+    assert_eq!(server.emulator().queued_faults(), 0);
+}
+
+#[tokio::test]
+async fn error_says_why_a_body_cannot_be_decompressed() {
+    for (fault, kind, reason) in [
+        (
+            Fault::TruncatedGzip,
+            ErrorKind::Transport,
+            "its gzip stream ends too early",
+        ),
+        (
+            Fault::WrongGzipLength,
+            ErrorKind::Transport,
+            "its gzip stream is damaged",
+        ),
+        (
+            Fault::NotGzip,
+            ErrorKind::Transport,
+            "a transport that decompresses a body must remove content-encoding",
+        ),
+        (
+            Fault::CompressedBody { bytes: 16 << 20 },
+            ErrorKind::PageUndecodable,
+            "a page of events is larger than 16 MiB",
+        ),
+    ] {
+        let error = fetch_error(fault).await;
+        assert_eq!(error.kind(), kind, "{error:?}");
+        let chain = error.display_chain().to_string();
+        assert!(chain.contains(reason), "{chain}");
+    }
+}
+
+#[tokio::test]
 async fn a_servers_text_is_escaped_and_cut_in_errors() {
     let error = fetch_error(Fault::Status {
         status: 500,

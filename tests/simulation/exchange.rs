@@ -6,10 +6,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::time::Duration;
 
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::{Endpoint, FakeResponse, Fault};
+use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,6 +35,27 @@ pub(crate) struct RequestFacts {
 
 /// The response to a request, or its failure.
 pub(crate) type Outcome = Result<FakeResponse, TransportErrorKind>;
+
+/// Returns an outcome after decompression. A body that can't be decompressed is an error, but a
+/// refusal counts without its body.
+pub(crate) fn decompressed(outcome: &Outcome) -> Cow<'_, Outcome> {
+    let Ok(response) = outcome else {
+        return Cow::Borrowed(outcome);
+    };
+    if response.header_value("content-encoding").is_none() {
+        return Cow::Borrowed(outcome);
+    }
+    let mut plain = response.clone();
+    plain.body.clear();
+    let read = MultiGzDecoder::new(&*response.body).read_to_end(&mut plain.body);
+    if read.is_err() && (200..300).contains(&plain.status) {
+        return Cow::Owned(Err(TransportErrorKind::Body));
+    }
+    if read.is_err() {
+        plain.body.clear();
+    }
+    Cow::Owned(Ok(plain))
+}
 
 /// The phase of the protocol in which a stream sends a request. In all runs together, each fault
 /// must meet each phase.

@@ -13,7 +13,7 @@ use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use box_longpoll_testkit::{Delivery, Endpoint, FakeResponse, HoldId, Reply, Request};
 
 use crate::climate::Consumer;
-use crate::exchange::{Outcome, RequestFacts, channel_of};
+use crate::exchange::{Outcome, RequestFacts, channel_of, decompressed};
 use crate::ledger::own_digits;
 use crate::scenario::{What, When};
 use crate::world::{ACCOUNT, Inner, Scheduled, Step};
@@ -310,7 +310,8 @@ impl Inner {
     pub(crate) fn receive(&mut self, id: u64) -> Option<Outcome> {
         let pending = self.pending.remove(&id)?;
         let outcome = pending.outcome?;
-        self.measure_outcome(&pending.facts, pending.sent, &outcome);
+        let read = decompressed(&outcome);
+        self.measure_outcome(&pending.facts, pending.sent, &read);
         let step = match &outcome {
             Ok(response) => Step::Receives(response.status),
             Err(_) => Step::Fails("no response"),
@@ -322,7 +323,7 @@ impl Inner {
         let held = now.saturating_sub(pending.sent);
         let resolved =
             self.conduct
-                .note_outcome(&pending.facts, &outcome, pending.met.as_ref(), held, now);
+                .note_outcome(&pending.facts, &read, pending.met.as_ref(), held, now);
         if self.conduct.has_a_page() {
             let wall = self.moment().wall;
             self.gaps.page_came(wall);
