@@ -4,6 +4,7 @@
 //! texts of the suite's failures. Start at `broken_transport_is_found`.
 
 use std::future::poll_fn;
+use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use box_longpoll::transport::{TransportError, TransportErrorKind, TransportReque
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll_testkit::conformance::{Candidate, Case, MakeTransport, Setup, Subject, cases};
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
 use http::{HeaderValue, Response};
 use reqwest::Certificate;
 use rstest::rstest;
@@ -188,6 +190,41 @@ fn cuts_bodies(setup: &Setup) -> Arc<dyn HttpTransport> {
             let request = endless(&request);
             let response = inner.transport.send(request).await?;
             Ok(response.map(|body| body.slice(..body.len().min(max_body))))
+        })
+    })
+}
+
+fn decompressed(response: Response<Bytes>) -> Response<Bytes> {
+    response.map(|body| {
+        let mut plain = Vec::new();
+        // A body that isn't gzip, or is cut, ends with the part before the fault.
+        let _ = MultiGzDecoder::new(&*body).read_to_end(&mut plain);
+        plain.into()
+    })
+}
+
+fn decompresses_and_keeps_the_headers(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move { inner.transport.send(request).await.map(decompressed) })
+    })
+}
+
+fn decompresses_and_keeps_the_length(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move {
+            let mut response = inner.transport.send(request).await.map(decompressed)?;
+            response.headers_mut().remove("content-encoding");
+            Ok(response)
+        })
+    })
+}
+
+fn loses_the_encoding(setup: &Setup) -> Arc<dyn HttpTransport> {
+    broken(setup, |inner, request| {
+        Box::pin(async move {
+            let mut response = inner.transport.send(request).await?;
+            response.headers_mut().remove("content-encoding");
+            Ok(response)
         })
     })
 }
@@ -463,6 +500,31 @@ macro_rules! case {
     case!(required_the_cap_holds_for_a_length),
     cuts_bodies,
     "expected: an error\ngot: Response"
+)]
+#[case::both_headers_kept(
+    case!(required_compression_and_its_header_go_together),
+    decompresses_and_keeps_the_headers,
+    "expected: None\ngot: Some(\"gzip\")\nsituation: the header content-encoding of a decompressed body"
+)]
+#[case::length_kept(
+    case!(required_compression_and_its_header_go_together),
+    decompresses_and_keeps_the_length,
+    "situation: the header content-length of a decompressed body"
+)]
+#[case::encoding_lost(
+    case!(required_compression_and_its_header_go_together),
+    loses_the_encoding,
+    "expected: Some(\"gzip\")\ngot: None"
+)]
+#[case::bomb(
+    case!(required_the_cap_holds_for_a_decompressed_body),
+    decompresses_and_keeps_the_headers,
+    "situation: a body that is neither handed on nor decompressed"
+)]
+#[case::cut_gzip(
+    case!(required_a_cut_gzip_stream_is_never_a_body),
+    decompresses_and_keeps_the_headers,
+    "situation: a body that is neither handed on nor decompressed"
 )]
 #[case::referer(
     case!(required_nothing_else_is_sent),

@@ -56,12 +56,6 @@ impl CapturedRequest {
     pub(super) fn target(&self) -> &str {
         self.line.split(' ').nth(1).unwrap_or_default()
     }
-
-    /// Returns `true` if the request accepts a response that is compressed with gzip.
-    pub(super) fn allows_gzip(&self) -> bool {
-        self.header("accept-encoding")
-            .is_some_and(|codings| codings.contains("gzip"))
-    }
 }
 
 fn read_line(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {

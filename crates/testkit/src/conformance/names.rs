@@ -46,9 +46,9 @@ macro_rules! __conformance_cases {
         $case!(required_the_cap_holds_for_a_body_without_a_length);
         $case!(required_headers_without_end_are_an_error);
         $case!(required_the_cap_is_that_of_the_request);
-        $case!(required_the_cap_counts_after_decompression);
-        $case!(required_a_compression_that_was_asked_for_is_undone);
-        $case!(required_a_compression_that_was_not_asked_for_does_no_harm);
+        $case!(required_compression_and_its_header_go_together);
+        $case!(required_the_cap_holds_for_a_decompressed_body);
+        $case!(required_a_cut_gzip_stream_is_never_a_body);
         $case!(required_options_is_sent);
         $case!(required_headers_are_sent_as_given);
         $case!(optional_headers_beyond_ascii_are_sent_as_given);

@@ -1,7 +1,8 @@
-//! The greatest body that a transport reads.
+//! The greatest body that a transport reads, and compressed bodies.
 //!
 //! A hostile or broken server must not be able to fill the client's memory, neither with a body,
-//! compressed or not, nor with headers. Correct framing is tested in `framing.rs`.
+//! compressed or not, nor with headers. The client decompresses a body by the headers that the
+//! transport returns. Correct framing is tested in `framing.rs`.
 
 use std::io::Write;
 
@@ -9,10 +10,11 @@ use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::Method;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::{HeaderValue, Method, Response};
 
 use crate::conformance::connection::Connection;
-use crate::conformance::driver::{MAX_BODY, Subject, failure, text};
+use crate::conformance::driver::{MAX_BODY, Subject, failure, request, text};
 use crate::conformance::expect::{differs, expect_eq, expect_one_of};
 use crate::conformance::server::Server;
 
@@ -154,72 +156,119 @@ pub fn required_the_cap_is_that_of_the_request(subject: &Subject) {
 }
 
 fn capped(url: &str, max_body: usize) -> TransportRequest {
-    let one = crate::conformance::driver::request(Method::GET, url, "");
+    let one = request(Method::GET, url, "");
     TransportRequest::new(one.request().clone(), one.timeout(), max_body)
 }
 
-/// The limit applies to the decompressed body. If a request does not accept compression, the body
-/// is sent uncompressed, and the limit applies as well.
-pub fn required_the_cap_counts_after_decompression(subject: &Subject) {
-    let large = Bytes::from(vec![b'x'; 100 * MAX_BODY]);
-    let small = gzip(&large);
-    assert!(
-        small.len() < MAX_BODY,
-        "the compressed body is too large for this case"
-    );
-    let server = compressing(subject, large, small);
-    let kind = subject.failure(&server.url("/canary?canary"));
-    expect_eq!(kind, TransportErrorKind::BodyTooLarge);
-}
-
-/// If a transport accepts compressed responses, it returns the decompressed body.
-pub fn required_a_compression_that_was_asked_for_is_undone(subject: &Subject) {
+/// A transport hands on a compressed body unchanged, with its `Content-Encoding`. Or it
+/// decompresses the body, and removes `Content-Encoding` and `Content-Length`. The server
+/// compresses with or without a request for that.
+pub fn required_compression_and_its_header_go_together(subject: &Subject) {
     let plain = Bytes::from("hi, there ".repeat(1_000));
     let small = gzip(&plain);
-    let server = compressing(subject, plain.clone(), small);
-    let response = subject
-        .get(&server.url("/"))
-        .expect("expected a response, got the error");
-    expect_eq!(*response.body(), plain);
-}
-
-/// If a server compresses a body without a request for it, the body is returned decompressed or
-/// unchanged, and the limit applies in both cases.
-pub fn required_a_compression_that_was_not_asked_for_does_no_harm(subject: &Subject) {
-    let large = vec![b'x'; 100 * MAX_BODY];
-    let small = gzip(&large);
-    let mut response = compressed_head(small.len()).into_bytes();
-    response.extend_from_slice(&small);
-    let server = Server::responding(subject, response);
-    match subject.get(&server.url("/canary?canary")) {
-        Ok(response) => expect_eq!(*response.body(), small, "neither undone nor left as it is"),
-        error => {
-            failure(error);
+    for accepted in ACCEPTED {
+        for response in compressed_responses(&small) {
+            let server = Server::responding(subject, response);
+            let response =
+                subject
+                    .drive(|client| async move {
+                        client.send(accepting(accepted, &server.url("/"))).await
+                    })
+                    .expect("expected a response, got the error");
+            let situation = format!("requested with the coding {accepted:?}");
+            if *response.body() != plain {
+                is_handed_on(&response, &small, &situation);
+                continue;
+            }
+            for name in ["content-encoding", "content-length"] {
+                let value = response.headers().get(name);
+                expect_eq!(
+                    value,
+                    None,
+                    "the header {name} of a decompressed body, {situation}"
+                );
+            }
         }
     }
 }
 
-/// Starts a server that compresses its response if the request accepts gzip.
-fn compressing(subject: &Subject, plain: Bytes, small: Vec<u8>) -> Server {
-    Server::start(subject, move |connection| {
-        let allowed = connection
-            .read_request()
-            .is_some_and(|request| request.allows_gzip());
-        if allowed {
-            connection.write(compressed_head(small.len()));
-            connection.write(&small);
-        } else {
-            let length = plain.len();
-            connection.write(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
-            ));
-            connection.write(&plain);
-        }
-    })
+/// A compressed body that decompresses to more than the limit is handed on unchanged, or is
+/// [`TransportErrorKind::BodyTooLarge`].
+pub fn required_the_cap_holds_for_a_decompressed_body(subject: &Subject) {
+    let small = gzip(&vec![b'x'; 100 * MAX_BODY]);
+    assert!(
+        small.len() < MAX_BODY,
+        "the compressed body is too large for this case"
+    );
+    is_handed_on_or_fails(subject, &small, TransportErrorKind::BodyTooLarge);
 }
 
-fn compressed_head(length: usize) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n")
+/// If a compressed body ends inside its gzip stream, it is handed on unchanged, or is
+/// [`TransportErrorKind::Body`].
+pub fn required_a_cut_gzip_stream_is_never_a_body(subject: &Subject) {
+    let numbers: String = (0..10_000).map(|n| n.to_string()).collect();
+    let small = gzip(numbers.as_bytes());
+    is_handed_on_or_fails(subject, &small[..small.len() / 2], TransportErrorKind::Body);
+}
+
+/// The values of `Accept-Encoding` with which the cases of compression send a request.
+const ACCEPTED: [Option<&str>; 2] = [Some("gzip"), None];
+
+/// Returns a `GET` that accepts this coding.
+fn accepting(coding: Option<&'static str>, url: &str) -> TransportRequest {
+    let mut request = request(Method::GET, url, "");
+    if let Some(coding) = coding {
+        let coding = HeaderValue::from_static(coding);
+        request.headers_mut().insert(ACCEPT_ENCODING, coding);
+    }
+    request
+}
+
+/// Returns the responses with this compressed body, with a length and in one chunk.
+fn compressed_responses(small: &[u8]) -> [Vec<u8>; 2] {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n";
+    let length = small.len();
+    let with_length = format!("{HEAD}Content-Length: {length}\r\n\r\n").into_bytes();
+    let in_a_chunk = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n").into_bytes();
+    [
+        [&with_length, small].concat(),
+        [&in_a_chunk, small, b"\r\n0\r\n\r\n"].concat(),
+    ]
+}
+
+/// Asserts that a response with this compressed body is handed on, or fails with this kind of
+/// error.
+#[track_caller]
+fn is_handed_on_or_fails(subject: &Subject, small: &[u8], kind: TransportErrorKind) {
+    for accepted in ACCEPTED {
+        for response in compressed_responses(small) {
+            let server = Server::responding(subject, response);
+            let url = server.url("/canary?canary");
+            let situation = format!("requested with the coding {accepted:?}");
+            let response =
+                subject.drive(|client| async move { client.send(accepting(accepted, &url)).await });
+            match response {
+                Ok(response) => is_handed_on(&response, small, &situation),
+                failed => expect_eq!(failure(failed), kind, "{situation}"),
+            }
+        }
+    }
+}
+
+/// Asserts that a response has the compressed body, and the header that says so.
+#[track_caller]
+fn is_handed_on(response: &Response<Bytes>, small: &[u8], situation: &str) {
+    expect_eq!(
+        *response.body(),
+        small,
+        "a body that is neither handed on nor decompressed, {situation}"
+    );
+    let coding = response.headers().get(CONTENT_ENCODING);
+    expect_eq!(
+        coding.and_then(|coding| coding.to_str().ok()),
+        Some("gzip"),
+        "the content-encoding of a body that is handed on, {situation}"
+    );
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -59,6 +59,7 @@ pub fn required_headers_are_sent_as_given(subject: &Subject) {
         ("as-user", "1234"),
         ("user-agent", "my-client/1.0 (a comment; \"quoted\")"),
         ("accept", "application/json;q=0.5"),
+        ("accept-encoding", "gzip"),
         ("x-spaced", "a  b\tc, d"),
         ("x-twice", "1"),
         ("x-twice", "2"),
