@@ -8,6 +8,7 @@ mod checkpoint;
 mod conversation;
 mod event;
 mod exchange;
+mod gzip;
 mod page;
 mod realtime_url;
 mod refusal;
@@ -21,10 +22,11 @@ mod signal;
 pub(crate) type Property = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub(crate) const ALL: [Property; 9] = [
+pub(crate) const ALL: [Property; 10] = [
     ("checkpoint", checkpoint::holds),
     ("conversation", conversation::holds),
     ("event", event::holds),
+    ("gzip", gzip::holds),
     ("page", page::holds),
     ("realtime_url", realtime_url::holds),
     ("refusal", refusal::holds),

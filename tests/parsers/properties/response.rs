@@ -4,6 +4,7 @@
 //! such a head is a body with the status 200.
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 /// The access token, which no text may show.
@@ -31,6 +32,8 @@ pub(crate) fn response(text: &[u8]) -> Response<Bytes> {
             response.headers_mut().append(name, value);
         }
     }
+    // Compressed bodies have a property of their own.
+    response.headers_mut().remove(CONTENT_ENCODING);
     response
 }
 
