@@ -52,7 +52,7 @@ fn measure(arguments: &Arguments) -> ExitCode {
     let plan = Plan::of(arguments);
     let mut report = Report::default();
     plan.carry_out(&mut report);
-    report.print();
+    report.print_table();
     match plan.verdict(&report) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

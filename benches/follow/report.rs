@@ -1,7 +1,7 @@
 //! The figures of a run, collected over its rounds.
 //!
-//! The report prints medians, spreads, and ratios to the floor, for people and for programs. Start
-//! from [`Report`].
+//! The report prints each figure for programs as soon as it has a value, so that a run that is cut
+//! short keeps what it measured. At the end, it prints a table for people. Start from [`Report`].
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,10 @@ pub(crate) enum Unit {
     Bytes,
     Count,
     PerSecond,
+    /// Round trips, of the distance to the server.
+    RoundTrips,
+    /// The requests for each event, on average.
+    Requests,
 }
 
 impl Unit {
@@ -25,12 +29,15 @@ impl Unit {
             Self::Bytes => format!("{:.1} KB", value / 1e3),
             Self::Count => format!("{value:.0}"),
             Self::PerSecond => format!("{value:.0}/s"),
+            Self::RoundTrips => format!("{value:.2} RTT"),
+            Self::Requests => format!("{value:.2}"),
         }
     }
 
     fn exact(self, value: f64) -> String {
         match self {
             Self::Seconds => format!("{value:.6}"),
+            Self::RoundTrips | Self::Requests => format!("{value:.3}"),
             Self::Bytes | Self::Count | Self::PerSecond => format!("{value:.0}"),
         }
     }
@@ -43,6 +50,20 @@ struct Figure {
     unit: Unit,
     /// The rounds, by the name of the subject.
     subjects: BTreeMap<&'static str, Rounds>,
+}
+
+impl Figure {
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let floor = self.subjects.get(Name::Floor.text());
+        let floor = floor.and_then(Rounds::median);
+        self.subjects.iter().map(move |(&subject, rounds)| Line {
+            figure: self,
+            subject,
+            rounds,
+            median: rounds.median(),
+            floor,
+        })
+    }
 }
 
 /// The values of one figure of one subject.
@@ -88,14 +109,31 @@ impl Report {
         unit: Unit,
         value: Result<f64, String>,
     ) {
-        self.add(name.text(), figure, unit, value);
+        self.add(name.text(), figure, unit, value.map(|value| vec![value]));
+    }
+
+    /// Records the values of many events, whose median is the figure.
+    pub(crate) fn record_all(
+        &mut self,
+        name: Name,
+        figure: &str,
+        unit: Unit,
+        values: Result<Vec<f64>, String>,
+    ) {
+        self.add(name.text(), figure, unit, values);
     }
 
     pub(crate) fn record_emulator(&mut self, figure: &str, unit: Unit, value: Result<f64, String>) {
-        self.add(EMULATOR, figure, unit, value);
+        self.add(EMULATOR, figure, unit, value.map(|value| vec![value]));
     }
 
-    fn add(&mut self, subject: &'static str, figure: &str, unit: Unit, value: Result<f64, String>) {
+    fn add(
+        &mut self,
+        subject: &'static str,
+        figure: &str,
+        unit: Unit,
+        values: Result<Vec<f64>, String>,
+    ) {
         let index = self.figures.iter().position(|known| known.name == figure);
         let index = index.unwrap_or_else(|| {
             self.figures.push(Figure {
@@ -106,12 +144,19 @@ impl Report {
             self.figures.len() - 1
         });
         let rounds = self.figures[index].subjects.entry(subject).or_default();
-        match value {
-            Ok(value) => rounds.values.push(value),
+        match values {
+            Ok(values) => rounds.values.extend(values),
             Err(reason) => {
-                eprintln!("{subject}/{figure}: {reason}");
+                println!("# {subject}/{figure}: {reason}");
                 rounds.missing = Some(reason);
             }
+        }
+        // A new value of the floor changes the ratios of all subjects.
+        let changed = self.figures[index].lines().filter(|line| {
+            line.subject == subject || (subject == Name::Floor.text() && line.floor.is_some())
+        });
+        for line in changed {
+            line.print();
         }
     }
 
@@ -121,69 +166,31 @@ impl Report {
         figure.subjects.get(Name::Floor.text())?.median()
     }
 
-    /// Prints a table for people, then one line per figure for programs.
-    pub(crate) fn print(&self) {
-        let mut reasons = BTreeMap::new();
+    /// Prints a table of all figures, for people.
+    pub(crate) fn print_table(&self) {
         println!(
-            "{:<26}{:<10}{:>14}{:>32}{:>9}",
+            "\n{:<32}{:<15}{:>14}{:>32}{:>9}",
             "figure", "subject", "median", "spread", "ratio"
         );
-        for line in self.lines() {
-            let median = line
-                .median
-                .map_or("-".into(), |value| line.figure.unit.readable(value));
+        for line in self.figures.iter().flat_map(Figure::lines) {
+            let readable = |value| line.figure.unit.readable(value);
+            let median = line.median.map_or("-".into(), readable);
             let spread = match line.median {
                 Some(_) if line.rounds.values.len() > 1 => {
                     let (least, most) = line.rounds.spread();
-                    let readable = |value| line.figure.unit.readable(value);
                     format!("{} … {}", readable(least), readable(most))
                 }
                 _ => String::new(),
             };
             println!(
-                "{:<26}{:<10}{median:>14}{spread:>32}{:>9}",
+                "{:<32}{:<15}{median:>14}{spread:>32}{:>9}",
                 line.figure.name,
                 line.subject,
                 line.ratio()
             );
-            if let Some(reason) = &line.rounds.missing {
-                reasons.insert((line.subject, &line.figure.name), reason);
-            }
         }
-        println!();
-        for ((subject, figure), reason) in reasons {
-            println!("# {subject}/{figure}: {reason}");
-        }
-        for line in self.lines() {
-            let value = line
-                .median
-                .map_or("-".into(), |value| line.figure.unit.exact(value));
-            println!(
-                "follow/{}/{} {value} {}",
-                line.subject,
-                line.figure.name,
-                line.ratio()
-            );
-        }
-    }
-
-    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.figures.iter().flat_map(|figure| {
-            let floor = figure
-                .subjects
-                .get(Name::Floor.text())
-                .and_then(Rounds::median);
-            figure.subjects.iter().map(move |(&subject, rounds)| Line {
-                figure,
-                subject,
-                rounds,
-                median: rounds.median(),
-                floor,
-            })
-        })
     }
 }
-
 /// One figure of one subject.
 struct Line<'a> {
     figure: &'a Figure,
@@ -194,6 +201,15 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Prints the line for programs. It replaces earlier lines of the same figure.
+    fn print(&self) {
+        let exact = |value| self.figure.unit.exact(value);
+        let value = self.median.map_or("-".into(), exact);
+        let (subject, figure) = (self.subject, &self.figure.name);
+        // Standard output passes each line on at its end, to a file or a pipe too.
+        println!("follow/{subject}/{figure} {value} {}", self.ratio());
+    }
+
     /// Returns the ratio of the median to the floor's.
     fn ratio(&self) -> String {
         match (self.median, self.floor) {
