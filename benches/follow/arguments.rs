@@ -4,7 +4,9 @@
 //! starts. Start from [`Arguments`].
 
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::de::DeserializeOwned;
 
+use crate::emulator::{Address, Conditions};
 use crate::scenario::Scenario;
 use crate::subject::Name;
 
@@ -12,6 +14,11 @@ use crate::subject::Name;
 /// could do.
 #[derive(Parser)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) distance: Distance,
+    /// Let the server compress pages while a client catches up, if the client accepts that
+    #[arg(long, conflicts_with = "rtt")]
+    pub(crate) gzip: bool,
     /// Parts to measure
     #[arg(long, value_delimiter = ',', default_values = ["catchup", "latency", "idle", "startup"])]
     pub(crate) only: Vec<Part>,
@@ -31,6 +38,23 @@ pub(crate) struct Arguments {
     pub(crate) role: Option<Role>,
 }
 
+/// The distance to the server.
+#[derive(clap::Args)]
+pub(crate) struct Distance {
+    /// Measure from this distance instead: a round trip to the server takes so many milliseconds
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(2..=2_000))]
+    pub(crate) rtt: Option<u32>,
+    /// Measure over TLS, with --rtt
+    #[arg(long, requires = "rtt")]
+    pub(crate) tls: bool,
+    /// The bandwidth in Mbit/s at which catching up is measured a second time, with --rtt
+    #[arg(long, requires = "rtt", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) mbit: u32,
+    /// Measure after ten minutes of quiet too, with --rtt
+    #[arg(long, requires = "rtt")]
+    pub(crate) long: bool,
+}
+
 /// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -48,16 +72,20 @@ pub(crate) enum Part {
 #[derive(Subcommand)]
 pub(crate) enum Role {
     #[command(hide = true)]
-    Emulator,
+    Emulator {
+        #[arg(value_parser = json::<Conditions>)]
+        conditions: Conditions,
+    },
     #[command(hide = true)]
     Client {
         name: Name,
-        origin: String,
-        #[arg(value_parser = scenario)]
+        #[arg(value_parser = json::<Address>)]
+        server: Address,
+        #[arg(value_parser = json::<Scenario>)]
         scenario: Scenario,
     },
 }
 
-fn scenario(text: &str) -> Result<Scenario, serde_json::Error> {
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
 }

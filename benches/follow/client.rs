@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{self, Process};
+use crate::emulator::Address;
 use crate::floor::Floor;
 #[cfg(any(feature = "reqwest", feature = "isahc", feature = "surf"))]
 use crate::library::Library;
@@ -39,9 +40,10 @@ pub(crate) struct Client {
 
 impl Client {
     /// Starts the process. It sends nothing before [`go`](Self::go).
-    pub(crate) fn start(name: Name, origin: &str, scenario: &Scenario) -> Result<Self, String> {
+    pub(crate) fn start(name: Name, server: &Address, scenario: &Scenario) -> Result<Self, String> {
+        let server = serde_json::to_string(server).expect("an address is JSON");
         let scenario = serde_json::to_string(scenario).expect("a scenario is JSON");
-        let mut process = Process::start(&["client", name.text(), origin, &scenario]);
+        let mut process = Process::start(&["client", name.text(), &server, &scenario]);
         let ready = process.reply(READY)?;
         Ok(Self { process, ready })
     }
@@ -82,7 +84,7 @@ impl Begin {
 }
 
 /// Runs a client's process.
-pub(crate) fn run(name: Name, origin: &str, scenario: &Scenario) {
+pub(crate) fn run(name: Name, server: &Address, scenario: &Scenario) {
     let (sender, receiver) = channel();
     control::obey(move |order: Order| {
         control::reply(&Usage::now());
@@ -92,20 +94,20 @@ pub(crate) fn run(name: Name, origin: &str, scenario: &Scenario) {
     });
     let begin = Begin(receiver);
     match name {
-        Name::Floor => scenario.run::<Floor>(origin, begin),
+        Name::Floor => scenario.run::<Floor>(server, begin),
         #[cfg(feature = "reqwest")]
-        Name::ReqwestAlone => scenario.run::<crate::floor::ReqwestAlone>(origin, begin),
+        Name::ReqwestAlone => scenario.run::<crate::floor::ReqwestAlone>(server, begin),
         #[cfg(feature = "reqwest")]
         Name::Reqwest => {
-            scenario.run::<Library<box_longpoll::transports::ReqwestTransport>>(origin, begin);
+            scenario.run::<Library<box_longpoll::transports::ReqwestTransport>>(server, begin);
         }
         #[cfg(feature = "isahc")]
         Name::Isahc => {
-            scenario.run::<Library<box_longpoll::transports::IsahcTransport>>(origin, begin);
+            scenario.run::<Library<box_longpoll::transports::IsahcTransport>>(server, begin);
         }
         #[cfg(feature = "surf")]
         Name::Surf => {
-            scenario.run::<Library<box_longpoll::transports::SurfTransport>>(origin, begin);
+            scenario.run::<Library<box_longpoll::transports::SurfTransport>>(server, begin);
         }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use box_longpoll_testkit::{Config, EmulatorServer, Settings};
+use box_longpoll_testkit::{Config, EmulatorServer, RequestRecord, Settings};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::control::{self, Process};
@@ -21,8 +22,43 @@ const STALLED: Duration = Duration::from_secs(30);
 /// The pause before the first event, in which the previous subject receives its last event.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// The capacity of the request log if the server cuts polls: more requests than any run makes.
+const CUT_POLLS_LOG: usize = 200_000;
+
 /// The time limit of an order, including one to prepare a long log.
 const AT_MOST: Duration = Duration::from_secs(300);
+
+/// The way to the emulator, and its behavior.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Conditions {
+    pub(crate) tls: bool,
+    /// The settings that differ from the emulator's defaults, as a JSON object.
+    pub(crate) settings: Value,
+}
+
+impl Conditions {
+    /// Returns the conditions of a server on the same machine. It compresses nothing, so that its
+    /// speed and the client's stay comparable from year to year.
+    pub(crate) fn nearby() -> Self {
+        Self {
+            tls: false,
+            settings: json!({"gzip": false}),
+        }
+    }
+
+    pub(crate) fn with(mut self, setting: &str, value: impl Into<Value>) -> Self {
+        self.settings[setting] = value.into();
+        self
+    }
+}
+
+/// The address of a server.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Address {
+    pub(crate) origin: String,
+    /// The certificate of the authority that the client must trust, in PEM, if the server has TLS.
+    pub(crate) authority: Option<String>,
+}
 
 /// An order to the emulator's process. The process replies when it has carried the order out.
 #[derive(Serialize, Deserialize)]
@@ -40,8 +76,24 @@ pub(crate) enum Order {
         /// The seed from which accounts and gaps are drawn.
         seed: u64,
     },
+    /// Appends realistic events to the [accounts](account) as planned, in the order of time.
+    Append { planned: Vec<Planned> },
     /// Waits until that many polls are held.
     AwaitPolls { polls: usize },
+    /// Replies at once.
+    Count,
+}
+
+/// An event to append.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Planned {
+    /// The time in milliseconds after the order.
+    pub(crate) at_ms: u64,
+    /// The number of the [account].
+    pub(crate) account: usize,
+    /// `true` if the event carries the time at which it was appended, so that the client measures
+    /// it.
+    pub(crate) is_measured: bool,
 }
 
 /// The distribution of the time between two events, over all accounts together.
@@ -58,6 +110,10 @@ pub(crate) enum Gaps {
 pub(crate) struct Done {
     pub(crate) at_ns: u64,
     pub(crate) open_polls: usize,
+    /// The number of requests so far.
+    pub(crate) requests: u64,
+    /// The number of polls so far that ended without a response, because the server cut them.
+    pub(crate) cut_polls: u64,
 }
 
 /// Returns the name of one of many accounts.
@@ -79,20 +135,25 @@ impl Gaps {
 /// The harness's handle of an emulator's process.
 pub(crate) struct Emulator {
     process: Process,
-    pub(crate) origin: String,
+    pub(crate) address: Address,
 }
 
 impl Emulator {
-    pub(crate) fn start() -> Result<Self, String> {
-        let mut process = Process::start(&["emulator"]);
-        let origin = process.reply(Duration::from_secs(10))?;
-        Ok(Self { process, origin })
+    pub(crate) fn start(conditions: &Conditions) -> Result<Self, String> {
+        let conditions = serde_json::to_string(conditions).expect("conditions are JSON");
+        let mut process = Process::start(&["emulator", &conditions]);
+        let address = process.reply(Duration::from_secs(10))?;
+        Ok(Self { process, address })
     }
 
     /// Sends an order and waits until it is carried out.
     pub(crate) fn carry_out(&mut self, order: &Order) -> Result<Done, String> {
+        let planned = match order {
+            Order::Append { planned } => planned.last().map_or(0, |last| last.at_ms),
+            _ => 0,
+        };
         self.process.order(order);
-        let done = self.process.reply(AT_MOST);
+        let done = self.process.reply(AT_MOST + Duration::from_millis(planned));
         done.map_err(|error| format!("the emulator: {error}"))
     }
 
@@ -110,42 +171,66 @@ impl Emulator {
 }
 
 /// Runs the emulator's process.
-pub(crate) fn run() {
+pub(crate) fn run(conditions: &Conditions) {
     let (sender, orders) = channel();
     control::obey(move |order: Order| {
         // The receiver lives as long as the process.
         let _ = sender.send(order);
     });
-    let (server, origin) = start_server();
+    let (server, address) = start_server(conditions);
     let timer = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .expect("a runtime can be had");
-    control::reply(&origin);
+    control::reply(&address);
     for order in orders {
         carry_out(&server, &timer, &order);
+        let counters = server.counters();
         control::reply(&Done {
             at_ns: now_ns(),
-            open_polls: server.counters().open_polls,
+            open_polls: counters.open_polls,
+            requests: counters.total.requests,
+            cut_polls: cut_polls(&server),
         });
     }
 }
 
-/// Starts a server, and returns it with the API's origin.
+/// Starts a server, and returns it with the API's address.
 ///
-/// The API and the realtime server have an address each, as at Box. Otherwise polls would be held
-/// on connections whose buffers have grown with pages.
-fn start_server() -> (EmulatorServer, String) {
+/// The API and the realtime server have an origin each, as at Box. Otherwise polls would be held on
+/// connections whose buffers have grown with pages.
+fn start_server(conditions: &Conditions) -> (EmulatorServer, Address) {
+    let settings = Settings::default().changed_by(&conditions.settings);
+    let settings = settings.expect("the emulator knows these settings");
+    let cuts = settings.cut_polls_after_ms.is_some();
     let config = Config {
-        request_log_capacity: 0,
-        ..Config::from(Settings::default())
+        request_log_capacity: if cuts { CUT_POLLS_LOG } else { 0 },
+        tls: conditions.tls,
+        ..Config::from(settings)
     };
     let server = EmulatorServer::start_on((Ipv4Addr::UNSPECIFIED, 0).into(), config)
         .expect("a port can be had");
-    let here = |address| server.origin().replace("0.0.0.0", address);
-    let (api, realtime) = (here("127.0.0.1"), here("127.0.0.2"));
+    // The certificate is for these two names. Over plain HTTP, the API needs no lookup of a name.
+    let (api, realtime) = if conditions.tls {
+        ("localhost", "127.0.0.1")
+    } else {
+        ("127.0.0.1", "127.0.0.2")
+    };
+    let at = |host| server.origin().replace("0.0.0.0", host);
+    let realtime = at(realtime);
     server.change_settings(|settings| settings.realtime_origins = vec![realtime]);
-    (server, api)
+    let address = Address {
+        origin: at(api),
+        authority: server.authority_pem().map(str::to_owned),
+    };
+    (server, address)
+}
+
+/// Returns the number of polls that the server has cut. Only the request log shows them.
+fn cut_polls(server: &EmulatorServer) -> u64 {
+    let emulator = server.emulator();
+    let is_cut = |request: &&RequestRecord| request.fault == Some("close_before_headers");
+    emulator.requests().filter(is_cut).count() as u64
 }
 
 fn carry_out(server: &EmulatorServer, timer: &Runtime, order: &Order) {
@@ -166,7 +251,9 @@ fn carry_out(server: &EmulatorServer, timer: &Runtime, order: &Order) {
             gaps,
             seed,
         } => timer.block_on(emit(server, accounts, events, gaps, seed)),
+        Order::Append { ref planned } => timer.block_on(append(server, planned)),
         Order::AwaitPolls { polls } => timer.block_on(await_polls(server, polls)),
+        Order::Count => {}
     }
 }
 
@@ -194,20 +281,44 @@ async fn await_polls(server: &EmulatorServer, polls: usize) {
 
 /// Appends events to random accounts, at random gaps.
 async fn emit(server: &EmulatorServer, accounts: usize, events: usize, gaps: Gaps, seed: u64) {
-    const TEMPLATES: &str = "templates";
-    server.append(TEMPLATES, events);
-    let templates = server.emulator().events(TEMPLATES);
-    let new = &templates[templates.len() - events..];
+    let new = new_events(server, events);
     let mut rng = Rng::with_seed(seed);
     let mut due = tokio::time::Instant::from_std(now()) + QUIET;
     for template in new {
         due += gaps.next(&mut rng);
         tokio::time::sleep_until(due).await;
         let account = account(rng.usize(..accounts));
-        let rest = &template[1..];
-        let event: Arc<str> = format!(r#"{{"sent_ns":{},{rest}"#, now_ns()).into();
-        server.append_json(&account, [event]);
+        server.append_json(&account, [measured(&template)]);
     }
+}
+
+/// Appends events as planned.
+async fn append(server: &EmulatorServer, planned: &[Planned]) {
+    let new = new_events(server, planned.len());
+    let start = tokio::time::Instant::from_std(now());
+    for (planned, template) in planned.iter().zip(new) {
+        tokio::time::sleep_until(start + Duration::from_millis(planned.at_ms)).await;
+        let event = if planned.is_measured {
+            measured(&template)
+        } else {
+            template
+        };
+        server.append_json(&account(planned.account), [event]);
+    }
+}
+
+/// Returns realistic events that no account has yet.
+fn new_events(server: &EmulatorServer, events: usize) -> Vec<Arc<str>> {
+    const TEMPLATES: &str = "templates";
+    server.append(TEMPLATES, events);
+    let mut templates = server.emulator().events(TEMPLATES);
+    templates.split_off(templates.len() - events)
+}
+
+/// Returns an event that carries the present time.
+fn measured(template: &str) -> Arc<str> {
+    let rest = &template[1..];
+    format!(r#"{{"sent_ns":{},{rest}"#, now_ns()).into()
 }
 
 #[expect(

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use box_longpoll::config::RealtimeHosts;
 use box_longpoll::{AccessToken, Event, HttpTransport, LongPollClient, StartAt};
 
+use crate::emulator::Address;
 use crate::runtime::Runtime;
 use crate::subject::{Pace, Start, Subject, exit_with};
 
@@ -16,7 +17,8 @@ use crate::subject::{Pace, Start, Subject, exit_with};
 pub(crate) trait Backend: HttpTransport + Clone {
     type Runtime: Runtime;
 
-    fn new() -> Self;
+    /// Returns a transport that trusts the authority of a certificate too, which is in PEM.
+    fn new(authority: Option<&str>) -> Self;
 }
 
 /// A client of the library.
@@ -36,7 +38,7 @@ impl<T: Backend> Subject for Library<T> {
     type Runtime = T::Runtime;
     type Event = Event;
 
-    fn new(origin: &str, pace: Pace) -> Self {
+    fn new(server: &Address, pace: Pace) -> Self {
         let pace = match pace {
             Pace::Default => box_longpoll::config::Pace::default(),
             Pace::Raised => box_longpoll::config::Pace::default()
@@ -45,11 +47,11 @@ impl<T: Backend> Subject for Library<T> {
                 .small_pages_per_minute(60_000),
         };
         let client = LongPollClient::builder()
-            .api_origin(origin)
+            .api_origin(&server.origin)
             .realtime_hosts(RealtimeHosts::default().allow_loopback())
             .page_limit(500)
             .pace(pace)
-            .build(T::new(), token("nobody"));
+            .build(T::new(server.authority.as_deref()), token("nobody"));
         Self {
             client: client.expect("the settings are right"),
         }
@@ -74,6 +76,22 @@ impl<T: Backend> Subject for Library<T> {
                     Ok(_) => return,
                     Err(error) => exit_with(&format!("the library: {error:?}")),
                 }
+            }
+        }
+    }
+
+    async fn read_pages<W: Future<Output = ControlFlow<()>> + Send>(
+        &self,
+        account: String,
+        mut each: impl FnMut(&[Event]) -> W + Send,
+    ) {
+        let client = self.client.with_tokens(token(&account));
+        let mut batches = client.batches(StartAt::Oldest);
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(batch) if each(&batch).await.is_continue() => {}
+                Ok(_) => return,
+                Err(error) => exit_with(&format!("the library: {error:?}")),
             }
         }
     }

@@ -2,18 +2,21 @@
 //!
 //! Beside it the program measures the floor, the least that a client could do. Each measurement
 //! runs in processes of its own, which the program starts from itself: an emulator and a client.
-//! `benches/README.md` explains the output. Start from [`Plan`].
+//! `benches/README.md` explains the output. Start from [`Plan`], or from
+//! [`DistantPlan`] with `--rtt`.
 
 mod arguments;
 mod backends;
 mod client;
 mod control;
+mod distant;
 mod emulator;
 mod floor;
 #[cfg(any(feature = "reqwest", feature = "isahc", feature = "surf"))]
 mod library;
 mod measure;
 mod plan;
+mod relay;
 mod report;
 mod runtime;
 mod scenario;
@@ -25,23 +28,24 @@ use clap::Parser as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::arguments::{Arguments, Role};
+use self::distant::DistantPlan;
 use self::plan::Plan;
 use self::report::Report;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.role {
-        Some(Role::Emulator) => {
+        Some(Role::Emulator { conditions }) => {
             raise_descriptor_limit();
-            emulator::run();
+            emulator::run(conditions);
         }
         Some(Role::Client {
             name,
-            origin,
+            server,
             scenario,
         }) => {
             raise_descriptor_limit();
-            client::run(*name, origin, scenario);
+            client::run(*name, server, scenario);
         }
         None => return measure(&arguments),
     }
@@ -49,8 +53,13 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> ExitCode {
-    let plan = Plan::of(arguments);
     let mut report = Report::default();
+    if let Some(plan) = DistantPlan::of(arguments) {
+        plan.carry_out(&mut report);
+        report.print_table();
+        return ExitCode::SUCCESS;
+    }
+    let plan = Plan::of(arguments);
     plan.carry_out(&mut report);
     report.print_table();
     match plan.verdict(&report) {

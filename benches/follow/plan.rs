@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 
 use crate::arguments::{Arguments, Part};
-use crate::emulator::{Emulator, Order};
+use crate::emulator::{Conditions, Emulator, Order};
 use crate::report::{Report, Unit};
 use crate::scenario::catch_up::{self, ACCOUNT, Reading};
 use crate::scenario::hold::{self, Connections, Wanted};
@@ -26,6 +26,7 @@ pub(crate) struct Plan {
     subjects: Vec<Name>,
     rounds: Option<usize>,
     quick: bool,
+    gzip: bool,
     sizes: &'static Sizes,
 }
 
@@ -85,6 +86,7 @@ impl Plan {
             subjects,
             rounds: arguments.rounds,
             quick: arguments.quick,
+            gzip: arguments.gzip,
             sizes: if arguments.quick { &QUICK } else { &FULL },
         }
     }
@@ -125,17 +127,22 @@ impl Plan {
 
     fn catch_up(&self, report: &mut Report) {
         let events = self.sizes.catch_up_events;
-        let emulator = match prepare(events) {
+        let conditions = Conditions::nearby().with("gzip", self.gzip);
+        let emulator = match prepare(&conditions, events) {
             Ok(emulator) => emulator,
             Err(error) => return eprintln!("the emulator could not prepare a log: {error}"),
         };
-        let origin = &emulator.origin;
+        let server = &emulator.address;
         for round in 1..=self.rounds.unwrap_or(self.sizes.catch_up_rounds) {
             eprintln!("catching up, round {round}");
-            report.record_emulator("serve", Unit::PerSecond, serve::measure(origin, events));
+            report.record_emulator(
+                "serve",
+                Unit::PerSecond,
+                serve::measure(&server.origin, events),
+            );
             for reading in Reading::ALL {
                 for &name in &self.subjects {
-                    catch_up::measure(name, origin, reading, events, report);
+                    catch_up::measure(name, server, reading, events, report);
                 }
             }
         }
@@ -155,6 +162,7 @@ impl Plan {
             streams,
             events,
             connections,
+            tls: false,
         };
         let mut tasks = Vec::new();
         if self.wants(Part::Idle) {
@@ -162,6 +170,10 @@ impl Plan {
                 tasks.push(task(streams, 0, Connections::Shared));
                 tasks.push(task(streams, self.sizes.warm_events, Connections::Shared));
             }
+            tasks.push(hold::Task {
+                tls: true,
+                ..task(largest, 0, Connections::Shared)
+            });
             tasks.push(task(self.sizes.own_streams, 0, Connections::Own));
         } else {
             tasks.push(task(largest, 0, Connections::Shared));
@@ -172,10 +184,10 @@ impl Plan {
                 report.record_emulator("polls", Unit::Count, polls);
             }
             for &task in &tasks {
-                let cold = task.events == 0 && matches!(task.connections, Connections::Shared);
+                let startup = task.streams == largest && task.events == 0 && !task.tls;
                 let wanted = Wanted {
                     idle: self.wants(Part::Idle),
-                    startup: self.wants(Part::Startup) && cold && task.streams == largest,
+                    startup: self.wants(Part::Startup) && startup,
                 };
                 for &name in &self.subjects {
                     eprintln!("{task}, {}, round {round}", name.text());
@@ -187,8 +199,8 @@ impl Plan {
 }
 
 /// Starts an emulator with a long log.
-fn prepare(events: usize) -> Result<Emulator, String> {
-    let mut emulator = Emulator::start()?;
+pub(crate) fn prepare(conditions: &Conditions, events: usize) -> Result<Emulator, String> {
+    let mut emulator = Emulator::start(conditions)?;
     let order = Order::Prepare {
         account: ACCOUNT.into(),
         events,

@@ -3,12 +3,14 @@
 //! Start from [`Runtime`].
 
 use std::future::Future;
+use std::time::Duration;
 
 /// A runtime for the futures of a subject.
 pub(crate) trait Runtime {
     fn new() -> Self;
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static);
     fn block_on<R>(&self, work: impl Future<Output = R>) -> R;
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// tokio's current-thread runtime, for reqwest and the floor.
@@ -29,6 +31,10 @@ impl Runtime for Tokio {
     fn block_on<R>(&self, work: impl Future<Output = R>) -> R {
         self.0.block_on(work)
     }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(duration)
+    }
 }
 
 /// smol's executor, for surf and isahc.
@@ -47,5 +53,9 @@ impl Runtime for Smol {
 
     fn block_on<R>(&self, work: impl Future<Output = R>) -> R {
         smol::block_on(self.0.run(work))
+    }
+
+    async fn sleep(duration: Duration) {
+        smol::Timer::after(duration).await;
     }
 }

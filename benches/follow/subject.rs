@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::emulator::Address;
 use crate::runtime::Runtime;
 
 /// The name of a subject. There is the floor, and each backend that is compiled in.
@@ -38,6 +39,11 @@ impl Name {
             Self::Surf => "surf",
         }
     }
+
+    /// Returns `true` for the floor's loop over another HTTP library than hyper.
+    pub(crate) fn is_alone(self) -> bool {
+        self.text().ends_with("-alone")
+    }
 }
 
 /// The start of a stream.
@@ -61,7 +67,7 @@ pub(crate) trait Subject: Clone + Send + 'static {
     type Event;
 
     /// Returns a client with its own connections. It sends nothing yet.
-    fn new(origin: &str, pace: Pace) -> Self;
+    fn new(server: &Address, pace: Pace) -> Self;
 
     /// Follows an account until `each` returns `Break`. Clones share their connections.
     ///
@@ -72,6 +78,14 @@ pub(crate) trait Subject: Clone + Send + 'static {
         start: Start,
         each: impl FnMut(&Self::Event) -> ControlFlow<()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Reads an account's log from its oldest event, page by page, until `each` returns `Break`.
+    /// Waits for the future that `each` returns before it takes the next page.
+    fn read_pages<W: Future<Output = ControlFlow<()>> + Send>(
+        &self,
+        account: String,
+        each: impl FnMut(&[Self::Event]) -> W + Send,
+    ) -> impl Future<Output = ()>;
 
     /// Reads an event's id, type and time.
     fn glance(event: &Self::Event);

@@ -23,8 +23,14 @@ pub(super) struct Signal {
 
 #[derive(Deserialize)]
 pub(super) struct Page {
-    pub(super) next_stream_position: Box<RawValue>,
+    next_stream_position: Box<RawValue>,
     pub(super) entries: Vec<Event>,
+}
+
+impl Page {
+    pub(super) fn next_stream_position(&self) -> String {
+        self.next_stream_position.get().trim_matches('"').to_owned()
+    }
 }
 
 /// An event, with every field that Box documents.

@@ -1,7 +1,8 @@
 //! The floor: the least that a client could do. All other figures are compared with it.
 //!
-//! It is a loop that fetches pages, polls, and parses. It never retries, has no pace, and does not
-//! recognize repeats. Never make it slower over hyper, because every ratio would improve. Start
+//! It is a loop that fetches pages, polls, and parses, one request after the other. If a poll ends
+//! without a response, the loop polls again. It never retries another request, has no pace, and
+//! does not recognize repeats. Never make it slower over hyper, because every ratio would improve. Start
 //! from [`Loop`].
 
 mod event;
@@ -18,6 +19,7 @@ use http::Method;
 use tokio::sync::Semaphore;
 
 use self::event::{Page, Servers, Signal};
+use crate::emulator::Address;
 use crate::runtime::Tokio;
 use crate::subject::{Pace, Start, Subject, exit_with};
 
@@ -29,14 +31,15 @@ const MOST_API_CALLS: usize = 64;
 
 /// An HTTP client that sends the requests of the loop.
 pub(crate) trait Http: Clone + Send + Sync + 'static {
-    fn new() -> Self;
+    /// Returns a client that trusts the authority of a certificate, which is in PEM.
+    fn new(authority: Option<&str>) -> Self;
 
     fn send(
         &self,
         method: Method,
         url: &str,
         bearer: Option<&str>,
-    ) -> impl Future<Output = Bytes> + Send;
+    ) -> impl Future<Output = Result<Bytes, String>> + Send;
 }
 
 /// The floor itself, over hyper.
@@ -59,10 +62,10 @@ impl<H: Http> Subject for Loop<H> {
     type Event = Event;
 
     /// Ignores the pace: the loop sends requests as fast as it can.
-    fn new(origin: &str, _: Pace) -> Self {
+    fn new(server: &Address, _: Pace) -> Self {
         Self {
-            http: H::new(),
-            origin: origin.into(),
+            http: H::new(server.authority.as_deref()),
+            origin: server.origin.as_str().into(),
             calls: Arc::new(Semaphore::new(MOST_API_CALLS)),
         }
     }
@@ -73,10 +76,7 @@ impl<H: Http> Subject for Loop<H> {
         start: Start,
         mut each: impl FnMut(&Event) -> ControlFlow<()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let account = Account {
-            floor: self.clone(),
-            bearer: format!("Bearer {account}"),
-        };
+        let account = self.account(&account);
         let mut position = match start {
             Start::Now => "now".to_owned(),
             Start::Oldest => "0".to_owned(),
@@ -87,11 +87,32 @@ impl<H: Http> Subject for Loop<H> {
                     return;
                 }
                 let server = account.server().await;
-                while account.listen(&server, &position).await == "new_change" {
+                loop {
+                    match account.listen(&server, &position).await.as_deref() {
+                        Ok("new_change") => {}
+                        Ok(_) => break,
+                        Err(_) => continue,
+                    }
                     if account.drain(&mut position, &mut each).await.is_break() {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    async fn read_pages<W: Future<Output = ControlFlow<()>> + Send>(
+        &self,
+        account: String,
+        mut each: impl FnMut(&[Event]) -> W + Send,
+    ) {
+        let account = self.account(&account);
+        let mut position = "0".to_owned();
+        loop {
+            let page = account.page(&position).await;
+            position = page.next_stream_position();
+            if each(&page.entries).await.is_break() {
+                return;
             }
         }
     }
@@ -106,6 +127,15 @@ impl<H: Http> Subject for Loop<H> {
 
     fn sent_ns(event: &Event) -> Option<u64> {
         event.sent_ns
+    }
+}
+
+impl<H: Http> Loop<H> {
+    fn account(&self, name: &str) -> Account<H> {
+        Account {
+            floor: self.clone(),
+            bearer: format!("Bearer {name}"),
+        }
     }
 }
 
@@ -124,8 +154,7 @@ impl<H: Http> Account<H> {
     ) -> ControlFlow<()> {
         loop {
             let page = self.page(position).await;
-            position.clear();
-            position.push_str(page.next_stream_position.get().trim_matches('"'));
+            *position = page.next_stream_position();
             if page.entries.is_empty() {
                 return ControlFlow::Continue(());
             }
@@ -153,16 +182,17 @@ impl<H: Http> Account<H> {
         }
     }
 
-    async fn listen(&self, server: &str, position: &str) -> String {
+    /// Polls once. Returns the signal, or an error if there was no response.
+    async fn listen(&self, server: &str, position: &str) -> Result<String, String> {
         let url = format!("{server}&stream_position={position}");
-        let body = self.floor.http.send(Method::GET, &url, None).await;
-        parse::<Signal>(&body).message
+        let body = self.floor.http.send(Method::GET, &url, None).await?;
+        Ok(parse::<Signal>(&body).message)
     }
 
     async fn call(&self, method: Method, url: &str) -> Bytes {
         let _permit = self.floor.calls.acquire().await;
-        let http = &self.floor.http;
-        http.send(method, url, Some(&self.bearer)).await
+        let sent = self.floor.http.send(method, url, Some(&self.bearer));
+        sent.await.unwrap_or_else(|error| exit_with(&error))
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Scenario;
 use crate::client::{Begin, Client};
 use crate::control;
+use crate::emulator::Address;
 use crate::measure::{Usage, as_f64, seconds};
 use crate::report::{Report, Unit};
 use crate::runtime::Runtime as _;
@@ -46,8 +47,8 @@ impl Reading {
 }
 
 impl Task {
-    pub(super) fn run<S: Subject>(&self, origin: &str, begin: Begin) {
-        let (runtime, subject) = (S::Runtime::new(), S::new(origin, Pace::Default));
+    pub(super) fn run<S: Subject>(&self, server: &Address, begin: Begin) {
+        let (runtime, subject) = (S::Runtime::new(), S::new(server, Pace::Default));
         let take = match self.reading {
             Reading::Glance => S::glance,
             Reading::Full => S::read,
@@ -70,12 +71,12 @@ impl Task {
 /// Lets one subject catch up once, and reports the figures.
 pub(crate) fn measure(
     name: Name,
-    origin: &str,
+    server: &Address,
     reading: Reading,
     events: usize,
     report: &mut Report,
 ) {
-    let figures = once(name, origin, reading, events);
+    let figures = once(name, server, reading, events);
     let mut record = |what, unit, value: fn(&(Usage, Usage)) -> f64| {
         let value = figures.as_ref().map(value).map_err(String::clone);
         report.record(name, &reading.figure(what), unit, value);
@@ -91,12 +92,12 @@ pub(crate) fn measure(
 
 fn once(
     name: Name,
-    origin: &str,
+    server: &Address,
     reading: Reading,
     events: usize,
 ) -> Result<(Usage, Usage), String> {
     let scenario = Scenario::CatchUp(Task { events, reading });
-    let mut client = Client::start(name, origin, &scenario)?;
+    let mut client = Client::start(name, server, &scenario)?;
     let before = client.go()?;
     let after = client.result(Duration::from_secs(60))?;
     Ok((before, after))

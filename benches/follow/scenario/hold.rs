@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scenario;
 use crate::client::{Begin, Client};
-use crate::emulator::{Emulator, Order, account};
+use crate::emulator::{Address, Conditions, Emulator, Order, account};
 use crate::measure::{Usage, as_f64, seconds};
 use crate::report::{Report, Unit};
 use crate::runtime::Runtime as _;
@@ -24,6 +24,8 @@ pub(crate) struct Task {
     /// The number of events that each stream reads first.
     pub(crate) events: usize,
     pub(crate) connections: Connections,
+    /// `true` if the connections have TLS.
+    pub(crate) tls: bool,
 }
 
 /// The sharing of connections between streams.
@@ -44,6 +46,9 @@ impl fmt::Display for Task {
         if matches!(self.connections, Connections::Own) {
             write!(f, " with a transport each")?;
         }
+        if self.tls {
+            write!(f, " over TLS")?;
+        }
         Ok(())
     }
 }
@@ -61,9 +66,9 @@ struct Held {
 }
 
 impl Task {
-    pub(super) fn run<S: Subject>(&self, origin: &str, begin: Begin) {
+    pub(super) fn run<S: Subject>(&self, server: &Address, begin: Begin) {
         let runtime = S::Runtime::new();
-        let shared = S::new(origin, Pace::Default);
+        let shared = S::new(server, Pace::Default);
         let start = if self.events == 0 {
             Start::Now
         } else {
@@ -73,7 +78,7 @@ impl Task {
         for number in 0..self.streams {
             let subject = match self.connections {
                 Connections::Shared => shared.clone(),
-                Connections::Own => S::new(origin, Pace::Default),
+                Connections::Own => S::new(server, Pace::Default),
             };
             runtime.spawn(subject.follow(account(number), start, |event| {
                 S::glance(event);
@@ -85,14 +90,16 @@ impl Task {
     }
 
     /// Returns the name of a figure. It ends with the number of streams, unless that is the
-    /// largest.
+    /// largest, or with `tls`.
     fn figure(&self, what: &str, largest: usize) -> String {
         let kind = match (self.connections, self.events) {
             (Connections::Own, _) => "idle_own",
             (Connections::Shared, 0) => "idle",
             (Connections::Shared, _) => "idle_warm",
         };
-        if self.streams == largest || matches!(self.connections, Connections::Own) {
+        if self.tls {
+            format!("{kind}_{what}_tls")
+        } else if self.streams == largest || matches!(self.connections, Connections::Own) {
             format!("{kind}_{what}")
         } else {
             format!("{kind}_{what}_{}", self.streams)
@@ -140,12 +147,16 @@ pub(crate) fn polls(streams: usize) -> Result<f64, String> {
         streams,
         events: 0,
         connections: Connections::Shared,
+        tls: false,
     };
     once(Name::Floor, task, None).map(|_| as_f64(streams as u64))
 }
 
 fn once(name: Name, task: Task, watched: Option<Duration>) -> Result<Held, String> {
-    let mut emulator = Emulator::start()?;
+    let mut emulator = Emulator::start(&Conditions {
+        tls: task.tls,
+        ..Conditions::nearby()
+    })?;
     if task.events > 0 {
         let order = Order::PrepareAll {
             accounts: task.streams,
@@ -153,7 +164,7 @@ fn once(name: Name, task: Task, watched: Option<Duration>) -> Result<Held, Strin
         };
         emulator.carry_out(&order)?;
     }
-    let mut client = Client::start(name, &emulator.origin, &Scenario::Hold(task))?;
+    let mut client = Client::start(name, &emulator.address, &Scenario::Hold(task))?;
     let ready = client.ready;
     let began = client.go()?;
     let held = emulator.await_polls(task.streams)?;

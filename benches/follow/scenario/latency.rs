@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::Scenario;
 use crate::client::{Begin, Client};
 use crate::control;
-use crate::emulator::{Emulator, Gaps, Order, account};
+use crate::emulator::{Address, Conditions, Emulator, Gaps, Order, account};
 use crate::measure::{now_ns, seconds};
 use crate::report::{Report, Unit};
 use crate::runtime::Runtime as _;
@@ -93,8 +93,8 @@ impl Traffic {
 }
 
 impl Task {
-    pub(super) fn run<S: Subject>(&self, origin: &str, begin: Begin) {
-        let (runtime, subject) = (S::Runtime::new(), S::new(origin, self.pace));
+    pub(super) fn run<S: Subject>(&self, server: &Address, begin: Begin) {
+        let (runtime, subject) = (S::Runtime::new(), S::new(server, self.pace));
         begin.wait();
         let taken: Arc<Mutex<Vec<u64>>> = Arc::default();
         let (all_taken, wait) = oneshot::channel();
@@ -139,8 +139,8 @@ impl Follower {
     fn start(name: Name, traffic: Traffic, turns: Turns) -> Result<Self, String> {
         let task = traffic.task(turns);
         let accounts = task.accounts;
-        let mut emulator = Emulator::start()?;
-        let mut client = Client::start(name, &emulator.origin, &Scenario::Latency(task))?;
+        let mut emulator = Emulator::start(&Conditions::nearby())?;
+        let mut client = Client::start(name, &emulator.address, &Scenario::Latency(task))?;
         client.go()?;
         emulator.await_polls(accounts)?;
         client.expect_silence(SETTLED)?;
