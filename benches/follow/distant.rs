@@ -112,7 +112,7 @@ enum Shown {
     Median,
     /// Their median and their maximum.
     MedianAndMax,
-    /// Their maximum and their median, and the polls that were cut.
+    /// Their maximum, 99th percentile and median, and the polls that were cut.
     Cut,
 }
 
@@ -363,6 +363,12 @@ impl Named {
             }
             Shown::Cut => {
                 record("", Unit::RoundTrips, &max);
+                let p99 = |notified: &Notified| {
+                    let mut all = all(notified);
+                    all.sort_by(f64::total_cmp);
+                    vec![all[(all.len() - 1) * 99 / 100]]
+                };
+                record("_p99", Unit::RoundTrips, &p99);
                 record("_p50", Unit::RoundTrips, &all);
                 let cut_polls = |notified: &Notified| vec![as_f64(notified.cut_polls)];
                 record("_polls", Unit::Count, &cut_polls);
