@@ -27,6 +27,21 @@ pub(crate) enum ApiCall {
     List,
     /// `GET /events`.
     Fetch,
+    /// The same as a list, while the consumer handles a batch. Nobody may poll it for a long time,
+    /// so it keeps its permit for 2 s at most.
+    ListAhead,
+    /// The same as a fetch, while the consumer handles a batch.
+    FetchAhead,
+}
+
+impl ApiCall {
+    fn is_list(self) -> bool {
+        matches!(self, Self::List | Self::ListAhead)
+    }
+
+    fn is_ahead(self) -> bool {
+        matches!(self, Self::ListAhead | Self::FetchAhead)
+    }
 }
 
 /// A limiter that admits `max_api_calls` calls at once, and `max_server_lists_per_second` lists of

@@ -17,8 +17,9 @@ use crate::pacing::TokenBucket;
 /// woken may be one that nobody polls.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time after which a caller that was woken but has not returned loses its turn to the next
-/// caller: 2 s. It is the first again when it does return.
+/// The time without a try after which a waiting caller loses its turn to the next caller: 2 s,
+/// twice the interval of the tries. It is the first again when it does return. A thousand callers
+/// that nobody polls therefore delay the others no longer than one does.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(2);
 
 /// The time after its timeout at which a call that nobody polls counts as over: 1 s.
@@ -42,12 +43,20 @@ pub(super) struct WaitQueue {
 type Waiters = BTreeMap<u64, Waiter>;
 
 /// A waiting call.
-#[derive(Default)]
 struct Waiter {
     /// Its waker. `None` after it was woken, until it tries again.
     waker: Option<Waker>,
-    /// The time since which it could be admitted, or at which it last checked the rate of lists.
-    called: Option<Instant>,
+    /// The time of its last try.
+    tried_at: Instant,
+    /// `true` if it is a list that tries again when the rate permits one.
+    watches_clock: bool,
+}
+
+impl Waiter {
+    /// Returns `true` if the caller has not tried for [`UNRESPONSIVE_AFTER`].
+    fn is_unresponsive(&self, now: Instant) -> bool {
+        now >= self.tried_at + UNRESPONSIVE_AFTER
+    }
 }
 
 /// Wakers that the queue has released. Waking or dropping one runs code of an executor, which may
@@ -123,8 +132,15 @@ impl WaitQueue {
             released.unused.push(waker);
             return (self.enter(call, mine, now), released);
         }
-        let waiter = self.waiters(call).entry(mine).or_default();
-        released.unused.extend(waiter.waker.replace(waker));
+        let waiter = Waiter {
+            waker: Some(waker),
+            tried_at: now,
+            watches_clock: false,
+        };
+        let before = self.waiters(call).insert(mine, waiter);
+        released
+            .unused
+            .extend(before.and_then(|waiter| waiter.waker));
         let admission = match self.call_up(Some(mine), now, &mut released) {
             Next::Admitted => {
                 self.remove(call, mine, &mut released);
@@ -133,12 +149,7 @@ impl WaitQueue {
             Next::WatchesClock => {
                 Admission::WaitUntil(self.lists.available_at(now).min(now + RETRY_INTERVAL))
             }
-            Next::Waits => {
-                if let Some(waiter) = self.waiters(call).get_mut(&mine) {
-                    waiter.called = None;
-                }
-                Admission::WaitUntil(now + RETRY_INTERVAL)
-            }
+            Next::Waits => Admission::WaitUntil(now + RETRY_INTERVAL),
         };
         (admission, released)
     }
@@ -160,9 +171,10 @@ impl WaitQueue {
     }
 
     fn waiters(&mut self, call: ApiCall) -> &mut Waiters {
-        match call {
-            ApiCall::List => &mut self.waiting_to_list,
-            ApiCall::Fetch => &mut self.waiting_for_a_page,
+        if call.is_list() {
+            &mut self.waiting_to_list
+        } else {
+            &mut self.waiting_for_a_page
         }
     }
 
@@ -171,15 +183,20 @@ impl WaitQueue {
         self.waiting_to_list.is_empty()
             && self.waiting_for_a_page.is_empty()
             && self.free_places(now) > 0
-            && (call == ApiCall::Fetch || self.lists.can_acquire(now))
+            && (!call.is_list() || self.lists.can_acquire(now))
     }
 
     /// Counts a call as in flight.
     fn enter(&mut self, call: ApiCall, number: u64, now: Instant) -> Admission {
-        if call == ApiCall::List {
+        if call.is_list() {
             self.lists.acquire_early(now);
         }
-        self.in_flight.insert(number, now + self.timeout + GRACE);
+        let lasts = if call.is_ahead() {
+            UNRESPONSIVE_AFTER
+        } else {
+            self.timeout + GRACE
+        };
+        self.in_flight.insert(number, now + lasts);
         Admission::Admitted
     }
 
@@ -192,7 +209,7 @@ impl WaitQueue {
     /// Wakes the calls that can be admitted now, in the order of their numbers. If lists wait for
     /// their rate, it wakes one of them to watch the clock.
     ///
-    /// `caller` is the number of the call that is being polled. A call that was woken before and is
+    /// `caller` is the number of the call that is being polled. A call that is
     /// [unresponsive](UNRESPONSIVE_AFTER) is skipped: it keeps its number, but its waiter is
     /// removed until it returns.
     fn call_up(&mut self, caller: Option<u64>, now: Instant, released: &mut Released) -> Next {
@@ -203,22 +220,6 @@ impl WaitQueue {
         let mut lists = self.lists.available(now);
         let mut next = Next::Waits;
         let mut unresponsive = Vec::new();
-        let mut takes_turn = |number: u64, waiter: &mut Waiter| {
-            if caller == Some(number) {
-                waiter.called = Some(now);
-            } else if waiter
-                .called
-                .is_some_and(|at| now >= at + UNRESPONSIVE_AFTER)
-            {
-                unresponsive.push(number);
-                return false;
-            } else if waiter.called.is_none() {
-                waiter.called = Some(now);
-                released.called.extend(waiter.waker.take());
-            }
-            true
-        };
-
         let mut to_list = self.waiting_to_list.iter_mut().peekable();
         let mut for_a_page = self.waiting_for_a_page.iter_mut().peekable();
         while places > 0 {
@@ -235,22 +236,31 @@ impl WaitQueue {
             let Some((&number, waiter)) = first else {
                 break;
             };
-            if takes_turn(number, waiter) {
-                places -= 1;
-                lists -= usize::from(is_list);
-                if caller == Some(number) {
-                    next = Next::Admitted;
-                }
+            if waiter.is_unresponsive(now) {
+                unresponsive.push(number);
+                continue;
+            }
+            places -= 1;
+            lists -= usize::from(is_list);
+            if caller == Some(number) {
+                next = Next::Admitted;
+            } else {
+                released.called.extend(waiter.waker.take());
             }
         }
         if places > 0 {
             for (&number, waiter) in to_list {
-                if takes_turn(number, waiter) {
-                    if caller == Some(number) {
-                        next = Next::WatchesClock;
-                    }
-                    break;
+                if waiter.is_unresponsive(now) {
+                    unresponsive.push(number);
+                    continue;
                 }
+                if caller == Some(number) {
+                    waiter.watches_clock = true;
+                    next = Next::WatchesClock;
+                } else if !waiter.watches_clock {
+                    released.called.extend(waiter.waker.take());
+                }
+                break;
             }
         }
         for number in unresponsive {

@@ -221,6 +221,49 @@ fn abandoned_call_frees_its_place_after_its_timeout() {
 }
 
 #[test]
+fn fetch_ahead_keeps_its_place_for_two_seconds() {
+    let mut queue = TestQueue::with_places(1);
+    let [mut ahead] = callers(ApiCall::FetchAhead, 1).try_into().ok().unwrap();
+    let [mut page, mut later] = callers(ApiCall::Fetch, 2).try_into().ok().unwrap();
+    let left = queue.expect_admitted(&mut ahead);
+    queue.pass(Duration::from_millis(1_999));
+    queue.expect_waiting(&mut page);
+    queue.pass(Duration::from_millis(1));
+    queue.expect_admitted(&mut page);
+    // Dropping it later frees no place of another call.
+    queue.release(left);
+    queue.expect_waiting(&mut later);
+}
+
+#[test]
+fn fetch_ahead_frees_its_place_at_its_end() {
+    let mut queue = TestQueue::with_places(1);
+    let [mut ahead] = callers(ApiCall::FetchAhead, 1).try_into().ok().unwrap();
+    let [mut page] = callers(ApiCall::Fetch, 1).try_into().ok().unwrap();
+    let place = queue.expect_admitted(&mut ahead);
+    queue.expect_waiting(&mut page);
+    queue.release(place);
+    assert!(page.is_woken());
+    queue.expect_admitted(&mut page);
+}
+
+#[test]
+fn calls_that_nobody_polls_delay_another_for_two_seconds() {
+    for call in [ApiCall::Fetch, ApiCall::List] {
+        let mut queue = TestQueue::with_places(1);
+        let mut left = callers(ApiCall::FetchAhead, 1_000);
+        let [mut live] = callers(call, 1).try_into().ok().unwrap();
+        queue.expect_admitted(&mut left[0]);
+        for waiting in &mut left[1..] {
+            queue.expect_waiting(waiting);
+        }
+        queue.expect_waiting(&mut live);
+        queue.pass(Duration::from_secs(2));
+        queue.expect_admitted(&mut live);
+    }
+}
+
+#[test]
 fn waiting_call_tries_again_within_a_second() {
     let mut queue = TestQueue::with_places(1);
     let mut callers = callers(ApiCall::Fetch, 2);
