@@ -12,6 +12,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +21,7 @@ use futures_util::{FutureExt, TryFutureExt};
 use http::uri::PathAndQuery;
 use http::{Response, Uri};
 use reqwest::{Client, ClientBuilder, Url};
+use tokio::task::JoinHandle;
 
 use self::proxies::{IgnoredVariables, Verdict};
 use super::certificates;
@@ -55,7 +57,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// Choose it if your application runs on tokio. It requires a tokio runtime with time and I/O
 /// enabled. Without one, each request fails with [`TransportErrorKind::Runtime`]. A held stream
-/// takes about 26 KB with its connection, and no thread.
+/// takes about 26 KB with its connection, and no thread. Each request runs in a task of its own, so
+/// it proceeds while nobody polls the stream.
 ///
 /// - TLS is rustls, with the operating system's certificates. If the machine has none, `http`
 ///   works, and `https` fails with [`TransportErrorKind::Tls`] and an error that names what is
@@ -303,9 +306,9 @@ impl HttpTransport for ReqwestTransport {
     {
         let started = future::lazy(move |_| {
             require_runtime()?;
-            self.begin(request)
+            Ok(Spawned(tokio::spawn(in_runtime(self.begin(request)?))))
         });
-        Box::pin(in_runtime(started.try_flatten()))
+        Box::pin(started.try_flatten())
     }
 
     fn sleep<'a, 'b>(&'a self, duration: Duration) -> Sleep<'b>
@@ -331,6 +334,31 @@ impl HttpTransport for ReqwestTransport {
         // A name resolution that is still running cannot be canceled, so do not wait for it.
         runtime.shutdown_background();
         Ok(())
+    }
+}
+
+/// A request in a task of its own. A stream sends requests before it delivers a batch, and nobody
+/// polls it while the consumer handles the batch. reqwest opens a connection, and waits for a free
+/// one, only while it is polled. Dropping this ends the request.
+struct Spawned(JoinHandle<Result<Response<Bytes>, TransportError>>);
+
+impl Future for Spawned {
+    type Output = Result<Response<Bytes>, TransportError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(outcome) => outcome,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(ended) => Err(no_runtime(ended)),
+            },
+        })
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
