@@ -21,8 +21,8 @@ use crate::limiter::{ApiCall, CallLimiter};
 use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, Input, LongPoll, Response};
 use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
 
-/// The operation that the engine waits for. A wait that has ended gives no input.
-pub(crate) type InFlight = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
+/// An operation that the engine waits for.
+pub(crate) type InFlight = Pin<Box<dyn Future<Output = Input> + Send>>;
 
 /// A client's access to Box. All streams of the client share it.
 pub(crate) struct Api<T> {
@@ -115,25 +115,33 @@ impl<T: HttpTransport> Api<T> {
         }
     }
 
-    /// Sends a request of an engine.
+    /// Sends a request of an engine. `is_ahead` is `true` if its consumer handles a batch, so that
+    /// nobody may poll the request for a long time.
     ///
     /// A poll does not acquire a permit. It is no call to Box's API, and its future, which is held
     /// for minutes, stays small without one.
-    pub(crate) fn send(self: &Arc<Self>, call: Call, request: TransportRequest) -> InFlight {
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        call: Call,
+        is_ahead: bool,
+        request: TransportRequest,
+    ) -> InFlight {
         let api = self.clone();
         let api_call = match call {
+            Call::List if is_ahead => ApiCall::ListAhead,
             Call::List => ApiCall::List,
+            Call::Fetch if is_ahead => ApiCall::FetchAhead,
             Call::Fetch => ApiCall::Fetch,
             Call::Listen => {
                 return Box::pin(async move {
                     let result = exchange(api.transport(), request).await;
-                    Some(Input::Response { call, result })
+                    Input::Response { call, result }
                 });
             }
         };
         Box::pin(async move {
             let result = api.call(api_call, request).await;
-            Some(Input::Response { call, result })
+            Input::Response { call, result }
         })
     }
 

@@ -31,6 +31,13 @@ const MAX_PAGE_LIMIT: u32 = 500;
 /// pages, and a smaller window lets repeats through.
 const MIN_DEDUPE_WINDOW: usize = 2_500;
 
+/// The least [`LongPollClientBuilder::max_staleness`]. At the default pace, a fetch each second
+/// leaves half of the requests for other uses.
+const MIN_STALENESS: Duration = Duration::from_secs(1);
+
+/// The greatest [`LongPollClientBuilder::max_staleness`].
+const MAX_STALENESS: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The default of [`LongPollClientBuilder::max_unacknowledged`]. It is enough for a few workers in
 /// parallel. As full pages, the batches are a few MB that are fetched again after a restart.
 const DEFAULT_MAX_UNACKNOWLEDGED: usize = 16;
@@ -69,6 +76,8 @@ pub struct Config {
     pub(crate) retry: RetryPolicy,
     pub(crate) pace: Pace,
     pub(crate) dedupe_window: usize,
+    pub(crate) read_ahead: usize,
+    pub(crate) max_staleness: Option<Duration>,
     pub(crate) max_unacknowledged: usize,
     pub(crate) max_api_calls: usize,
     pub(crate) max_server_lists_per_second: u32,
@@ -102,6 +111,8 @@ impl Default for Config {
             retry: RetryPolicy::default(),
             pace: Pace::default(),
             dedupe_window: MIN_DEDUPE_WINDOW,
+            read_ahead: 1,
+            max_staleness: None,
             max_unacknowledged: DEFAULT_MAX_UNACKNOWLEDGED,
             max_api_calls: DEFAULT_MAX_API_CALLS,
             max_server_lists_per_second: DEFAULT_MAX_SERVER_LISTS_PER_SECOND,

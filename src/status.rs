@@ -7,7 +7,7 @@
 mod watch;
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub(crate) use self::watch::{StatusWatch, Wakers};
 use crate::error::Error;
@@ -41,6 +41,10 @@ pub enum Status {
     Listening {
         /// The time at which the poll was sent.
         since: SystemTime,
+        /// The time for which the poll is held, if something on the way does not let longer polls
+        /// pass. Three polls in a row were cut after about the same time, or one was not responded
+        /// to. After cuts, a longer poll is tried once an hour.
+        limit: Option<Duration>,
     },
     /// A batch was delivered. The stream continues when you request the next one.
     Delivering,
@@ -119,7 +123,13 @@ impl fmt::Display for Status {
             Status::Fetching => f.write_str("fetching events"),
             Status::Listing => f.write_str("listing realtime servers"),
             Status::Connecting { .. } => f.write_str("connecting to a realtime server"),
-            Status::Listening { .. } => f.write_str("listening"),
+            Status::Listening { limit: None, .. } => f.write_str("listening"),
+            Status::Listening {
+                limit: Some(limit), ..
+            } => {
+                let seconds = limit.as_secs();
+                write!(f, "listening for {seconds} s at a time: longer polls fail")
+            }
             Status::Delivering => f.write_str("delivering"),
             Status::Waiting { .. } => f.write_str("waiting"),
             Status::Retrying { because, .. } => {

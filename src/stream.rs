@@ -106,6 +106,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Polling for the next batch would mark this one as handled, and it is not.
         if self.batches.driver.watch.is_stopped() && self.page.len() > 0 {
+            self.batches.driver.cancel();
             return Poll::Ready(None);
         }
         loop {

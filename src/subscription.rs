@@ -291,13 +291,13 @@ impl<T: HttpTransport> Subscription<T> {
                 return Poll::Ready(Ok(self.deliver(batch)));
             }
             match ready!(self.driver.poll_step(cx)) {
-                Step::Begun => {}
+                Step::Moved => {}
                 Step::Deliver(batch) if matches!(self.start, Start::Resolving) => {
                     self.batch_at_now = Some(batch);
                 }
                 Step::Deliver(batch) => return Poll::Ready(Ok(self.deliver(batch))),
                 Step::Stop(error) => return Poll::Ready(Err(error)),
-                Step::Idle => return Poll::Pending,
+                Step::Ended => return Poll::Pending,
             }
             self.publish();
         }

@@ -107,6 +107,7 @@ impl<I: Send + 'static> Iter<I> {
     pub fn next_timeout(&mut self, timeout: Duration) -> Timed<Result<I, Error>> {
         // Requesting the next page would mark this one as handled, and it is not.
         if self.page.len() > 0 && self.handle.is_stopped() {
+            self.state = State::Done;
             return Timed::Ended;
         }
         loop {

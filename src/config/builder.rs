@@ -9,8 +9,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::{
-    Config, MAX_API_TIMEOUT, MAX_HOLD, MAX_PAGE_LIMIT, MIN_DEDUPE_WINDOW, MIN_HOLD, RealtimeToken,
-    StreamKind, StreamType, header,
+    Config, MAX_API_TIMEOUT, MAX_HOLD, MAX_PAGE_LIMIT, MAX_STALENESS, MIN_DEDUPE_WINDOW, MIN_HOLD,
+    MIN_STALENESS, RealtimeToken, StreamKind, StreamType, header,
 };
 use crate::dedup::MAX_WINDOW;
 use crate::error::{Error, ensure};
@@ -107,6 +107,30 @@ impl LongPollClientBuilder {
         self
     }
 
+    /// Sets the number of pages that a stream fetches while your code handles a batch: 0 or 1.
+    /// Default: 1. Then the next page is on its way meanwhile, and takes the memory of one page.
+    ///
+    /// A page that was fetched ahead counts as handled only after the batches before it, so a crash
+    /// loses nothing. The request is sent before you get the batch. It proceeds while you do not
+    /// poll the stream if the transport works by itself, as reqwest and isahc do. With surf, it
+    /// proceeds only while the stream is polled.
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.config.read_ahead = pages;
+        self
+    }
+
+    /// Sets the longest time between two fetches of a user's stream, from 1 s to 1 day. Default: no
+    /// limit, because a realtime server signals each change.
+    ///
+    /// Choose this if you do not trust the signals: then a stream also fetches while it holds a
+    /// poll. While Box's API responds, an event is delivered at most this time, and the time of one
+    /// fetch, after Box shows it. These fetches count in the [pace](Self::pace), which may delay
+    /// them.
+    pub fn max_staleness(mut self, time: Duration) -> Self {
+        self.config.max_staleness = Some(time);
+        self
+    }
+
     /// Sets the maximum number of batches that a [`Subscription`](crate::Subscription) has
     /// delivered but that are not durable yet. A batch is durable once it and all batches before it
     /// are acknowledged and the checkpoint is saved. At the maximum, the subscription waits and
@@ -122,7 +146,8 @@ impl LongPollClientBuilder {
     ///
     /// Other calls wait in the order of their arrival. The [timeout](Self::api_timeout) of a call
     /// begins when it is sent. The limit does not count polls, which the realtime servers hold for
-    /// minutes, or the requests of a token source.
+    /// minutes, or the requests of a token source. It counts a call that is sent while your code
+    /// handles a batch for 2 s at most, because nobody may take its response for a long time.
     pub fn max_api_calls(mut self, calls: usize) -> Self {
         self.config.max_api_calls = calls;
         self
@@ -153,6 +178,13 @@ impl LongPollClientBuilder {
         ensure(
             (MIN_DEDUPE_WINDOW..=MAX_WINDOW).contains(&config.dedupe_window),
             "the dedupe window must hold 2,500 to 65,535 events",
+        )?;
+        ensure(config.read_ahead <= 1, "0 or 1 pages may be read ahead")?;
+        ensure(
+            config
+                .max_staleness
+                .is_none_or(|most| (MIN_STALENESS..=MAX_STALENESS).contains(&most)),
+            "the longest time between two fetches must be 1 s to 1 day",
         )?;
         ensure(
             config.max_unacknowledged >= 1,
@@ -245,6 +277,9 @@ mod tests {
         assert_refused(builder().dedupe_window(2_499));
         assert_refused(builder().dedupe_window(65_536));
         assert_refused(builder().max_unacknowledged(0));
+        assert_refused(builder().read_ahead(2));
+        assert_refused(builder().max_staleness(Duration::from_millis(999)));
+        assert_refused(builder().max_staleness(Duration::MAX));
         assert_refused(builder().max_api_calls(0));
         assert_refused(builder().max_server_lists_per_second(0));
         assert_refused(builder().max_hold(Duration::ZERO));

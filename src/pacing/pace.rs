@@ -120,6 +120,7 @@ impl Pace {
 mod tests {
     use std::time::Duration;
 
+    use super::super::rate_limiter::Slot;
     use super::*;
     use crate::clock::Moment;
 
@@ -130,12 +131,12 @@ mod tests {
         let mut rate_limiter = pace.rate_limiter(now);
         let mut times = Vec::new();
         while times.len() < requests {
-            if let Err(at) = rate_limiter.try_acquire(now) {
+            if let Err(at) = rate_limiter.try_acquire(Slot::Fetch, now) {
                 now = at;
                 continue;
             }
             times.push(now);
-            if rate_limiter.acquire_early(now).is_ok() {
+            if rate_limiter.acquire_early(Slot::Fetch, now).is_ok() {
                 times.push(now);
             }
         }

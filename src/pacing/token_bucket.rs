@@ -7,6 +7,8 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::rate_limiter::SLOTS;
+
 /// A bucket of tokens, one for each request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TokenBucket {
@@ -18,9 +20,9 @@ pub(crate) struct TokenBucket {
     level: f64,
     /// The time of the last refill.
     filled_at: Instant,
-    /// The number of tokens by which the level would be higher without the refundable request. It
-    /// is less than one if the bucket has been nearly full since.
-    refundable: f64,
+    /// For each slot, the number of tokens by which the level would be higher without the slot's
+    /// last request. It is less than one if the bucket has been nearly full since.
+    refundable: [f64; SLOTS],
 }
 
 impl TokenBucket {
@@ -31,7 +33,7 @@ impl TokenBucket {
             refill_per_second: per_minute / 60.0,
             level: size,
             filled_at: now,
-            refundable: 0.0,
+            refundable: [0.0; SLOTS],
         }
     }
 
@@ -86,15 +88,15 @@ impl TokenBucket {
         self.raise(1.0);
     }
 
-    /// Marks the token that was taken last as refundable. It stays refundable after others are
-    /// taken.
-    pub(crate) fn mark_refundable(&mut self) {
-        self.refundable = 1.0;
+    /// Marks the token that was taken last as refundable in a slot. It stays refundable after
+    /// others are taken.
+    pub(super) fn mark_refundable(&mut self, slot: usize) {
+        self.refundable[slot] = 1.0;
     }
 
-    /// Puts the refundable token back, as far as the bucket has room that the refill did not use.
-    pub(crate) fn refund_marked(&mut self) {
-        let amount = mem::take(&mut self.refundable);
+    /// Puts the token of a slot back, as far as the bucket has room that the refill did not use.
+    pub(super) fn refund_marked(&mut self, slot: usize) {
+        let amount = mem::take(&mut self.refundable[slot]);
         self.raise(amount);
     }
 
@@ -106,7 +108,10 @@ impl TokenBucket {
 
     fn raise(&mut self, by: f64) {
         self.level = (self.level + by).min(self.size);
-        self.refundable = self.refundable.min(self.size - self.level);
+        let room = self.size - self.level;
+        for refundable in &mut self.refundable {
+            *refundable = refundable.min(room);
+        }
     }
 }
 
@@ -120,14 +125,14 @@ mod tests {
         let now = Moment::read_clocks().monotonic;
         let mut bucket = TokenBucket::full(3.0, 114.0, now);
         assert_eq!(bucket.try_acquire(now), Ok(()));
-        bucket.mark_refundable();
+        bucket.mark_refundable(0);
         let later = now + Duration::from_secs(1);
         while bucket.try_acquire(later).is_ok() {}
-        bucket.refund_marked();
+        bucket.refund_marked(0);
         assert!(bucket.try_acquire(later).is_err());
         bucket.acquire_early(later);
-        bucket.mark_refundable();
-        bucket.refund_marked();
+        bucket.mark_refundable(0);
+        bucket.refund_marked(0);
         bucket.refund();
         assert_eq!(bucket.try_acquire(later), Ok(()));
     }

@@ -13,6 +13,7 @@ use super::state::{Next, Scheduled, WaitReason};
 use crate::auth::{AccessToken, TokenError, without_newer_token};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
+use crate::pacing::Backoff;
 
 /// Half of the life of a Box token: 30 minutes. A token that is rejected in its first half was
 /// never valid.
@@ -27,11 +28,18 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const DEGRADED_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// The token that was rejected or refreshed, and the time of the last request for a newer one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Authorizer {
+    /// The waits after failures of the token source.
+    backoff: Backoff,
+    /// The last failure of the token source, with the end of the wait after it.
+    failed: Option<(Error, Instant)>,
     /// The token that was rejected, with the error, until the source has said if there is a newer
     /// one.
     rejected: Option<(AccessToken, Error)>,
+    /// The token that the last refresh has replaced, until the other lane's call, which may have
+    /// been sent with it too, was rejected as well.
+    replaced: Option<AccessToken>,
     /// The token from the last refresh, with its time, until Box has accepted it once.
     refreshed: Option<(AccessToken, Moment)>,
     /// The token for which a newer one was last requested, with the time of that request.
@@ -43,6 +51,32 @@ pub(super) struct Authorizer {
 }
 
 impl Authorizer {
+    pub(super) fn new(backoff: Backoff) -> Self {
+        Self {
+            backoff,
+            failed: None,
+            rejected: None,
+            replaced: None,
+            refreshed: None,
+            refresh_requested: None,
+            unchanged: None,
+            unauthorized_since: None,
+        }
+    }
+
+    /// Returns the last failure of the token source, with the end of the wait after it, until which
+    /// neither lane calls the source again.
+    pub(super) fn failure(&mut self, now: Instant) -> Option<(Error, Instant)> {
+        self.failed.take_if(|(_, until)| *until <= now);
+        self.failed.clone()
+    }
+
+    /// Ends the wait after a failure of the token source, since it began before the machine was
+    /// suspended.
+    pub(super) fn machine_was_suspended(&mut self) {
+        self.failed = None;
+    }
+
     /// Returns the token that was rejected, if a newer one is needed.
     pub(super) fn rejected(&self) -> Option<AccessToken> {
         self.rejected.as_ref().map(|(token, _)| token.clone())
@@ -60,12 +94,16 @@ impl Authorizer {
         outcome: Result<AccessToken, TokenError>,
         now: Moment,
     ) -> Result<AccessToken, Next> {
+        if outcome.is_ok() {
+            self.backoff.succeeded();
+        }
         match (outcome, self.rejected.take()) {
             (Ok(token), None) => Ok(token),
             (Ok(token), Some((rejected, error))) if token == rejected => {
                 Err(self.has_no_newer_token(error, rejected, None))
             }
-            (Ok(token), Some(_)) => {
+            (Ok(token), Some((rejected, _))) => {
+                self.replaced = Some(rejected);
                 self.refreshed = Some((token.clone(), now));
                 Ok(token)
             }
@@ -74,7 +112,11 @@ impl Authorizer {
             }
             (Err(why), rejected) if why.is_transient() => {
                 self.rejected = rejected;
-                Err(Next::Retry(why.into_error()))
+                let error = why.into_error();
+                let wait = self.backoff.after_failure(error.retry_after());
+                let until = now.monotonic + wait;
+                self.failed = Some((error.clone(), until));
+                Err(Next::NoToken(error, until))
             }
             (Err(why), _) => Err(Next::Stop(why.into_error())),
         }
@@ -118,6 +160,9 @@ impl Authorizer {
     /// Decides what follows a 401. At most one newer token is requested per [`REFRESH_INTERVAL`]
     /// while a portal refuses them all.
     fn token_rejected(&mut self, error: Error, token: AccessToken, now: Moment) -> Next {
+        if self.is_outdated(&token) {
+            return Next::Again(Scheduled::now(now));
+        }
         let again = self.unauthorized_since.is_some();
         self.unauthorized_since.get_or_insert(now.monotonic);
         let requested = self.refresh_requested.as_ref();
@@ -135,6 +180,15 @@ impl Authorizer {
             self.rejected = Some((token, error));
             Next::Again(Scheduled::now(now))
         }
+    }
+
+    /// Returns `true` if the other lane's call was rejected with this token, so that a newer one is
+    /// on its way, or has come already. After the newer one has come, this is `true` once, because
+    /// a faulty source may return the older one again.
+    pub(super) fn is_outdated(&mut self, token: &AccessToken) -> bool {
+        let rejected = self.rejected.as_ref();
+        rejected.is_some_and(|(rejected, _)| rejected == token)
+            || self.replaced.take_if(|old| old == token).is_some()
     }
 
     /// Returns the reason for the wait before a failed call is made again.

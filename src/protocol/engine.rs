@@ -1,19 +1,19 @@
-//! The engine itself: it knows which call is current, and in which phase that call is.
+//! The engine itself: two lanes that work side by side, and the state that they share.
 //!
-//! It passes each input to the part that owns the call, and carries out the decision of that part.
-//! The parts are the [`Fetcher`], the [`Listener`], and the [`Authorizer`] for the tokens of both.
-//! They do not know each other. The engine keeps the state that they share: the phase of the
-//! current call, and the rate limiter. The type to start from is [`LongPoll`].
+//! One lane fetches pages and the other listens. The engine passes each input to the part that owns
+//! the call, and carries out the decision of that part. The parts are the [`Fetcher`], the
+//! [`Listener`], and the [`Authorizer`] for the tokens of both. They do not know each other. The
+//! type to start from is [`LongPoll`].
 
 use std::mem;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::authorize::Authorizer;
 use super::fetch::{Drain, Fetcher};
 use super::late::Positions;
 use super::listen::Listener;
-use super::state::{Hint, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
+use super::state::{End, Hint, Lane, Next, PageOutcome, Pending, Phase, Scheduled, WaitReason};
 use super::{Call, Input, Output};
 use crate::batch::Batch;
 use crate::clock::Moment;
@@ -21,20 +21,34 @@ use crate::config::Config;
 use crate::dedup::Window;
 use crate::error::Error;
 use crate::event::Event;
-use crate::pacing::RateLimiter;
+use crate::pacing::{Backoff, RateLimiter, Slot};
 use crate::position::StartAt;
 use crate::status::Status;
+
+/// The time from which a consumer counts as away while it handles a batch: 1 s. Nobody may have
+/// polled the requests in flight meanwhile.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// The time after the return of a consumer that was away, within which a result may be older than
+/// it seems: 100 ms.
+const JUST: Duration = Duration::from_millis(100);
 
 /// The engine of one stream. See the [module documentation](super).
 #[derive(Debug)]
 pub struct LongPoll {
     pub(super) config: Arc<Config>,
-    /// The call that is current, or comes next.
-    pub(super) call: Call,
-    /// The phase of that call.
-    phase: Phase,
-    /// The time at which the engine last took an input, or sent a request.
-    pub(super) awake_at: Moment,
+    /// The lane that fetches pages.
+    pub(super) fetching: Lane,
+    /// The lane that lists the servers and polls them. It is idle while events have to be fetched
+    /// before the next poll.
+    pub(super) listening: Lane,
+    end: Option<End>,
+    /// The end of Box's last `Retry-After` for an API call, which holds for both lanes.
+    pub(super) api_not_before: Instant,
+    /// The time at which the engine last had control.
+    awake_at: Moment,
+    /// The time at which the consumer last came back after it was [`AWAY`].
+    returned_at: Option<Instant>,
     pub(super) rate_limiter: RateLimiter,
     pub(super) authorizer: Authorizer,
     pub(super) fetcher: Fetcher,
@@ -47,14 +61,19 @@ impl LongPoll {
     #[must_use]
     pub fn new(config: Arc<Config>, start: StartAt, seed: u64, now: Moment) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let fetcher = Fetcher::new(&config, start, &mut rng, now);
+        let listener = Listener::new(&config, &mut rng, now.monotonic);
         Self {
-            call: Call::Fetch,
-            phase: Phase::Scheduled(Scheduled::now(now)),
+            fetching: Lane::new(Call::Fetch, Phase::Scheduled(Scheduled::now(now))),
+            listening: Lane::new(Call::Listen, Phase::Idle),
+            end: None,
+            api_not_before: now.monotonic,
             awake_at: now,
+            returned_at: None,
             rate_limiter: config.stream_kind.rate_limiter(config.pace, now.monotonic),
-            authorizer: Authorizer::default(),
-            fetcher: Fetcher::new(&config, start, &mut rng, now),
-            listener: Listener::new(&config, &mut rng, now.monotonic),
+            authorizer: Authorizer::new(Backoff::new(config.retry, rng.fork())),
+            fetcher,
+            listener,
             config,
         }
     }
@@ -62,9 +81,8 @@ impl LongPoll {
     /// Resumes where an earlier run ended, with the ids of that run and the time at which it had
     /// last caught up. Call this before anything is sent.
     pub(crate) fn resume_from(&mut self, from: StartAt, window: Window, caught_up_at: SystemTime) {
-        self.fetcher.from = from;
+        self.fetcher.resume_from(from, caught_up_at);
         self.fetcher.window = window;
-        self.fetcher.caught_up_at = Some(caught_up_at);
     }
 
     pub(crate) fn window(&self) -> &Window {
@@ -76,7 +94,7 @@ impl LongPoll {
     /// position.
     #[must_use]
     pub fn resume_at(&self) -> &StartAt {
-        &self.fetcher.from
+        &self.fetcher.handled
     }
 
     /// Returns when Box last had nothing, or almost nothing, after the position. `None` if that was
@@ -117,206 +135,416 @@ impl LongPoll {
         self.listener.late.positions = Positions::Honored;
     }
 
-    /// Returns the current activity of the engine.
+    /// Returns `true` while the engine awaits the response to this call. A driver drops a request
+    /// that is not awaited any more.
+    #[must_use]
+    pub fn awaits(&self, call: Call) -> bool {
+        self.fetching.awaits(call) || self.listening.awaits(call)
+    }
+
+    /// Returns `false` if a result comes [`JUST`] after the return of a consumer that was away. The
+    /// time at which its request ended is unknown then.
+    pub(super) fn was_polled(&self, now: Moment) -> bool {
+        let just = |at: Instant| now.monotonic.saturating_duration_since(at) < JUST;
+        !self.returned_at.is_some_and(just)
+    }
+
+    /// Returns `true` while the consumer has a batch that it has not handled.
+    pub(crate) fn awaits_handling(&self) -> bool {
+        self.fetcher.delivered.is_some()
+    }
+
+    /// Returns `true` while the consumer has not handled all events that were fetched. A request
+    /// that is sent then may not be polled for a long time.
+    pub(crate) fn is_ahead(&self) -> bool {
+        !self.fetcher.all_is_handled()
+    }
+
+    /// Returns the current activity of the engine. A wait after a failure shows first, then
+    /// fetching, then listening.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.phase.status()
+        if let Some(End { because, .. }) = &self.end
+            && self.fetcher.all_is_handled()
+        {
+            let because = because.clone();
+            return Status::Stopped { because };
+        }
+        if !self.fetcher.all_is_handled() {
+            return Status::Delivering;
+        }
+        let fetches = self.fetching.is_busy() || self.fetching.has_failed();
+        if fetches || self.listening.is_idle() {
+            self.fetching.status()
+        } else {
+            self.listening.status()
+        }
     }
 
     /// Returns the next output for the driver to carry out.
     pub fn poll_output(&mut self, now: Moment) -> Output {
+        self.check_clocks(now);
+        // A fetch finds events, and a poll only announces them. So fetching has precedence where
+        // both need the pace or a token.
+        for call in [Call::Fetch, Call::Listen] {
+            if let Some(output) = self.poll_lane(call, now) {
+                return output;
+            }
+        }
+        if let Some(batch) = self.next_batch() {
+            return Output::Deliver(batch);
+        }
+        if let Some(end) = &mut self.end
+            && !end.is_known
+            && self.fetcher.all_is_handled()
+        {
+            end.is_known = true;
+            return end.because.clone().map_or(Output::Finish, Output::Stop);
+        }
+        let fetches_at = self.fetching.wakes_at();
+        let fetches_at = fetches_at.filter(|_| self.fetcher.has_room());
+        let wakes_at = fetches_at.into_iter().chain(self.listening.wakes_at());
+        wakes_at.min().map_or(Output::Idle, Output::WaitUntil)
+    }
+
+    /// Returns the next batch without the outputs that come before it. None is delivered while a
+    /// token is awaited: nobody polls the token source while the consumer works, and a refresh must
+    /// not stop in the middle.
+    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
+        if self.awaits_token().is_some() {
+            return None;
+        }
+        self.fetcher.next_batch()
+    }
+
+    /// Moves a lane on as far as possible, and returns its output.
+    fn poll_lane(&mut self, lane: Call, now: Moment) -> Option<Output> {
         loop {
-            match mem::replace(&mut self.phase, Phase::Transition) {
-                Phase::Scheduled(scheduled) if now.monotonic < scheduled.at => {
-                    let at = scheduled.at;
-                    self.phase = Phase::Scheduled(scheduled);
-                    return Output::WaitUntil(at);
+            let Lane { call, phase } = self.lane(lane);
+            let call = *call;
+            match mem::replace(phase, Phase::Idle) {
+                Phase::Scheduled(scheduled)
+                    if now.monotonic < scheduled.at
+                        || (call == Call::Fetch && !self.fetcher.has_room()) =>
+                {
+                    self.lane(lane).phase = Phase::Scheduled(scheduled);
+                    return None;
                 }
-                Phase::Scheduled(_) => self.authorize(now),
-                Phase::Authorize => {
-                    self.enter(self.call, Phase::AwaitToken);
+                Phase::Scheduled(_) => self.authorize(call, now),
+                Phase::Authorize { resends } if self.awaits_token().is_some() => {
+                    self.lane(lane).phase = Phase::Authorize { resends };
+                    return None;
+                }
+                Phase::Authorize { resends } => {
+                    if let Some((error, until)) = self.authorizer.failure(now.monotonic) {
+                        self.carry_out(call, Next::NoToken(error, until), now);
+                        continue;
+                    }
+                    self.enter(call, Phase::AwaitToken { resends });
                     let rejected = self.authorizer.rejected();
-                    return Output::GetToken { rejected };
+                    return Some(Output::GetToken { rejected });
                 }
-                Phase::Send { token, resends, .. } => match self.try_acquire(now.monotonic) {
+                Phase::Send { token, resends, .. }
+                    if token
+                        .as_ref()
+                        .is_some_and(|token| self.authorizer.is_outdated(token)) =>
+                {
+                    self.enter(call, Phase::Authorize { resends });
+                }
+                Phase::Send { token, resends, .. } => match self.try_acquire(call, now.monotonic) {
                     Ok(()) => {
-                        if let Some(output) = self.send(token, resends, now) {
-                            return output;
+                        if let Some(output) = self.send(call, token, resends, now) {
+                            return Some(output);
                         }
                     }
                     Err(at) => {
                         let phase = Phase::Send {
                             token,
                             resends,
-                            paced_until: Some(now.wall_at(at)),
+                            paced: Some(Scheduled::at(at, WaitReason::InTurn, now)),
                         };
-                        self.enter(self.call, phase);
-                        return Output::WaitUntil(at);
+                        self.enter(call, phase);
+                        return None;
                     }
                 },
-                Phase::Deliver(events, outcome) if events.is_empty() => {
-                    self.finish_page(outcome, now);
-                }
-                Phase::Deliver(events, outcome) => {
-                    let batch = Batch::new(events, outcome.to.clone());
-                    self.enter(self.call, Phase::AwaitHandled(outcome));
-                    return Output::Deliver(batch);
-                }
-                Phase::Stop(because) => {
-                    self.enter(self.call, Phase::Stopped(because.clone()));
-                    return because.map_or(Output::Finish, Output::Stop);
-                }
-                awaiting @ (Phase::AwaitToken
-                | Phase::AwaitResponse { .. }
-                | Phase::AwaitHandled(_)
-                | Phase::Stopped(_)
-                | Phase::Transition) => {
-                    self.phase = awaiting;
-                    return Output::Idle;
+                waiting
+                @ (Phase::Idle | Phase::AwaitToken { .. } | Phase::AwaitResponse { .. }) => {
+                    self.lane(lane).phase = waiting;
+                    return None;
                 }
             }
         }
     }
 
-    /// Takes the result of the last output. An input that the engine does not wait for is ignored.
+    /// Takes the result of an output. An input that the engine does not wait for is ignored.
     pub fn handle_input(&mut self, input: Input, now: Moment) {
-        let since = mem::replace(&mut self.awake_at, now);
-        match (mem::replace(&mut self.phase, Phase::Transition), input) {
-            (Phase::AwaitToken, Input::Token(outcome)) => {
-                match self.authorizer.token_came(outcome, now) {
-                    Ok(token) => self.enter(self.call, Phase::send(Some(token))),
-                    Err(next) => self.carry_out(next, now),
+        match input {
+            Input::Token(outcome) => {
+                if let Some((call, resends)) = self.awaits_token() {
+                    match self.authorizer.token_came(outcome, now) {
+                        Ok(token) => self.enter(call, Phase::send(Some(token), resends)),
+                        Err(next) => self.carry_out(call, next, now),
+                    }
                 }
             }
-            (Phase::AwaitResponse { pending, resent }, Input::Response { call, result })
-                if call == self.call =>
-            {
-                self.take_response(pending, resent, result, now);
+            Input::Response { call, result } if self.awaits(call) => {
+                let phase = mem::replace(&mut self.lane(call).phase, Phase::Idle);
+                if let Phase::AwaitResponse { pending, resent } = phase {
+                    self.take_response(call, pending, resent, result, now);
+                }
             }
-            (Phase::AwaitHandled(outcome), Input::BatchHandled) => self.finish_page(outcome, now),
-            (phase, Input::CheckClocks) => {
-                self.phase = phase;
-                self.check_clocks(since, now);
+            Input::BatchHandled => {
+                self.fetcher.batch_handled();
+                let left_at = self.awake_at.monotonic;
+                if now.monotonic.saturating_duration_since(left_at) >= AWAY {
+                    self.returned_at = Some(now.monotonic);
+                }
             }
-            (
-                Phase::Scheduled(_)
-                | Phase::Send { .. }
-                | Phase::AwaitToken
-                | Phase::AwaitResponse { .. },
-                Input::WaitFailed(error),
-            ) => self.carry_out(Next::Stop(Error::no_timer(error)), now),
-            (phase, _) => self.phase = phase,
+            Input::WaitFailed(error) if self.end.is_none() => {
+                self.stop(Some(Error::no_timer(error)));
+            }
+            Input::CheckClocks => self.check_connection(now),
+            Input::Response { .. } | Input::WaitFailed(_) => {}
+        }
+        self.check_clocks(now);
+    }
+
+    /// Notices that the machine was suspended since the engine last had control.
+    fn check_clocks(&mut self, now: Moment) {
+        let since = mem::replace(&mut self.awake_at, now);
+        if now.was_suspended_since(since) {
+            self.machine_was_suspended(now);
         }
     }
 
-    /// Takes the events of a page without the repeats. If the page has new events, this refunds the
-    /// fetch, and the poll that signaled them.
-    pub(super) fn page_came(&mut self, events: Vec<Event>, outcome: PageOutcome) {
+    /// Takes a page without its repeats. If the page has new events, this refunds the fetch, and
+    /// the poll that signaled them. `hint` has come while the page was in flight.
+    pub(super) fn page_came(
+        &mut self,
+        events: Vec<Event>,
+        outcome: PageOutcome,
+        hint: Option<Hint>,
+        now: Moment,
+    ) {
         if outcome.brought_new && self.fetcher.mode.is_long_poll() {
-            self.rate_limiter.refund();
+            self.rate_limiter.refund(Slot::Fetch);
             if mem::take(&mut self.fetcher.drain.signaled) {
-                self.rate_limiter.refund_marked();
+                self.rate_limiter.refund(Slot::Listen);
             }
+            self.listener.page_read(&self.fetcher.from);
         }
-        self.enter(self.call, Phase::Deliver(events, outcome));
+        // A start at `now` is durable before the first poll, so that poll waits for the consumer.
+        let may_be_last = !outcome.is_full && self.fetcher.from != StartAt::Now;
+        let next = match self.fetcher.keep_page(events, outcome, now) {
+            Next::Drained if hint.is_some() => Next::Again(Scheduled::now(now)),
+            next => next,
+        };
+        if may_be_last
+            && matches!(next, Next::Again(_))
+            && self.fetcher.drain.found_events
+            && self.fetcher.mode.is_long_poll()
+            && self.listening.is_idle()
+            && self.listener.may_poll_beside()
+        {
+            self.listener.polls_beside();
+            self.carry_out(Call::Listen, Next::Listen, now);
+        }
+        self.carry_out(Call::Fetch, next, now);
     }
 
-    /// Moves past a page that the consumer has handled.
-    fn finish_page(&mut self, outcome: PageOutcome, now: Moment) {
-        if outcome.brought_new {
-            self.listener.late.page_read(&self.fetcher.from);
+    /// Fetches events because of a hint. For a request that is not sent yet, or that is retried,
+    /// nothing changes. After one that is in flight, another one follows.
+    fn hint(&mut self, hint: Hint, now: Moment) {
+        match &self.fetching.phase {
+            Phase::AwaitResponse { .. } => {
+                let hints = self.fetcher.hint.into_iter().chain([hint]);
+                self.fetcher.hint = hints.max();
+                return;
+            }
+            Phase::Scheduled(scheduled) if scheduled.has_failed() => {}
+            Phase::Idle | Phase::Scheduled(_) => {
+                self.enter(Call::Fetch, Phase::Scheduled(Scheduled::now(now)));
+            }
+            _ => {}
         }
-        let next = self.fetcher.finish_page(outcome, now);
-        self.carry_out(next, now);
+        self.fetcher.drain = Drain::start(hint);
     }
 
-    /// Decides what follows a page that brought nothing new: the listener goes on, unless events
-    /// are fetched again first.
-    fn after_drain(&mut self, now: Moment) -> Next {
-        let found_events = self.fetcher.drain.found_events;
-        if let Some(at) = self.listener.drained(found_events, now) {
-            return Next::Again(Scheduled::at(at, WaitReason::InTurn, now));
-        }
-        // A poll would have to wait for the pace, and the fetch after it too. A fetch alone finds
-        // the same events sooner.
-        if found_events && !self.rate_limiter.can_acquire(now.monotonic) {
-            return Next::Drain(Hint::Maybe, Scheduled::now(now));
+    /// Decides what follows a page that brought nothing new. If no poll is open, the listener goes
+    /// on, unless events are fetched again first.
+    fn drained(&mut self, now: Moment) {
+        self.listener.drained(self.fetcher.drain.found_events, now);
+        if self.listening.is_idle() {
+            if let Some(at) = self.listener.checks_before_poll(now) {
+                let at = self.fetcher.no_staler_than(at);
+                let scheduled = Scheduled::at(at, WaitReason::InTurn, now);
+                return self.enter(Call::Fetch, Phase::Scheduled(scheduled));
+            }
+            if let Some((until, reason)) = self.listener.pause(now) {
+                let at = self.fetcher.no_staler_than(until);
+                return self.drain_at(Scheduled::at(at, reason, now));
+            }
+            self.carry_out(Call::Listen, Next::Listen, now);
         }
         self.fetcher.backlog_ends(now);
-        self.listener.resume(now)
+        let checks = self.listener.late.next_after(now.monotonic).into_iter();
+        match checks.chain(self.fetcher.stale_at()).min() {
+            Some(at) => self.drain_at(Scheduled::at(at, WaitReason::InTurn, now)),
+            None => self.enter(Call::Fetch, Phase::Idle),
+        }
     }
 
-    /// Schedules the retry of a call that failed. Events are fetched in any case, also while Box
-    /// lists no servers.
-    fn retry(&mut self, error: Error, now: Moment) -> Next {
-        if self.call == Call::List {
+    fn drain_at(&mut self, scheduled: Scheduled) {
+        self.fetcher.drain = Drain::start(Hint::Maybe);
+        self.fetcher.hint = None;
+        self.enter(Call::Fetch, Phase::Scheduled(scheduled));
+    }
+
+    /// Decides when a call that failed is made again. Events are fetched in any case, also while
+    /// Box lists no servers.
+    fn retry(&mut self, call: Call, error: Error, now: Moment) -> Next {
+        if call != Call::Listen
+            && let Some(wait) = error.retry_after()
+        {
+            self.api_not_before = self.api_not_before.max(now.monotonic + wait);
+        }
+        if call == Call::List {
             return self.listener.list_later(error, now);
         }
         let at = self.fetcher.retry_at(&error, now);
-        let scheduled = Scheduled::at(at, self.authorizer.wait_reason(error, now), now);
-        match self.call {
-            Call::Fetch => Next::Again(scheduled),
-            Call::List | Call::Listen => Next::Drain(Hint::Maybe, scheduled),
+        self.retry_at(call, error, at, now)
+    }
+
+    /// Makes a call that failed again at a time. Before a poll or a list, events are fetched.
+    fn retry_at(&mut self, call: Call, error: Error, at: Instant, now: Moment) -> Next {
+        let reason = self.authorizer.wait_reason(error, now);
+        if call == Call::Fetch {
+            return Next::Again(Scheduled::at(at, reason, now));
+        }
+        self.listener.pause_until(at, reason);
+        Next::Pause
+    }
+
+    /// Notes that a held poll has a connection.
+    fn check_connection(&mut self, now: Moment) {
+        if let Phase::AwaitResponse {
+            pending: Pending::Listen(poll),
+            ..
+        } = &mut self.listening.phase
+        {
+            self.listener.check_connection(poll, now);
         }
     }
 
-    /// Drops a request that died while the machine was suspended. Events are fetched then, and
+    /// Drops the requests that died while the machine was suspended. Events are fetched then, and
     /// after a dropped poll the servers are listed again. If no request was in flight, a wait after
     /// a failure or between two drains ends.
-    fn check_clocks(&mut self, since: Moment, now: Moment) {
-        let mut dropped = None;
-        if let Phase::AwaitResponse { pending, .. } = &mut self.phase {
-            dropped = Some(self.call);
-            if let Pending::Listen(poll) = pending {
-                self.listener.check_connection(poll, now);
+    fn machine_was_suspended(&mut self, now: Moment) {
+        let calls = [Call::List, Call::Listen, Call::Fetch];
+        let dropped = calls.map(|call| self.awaits(call));
+        self.listener.machine_was_suspended(dropped[1]);
+        self.authorizer.machine_was_suspended();
+        if dropped[0] || dropped[1] {
+            self.enter(Call::Listen, Phase::Idle);
+        }
+        if dropped.contains(&true) {
+            self.drain_at(Scheduled::now(now));
+        } else {
+            for lane in [&mut self.fetching, &mut self.listening] {
+                if let Phase::Scheduled(scheduled) = &mut lane.phase {
+                    scheduled.machine_was_suspended(now);
+                }
             }
-        }
-        if !now.was_suspended_since(since) {
-            return;
-        }
-        self.listener.machine_was_suspended(dropped);
-        if dropped.is_some() {
-            self.carry_out(Next::Drain(Hint::Maybe, Scheduled::now(now)), now);
-        } else if let Phase::Scheduled(scheduled) = &mut self.phase {
-            scheduled.machine_was_suspended(now);
         }
     }
 
-    /// Carries out the decision of a part.
-    pub(super) fn carry_out(&mut self, next: Next, now: Moment) {
+    /// Carries out the decision of a part on its call.
+    pub(super) fn carry_out(&mut self, call: Call, next: Next, now: Moment) {
         match next {
-            Next::Again(scheduled) => self.enter(self.call, Phase::Scheduled(scheduled)),
-            Next::Drain(hint, scheduled) => {
-                self.fetcher.drain = Drain::start(hint);
-                self.enter(Call::Fetch, Phase::Scheduled(scheduled));
-            }
+            Next::Again(scheduled) => self.enter(call, Phase::Scheduled(scheduled)),
+            Next::Drain(scheduled) => self.drain_at(scheduled),
+            Next::Drained => self.drained(now),
             Next::Listen => self.enter(Call::Listen, Phase::Scheduled(Scheduled::now(now))),
-            Next::Drained => {
-                let next = self.after_drain(now);
-                self.carry_out(next, now);
+            Next::ListenAgain => {
+                self.carry_out(call, Next::Listen, now);
+                self.hint(Hint::Maybe, now);
+            }
+            Next::FetchFirst(hint) => {
+                self.enter(Call::Listen, Phase::Idle);
+                self.hint(hint, now);
+            }
+            Next::KnownAlready => {
+                self.rate_limiter.refund(Slot::Listen);
+                if self.fetching.is_at_rest(now) {
+                    self.carry_out(call, Next::ListenAgain, now);
+                } else {
+                    self.enter(Call::Listen, Phase::Idle);
+                }
+            }
+            Next::Pause => {
+                self.enter(Call::Listen, Phase::Idle);
+                if self.fetching.is_at_rest(now) {
+                    self.drained(now);
+                }
+            }
+            Next::NoToken(error, until) => {
+                let next = self.retry_at(call, error, until, now);
+                self.carry_out(call, next, now);
             }
             Next::CallFailed(error, token) => {
                 let next = self.authorizer.call_failed(error, token, now);
-                self.carry_out(next, now);
+                self.carry_out(call, next, now);
             }
             Next::Retry(error) => {
-                let next = self.retry(error, now);
-                self.carry_out(next, now);
+                let next = self.retry(call, error, now);
+                self.carry_out(call, next, now);
             }
-            Next::Stop(error) => self.enter(self.call, Phase::Stop(Some(error))),
-            Next::Finish => self.enter(self.call, Phase::Stop(None)),
+            Next::Stop(error) => self.stop(Some(error)),
+            Next::Finish => self.stop(None),
         }
     }
 
-    /// Changes the call and its phase, and logs the transition.
+    /// Ends the engine. The batches that were fetched are delivered first.
+    fn stop(&mut self, because: Option<Error>) {
+        self.fetching.phase = Phase::Idle;
+        self.listening.phase = Phase::Idle;
+        let is_known = false;
+        self.end = Some(End { because, is_known });
+    }
+
+    fn lane(&mut self, call: Call) -> &mut Lane {
+        match call {
+            Call::Fetch => &mut self.fetching,
+            Call::List | Call::Listen => &mut self.listening,
+        }
+    }
+
+    /// Returns the call for which a token is awaited, and `true` if it is sent once more.
+    fn awaits_token(&self) -> Option<(Call, bool)> {
+        let mut lanes = [&self.fetching, &self.listening].into_iter();
+        lanes.find_map(|lane| match lane.phase {
+            Phase::AwaitToken { resends } => Some((lane.call, resends)),
+            _ => None,
+        })
+    }
+
+    /// Changes a call and its phase, and logs the transition.
     pub(super) fn enter(&mut self, call: Call, phase: Phase) {
-        self.call = call;
-        self.phase = phase;
-        match self.status() {
+        *self.lane(call) = Lane::new(call, phase);
+        match self.lane(call).status() {
             status @ (Status::Retrying { .. } | Status::Degraded { .. }) => {
                 tracing::warn!(%status, "long poll");
             }
             status => tracing::trace!(%status, resume_at = %self.resume_at(), "long poll"),
         }
+    }
+}
+
+/// Returns the slot of a call in the rate limiter.
+pub(super) fn slot(call: Call) -> Slot {
+    match call {
+        Call::List => Slot::List,
+        Call::Listen => Slot::Listen,
+        Call::Fetch => Slot::Fetch,
     }
 }

@@ -6,44 +6,51 @@
 use std::mem;
 use std::time::Instant;
 
-use super::state::{Hint, Next, Pending, Phase, Scheduled};
+use super::engine::slot;
+use super::fetch::Drain;
+use super::state::{Next, Pending, Phase, Scheduled};
 use super::{Call, LongPoll, Output, Response, read_servers};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
 
 impl LongPoll {
-    /// Gets the token that the current call needs. If no listed server can be polled, a list
-    /// replaces the poll.
-    pub(super) fn authorize(&mut self, now: Moment) {
+    /// Gets the token that a call needs. If no listed server can be polled, a list replaces the
+    /// poll.
+    pub(super) fn authorize(&mut self, call: Call, now: Moment) {
         if !self.fetcher.can_start() {
             let rule = "a query of past events cannot start at now: start at the oldest event";
-            return self.carry_out(Next::Stop(Error::config(rule)), now);
+            return self.carry_out(call, Next::Stop(Error::config(rule)), now);
         }
-        let call = match self.call {
+        let call = match call {
             Call::Listen if !self.listener.has_server(now) => Call::List,
             call => call,
         };
         let needs_token = call != Call::Listen || self.config.polls_with_token();
-        let phase = match self.authorizer.take_unchanged_token() {
-            Some(token) if needs_token => Phase::send(Some(token)),
-            _ if needs_token => Phase::Authorize,
-            _ => Phase::send(None),
+        let unchanged = self.authorizer.take_unchanged_token();
+        let phase = match unchanged {
+            Some(token) if needs_token => Phase::send(Some(token), false),
+            _ if needs_token => Phase::Authorize { resends: false },
+            _ => Phase::send(None, false),
         };
         self.enter(call, phase);
     }
 
-    /// Acquires the rate-limit tokens for the current call's request, right before it is sent.
-    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
+    /// Acquires the rate-limit tokens for a call's request, right before it is sent.
+    pub(super) fn try_acquire(&mut self, call: Call, now: Instant) -> Result<(), Instant> {
+        if call != Call::Listen && now < self.api_not_before {
+            return Err(self.api_not_before);
+        }
         // A page counts as small until it has arrived.
-        let is_small = self.call == Call::Fetch && self.fetcher.mode.is_long_poll();
+        let is_small = call == Call::Fetch && self.fetcher.mode.is_long_poll();
         if is_small {
             self.fetcher.small_pages.try_acquire(now)?;
         }
-        let acquired = if mem::take(&mut self.fetcher.drain.on_credit) {
-            self.rate_limiter.acquire_early(now)
+        let on_credit = call == Call::Fetch && mem::take(&mut self.fetcher.drain.on_credit);
+        let acquired = if on_credit {
+            self.rate_limiter.acquire_early(slot(call), now)
         } else {
-            self.rate_limiter.try_acquire(now)
+            self.rate_limiter.try_acquire(slot(call), now)
         };
         if is_small && acquired.is_err() {
             self.fetcher.small_pages.refund();
@@ -51,15 +58,16 @@ impl LongPoll {
         acquired
     }
 
-    /// Sends the current call's request. Returns `None` if the server to poll is no longer usable:
-    /// then a drain follows, as after every poll.
+    /// Sends a call's request. Returns `None` if the server to poll is no longer usable: then the
+    /// servers are listed, and events are fetched, since no poll was open for a while.
     pub(super) fn send(
         &mut self,
+        call: Call,
         token: Option<AccessToken>,
         resends: bool,
         now: Moment,
     ) -> Option<Output> {
-        let (request, pending) = match (self.call, token) {
+        let (request, pending) = match (call, token) {
             (Call::Fetch, Some(token)) => {
                 (self.fetcher.request(&token, now), Pending::Fetch(token))
             }
@@ -67,11 +75,10 @@ impl LongPoll {
             (_, token) => {
                 let from = &self.fetcher.from;
                 let Some((request, poll)) = self.listener.poll(from, token, now) else {
-                    self.rate_limiter.refund();
-                    self.carry_out(Next::Drain(Hint::Maybe, Scheduled::now(now)), now);
+                    self.rate_limiter.refund(slot(call));
+                    self.carry_out(call, Next::ListenAgain, now);
                     return None;
                 };
-                self.rate_limiter.mark_refundable();
                 (request, Pending::Listen(poll))
             }
         };
@@ -80,8 +87,6 @@ impl LongPoll {
         } else {
             request
         };
-        self.awake_at = now;
-        let call = self.call;
         let phase = Phase::AwaitResponse {
             pending,
             resent: resends,
@@ -90,33 +95,23 @@ impl LongPoll {
         Some(Output::Send { call, request })
     }
 
-    /// Takes the response to the current call's request, or the reason why there is none.
+    /// Takes the response to a call's request, or the reason why there is none.
     pub(super) fn take_response(
         &mut self,
+        call: Call,
         pending: Pending,
         resent: bool,
         result: Response,
         now: Moment,
     ) {
-        if self.call != Call::Listen {
-            self.rate_limiter.was_sent_by(now.monotonic);
+        if call != Call::Listen {
+            self.rate_limiter.was_sent_by(slot(call), now.monotonic);
         }
         if !resent && self.may_be_resent(&pending, &result, now) {
-            let phase = Phase::Send {
-                token: pending.into_token(),
-                resends: true,
-                paced_until: None,
-            };
-            return self.enter(self.call, phase);
+            return self.enter(call, Phase::send(pending.into_token(), true));
         }
         let next = match pending {
-            Pending::Fetch(token) => match self.fetcher.page_came(result, token, now) {
-                Ok((events, outcome)) => {
-                    self.authorizer.token_was_good();
-                    return self.page_came(events, outcome);
-                }
-                Err(next) => next,
-            },
+            Pending::Fetch(token) => return self.take_page(token, result, now),
             Pending::List(token) => match read_servers(result, &token, &self.config.realtime_hosts)
             {
                 Ok(list) => {
@@ -126,9 +121,28 @@ impl LongPoll {
                 Err(error) if self.listener.drops_type(&error) => Next::Again(Scheduled::now(now)),
                 Err(error) => self.authorizer.call_failed(error, token, now),
             },
-            Pending::Listen(poll) => self.listener.poll_ended(result, &poll, now),
+            Pending::Listen(poll) => {
+                let was_polled = self.was_polled(now);
+                self.listener.poll_ended(result, &poll, was_polled, now)
+            }
         };
-        self.carry_out(next, now);
+        self.carry_out(call, next, now);
+    }
+
+    /// Takes the response to a fetch. If a hint has come since the request was sent, a new drain
+    /// begins with this page, or with its retry.
+    fn take_page(&mut self, token: AccessToken, result: Response, now: Moment) {
+        let hint = self.fetcher.hint.take();
+        if let Some(hint) = hint {
+            self.fetcher.drain = Drain::start(hint);
+        }
+        match self.fetcher.page_came(result, token, now) {
+            Ok((events, outcome)) => {
+                self.authorizer.token_was_good();
+                self.page_came(events, outcome, hint, now);
+            }
+            Err(next) => self.carry_out(Call::Fetch, next, now),
+        }
     }
 
     /// Returns `true` if a request is sent once more, because a reused connection died under it.

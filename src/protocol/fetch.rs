@@ -1,8 +1,9 @@
 //! Fetching with `GET /events` until a page brings nothing new.
 //!
 //! This module owns the position. It removes repeats, adapts the page limit, and decides after each
-//! page if another one is fetched. It moves the position only once the consumer has handled a page.
-//! It sends nothing itself. The type to start from is [`Fetcher`].
+//! page if another one is fetched. It may read one page ahead of the consumer, but it moves the
+//! resume point only once the consumer has handled a page. It sends nothing itself. The type to
+//! start from is [`Fetcher`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::response::{PageResponse, read_page};
 use super::state::{Hint, Next, PageOutcome, Scheduled, WaitReason};
 use super::{Page, Response};
 use crate::auth::AccessToken;
+use crate::batch::Batch;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::dedup::Window;
@@ -36,8 +38,18 @@ const POSITIONS_REMEMBERED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Fetcher {
     config: Arc<Config>,
-    /// The start of the next page, which is the end of all that the consumer has handled.
+    /// The end of all that the consumer has handled, where a stream resumes.
+    pub(super) handled: StartAt,
+    /// The start of the next page, which is the end of all that was fetched.
     pub(super) from: StartAt,
+    /// The pages with events that were fetched and not delivered yet, in order.
+    fetched: VecDeque<(Vec<Event>, PageEnd)>,
+    /// The end of the page that the consumer has and has not handled yet.
+    pub(super) delivered: Option<PageEnd>,
+    /// A hint that has come while a fetch was in flight.
+    pub(super) hint: Option<Hint>,
+    /// The time of the last request.
+    sent_at: Instant,
     /// The drain that is in progress, or the last one.
     pub(super) drain: Drain,
     /// The decision after each page.
@@ -59,6 +71,13 @@ pub(super) struct Fetcher {
     pub(super) caught_up_at: Option<SystemTime>,
 }
 
+/// The state after a page, which applies once the consumer has handled it.
+#[derive(Debug)]
+pub(super) struct PageEnd {
+    to: StartAt,
+    caught_up_at: Option<SystemTime>,
+}
+
 impl Fetcher {
     pub(super) fn new(
         config: &Arc<Config>,
@@ -68,7 +87,12 @@ impl Fetcher {
     ) -> Self {
         Self {
             config: config.clone(),
+            handled: start.clone(),
             from: start,
+            fetched: VecDeque::new(),
+            delivered: None,
+            hint: None,
+            sent_at: now.monotonic,
             drain: Drain::default(),
             mode: Mode::new(config, rng.fork()),
             window: Window::new(config.dedupe_window, rng),
@@ -81,13 +105,65 @@ impl Fetcher {
         }
     }
 
+    pub(super) fn resume_from(&mut self, from: StartAt, caught_up_at: SystemTime) {
+        self.handled = from.clone();
+        self.from = from;
+        self.caught_up_at = Some(caught_up_at);
+    }
+
     /// Returns `false` if the stream is a query that would start at `now`.
     pub(super) fn can_start(&self) -> bool {
         self.from != StartAt::Now || !self.mode.is_query()
     }
 
+    /// Returns `true` if one more page may be fetched: all others are handled, or only as many are
+    /// not as may be read ahead, besides the one that the consumer has.
+    pub(super) fn has_room(&self) -> bool {
+        let unhandled = self.fetched.len() + usize::from(self.delivered.is_some());
+        unhandled <= self.config.read_ahead
+    }
+
+    /// Returns `true` if the consumer has handled all events that were fetched.
+    pub(super) fn all_is_handled(&self) -> bool {
+        self.fetched.is_empty() && self.delivered.is_none()
+    }
+
+    /// Returns the next batch, if there is one and the consumer has handled the one before.
+    pub(super) fn next_batch(&mut self) -> Option<Batch> {
+        if self.delivered.is_some() {
+            return None;
+        }
+        let (events, end) = self.fetched.pop_front()?;
+        let batch = Batch::new(events, end.to.clone());
+        self.delivered = Some(end);
+        Some(batch)
+    }
+
+    /// Moves the resume point past the batch that the consumer has handled.
+    pub(super) fn batch_handled(&mut self) {
+        if let Some(end) = self.delivered.take() {
+            self.move_past(end);
+        }
+    }
+
+    fn move_past(&mut self, end: PageEnd) {
+        self.handled = end.to;
+        self.caught_up_at = end.caught_up_at.or(self.caught_up_at);
+    }
+
+    /// Returns when the next fetch is due by the setting `max_staleness`.
+    pub(super) fn stale_at(&self) -> Option<Instant> {
+        self.config.max_staleness.map(|most| self.sent_at + most)
+    }
+
+    /// Returns this time, or an earlier one by the setting `max_staleness`.
+    pub(super) fn no_staler_than(&self, at: Instant) -> Instant {
+        self.stale_at().map_or(at, |stale_at| at.min(stale_at))
+    }
+
     /// Returns the request for the next page.
-    pub(super) fn request(&self, token: &AccessToken, now: Moment) -> TransportRequest {
+    pub(super) fn request(&mut self, token: &AccessToken, now: Moment) -> TransportRequest {
+        self.sent_at = now.monotonic;
         let times = self.began..now.wall;
         self.config
             .page_request(&self.from, self.limit.current(), token, times)
@@ -115,8 +191,9 @@ impl Fetcher {
             self.small_pages.refund();
         }
         let caught_up = self.ends_backlog(&response);
+        let is_full = self.limit.is_full(events);
         self.limit.page_came(events);
-        Ok(self.drop_repeats(response, caught_up, now))
+        Ok(self.drop_repeats(response, is_full, caught_up, now))
     }
 
     /// Adapts the page limit to a failure. A single event that stays unreadable stops the stream.
@@ -157,11 +234,11 @@ impl Fetcher {
             .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
     }
 
-    /// Removes the repeats from a page. The consumer handles the remaining events before the page
-    /// is [finished](Self::finish_page).
+    /// Removes the repeats from a page.
     fn drop_repeats(
         &mut self,
         response: PageResponse,
+        is_full: bool,
         caught_up: bool,
         now: Moment,
     ) -> (Vec<Event>, PageOutcome) {
@@ -194,6 +271,7 @@ impl Fetcher {
             to: next_position.map_or_else(|| self.from.clone(), StartAt::At),
             moved,
             brought_new: new_ids || (without_id && moved && !circles),
+            is_full,
             circles,
             caught_up_at: caught_up.then_some(now.wall),
             sent_at: response.date.unwrap_or(now.wall),
@@ -201,11 +279,15 @@ impl Fetcher {
         (events, outcome)
     }
 
-    /// Moves the position past a page that the consumer has handled, and decides if another page
-    /// follows.
-    pub(super) fn finish_page(&mut self, outcome: PageOutcome, now: Moment) -> Next {
+    /// Keeps a page for the consumer, and decides if another page follows. A page without events
+    /// moves the resume point together with the page before it.
+    pub(super) fn keep_page(
+        &mut self,
+        events: Vec<Event>,
+        outcome: PageOutcome,
+        now: Moment,
+    ) -> Next {
         let resolved_now = self.from == StartAt::Now;
-        self.caught_up_at = outcome.caught_up_at.or(self.caught_up_at);
         if outcome.brought_new {
             self.drain.found_events = true;
             self.drain.followed_at_once = false;
@@ -216,7 +298,20 @@ impl Fetcher {
             self.drain.followed_at_once = true;
         }
         let after = self.mode.after_page(&outcome, only_moved, now.monotonic);
-        self.from = outcome.to;
+        self.from = outcome.to.clone();
+        let end = PageEnd {
+            to: outcome.to,
+            caught_up_at: outcome.caught_up_at,
+        };
+        let last = self.fetched.back_mut().map(|(_, end)| end);
+        match last.or(self.delivered.as_mut()) {
+            _ if !events.is_empty() => self.fetched.push_back((events, end)),
+            Some(last) => {
+                last.to = end.to;
+                last.caught_up_at = end.caught_up_at.or(last.caught_up_at);
+            }
+            None => self.move_past(end),
+        }
         match after {
             AfterPage::Fetch => Next::Again(Scheduled::now(now)),
             AfterPage::FetchIn(wait) => {
@@ -236,7 +331,7 @@ impl Fetcher {
         };
         let at = now.monotonic + wait;
         self.backlog_ends(now);
-        Next::Drain(Hint::Maybe, Scheduled::at(at, WaitReason::Interval, now))
+        Next::Drain(Scheduled::at(at, WaitReason::Interval, now))
     }
 
     /// Returns the error of a query that does not finish.

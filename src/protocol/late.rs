@@ -2,8 +2,8 @@
 //!
 //! A realtime server that honors a poll's `stream_position` responds at once if there are events
 //! after it, so no signal can get lost between two polls. Box does not document that its servers
-//! do. Until one has shown that it does, a stream fetches a few more times after each signal. The
-//! engine makes those fetches. The type to start from is [`LateChecks`].
+//! do. Until one has shown that it does, a stream fetches a few more times after each signal, beside
+//! the next poll. The engine makes those fetches. The type to start from is [`LateChecks`].
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,9 @@ use crate::position::StartAt;
 /// before.
 const SCHEDULE: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-/// The latest check that comes before the next poll: 4 s after the signal. Later checks end a poll
-/// early.
+/// The latest check that comes before the next poll: 4 s after the signal. Later checks are made
+/// beside a held poll.
 const BEFORE_POLL: Duration = Duration::from_secs(4);
-
-/// A check that is due within this time comes before the next poll: 100 ms. The poll would end
-/// again almost at once.
-const SOON: Duration = Duration::from_millis(100);
 
 /// The number of probes in a row that must get a response at once. A signal of another change may
 /// coincide with one of them.
@@ -83,11 +79,16 @@ impl LateChecks {
     pub(super) fn probe_succeeded(&mut self) {
         self.honored += 1;
         if self.honored < PROBES {
-            self.probe = self.probed.take();
+            self.probe_again();
         } else {
             self.found_out(Positions::Honored);
             self.signaled_at = None;
         }
+    }
+
+    /// Repeats the last probe, whose result is not known.
+    pub(super) fn probe_again(&mut self) {
+        self.probe = self.probed.take();
     }
 
     /// Notes that the server did not respond at once to a probe.
@@ -122,21 +123,23 @@ impl LateChecks {
         self.probed.clone()
     }
 
-    /// Returns the time of a check that comes before the next poll. A probe comes before any check.
+    /// Returns the time of a check that comes before the next poll.
+    ///
+    /// Only a signal without an event delays the next poll. A server that honors positions would
+    /// repeatedly signal an event that Box does not show yet. A probe comes before any check.
     pub(super) fn before_next_poll(&self, now: Instant) -> Option<Instant> {
-        if self.probe.is_some() && self.positions == Positions::Unknown {
+        let probes = self.probe.is_some() && self.positions == Positions::Unknown;
+        if self.found || probes || self.positions == Positions::Ignored {
             return None;
         }
         let last = self.signaled_at? + BEFORE_POLL;
-        let next = self.next_after(now)?;
-        (next <= last || next <= now + SOON).then_some(next)
+        self.next_after(now).filter(|next| *next <= last)
     }
 
     /// Returns the time of the next check.
     ///
     /// A server that honors positions signals a late event as soon as it is polled, so few checks
-    /// are needed. Without any check, the server would repeatedly signal an event that Box does not
-    /// show yet.
+    /// are needed.
     pub(super) fn next_after(&self, now: Instant) -> Option<Instant> {
         let signaled_at = self.signaled_at?;
         let last = match self.positions {

@@ -1,9 +1,9 @@
 //! Listing the realtime servers with `OPTIONS /events`, and holding a poll at one of them.
 //!
 //! Any end of a poll becomes a [`Hint`], and events are fetched: a signal is a hint, and
-//! `GET /events` is the truth. This module decides what follows that drain: a late check, a pause,
-//! or the next poll. It lists the servers when none is left to poll. It fetches no events itself.
-//! The type to start from is [`Listener`].
+//! `GET /events` is the truth. This module decides when the next poll opens: at once, beside that
+//! fetch, or after a late check or a pause. It lists the servers when none is left to poll. It
+//! fetches no events itself. The type to start from is [`Listener`].
 
 use std::mem;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::late::LateChecks;
+use super::late::{LateChecks, Positions};
 use super::poll::{HoldLimit, Poll, PollEnd, refuses, was_cut};
 use super::rotation::Rotation;
 use super::state::{FAILURES_UNTIL_DEGRADED, Hint, Next, Scheduled, WaitReason};
-use super::{Call, Response, ServerList, Signal, read_signal};
+use super::{Response, ServerList, Signal, read_signal};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::config::Config;
@@ -26,6 +26,10 @@ use crate::transport::{TransportErrorKind, TransportRequest};
 
 /// The listed servers, and the state learned from the ends of their polls.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is independent of the others"
+)]
 pub(super) struct Listener {
     config: Arc<Config>,
     /// `true` if the servers are listed for the stream type. Box may reject that parameter.
@@ -37,6 +41,16 @@ pub(super) struct Listener {
     pub(super) late: LateChecks,
     /// The consequences of the last poll's end.
     after: AfterPoll,
+    /// The pause before the next poll, after a failure. Events are fetched when it ends, since no
+    /// poll is open meanwhile.
+    pause: Option<(Instant, WaitReason)>,
+    /// `true` if the next poll goes to another server.
+    skips_server: bool,
+    /// `true` if a poll was opened beside the drain that is in progress. On an account that changes
+    /// all the time, each page has events, and a poll for each page would double the requests.
+    polled_beside: bool,
+    /// `true` if a page with new events has arrived since the last poll was sent.
+    found_since_poll: bool,
     /// The waits after failed polls.
     backoff: Backoff,
     /// The number of polls in a row that were refused, or had no connection.
@@ -56,9 +70,6 @@ struct AfterPoll {
     /// `true` if the poll shows that the server honors positions, unless the drain finds new
     /// events.
     probe: bool,
-    /// The wait after a failed poll. Another drain follows the wait, since no poll was open
-    /// meanwhile.
-    pause: Option<(Instant, WaitReason)>,
 }
 
 impl Listener {
@@ -70,6 +81,10 @@ impl Listener {
             rotation: Rotation::empty(rng.fork(), now),
             late: LateChecks::default(),
             after: AfterPoll::default(),
+            pause: None,
+            skips_server: false,
+            polled_beside: false,
+            found_since_poll: false,
             backoff: Backoff::new(config.retry, rng.fork()),
             unusable: 0,
             hold_limit: HoldLimit::default(),
@@ -78,6 +93,9 @@ impl Listener {
 
     /// Returns `true` if a listed server can be polled.
     pub(super) fn has_server(&mut self, now: Moment) -> bool {
+        if mem::take(&mut self.skips_server) {
+            self.rotation.give_up_current();
+        }
         self.rotation.pick(now.monotonic).is_some()
     }
 
@@ -102,16 +120,13 @@ impl Listener {
             let at = now.monotonic + wait;
             return Next::Again(Scheduled::at(at, WaitReason::Failed(error), now));
         }
-        let (wait, reason) = if failures < FAILURES_UNTIL_DEGRADED {
-            (wait, WaitReason::Failed(error))
+        self.pause = Some(if failures < FAILURES_UNTIL_DEGRADED {
+            (now.monotonic + wait, WaitReason::Failed(error))
         } else {
             let wait = self.list_backoff.while_degraded().max(requested);
-            (wait, WaitReason::Degraded(error))
-        };
-        Next::Drain(
-            Hint::Maybe,
-            Scheduled::at(now.monotonic + wait, reason, now),
-        )
+            (now.monotonic + wait, WaitReason::Degraded(error))
+        });
+        Next::Pause
     }
 
     /// Takes a new list. While no server can be polled, events are fetched at the degraded
@@ -119,6 +134,7 @@ impl Listener {
     pub(super) fn servers_listed(&mut self, list: ServerList, now: Moment) -> Next {
         self.list_backoff.succeeded();
         self.rotation.replace(list.servers, now.monotonic);
+        self.skips_server = false;
         if self.has_server(now) {
             return Next::Listen;
         }
@@ -132,39 +148,29 @@ impl Listener {
         if let Some(released) = self.rotation.released_at() {
             at = at.min(released);
         }
-        Next::Drain(
-            Hint::Maybe,
-            Scheduled::at(at, WaitReason::Degraded(error), now),
-        )
+        self.pause = Some((at, WaitReason::Degraded(error)));
+        Next::Pause
     }
 
     /// Opens the next poll. Returns `None` if its server is no longer usable.
     ///
     /// The poll is held for the shortest of these times: the server's own timeout, the configured
-    /// longest hold, the learned limit, and the time until the next late check or the end of a
-    /// probe.
+    /// longest hold, the learned limit, and the time of a probe.
     pub(super) fn poll(
         &mut self,
         from: &StartAt,
         token: Option<AccessToken>,
         now: Moment,
     ) -> Option<(TransportRequest, Poll)> {
-        let probe = self.late.take_probe();
         let server = self.rotation.pick(now.monotonic)?.clone();
+        let probe = self.late.take_probe();
         let longest = match self.config.hold(&server) {
             hold if hold < server.retry_timeout() => (hold, PollEnd::Limit),
             hold => (hold, PollEnd::Silence),
         };
         let limit = self.hold_limit.get(now.monotonic);
-        let limit = limit.map(|limit| (limit, PollEnd::Limit));
-        let early = match &probe {
-            Some(_) => Some((LateChecks::PROBE, PollEnd::Probe)),
-            None => self
-                .late
-                .next_after(now.monotonic)
-                .map(|at| (at - now.monotonic, PollEnd::LateCheck)),
-        };
-        let earlier = [limit, early].into_iter().flatten();
+        let probe_ends = probe.as_ref().map(|_| (LateChecks::PROBE, PollEnd::Probe));
+        let earlier = [limit, probe_ends].into_iter().flatten();
         let (hold, ends_by) = earlier.fold(
             longest,
             |best, next| if next.0 < best.0 { next } else { best },
@@ -174,11 +180,13 @@ impl Listener {
             .config
             .poll_request(&server, from, token.as_ref(), hold);
         self.rotation.count_poll();
+        self.found_since_poll = false;
         let poll = Poll {
             token,
             sent: now,
             hold,
             ends_by,
+            is_limited: limit.is_some_and(|(limit, _)| limit == hold),
             connecting: self.rotation.is_unreached(server.host()),
         };
         Some((request, poll))
@@ -191,57 +199,90 @@ impl Listener {
         !poll.was_held(now) && self.has_server(now)
     }
 
-    /// Takes the end of a poll. A drain follows.
-    pub(super) fn poll_ended(&mut self, result: Response, poll: &Poll, now: Moment) -> Next {
+    /// Takes the end of a poll, and decides when the next one opens. `was_polled` is `false` if the
+    /// poll may have ended long ago, while the consumer worked. Its time teaches nothing then.
+    pub(super) fn poll_ended(
+        &mut self,
+        result: Response,
+        poll: &Poll,
+        was_polled: bool,
+        now: Moment,
+    ) -> Next {
         self.after = AfterPoll::default();
         if poll.had_connection(&result, now) {
             self.rotation.reached();
         }
         let ran_out = matches!(&result, Err(error) if error.kind() == TransportErrorKind::Timeout);
-        let mut hint = Hint::Maybe;
         match read_signal(result) {
             Ok(Signal::NewChange) => {
                 self.poll_was_good();
-                self.late.signaled(now.monotonic);
-                self.after.probe =
-                    poll.ends_by == PollEnd::Probe && poll.held_for(now) < LateChecks::AT_ONCE;
-                hint = Hint::Changed;
+                self.hold_limit.was_not_cut(poll.held_for(now));
+                return self.signaled(poll, was_polled, now);
             }
             Ok(Signal::Reconnect | Signal::MaxRetries) => {
                 self.poll_was_good();
+                self.hold_limit.was_not_cut(poll.held_for(now));
                 self.rotation.discard();
                 self.after.quiet = true;
             }
             Err(error) if error.kind() == ErrorKind::Runtime => return Next::Stop(error),
-            Err(_) if ran_out => self.poll_ran_out(poll, now),
-            signal if poll.was_held(now) && was_cut(&signal) => self.poll_was_good(),
+            Err(_) if ran_out => self.poll_ran_out(poll, was_polled, now),
+            signal if poll.was_held(now) && was_cut(&signal) => {
+                self.poll_was_good();
+                if was_polled {
+                    self.hold_limit.was_cut(poll.held_for(now), now.monotonic);
+                }
+            }
             Ok(Signal::Other(_)) => {
                 let error = Error::new(
                     ErrorKind::UnexpectedResponse,
                     "the realtime server sent an unknown signal",
                 );
-                self.after.pause = Some(self.pause_after(error, now));
+                return self.poll_failed(error, now);
             }
-            Err(error) => self.after.pause = Some(self.pause_after(error, now)),
+            Err(error) => return self.poll_failed(error, now),
         }
-        Next::Drain(hint, Scheduled::now(now))
+        Next::ListenAgain
+    }
+
+    /// Takes a signal of new events. They may be known already: a server that honors positions
+    /// responds at once to a poll if a page has brought events after its position meanwhile.
+    fn signaled(&mut self, poll: &Poll, was_polled: bool, now: Moment) -> Next {
+        let is_probe = poll.ends_by == PollEnd::Probe;
+        if is_probe && !was_polled {
+            self.late.probe_again();
+        }
+        if self.found_since_poll && !is_probe && self.late.positions == Positions::Honored {
+            return Next::KnownAlready;
+        }
+        self.late.signaled(now.monotonic);
+        self.after.probe = is_probe && was_polled && poll.held_for(now) < LateChecks::AT_ONCE;
+        Next::FetchFirst(Hint::Changed)
+    }
+
+    fn poll_failed(&mut self, error: Error, now: Moment) -> Next {
+        self.pause = Some(self.pause_after(error, now));
+        Next::FetchFirst(Hint::Maybe)
     }
 
     /// Takes the end of a poll that ran out without a response.
-    fn poll_ran_out(&mut self, poll: &Poll, now: Moment) {
+    fn poll_ran_out(&mut self, poll: &Poll, was_polled: bool, now: Moment) {
         if poll.was_held(now) {
             self.poll_was_good();
         }
+        if poll.ends_by == PollEnd::Silence {
+            self.rotation.give_up_current();
+        }
+        if !was_polled {
+            return;
+        }
         match poll.ends_by {
-            PollEnd::Silence => {
-                self.rotation.give_up_current();
-                self.hold_limit.halve(poll.hold, now.monotonic);
-            }
+            PollEnd::Silence => self.hold_limit.halve(poll.hold, now.monotonic),
             PollEnd::Limit => self.after.limit = Some(poll.hold),
-            PollEnd::LateCheck => {}
+            PollEnd::BeforeCut => {}
             PollEnd::Probe => self.late.probe_failed(),
         }
-        self.after.quiet = poll.ends_by != PollEnd::Probe;
+        self.after.quiet = matches!(poll.ends_by, PollEnd::Silence | PollEnd::Limit);
     }
 
     /// Returns the pause after a failed poll, and selects the server for the next poll.
@@ -276,15 +317,14 @@ impl Listener {
         (until, WaitReason::Degraded(error))
     }
 
-    /// Learns from the drain after a poll. Returns when to fetch again before the next poll, if a
-    /// late check is due.
-    pub(super) fn drained(&mut self, found_events: bool, now: Moment) -> Option<Instant> {
-        let now = now.monotonic;
+    /// Learns from the drain after a poll.
+    pub(super) fn drained(&mut self, found_events: bool, now: Moment) {
+        self.polled_beside = false;
         if let Some(swallowed) = self.after.limit.take()
             && found_events
         {
-            self.hold_limit.halve(swallowed, now);
-            self.rotation.give_up_current();
+            self.hold_limit.halve(swallowed, now.monotonic);
+            self.skips_server = true;
         }
         if mem::take(&mut self.after.quiet) && found_events {
             self.late.signal_was_missed();
@@ -292,17 +332,38 @@ impl Listener {
         if mem::take(&mut self.after.probe) && !found_events {
             self.late.probe_succeeded();
         }
-        self.late.before_next_poll(now)
     }
 
-    /// Decides what follows a drain: a pause, or the next poll.
-    pub(super) fn resume(&mut self, now: Moment) -> Next {
-        match self.after.pause.take() {
-            Some((until, reason)) if until > now.monotonic => {
-                Next::Drain(Hint::Maybe, Scheduled::at(until, reason, now))
-            }
-            _ => Next::Listen,
-        }
+    /// Notes that a page with new events was read from a position.
+    pub(super) fn page_read(&mut self, from: &StartAt) {
+        self.found_since_poll = true;
+        self.late.page_read(from);
+    }
+
+    /// Returns `true` if a poll may open while events are still being fetched. In each drain, one
+    /// may.
+    pub(super) fn may_poll_beside(&self) -> bool {
+        self.pause.is_none() && !self.polled_beside
+    }
+
+    /// Notes that a poll opens while events are still being fetched.
+    pub(super) fn polls_beside(&mut self) {
+        self.polled_beside = true;
+    }
+
+    /// Returns the time of a late check that comes before the next poll.
+    pub(super) fn checks_before_poll(&self, now: Moment) -> Option<Instant> {
+        self.late.before_next_poll(now.monotonic)
+    }
+
+    /// Returns the pause before the next poll, unless it is over.
+    pub(super) fn pause(&mut self, now: Moment) -> Option<(Instant, WaitReason)> {
+        self.pause.take_if(|(until, _)| *until <= now.monotonic);
+        self.pause.clone()
+    }
+
+    pub(super) fn pause_until(&mut self, until: Instant, reason: WaitReason) {
+        self.pause = Some((until, reason));
     }
 
     /// Notes that a poll has a connection, once it has outlived the attempt to connect.
@@ -314,13 +375,12 @@ impl Listener {
     }
 
     /// Resets the learned limits after the machine was suspended, since it may be in another
-    /// network by now. `dropped` is the call that was in flight.
-    pub(super) fn machine_was_suspended(&mut self, dropped: Option<Call>) {
+    /// network by now. A pause ends, unless a server requested it.
+    pub(super) fn machine_was_suspended(&mut self, dropped_poll: bool) {
         self.hold_limit = HoldLimit::default();
-        if dropped.is_some() {
-            self.after = AfterPoll::default();
-        }
-        if dropped == Some(Call::Listen) {
+        self.after = AfterPoll::default();
+        self.pause.take_if(|(_, reason)| reason.ends_by_suspend());
+        if dropped_poll {
             self.rotation.discard();
         }
     }

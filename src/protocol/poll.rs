@@ -12,6 +12,7 @@ use super::{Response, Signal};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
+use crate::status::Status;
 use crate::transport::TransportErrorKind;
 
 /// A poll that was held for at least 10 s counts as good. If its connection ended, a proxy's
@@ -26,6 +27,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// then.
 const SWALLOWED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The number of polls in a row that are cut after about the same time, until polls end before it.
+const CUTS_UNTIL_LEARNED: u32 = 3;
+
+/// The time after which a longer poll is tried again after cuts: one hour. The network may be
+/// another one by then.
+const CUT_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// The shortest hold that is learned from swallowed polls: 60 s.
 const SHORTEST_LEARNED_HOLD: Duration = Duration::from_secs(60);
 
@@ -39,6 +47,8 @@ pub(super) struct Poll {
     pub(super) hold: Duration,
     /// The reason why the poll ends after that time.
     pub(super) ends_by: PollEnd,
+    /// `true` if the hold is shorter because longer polls were cut or swallowed.
+    pub(super) is_limited: bool,
     /// `true` if the last connection to its host failed, and this poll has not shown yet that it
     /// has one.
     pub(super) connecting: bool,
@@ -51,8 +61,8 @@ pub(super) enum PollEnd {
     Silence,
     /// The poll was shortened, because a longer one was swallowed or because of the settings.
     Limit,
-    /// A late check is due.
-    LateCheck,
+    /// The poll was shortened to end just before something on the way cuts it.
+    BeforeCut,
     /// The poll was a probe: the server did not respond at once to a position with events after it.
     Probe,
 }
@@ -73,6 +83,15 @@ impl Poll {
         self.held_for(now) >= CONNECT_TIMEOUT
     }
 
+    pub(super) fn status(&self) -> Status {
+        let since = self.sent.wall;
+        if self.connecting {
+            return Status::Connecting { since };
+        }
+        let limit = self.is_limited.then_some(self.hold);
+        Status::Listening { since, limit }
+    }
+
     /// Returns `true` if the poll had a connection: a response began, or the poll outlived the
     /// attempt to connect.
     pub(super) fn had_connection(&self, result: &Response, now: Moment) -> bool {
@@ -87,24 +106,58 @@ impl Poll {
     }
 }
 
-/// The longest time that polls are held, learned from longer polls that were swallowed.
+/// The longest time that polls are held, learned from longer polls that were cut or swallowed.
 #[derive(Debug, Default)]
-pub(super) struct HoldLimit(Option<(Duration, Instant)>);
+pub(super) struct HoldLimit {
+    /// The limit and its reason, with the time at which a longer poll is tried again.
+    limit: Option<(Duration, PollEnd, Instant)>,
+    /// The shortest time after which the last polls in a row were cut, with their number.
+    cuts: Option<(Duration, u32)>,
+}
 
 impl HoldLimit {
-    /// Returns the limit, if it was learned within a day.
-    pub(super) fn get(&self, now: Instant) -> Option<Duration> {
-        let (limit, since) = self.0?;
-        (now.saturating_duration_since(since) < SWALLOWED_FOR).then_some(limit)
+    /// Returns the limit, unless a longer poll is to be tried.
+    pub(super) fn get(&self, now: Instant) -> Option<(Duration, PollEnd)> {
+        let (limit, reason, until) = self.limit?;
+        (now < until).then_some((limit, reason))
     }
 
     /// Sets the limit to half of `hold`, because polls of that length are swallowed.
     pub(super) fn halve(&mut self, hold: Duration, now: Instant) {
         let half = hold / 2;
         if half >= SHORTEST_LEARNED_HOLD {
-            self.0 = Some((half, now));
+            self.limit = Some((half, PollEnd::Limit, now + SWALLOWED_FOR));
         }
     }
+
+    /// Notes that a poll was cut after this time. If it happens [`CUTS_UNTIL_LEARNED`] times in a
+    /// row after about the same time, polls are held for a little less. If a longer poll that is
+    /// tried later is cut after that time too, the limit holds again at once.
+    pub(super) fn was_cut(&mut self, held: Duration, now: Instant) {
+        let (shortest, cuts) = match self.cuts {
+            Some((before, cuts)) if before.abs_diff(held) <= margin(before) => {
+                (before.min(held), cuts + 1)
+            }
+            _ => (held, 1),
+        };
+        self.cuts = Some((shortest, cuts));
+        if cuts >= CUTS_UNTIL_LEARNED {
+            let limit = shortest.saturating_sub(margin(shortest));
+            self.limit = Some((limit, PollEnd::BeforeCut, now + CUT_FOR));
+        }
+    }
+
+    /// Notes that a poll was held for this time and not cut.
+    pub(super) fn was_not_cut(&mut self, held: Duration) {
+        self.cuts
+            .take_if(|(shortest, _)| held > *shortest + margin(*shortest));
+    }
+}
+
+/// Returns the time by which two cuts may differ, and by which a poll ends before the next one: 2 %,
+/// but at least a second, since a poll's connection takes time.
+fn margin(held: Duration) -> Duration {
+    (held / 50).max(Duration::from_secs(1))
 }
 
 /// Returns `true` if a realtime server's status shows that its URL is no longer usable, so a new

@@ -1,15 +1,15 @@
-//! The phases of a call, and the decisions of the engine's parts.
+//! The lanes of the engine, the phases of a call, and the decisions of the engine's parts.
 //!
-//! These types carry no behavior beyond [`Status`]: the engine moves from phase to phase, and its
-//! parts return a [`Next`]. The type to start from is [`Phase`].
+//! These types carry no behavior beyond [`Status`]: the engine moves a lane from phase to phase, and
+//! its parts return a [`Next`]. The type to start from is [`Lane`].
 
 use std::time::{Instant, SystemTime};
 
+use super::Call;
 use super::poll::Poll;
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::event::Event;
 use crate::position::StartAt;
 use crate::status::Status;
 
@@ -17,15 +17,30 @@ use crate::status::Status;
 /// without a connection, or failed lists.
 pub(super) const FAILURES_UNTIL_DEGRADED: u32 = 3;
 
-/// The progress of the current call.
+/// One of the engine's two loops: its current call, and the phase of that call.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) call: Call,
+    pub(super) phase: Phase,
+}
+
+/// The progress of a lane's call.
 #[derive(Debug)]
 pub(super) enum Phase {
+    /// No call is due. Fetching waits for a hint, and listening waits until events were fetched.
+    Idle,
     /// The call is due at a time.
     Scheduled(Scheduled),
     /// The call needs a token.
-    Authorize,
+    Authorize {
+        /// `true` if the request is sent once more. Its token was rejected meanwhile.
+        resends: bool,
+    },
     /// The token source has been called, and its result is awaited.
-    AwaitToken,
+    AwaitToken {
+        /// `true` if the request is sent once more.
+        resends: bool,
+    },
     /// The request is sent when the pace permits.
     Send {
         /// The token that is sent along, if the call needs one.
@@ -33,7 +48,7 @@ pub(super) enum Phase {
         /// `true` if a reused connection died under the request, so it is sent once more.
         resends: bool,
         /// The end of the wait for the pace, if it has to wait.
-        paced_until: Option<SystemTime>,
+        paced: Option<Scheduled>,
     },
     /// The request is in flight.
     AwaitResponse {
@@ -42,51 +57,91 @@ pub(super) enum Phase {
         /// `true` if the request was sent once more.
         resent: bool,
     },
-    /// A page has arrived. Its events, without the repeats, are delivered next.
-    Deliver(Vec<Event>, PageOutcome),
-    /// The consumer has a batch and has not handled it yet.
-    AwaitHandled(PageOutcome),
-    /// The engine is about to end, with an error or because a query is complete.
-    Stop(Option<Error>),
-    /// The engine has ended, and the driver knows it.
-    Stopped(Option<Error>),
-    /// The engine is between two phases. No phase is left in this one.
-    Transition,
 }
 
-impl Phase {
-    pub(super) fn send(token: Option<AccessToken>) -> Self {
-        Self::Send {
-            token,
-            resends: false,
-            paced_until: None,
+/// The end of the engine.
+#[derive(Debug)]
+pub(super) struct End {
+    /// The error. `None` if a query is complete.
+    pub(super) because: Option<Error>,
+    /// `true` once the driver knows it.
+    pub(super) is_known: bool,
+}
+
+impl Lane {
+    pub(super) fn new(call: Call, phase: Phase) -> Self {
+        Self { call, phase }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// Returns `true` if the lane awaits the response to a call.
+    pub(super) fn awaits(&self, call: Call) -> bool {
+        self.call == call && matches!(self.phase, Phase::AwaitResponse { .. })
+    }
+
+    /// Returns when the lane goes on by itself.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Scheduled(scheduled)
+            | Phase::Send {
+                paced: Some(scheduled),
+                ..
+            } => Some(scheduled.at),
+            _ => None,
         }
     }
 
+    /// Returns `true` if the lane has begun a call, and does not wait for its time any more.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.phase, Phase::Idle | Phase::Scheduled(_))
+    }
+
+    /// Returns `true` if no call is due, and none failed.
+    pub(super) fn is_at_rest(&self, now: Moment) -> bool {
+        match &self.phase {
+            Phase::Idle => true,
+            Phase::Scheduled(scheduled) => scheduled.at > now.monotonic && !scheduled.has_failed(),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if the lane waits because of a failure.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(&self.phase, Phase::Scheduled(scheduled) if scheduled.has_failed())
+    }
+
     pub(super) fn status(&self) -> Status {
-        match self {
-            Phase::Scheduled(scheduled) => scheduled.status(),
-            Phase::Send {
-                paced_until: Some(until),
+        match &self.phase {
+            Phase::Scheduled(scheduled)
+            | Phase::Send {
+                paced: Some(scheduled),
                 ..
-            } => Status::Waiting { until: *until },
-            Phase::Authorize | Phase::AwaitToken | Phase::Send { .. } => Status::Authorizing,
-            Phase::AwaitResponse { pending, .. } => match pending {
-                Pending::Fetch(_) => Status::Fetching,
-                Pending::List(_) => Status::Listing,
-                Pending::Listen(poll) => {
-                    let since = poll.sent.wall;
-                    if poll.connecting {
-                        Status::Connecting { since }
-                    } else {
-                        Status::Listening { since }
-                    }
-                }
-            },
-            Phase::Deliver(..) | Phase::AwaitHandled(_) | Phase::Transition => Status::Delivering,
-            Phase::Stop(because) | Phase::Stopped(because) => Status::Stopped {
-                because: because.clone(),
-            },
+            } => scheduled.status(),
+            Phase::Authorize { .. } | Phase::AwaitToken { .. } | Phase::Send { .. } => {
+                Status::Authorizing
+            }
+            Phase::AwaitResponse {
+                pending: Pending::Listen(poll),
+                ..
+            } => poll.status(),
+            Phase::AwaitResponse {
+                pending: Pending::List(_),
+                ..
+            } => Status::Listing,
+            Phase::Idle | Phase::AwaitResponse { .. } => Status::Fetching,
+        }
+    }
+}
+
+impl Phase {
+    pub(super) fn send(token: Option<AccessToken>, resends: bool) -> Self {
+        Self::Send {
+            token,
+            resends,
+            paced: None,
         }
     }
 }
@@ -94,17 +149,28 @@ impl Phase {
 /// The decision of a part of the engine. The engine carries it out.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// The current call is made again.
+    /// The call is made at this time.
     Again(Scheduled),
-    /// A drain begins: events are fetched until a page brings nothing new.
-    Drain(Hint, Scheduled),
+    /// A drain begins at this time: events are fetched until a page brings nothing new.
+    Drain(Scheduled),
     /// A drain is over. The listener decides what follows.
     Drained,
     /// A poll opens now, after a list if no server is left.
     Listen,
+    /// A poll has ended, and the next one opens now. Events are fetched beside it.
+    ListenAgain,
+    /// A poll has ended. Events are fetched, and the next poll opens after that.
+    FetchFirst(Hint),
+    /// A poll was signaled an event that a page has brought already. The next poll opens when the
+    /// drain is over.
+    KnownAlready,
+    /// Listening pauses, as the listener has noted. Events are fetched at the end of the pause.
+    Pause,
+    /// The token source has failed, and is not called again before this time.
+    NoToken(Error, Instant),
     /// An API call failed, and its token may be the cause.
     CallFailed(Error, AccessToken),
-    /// The current call failed. It is made again later, or a fetch replaces it.
+    /// The call failed. It is made again later, or a fetch replaces it.
     Retry(Error),
     /// The stream ends with an error.
     Stop(Error),
@@ -113,12 +179,12 @@ pub(super) enum Next {
 }
 
 /// The reason why a drain begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hint {
-    /// A realtime server signaled a change.
-    Changed,
     /// There may be events that no signal announced.
     Maybe,
+    /// A realtime server signaled a change.
+    Changed,
 }
 
 /// The time at which a call is made, and the reason for the wait.
@@ -133,7 +199,7 @@ pub(super) struct Scheduled {
 /// The reason why a call is not made at once.
 #[derive(Clone, Debug)]
 pub(super) enum WaitReason {
-    /// The call comes next, or a late check is due at that time.
+    /// The call comes next, or a check is due at that time.
     InTurn,
     /// The interval between two fetches, or the wait of a query.
     Interval,
@@ -142,6 +208,17 @@ pub(super) enum WaitReason {
     /// The degraded interval: no realtime server is usable, or something on the way refuses all
     /// calls.
     Degraded(Error),
+}
+
+impl WaitReason {
+    /// Returns `true` if the wait ends when the machine was suspended.
+    pub(super) fn ends_by_suspend(&self) -> bool {
+        match self {
+            Self::InTurn => false,
+            Self::Interval => true,
+            Self::Failed(error) | Self::Degraded(error) => error.retry_after().is_none(),
+        }
+    }
 }
 
 impl Scheduled {
@@ -159,17 +236,15 @@ impl Scheduled {
         }
     }
 
+    /// Returns `true` if the wait follows a failure.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.reason, WaitReason::Failed(_) | WaitReason::Degraded(_))
+    }
+
     /// Ends a wait that began before the machine was suspended: the backoff after a failure, or an
     /// interval. A wait that a server requested continues.
     pub(super) fn machine_was_suspended(&mut self, now: Moment) {
-        let ends = match &self.reason {
-            WaitReason::InTurn => false,
-            WaitReason::Interval => true,
-            WaitReason::Failed(error) | WaitReason::Degraded(error) => {
-                error.retry_after().is_none()
-            }
-        };
-        if ends {
+        if self.reason.ends_by_suspend() {
             self.at = now.monotonic;
         }
         self.at_wall = now.wall_at(self.at);
@@ -202,8 +277,12 @@ impl Pending {
     }
 }
 
-/// The outcome of a page. The engine applies it once the consumer has handled the events.
+/// The outcome of a page.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is independent of the others"
+)]
 pub(super) struct PageOutcome {
     /// The position after the page.
     pub(super) to: StartAt,
@@ -211,6 +290,8 @@ pub(super) struct PageOutcome {
     pub(super) moved: bool,
     /// `true` if the page brought an event for the first time.
     pub(super) brought_new: bool,
+    /// `true` if more events may follow, because the page has as many events as requested.
+    pub(super) is_full: bool,
     /// `true` if the positions of the pages lead in a circle.
     pub(super) circles: bool,
     /// The time at which the page arrived, if it proves that there was nothing more, or almost

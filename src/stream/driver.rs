@@ -1,43 +1,71 @@
 //! The driver: it performs the outputs of one engine with the client's transport.
 //!
 //! The engine decides what to do next, and knows neither sockets nor clocks. The driver sends the
-//! requests, sleeps until the deadlines, feeds the results back, and publishes the status. It has
-//! at most one operation in flight and decides nothing about the protocol. Plain streams call
-//! [`Driver::poll_next`]; a subscription calls [`Driver::poll_step`] and publishes a status of its
-//! own.
+//! requests, sleeps until the deadlines, feeds the results back, and publishes the status. It
+//! decides nothing about the protocol. If the consumer works on its batches, the driver starts the
+//! requests that are due before it delivers one, so that they are on their way meanwhile. Plain
+//! streams call [`Driver::poll_next`]; a subscription calls [`Driver::poll_step`] and publishes a
+//! status of its own.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use super::StreamHandle;
 use crate::api::{Api, InFlight};
 use crate::batch::Batch;
+use crate::clock::Moment;
 use crate::error::Error;
-use crate::protocol::{Input, LongPoll, Output};
+use crate::protocol::{Call, Input, LongPoll, Output};
 use crate::status::StatusWatch;
 use crate::transport::{HttpTransport, Sleep};
+
+/// The time within which a consumer that does not work on its batches requests the next one: 1 ms.
+/// Such a consumer gets its batch before the next requests are sent, which takes some 50 µs.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Runs one engine over a transport.
 pub(crate) struct Driver<T: HttpTransport> {
     pub(crate) client: Arc<Api<T>>,
     pub(crate) engine: LongPoll,
-    in_flight: Option<InFlight>,
+    operations: Operations,
+    /// The timer of the engine, with its time.
+    timer: Option<(Instant, Sleep<'static>)>,
     /// The timer of the next clock check while an operation is in flight. It notices that the
     /// machine was suspended.
     clock_check: Option<Sleep<'static>>,
+    /// The time at which the last batch was delivered.
+    delivered_at: Option<Instant>,
+    /// `true` if the consumer requested the next batch [at once](AT_ONCE).
+    consumer_is_prompt: bool,
     pub(crate) watch: Arc<StatusWatch>,
 }
 
-/// The outcome of one output of the engine.
+/// The operations that the engine waits for, at most one of each kind.
+#[derive(Default)]
+struct Operations {
+    token: Option<InFlight>,
+    fetch: Option<InFlight>,
+    /// A list or a poll.
+    listen: Option<InFlight>,
+}
+
+impl Operations {
+    fn all(&mut self) -> [&mut Option<InFlight>; 3] {
+        [&mut self.token, &mut self.fetch, &mut self.listen]
+    }
+}
+
+/// The outcome of one round of outputs and results.
 pub(crate) enum Step {
-    /// An operation was started. It sends nothing until the next step polls it.
-    Begun,
+    /// The engine has taken a result.
+    Moved,
     /// A batch is ready for the consumer.
     Deliver(Batch),
     /// The stream ends with this error.
     Stop(Error),
-    /// The engine awaits an input that is still to come, or the stream has ended.
-    Idle,
+    /// The stream has ended.
+    Ended,
 }
 
 impl<T: HttpTransport> Driver<T> {
@@ -49,8 +77,11 @@ impl<T: HttpTransport> Driver<T> {
         Self {
             client,
             engine,
-            in_flight: None,
+            operations: Operations::default(),
+            timer: None,
             clock_check: None,
+            delivered_at: None,
+            consumer_is_prompt: false,
             watch,
         }
     }
@@ -59,85 +90,147 @@ impl<T: HttpTransport> Driver<T> {
         StreamHandle::new(self.watch.clone())
     }
 
-    /// Tells the engine that the delivered batch is handled, unless an operation is in flight.
+    /// Tells the engine that the delivered batch is handled, if there is one.
     pub(crate) fn confirm_handled(&mut self) {
-        if self.in_flight.is_none() {
-            self.engine
-                .handle_input(Input::BatchHandled, self.client.transport().now());
+        if self.engine.awaits_handling() {
+            let now = self.client.transport().now().monotonic;
+            let delivered_at = self.delivered_at.take();
+            self.consumer_is_prompt = delivered_at.is_some_and(|at| now < at + AT_ONCE);
+            self.pass(Input::BatchHandled);
         }
     }
 
-    /// Returns `true` if the stream has ended, and drops its operation in flight.
+    /// Returns `true` if the stream has ended, and drops its operations in flight.
     pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
         let stopped = self.watch.poll_stopped(cx);
         if stopped {
-            self.cancel_in_flight();
+            self.cancel();
         }
         stopped
     }
 
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
-        self.cancel_in_flight();
+        self.cancel();
         self.watch.stop(Some(error.clone()));
     }
 
-    fn cancel_in_flight(&mut self) {
-        self.in_flight = None;
+    /// Drops the operations in flight.
+    pub(super) fn cancel(&mut self) {
+        self.operations = Operations::default();
+        self.timer = None;
         self.clock_check = None;
     }
 
-    /// Polls the operation in flight, and starts the one that the engine needs next.
+    /// Polls the operations in flight, and passes the first result to the engine. If there is none,
+    /// it carries out the outputs of the engine. The requests that are due come before a batch.
+    ///
+    /// Results come before outputs, because a response to one lane may prevent a request of the
+    /// other.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if let Some(in_flight) = &mut self.in_flight {
-            let input = match in_flight.as_mut().poll(cx) {
-                Poll::Ready(input) => {
-                    self.in_flight = None;
-                    input
+        loop {
+            if let Poll::Ready(input) = self.poll_operations(cx) {
+                if let Some(input) = input {
+                    self.pass(input);
                 }
-                Poll::Pending => Some(ready!(self.poll_clock_check(cx))),
-            };
-            if let Some(input) = input {
-                self.engine
-                    .handle_input(input, self.client.transport().now());
+                return Poll::Ready(Step::Moved);
             }
-        }
-        let now = self.client.transport().now();
-        let output = self.engine.poll_output(now);
-        self.client.share_findings(&mut self.engine);
-        let begun: InFlight = match output {
-            Output::GetToken { rejected } => {
-                let tokens = self.client.tokens.clone();
-                Box::pin(async move { Some(Input::Token(tokens.token(rejected.as_ref()).await)) })
-            }
-            Output::Send { call, request } => self.client.send(call, request),
-            Output::WaitUntil(until) => {
-                let client = self.client.clone();
-                let wait = until.saturating_duration_since(now.monotonic);
-                Box::pin(async move {
-                    let slept = client.transport().sleep(wait).await;
-                    slept.err().map(Input::WaitFailed)
-                })
-            }
-            Output::Deliver(batch) => {
-                self.cancel_in_flight();
+            let now = self.client.transport().now();
+            if self.consumer_is_prompt
+                && let Some(batch) = self.engine.next_batch()
+            {
+                self.delivered_at = Some(now.monotonic);
                 return Poll::Ready(Step::Deliver(batch));
             }
-            Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
-            Output::Finish => {
-                // The next poll sees the stop, as if a handle had stopped the stream.
-                self.cancel_in_flight();
-                self.watch.stop(None);
-                return Poll::Ready(Step::Idle);
+            let output = self.engine.poll_output(now);
+            self.drop_unawaited();
+            match output {
+                Output::GetToken { rejected } => {
+                    let tokens = self.client.tokens.clone();
+                    self.operations.token = Some(Box::pin(async move {
+                        Input::Token(tokens.token(rejected.as_ref()).await)
+                    }));
+                    continue;
+                }
+                Output::Send { call, request } => {
+                    let is_ahead = self.engine.is_ahead();
+                    let begun = Some(self.client.send(call, is_ahead, request));
+                    match call {
+                        Call::Fetch => self.operations.fetch = begun,
+                        Call::List | Call::Listen => self.operations.listen = begun,
+                    }
+                    continue;
+                }
+                Output::Deliver(batch) => {
+                    self.delivered_at = Some(now.monotonic);
+                    return Poll::Ready(Step::Deliver(batch));
+                }
+                Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
+                Output::Finish => {
+                    // The next poll sees the stop, as if a handle had stopped the stream.
+                    self.cancel();
+                    self.watch.stop(None);
+                    return Poll::Ready(Step::Ended);
+                }
+                Output::WaitUntil(at) if self.set_timer(at, now) => continue,
+                Output::WaitUntil(_) => {}
+                Output::Idle => self.timer = None,
             }
-            Output::Idle if self.in_flight.is_some() => {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            self.client.share_findings(&mut self.engine);
+            return Poll::Pending;
+        }
+    }
+
+    fn pass(&mut self, input: Input) {
+        let now = self.client.transport().now();
+        self.engine.handle_input(input, now);
+        self.drop_unawaited();
+    }
+
+    /// Drops the requests that the engine no longer waits for.
+    fn drop_unawaited(&mut self) {
+        if !self.engine.awaits(Call::Fetch) {
+            self.operations.fetch = None;
+        }
+        if !self.engine.awaits(Call::List) && !self.engine.awaits(Call::Listen) {
+            self.operations.listen = None;
+        }
+    }
+
+    /// Sets the timer of the engine. Returns `true` if it is a new one, which has to be polled.
+    fn set_timer(&mut self, at: Instant, now: Moment) -> bool {
+        let is_new = self.timer.as_ref().is_none_or(|(until, _)| *until != at);
+        if is_new {
+            let wait = at.saturating_duration_since(now.monotonic);
+            self.timer = Some((at, self.client.sleep(wait)));
+        }
+        is_new
+    }
+
+    /// Polls the operations in flight and the timers. Returns the first result. A timer that has
+    /// passed gives no input.
+    fn poll_operations(&mut self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
+        let mut in_flight = false;
+        for operation in self.operations.all() {
+            if let Some(pending) = operation {
+                if let Poll::Ready(input) = pending.as_mut().poll(cx) {
+                    *operation = None;
+                    return Poll::Ready(Some(input));
+                }
+                in_flight = true;
             }
-            Output::Idle => return Poll::Ready(Step::Idle),
-        };
-        self.in_flight = Some(begun);
-        Poll::Ready(Step::Begun)
+        }
+        if let Some((_, timer)) = &mut self.timer {
+            if let Poll::Ready(slept) = timer.as_mut().poll(cx) {
+                self.timer = None;
+                return Poll::Ready(slept.err().map(Input::WaitFailed));
+            }
+            in_flight = true;
+        }
+        if in_flight {
+            return self.poll_clock_check(cx).map(Some);
+        }
+        Poll::Pending
     }
 
     /// Waits until the next clock check is due, and returns it as the engine's input.
@@ -161,7 +254,7 @@ impl<T: HttpTransport> Driver<T> {
         }
         let step = loop {
             match self.poll_step(cx) {
-                Poll::Ready(Step::Begun) => {}
+                Poll::Ready(Step::Moved) => {}
                 step => break step,
             }
         };
@@ -172,7 +265,7 @@ impl<T: HttpTransport> Driver<T> {
                 self.stop(&error);
                 Poll::Ready(Some(Err(error)))
             }
-            Step::Begun | Step::Idle => Poll::Pending,
+            Step::Moved | Step::Ended => Poll::Pending,
         }
     }
 

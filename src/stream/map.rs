@@ -55,10 +55,10 @@ const MAX_POLLS: usize = 64;
 /// - Ready streams take turns, with one item each, so a busy account delays no other. The map polls
 ///   only streams that were woken, so ten thousand idle ones cost nothing.
 /// - When you request the next item, the one before counts as handled, as for a single stream.
-/// - The map runs in the task that polls it and spawns none. While your code handles an item, no
-///   request is sent. If handling takes long, hand the item to another task, and acknowledge it
-///   there with [`subscribe`](crate::LongPollClient::subscribe). Or spread the accounts over
-///   several maps.
+/// - The map runs in the task that polls it and spawns none. While your code handles an item, the
+///   requests that are in flight proceed, but no stream sends another one. If handling takes long,
+///   hand the item to another task, and acknowledge it there with
+///   [`subscribe`](crate::LongPollClient::subscribe). Or spread the accounts over several maps.
 ///
 /// Each idle stream has a socket. On most systems, a process may have a few thousand files and
 /// sockets open; `ulimit -n` raises that limit. If the process reaches the limit, the streams

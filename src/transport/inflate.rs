@@ -288,7 +288,7 @@ mod tests {
         for (codings, body) in [
             (&["br"][..], gzip(b"{}")),
             (&["gzip"], b"{}".to_vec()),
-            (&["gzip"], gzip(&[b' '; MAX_BODY + 1])),
+            (&["gzip"], gzip(&vec![b' '; MAX_BODY + 1])),
         ] {
             let mut refusal = response(codings, body);
             *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use box_longpoll::ErrorKind;
+use box_longpoll::config::Pace;
 use box_longpoll::protocol::CLOCK_CHECK_INTERVAL;
 use box_longpoll::transport::TransportErrorKind;
+use box_longpoll::{ErrorKind, LongPollClient};
 
 use crate::script::{Script, failed, page, server_list, signal, status, status_with};
 
@@ -27,8 +28,7 @@ fn poll_is_dropped_when_the_machine_was_suspended() {
     let mut script = Script::listening(2);
     script
         .check_clocks_after(CLOCK_CHECK_INTERVAL)
-        .suspend(HOUR)
-        .expect_idle();
+        .suspend(HOUR);
     script
         .check_clocks_after(CLOCK_CHECK_INTERVAL)
         .expect_fetch("100")
@@ -160,7 +160,7 @@ fn suspension_does_not_hurry_a_late_check() {
 
 #[test]
 fn clock_check_keeps_batches_tokens_and_stops() {
-    let mut script = Script::start("100");
+    let mut script = Script::with(LongPollClient::builder().read_ahead(0), "100");
     script.suspend(HOUR).check_clocks_now();
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_unhandled_batch(&["a"]);
@@ -172,4 +172,18 @@ fn clock_check_keeps_batches_tokens_and_stops() {
     script.expect_fetch("200").reply(status(403));
     script.expect_stop(ErrorKind::Forbidden);
     script.suspend(HOUR).check_clocks_now().expect_idle();
+}
+
+#[test]
+fn suspension_is_noticed_before_the_next_request_is_sent() {
+    let pace = Pace::default().per_second(2);
+    let mut script = Script::listening_with(LongPollClient::builder().pace(pace), 1);
+    script.reply(signal("new_change"));
+    script.expect_fetch("100").reply(page("200", &["a"]));
+    script.expect_batch(&["a"]);
+    // The next poll waits for the pace, and has no input to wait for.
+    script.expect_fetch("200");
+    script.suspend(HOUR);
+    script.expect_fetch("200").reply(page("200", &[]));
+    script.expect_listen("200");
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use box_longpoll::config::{Pace, RealtimeToken};
-use box_longpoll::protocol::Response;
+use box_longpoll::protocol::{Call, Response};
 use box_longpoll::transport::{TransportError, TransportErrorKind};
 use box_longpoll::{LongPollClient, Status};
 use rstest::rstest;
@@ -32,6 +32,20 @@ fn a_fetch_that_is_interrupted_is_resent_at_once() {
         script.reply(page("100", &[])).expect_list();
         assert!(!script.sent().fresh_connection());
     }
+}
+
+#[test]
+fn call_resent_with_a_newer_token_has_a_fresh_connection() {
+    let mut script = Script::listening(1);
+    script.reply(signal("reconnect"));
+    script.expect_list();
+    script.expect_fetch("100").reply(status(401));
+    script.expect_refresh();
+    script.reply_to(Call::List, interrupted());
+    script.give_newer_token("token-2");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list();
+    assert!(script.sent().fresh_connection());
 }
 
 #[test]
@@ -180,6 +194,12 @@ fn swallowed_poll_halves_the_hold_of_the_next_ones() {
     script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_batch(&["a"]);
+    script.expect_fetch("200").reply(page("200", &[]));
+    // The poll that opened before the event came had the longer hold. The next one has another
+    // server.
+    script.expect_listen("200");
+    assert_eq!(script.sent().timeout(), full / 2);
+    script.reply(failed(TransportErrorKind::Timeout));
     script.expect_fetch("200").reply(page("200", &[]));
     script.expect_list().reply(server_list(2));
     script.expect_listen("200");

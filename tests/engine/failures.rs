@@ -245,12 +245,14 @@ fn failure_17_events_of_any_shape_are_delivered() {
 }
 
 #[test]
-fn failure_19_nothing_is_fetched_before_a_batch_is_handled() {
+fn failure_19_one_page_is_fetched_before_a_batch_is_handled() {
     let mut script = Script::start("100");
     script.expect_fetch("100").reply(page("200", &["a"]));
     script.expect_unhandled_batch(&["a"]);
+    script.expect_fetch("200").reply(page("300", &["b"]));
     script.expect_idle().expect_idle();
-    script.handled().expect_fetch("200");
+    script.handled().expect_batch(&["b"]);
+    script.expect_fetch("300");
 }
 
 #[test]

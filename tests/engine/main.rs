@@ -6,6 +6,7 @@ mod connections;
 mod enterprise;
 mod failures;
 mod late;
+mod overlap;
 mod pace;
 mod pages;
 mod portals;

@@ -1,8 +1,10 @@
 //! A scripted driver of the engine: it asserts each output and passes the next input. Time passes
 //! only while the engine waits.
 //!
-//! The clock is virtual. The type to start from is [`Script`].
+//! The engine sends requests of both lanes before it delivers a batch. So a script may expect a
+//! request later than it was sent. The clock is virtual. The type to start from is [`Script`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +28,10 @@ pub(crate) struct Script {
     token: &'static str,
     /// The time that the source takes.
     token_takes: Duration,
-    /// The request that was sent last.
+    /// The request that was expected last.
     sent: Option<(Call, TransportRequest)>,
+    /// The requests that the engine has sent and that were not expected yet, in order.
+    unexpected: VecDeque<(Call, TransportRequest)>,
     /// The output that was peeked at and not yet handled.
     output: Option<Output>,
 }
@@ -93,6 +97,7 @@ impl Script {
             token: "token-1",
             token_takes: Duration::ZERO,
             sent: None,
+            unexpected: VecDeque::new(),
             output: None,
         }
     }
@@ -175,14 +180,34 @@ impl Script {
         self.pass(time).check_clocks_now()
     }
 
+    /// Expects a request of this call, which may be one that was sent before others.
     #[track_caller]
     fn expect_request(&mut self, expected: Call, method: &Method, path: &str) -> String {
-        let request = self.expect_any().sent().request();
+        let mut sent = self.unexpected.iter();
+        let sent = match sent.position(|(call, _)| *call == expected) {
+            Some(place) => self.unexpected.remove(place),
+            None => loop {
+                let sent = self.next_request();
+                if sent.0 == expected {
+                    break Some(sent);
+                }
+                self.unexpected.push_back(sent);
+            },
+        };
+        self.sent = sent;
+        let request = self.sent().request();
         let uri = request.uri().clone();
         assert_eq!(request.method(), method, "{uri}");
         assert_eq!(uri.path(), path, "{uri}");
-        assert_eq!(self.call(), expected);
         uri.query().unwrap_or_default().to_owned()
+    }
+
+    #[track_caller]
+    fn next_request(&mut self) -> (Call, TransportRequest) {
+        match self.next() {
+            Output::Send { call, request } => (call, request),
+            output => panic!("expected a request, got {output:?}"),
+        }
     }
 
     /// Asserts that the engine fetches a page from this position.
@@ -212,6 +237,54 @@ impl Script {
         self.pass(Duration::from_secs(9))
     }
 
+    /// Asserts that the engine polls at this position.
+    #[track_caller]
+    pub(crate) fn expect_poll(&mut self, at: &str) -> &mut Self {
+        self.expect_request(Call::Listen, &Method::GET, "/subscribe");
+        self.assert_polls_at(at);
+        self
+    }
+
+    /// Asserts that the engine requests a token and delivers no batch meanwhile, then gives it.
+    #[track_caller]
+    pub(crate) fn expect_no_batch_before_the_token(&mut self) -> &mut Self {
+        let output = self.engine.poll_output(self.now);
+        assert!(matches!(output, Output::GetToken { .. }), "{output:?}");
+        let output = self.engine.poll_output(self.now);
+        assert!(matches!(output, Output::Idle), "{output:?}");
+        self.give_token();
+        self
+    }
+
+    /// Asserts that the engine does not make this call now.
+    #[track_caller]
+    pub(crate) fn expect_no_call(&mut self, call: Call) -> &mut Self {
+        while let Output::Send { call, request } = self.engine.poll_output(self.now) {
+            self.unexpected.push_back((call, request));
+        }
+        assert!(!self.engine.awaits(call), "it makes the call {call:?}");
+        self
+    }
+
+    /// Cuts the poll after this time, and expects the next one and the fetch beside it, which
+    /// brings nothing.
+    #[track_caller]
+    pub(crate) fn cut_poll_after(&mut self, millis: u64) -> &mut Self {
+        self.pass(Duration::from_millis(millis));
+        self.reply_to(Call::Listen, failed(TransportErrorKind::Body));
+        self.expect_fetch("100").reply(page("100", &[]));
+        self.expect_poll("100")
+    }
+
+    /// Returns the time for which the poll is held, if that was learned.
+    #[track_caller]
+    pub(crate) fn listening_limit(&self) -> Option<Duration> {
+        match self.engine.status() {
+            Status::Listening { limit, .. } => limit,
+            status => panic!("it does not listen: {status}"),
+        }
+    }
+
     /// Asserts that the engine polls. If it lists the servers first, it gets one server.
     #[track_caller]
     pub(crate) fn expect_list_or_listen(&mut self) -> &mut Self {
@@ -225,11 +298,8 @@ impl Script {
     /// Asserts that the engine sends a request of any kind.
     #[track_caller]
     pub(crate) fn expect_any(&mut self) -> &mut Self {
-        let sent = match self.next() {
-            Output::Send { call, request } => (call, request),
-            output => panic!("expected a request, got {output:?}"),
-        };
-        self.sent = Some(sent);
+        let sent = self.unexpected.pop_front();
+        self.sent = Some(sent.unwrap_or_else(|| self.next_request()));
         self
     }
 
@@ -308,9 +378,12 @@ impl Script {
     /// Asserts that the engine delivers a batch with these ids, and does not handle it.
     #[track_caller]
     pub(crate) fn expect_unhandled_batch(&mut self, ids: &[&str]) -> &mut Self {
-        let output = self.next();
-        let Output::Deliver(batch) = output else {
-            panic!("expected a batch of {ids:?}, got {output:?}");
+        let batch = loop {
+            match self.next() {
+                Output::Deliver(batch) => break batch,
+                Output::Send { call, request } => self.unexpected.push_back((call, request)),
+                output => panic!("expected a batch of {ids:?}, got {output:?}"),
+            }
         };
         let delivered: Vec<&str> = batch
             .iter()
@@ -430,12 +503,12 @@ impl Script {
 
     /// Returns `true` if the engine requests a newer token next.
     pub(crate) fn is_refresh_due(&mut self) -> bool {
-        matches!(self.peek(), Output::GetToken { rejected: Some(_) })
+        self.unexpected.is_empty() && matches!(self.peek(), Output::GetToken { rejected: Some(_) })
     }
 
     /// Returns `true` if the engine stops next.
     pub(crate) fn stops(&mut self) -> bool {
-        matches!(self.peek(), Output::Stop(_))
+        self.unexpected.is_empty() && matches!(self.peek(), Output::Stop(_))
     }
 
     pub(crate) fn positions_are_honored(&self) -> bool {

@@ -103,3 +103,15 @@ fn source_that_fails_permanently_stops_the_stream() {
     script.fail_next_token(TokenError::permanent("never"));
     script.expect_stop(ErrorKind::Unauthorized);
 }
+
+#[test]
+fn failed_source_is_not_called_at_once_by_the_other_lane() {
+    let mut script = Script::start("100");
+    script.expect_fetch("100").reply(page("100", &[]));
+    script.expect_list().reply(server_list(1));
+    script.expect_listen("100").reply(signal("reconnect"));
+    // Both lanes need a token now: for a list, and for a fetch beside it.
+    script.fail_next_token(TokenError::transient("later"));
+    assert!(matches!(script.status(), Status::Retrying { .. }));
+    script.expect_fetch("100").assert_waited(0.05, 0.25);
+}
