@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use box_longpoll::blocking::{Iter, LongPollClient, Timed};
 use box_longpoll::transport::{Moment, TransportError, TransportRequest};
-use box_longpoll::{Batch, Error, HttpTransport, LongPollClientBuilder, StartAt};
+use box_longpoll::{Batch, Error, HttpTransport, LongPollClientBuilder, StartAt, Status};
 use bytes::Bytes;
 use http::Response;
 
@@ -56,7 +56,9 @@ fn follow(transport: &Threaded, client: &LongPollClient<Threaded>, start: StartA
     let mut batches = client.batches(start);
     world.watch(batches.handle());
     loop {
+        world.waits(true);
         let next = next(&mut batches);
+        world.waits(false);
         if threads.was_killed() {
             return None;
         }
@@ -157,10 +159,17 @@ impl Future for Blocking {
             Life::Begun(program) => program,
             Life::Over => return Poll::Ready(None),
         };
-        let world_owes = || {
+        // Requests may be in flight while the program takes a batch, or learns of the end. Then it
+        // goes on by itself.
+        let world_owes = |program_is_driven: bool| {
             let inner = self.world.lock();
             let is_over = inner.crashed.is_some() || inner.violation.is_some();
-            is_over || !inner.pending.is_empty() || !inner.sleepers.is_empty()
+            let takes = matches!(
+                inner.status(),
+                Some(Status::Delivering | Status::Stopped { .. })
+            );
+            let is_next = program_is_driven || !takes;
+            is_over || (is_next && !(inner.pending.is_empty() && inner.sleepers.is_empty()))
         };
         if self.threads.go_on(cx.waker(), world_owes) {
             let ended = program.join();

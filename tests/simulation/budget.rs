@@ -2,10 +2,10 @@
 //!
 //! A sliding window counts the requests that bring nothing new: at most 5 in any second and 120 in
 //! any minute. Requests that bring new events are free, because a backlog must be delivered
-//! quickly. For an enterprise, the limit is the configured number of calls per minute, fruitful or
+//! quickly. So are the polls that signal such events, before or after a page has brought them. For an enterprise, the limit is the configured number of calls per minute, fruitful or
 //! not. Start at [`Budget::count`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use box_longpoll_testkit::Endpoint;
@@ -24,11 +24,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) struct Budget {
     /// The calls of the last minute, if the stream has a limit for all calls.
     calls: Option<VecDeque<Duration>>,
-    /// The last request, until it is known whether it brought something new.
-    open: Option<Duration>,
+    /// The last request to each endpoint, until it is known whether it brought something new.
+    open: HashMap<Endpoint, Duration>,
     /// The last poll, until an event comes that it may have signaled.
     poll: Option<Duration>,
-    /// The latest requests that brought nothing new, oldest first.
+    /// `true` while the last poll is in flight.
+    polls: bool,
+    /// `true` if a page with new events has come since the last poll was sent.
+    found_since_poll: bool,
+    /// The latest requests that brought nothing new, in the order in which they were sent.
     fruitless: VecDeque<Duration>,
 }
 
@@ -40,8 +44,8 @@ impl Budget {
         }
     }
 
-    /// Counts a request, and checks the limits. The previous request counts as fruitless if nothing
-    /// new has come since.
+    /// Counts a request, and checks the limits. The previous request to the same endpoint counts as
+    /// fruitless if nothing new has come since.
     pub(crate) fn count(&mut self, endpoint: Endpoint, now: Duration) -> Result<(), String> {
         if let Some(calls) = &mut self.calls {
             calls.push_back(now);
@@ -53,24 +57,24 @@ impl Budget {
             };
         }
         match endpoint {
-            Endpoint::Realtime => self.poll = Some(now),
+            Endpoint::Realtime => {
+                self.poll = Some(now);
+                self.polls = true;
+                self.found_since_poll = false;
+            }
             Endpoint::Events => {}
             _ => self.poll = None,
         }
-        if let Some(before) = self.open.replace(now) {
-            self.fruitless.push_back(before);
+        // The current request is not counted yet, since it may be free.
+        if let Some(before) = self.open.insert(endpoint, now) {
+            let earlier = self.fruitless.partition_point(|sent| *sent <= before);
+            self.fruitless.insert(earlier, before);
         }
         for (most, window) in LIMITS {
-            // The current request is not counted yet, since it may be free.
-            let recent = self.fruitless.iter().rev();
-            let Some(newest) = self.fruitless.back() else {
-                continue;
-            };
-            let within = recent
-                .take_while(|sent| newest.saturating_sub(**sent) <= window)
-                .count();
-            if within > most {
-                return Err(format!("{within} fruitless requests within {window:?}"));
+            let last_of_too_many = self.fruitless.iter().skip(most);
+            let mut too_many = self.fruitless.iter().zip(last_of_too_many);
+            if too_many.any(|(first, last)| last.saturating_sub(*first) <= window) {
+                return Err(format!("over {most} fruitless requests within {window:?}"));
             }
         }
         while self.fruitless.len() > 130 {
@@ -79,12 +83,34 @@ impl Budget {
         Ok(())
     }
 
-    /// Notes that the last request brought new events. The poll that signaled them doesn't count as
-    /// fruitless either.
-    pub(crate) fn fruitful(&mut self) {
-        self.open = None;
-        if let Some(poll) = self.poll.take() {
-            self.fruitless.retain(|sent| *sent != poll);
+    /// Notes a page with new events. Neither its request nor the poll that signaled the events
+    /// counts as fruitless.
+    pub(crate) fn page_brought_new(&mut self) {
+        self.open.remove(&Endpoint::Events);
+        self.found_since_poll = true;
+        if !self.polls {
+            self.poll_is_free();
+        }
+    }
+
+    /// Notes the end of a poll. If it signaled events that a page has brought meanwhile, it doesn't
+    /// count as fruitless. Returns `true` if a page has brought any.
+    pub(crate) fn poll_ended(&mut self, signaled: bool) -> bool {
+        self.polls = false;
+        if signaled && self.found_since_poll {
+            self.poll_is_free();
+        }
+        self.found_since_poll
+    }
+
+    fn poll_is_free(&mut self) {
+        let Some(poll) = self.poll.take() else {
+            return;
+        };
+        if self.open.get(&Endpoint::Realtime) == Some(&poll) {
+            self.open.remove(&Endpoint::Realtime);
+        } else if let Ok(index) = self.fruitless.binary_search(&poll) {
+            self.fruitless.remove(index);
         }
     }
 }

@@ -27,6 +27,10 @@ pub(crate) struct Climate {
     pub(crate) start: Start,
     /// The `limit` of events on a page.
     pub(crate) page_limit: u32,
+    /// The number of pages that the stream may fetch ahead of the program: 0 or 1.
+    pub(crate) read_ahead: usize,
+    /// The longest time between two fetches, in seconds. 0: unlimited.
+    pub(crate) max_staleness_s: u64,
     /// The time that the program spends on a batch, in milliseconds.
     pub(crate) handling_ms: u64,
     /// The time in milliseconds after which the program drops the future of `next()` and calls
@@ -44,8 +48,11 @@ pub(crate) struct Climate {
     pub(crate) max_unacknowledged: usize,
     /// The time that the store takes for a write, in milliseconds.
     pub(crate) write_ms: u64,
-    /// The latency between client and server in each direction, in milliseconds.
+    /// The latency between client and API in each direction, in milliseconds.
     pub(crate) latency_ms: u64,
+    /// The latency between client and realtime servers in each direction, in milliseconds. If it
+    /// differs from the other one, the responses to a fetch and a poll come in either order.
+    pub(crate) realtime_latency_ms: u64,
     /// The time at which all faults end, in milliseconds.
     pub(crate) heals_after_ms: u64,
     /// The probability that the log repeats an earlier event after an appended one.
@@ -90,6 +97,8 @@ impl Default for Climate {
             enterprise: false,
             start: Start::Oldest,
             page_limit: 500,
+            read_ahead: 1,
+            max_staleness_s: 0,
             handling_ms: 0,
             patience_ms: 0,
             keeps: 0,
@@ -98,6 +107,7 @@ impl Default for Climate {
             max_unacknowledged: 16,
             write_ms: 0,
             latency_ms: 20,
+            realtime_latency_ms: 20,
             heals_after_ms: 60_000,
             repeat_rate: 0.0,
             short_page_rate: 0.0,

@@ -13,7 +13,7 @@ use box_longpoll::protocol::CLOCK_CHECK_INTERVAL;
 use box_longpoll::transport::TransportErrorKind;
 use box_longpoll_testkit::Endpoint;
 
-use crate::climate::{Climate, Consumer, Start};
+use crate::climate::{Climate, Start};
 use crate::exchange::{
     Body, Outcome, Phase, RequestFacts, channel_of, is_from_box, position_text, retry_after,
 };
@@ -44,8 +44,8 @@ pub(crate) struct Conduct {
     /// The error with which the stream had to stop already when a batch was dropped. Either error
     /// is accepted.
     was_to_stop: Option<ErrorKind>,
-    /// The endpoint at which a kept connection may have died under the last request.
-    may_be_resent: Option<Endpoint>,
+    /// The endpoints at which a kept connection may have died under the last request.
+    may_be_resent: HashSet<Endpoint>,
     /// The token that Box rejected last.
     last_rejected: Option<String>,
     /// The number of server lists that the stream got.
@@ -55,8 +55,8 @@ pub(crate) struct Conduct {
     channels: HashMap<String, Channel>,
     /// The end of Box's last `Retry-After` for API calls.
     pub(crate) api_not_before: Duration,
-    /// The end of the shortest pause after a failed API call.
-    call_not_before: Duration,
+    /// The ends of the shortest pauses after a failed call, for lists and for fetches.
+    calls_not_before: HashMap<Endpoint, Duration>,
     /// The end of each realtime host's last `Retry-After`.
     hosts_not_before: HashMap<String, Duration>,
     /// The end of the shortest pause after a failed poll.
@@ -65,13 +65,20 @@ pub(crate) struct Conduct {
     token_not_before: Duration,
     /// The phase of the next page request.
     next_fetch: Option<Phase>,
-    /// `true` if the last page moved the position.
-    page_moved: bool,
     /// The last time at which the wall clock jumped, but the monotonic one didn't.
     clocks_jumped: Option<Duration>,
-    /// `true` if the page that has just come proves that nothing follows. `None` if no page has
-    /// just come.
-    page_proves: Option<bool>,
+}
+
+/// A page that the client accepts.
+pub(crate) struct PageFacts {
+    /// The texts of its events.
+    pub(crate) events: Vec<String>,
+    /// `true` if it moves the position.
+    pub(crate) moves: bool,
+    /// `true` if it proves that nothing follows.
+    pub(crate) is_last: bool,
+    /// The position to which the server resolved `now`.
+    pub(crate) resolved: Option<String>,
 }
 
 /// A realtime URL that was listed.
@@ -114,15 +121,17 @@ impl Conduct {
             return Err("a stream of an enterprise listed or polled realtime servers".into());
         }
         if facts.endpoint != Endpoint::Options {
-            self.check_position(facts, ledger, climate)?;
+            self.check_position(facts, ledger)?;
         }
-        let may_be_resent = self.may_be_resent.take() == Some(facts.endpoint);
+        let may_be_resent = self.may_be_resent.remove(&facts.endpoint);
         if facts.fresh_connection && !may_be_resent {
             return Err("it requested a fresh connection without a reason".into());
         }
         if facts.fresh_connection {
-            self.call_not_before = Duration::ZERO;
-            self.poll_not_before = Duration::ZERO;
+            self.calls_not_before.remove(&facts.endpoint);
+            if facts.endpoint == Endpoint::Realtime {
+                self.poll_not_before = Duration::ZERO;
+            }
         }
         if facts.endpoint == Endpoint::Realtime {
             self.check_poll(facts, climate, now)
@@ -147,7 +156,8 @@ impl Conduct {
                 self.api_not_before
             ));
         }
-        if now < self.call_not_before && !self.may_know_of_a_sleep(now) {
+        let not_before = self.calls_not_before.get(&facts.endpoint);
+        if not_before.is_some_and(|until| now < *until) && !self.may_know_of_a_sleep(now) {
             return Err("it called the API without a pause after a failed call".into());
         }
         Ok(match facts.endpoint {
@@ -158,12 +168,7 @@ impl Conduct {
 
     /// Checks that the server gave this position to the stream, and that the position skips no
     /// event.
-    fn check_position(
-        &self,
-        facts: &RequestFacts,
-        ledger: &Ledger,
-        climate: &Climate,
-    ) -> Result<(), String> {
+    fn check_position(&self, facts: &RequestFacts, ledger: &Ledger) -> Result<(), String> {
         let Some(position) = facts.position.as_deref() else {
             return Err(format!("a request to {:?} has no position", facts.endpoint));
         };
@@ -179,12 +184,8 @@ impl Conduct {
         }
         match position {
             "now" => Err("it returned to `now`".into()),
-            "0" => Ok(()),
-            // A subscription fetches more before everything is acknowledged.
-            position if climate.consumer == Consumer::Subscription => {
-                ledger.check_delivered(position)
-            }
-            position => ledger.check_covered(position),
+            // A page is read ahead, so the position may be that of a page that was not delivered.
+            position => ledger.check_received(position),
         }
     }
 
@@ -236,7 +237,7 @@ impl Conduct {
         })
     }
 
-    /// Notes the outcome of a request. Returns the position to which the server resolved `now`.
+    /// Notes the outcome of a request. Returns the page that it is.
     pub(crate) fn note_outcome(
         &mut self,
         facts: &RequestFacts,
@@ -244,9 +245,13 @@ impl Conduct {
         met: Option<&What>,
         held: Duration,
         now: Duration,
-    ) -> Option<String> {
+    ) -> Option<PageFacts> {
         let interrupted = matches!(outcome, Err(TransportErrorKind::Interrupted));
-        self.may_be_resent = (interrupted && !facts.fresh_connection).then_some(facts.endpoint);
+        if interrupted && !facts.fresh_connection {
+            self.may_be_resent.insert(facts.endpoint);
+        } else {
+            self.may_be_resent.remove(&facts.endpoint);
+        }
         let status = outcome.as_ref().map_or(0, |response| response.status);
         let body = outcome
             .as_ref()
@@ -288,24 +293,28 @@ impl Conduct {
         }
         match (facts.endpoint, body) {
             (Endpoint::Events, Some(page)) if page.is_page() => {
-                self.next_fetch = Some(Phase::AfterFruitlessPage);
                 let given = outcome
                     .as_ref()
                     .ok()
                     .and_then(|response| position_text(&response.body));
-                self.page_moved = given.is_some() && given != facts.position;
-                let events = page.entries().map_or(0, |entries| entries.len());
                 let from_now = facts.position.as_deref() == Some("now");
-                self.page_proves = if from_now && given.is_none() {
-                    None
-                } else {
-                    // Events without a position don't show whether more events follow.
-                    let is_short = facts.limit.is_some_and(|limit| events < limit as usize);
-                    Some(is_short && (given.is_some() || events == 0))
+                if from_now && given.is_none() {
+                    self.next_fetch = Some(Phase::AfterFailedFetch);
+                    return None;
+                }
+                let events = page.entries().unwrap_or_default();
+                // Events without a position don't show whether more events follow.
+                let is_short = facts
+                    .limit
+                    .is_some_and(|limit| events.len() < limit as usize);
+                let facts = PageFacts {
+                    moves: given.is_some() && given != facts.position,
+                    is_last: is_short && (given.is_some() || events.is_empty()),
+                    resolved: given.clone().filter(|_| from_now),
+                    events: events.iter().map(|event| event.get().to_owned()).collect(),
                 };
-                let resolved = given.clone().filter(|_| from_now);
                 self.positions.extend(given);
-                return resolved;
+                return Some(facts);
             }
             (Endpoint::Options, Some(list))
                 if list.entries().is_some() || list.number("chunk_size") == Some(0) =>
@@ -318,7 +327,7 @@ impl Conduct {
                     Endpoint::Options => Phase::WithoutServer,
                     _ => Phase::AfterFailedFetch,
                 });
-                self.call_not_before = now + SHORTEST_PAUSE;
+                self.calls_not_before.insert(endpoint, now + SHORTEST_PAUSE);
             }
         }
         None
@@ -364,7 +373,9 @@ impl Conduct {
                 self.poll_not_before = now + SHORTEST_PAUSE;
                 match status {
                     Some(300..500) => self.oldest_list = self.lists + 1,
-                    None | Some(500..) if self.may_be_resent.is_none() => self.give_up(facts),
+                    None | Some(500..) if !self.may_be_resent.contains(&facts.endpoint) => {
+                        self.give_up(facts);
+                    }
                     _ => {}
                 }
             }
@@ -374,7 +385,7 @@ impl Conduct {
     /// Notes that the client gave up a request without an outcome. `is_silence`: the complete
     /// timeout had passed.
     pub(crate) fn fell_silent(&mut self, facts: &RequestFacts, is_silence: bool, now: Duration) {
-        self.may_be_resent = None;
+        self.may_be_resent.remove(&facts.endpoint);
         self.next_fetch = Some(match facts.endpoint {
             Endpoint::Realtime => Phase::AfterSilence,
             Endpoint::Options => Phase::WithoutServer,
@@ -385,13 +396,21 @@ impl Conduct {
                 self.give_up(facts);
             }
         } else if !self.may_know_of_a_sleep(now) {
-            self.call_not_before = now + SHORTEST_PAUSE;
+            let until = now + SHORTEST_PAUSE;
+            self.calls_not_before.insert(facts.endpoint, until);
         }
     }
 
     /// Notes that the clocks show a jump, as after a suspension of the machine.
     pub(crate) fn clocks_jumped(&mut self, now: Duration) {
         self.clocks_jumped = Some(now);
+    }
+
+    /// Notes that the stream is not polled from `now` to `until`, so it notices no suspension.
+    pub(crate) fn rests(&mut self, now: Duration, until: Duration) {
+        if self.may_know_of_a_sleep(now) {
+            self.clocks_jumped = Some(until);
+        }
     }
 
     /// Returns `true` if the stream may just have noticed that the machine was suspended. Then it
@@ -412,24 +431,13 @@ impl Conduct {
         }
     }
 
-    /// Notes that the last page had events, and returns `true` if they count as new. Events without
-    /// ids count as new if the position moved.
-    pub(crate) fn brought_new(&mut self, events_with_ids: bool) -> bool {
-        let brought_new = events_with_ids || self.page_moved;
-        if brought_new {
-            self.next_fetch = Some(Phase::CatchingUp);
-        }
-        brought_new
-    }
-
-    /// Returns `true` if a page has just come.
-    pub(crate) fn has_a_page(&self) -> bool {
-        self.page_proves.is_some()
-    }
-
-    /// Returns `true` if a page has just come that proves that nothing follows. Returns it once.
-    pub(crate) fn has_caught_up(&mut self) -> bool {
-        self.page_proves.take() == Some(true)
+    /// Notes whether the last page brought new events.
+    pub(crate) fn page_came(&mut self, brought_new: bool) {
+        self.next_fetch = Some(if brought_new {
+            Phase::CatchingUp
+        } else {
+            Phase::AfterFruitlessPage
+        });
     }
 
     /// Notes that a batch was dropped without an acknowledgement.
@@ -464,14 +472,21 @@ impl Conduct {
         self.refreshed_tokens.insert(token.to_owned());
     }
 
+    /// Returns `true` if the stream may stop, and drop its requests.
+    pub(crate) fn may_stop(&self) -> bool {
+        self.must_stop.is_some() || self.is_unauthorized()
+    }
+
+    /// Returns `true` if there is no newer token, or if the newer one was rejected too.
+    fn is_unauthorized(&self) -> bool {
+        let rejected = self.last_rejected.as_ref();
+        self.no_newer_token || rejected.is_some_and(|token| self.refreshed_tokens.contains(token))
+    }
+
     /// Checks the error that a stream stopped with.
     pub(crate) fn stopped(&self, kind: ErrorKind) -> Result<(), String> {
-        let twice_rejected = self
-            .last_rejected
-            .as_ref()
-            .is_some_and(|token| self.refreshed_tokens.contains(token));
         let rightly = match kind {
-            ErrorKind::Unauthorized => self.no_newer_token || twice_rejected,
+            ErrorKind::Unauthorized => self.is_unauthorized(),
             // The client gives up an undecodable page after an hour. No fault lasts that long.
             ErrorKind::PageUndecodable => false,
             kind => [self.must_stop, self.was_to_stop].contains(&Some(kind)),

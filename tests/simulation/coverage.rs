@@ -114,6 +114,30 @@ const EXPECTED: &[(&[&str], &[&str])] = &[
             "NotSaving",
         ],
     ),
+    (
+        &[
+            "Crash", "Away", "Stop", "Rename", "Down", "HostDown", "Revoke", "ClockSet", "Sleeps",
+        ],
+        &[
+            "FetchInFlight",
+            "ListenInFlight",
+            "BothInFlight",
+            "PageWaits",
+        ],
+    ),
+    (
+        &["Crash", "Away", "Stop", "Revoke", "Sleeps"],
+        &["ReadsAhead"],
+    ),
+    (
+        &["OutcomeEvents"],
+        &["None", "Some(Options)", "Some(Realtime)"],
+    ),
+    (
+        &["OutcomeOptions", "OutcomeRealtime"],
+        &["None", "Some(Events)"],
+    ),
+    (&["Rejected"], &["Some(Events)", "Some(Options)"]),
     (&["Crash", "Away", "Stop"], &["Authorizing"]),
     (
         &["WriteFails", "WriteLost", "WriteUnsaid"],

@@ -163,6 +163,13 @@ impl<'a> Body<'a> {
     }
 }
 
+/// Returns `true` if a poll ended with a signal of new events.
+pub(crate) fn is_signal(outcome: &Outcome) -> bool {
+    let body = outcome.as_ref().ok().map(|response| &response.body);
+    body.and_then(|body| Body::read(body)?.text("message").map(Cow::into_owned))
+        .is_some_and(|message| message == "new_change")
+}
+
 /// Returns the position of a page as the page spells it. The emulator's positions have no escapes.
 pub(crate) fn position_text(body: &[u8]) -> Option<String> {
     let body = std::str::from_utf8(body).ok()?;

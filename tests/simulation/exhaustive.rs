@@ -14,24 +14,52 @@ use crate::world::SECONDS_A_DAY;
 const STEPS: u32 = 75;
 
 /// Returns a scenario with six events, which come in three portions, and pages of two events.
-pub(crate) fn short(consumer: Consumer, start: Start, incidents: Vec<Incident>) -> Scenario {
+pub(crate) fn short(
+    consumer: Consumer,
+    start: Start,
+    timing: Timing,
+    incidents: Vec<Incident>,
+) -> Scenario {
+    let (latency_ms, realtime_latency_ms, handling_ms) = match timing {
+        Timing::PagesFirst => (20, 60, 0),
+        Timing::PollsFirst => (60, 5, 0),
+        Timing::BusyProgram => (20, 20, 150),
+    };
     short_in(
         Climate {
             consumer,
             start,
+            handling_ms,
+            latency_ms,
+            realtime_latency_ms,
             ..Climate::default()
         },
         incidents,
     )
 }
 
+/// The order in which the lanes of a stream and its program come to their ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Timing {
+    /// A fetch takes less time than a poll that is sent beside it.
+    PagesFirst,
+    /// A poll takes less time.
+    PollsFirst,
+    /// Both end while the program works on a batch, so that a page waits for it.
+    BusyProgram,
+}
+
+impl Timing {
+    pub(crate) const ALL: [Self; 3] = [Self::PagesFirst, Self::PollsFirst, Self::BusyProgram];
+}
+
 /// Returns the scenario of [`short`] for a subscription, which may have two unacknowledged batches.
 pub(crate) fn acknowledged(start: Start, manner: Acks, incidents: Vec<Incident>) -> Scenario {
-    let (keeps, acks_shuffled, acks_beside, write_ms) = match manner {
-        Acks::AtOnce => (0, false, false, 0),
-        Acks::Kept => (2, false, false, 0),
-        Acks::Shuffled => (2, true, false, 300),
-        Acks::Beside => (1, false, true, 300),
+    let (keeps, acks_shuffled, acks_beside, write_ms, handling_ms) = match manner {
+        Acks::AtOnce => (0, false, false, 0, 150),
+        Acks::Kept => (2, false, false, 0, 0),
+        Acks::Shuffled => (2, true, false, 300, 0),
+        Acks::Beside => (1, false, true, 300, 0),
     };
     short_in(
         Climate {
@@ -41,6 +69,8 @@ pub(crate) fn acknowledged(start: Start, manner: Acks, incidents: Vec<Incident>)
             acks_shuffled,
             acks_beside,
             write_ms,
+            handling_ms,
+            realtime_latency_ms: 5,
             max_unacknowledged: 2,
             ..Climate::default()
         },
@@ -51,7 +81,7 @@ pub(crate) fn acknowledged(start: Start, manner: Acks, incidents: Vec<Incident>)
 /// The program's way to acknowledge a subscription's batches.
 #[derive(Clone, Copy)]
 pub(crate) enum Acks {
-    /// Each batch at once.
+    /// Each batch after some work, during which a page is read ahead.
     AtOnce,
     /// In order, when two more batches have come.
     Kept,

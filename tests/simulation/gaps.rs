@@ -5,7 +5,7 @@
 //! the wall clock, like the reports themselves. Start at [`Gaps::check_batch`] and
 //! [`Gaps::check_report`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use box_longpoll::PossibleGap;
@@ -17,25 +17,30 @@ const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// The times at which a subscription knew that it had missed nothing.
 #[derive(Default)]
 pub(crate) struct Gaps {
-    since: Since,
+    /// The time since which events may be missing. `None`: the subscription has not caught up yet.
+    since: Option<SystemTime>,
+    /// The pages with events that were not delivered yet, in order.
+    fetched: VecDeque<Page>,
+    /// The page that was delivered last, until the program returns for the next one.
+    delivered: Option<Page>,
     /// The beginning of the gap that it reported last.
     reported: Option<SystemTime>,
     page_came_at: Option<SystemTime>,
+    /// `true` if a batch has come.
+    began: bool,
     /// The times, in seconds without a fraction, with which the subscription may date a checkpoint:
     /// it had caught up then, or its checkpoint says so. Each has the smallest number of events
     /// that came before it.
     moments: HashMap<SystemTime, usize>,
 }
 
-/// The time since which events may be missing.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Since {
-    #[default]
-    Never,
-    At(SystemTime),
-    /// The subscription has caught up once it fetches more. The time of that can't be observed from
-    /// the outside.
-    Unsure,
+/// A page with events, and the pages without events after it.
+#[derive(Default)]
+struct Page {
+    /// The rank of its first event.
+    first: usize,
+    /// The time at which it proved that nothing follows.
+    caught_up_at: Option<SystemTime>,
 }
 
 impl Gaps {
@@ -43,43 +48,77 @@ impl Gaps {
     pub(crate) fn of_new_life(checkpoint: Option<&Checkpoint>) -> Self {
         let mut gaps = Self::default();
         if let Some(checkpoint) = checkpoint {
-            gaps.since = Since::At(checkpoint.last_success());
+            gaps.since = Some(checkpoint.last_success());
             gaps.moments.insert(checkpoint.last_success(), 0);
         }
         gaps
     }
 
-    /// Notes the arrival of a page.
-    pub(crate) fn page_came(&mut self, now: SystemTime) {
+    /// Notes the arrival of a page. `first` is the rank of its first event, and `None` if it has
+    /// none that is new. If it proves that nothing follows, `reach` is the number of events up to
+    /// then. It counts when the page and all pages before it are handled.
+    pub(crate) fn page_came(
+        &mut self,
+        first: Option<usize>,
+        reach: Option<usize>,
+        now: SystemTime,
+    ) {
         self.page_came_at = Some(now);
+        if let Some(reach) = reach {
+            let least = self.moments.entry(without_fraction(now)).or_insert(reach);
+            *least = reach.min(*least);
+        }
+        let caught_up_at = reach.map(|_| now);
+        if let Some(first) = first {
+            self.fetched.push_back(Page {
+                first,
+                caught_up_at,
+            });
+            return;
+        }
+        match self.fetched.back_mut().or(self.delivered.as_mut()) {
+            Some(last) => last.caught_up_at = caught_up_at.or(last.caught_up_at),
+            None => self.since = caught_up_at.or(self.since),
+        }
     }
 
-    /// Notes that nothing follows the delivered events. `reach` is their number.
-    pub(crate) fn caught_up(&mut self, now: SystemTime, reach: usize) {
-        self.since = Since::At(now);
-        let least = self.moments.entry(without_fraction(now)).or_insert(reach);
-        *least = reach.min(*least);
+    /// Notes that the subscription itself has handled a page of events: it keeps them until the
+    /// start is durable.
+    pub(crate) fn is_kept_until_the_start(&mut self) {
+        self.delivered = self.fetched.pop_front();
+        self.handled();
     }
 
-    /// Notes that nothing follows a batch. This counts once the subscription fetches more.
-    pub(crate) fn will_have_caught_up(&mut self, now: SystemTime, reach: usize) {
-        self.caught_up(now, reach);
-        self.since = Since::Unsure;
+    /// Notes that a batch is delivered, which begins with this rank.
+    pub(crate) fn delivered(&mut self, first: usize) {
+        if self.fetched.front().is_some_and(|page| page.first == first) {
+            self.delivered = self.fetched.pop_front();
+        }
+    }
+
+    /// Returns `true` if a page has come before the program takes it.
+    pub(crate) fn has_a_page_ahead(&self) -> bool {
+        !self.fetched.is_empty()
+    }
+
+    /// Notes that the program returns for the next batch.
+    pub(crate) fn handled(&mut self) {
+        if let Some(page) = self.delivered.take() {
+            self.since = page.caught_up_at.or(self.since);
+        }
     }
 
     /// Returns the time since which events may be missing. After a report, it is at least the time
     /// of the latest page.
     fn since(&self) -> Option<SystemTime> {
-        let Since::At(since) = self.since else {
-            return None;
-        };
+        let since = self.since?;
         let page_came_at = self.page_came_at.filter(|_| self.reported.is_some());
         Some(page_came_at.map_or(since, |page_came_at| page_came_at.max(since)))
     }
 
     /// Checks that a gap before a batch was reported before the batch.
     pub(crate) fn check_batch(&mut self, now: SystemTime) -> Result<(), String> {
-        if self.moments.is_empty() {
+        if !std::mem::replace(&mut self.began, true) && self.since.is_none() {
             // The first checkpoint is dated from the start.
             self.moments.insert(without_fraction(now), 0);
         }
@@ -98,7 +137,7 @@ impl Gaps {
         now: SystemTime,
     ) -> Result<(), String> {
         let since = gap.since;
-        if self.since != Since::Unsure && self.since() != Some(since) {
+        if self.since() != Some(since) {
             return Err(format!("it reports a gap since {since:?}"));
         }
         if !is_long_ago(since, now) {

@@ -136,6 +136,12 @@ fn climate(rng: &mut Rng) -> Climate {
         } else {
             rng.u32(1..=10)
         },
+        read_ahead: usize::from(rng.u32(..5) > 0),
+        max_staleness_s: if rng.u32(..5) == 0 {
+            rng.u64(1..=10)
+        } else {
+            0
+        },
         handling_ms: if rarely(rng) { rng.u64(..2_000) } else { 0 },
         patience_ms: if rarely(rng) {
             rng.u64(1_000..30_000)
@@ -152,6 +158,7 @@ fn climate(rng: &mut Rng) -> Climate {
         max_unacknowledged,
         write_ms: if rarely(rng) { rng.u64(..1_500) } else { 0 },
         latency_ms: [0, 5, 20, 300][rng.usize(..4)],
+        realtime_latency_ms: [0, 5, 20, 300][rng.usize(..4)],
         heals_after_ms: if rarely(rng) {
             rng.u64(1_000..longest)
         } else {

@@ -30,6 +30,10 @@ pub(crate) struct Ledger {
     /// The rank after the last delivered one: all lower ranks are delivered, or lie before a start
     /// at `now`.
     reach: usize,
+    /// The rank after the last one on a page that this program has received.
+    received: usize,
+    /// The events that were received last.
+    received_window: Window,
     /// The events that were delivered last.
     window: Window,
     /// The number of deliveries, with repeats.
@@ -79,6 +83,8 @@ impl Ledger {
             acknowledged: 0,
             ahead: BTreeSet::new(),
             reach: 0,
+            received: 0,
+            received_window: Window::default(),
             window: Window::default(),
             deliveries: 0,
         }
@@ -142,17 +148,38 @@ impl Ledger {
         Ok(())
     }
 
-    /// Checks that all events before a position are delivered. This must hold for requested
+    /// Checks that all events before a position were on pages. This must hold for requested
     /// positions.
-    pub(crate) fn check_delivered(&self, position: &str) -> Result<(), String> {
+    pub(crate) fn check_received(&self, position: &str) -> Result<(), String> {
         let before = self.ranks_before(position)?;
-        if before > self.reach {
+        if before > self.received() {
             return Err(format!(
-                "{position} comes after {before} events, of which {} were delivered",
-                self.reach
+                "{position} comes after {before} events, of which {} were received",
+                self.received()
             ));
         }
         Ok(())
+    }
+
+    /// Returns the number of events that were on pages, or lie before a start at `now`.
+    pub(crate) fn received(&self) -> usize {
+        self.received.max(self.reach)
+    }
+
+    /// Notes the events of a page, and returns those that are not repeats inside the window.
+    pub(crate) fn receives(&mut self, events: &[String]) -> Vec<Rank> {
+        let mut new = Vec::new();
+        for event in events {
+            let Some(&number) = self.ranks.get(event.as_str()) else {
+                continue;
+            };
+            self.received = self.received.max(number + 1);
+            let has_id = has_id(event);
+            if !has_id || self.received_window.insert(number) {
+                new.push(Rank { number, has_id });
+            }
+        }
+        new
     }
 
     fn ranks_before(&self, position: &str) -> Result<usize, String> {
@@ -201,11 +228,6 @@ impl Ledger {
         }
     }
 
-    /// Returns the number of events that are delivered, or lie before a start at `now`.
-    pub(crate) fn reach(&self) -> usize {
-        self.reach
-    }
-
     /// Returns the number of events before the first one that is not acknowledged.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged
@@ -214,6 +236,8 @@ impl Ledger {
     /// Forgets the program's deliveries, because it died. The next program remembers these events.
     pub(crate) fn forget(&mut self, remembered: Window) {
         self.reach = self.acknowledged;
+        self.received = self.acknowledged;
+        self.received_window = remembered.clone();
         self.window = remembered;
     }
 

@@ -1,19 +1,19 @@
 //! The network between the program and the emulator.
 //!
 //! It carries each request to the emulator and each response back, with a latency, and applies the
-//! scenario's faults on the way. It also checks what every request must satisfy: one request at a
-//! time, one page in memory, the right timeout. The rules for single streams are in `conduct` and
-//! `budget`. Start at [`Inner::send`].
+//! scenario's faults on the way. It also checks what every request must satisfy: the right timeout,
+//! and few pages and sleeps in memory. The rules for streams are in `lanes`, `conduct` and `budget`.
+//! Start at [`Inner::send`].
 
 use std::task::Waker;
 use std::time::Duration;
 
-use box_longpoll::ErrorKind;
 use box_longpoll::transport::{TransportErrorKind, TransportRequest};
 use box_longpoll_testkit::{Delivery, Endpoint, FakeResponse, HoldId, Reply, Request};
 
 use crate::climate::Consumer;
-use crate::exchange::{Outcome, RequestFacts, channel_of, decompressed};
+use crate::conduct::PageFacts;
+use crate::exchange::{Outcome, RequestFacts, channel_of, decompressed, is_signal};
 use crate::ledger::own_digits;
 use crate::scenario::{What, When};
 use crate::world::{ACCOUNT, Inner, Scheduled, Step};
@@ -58,16 +58,20 @@ impl Inner {
         self.measure_call();
         let now = self.now;
         let bodies = self.live_bodies.load(std::sync::atomic::Ordering::Relaxed);
-        if bodies > self.open_batches.kept() {
+        // Before a fetch, only pages ahead of the program are kept. A poll may also be sent just
+        // before the program gets a page.
+        let delivered = usize::from(facts.endpoint != Endpoint::Events);
+        if bodies > self.open_batches.kept() + self.climate.read_ahead + delivered {
             self.check::<()>(Err(format!(
                 "{bodies} pages are kept while it sends a request"
             )));
         }
-        // One sleep may belong to the program, and one is the periodic check of the clocks. A
-        // subscription may also write, and wait until it may write again.
+        // One sleep may belong to the program, and the others are the time limits of two requests,
+        // the engine's timer, and the periodic check of the clocks. A subscription may also write,
+        // and wait until it may write again.
         let most = match self.climate.consumer {
-            Consumer::Subscription => 4,
-            Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 2,
+            Consumer::Subscription => 7,
+            Consumer::Batches | Consumer::BlockingBatches | Consumer::Events => 5,
         };
         if self.sleepers.len() > most {
             let sleeps = self.sleepers.len();
@@ -75,15 +79,17 @@ impl Inner {
                 "{sleeps} sleeps are kept while it sends a request"
             )));
         }
-        if !self.pending.is_empty() {
-            self.check::<()>(Err("it has two requests in flight".into()));
-        }
+        let is_alone = self.check_lane(facts.endpoint);
+        self.check(is_alone);
         let phase = self
             .conduct
             .check_request(&facts, &self.ledger, &self.climate, now);
         let phase = self.check(phase);
         let paced = self.budget.count(facts.endpoint, now);
         self.check(paced);
+        if facts.endpoint == Endpoint::Events {
+            self.lanes.fetches(now);
+        }
         let longest = self.longest(&facts);
         // The client may shorten a poll because of a learned hold time, or for a late check.
         let is_shorter = facts.endpoint == Endpoint::Realtime && facts.timeout < longest;
@@ -114,7 +120,7 @@ impl Inner {
             Some(What::Failed) => Some(TransportErrorKind::Other),
             _ => None,
         };
-        let latency = self.latency();
+        let latency = self.latency(facts.endpoint);
         match (&met, failure) {
             (_, Some(_)) => self.schedule(now + latency * 2, Scheduled::Response(id)),
             (Some(What::RequestLost), _) => {}
@@ -147,8 +153,12 @@ impl Inner {
         }
     }
 
-    fn latency(&self) -> Duration {
-        Duration::from_millis(self.climate.latency_ms)
+    /// Returns the latency of an endpoint's host in each direction.
+    fn latency(&self, endpoint: Endpoint) -> Duration {
+        Duration::from_millis(match endpoint {
+            Endpoint::Realtime => self.climate.realtime_latency_ms,
+            _ => self.climate.latency_ms,
+        })
     }
 
     /// Lets a request reach the server, which responds or holds it.
@@ -254,14 +264,19 @@ impl Inner {
     pub(crate) fn fails(&mut self, id: u64, kind: TransportErrorKind) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.outcome = Some(Err(kind));
-            self.schedule(self.now + self.latency(), Scheduled::Response(id));
+            let endpoint = pending.facts.endpoint;
+            self.schedule(self.now + self.latency(endpoint), Scheduled::Response(id));
         }
     }
 
     /// Sends a response from the server to the client.
     pub(crate) fn leaves(&mut self, id: u64, mut response: FakeResponse) {
         self.weather_changes(id, &mut response);
-        let latency = self.latency() + self.weather_delays(id);
+        let delay = self.weather_delays(id);
+        let Some(endpoint) = self.pending.get(&id).map(|pending| pending.facts.endpoint) else {
+            return;
+        };
+        let latency = self.latency(endpoint) + delay;
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
@@ -321,17 +336,52 @@ impl Inner {
         }
         let now = self.now;
         let held = now.saturating_sub(pending.sent);
-        let resolved =
+        if let Some(kind) = self.conduct.must_stop() {
+            self.check::<()>(Err(format!("it took a response after {kind:?}")));
+        }
+        let page =
             self.conduct
                 .note_outcome(&pending.facts, &read, pending.met.as_ref(), held, now);
-        if self.conduct.has_a_page() {
-            let wall = self.moment().wall;
-            self.gaps.page_came(wall);
+        if pending.facts.endpoint == Endpoint::Events {
+            self.lanes.fetched(page.is_some());
         }
-        if let Some(place) = resolved.and_then(|position| self.ledger.place(&position)) {
+        if let Some(page) = page {
+            self.page_came(&page);
+        }
+        if pending.facts.endpoint == Endpoint::Realtime {
+            let signaled = is_signal(&outcome);
+            let is_known = self.budget.poll_ended(signaled);
+            if signaled && !is_known {
+                self.lanes.was_signaled(now);
+            }
+        }
+        let token = pending.facts.token.as_deref();
+        let is_rejected = outcome
+            .as_ref()
+            .is_ok_and(|response| response.status == 401);
+        self.count_beside(pending.facts.endpoint, token.filter(|_| is_rejected));
+        Some(outcome)
+    }
+
+    /// Notes the arrival of a page, which may be read ahead of the program.
+    fn page_came(&mut self, page: &PageFacts) {
+        let resolved = page.resolved.as_ref();
+        if let Some(place) = resolved.and_then(|position| self.ledger.place(position)) {
             self.ledger.starts_at(place);
         }
-        Some(outcome)
+        let new = self.ledger.receives(&page.events);
+        let brought_new = page.moves && !new.is_empty() || new.iter().any(|rank| rank.has_id);
+        self.conduct.page_came(brought_new);
+        if brought_new {
+            self.budget.page_brought_new();
+        }
+        let first = new.first().map(|rank| rank.number);
+        let reach = page.is_last.then(|| self.ledger.received());
+        let wall = self.moment().wall;
+        self.gaps.page_came(first, reach, wall);
+        if page.resolved.is_some() && first.is_some() {
+            self.gaps.is_kept_until_the_start();
+        }
     }
 
     /// Drops a request, because the client has dropped its future.
@@ -343,7 +393,7 @@ impl Inner {
             self.holds.remove(&hold);
             self.emulator.hang_up(hold);
         }
-        let drops = self.conduct.must_stop() == Some(ErrorKind::Unacknowledged);
+        let drops = self.conduct.may_stop();
         if self.crashed.is_some() || self.stopping || drops {
             return;
         }
@@ -354,17 +404,25 @@ impl Inner {
         let is_silence = pending.facts.timeout == self.longest(&pending.facts);
         self.conduct
             .fell_silent(&pending.facts, is_silence, self.now);
+        match pending.facts.endpoint {
+            Endpoint::Realtime => {
+                self.budget.poll_ended(false);
+            }
+            Endpoint::Events => self.lanes.fetched(false),
+            _ => {}
+        }
     }
 
     /// Checks that the client waits for no request beyond its timeout, and for none that died while
     /// the machine slept.
     pub(crate) fn check_waits(&mut self) {
-        // A busy program does not poll its timers.
-        let busy = self.climate.handling_ms + self.climate.longest_commit_ms();
-        let busy = Duration::from_millis(busy) + Duration::from_secs(5);
-        let late = self.pending.values().find(|pending| {
-            !pending.has_come && self.now > pending.sent + pending.facts.timeout + busy
-        });
+        // A busy program does not poll its timers, nor does a stream that may deliver no batch.
+        let (now, rested) = (self.now, self.lanes.rested);
+        let is_over = |until: Duration| now > until.max(rested) + Duration::from_secs(5);
+        let late = self
+            .pending
+            .values()
+            .find(|pending| !pending.has_come && is_over(pending.sent + pending.facts.timeout));
         if let Some(late) = late {
             let why = format!("it waits for {:?} beyond the timeout", late.facts.endpoint);
             self.check::<()>(Err(why));
@@ -372,7 +430,7 @@ impl Inner {
         let unnoticed = self.pending.values().find(|pending| {
             pending
                 .cut_off
-                .is_some_and(|woken| self.now > woken + NOTICES_A_SLEEP)
+                .is_some_and(|woken| is_over(woken + NOTICES_A_SLEEP))
         });
         if let Some(unnoticed) = unnoticed {
             let why = format!(

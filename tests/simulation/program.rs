@@ -41,7 +41,12 @@ pub(crate) type Program = Pin<Box<dyn Future<Output = Ended>>>;
 pub(crate) fn start(world: &World, climate: &Climate, stored: Option<&str>) -> Program {
     let builder = LongPollClient::builder()
         .page_limit(climate.page_limit)
-        .max_unacknowledged(climate.max_unacknowledged);
+        .max_unacknowledged(climate.max_unacknowledged)
+        .read_ahead(climate.read_ahead);
+    let builder = match climate.max_staleness_s {
+        0 => builder,
+        seconds => builder.max_staleness(Duration::from_secs(seconds)),
+    };
     let fresh = match climate.start {
         Start::Oldest => StartAt::Oldest,
         Start::Now => StartAt::Now,
@@ -225,15 +230,15 @@ impl Manner {
 async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended {
     world.watch(source.handle());
     loop {
+        world.waits(true);
         let next = match manner.patience {
-            None => source.next().await,
-            Some(patience) => {
-                let Some(next) = within(&world, patience, source.next()).await else {
-                    source.commit(&world).await;
-                    continue;
-                };
-                next
-            }
+            None => Some(source.next().await),
+            Some(patience) => within(&world, patience, source.next()).await,
+        };
+        world.waits(false);
+        let Some(next) = next else {
+            source.commit(&world).await;
+            continue;
         };
         match next {
             None => {
@@ -288,9 +293,9 @@ impl World {
             inner.check::<()>(Err("a request outlived its stream's end".into()));
         }
         // If the stream stops between two events of a page, it still holds that page until it is
-        // dropped.
+        // dropped, and the page that it has read ahead.
         let bodies = inner.live_bodies.load(Ordering::Relaxed);
-        if bodies > inner.open_batches.kept() + 1 {
+        if bodies > inner.open_batches.kept() + 1 + inner.climate.read_ahead {
             inner.check::<()>(Err(format!("{bodies} pages outlived their stream's end")));
         }
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use box_longpoll::Status;
-use box_longpoll_testkit::PollPosition;
+use box_longpoll_testkit::{Endpoint, PollPosition};
 
 use crate::climate::Consumer;
 use crate::network::Pending;
@@ -65,7 +65,7 @@ impl Inner {
                     self.append(1, false);
                     self.resume_those_that_are_ready();
                     self.stage = Stage::Probed {
-                        by: now + self.longest_news(),
+                        by: now.max(from) + self.longest_news(),
                     };
                 } else if now > by {
                     let missing = self.ledger.missing();
@@ -95,8 +95,13 @@ impl Inner {
     }
 
     /// Returns `true` if a held poll will signal the next event, or if the next fetch of an
-    /// enterprise is scheduled.
+    /// enterprise is scheduled. A fetch that was lost delays the next one until its timeout.
     fn is_listened_to(&self) -> bool {
+        let fetch_met =
+            |pending: &Pending| pending.facts.endpoint == Endpoint::Events && pending.met.is_some();
+        if self.pending.values().any(fetch_met) {
+            return false;
+        }
         if self.climate.enterprise {
             return matches!(self.status(), Some(Status::Waiting { .. }));
         }

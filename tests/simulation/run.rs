@@ -137,6 +137,7 @@ impl Run {
         let idle = !self.wakeup.0.load(Ordering::Relaxed);
         let mut inner = self.world.lock();
         inner.check_subscription(idle);
+        inner.check_lanes(idle);
         inner.check_progress(idle);
     }
 

@@ -71,6 +71,10 @@ impl Store {
         self.durable.as_ref().map(|record| record.position.as_str())
     }
 
+    pub(crate) fn is_writing(&self) -> bool {
+        self.is_writing
+    }
+
     fn kept(&self) -> Option<&Kept> {
         self.durable.as_ref()?.checkpoint.as_deref()
     }
@@ -185,7 +189,6 @@ impl CheckpointStore for World {
     async fn save(&self, _key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let record = {
             let mut inner = self.lock();
-            inner.settle_page();
             let dated = inner
                 .gaps
                 .check_dated(checkpoint, inner.ledger.acknowledged());

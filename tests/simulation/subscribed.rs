@@ -23,9 +23,13 @@ impl World {
         }
     }
 
-    /// Notes that the program begins or stops waiting for the subscription.
+    /// Notes that the program begins or stops waiting for the stream.
     pub(crate) fn waits(&self, waits: bool) {
-        self.lock().open_batches.waits = waits;
+        let mut inner = self.lock();
+        inner.open_batches.waits = waits;
+        if waits {
+            inner.gaps.handled();
+        }
     }
 
     /// Checks a batch that the program takes, and returns its number.
@@ -35,8 +39,8 @@ impl World {
             let now = inner.moment().wall;
             let no_gap = inner.gaps.check_batch(now);
             inner.check(no_gap);
-            if let Some(kind) = inner.conduct.must_stop() {
-                inner.check::<()>(Err(format!("a batch came after {kind:?}")));
+            if inner.conduct.must_stop() == Some(ErrorKind::Unacknowledged) {
+                inner.check::<()>(Err("a batch came after another was dropped".into()));
             }
         }
         let number = self.delivered(events, None);
@@ -95,17 +99,8 @@ impl World {
 }
 
 impl Inner {
-    /// Notes that the last page brought no batch, if it proves that nothing follows.
-    pub(crate) fn settle_page(&mut self) {
-        if self.conduct.has_caught_up() {
-            let now = self.moment().wall;
-            self.gaps.caught_up(now, self.ledger.reach());
-        }
-    }
-
     /// Checks a subscription after a step of the program. `idle`: the program waits for something.
     pub(crate) fn check_subscription(&mut self, idle: bool) {
-        self.settle_page();
         let (Some(handle), None) = (self.handle(), self.crashed) else {
             return;
         };

@@ -207,6 +207,7 @@ impl World {
         match (mishap, rejected) {
             (Some(What::NoTokenNow), _) => {
                 inner.conduct.got_no_token(false, now);
+                inner.lanes.got_no_token();
                 return Err(TokenError::transient("the token endpoint is unavailable"));
             }
             (Some(What::NoToken), _) => {

@@ -21,7 +21,8 @@ use crate::conduct::Conduct;
 use crate::coverage::{Coverage, state};
 use crate::exchange::Phase;
 use crate::gaps::Gaps;
-use crate::ledger::{Ledger, event, has_id};
+use crate::lanes::Lanes;
+use crate::ledger::{Ledger, event};
 use crate::network::Pending;
 use crate::open_batches::OpenBatches;
 use crate::permanent::Permanent;
@@ -112,6 +113,7 @@ pub(crate) struct Inner {
     pub(crate) gaps: Gaps,
     pub(crate) conduct: Conduct,
     pub(crate) budget: Budget,
+    pub(crate) lanes: Lanes,
     pub(crate) store: Store,
     pub(crate) pending: BTreeMap<u64, Pending>,
     /// The request of each poll that the server holds.
@@ -180,6 +182,7 @@ impl World {
             open_batches: OpenBatches::default(),
             gaps: Gaps::default(),
             budget: Budget::default(),
+            lanes: Lanes::default(),
             store: Store::default(),
             pending: BTreeMap::new(),
             holds: BTreeMap::new(),
@@ -253,13 +256,8 @@ impl World {
         let delivered = inner.ledger.delivered(events);
         let ranks = inner.check(delivered).unwrap_or_default();
         inner.measure_delivery(&ranks);
-        let with_ids = events.iter().any(|event| has_id(event));
-        if inner.conduct.has_caught_up() {
-            let (now, reach) = (inner.moment().wall, inner.ledger.reach());
-            inner.gaps.will_have_caught_up(now, reach);
-        }
-        if inner.conduct.brought_new(with_ids) {
-            inner.budget.fruitful();
+        if let Some(first) = ranks.first() {
+            inner.gaps.delivered(first.number);
         }
         inner.open_batches.take(ranks)
     }
@@ -315,6 +313,7 @@ impl Inner {
     pub(crate) fn advance(&mut self) -> Option<Scheduled> {
         let ((at, _), due) = self.queue.pop_first()?;
         self.measure_listening(at);
+        self.stays_until(at);
         self.now = at;
         Some(due)
     }
@@ -377,8 +376,13 @@ impl Inner {
 
     /// Records that a fault happened while the stream was in `state`.
     pub(crate) fn meets(&mut self, what: &What, state: impl std::fmt::Debug) {
-        self.trace.push((self.now, Step::Meets(what.name())));
-        self.coverage.count(&what.name(), state);
+        let name = what.name();
+        self.coverage.count(&name, state);
+        self.coverage.count(&name, self.lanes_in_flight());
+        if let Some(state) = self.page_ahead() {
+            self.coverage.count(&name, state);
+        }
+        self.trace.push((self.now, Step::Meets(name)));
     }
 
     /// Appends events to the account's log. If `odd`, some of them differ from Box's documentation.
@@ -418,11 +422,11 @@ impl Inner {
 
     /// Forgets everything that the program knew, except for its store.
     pub(crate) fn program_ended(&mut self) {
-        self.settle_page();
         self.handle = None;
         self.crashed = None;
         self.stop_wanted = false;
         self.stopping = false;
+        self.lanes = Lanes::default();
         let window = self.store.window();
         self.ledger.forget(window.clone());
         self.open_batches = OpenBatches::remembering(window);

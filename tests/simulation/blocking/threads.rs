@@ -97,7 +97,11 @@ impl Threads {
             state.of(who).polled = true;
             drop(state);
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-            self.state().of(who).polled = false;
+            let mut state = self.state();
+            state.of(who).polled = false;
+            // A future that is ready must not seem to wait.
+            state.of(who).is_there &= polled.is_pending();
+            drop(state);
             self.0.changed.notify_all();
             if let Poll::Ready(outcome) = polled {
                 return Some(outcome);
@@ -106,15 +110,15 @@ impl Threads {
     }
 
     /// Lets the threads run until they have ended or wait for the world. Returns `true` if they
-    /// have ended.
-    pub(super) fn go_on(&self, world: &Waker, world_owes: impl Fn() -> bool) -> bool {
+    /// have ended. `world_owes` gets `true` if the program drives a future.
+    pub(super) fn go_on(&self, world: &Waker, world_owes: impl Fn(bool) -> bool) -> bool {
         let mut state = self.state();
         state.may_go_on = true;
         state.world = Some(world.clone());
         drop(state);
         self.0.changed.notify_all();
         let goes_on = |state: &mut State| {
-            let waits = state.waits() && world_owes();
+            let waits = state.waits() && world_owes(state.program.is_there);
             !waits && !state.has_ended()
         };
         let mut state = self.wait_while(goes_on);

@@ -13,7 +13,7 @@
 //! `every_permanent_climate_holds`.
 //!
 //! ```sh
-//! cargo test --test simulation permanent                      # 4,000 seeds, spread over the climates
+//! cargo test --test simulation permanent                      # 2,500 seeds, spread over the climates
 //! SIMULATION_SEEDS=100000 cargo test --release --test simulation permanent
 //! SIMULATION_SEED=4861 cargo test --test simulation permanent -- --nocapture
 //! # Each run lasts for 14 days of simulated time.
@@ -46,7 +46,7 @@ use crate::variable;
 /// The number of seeds that a debug build runs in about half a minute on two dedicated cores. Most
 /// runs last for hours of simulated time. All runs together deliver enough events for the bounds on
 /// the latest 1 %.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 2_500;
 
 /// The smallest number of events for which the latest 1 % are significant. They are three events
 /// here.
