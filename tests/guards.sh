@@ -59,11 +59,11 @@ guard reqwest.rs 's/\s*\.http1_only\(\)//' \
 guard reqwest.rs 's/!is_same\(&target, request\.url\(\)\)/false/' \
     backends conformance::$reqwest::required_an_unusual_target_is_sent_as_given_or_refused
 guard reqwest.rs 's/\s*\.pool_idle_timeout\(None\)//' \
-    backends pools::connection_is_used_again_after_two_quiet_minutes::case_1_reqwest
+    backends aged_connections::connection_is_used_again_after_two_quiet_minutes::case_1_reqwest
 guard reqwest.rs 's/\s*\.pool_max_idle_per_host\(MAX_IDLE_PER_HOST\)//' \
-    backends pools::few_connections_stay_open_when_many_polls_end_at_once::case_1_reqwest
+    backends aged_connections::few_connections_stay_open_when_many_polls_end_at_once::case_1_reqwest
 guard reqwest.rs 's/error\.is_timeout\(\) && !is_socket_error/error.is_timeout()/' \
-    backends pools::connection_ends_when_nobody_takes_data_for_a_minute::case_1_reqwest
+    backends aged_connections::connection_ends_when_nobody_takes_data_for_a_minute::case_1_reqwest
 guard reqwest.rs 's/\.pool_max_idle_per_host\(0\)//g' \
     reqwest default_client_keeps_the_contract::case_7_fresh
 guard reqwest.rs 's/error\.with_connection_reused\(false\)/error/' \
@@ -81,7 +81,7 @@ guard surf.rs 's/Timer::after\(CONNECT_TIMEOUT\)/Timer::never()/' \
 guard surf.rs 's/\.with_time\(KEEPALIVE\)//' \
     backends conformance::surf::optional_a_silent_connection_is_probed
 guard surf.rs 's/set_tcp_user_timeout\(Some\(USER_TIMEOUT\)\)/set_tcp_user_timeout(None)/' \
-    backends pools::connection_ends_when_nobody_takes_data_for_a_minute::case_2_surf
+    backends aged_connections::connection_ends_when_nobody_takes_data_for_a_minute::case_2_surf
 guard surf.rs 's/\w+\.length > MAX_HEAD\w*/false/' \
     backends conformance::surf::required_headers_without_end_are_an_error
 guard surf.rs 's/url\.path\(\) != uri\.path\(\) \|\| url\.query\(\) != uri\.query\(\)/false/' \
@@ -102,7 +102,7 @@ guard isahc.rs 's/\s*\.connect_timeout\(CONNECT_TIMEOUT\)//' \
 guard isahc.rs 's/\s*\.tcp_keepalive\(KEEPALIVE_INTERVAL\)//' \
     backends conformance::isahc::optional_a_silent_connection_is_probed
 guard isahc.rs 's/\s*\.connection_cache_ttl\(UNLIMITED\)//' \
-    backends pools::connection_is_used_again_after_two_quiet_minutes::case_2_isahc
+    backends aged_connections::connection_is_used_again_after_two_quiet_minutes::case_2_isahc
 guard isahc.rs 's/AsyncBody::from_reader_sized\(Once\(body\), length as u64\)/{ let _ = length; AsyncBody::from(body.to_vec()) }/' \
     backends conformance::isahc::required_a_post_is_never_sent_twice
 guard isahc.rs 's/if \w*would_change\(parts\.uri\.path\(\)\)/if false/' \

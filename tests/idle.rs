@@ -35,7 +35,7 @@ fn held<T: HttpTransport>(transport: &T) -> usize {
 }
 
 #[test]
-fn idle_stream_needs_less_than_4_kib_besides_its_connection() {
+fn idle_stream_needs_less_than_5_kib_besides_its_connection() {
     let bytes = [
         held(&ReqwestTransport::new().unwrap()),
         #[cfg(feature = "surf")]
@@ -43,7 +43,7 @@ fn idle_stream_needs_less_than_4_kib_besides_its_connection() {
         #[cfg(feature = "isahc")]
         held(&box_longpoll::transports::IsahcTransport::new().unwrap()),
     ];
-    assert!(bytes.iter().all(|bytes| *bytes < 4 << 10), "{bytes:?}");
+    assert!(bytes.iter().all(|bytes| *bytes < 5 << 10), "{bytes:?}");
     println!("{bytes:?}");
 }
 

@@ -38,18 +38,17 @@ fn x07_dropping_every_future_of_next_loses_nothing(#[case] backend: Backend) {
 /// Returns its requests.
 async fn session(transport: Arc<dyn HttpTransport>, unready: Unready) -> Requested {
     let server = fake_box(|_| ());
-    server.append(TOKEN, 2_000);
+    server.append(TOKEN, 1_000);
     let token = AccessToken::new(TOKEN).unwrap();
     let builder = builder(&server).pace(quick());
     let client = builder.build(transport, token).unwrap();
     let mut batches = client.batches(StartAt::Oldest);
     let mut received = follow(&mut batches, unready, 1_000).await;
-    server.queue_fault(Endpoint::Events, Fault::ServerError, 1);
-    received.extend(follow(&mut batches, unready, 1_000).await);
     // The first two polls find out whether the server honors positions.
     listen(&mut batches, unready, &server, 3).await;
-    server.append(TOKEN, 700);
-    received.extend(follow(&mut batches, unready, 700).await);
+    server.queue_fault(Endpoint::Events, Fault::ServerError, 1);
+    server.append(TOKEN, 1_700);
+    received.extend(follow(&mut batches, unready, 1_700).await);
     listen(&mut batches, unready, &server, 4).await;
     let reconnect = Fault::Signal {
         message: "reconnect".into(),
@@ -98,5 +97,6 @@ async fn listen(
     server: &EmulatorServer,
     polls: u64,
 ) {
-    until_listening(server, polls, next(batches, unready)).await;
+    let handle = batches.handle();
+    until_listening(server, handle, polls, next(batches, unready)).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use box_longpoll::{Batch, StartAt};
-use box_longpoll_testkit::EmulatorServer;
+use box_longpoll_testkit::{Counters, EmulatorServer};
 use rstest::rstest;
 
 use crate::backend::Backend;
@@ -22,20 +22,21 @@ const A_WHILE: Duration = Duration::from_millis(300);
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x05_at_most_a_page_is_fetched_while_a_consumer_hangs(
+fn x05_one_more_page_is_fetched_while_a_consumer_hangs(
     #[case] backend: Backend,
     #[values(Facade::Async, Facade::Blocking)] facade: Facade,
+    #[values(0, 1)] read_ahead: u64,
 ) {
     let server = fake_box(|_| ());
     server.append(TOKEN, 20 * PAGE);
     let settings = builder(&server).page_limit(100).pace(quick());
+    let settings = settings.read_ahead(usize::try_from(read_ahead).unwrap());
     let follow = client(backend, facade, settings);
     let mut stream = follow(StartAt::Oldest);
     let mut received = next_ids(&mut *stream);
-    // The consumer hangs while it handles a batch.
-    assert_sends_nothing(&server, A_WHILE);
-    assert_eq!(received.len() as u64, server.counters().events_served);
-    assert_eq!(stream.resume_at().position(), None);
+    // The consumer hangs while it handles a batch. More pages follow a full one, so no poll opens.
+    assert_sends_no_more(&server, (1 + read_ahead, 0), A_WHILE);
+    assert_eq!(stream.resume_at(), StartAt::Oldest);
 
     while received.len() < 20 * PAGE {
         received.extend(next_ids(&mut *stream));
@@ -44,17 +45,20 @@ fn x05_at_most_a_page_is_fetched_while_a_consumer_hangs(
         assert!(stream.next_within(Duration::from_millis(5)).is_none());
     }
     let handled = stream.resume_at();
-    let served = server.counters().events_served;
+    let (pages, listens) = requested(&server);
     // The consumer hangs while a poll is held.
     server.append(TOKEN, 20 * PAGE);
-    if let Facade::Blocking = facade {
-        // The blocking client's thread finishes what it has started.
-        assert!(server.wait_until(PATIENCE, |emulator| {
-            emulator.counters().events_served > served
-        }));
-    }
-    assert_sends_nothing(&server, A_WHILE);
-    assert!(server.counters().events_served <= served + PAGE as u64);
+    let more = match facade {
+        Facade::Async => 0,
+        Facade::Blocking => {
+            // The blocking client's thread finishes what it has started.
+            assert!(server.wait_until(PATIENCE, |emulator| {
+                emulator.counters().events.requests > pages
+            }));
+            1 + read_ahead
+        }
+    };
+    assert_sends_no_more(&server, (pages + more, listens), A_WHILE);
     assert_eq!(stream.resume_at(), handled);
 
     while received.len() < 40 * PAGE {
@@ -67,7 +71,7 @@ fn x05_at_most_a_page_is_fetched_while_a_consumer_hangs(
 #[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
 #[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
 #[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
-fn x06_nothing_is_requested_while_a_batch_is_handled(
+fn x06_a_page_and_a_poll_are_requested_while_a_batch_is_handled(
     #[case] backend: Backend,
     #[values(Facade::Async, Facade::Blocking)] facade: Facade,
 ) {
@@ -86,10 +90,12 @@ fn x06_nothing_is_requested_while_a_batch_is_handled(
             handled,
             "the position is the end of the batch before"
         );
-        assert_sends_nothing(&server, SLOW);
+        let (pages, listens) = requested(&server);
+        assert_sends_no_more(&server, (pages + 1, listens + 1), SLOW);
         received.extend(ids(&batch));
         handled = batch.resume_at();
-        assert_eq!(server.counters().events_served, received.len() as u64);
+        let served = server.counters().events_served;
+        assert!(served <= (received.len() + PAGE) as u64, "{served}");
     }
     // Each batch takes a poll, its page and an empty page, and a few take a list of servers.
     let requested = server.counters().total;
@@ -110,12 +116,23 @@ fn next_ids(stream: &mut dyn Follower) -> Vec<String> {
     ids(&next_batch(stream))
 }
 
-/// Asserts that the server gets no request within `time`.
+/// Returns the number of pages that were requested, and the number of lists and polls.
+fn requested(server: &EmulatorServer) -> (u64, u64) {
+    requested_of(&server.counters())
+}
+
+fn requested_of(counters: &Counters) -> (u64, u64) {
+    let listens = counters.options.requests + counters.realtime.requests;
+    (counters.events.requests, listens)
+}
+
+/// Asserts that the server gets no more pages, and no more lists and polls, than these within
+/// `time`.
 #[track_caller]
-fn assert_sends_nothing(server: &EmulatorServer, time: Duration) {
-    let requested = server.counters().total.requests;
-    let sends = server.wait_until(time, |emulator| {
-        emulator.counters().total.requests > requested
+fn assert_sends_no_more(server: &EmulatorServer, most: (u64, u64), time: Duration) {
+    let exceeds = server.wait_until(time, |emulator| {
+        let (pages, listens) = requested_of(&emulator.counters());
+        pages > most.0 || listens > most.1
     });
-    assert!(!sends, "{:?}", server.requests().last());
+    assert!(!exceeds, "{:?}", server.requests().last());
 }

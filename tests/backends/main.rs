@@ -8,6 +8,7 @@
     any(feature = "reqwest", feature = "surf", feature = "isahc")
 ))]
 
+mod aged_connections;
 mod backend;
 mod blocking;
 mod clocks;
@@ -35,10 +36,10 @@ mod kept_connections;
 mod memory;
 #[cfg(target_os = "linux")]
 mod open_files;
+mod overlap;
 mod pace;
 mod pages;
 mod panics;
-mod pools;
 mod protocol;
 #[cfg(target_os = "linux")]
 mod proxies;

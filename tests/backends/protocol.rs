@@ -197,11 +197,16 @@ fn p17_a_change_that_is_not_visible_yet_is_fetched_in_seconds(#[case] backend: B
         });
         append(&server, 1);
         trial.brings_all();
-        let counters = server.counters();
-        assert_eq!(
-            (counters.events.requests, counters.realtime.requests),
-            (4, 1)
-        );
+        let requests = server.requests();
+        let brought = requests.iter().rposition(|request| request.new_events > 0);
+        let until_then = &requests[..=brought.unwrap()];
+        let count = |endpoint| {
+            let requests = until_then.iter();
+            requests
+                .filter(|request| request.endpoint == endpoint)
+                .count()
+        };
+        assert_eq!((count(Endpoint::Events), count(Endpoint::Realtime)), (4, 1));
         server.change_settings(|settings| settings.poll_position = PollPosition::Honored);
         trial.recovers();
     });

@@ -97,7 +97,9 @@ fn assert_one_refresh_for_all(backend: Backend, waiters: usize) {
     let server = fake_box(|settings| accept(settings, &["token-1"]));
     append(&server, 1);
     let (transport, tokens) = (backend.transport(), Numbered::new());
+    // Nothing is read ahead, so that each stream fetches one page.
     let client = builder(&server)
+        .read_ahead(0)
         .build(transport.clone(), tokens.source())
         .unwrap();
     let first_events = join_all((0..waiters).map(|_| async {

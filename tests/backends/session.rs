@@ -3,20 +3,23 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use box_longpoll::{Batch, HttpTransport};
+use box_longpoll::{Batch, HttpTransport, Status, StreamHandle};
 use box_longpoll_testkit::{EmulatorServer, Endpoint};
 use futures_lite::future::{or, yield_now};
 
 use crate::fake_box::PATIENCE;
 
-/// The endpoint and the stream position of each request.
-pub(crate) type Requested = Vec<(Endpoint, Option<String>)>;
+/// The endpoint and the stream position of each request: first those for events, then the lists and
+/// the polls. The order between the two is left to chance, because they are sent side by side.
+pub(crate) type Requested = [Vec<(Endpoint, Option<String>)>; 2];
 
 /// Returns the requests that the server has received.
 pub(crate) fn requested(server: &EmulatorServer) -> Requested {
     let requests = server.requests().into_iter();
-    let requested = requests.map(|request| (request.endpoint, request.stream_position));
-    requested.collect()
+    let (fetching, listening) = requests
+        .map(|request| (request.endpoint, request.stream_position))
+        .partition(|(endpoint, _)| *endpoint == Endpoint::Events);
+    [fetching, listening]
 }
 
 /// Returns the ids of the events of a batch.
@@ -37,11 +40,13 @@ pub(crate) async fn in_time<T>(
     or(work, too_late).await
 }
 
-/// Drives a stream until its poll number `polls` is held, counted from 1.
+/// Drives the stream of `handle` until its poll number `polls` is held, counted from 1, and nothing
+/// is being fetched.
 ///
 /// Panics if `next` completes before that.
 pub(crate) async fn until_listening<T: Debug>(
     server: &EmulatorServer,
+    handle: StreamHandle,
     polls: u64,
     next: impl Future<Output = T>,
 ) {
@@ -54,6 +59,7 @@ pub(crate) async fn until_listening<T: Debug>(
             server.counters().realtime.requests,
             server.counters().open_polls,
         ) != (polls, 1)
+            || !matches!(handle.status(), Status::Listening { .. })
         {
             yield_now().await;
         }

@@ -191,7 +191,10 @@ impl Trial {
         let sent = self.transport.sent();
         let ends = self.began.iter().copied().skip(1).chain([sent.len()]);
         for (start, end) in self.began.iter().copied().zip(ends) {
-            assert_paced(fruitless(&sent[start..end]));
+            let sent = &sent[start..end];
+            // This is shown if the assertion fails.
+            println!("{sent:?}");
+            assert_paced(fruitless(sent));
         }
     }
 

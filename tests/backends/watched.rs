@@ -15,7 +15,8 @@ use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, Transp
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use http::{Method, Response};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// A request and its outcome, as the client sees them.
 #[derive(Clone, Debug)]
@@ -122,18 +123,24 @@ impl Watched {
 
     /// Returns the number of events of a page that no earlier page had, and remembers them.
     fn count_new(&self, response: &Response<Bytes>) -> usize {
-        let Ok(Value::Object(page)) = serde_json::from_slice(&decompressed(response)) else {
-            return 0;
-        };
-        let Some(Value::Array(entries)) = page.get("entries") else {
+        let body = decompressed(response);
+        let Ok(page) = serde_json::from_slice::<Page>(&body) else {
             return 0;
         };
         let mut known = self.events.lock().unwrap();
-        let new = entries
+        let new = page
+            .entries
             .iter()
-            .filter(|entry| known.insert(entry.to_string()));
+            .filter(|entry| known.insert(entry.get().to_owned()));
         new.count()
     }
+}
+
+/// A page, whose events may have any depth.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    entries: Vec<&'a RawValue>,
 }
 
 /// Returns the body of a response, decompressed as far as the client reads it.

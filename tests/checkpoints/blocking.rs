@@ -8,7 +8,7 @@ use box_longpoll::blocking::{Delivery, Iter, LongPollClient, Timed};
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, ErrorKind, Event, StartAt, Status, Update};
-use box_longpoll_testkit::EmulatorServer;
+use box_longpoll_testkit::{Emulator, EmulatorServer};
 
 use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::store::{Behaviour, Memory};
@@ -76,6 +76,30 @@ fn unacknowledged_batch_is_repeated_after_a_restart() {
     assert!(CheckpointFile::open(&file).is_err());
     drop(open);
     assert_eq!(follow(&mut life(), 4), server.event_ids(TOKEN)[2..]);
+}
+
+#[test]
+fn page_that_was_read_ahead_is_no_part_of_the_checkpoint() {
+    let server = fake_box(|settings| settings.latency_ms = 10);
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let mut updates = subscribe(&server, &store);
+    let wait_until_sent = |events| {
+        let all_sent = |emulator: &Emulator| emulator.counters().events_served == events;
+        assert!(
+            server.wait_until(PATIENCE, all_sent),
+            "no page is read ahead"
+        );
+    };
+    let handled = next_batch(&mut updates);
+    wait_until_sent(4);
+    handled.ack().unwrap();
+    let unhandled = next_batch(&mut updates);
+    wait_until_sent(6);
+    // The process is killed while it handles the second batch.
+    drop((unhandled, updates));
+    let mut resumed = subscribe(&server, &store);
+    assert_eq!(follow(&mut resumed, 4), server.event_ids(TOKEN)[2..]);
 }
 
 #[test]

@@ -79,7 +79,8 @@ async fn assert_pauses_while_full(disk: Disk, directory: PathBuf) {
     server.append(TOKEN, 20);
     let store = CheckpointFile::open(directory.join("checkpoint")).unwrap();
     let file = store.path().to_owned();
-    let client = build(builder(&server).page_limit(2).max_unacknowledged(3));
+    let settings = builder(&server).page_limit(2).max_unacknowledged(3);
+    let client = build(settings.read_ahead(0));
     let subscription = in_time(started(client.subscribe(store, ACCOUNT, StartAt::Oldest))).await;
     let mut subscription = subscription.unwrap();
     let mut came = follow(&mut subscription, 2).await;

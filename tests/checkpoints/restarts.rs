@@ -8,7 +8,7 @@ use box_longpoll::checkpoint::{Checkpoint, CheckpointFile};
 use box_longpoll_testkit::{Endpoint, Fault};
 use serde_json::json;
 
-use crate::fake_box::{TOKEN, builder, fake_box};
+use crate::fake_box::{PATIENCE, TOKEN, builder, fake_box};
 use crate::store::Memory;
 use crate::world::{
     ACCOUNT, DAY, build, checkpoint, client, follow, ids, in_time, next_batch, next_batches,
@@ -45,6 +45,33 @@ async fn only_unacknowledged_batches_are_repeated_after_a_restart() {
         assert_eq!(came, missing, "{acknowledged} were acknowledged");
     }
     assert_eq!(server.event_ids(TOKEN)[..log.len()], log);
+}
+
+#[tokio::test]
+async fn page_that_was_read_ahead_is_no_part_of_the_checkpoint() {
+    let server = fake_box(|settings| settings.latency_ms = 10);
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let client = client(&server);
+    let mut subscription = subscribe(&client, &store).await;
+    let wait_until_sent = |events| {
+        let server = server.clone();
+        let all_sent = tokio::task::spawn_blocking(move || {
+            server.wait_until(PATIENCE, |emulator| {
+                emulator.counters().events_served == events
+            })
+        });
+        async { assert!(all_sent.await.unwrap(), "no page is read ahead") }
+    };
+    let handled = next_batch(&mut subscription).await;
+    wait_until_sent(4).await;
+    in_time(handled.ack()).await.unwrap();
+    let unhandled = next_batch(&mut subscription).await;
+    wait_until_sent(6).await;
+    // The process is killed while it handles the second batch.
+    drop((unhandled, subscription));
+    let mut resumed = subscribe(&client, &store).await;
+    assert_eq!(follow(&mut resumed, 4).await, server.event_ids(TOKEN)[2..]);
 }
 
 #[tokio::test]

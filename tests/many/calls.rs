@@ -13,6 +13,7 @@ use box_longpoll::{HttpTransport, StartAt, StreamMap};
 use box_longpoll_testkit::{Emulator, EmulatorServer, Endpoint, Fault};
 use bytes::Bytes;
 use http::Response;
+use rstest::rstest;
 use tokio::task::JoinSet;
 
 use crate::fake_box::{TOKEN, builder, fake_box};
@@ -158,6 +159,29 @@ async fn call_is_sent_when_other_streams_are_no_longer_polled() {
         }
     }
     in_time(client.fetch(StartAt::Now)).await.unwrap();
+}
+
+/// The consumer of the map hangs while it handles the first batch. If the map has one stream, its
+/// next page has the only permit. Otherwise the other streams wait for that permit.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn consumer_that_hangs_does_not_starve_other_streams(#[values(1, 100)] accounts: usize) {
+    let server = fake_box(|settings| settings.latency_ms = 10);
+    let client = build(builder(&server).max_api_calls(1).page_limit(2));
+    let mut streams = StreamMap::new();
+    for n in 0..accounts {
+        server.append(&account(n), 10);
+        let client = client.with_tokens(token(&account(n)));
+        streams.insert(n, client.batches(StartAt::Oldest));
+    }
+    let (_, batch) = in_time(streams.next()).await.unwrap();
+    assert_eq!(batch.unwrap().len(), 2);
+
+    server.append(TOKEN, 6);
+    let mut live = client.batches(StartAt::Oldest);
+    for _ in 0..3 {
+        in_time(live.next()).await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,7 +70,7 @@ impl Report {
                 "an event is delivered later than by the next poll",
             ),
             (
-                self.most_requests_between_polls > 2,
+                self.most_requests_between_polls > 3,
                 "there are too many requests between two polls",
             ),
             (!self.warnings.is_empty(), "something is logged"),

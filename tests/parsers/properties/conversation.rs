@@ -1,5 +1,7 @@
 //! The property of the engine with any inputs in any order.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use box_longpoll::auth::TokenError;
@@ -20,23 +22,28 @@ use super::shown;
 const MAX_STEPS: usize = 500;
 
 /// Asserts that the engine never panics, never loses its position, and does nothing after it has
-/// stopped. It moves its position only to that of a page whose events were handled.
+/// stopped. It reads page after page, and moves its position only to that of a page that it has
+/// read, and never while the consumer handles a batch.
 ///
 /// Each byte is a step, or a parameter of a step. If the number of bytes is odd, the engine follows
 /// an enterprise.
 pub(crate) fn holds(data: &[u8]) {
     // The length decides, so that the existing seeds keep their meaning.
     let is_enterprise = data.len() % 2 == 1;
+    let engine = if is_enterprise {
+        Engine::of_an_enterprise()
+    } else {
+        Engine::start(LongPollClient::builder())
+    };
+    let start = engine.engine.resume_at().position().cloned();
     let mut conversation = Conversation {
-        engine: if is_enterprise {
-            Engine::of_an_enterprise()
-        } else {
-            Engine::start(LongPollClient::builder())
-        },
+        engine,
         only_fetches: is_enterprise,
         bytes: data,
-        awaited: None,
-        page_position: None,
+        fetches: false,
+        listens: None,
+        read: start.into_iter().collect(),
+        is_handling: false,
         stopped: false,
     };
     for _ in 0..MAX_STEPS {
@@ -48,16 +55,24 @@ pub(crate) fn holds(data: &[u8]) {
 }
 
 /// A conversation with the engine.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is independent of the others"
+)]
 struct Conversation<'a> {
     engine: Engine,
     /// `true` if the engine may only fetch pages, because it follows an enterprise.
     only_fetches: bool,
     /// The bytes that are still to be read.
     bytes: &'a [u8],
-    /// The request in flight.
-    awaited: Option<Call>,
-    /// The position of the last page.
-    page_position: Option<StreamPosition>,
+    /// `true` if a fetch is in flight.
+    fetches: bool,
+    /// The list or the poll in flight.
+    listens: Option<Call>,
+    /// The position of the engine, and those of the pages that it has read since.
+    read: VecDeque<StreamPosition>,
+    /// `true` if the consumer handles a batch.
+    is_handling: bool,
     stopped: bool,
 }
 
@@ -76,11 +91,8 @@ impl Conversation<'_> {
         match self.byte() {
             0..200 => self.follow_output(),
             200..215 => self.input(Input::Token(Ok(token()))),
-            215..230 => {
-                let response = self.response();
-                self.receive(response);
-            }
-            230..240 => self.input(Input::BatchHandled),
+            215..230 => self.receive(),
+            230..240 => self.handle_batch(),
             240..254 => {
                 let jump = Duration::from_secs(u64::from(self.byte()).pow(2));
                 self.engine.now.monotonic += jump;
@@ -100,13 +112,13 @@ impl Conversation<'_> {
         let before = self.engine.engine.resume_at().position().cloned();
         let output = self.engine.engine.poll_output(self.engine.now);
         self.assert_moved_by_a_page(before.as_ref());
+        self.forget_dropped();
         match output {
-            Output::Idle if self.awaited.is_some() => {
-                let response = self.response();
-                self.receive(response);
+            Output::Idle | Output::WaitUntil(_) if self.fetches || self.listens.is_some() => {
+                self.receive();
             }
             Output::Idle => {
-                self.input(Input::BatchHandled);
+                self.handle_batch();
                 self.input(Input::Token(Ok(token())));
             }
             output if self.stopped => panic!("output after the stop: {output:?}"),
@@ -126,67 +138,92 @@ impl Conversation<'_> {
             Output::Send { call, request } => {
                 assert!(call == Call::Fetch || !self.only_fetches);
                 if call == Call::Fetch {
+                    assert!(!self.fetches, "two fetches are in flight");
+                    self.fetches = true;
                     let query = request.request().uri().query().unwrap_or_default();
                     let from = form_urlencoded::parse(query.as_bytes())
                         .find_map(|(name, value)| (name == "stream_position").then_some(value));
-                    assert_eq!(from.as_deref(), self.engine.position());
+                    assert_eq!(
+                        from.as_deref(),
+                        self.read.back().map(box_longpoll::StreamPosition::as_str)
+                    );
+                } else {
+                    assert_eq!(self.listens, None);
+                    self.listens = Some(call);
                 }
-                self.awaited = Some(call);
             }
-            Output::Deliver(batch) => assert_ne!(batch.len(), 0),
+            Output::Deliver(batch) => {
+                assert!(!self.is_handling, "two batches are delivered");
+                assert_ne!(batch.len(), 0);
+                self.is_handling = true;
+            }
             Output::Finish => panic!("a followed stream has no end"),
         }
     }
 
-    /// Passes a response to the engine.
-    fn receive(&mut self, response: Result<Response<Bytes>, TransportError>) {
-        let before = self.engine.engine.resume_at().position().cloned();
-        let awaited = self.awaited.take();
-        if awaited == Some(Call::Fetch)
+    /// Tells the engine that the consumer has handled its batch.
+    fn handle_batch(&mut self) {
+        self.is_handling = false;
+        self.input(Input::BatchHandled);
+    }
+
+    /// Passes a response to the engine. If two requests are in flight, the next byte decides which
+    /// one it belongs to.
+    fn receive(&mut self) {
+        let prefers_fetch = self.listens.is_none() || self.byte().is_multiple_of(2);
+        let call = match self.listens {
+            Some(call) if !self.fetches || !prefers_fetch => call,
+            _ => Call::Fetch,
+        };
+        let response = self.response(call);
+        if call != Call::Fetch {
+            self.listens = None;
+        } else if mem::take(&mut self.fetches)
             && let Ok(page) = &response
         {
             let client = client(LongPollClient::builder(), page);
             let fetched = block_on(client.fetch(StartAt::Now));
-            self.page_position = fetched.ok().and_then(|page| page.next_position);
+            let position = fetched.ok().and_then(|page| page.next_position);
+            self.read.extend(position);
         }
-        let now = self.engine.now;
-        let input = Input::Response {
-            call: awaited.unwrap_or(Call::Fetch),
-            result: response,
-        };
-        self.engine.engine.handle_input(input, now);
-        let after = self.engine.engine.resume_at().position();
-        assert_eq!(after, before.as_ref(), "the response is not handled yet");
+        let result = response;
+        self.input(Input::Response { call, result });
     }
 
-    /// Passes an input to the engine.
+    /// Passes an input to the engine. An input may make it drop its requests.
     fn input(&mut self, input: Input) {
         let before = self.engine.engine.resume_at().position().cloned();
         self.engine.engine.handle_input(input, self.engine.now);
         self.assert_moved_by_a_page(before.as_ref());
+        self.forget_dropped();
     }
 
-    /// Asserts that the position is unchanged, or that of the last page.
+    fn forget_dropped(&mut self) {
+        let engine = &self.engine.engine;
+        self.fetches &= engine.awaits(Call::Fetch);
+        self.listens = self.listens.filter(|call| engine.awaits(*call));
+    }
+
+    /// Asserts that the position is unchanged, or that of a page that was read.
     #[track_caller]
-    fn assert_moved_by_a_page(&self, before: Option<&StreamPosition>) {
+    fn assert_moved_by_a_page(&mut self, before: Option<&StreamPosition>) {
         let after = self.engine.engine.resume_at().position();
-        if after != before {
-            assert_eq!(
-                after,
-                self.page_position.as_ref(),
-                "the position moved without a page"
-            );
-        }
         assert!(after.is_some(), "the position is lost");
+        if after != before {
+            assert!(!self.is_handling, "the batch is not handled yet");
+            let read = self.read.iter().position(|read| Some(read) == after);
+            let read = read.expect("the position moves to that of a page");
+            self.read.drain(..read);
+        }
     }
 
     /// Makes a response, or an error of the transport.
-    fn response(&mut self) -> Result<Response<Bytes>, TransportError> {
+    fn response(&mut self, call: Call) -> Result<Response<Bytes>, TransportError> {
         let text = match self.byte() {
-            0..40 => match self.awaited {
-                Some(Call::Listen) => r#"{"message":"new_change"}"#.to_owned(),
-                Some(Call::List) => ONE_SERVER.to_owned(),
-                _ => NO_EVENTS.to_owned(),
+            0..40 => match call {
+                Call::Listen => r#"{"message":"new_change"}"#.to_owned(),
+                Call::List => ONE_SERVER.to_owned(),
+                Call::Fetch => NO_EVENTS.to_owned(),
             },
             40..100 => {
                 let (id, next) = (self.byte(), self.byte());

@@ -1,6 +1,7 @@
 //! The connections that a transport keeps: for how long, how many, and when it gives one up.
 //!
-//! surf keeps none.
+//! surf keeps none. Tests run in the order of their names, and some of these wait for two minutes,
+//! so this module has a name that comes first.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
