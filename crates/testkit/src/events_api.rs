@@ -57,8 +57,10 @@ pub(crate) fn page(
             Some(&keeps)
         },
     };
+    // A client that was killed may have fetched pages beyond the position that it resumes from.
+    let requested = account.events_before(query.start);
     let mut page = match (fault, session.previous_page) {
-        (Some(Fault::StalePage), Some((first, end))) => {
+        (Some(Fault::StalePage), Some((first, end))) if first <= requested => {
             account.page_between(first, end, selection.filter)
         }
         _ => account.page(query.start, &selection),

@@ -111,7 +111,8 @@ pub enum Fault {
     NotGzip,
     /// 200 with a body that never ends. Any endpoint.
     EndlessBody,
-    /// The caller's previous page once more. `events`.
+    /// The caller's previous page once more, unless it begins after the requested position.
+    /// `events`.
     StalePage,
     /// A 302 to another host. Any endpoint.
     Redirect {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use box_longpoll_testkit::{Config, EmulatorServer, Endpoint, Fault, Settings};
+use box_longpoll_testkit::{Config, Emulator, EmulatorServer, Endpoint, Fault, Settings};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -14,7 +14,7 @@ use rustls::{
     StreamOwned,
 };
 
-use crate::client::{Client, connect, takes_at_least};
+use crate::client::{Client, TIMEOUT, connect, takes_at_least};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
@@ -63,6 +63,8 @@ fn api_and_polls_are_served_over_tls() {
     let url = list["entries"][0]["url"].as_str().expect("a URL");
     assert!(url.starts_with("https://localhost/realtime/"), "{url}");
     client.send("GET", url, "");
+    let held = |emulator: &Emulator| emulator.counters().open_polls == 1;
+    assert!(server.wait_until(TIMEOUT, held));
     server.append("token", 1);
     let (received, error) = client.rest();
     assert!(received.ends_with(br#"{"message":"new_change"}"#));
