@@ -57,7 +57,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// Choose it if your application runs on tokio. It requires a tokio runtime with time and I/O
 /// enabled. Without one, each request fails with [`TransportErrorKind::Runtime`]. A held stream
-/// takes about 26 KB with its connection, and no thread. Each request runs in a task of its own, so
+/// takes about 28 KB with its connection, and no thread. Each request runs in a task of its own, so
 /// it proceeds while nobody polls the stream.
 ///
 /// - TLS is rustls, with the operating system's certificates. If the machine has none, `http`
