@@ -45,9 +45,9 @@ use crate::transport::HttpTransport;
 ///
 /// # Cancellation
 ///
-/// The request in flight belongs to the stream. If you drop the future of
-/// [`next`](EventStream::next), or wrap it in a timeout, the request continues and nothing is lost.
-/// Dropping the stream ends the request.
+/// The requests in flight belong to the stream. If you drop the future of
+/// [`next`](EventStream::next), or wrap it in a timeout, they continue and nothing is lost. Dropping
+/// the stream ends the requests.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct EventStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     batches: BatchStream<T>,
@@ -173,9 +173,9 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 ///
 /// # Cancellation
 ///
-/// The request in flight belongs to the stream. If you drop the future of
-/// [`next`](BatchStream::next), or wrap it in a timeout, the request continues and nothing is lost.
-/// Dropping the stream ends the request.
+/// The requests in flight belong to the stream. If you drop the future of
+/// [`next`](BatchStream::next), or wrap it in a timeout, they continue and nothing is lost. Dropping
+/// the stream ends the requests.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct BatchStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,

@@ -67,9 +67,9 @@ use crate::transport::HttpTransport;
 ///
 /// # Cancellation
 ///
-/// The request in flight belongs to the stream, and so does the write of a checkpoint. If you drop
+/// The requests in flight belong to the stream, and so does the write of a checkpoint. If you drop
 /// the future of [`next`](Subscription::next), or wrap it in a timeout, they continue and nothing
-/// is lost. Dropping the stream ends the request.
+/// is lost. Dropping the stream ends the requests.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,

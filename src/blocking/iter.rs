@@ -1,8 +1,9 @@
 //! The iterator of the blocking client.
 //!
 //! An [`Iter`] runs an async stream on the client's thread, one page at a time. Between two pages,
-//! the stream rests with the consumer, so an iterator that nobody polls sends nothing. If a wait
-//! times out, the page stays in flight, and the next call continues to wait for it. Start at
+//! the stream rests with the consumer: the requests in flight proceed on the client's thread, as
+//! far as the transport works without being polled, and no others are sent. If a wait times out,
+//! the page stays in flight, and the next call continues to wait for it. Start at
 //! [`Iter::next_timeout`].
 
 use std::iter::FusedIterator;
@@ -54,8 +55,8 @@ pub enum Timed<I> {
 ///
 /// # Cancellation
 ///
-/// Dropping the iterator ends the request that an elapsed [`next_timeout`](Self::next_timeout) has
-/// left in flight. With isahc, the request's connection stays open until the poll would have ended.
+/// Dropping the iterator ends its requests in flight. With isahc, the connection of a poll stays
+/// open until the poll would have ended.
 ///
 /// After that, you can still acknowledge the batches that it has delivered. The store is released
 /// when the iterator and its batches are dropped. If a request was in flight, the client's thread

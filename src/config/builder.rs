@@ -57,7 +57,7 @@ impl LongPollClientBuilder {
 
     /// Sets the timeout of a response from the API, including its body. Longer than zero, at most
     /// 1 h. Default: 60 s. For a list of realtime servers, the timeout is never longer than 10 s,
-    /// because the stream fetches nothing meanwhile.
+    /// because no poll is open meanwhile.
     pub fn api_timeout(mut self, timeout: Duration) -> Self {
         self.config.api_timeout = timeout;
         self
@@ -111,9 +111,10 @@ impl LongPollClientBuilder {
     /// Default: 1. Then the next page is on its way meanwhile, and takes the memory of one page.
     ///
     /// A page that was fetched ahead counts as handled only after the batches before it, so a crash
-    /// loses nothing. The request is sent before you get the batch. It proceeds while you do not
-    /// poll the stream if the transport works by itself, as reqwest and isahc do. With surf, it
-    /// proceeds only while the stream is polled.
+    /// loses nothing. The request is sent before you get the batch, unless you have requested this
+    /// batch within 1 ms of the one before: then it is sent when you request the next one. It
+    /// proceeds while you do not poll the stream if the transport works by itself, as reqwest and
+    /// isahc do. With surf, it proceeds only while the stream is polled.
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.config.read_ahead = pages;
         self
@@ -123,8 +124,8 @@ impl LongPollClientBuilder {
     /// limit, because a realtime server signals each change.
     ///
     /// Choose this if you do not trust the signals: then a stream also fetches while it holds a
-    /// poll. While Box's API responds, an event is delivered at most this time, and the time of one
-    /// fetch, after Box shows it. These fetches count in the [pace](Self::pace), which may delay
+    /// poll. While Box's API responds and your code waits for a batch, an event is delivered at most
+    /// this time, and the time of one fetch, after Box shows it. These fetches count in the [pace](Self::pace), which may delay
     /// them.
     pub fn max_staleness(mut self, time: Duration) -> Self {
         self.config.max_staleness = Some(time);

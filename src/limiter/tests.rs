@@ -221,18 +221,20 @@ fn abandoned_call_frees_its_place_after_its_timeout() {
 }
 
 #[test]
-fn fetch_ahead_keeps_its_place_for_two_seconds() {
-    let mut queue = TestQueue::with_places(1);
-    let [mut ahead] = callers(ApiCall::FetchAhead, 1).try_into().ok().unwrap();
-    let [mut page, mut later] = callers(ApiCall::Fetch, 2).try_into().ok().unwrap();
-    let left = queue.expect_admitted(&mut ahead);
-    queue.pass(Duration::from_millis(1_999));
-    queue.expect_waiting(&mut page);
-    queue.pass(Duration::from_millis(1));
-    queue.expect_admitted(&mut page);
-    // Dropping it later frees no place of another call.
-    queue.release(left);
-    queue.expect_waiting(&mut later);
+fn call_ahead_keeps_its_place_for_two_seconds() {
+    for call in [ApiCall::FetchAhead, ApiCall::ListAhead] {
+        let mut queue = TestQueue::with_places(1);
+        let [mut ahead] = callers(call, 1).try_into().ok().unwrap();
+        let [mut page, mut later] = callers(ApiCall::Fetch, 2).try_into().ok().unwrap();
+        let left = queue.expect_admitted(&mut ahead);
+        queue.pass(Duration::from_millis(1_999));
+        queue.expect_waiting(&mut page);
+        queue.pass(Duration::from_millis(1));
+        queue.expect_admitted(&mut page);
+        // Dropping it later frees no place of another call.
+        queue.release(left);
+        queue.expect_waiting(&mut later);
+    }
 }
 
 #[test]

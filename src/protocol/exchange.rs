@@ -27,11 +27,12 @@ impl LongPoll {
             call => call,
         };
         let needs_token = call != Call::Listen || self.config.polls_with_token();
-        let unchanged = self.authorizer.take_unchanged_token();
-        let phase = match unchanged {
-            Some(token) if needs_token => Phase::send(Some(token), false),
-            _ if needs_token => Phase::Authorize { resends: false },
-            _ => Phase::send(None, false),
+        let phase = if !needs_token {
+            Phase::send(None, false)
+        } else if let Some(token) = self.authorizer.take_unchanged_token() {
+            Phase::send(Some(token), false)
+        } else {
+            Phase::Authorize { resends: false }
         };
         self.enter(call, phase);
     }

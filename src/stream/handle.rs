@@ -72,7 +72,7 @@ impl StreamHandle {
         block_on(self.changed())
     }
 
-    /// Ends the stream. The task that polls it is woken and drops the request in flight. The next
+    /// Ends the stream. The task that polls it is woken and drops the requests in flight. The next
     /// item of the stream is `None`. Events that were not delivered yet are dropped, and
     /// [`resume_at`](Self::resume_at) stays before them.
     pub fn stop(&self) {

@@ -68,7 +68,7 @@ const MAX_POLLS: usize = 64;
 ///
 /// Operations in flight belong to the streams. If you drop the future of [`next`](StreamMap::next),
 /// or wrap it in a timeout, they continue and nothing is lost. If you drop the map, or a stream
-/// that you have [removed](StreamMap::remove), the request in flight ends.
+/// that you have [removed](StreamMap::remove), its requests in flight end.
 #[must_use = "streams do nothing until they are polled"]
 pub struct StreamMap<K, S> {
     /// The streams by their numbers.

@@ -152,7 +152,8 @@ fn retry_after_holds_for_both_lanes() {
     let busy = status_with(429, &[("retry-after", "30")], "");
     script.expect_list();
     script.expect_fetch("100").reply(busy);
-    script.reply_to(Call::List, server_list(0));
+    // Without that wait, the list would be requested again at once.
+    script.reply_to(Call::List, status(500));
     script.expect_any().assert_waited(30.0, 31.0);
 }
 
