@@ -7,17 +7,34 @@ use std::ops::Deref;
 
 use crate::event::Event;
 use crate::position::StartAt;
+use crate::transport::ReceivedBody;
 
 /// The events of one page without the repeats, in the order of the stream. A batch is never empty.
 #[derive(Clone, Debug)]
 pub struct Batch {
     events: Vec<Event>,
     end: StartAt,
+    /// The page as it came, if the batch is of a slice of a history.
+    page: Option<ReceivedBody>,
 }
 
 impl Batch {
     pub(crate) fn new(events: Vec<Event>, end: StartAt) -> Self {
-        Self { events, end }
+        Self {
+            events,
+            end,
+            page: None,
+        }
+    }
+
+    /// Attaches the page from which the batch was read.
+    pub(crate) fn with_page(self, page: Option<ReceivedBody>) -> Self {
+        Self { page, ..self }
+    }
+
+    /// Returns the page from which the batch was read, and drops the batch.
+    pub(crate) fn into_page(self) -> Option<ReceivedBody> {
+        self.page
     }
 
     /// Returns the events and drops the rest of the batch.

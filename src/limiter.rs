@@ -6,6 +6,7 @@
 //! The pace of a single stream is in [`pacing`](crate::pacing). The type to start from is
 //! [`CallLimiter`].
 
+mod pacer;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+pub(crate) use self::pacer::Pacer;
 use self::queue::{Admission, Released, WaitQueue};
 use crate::config::Config;
 use crate::sys::lock;

@@ -145,6 +145,7 @@ use std::time::{Duration, Instant};
 
 pub use self::engine::LongPoll;
 pub use self::page::Page;
+pub(crate) use self::page::events_of;
 pub use self::response::Response;
 pub(crate) use self::response::{read_page, read_servers, read_signal};
 pub use self::servers::RealtimeServer;

@@ -76,5 +76,6 @@ pub(crate) use self::contract::Exchange;
 pub(crate) use self::contract::{HttpTransport, Sleep};
 pub use self::error::{TransportError, TransportErrorKind};
 pub(crate) use self::exchange::exchange;
+pub(crate) use self::inflate::ReceivedBody;
 pub use self::request::TransportRequest;
 pub use crate::clock::Moment;

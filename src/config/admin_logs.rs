@@ -9,7 +9,7 @@
 use std::ops;
 use std::time::{Duration, Instant, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::error::{Error, ensure};
@@ -47,6 +47,7 @@ pub struct AdminLogsStreaming {
     pub(crate) shortest_interval: Duration,
     pub(crate) longest_interval: Duration,
     pub(crate) calls: CallsPerMinute,
+    pub(crate) history: HistorySettings,
 }
 
 impl Default for AdminLogsStreaming {
@@ -56,6 +57,7 @@ impl Default for AdminLogsStreaming {
             shortest_interval: Duration::from_secs(1),
             longest_interval: Duration::from_secs(60),
             calls: CallsPerMinute(60),
+            history: HistorySettings::default(),
         }
     }
 }
@@ -96,9 +98,52 @@ impl AdminLogsStreaming {
         self
     }
 
+    /// Sets the maximum number of calls that a stream makes in any minute while it reads the past,
+    /// after a start at [`StartAt::Since`](crate::StartAt::Since). They are made like those of
+    /// [`calls_per_minute`](Self::calls_per_minute). From 3 to 1,000; Box permits a user 1,000 in
+    /// total, with all applications together. Default: 300, for up to about 140,000 events per
+    /// minute.
+    pub fn history_calls_per_minute(mut self, calls: u32) -> Self {
+        self.history.calls = CallsPerMinute(calls);
+        self
+    }
+
+    /// Sets the number of slices of the past that are read side by side. From 1 to 64. Default: one
+    /// for each 100 [calls per minute](Self::history_calls_per_minute), which is enough if a call
+    /// takes no longer than 0.6 s.
+    pub fn parallel(mut self, slices: usize) -> Self {
+        self.history.parallel = Some(slices);
+        self
+    }
+
+    /// Sets the number of ids of past events that are remembered, until two weeks after the stream
+    /// has reached the present. They take up to 20 bytes each in memory. Above this number, the
+    /// oldest are forgotten, and a late event that Box shows in both of its logs may be delivered
+    /// twice. From 1 to 100 million. Default: 2 million.
+    pub fn history_ids(mut self, ids: usize) -> Self {
+        self.history.ids = ids;
+        self
+    }
+
+    /// Returns the query for a slice of the past. It begins a second earlier, because Box does not
+    /// say whether the ends of a range belong to it.
+    pub(crate) fn slice(&self, range: ops::Range<Timestamp>) -> AdminLogs {
+        let second = SignedDuration::from_secs(1);
+        AdminLogs {
+            event_types: self.event_types.clone(),
+            range: Range {
+                after: Some(range.start.saturating_sub(second).unwrap_or(range.start)),
+                before: Some(range.end),
+            },
+            calls: self.history.calls,
+            is_slice: true,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.event_types.check()?;
         self.calls.check()?;
+        self.history.check()?;
         let in_order =
             !self.shortest_interval.is_zero() && self.shortest_interval <= self.longest_interval;
         ensure(
@@ -106,6 +151,50 @@ impl AdminLogsStreaming {
             "the intervals between fetches must be longer than zero and at most an hour, \
              the shortest no longer than the longest",
         )
+    }
+}
+
+/// The most slices of a history that are read side by side.
+const MAX_PARALLEL: usize = 64;
+
+/// The most ids of past events that are remembered.
+const MAX_HISTORY_IDS: usize = 100_000_000;
+
+/// The settings for reading the past of a stream that begins at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistorySettings {
+    pub(crate) calls: CallsPerMinute,
+    parallel: Option<usize>,
+    pub(crate) ids: usize,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            calls: CallsPerMinute(300),
+            parallel: None,
+            ids: 2_000_000,
+        }
+    }
+}
+
+impl HistorySettings {
+    fn check(self) -> Result<(), Error> {
+        self.calls.check()?;
+        ensure(
+            (1..=MAX_PARALLEL).contains(&self.parallel()),
+            "the slices that are read side by side must be 1 to 64",
+        )?;
+        ensure(
+            (1..=MAX_HISTORY_IDS).contains(&self.ids),
+            "the ids of past events must be 1 to 100 million",
+        )
+    }
+
+    /// Returns the number of slices that are read side by side.
+    pub(crate) fn parallel(self) -> usize {
+        let CallsPerMinute(calls) = self.calls;
+        self.parallel.unwrap_or_else(|| calls.div_ceil(100) as usize)
     }
 }
 
@@ -123,6 +212,8 @@ pub struct AdminLogs {
     pub(crate) event_types: EventTypes,
     pub(crate) range: Range,
     pub(crate) calls: CallsPerMinute,
+    /// `true` if the query is a slice of a history, whose pages are kept as they come.
+    pub(crate) is_slice: bool,
 }
 
 impl Default for AdminLogs {
@@ -131,6 +222,7 @@ impl Default for AdminLogs {
             event_types: EventTypes::default(),
             range: Range::default(),
             calls: CallsPerMinute(300),
+            is_slice: false,
         }
     }
 }
@@ -336,7 +428,7 @@ impl CallsPerMinute {
     ///
     /// Capacity and refill of a minute add up to one call less than permitted. That call may have
     /// taken its token earlier, and have waited in the call limiter since.
-    fn bucket(self, now: Instant) -> TokenBucket {
+    pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
         let at_once = (self.0 / 20).max(1);
         TokenBucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
     }

@@ -47,11 +47,19 @@ impl TokenBucket {
         }
     }
 
+    /// Takes all tokens, and gives none before `at`.
+    pub(crate) fn empty_until(&mut self, at: Instant) {
+        if at >= self.filled_at {
+            self.level = self.level.min(0.0);
+            self.filled_at = at;
+        }
+    }
+
     /// Returns the time of the next token, if nobody takes one before.
     pub(crate) fn available_at(&self, now: Instant) -> Instant {
         // The millisecond makes up for rounding, which would cause the same wait again.
         let missing = ((1.0 - self.level) / self.refill_per_second).max(0.0);
-        now + Duration::from_secs_f64(missing) + Duration::from_millis(1)
+        now.max(self.filled_at) + Duration::from_secs_f64(missing) + Duration::from_millis(1)
     }
 
     /// Returns `true` if a token is available now.

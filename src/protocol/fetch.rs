@@ -25,7 +25,7 @@ use crate::event::Event;
 use crate::pacing::{Backoff, TokenBucket};
 use crate::position::StartAt;
 use crate::redact::quote;
-use crate::transport::TransportRequest;
+use crate::transport::{ReceivedBody, TransportRequest};
 
 /// The maximum number of a page's last events whose time is read. Reading a time costs parsing the
 /// event.
@@ -76,6 +76,8 @@ pub(super) struct Fetcher {
 pub(super) struct PageEnd {
     to: StartAt,
     caught_up_at: Option<SystemTime>,
+    /// The page as it came, if the stream is a slice of a history.
+    body: Option<ReceivedBody>,
 }
 
 impl Fetcher {
@@ -133,8 +135,8 @@ impl Fetcher {
         if self.delivered.is_some() {
             return None;
         }
-        let (events, end) = self.fetched.pop_front()?;
-        let batch = Batch::new(events, end.to.clone());
+        let (events, mut end) = self.fetched.pop_front()?;
+        let batch = Batch::new(events, end.to.clone()).with_page(end.body.take());
         self.delivered = Some(end);
         Some(batch)
     }
@@ -275,6 +277,7 @@ impl Fetcher {
             circles,
             caught_up_at: caught_up.then_some(now.wall),
             sent_at: response.date.unwrap_or(now.wall),
+            body: self.mode.is_slice().then_some(response.body),
         };
         (events, outcome)
     }
@@ -302,6 +305,7 @@ impl Fetcher {
         let end = PageEnd {
             to: outcome.to,
             caught_up_at: outcome.caught_up_at,
+            body: outcome.body,
         };
         let last = self.fetched.back_mut().map(|(_, end)| end);
         match last.or(self.delivered.as_mut()) {

@@ -84,6 +84,11 @@ impl Mode {
         matches!(self.config.stream_kind, StreamKind::History(_))
     }
 
+    /// Returns `true` if the stream is a slice of a history.
+    pub(super) fn is_slice(&self) -> bool {
+        matches!(&self.config.stream_kind, StreamKind::History(query) if query.is_slice)
+    }
+
     /// Decides what follows a page. `only_moved` is `true` if it brought nothing but another
     /// position.
     pub(super) fn after_page(

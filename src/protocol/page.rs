@@ -112,13 +112,22 @@ impl Page {
             return Err(PageFault::TooLarge.with("a page has far more events than requested"));
         }
         Ok(Self {
-            events: entries
-                .into_iter()
-                .map(|raw| Event::on_page(body, raw.get()))
-                .collect(),
+            events: on_page(body, entries),
             next_position: wire.next_stream_position.map_or(Ok(None), next_position)?,
         })
     }
+}
+
+/// Reads the events of a page that was decoded before. Returns `None` if it can't be decoded.
+pub(crate) fn events_of(body: &Bytes) -> Option<Vec<Event>> {
+    let wire: Wire = serde_json::from_slice(json::object(body)?).ok()?;
+    let Entries(entries) = wire.entries.unwrap_or_default();
+    Some(on_page(body, entries))
+}
+
+fn on_page(body: &Bytes, entries: Vec<&RawValue>) -> Vec<Event> {
+    let events = entries.into_iter();
+    events.map(|raw| Event::on_page(body, raw.get())).collect()
 }
 
 const ENTRIES: &[u8] = b"\"entries\"";

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::hosts::RealtimeHosts;
 use crate::pacing::retry_after;
 use crate::position::StartAt;
-use crate::transport::{TransportError, TransportErrorKind};
+use crate::transport::{ReceivedBody, TransportError, TransportErrorKind};
 
 /// A response, or the reason why there is none, as a transport returns it.
 pub type Response = Result<http::Response<Bytes>, TransportError>;
@@ -29,6 +29,8 @@ pub(crate) struct PageResponse {
     pub(crate) page: Page,
     /// The response's `Date`, by Box's clock.
     pub(crate) date: Option<SystemTime>,
+    /// The body as it came.
+    pub(crate) body: ReceivedBody,
 }
 
 /// Reads the response to `OPTIONS /events`.
@@ -64,6 +66,7 @@ pub(crate) fn read_page(
     let date = response.headers().get(DATE);
     Ok(PageResponse {
         page,
+        body: ReceivedBody::of(&response),
         date: date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok()),
     })
 }

@@ -299,4 +299,6 @@ pub(super) struct PageOutcome {
     pub(super) caught_up_at: Option<SystemTime>,
     /// The time at which the page was sent, by Box's clock if the response has a `Date`.
     pub(super) sent_at: SystemTime,
+    /// The page as it came, if the stream is a slice of a history.
+    pub(super) body: Option<ReceivedBody>,
 }

@@ -16,6 +16,48 @@ use super::{TransportError, TransportErrorKind};
 /// The bytes with which a gzip stream begins. No JSON begins with them.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// The body of a response as it came over the network, to be kept for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct ReceivedBody {
+    body: Bytes,
+    /// The length of the decompressed body, if this one is compressed.
+    inflated_length: Option<usize>,
+}
+
+/// The compressed body of a response, in its extensions.
+#[derive(Clone, Debug)]
+struct Compressed(Bytes);
+
+impl ReceivedBody {
+    /// Returns the body of a decompressed response, in the form in which it came.
+    pub(crate) fn of(response: &Response<Bytes>) -> Self {
+        let inflated = response.body();
+        match response.extensions().get() {
+            Some(Compressed(body)) => Self {
+                body: body.clone(),
+                inflated_length: Some(inflated.len()),
+            },
+            None => Self {
+                body: inflated.clone(),
+                inflated_length: None,
+            },
+        }
+    }
+
+    /// Returns the number of bytes that the body takes.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Decompresses the body.
+    pub(crate) fn inflate(self) -> Result<Bytes, TransportError> {
+        match self.inflated_length {
+            Some(length) => gunzip(&self.body, length),
+            None => Ok(self.body),
+        }
+    }
+}
+
 /// Returns the response with a decompressed body of at most `max_body` bytes, and without the
 /// headers that describe the compressed one. A body that was not compressed stays as it is.
 ///
@@ -30,7 +72,9 @@ pub(super) fn inflate(
     }
     let (mut head, body) = response.into_parts();
     let decoded = match Coding::of(&head.headers) {
-        Coding::Gzip if !body.is_empty() => gunzip(&body, max_body),
+        Coding::Gzip if !body.is_empty() => gunzip(&body, max_body).inspect(|_| {
+            head.extensions.insert(Compressed(body));
+        }),
         Coding::Gzip | Coding::Identity => Ok(body),
         Coding::Other => Err(TransportError::new(TransportErrorKind::Body)
             .with_detail("its content-encoding is neither gzip nor identity")),

@@ -1,0 +1,157 @@
+//! The plan of a history: how it is cut into slices.
+//!
+//! A slice is a range of time that is read as a query of its own. The plan cuts one slice after
+//! another from the front of the history, each for about as many pages as the events seen so far
+//! suggest. It reads nothing itself. The type to start from is [`Plan`].
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The number of pages that a slice should have. Each slice costs about one call more than it has
+/// full pages, and its pages wait in memory for those of the slices before it.
+const PAGES: f64 = 36.0;
+
+/// The length of the first slice: one hour. Nothing is known yet, and until its first page has come,
+/// no other slice is read.
+const FIRST: SignedDuration = SignedDuration::from_hours(1);
+
+/// A slice may be this many times as long as the longest one before it. The events of a short time
+/// say little about a long one.
+const GROWTH: i32 = 16;
+
+/// The number of observations that count.
+const OBSERVATIONS: usize = 8;
+
+/// The shortest slice. Box takes times in seconds.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Cuts a history into slices.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The start of the next slice, in full seconds.
+    next: Timestamp,
+    /// The most events on a page.
+    page_limit: f64,
+    /// The longest slice so far.
+    longest: SignedDuration,
+    /// The numbers of events that were seen in a number of seconds, oldest first.
+    seen: VecDeque<(f64, f64)>,
+}
+
+impl Plan {
+    pub(super) fn new(start: Timestamp, page_limit: u32) -> Self {
+        Self {
+            next: start,
+            page_limit: page_limit.into(),
+            longest: SignedDuration::ZERO,
+            seen: VecDeque::new(),
+        }
+    }
+
+    /// Returns the start of the part that is not cut yet.
+    pub(super) fn next(&self) -> Timestamp {
+        self.next
+    }
+
+    /// Cuts the next slice, which ends at `end` at the latest. Returns `None` if nothing is left
+    /// before `end`, or if nothing is known about the first slice yet.
+    pub(super) fn cut(&mut self, end: Timestamp) -> Option<Range<Timestamp>> {
+        let start = self.next;
+        let left = end.duration_since(start);
+        let is_waiting = self.seen.is_empty() && !self.longest.is_zero();
+        if left < SECOND || is_waiting {
+            return None;
+        }
+        let length = SignedDuration::from_secs(self.length().min(left).as_secs());
+        self.longest = self.longest.max(length);
+        self.next = start + length;
+        Some(start..self.next)
+    }
+
+    /// Returns the length of the next slice.
+    fn length(&self) -> SignedDuration {
+        let longest = self.longest.saturating_mul(GROWTH).max(FIRST);
+        let (events, seconds) = self.seen.iter().fold((0.0, 0.0), |sum, seen| {
+            (sum.0 + seen.0, sum.1 + seen.1)
+        });
+        let seconds = PAGES * self.page_limit * seconds / events;
+        let wanted = SignedDuration::try_from_secs_f64(seconds).unwrap_or(SignedDuration::MAX);
+        wanted.clamp(SECOND, longest)
+    }
+
+    /// Notes how many events were found in a period.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn saw(&mut self, events: usize, period: SignedDuration) {
+        if self.seen.len() == OBSERVATIONS {
+            self.seen.pop_front();
+        }
+        let seconds = period.max(SECOND).as_secs_f64();
+        self.seen.push_back((events as f64, seconds));
+    }
+
+    /// Returns `true` until something is known about the history.
+    pub(super) fn knows_nothing(&self) -> bool {
+        self.seen.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn hours(hours: i64) -> SignedDuration {
+        SignedDuration::from_hours(hours)
+    }
+
+    #[test]
+    fn slices_are_contiguous_and_end_with_the_history() {
+        let mut plan = Plan::new(at(0), 500);
+        let end = at(1_000 * HOUR);
+        assert_eq!(plan.cut(end), Some(at(0)..at(HOUR)));
+        assert_eq!(plan.cut(end), None, "nothing is known yet");
+        plan.saw(114, hours(1));
+        let mut reached = at(HOUR);
+        while let Some(slice) = plan.cut(end) {
+            assert_eq!(slice.start, reached);
+            assert!(slice.end > slice.start);
+            reached = slice.end;
+            plan.saw(114, hours(1));
+        }
+        assert_eq!(reached, end);
+    }
+
+    #[test]
+    fn length_follows_the_events_and_grows_sixteenfold_at_most() {
+        let mut plan = Plan::new(at(0), 500);
+        let end = at(1_000_000 * HOUR);
+        let mut length = |events, period| {
+            plan.saw(events, period);
+            let slice = plan.cut(end).unwrap();
+            slice.end.duration_since(slice.start)
+        };
+        assert_eq!(length(0, hours(1)), hours(1));
+        assert_eq!(length(0, hours(1)), hours(16));
+        assert_eq!(length(300, hours(1)), hours(180));
+        let mut plan = Plan::new(at(0), 500);
+        plan.saw(500, SignedDuration::from_secs(10));
+        let slice = plan.cut(end).unwrap();
+        assert_eq!(slice, at(0)..at(360));
+    }
+
+    #[test]
+    fn slice_is_at_least_a_second_long_whatever_was_seen() {
+        let mut plan = Plan::new(at(0), 500);
+        plan.saw(usize::MAX, SignedDuration::ZERO);
+        assert_eq!(plan.cut(at(10)), Some(at(0)..at(1)));
+        assert_eq!(plan.cut(at(1)), None);
+        assert_eq!(plan.cut(at(-5)), None);
+    }
+}
