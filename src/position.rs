@@ -9,13 +9,18 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Error;
+use crate::redact::quote;
 
 /// The text for a start at the oldest event, in checkpoints too. It is not accepted as a position:
 /// a server that returned it would make its follower start over.
 const OLDEST: &str = "oldest";
+
+/// The beginning of the text for a start at a time. It is not accepted as a position either.
+const SINCE: &str = "since ";
 
 /// A position in an event stream: opaque text, kept exactly as Box returned it.
 ///
@@ -52,8 +57,9 @@ impl FromStr for StreamPosition {
     /// # Errors
     ///
     /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is empty or longer than
-    /// 16 KiB. The same error is returned for `oldest`, and for any spelling of `now` and `0`.
-    /// These are starting points: use [`StartAt`]. Any other text is a position, even white space.
+    /// 16 KiB. The same error is returned for `oldest`, for any spelling of `now` and `0`, and for
+    /// text that begins with `since `. These are starting points: use [`StartAt`]. Any other text
+    /// is a position, even white space.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refused = |why: &str| Err(Error::config(format!("not a stream position: {why}")));
         if text.is_empty() {
@@ -62,6 +68,8 @@ impl FromStr for StreamPosition {
             refused("it is longer than 16 KiB")
         } else if text.eq_ignore_ascii_case("now") || is_zero(text) || text == OLDEST {
             refused("`now`, `0` and `oldest` are starting points, see StartAt")
+        } else if text.starts_with(SINCE) {
+            refused("`since` and a time is a starting point, see StartAt")
         } else {
             Ok(Self(text.into()))
         }
@@ -106,24 +114,30 @@ pub enum StartAt {
     Oldest,
     /// The events after a position that an earlier stream returned.
     At(StreamPosition),
+    /// The events of an enterprise that were created at this time or later, up to 365 days back.
+    /// The stream reads the past from Box's history first, and then follows live events.
+    ///
+    /// Box has no history of a single user's events, so a stream of those can't start here.
+    Since(Timestamp),
 }
 
 impl StartAt {
-    /// Returns the value of the `stream_position` parameter.
+    /// Returns the value of the `stream_position` parameter. It can't carry a time, so a stream
+    /// that starts at one reads the history instead.
     pub(crate) fn as_parameter(&self) -> &str {
         match self {
             StartAt::Now => "now",
-            StartAt::Oldest => "0",
+            StartAt::Oldest | StartAt::Since(_) => "0",
             StartAt::At(position) => position.as_str(),
         }
     }
 
-    /// Returns the position. Returns `None` for [`Now`](Self::Now) and [`Oldest`](Self::Oldest).
+    /// Returns the position. Returns `None` for the other starting points.
     #[must_use]
     pub fn position(&self) -> Option<&StreamPosition> {
         match self {
             StartAt::At(position) => Some(position),
-            StartAt::Now | StartAt::Oldest => None,
+            StartAt::Now | StartAt::Oldest | StartAt::Since(_) => None,
         }
     }
 }
@@ -140,30 +154,73 @@ impl From<&StreamPosition> for StartAt {
     }
 }
 
-/// Writes `now`, `oldest`, or the position, so that [`FromStr`] reads it back.
+/// Writes `now`, `oldest`, the position, or `since` and a time such as `since
+/// 2026-01-01T00:00:00Z`, so that [`FromStr`] reads it back.
 impl fmt::Display for StartAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartAt::Now => f.write_str("now"),
             StartAt::Oldest => f.write_str(OLDEST),
             StartAt::At(position) => position.fmt(f),
+            StartAt::Since(time) => write!(f, "{SINCE}{time}"),
         }
     }
 }
 
-/// Reads `now`, `oldest`, `0` (Box's name for `oldest`), or a position.
+/// Reads `now`, `oldest`, `0` (Box's name for `oldest`), `since` and a time in RFC 3339, or a
+/// position.
 impl FromStr for StartAt {
     type Err = Error;
 
     /// # Errors
     ///
     /// Returns [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is empty, longer than 16
-    /// KiB, or a spelling of `now` or `0` that is not listed above.
+    /// KiB, or a spelling of `now` or `0` that is not listed above. The same error is returned if
+    /// the text begins with `since ` and no time follows.
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "now" => Ok(StartAt::Now),
             OLDEST | "0" => Ok(StartAt::Oldest),
-            position => position.parse().map(StartAt::At),
+            _ => match text.strip_prefix(SINCE) {
+                Some(time) => time.parse().map(StartAt::Since).map_err(|_| {
+                    let rule = "no time in RFC 3339 follows `since`";
+                    Error::config(format!("{rule}: \"{}\"", quote(time)))
+                }),
+                None => text.parse().map(StartAt::At),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn start_at_a_time_is_read_back_from_its_text() {
+        for text in [
+            "since 2026-01-01T00:00:00Z",
+            "since 2026-01-01T00:00:00.123456789Z",
+            "since 1969-12-31T23:59:59Z",
+        ] {
+            let start: StartAt = text.parse().unwrap();
+            assert!(matches!(start, StartAt::Since(_)), "{start:?}");
+            assert_eq!(start.to_string(), text);
+        }
+        let elsewhere: StartAt = "since 2026-01-01T02:00:00+02:00".parse().unwrap();
+        assert_eq!(elsewhere.to_string(), "since 2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn text_of_a_start_at_a_time_is_no_position() {
+        for text in ["since 2026-01-01T00:00:00Z", "since ", "since yesterday"] {
+            let error = text.parse::<StreamPosition>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{text}");
+        }
+        for text in ["since ", "since yesterday", "since 2026-01-01"] {
+            let error = text.parse::<StartAt>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{text}");
         }
     }
 }

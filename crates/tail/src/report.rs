@@ -160,6 +160,7 @@ impl Report {
                 format!("resume with --from {}", position.as_str().escape_debug())
             }
             StartAt::Oldest => "resume with --from oldest".into(),
+            StartAt::Since(_) => format!("resume with --from \"{}\"", self.resume_at),
             StartAt::Now => "start again: there is no position to resume at yet".into(),
         }
     }
@@ -181,7 +182,7 @@ impl Report {
                     StartAt::At(position) => {
                         format!("a gap after {}", position.as_str().escape_debug())
                     }
-                    StartAt::Now | StartAt::Oldest => "a gap".into(),
+                    StartAt::Now | StartAt::Oldest | StartAt::Since(_) => "a gap".into(),
                 };
                 format!(
                     "{error}: start again with --from oldest or with --from now, and expect {gap}"
