@@ -17,7 +17,7 @@ use http::StatusCode;
 use crate::auth::{AccessToken, TokenError, TokenSource, without_newer_token};
 use crate::config::Config;
 use crate::error::Error;
-use crate::limiter::{ApiCall, CallLimiter};
+use crate::limiter::{ApiCall, CallLimiter, Pacer};
 use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, Input, LongPoll, Response};
 use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
 
@@ -28,6 +28,8 @@ pub(crate) type InFlight = Pin<Box<dyn Future<Output = Input> + Send>>;
 pub(crate) struct Api<T> {
     pub(crate) tokens: Arc<dyn TokenSource>,
     pub(crate) config: Arc<Config>,
+    /// The rate limit that the slices of a history share.
+    pacer: Option<Arc<Pacer>>,
     shared: Arc<Shared<T>>,
 }
 
@@ -47,6 +49,7 @@ impl<T: HttpTransport> Api<T> {
         let began = transport.now().monotonic;
         Self {
             tokens,
+            pacer: None,
             shared: Arc::new(Shared {
                 transport,
                 limiter: CallLimiter::new(&config, began),
@@ -62,6 +65,7 @@ impl<T: HttpTransport> Api<T> {
         Self {
             tokens,
             config: self.config.clone(),
+            pacer: None,
             shared: self.shared.clone(),
         }
     }
@@ -71,7 +75,17 @@ impl<T: HttpTransport> Api<T> {
         Self {
             tokens: self.tokens.clone(),
             config: Arc::new(config),
+            pacer: None,
             shared: self.shared.clone(),
+        }
+    }
+
+    /// Returns the access to the same account for a part of its history. The calls of all parts
+    /// wait for the same pacer.
+    pub(crate) fn with_pacer(&self, config: Config, pacer: Arc<Pacer>) -> Self {
+        Self {
+            pacer: Some(pacer),
+            ..self.with_config(config)
         }
     }
 
@@ -150,8 +164,16 @@ impl<T: HttpTransport> Api<T> {
     /// The request for gzip is added here and not by the engine, because a program that drives the
     /// engine itself may not decompress.
     async fn call(&self, call: ApiCall, request: TransportRequest) -> Response {
-        let _permit = self.shared.limiter.acquire(call, self.transport()).await?;
-        exchange(self.transport(), request.accepting_gzip()).await
+        let transport = self.transport();
+        if let Some(pacer) = &self.pacer {
+            pacer.acquire(transport).await?;
+        }
+        let _permit = self.shared.limiter.acquire(call, transport).await?;
+        let response = exchange(transport, request.accepting_gzip()).await;
+        if let (Some(pacer), Ok(response)) = (&self.pacer, &response) {
+            pacer.take_note(response, transport.now().monotonic);
+        }
+        response
     }
 
     /// Passes on findings about the realtime servers between streams. A new finding of this engine

@@ -27,6 +27,13 @@ impl Batch {
         }
     }
 
+    /// Removes the events for which `keep` returns `false`. The batch may then be empty, and must
+    /// not be delivered.
+    pub(crate) fn retain(mut self, keep: impl FnMut(&Event) -> bool) -> Self {
+        self.events.retain(keep);
+        self
+    }
+
     /// Attaches the page from which the batch was read.
     pub(crate) fn with_page(self, page: Option<ReceivedBody>) -> Self {
         Self { page, ..self }

@@ -127,6 +127,13 @@ impl Checkpoint {
     }
 }
 
+/// stub
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) from: jiff::Timestamp,
+    pub(crate) forget_ids_at: Option<jiff::Timestamp>,
+}
+
 /// The start of a subscription whose checkpoints the program stores: see
 /// [`subscribe_from`](crate::LongPollClient::subscribe_from).
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -78,6 +79,14 @@ impl Window {
         };
         window.insert_page(hashes);
         window
+    }
+
+    /// Returns a window that does not hold these hashes.
+    pub(crate) fn without(&self, hashes: &HashSet<u128>) -> Self {
+        let dropped: HashSet<[u32; 3]> = hashes.iter().map(|hash| Hash::from(*hash).0).collect();
+        let mut kept = self.latest(usize::MAX);
+        kept.retain(|hash| !dropped.contains(&Hash::from(*hash).0));
+        Self::restored(self.capacity, self.key, &kept)
     }
 
     pub(crate) fn key(&self) -> u128 {

@@ -48,6 +48,8 @@ pub enum Status {
     },
     /// A batch was delivered. The stream continues when you request the next one.
     Delivering,
+    /// The stream began at [a time](crate::StartAt::Since), and reads the past events.
+    ReadingHistory(HistoryProgress),
     /// The stream waits until its next request is due.
     ///
     /// It may be due at once. It is due later if recent requests have used up the
@@ -114,6 +116,60 @@ pub enum Status {
     },
 }
 
+/// The progress of a stream that reads past events. The shares and the estimate are by time, as if
+/// all periods had the same number of events.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HistoryProgress {
+    /// The time at which the stream, or this run of it, began to read.
+    pub since: SystemTime,
+    /// The time up to which all events are delivered.
+    pub reached: SystemTime,
+    /// The end of the past events: 13 days ago. Live events follow from there on.
+    pub until: SystemTime,
+    /// The number of events that this run has delivered.
+    pub events: u64,
+    /// The number of pages that this run has read, up to what is delivered.
+    pub pages: u64,
+    /// The estimate of the time that is left. `None` until there is one.
+    pub remaining: Option<Duration>,
+    /// The number of ids that were forgotten because of
+    /// [`history_ids`](crate::enterprise::AdminLogsStreaming::history_ids). If it is not 0, a late
+    /// event that Box shows in both of its logs may be delivered twice.
+    pub forgotten_ids: u64,
+}
+
+impl HistoryProgress {
+    /// Returns the share of the past that is delivered, from 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        let period = |until: SystemTime| {
+            let period = until.duration_since(self.since).unwrap_or_default();
+            period.as_secs_f64()
+        };
+        let whole = period(self.until);
+        if whole > 0.0 {
+            (period(self.reached) / whole).min(1.0)
+        } else {
+            1.0
+        }
+    }
+}
+
+/// Shows the share and the numbers on one line.
+impl fmt::Display for HistoryProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = self.share() * 100.0;
+        let events = self.events;
+        write!(f, "reading past events: {percent:.0} %, {events} events")?;
+        match self.remaining.map(|remaining| remaining.as_secs()) {
+            Some(seconds @ 0..60) => write!(f, ", {seconds} s left"),
+            Some(seconds) => write!(f, ", {} min left", seconds / 60),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Shows the activity on one line. If there is an error, the line includes it and all its causes.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,6 +187,7 @@ impl fmt::Display for Status {
                 write!(f, "listening for {seconds} s at a time: longer polls fail")
             }
             Status::Delivering => f.write_str("delivering"),
+            Status::ReadingHistory(progress) => progress.fmt(f),
             Status::Waiting { .. } => f.write_str("waiting"),
             Status::Retrying { because, .. } => {
                 write!(f, "retrying: {}", because.display_chain())

@@ -8,7 +8,9 @@
 
 mod driver;
 mod handle;
+mod history;
 mod map;
+mod since;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -27,7 +29,6 @@ use crate::batch::Batch;
 use crate::error::Error;
 use crate::event::Event;
 use crate::position::StartAt;
-use crate::protocol::LongPoll;
 use crate::status::Status;
 use crate::transport::HttpTransport;
 
@@ -183,10 +184,8 @@ pub struct BatchStream<T: HttpTransport = Arc<dyn HttpTransport>> {
 
 impl<T: HttpTransport> BatchStream<T> {
     pub(crate) fn new(client: Arc<Api<T>>, start: StartAt, seed: u64) -> Self {
-        let now = client.transport().now();
-        let engine = LongPoll::new(client.config.clone(), start, seed, now);
         Self {
-            driver: Driver::new(client, engine),
+            driver: Driver::new(client, start, seed),
         }
     }
 
@@ -212,7 +211,7 @@ impl<T: HttpTransport> BatchStream<T> {
     /// `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
-        self.driver.engine.resume_at().clone()
+        self.driver.resume_at()
     }
 
     /// Returns the current status of the stream.

@@ -33,7 +33,6 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointStore, ResumeFrom};
 use crate::error::Error;
 use crate::position::StartAt;
-use crate::protocol::LongPoll;
 use crate::status::Status;
 use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
@@ -135,9 +134,7 @@ impl<T: HttpTransport> Subscription<T> {
             ResumeFrom::Start(start) => (start, None),
             ResumeFrom::Checkpoint(checkpoint) => (checkpoint.resume_at(), Some(*checkpoint)),
         };
-        let now = client.transport().now();
-        let engine = LongPoll::new(client.config.clone(), start, seed, now);
-        let driver = Driver::new(client, engine);
+        let driver = Driver::new(client, start, seed);
         let ledger = Arc::new(Ledger::new(
             store,
             account,
@@ -200,10 +197,8 @@ impl<T: HttpTransport> Subscription<T> {
 
     /// Resumes the engine and the ledger from a checkpoint.
     fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let (client, engine) = (&self.driver.client, &mut self.driver.engine);
-        let window = checkpoint.window(client.config.dedupe_window);
-        engine.resume_from(checkpoint.resume_at(), window, checkpoint.last_success());
-        self.ledger.resume(checkpoint, engine)
+        self.driver.resume(checkpoint);
+        self.ledger.resume(checkpoint, &self.driver.engine)
     }
 
     /// Returns the current end of what is acknowledged, as an item.
@@ -325,9 +320,9 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn advance(&self) {
-        let engine = &self.driver.engine;
+        let driver = &self.driver;
         self.ledger
-            .advance(engine.resume_at(), engine.caught_up_at());
+            .advance(&driver.resume_at(), driver.caught_up_at());
     }
 
     /// Returns the gap in which Box may have dropped events before they were fetched. A gap is
@@ -335,7 +330,7 @@ impl<T: HttpTransport> Subscription<T> {
     /// as Box keeps events.
     fn gap(&mut self) -> Option<PossibleGap> {
         let engine = &self.driver.engine;
-        let caught_up_at = engine.caught_up_at()?;
+        let caught_up_at = self.driver.caught_up_at()?;
         let page_came_at = engine.page_came_at().filter(|_| self.gap_since.is_some());
         let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
         let client = &self.driver.client;
@@ -363,7 +358,7 @@ impl<T: HttpTransport> Subscription<T> {
                     batches: self.ledger.not_durable(),
                 }
             }
-            None => self.driver.engine.status(),
+            None => self.driver.status(),
         };
         self.driver.watch.show(status);
     }

@@ -194,7 +194,8 @@ impl HistorySettings {
     /// Returns the number of slices that are read side by side.
     pub(crate) fn parallel(self) -> usize {
         let CallsPerMinute(calls) = self.calls;
-        self.parallel.unwrap_or_else(|| calls.div_ceil(100) as usize)
+        self.parallel
+            .unwrap_or_else(|| calls.div_ceil(100) as usize)
     }
 }
 

@@ -40,7 +40,9 @@ impl Pacer {
             let Err(until) = lock(&self.0).try_acquire(now) else {
                 return Ok(());
             };
-            transport.sleep(until.saturating_duration_since(now)).await?;
+            transport
+                .sleep(until.saturating_duration_since(now))
+                .await?;
         }
     }
 

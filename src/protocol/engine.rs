@@ -89,6 +89,11 @@ impl LongPoll {
         &self.fetcher.window
     }
 
+    /// Returns the window of ids without those of the pages that were fetched and not delivered.
+    pub(crate) fn window_of_delivered(&self) -> Window {
+        self.fetcher.window_of_delivered()
+    }
+
     /// Returns the position that a stream resumes from: the end of all events that the consumer has
     /// handled. After a start at [`StartAt::Now`], it stays `Now` until a page has returned a
     /// position.

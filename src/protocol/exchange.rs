@@ -18,8 +18,7 @@ impl LongPoll {
     /// Gets the token that a call needs. If no listed server can be polled, a list replaces the
     /// poll.
     pub(super) fn authorize(&mut self, call: Call, now: Moment) {
-        if !self.fetcher.can_start() {
-            let rule = "a query of past events cannot start at now: start at the oldest event";
+        if let Err(rule) = self.fetcher.check_start() {
             return self.carry_out(call, Next::Stop(Error::config(rule)), now);
         }
         let call = match call {

@@ -5,7 +5,7 @@
 //! resume point only once the consumer has handled a page. It sends nothing itself. The type to
 //! start from is [`Fetcher`].
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -113,9 +113,24 @@ impl Fetcher {
         self.caught_up_at = Some(caught_up_at);
     }
 
-    /// Returns `false` if the stream is a query that would start at `now`.
-    pub(super) fn can_start(&self) -> bool {
-        self.from != StartAt::Now || !self.mode.is_query()
+    /// Checks that the stream can start where it is to start.
+    pub(super) fn check_start(&self) -> Result<(), &'static str> {
+        match self.from {
+            StartAt::Now if self.mode.is_query() => {
+                Err("a query of past events cannot start at now: start at the oldest event")
+            }
+            StartAt::Since(_) if self.mode.is_query() => {
+                Err("a query of past events cannot start at a time: set created_after")
+            }
+            StartAt::Since(_) if self.mode.is_long_poll() => Err(
+                "a stream of a user's events cannot start at a time, because Box has no history of \
+                 them: start at the oldest event",
+            ),
+            StartAt::Since(_) => Err(
+                "this engine reads no history: start at the oldest event, or use a client's stream",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Returns `true` if one more page may be fetched: all others are handled, or only as many are
@@ -128,6 +143,16 @@ impl Fetcher {
     /// Returns `true` if the consumer has handled all events that were fetched.
     pub(super) fn all_is_handled(&self) -> bool {
         self.fetched.is_empty() && self.delivered.is_none()
+    }
+
+    /// Returns the window of ids without those of the pages that were not delivered.
+    pub(super) fn window_of_delivered(&self) -> Window {
+        let undelivered = self.fetched.iter().flat_map(|(events, _)| events);
+        let undelivered: HashSet<u128> = undelivered
+            .filter_map(Event::id)
+            .map(|id| self.window.hash(id))
+            .collect();
+        self.window.without(&undelivered)
     }
 
     /// Returns the next batch, if there is one and the consumer has handled the one before.

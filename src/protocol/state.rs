@@ -12,6 +12,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::status::Status;
+use crate::transport::ReceivedBody;
 
 /// The number of failures in a row after which a quick retry does not help: refused polls, polls
 /// without a connection, or failed lists.

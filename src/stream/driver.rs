@@ -9,15 +9,18 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::StreamHandle;
+use super::since::SinceState;
 use crate::api::{Api, InFlight};
 use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::position::StartAt;
 use crate::protocol::{Call, Input, LongPoll, Output};
-use crate::status::StatusWatch;
+use crate::status::{Status, StatusWatch};
 use crate::transport::{HttpTransport, Sleep};
 
 /// The time within which a consumer that does not work on its batches requests the next one: 1 ms.
@@ -38,6 +41,11 @@ pub(crate) struct Driver<T: HttpTransport> {
     delivered_at: Option<Instant>,
     /// `true` if the consumer requested the next batch [at once](AT_ONCE).
     consumer_is_prompt: bool,
+    /// The state of a stream that began at a time.
+    since: Option<Box<SinceState<T>>>,
+    /// `true` if the engine reads a slice of a history. Nobody may poll its requests for a long
+    /// time.
+    is_slice: bool,
     pub(crate) watch: Arc<StatusWatch>,
 }
 
@@ -69,7 +77,32 @@ pub(crate) enum Step {
 }
 
 impl<T: HttpTransport> Driver<T> {
-    pub(crate) fn new(client: Arc<Api<T>>, engine: LongPoll) -> Self {
+    /// Creates the driver of a stream. The `seed` decides its jitter and the key of its hashes.
+    pub(crate) fn new(client: Arc<Api<T>>, start: StartAt, seed: u64) -> Self {
+        let now = client.transport().now();
+        let since = match start {
+            StartAt::Since(from) => SinceState::new(from, &client, seed),
+            _ => None,
+        };
+        let live = if since.is_some() {
+            StartAt::Oldest
+        } else {
+            start
+        };
+        let engine = LongPoll::new(client.config.clone(), live, seed, now);
+        let mut driver = Self::of_engine(client, engine);
+        driver.since = since.map(Box::new);
+        driver
+    }
+
+    /// Creates the driver of a slice of a history.
+    pub(super) fn of_slice(client: Arc<Api<T>>, engine: LongPoll) -> Self {
+        let mut driver = Self::of_engine(client, engine);
+        driver.is_slice = true;
+        driver
+    }
+
+    fn of_engine(client: Arc<Api<T>>, engine: LongPoll) -> Self {
         let watch = Arc::new(StatusWatch::new(
             engine.status(),
             engine.resume_at().clone(),
@@ -82,6 +115,8 @@ impl<T: HttpTransport> Driver<T> {
             clock_check: None,
             delivered_at: None,
             consumer_is_prompt: false,
+            since: None,
+            is_slice: false,
             watch,
         }
     }
@@ -90,13 +125,60 @@ impl<T: HttpTransport> Driver<T> {
         StreamHandle::new(self.watch.clone())
     }
 
+    /// Continues from a checkpoint.
+    pub(crate) fn resume(&mut self, checkpoint: &Checkpoint) {
+        let window = checkpoint.window(self.client.config.dedupe_window);
+        let covered = checkpoint.last_success();
+        let start = match checkpoint.resume_at() {
+            StartAt::Since(_) => StartAt::Oldest,
+            start => start,
+        };
+        self.engine.resume_from(start, window, covered);
+    }
+
+    /// Returns the position to resume from: the end of all that is handled.
+    pub(crate) fn resume_at(&self) -> StartAt {
+        match (&self.since, self.engine.resume_at()) {
+            (Some(since), StartAt::Oldest) => since.resume_at(),
+            (_, resume_at) => resume_at.clone(),
+        }
+    }
+
+    /// Returns the time up to which all events are handled, or `None` if it is not known.
+    pub(crate) fn caught_up_at(&self) -> Option<SystemTime> {
+        match &self.since {
+            Some(since) => Some(since.covered(&self.engine)),
+            None => self.engine.caught_up_at(),
+        }
+    }
+
+    /// Returns what a checkpoint stores of a stream that began at a time.
+    pub(crate) fn since(&self) -> Option<Since> {
+        self.since.as_ref().map(|since| since.mark())
+    }
+
+    /// Returns the current activity.
+    pub(crate) fn status(&self) -> Status {
+        let now = self.client.transport().now();
+        let since = self.since.as_ref();
+        let status = since.and_then(|since| since.status(now));
+        status.unwrap_or_else(|| self.engine.status())
+    }
+
     /// Tells the engine that the delivered batch is handled, if there is one.
     pub(crate) fn confirm_handled(&mut self) {
         if self.engine.awaits_handling() {
             let now = self.client.transport().now().monotonic;
             let delivered_at = self.delivered_at.take();
             self.consumer_is_prompt = delivered_at.is_some_and(|at| now < at + AT_ONCE);
-            self.pass(Input::BatchHandled);
+            self.batch_handled();
+        }
+    }
+
+    fn batch_handled(&mut self) {
+        self.pass(Input::BatchHandled);
+        if let Some(since) = &mut self.since {
+            since.batch_handled();
         }
     }
 
@@ -115,11 +197,65 @@ impl<T: HttpTransport> Driver<T> {
         self.watch.stop(Some(error.clone()));
     }
 
-    /// Drops the operations in flight.
+    /// Drops the operations in flight, and the history.
     pub(super) fn cancel(&mut self) {
+        self.drop_operations();
+        if let Some(since) = &mut self.since {
+            since.cancel();
+        }
+    }
+
+    fn drop_operations(&mut self) {
         self.operations = Operations::default();
         self.timer = None;
         self.clock_check = None;
+    }
+
+    /// Returns the next step: of the history, or of the engine once the stream has reached the live
+    /// events.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(step) = ready!(self.poll_history(cx)) {
+            return Poll::Ready(step);
+        }
+        match ready!(self.poll_engine(cx)) {
+            Step::Deliver(batch) => Poll::Ready(self.deliver_live(batch)),
+            step => Poll::Ready(step),
+        }
+    }
+
+    /// Delivers a batch of the engine, without the events that the history had too.
+    fn deliver_live(&mut self, batch: Batch) -> Step {
+        let Some(since) = &mut self.since else {
+            return Step::Deliver(batch);
+        };
+        let now = self.client.transport().now().wall;
+        let batch = since.filter_live(batch, &self.engine, now);
+        if batch.is_empty() {
+            self.batch_handled();
+            return Step::Moved;
+        }
+        Step::Deliver(batch)
+    }
+
+    /// Reads the history, if the stream has one and has not read it yet.
+    fn poll_history(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        let Some(since) = &mut self.since else {
+            return Poll::Ready(None);
+        };
+        let now = self.client.transport().now();
+        since.check_ids(&self.engine, now.wall);
+        match since.begin_history(&self.client, &self.engine, now) {
+            Err(error) => return Poll::Ready(Some(Step::Stop(error))),
+            Ok(true) => {
+                self.engine = since.live_engine(&self.engine, &self.client.config, now);
+                self.drop_operations();
+            }
+            Ok(false) => {}
+        }
+        let Some(since) = &mut self.since else {
+            return Poll::Ready(None);
+        };
+        since.poll(self.engine.window(), now.wall, cx)
     }
 
     /// Polls the operations in flight, and passes the first result to the engine. If there is none,
@@ -127,7 +263,7 @@ impl<T: HttpTransport> Driver<T> {
     ///
     /// Results come before outputs, because a response to one lane may prevent a request of the
     /// other.
-    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             if let Poll::Ready(input) = self.poll_operations(cx) {
                 if let Some(input) = input {
@@ -153,7 +289,7 @@ impl<T: HttpTransport> Driver<T> {
                     continue;
                 }
                 Output::Send { call, request } => {
-                    let is_ahead = self.engine.is_ahead();
+                    let is_ahead = self.is_slice || self.engine.is_ahead();
                     let begun = Some(self.client.send(call, is_ahead, request));
                     match call {
                         Call::Fetch => self.operations.fetch = begun,
@@ -271,8 +407,8 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Publishes the position and the status to the handles.
     fn publish(&self) {
-        self.watch.move_to(self.engine.resume_at()).wake();
-        self.watch.show(self.engine.status());
+        self.watch.move_to(&self.resume_at()).wake();
+        self.watch.show(self.status());
     }
 }
 

@@ -50,11 +50,6 @@ impl Plan {
         }
     }
 
-    /// Returns the start of the part that is not cut yet.
-    pub(super) fn next(&self) -> Timestamp {
-        self.next
-    }
-
     /// Cuts the next slice, which ends at `end` at the latest. Returns `None` if nothing is left
     /// before `end`, or if nothing is known about the first slice yet.
     pub(super) fn cut(&mut self, end: Timestamp) -> Option<Range<Timestamp>> {
@@ -73,9 +68,10 @@ impl Plan {
     /// Returns the length of the next slice.
     fn length(&self) -> SignedDuration {
         let longest = self.longest.saturating_mul(GROWTH).max(FIRST);
-        let (events, seconds) = self.seen.iter().fold((0.0, 0.0), |sum, seen| {
-            (sum.0 + seen.0, sum.1 + seen.1)
-        });
+        let (events, seconds) = self
+            .seen
+            .iter()
+            .fold((0.0, 0.0), |sum, seen| (sum.0 + seen.0, sum.1 + seen.1));
         let seconds = PAGES * self.page_limit * seconds / events;
         let wanted = SignedDuration::try_from_secs_f64(seconds).unwrap_or(SignedDuration::MAX);
         wanted.clamp(SECOND, longest)

@@ -1,0 +1,214 @@
+//! The past of an enterprise's events, read in slices side by side.
+//!
+//! A [`History`] cuts a range of time into slices, and reads each as a query with an engine of its
+//! own. It hands out their pages in order: all of one slice, then all of the next. Pages of later
+//! slices wait as they came over the network, which is usually compressed, up to a limit. It does
+//! not remove the repeats between slices; [`Since`](super::since::Since) does.
+
+mod plan;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use jiff::{SignedDuration, Timestamp};
+
+use self::plan::Plan;
+use super::driver::{Driver, Step};
+use crate::api::Api;
+use crate::config::{AdminLogsStreaming, Config, StreamKind};
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::limiter::Pacer;
+use crate::position::StartAt;
+use crate::protocol::{LongPoll, events_of};
+use crate::status::Status;
+use crate::transport::{HttpTransport, ReceivedBody};
+
+/// The memory that waiting pages may take, as they came: 24 MiB. It is about 400 pages, if Box
+/// compresses them. The first slice may read on in any case, and so may a page that is in flight.
+const WINDOW: usize = 24 * 1024 * 1024;
+
+/// The pages of the first slice that may wait, even if there is no other room.
+const FIRST_SLICE_PAGES: usize = 2;
+
+/// Reads the past, up to a time before the present.
+pub(super) struct History<T: HttpTransport> {
+    api: Arc<Api<T>>,
+    settings: AdminLogsStreaming,
+    pacer: Arc<Pacer>,
+    plan: Plan,
+    rng: fastrand::Rng,
+    /// The slices that are not handed out yet, in order.
+    slices: VecDeque<Slice<T>>,
+}
+
+/// A part of the past, which is read by an engine of its own.
+struct Slice<T: HttpTransport> {
+    range: Range<Timestamp>,
+    driver: Driver<T>,
+    /// The pages that were read and not handed out yet.
+    pages: VecDeque<ReceivedBody>,
+    events: usize,
+    /// The outcome, once the slice is read.
+    outcome: Option<Result<(), Error>>,
+}
+
+/// The next part of a history.
+pub(super) enum Part {
+    /// The events of a page. They still include the repeats of other slices.
+    Page(Vec<Event>),
+    /// A slice is handed out, up to this time.
+    Slice(Timestamp),
+    /// Reading stops with this error.
+    Stop(Error),
+    /// All is handed out up to the end that was passed.
+    Ended,
+}
+
+impl<T: HttpTransport> History<T> {
+    /// Creates a history that begins at `start`, in full seconds.
+    pub(super) fn new(
+        api: Arc<Api<T>>,
+        settings: AdminLogsStreaming,
+        start: Timestamp,
+        rng: fastrand::Rng,
+    ) -> Self {
+        let now = api.transport().now().monotonic;
+        Self {
+            plan: Plan::new(start, api.config.page_limit),
+            pacer: Arc::new(Pacer::new(settings.history.calls.bucket(now))),
+            api,
+            settings,
+            rng,
+            slices: VecDeque::new(),
+        }
+    }
+
+    /// Reads on, and returns the next part. The history ends at `end`, which moves on with time.
+    pub(super) fn poll(&mut self, end: Timestamp, cx: &mut Context<'_>) -> Poll<Part> {
+        loop {
+            self.read_on(end, cx);
+            let Some(first) = self.slices.front_mut() else {
+                return Poll::Ready(Part::Ended);
+            };
+            if let Some(page) = first.pages.pop_front() {
+                return Poll::Ready(Slice::<T>::open(page));
+            }
+            match first.outcome.take() {
+                None => return Poll::Pending,
+                Some(Err(error)) => return Poll::Ready(Part::Stop(error)),
+                Some(Ok(())) => {
+                    let reached = first.range.end;
+                    self.slices.pop_front();
+                    return Poll::Ready(Part::Slice(reached));
+                }
+            }
+        }
+    }
+
+    /// Returns the status of the first slice if it waits after a failure.
+    pub(super) fn trouble(&self) -> Option<Status> {
+        let status = self.slices.front()?.driver.engine.status();
+        matches!(status, Status::Retrying { .. } | Status::Degraded { .. }).then_some(status)
+    }
+
+    /// Cuts the slices that are due, and reads all of them as far as the room permits.
+    fn read_on(&mut self, end: Timestamp, cx: &mut Context<'_>) {
+        let mut room = WINDOW.saturating_sub(self.slices.iter().map(Slice::waiting).sum());
+        let mut place = 0;
+        loop {
+            if place == self.slices.len() && !self.begin_slice(end, room) {
+                return;
+            }
+            let slice = &mut self.slices[place];
+            slice.read_on(&mut room, place == 0, &mut self.plan, cx);
+            place += 1;
+        }
+    }
+
+    /// Begins the next slice, if there is one, and room for it.
+    fn begin_slice(&mut self, end: Timestamp, room: usize) -> bool {
+        let reading = self.slices.iter().filter(|slice| slice.outcome.is_none());
+        if reading.count() >= self.settings.history.parallel() || room == 0 {
+            return false;
+        }
+        let Some(range) = self.plan.cut(end) else {
+            return false;
+        };
+        let config = Config {
+            stream_kind: StreamKind::History(self.settings.slice(range.clone())),
+            read_ahead: 0,
+            ..Config::clone(&self.api.config)
+        };
+        let api = Arc::new(self.api.with_pacer(config, self.pacer.clone()));
+        let now = api.transport().now();
+        let engine = LongPoll::new(api.config.clone(), StartAt::Oldest, self.rng.u64(..), now);
+        self.slices.push_back(Slice {
+            range,
+            driver: Driver::of_slice(api, engine),
+            pages: VecDeque::new(),
+            events: 0,
+            outcome: None,
+        });
+        true
+    }
+}
+
+impl<T: HttpTransport> Slice<T> {
+    /// Returns the number of bytes that the waiting pages take.
+    fn waiting(&self) -> usize {
+        self.pages.iter().map(ReceivedBody::len).sum()
+    }
+
+    /// Reads pages as far as there is room for them.
+    fn read_on(&mut self, room: &mut usize, is_first: bool, plan: &mut Plan, cx: &mut Context<'_>) {
+        while self.outcome.is_none()
+            && (*room > 0 || (is_first && self.pages.len() < FIRST_SLICE_PAGES))
+        {
+            self.driver.confirm_handled();
+            match self.driver.poll_step(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Step::Moved) => {}
+                Poll::Ready(Step::Deliver(batch)) => {
+                    if plan.knows_nothing() {
+                        plan.saw(batch.len(), period(&batch));
+                    }
+                    self.events += batch.len();
+                    if let Some(page) = batch.into_page() {
+                        *room = room.saturating_sub(page.len());
+                        self.pages.push_back(page);
+                    }
+                }
+                Poll::Ready(Step::Stop(error)) => self.outcome = Some(Err(error)),
+                Poll::Ready(Step::Ended) => {
+                    let length = self.range.end.duration_since(self.range.start);
+                    plan.saw(self.events, length);
+                    self.outcome = Some(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Decompresses and reads a page again.
+    fn open(page: ReceivedBody) -> Part {
+        let body = page.inflate().ok();
+        match body.and_then(|body| events_of(&body)) {
+            Some(events) => Part::Page(events),
+            None => Part::Stop(Error::new(
+                ErrorKind::PageUndecodable,
+                "a page that was kept in memory can't be read again",
+            )),
+        }
+    }
+}
+
+/// Returns the time from the first to the last event.
+fn period(events: &[Event]) -> SignedDuration {
+    let times = || events.iter().filter_map(Event::created_at);
+    match (times().min(), times().max()) {
+        (Some(first), Some(last)) => last.duration_since(first),
+        _ => SignedDuration::ZERO,
+    }
+}
