@@ -1,9 +1,11 @@
 //! The window of event ids that removes repeats.
 //!
 //! Box may send an event more than once, on one page or on several. The window remembers the ids of
-//! the latest events as keyed hashes, in a ring buffer with a hash index. It holds no events, and
-//! it does not know what a repeat means for a stream. The type to start from is [`Window`].
+//! the latest events as keyed hashes, in a ring buffer with a hash index. [`KnownIds`] remembers
+//! those of a history. Neither holds events, or knows what a repeat means for a stream. The type to
+//! start from is [`Window`].
 
+mod known_ids;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +13,11 @@ use std::collections::HashSet;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
+
+pub(crate) use self::known_ids::KnownIds;
+
+/// The bytes of an id's hash, where it is stored.
+pub(crate) const HASH_BYTES: usize = size_of::<Hash>();
 
 /// The most ids that a window can hold: 65,535.
 pub(crate) const MAX_WINDOW: usize = NONE as usize;
@@ -43,8 +50,27 @@ pub(crate) struct Window {
 }
 
 /// A hash of twelve bytes. A `u128` would take sixteen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Hash([u32; 3]);
+
+/// Returns the bytes in which the hash of an id is stored, the lowest first.
+pub(crate) fn hash_bytes(hash: u128) -> [u8; HASH_BYTES] {
+    Hash::from(hash).to_bytes()
+}
+
+impl Hash {
+    fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
+        let mut wide = [0; 16];
+        wide[..HASH_BYTES].copy_from_slice(&bytes);
+        u128::from_le_bytes(wide).into()
+    }
+
+    fn to_bytes(self) -> [u8; HASH_BYTES] {
+        let mut bytes = [0; HASH_BYTES];
+        bytes.copy_from_slice(&u128::from(self).to_le_bytes()[..HASH_BYTES]);
+        bytes
+    }
+}
 
 impl From<u128> for Hash {
     #[expect(

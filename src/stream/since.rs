@@ -283,7 +283,7 @@ impl<T: HttpTransport> SinceState<T> {
                     self.forget_ids_at = now.checked_add(IDS_KEPT).ok();
                 }
             }
-            Some(at) if now >= at && !self.known.is_empty() => self.known = KnownIds::new(1),
+            Some(at) if now >= at && self.known.len() > 0 => self.known.clear(),
             Some(_) => {}
         }
     }
