@@ -336,13 +336,18 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// # Errors
     ///
     /// Nothing is retried, with two exceptions. After a 401, the token is refreshed once. If a
-    /// reused connection has died, the request is sent once more.
+    /// reused connection has died, the request is sent once more. A start at
+    /// [`StartAt::Since`] is [`ErrorKind::Config`](crate::ErrorKind::Config).
     ///
     /// # Cancellation
     ///
     /// Dropping the future ends the request.
     pub async fn fetch(&self, from: impl Into<StartAt>) -> Result<Page, Error> {
         let from = from.into();
+        if matches!(from, StartAt::Since(_)) {
+            let rule = "a single page can't start at a time: follow a stream, or query admin_logs";
+            return Err(Error::config(rule));
+        }
         let config = &self.api.config;
         self.api
             .authorized(

@@ -333,9 +333,9 @@ impl<T: HttpTransport> Subscription<T> {
         let caught_up_at = self.driver.caught_up_at()?;
         let page_came_at = engine.page_came_at().filter(|_| self.gap_since.is_some());
         let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
-        let client = &self.driver.client;
-        let retention = client.config.stream_kind.retention();
-        let away = client.transport().now().wall.duration_since(since).ok()?;
+        let retention = self.driver.retention();
+        let now = self.driver.client.transport().now().wall;
+        let away = now.duration_since(since).ok()?;
         if away <= retention || self.gap_since == Some(since) {
             return None;
         }

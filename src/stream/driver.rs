@@ -152,6 +152,14 @@ impl<T: HttpTransport> Driver<T> {
         }
     }
 
+    /// Returns the time for which Box is sure to keep the events that the stream reads next.
+    pub(crate) fn retention(&self) -> Duration {
+        match (&self.since, self.engine.resume_at()) {
+            (Some(_), StartAt::Oldest) => SinceState::<T>::history_reaches(),
+            _ => self.client.config.stream_kind.retention(),
+        }
+    }
+
     /// Returns what a checkpoint stores of a stream that began at a time.
     pub(crate) fn since(&self) -> Option<Since> {
         self.since.as_ref().map(|since| since.mark())

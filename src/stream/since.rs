@@ -42,9 +42,11 @@ const LIVE_EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// dropped the live events that the history had too.
 const IDS_KEPT: SignedDuration = LIVE_EVENTS_KEPT;
 
-/// The time for which Box keeps the history, and the margin for the start of a stream at its edge.
+/// The time for which Box keeps the history: 365 days.
 const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
-const EDGE_MARGIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// The same with a margin for the time that passes until a stream starts that begins at the edge.
+const HISTORY_REACHES: SignedDuration = SignedDuration::from_mins(365 * 24 * 60 + 10);
 
 /// The state of a stream that begins at a time.
 pub(super) struct SinceState<T: HttpTransport> {
@@ -122,6 +124,11 @@ impl<T: HttpTransport> SinceState<T> {
         StartAt::Since(self.covered)
     }
 
+    /// Returns the time for which Box keeps the history, with the margin for a start at its edge.
+    pub(super) fn history_reaches() -> Duration {
+        HISTORY_REACHES.unsigned_abs()
+    }
+
     /// Drops the history, with its requests in flight.
     pub(super) fn cancel(&mut self) {
         self.history = None;
@@ -152,7 +159,7 @@ impl<T: HttpTransport> SinceState<T> {
         };
         if !self.is_checked {
             self.is_checked = true;
-            if present.duration_since(self.from) > HISTORY_KEPT + EDGE_MARGIN {
+            if present.duration_since(self.from) > HISTORY_REACHES {
                 return Err(Error::config(
                     "a stream can begin at most 365 days ago, for which Box keeps the events of \
                      an enterprise",

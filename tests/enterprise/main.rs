@@ -6,6 +6,7 @@
 #[path = "../clock/mod.rs"]
 mod clock;
 mod following;
+mod history;
 mod queries;
 mod restarts;
 mod world;
