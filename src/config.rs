@@ -38,6 +38,13 @@ const MIN_STALENESS: Duration = Duration::from_secs(1);
 /// The greatest [`LongPollClientBuilder::max_staleness`].
 const MAX_STALENESS: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The default of [`LongPollClientBuilder::event_delay`]: 5 minutes. Box usually shows an event
+/// within seconds.
+const DEFAULT_EVENT_DELAY: Duration = Duration::from_secs(5 * 60);
+
+/// The greatest [`LongPollClientBuilder::event_delay`]: 24 h.
+const MAX_EVENT_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The default of [`LongPollClientBuilder::max_unacknowledged`]. It is enough for a few workers in
 /// parallel. As full pages, the batches are a few MB that are fetched again after a restart.
 const DEFAULT_MAX_UNACKNOWLEDGED: usize = 16;
@@ -78,6 +85,7 @@ pub struct Config {
     pub(crate) dedupe_window: usize,
     pub(crate) read_ahead: usize,
     pub(crate) max_staleness: Option<Duration>,
+    pub(crate) event_delay: Duration,
     pub(crate) max_unacknowledged: usize,
     pub(crate) max_api_calls: usize,
     pub(crate) max_server_lists_per_second: u32,
@@ -113,6 +121,7 @@ impl Default for Config {
             dedupe_window: MIN_DEDUPE_WINDOW,
             read_ahead: 1,
             max_staleness: None,
+            event_delay: DEFAULT_EVENT_DELAY,
             max_unacknowledged: DEFAULT_MAX_UNACKNOWLEDGED,
             max_api_calls: DEFAULT_MAX_API_CALLS,
             max_server_lists_per_second: DEFAULT_MAX_SERVER_LISTS_PER_SECOND,

@@ -116,6 +116,11 @@ pub enum ErrorKind {
     /// without being stored, or a batch was stored before its predecessor. Subscriptions stop:
     /// subscribe again, and the batch is delivered again.
     Unacknowledged,
+    /// A stream has ended without an error while
+    /// [`wait_until_complete`](crate::StreamHandle::wait_until_complete) waited for it: a handle
+    /// stopped it, it was dropped, or it was a query that ended before the awaited time. Streams
+    /// never return this error. Start the stream again, and wait again.
+    Stopped,
 }
 
 impl Error {

@@ -124,6 +124,7 @@
 
 mod authorize;
 mod box_error;
+mod complete;
 mod engine;
 mod exchange;
 mod fetch;

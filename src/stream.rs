@@ -17,6 +17,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 use std::vec;
 
 use futures_core::Stream;
@@ -86,6 +87,14 @@ impl<T: HttpTransport> EventStream<T> {
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.batches.resume_at()
+    }
+
+    /// Returns a time up to which your program has handled every event, if Box showed each of them
+    /// within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page
+    /// proves such a time. See [`StreamHandle::complete_until`].
+    #[must_use]
+    pub fn complete_until(&self) -> Option<SystemTime> {
+        self.batches.complete_until()
     }
 
     /// Returns the current status of the stream.
@@ -212,6 +221,14 @@ impl<T: HttpTransport> BatchStream<T> {
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.resume_at()
+    }
+
+    /// Returns a time up to which your program has handled every event, if Box showed each of them
+    /// within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page
+    /// proves such a time. See [`StreamHandle::complete_until`].
+    #[must_use]
+    pub fn complete_until(&self) -> Option<SystemTime> {
+        self.driver.engine.complete_until()
     }
 
     /// Returns the current status of the stream.

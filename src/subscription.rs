@@ -247,6 +247,15 @@ impl<T: HttpTransport> Subscription<T> {
         self.driver.watch.resume_at()
     }
 
+    /// Returns a time up to which every event is acknowledged, if Box showed each of them within
+    /// the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page proves
+    /// such a time. The acknowledgements may not be durable yet. See
+    /// [`StreamHandle::complete_until`].
+    #[must_use]
+    pub fn complete_until(&self) -> Option<SystemTime> {
+        self.driver.watch.complete_until()
+    }
+
     /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -321,8 +330,11 @@ impl<T: HttpTransport> Subscription<T> {
 
     fn advance(&self) {
         let driver = &self.driver;
-        self.ledger
-            .advance(&driver.resume_at(), driver.caught_up_at());
+        self.ledger.advance(
+            &driver.resume_at(),
+            driver.caught_up_at(),
+            driver.complete_until(),
+        );
     }
 
     /// Returns the gap in which Box may have dropped events before they were fetched. A gap is

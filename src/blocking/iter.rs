@@ -9,7 +9,7 @@
 use std::iter::FusedIterator;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fmt, mem, vec};
 
 use futures_core::Stream;
@@ -167,6 +167,15 @@ impl<I: Send + 'static> Iter<I> {
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.handle.resume_at()
+    }
+
+    /// Returns a time up to which your program has handled every event, if Box showed each of them
+    /// within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page
+    /// proves such a time. With a checkpoint, the events up to this time are acknowledged. See
+    /// [`StreamHandle::complete_until`].
+    #[must_use]
+    pub fn complete_until(&self) -> Option<SystemTime> {
+        self.handle.complete_until()
     }
 
     /// Returns the current status of the stream.

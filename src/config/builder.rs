@@ -9,8 +9,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::{
-    Config, MAX_API_TIMEOUT, MAX_HOLD, MAX_PAGE_LIMIT, MAX_STALENESS, MIN_DEDUPE_WINDOW, MIN_HOLD,
-    MIN_STALENESS, RealtimeToken, StreamKind, StreamType, header,
+    Config, MAX_API_TIMEOUT, MAX_EVENT_DELAY, MAX_HOLD, MAX_PAGE_LIMIT, MAX_STALENESS,
+    MIN_DEDUPE_WINDOW, MIN_HOLD, MIN_STALENESS, RealtimeToken, StreamKind, StreamType, header,
 };
 use crate::dedup::MAX_WINDOW;
 use crate::error::{Error, ensure};
@@ -132,6 +132,19 @@ impl LongPollClientBuilder {
         self
     }
 
+    /// Sets the longest time that you expect between an event and its appearance in Box's stream.
+    /// From 0 to 24 h. Default: 5 minutes.
+    ///
+    /// [`complete_until`](crate::StreamHandle::complete_until) stays this far behind the fetches
+    /// that prove it, and nothing else depends on the setting. Box documents no limit for the
+    /// delay. Choose a longer time if a late event costs more than a late result. `admin_logs`
+    /// shows new events later than `admin_logs_streaming`: see
+    /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
+    pub fn event_delay(mut self, delay: Duration) -> Self {
+        self.config.event_delay = delay;
+        self
+    }
+
     /// Sets the maximum number of batches that a [`Subscription`](crate::Subscription) has
     /// delivered but that are not durable yet. A batch is durable once it and all batches before it
     /// are acknowledged and the checkpoint is saved. At the maximum, the subscription waits and
@@ -186,6 +199,10 @@ impl LongPollClientBuilder {
                 .max_staleness
                 .is_none_or(|most| (MIN_STALENESS..=MAX_STALENESS).contains(&most)),
             "the longest time between two fetches must be 1 s to 1 day",
+        )?;
+        ensure(
+            config.event_delay <= MAX_EVENT_DELAY,
+            "the delay of events must be at most 24 hours",
         )?;
         ensure(
             config.max_unacknowledged >= 1,
@@ -281,6 +298,7 @@ mod tests {
         assert_refused(builder().read_ahead(2));
         assert_refused(builder().max_staleness(Duration::from_millis(999)));
         assert_refused(builder().max_staleness(Duration::MAX));
+        assert_refused(builder().event_delay(Duration::from_secs(24 * 60 * 60 + 1)));
         assert_refused(builder().max_api_calls(0));
         assert_refused(builder().max_server_lists_per_second(0));
         assert_refused(builder().max_hold(Duration::ZERO));

@@ -108,6 +108,15 @@ impl LongPoll {
         self.fetcher.caught_up_at
     }
 
+    /// Returns the time up to which the consumer has handled every event that Box has, if Box shows
+    /// each event within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None`
+    /// until a page proves such a time. It never goes back. See
+    /// [`StreamHandle::complete_until`](crate::StreamHandle::complete_until).
+    #[must_use]
+    pub fn complete_until(&self) -> Option<SystemTime> {
+        self.fetcher.complete_until
+    }
+
     /// Returns when the last page arrived. `None` if no page has arrived since the start.
     pub(crate) fn page_came_at(&self) -> Option<SystemTime> {
         self.fetcher.page_came_at

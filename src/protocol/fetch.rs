@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::complete::complete_until;
 use super::mode::{AfterPage, CAUGHT_UP_WITHIN, Mode};
 use super::page::{PageError, PageFault};
 use super::page_limit::PageLimit;
@@ -69,6 +70,8 @@ pub(super) struct Fetcher {
     pub(super) page_came_at: Option<SystemTime>,
     /// The time at which Box last had nothing, or almost nothing, after the position.
     pub(super) caught_up_at: Option<SystemTime>,
+    /// The time up to which the consumer has handled every event.
+    pub(super) complete_until: Option<SystemTime>,
 }
 
 /// The state after a page, which applies once the consumer has handled it.
@@ -76,8 +79,18 @@ pub(super) struct Fetcher {
 pub(super) struct PageEnd {
     to: StartAt,
     caught_up_at: Option<SystemTime>,
+    complete_until: Option<SystemTime>,
     /// The page as it came, if the stream is a slice of a history.
     body: Option<ReceivedBody>,
+}
+
+impl PageEnd {
+    /// Moves this end to that of a later page without events.
+    fn extend(&mut self, later: PageEnd) {
+        self.to = later.to;
+        self.caught_up_at = later.caught_up_at.or(self.caught_up_at);
+        self.complete_until = later.complete_until.max(self.complete_until);
+    }
 }
 
 impl Fetcher {
@@ -104,6 +117,7 @@ impl Fetcher {
             began: now.wall,
             page_came_at: None,
             caught_up_at: None,
+            complete_until: None,
         }
     }
 
@@ -176,6 +190,7 @@ impl Fetcher {
     fn move_past(&mut self, end: PageEnd) {
         self.handled = end.to;
         self.caught_up_at = end.caught_up_at.or(self.caught_up_at);
+        self.complete_until = end.complete_until.max(self.complete_until);
     }
 
     /// Returns when the next fetch is due by the setting `max_staleness`.
@@ -294,6 +309,9 @@ impl Fetcher {
                 let hash = self.window.hash(position.as_str());
                 self.drain.was_visited(hash)
             });
+        let sent_at = response.date.unwrap_or(now.wall);
+        let passed = now.monotonic.saturating_duration_since(self.sent_at);
+        let newest = events.iter().filter_map(Event::created_at).max();
         let outcome = PageOutcome {
             to: next_position.map_or_else(|| self.from.clone(), StartAt::At),
             moved,
@@ -301,7 +319,9 @@ impl Fetcher {
             is_full,
             circles,
             caught_up_at: caught_up.then_some(now.wall),
-            sent_at: response.date.unwrap_or(now.wall),
+            sent_at,
+            requested_at: sent_at.checked_sub(passed).unwrap_or(sent_at),
+            newest: newest.and_then(|newest| SystemTime::try_from(newest).ok()),
             body: self.mode.is_slice().then_some(response.body),
         };
         (events, outcome)
@@ -328,6 +348,7 @@ impl Fetcher {
         let after = self.mode.after_page(&outcome, only_moved, now.monotonic);
         self.from = outcome.to.clone();
         let end = PageEnd {
+            complete_until: complete_until(&self.config, self.began, &outcome, &after),
             to: outcome.to,
             caught_up_at: outcome.caught_up_at,
             body: outcome.body,
@@ -335,10 +356,7 @@ impl Fetcher {
         let last = self.fetched.back_mut().map(|(_, end)| end);
         match last.or(self.delivered.as_mut()) {
             _ if !events.is_empty() => self.fetched.push_back((events, end)),
-            Some(last) => {
-                last.to = end.to;
-                last.caught_up_at = end.caught_up_at.or(last.caught_up_at);
-            }
+            Some(last) => last.extend(end),
             None => self.move_past(end),
         }
         match after {

@@ -300,6 +300,11 @@ pub(super) struct PageOutcome {
     pub(super) caught_up_at: Option<SystemTime>,
     /// The time at which the page was sent, by Box's clock if the response has a `Date`.
     pub(super) sent_at: SystemTime,
+    /// The latest time at which the page may have been requested, by the same clock. All events
+    /// that Box showed by then, and that fit on the page, are on it.
+    pub(super) requested_at: SystemTime,
+    /// The latest [`created_at`](crate::Event::created_at) of the page's new events.
+    pub(super) newest: Option<SystemTime>,
     /// The page as it came, if the stream is a slice of a history.
     pub(super) body: Option<ReceivedBody>,
 }

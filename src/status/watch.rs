@@ -2,19 +2,21 @@
 //!
 //! The stream sets its status and position in a [`StatusWatch`]. Any number of listeners wait for
 //! the next version, and the stream waits there for a stop. A listener sees the newest version, not
-//! each one. No waker is cloned, woken or dropped under the lock, because a waker runs code of its
-//! executor, which may come back here.
+//! each one. Others wait until the stream is complete up to a time, which is no version of its own.
+//! No waker is cloned, woken or dropped under the lock, because a waker runs code of its executor,
+//! which may come back here.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
 
 use futures_util::task::AtomicWaker;
 
 use super::Status;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::position::StartAt;
 use crate::sys::lock;
 
@@ -30,10 +32,15 @@ pub(crate) struct StatusWatch {
 struct Snapshot {
     status: Status,
     resume_at: StartAt,
-    /// A number that grows with each change, from 1 on.
+    /// The time up to which the consumer has handled every event.
+    complete_until: Option<SystemTime>,
+    /// A number that grows with each change of the status or the position, from 1 on.
     version: u64,
     /// The tasks that wait for the next version, by the numbers of their listeners.
     listeners: BTreeMap<u64, Waker>,
+    /// The tasks that wait until the stream is complete up to a time, by that time and by the
+    /// numbers of their listeners.
+    waiters: BTreeMap<(SystemTime, u64), Waker>,
     last_listener: u64,
 }
 
@@ -54,11 +61,32 @@ impl Snapshot {
         Poll::Pending
     }
 
-    /// Starts a new version, and returns the wakers of all listeners. A listener that polls from
-    /// now on sees it.
+    /// Returns `Ok` once the stream is complete up to this time, and an error if it has stopped
+    /// before that.
+    fn complete(&self, time: SystemTime) -> Poll<Result<(), Error>> {
+        if self.complete_until >= Some(time) {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.status {
+            Status::Stopped { because } => Poll::Ready(Err(because.clone().unwrap_or_else(|| {
+                Error::new(
+                    ErrorKind::Stopped,
+                    "the stream has ended before it was complete up to the awaited time",
+                )
+            }))),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Starts a new version, and returns the wakers of the listeners that wait for one. A stop also
+    /// ends the waits for a time. A listener that polls from now on sees the version.
     fn changed(&mut self) -> Wakers {
         self.version += 1;
-        Wakers(mem::take(&mut self.listeners))
+        let mut wakers = Wakers(mem::take(&mut self.listeners).into_values().collect());
+        if self.is_stopped() {
+            wakers.0.extend(mem::take(&mut self.waiters).into_values());
+        }
+        wakers
     }
 }
 
@@ -66,38 +94,53 @@ impl Snapshot {
 /// executor, which may use the stream.
 #[must_use = "no listener sees the change until it is woken"]
 #[derive(Default)]
-pub(crate) struct Wakers(BTreeMap<u64, Waker>);
+pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {
     pub(crate) fn wake(self) {
-        self.0.into_values().for_each(Waker::wake);
+        self.0.into_iter().for_each(Waker::wake);
     }
 }
 
-/// A call that waits for the next version.
+/// A call that waits for the next version, or until the stream is complete up to a time.
 struct Listener<'a> {
     watch: &'a StatusWatch,
+    /// The time, if the call waits for one.
+    time: Option<SystemTime>,
     number: Option<u64>,
 }
 
-impl Listener<'_> {
-    fn poll(&mut self, seen: &mut u64, cx: &Context<'_>) -> Poll<Option<Status>> {
+impl<'a> Listener<'a> {
+    fn new(watch: &'a StatusWatch, time: Option<SystemTime>) -> Self {
+        Self {
+            watch,
+            time,
+            number: None,
+        }
+    }
+
+    /// Returns the outcome if `outcome` finds one. If it does not, the task is woken to check
+    /// again.
+    fn poll<R>(&mut self, cx: &Context<'_>, outcome: impl FnOnce(&Snapshot) -> Poll<R>) -> Poll<R> {
         // The waker is cloned here, and an old one dropped below, without the lock.
         let waker = cx.waker().clone();
         let mut snapshot = lock(&self.watch.snapshot);
-        let unseen = snapshot.unseen(seen);
-        let unused = if unseen.is_ready() {
+        let outcome = outcome(&snapshot);
+        let unused = if outcome.is_ready() {
             Some(waker)
         } else {
             let number = *self.number.get_or_insert_with(|| {
                 snapshot.last_listener += 1;
                 snapshot.last_listener
             });
-            snapshot.listeners.insert(number, waker)
+            match self.time {
+                None => snapshot.listeners.insert(number, waker),
+                Some(time) => snapshot.waiters.insert((time, number), waker),
+            }
         };
         drop(snapshot);
         drop(unused);
-        unseen
+        outcome
     }
 }
 
@@ -107,7 +150,10 @@ impl Drop for Listener<'_> {
             // Declared before the lock, and therefore dropped after it.
             let _unused;
             let mut snapshot = lock(&self.watch.snapshot);
-            _unused = snapshot.listeners.remove(&number);
+            _unused = match self.time {
+                None => snapshot.listeners.remove(&number),
+                Some(time) => snapshot.waiters.remove(&(time, number)),
+            };
         }
     }
 }
@@ -118,8 +164,10 @@ impl StatusWatch {
             snapshot: Mutex::new(Snapshot {
                 status,
                 resume_at,
+                complete_until: None,
                 version: 1,
                 listeners: BTreeMap::new(),
+                waiters: BTreeMap::new(),
                 last_listener: 0,
             }),
             stream: AtomicWaker::new(),
@@ -137,11 +185,18 @@ impl StatusWatch {
     /// Waits for a version other than the one that was seen, and returns its status. Returns `None`
     /// once the stream has stopped and that was seen.
     pub(crate) async fn changed(&self, seen: &mut u64) -> Option<Status> {
-        let mut listener = Listener {
-            watch: self,
-            number: None,
-        };
-        poll_fn(|cx| listener.poll(seen, cx)).await
+        let mut listener = Listener::new(self, None);
+        poll_fn(|cx| listener.poll(cx, |snapshot| snapshot.unseen(seen))).await
+    }
+
+    pub(crate) fn complete_until(&self) -> Option<SystemTime> {
+        lock(&self.snapshot).complete_until
+    }
+
+    /// Waits until the stream is complete up to a time. Returns an error if it stops before that.
+    pub(crate) async fn wait_until_complete(&self, time: SystemTime) -> Result<(), Error> {
+        let mut listener = Listener::new(self, Some(time));
+        poll_fn(|cx| listener.poll(cx, |snapshot| snapshot.complete(time))).await
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -190,6 +245,19 @@ impl StatusWatch {
             return Wakers::default();
         }
         snapshot.changed()
+    }
+
+    /// Records that the stream is complete up to a time, unless it is already. Returns the wakers
+    /// of the tasks that wait for that. The time can move even after a stop.
+    pub(crate) fn completed(&self, until: Option<SystemTime>) -> Wakers {
+        let mut snapshot = lock(&self.snapshot);
+        let Some(time) = until.filter(|_| until > snapshot.complete_until) else {
+            return Wakers::default();
+        };
+        snapshot.complete_until = until;
+        let later = snapshot.waiters.split_off(&(time, u64::MAX));
+        let reached = mem::replace(&mut snapshot.waiters, later);
+        Wakers(reached.into_values().collect())
     }
 
     pub(crate) fn stop(&self, because: Option<Error>) {

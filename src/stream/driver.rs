@@ -152,6 +152,14 @@ impl<T: HttpTransport> Driver<T> {
         }
     }
 
+    /// Returns the time up to which every event is handled, if that is known.
+    pub(crate) fn complete_until(&self) -> Option<SystemTime> {
+        match &self.since {
+            Some(since) => Some(since.covered(&self.engine)),
+            None => self.engine.complete_until(),
+        }
+    }
+
     /// Returns the time for which Box is sure to keep the events that the stream reads next.
     pub(crate) fn retention(&self) -> Duration {
         match (&self.since, self.engine.resume_at()) {
@@ -179,14 +187,7 @@ impl<T: HttpTransport> Driver<T> {
             let now = self.client.transport().now().monotonic;
             let delivered_at = self.delivered_at.take();
             self.consumer_is_prompt = delivered_at.is_some_and(|at| now < at + AT_ONCE);
-            self.batch_handled();
-        }
-    }
-
-    fn batch_handled(&mut self) {
-        self.pass(Input::BatchHandled);
-        if let Some(since) = &mut self.since {
-            since.batch_handled();
+            self.pass(Input::BatchHandled);
         }
     }
 
@@ -236,10 +237,9 @@ impl<T: HttpTransport> Driver<T> {
         let Some(since) = &mut self.since else {
             return Step::Deliver(batch);
         };
-        let now = self.client.transport().now().wall;
-        let batch = since.filter_live(batch, &self.engine, now);
+        let batch = since.filter_live(batch, &self.engine);
         if batch.is_empty() {
-            self.batch_handled();
+            self.pass(Input::BatchHandled);
             return Step::Moved;
         }
         Step::Deliver(batch)
@@ -398,7 +398,8 @@ impl<T: HttpTransport> Driver<T> {
         }
         let step = loop {
             match self.poll_step(cx) {
-                Poll::Ready(Step::Moved) => {}
+                // A stop may follow, and ends the waits for what was complete before it.
+                Poll::Ready(Step::Moved) => self.publish_progress(),
                 step => break step,
             }
         };
@@ -415,8 +416,14 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Publishes the position and the status to the handles.
     fn publish(&self) {
-        self.watch.move_to(&self.resume_at()).wake();
+        self.publish_progress();
         self.watch.show(self.status());
+    }
+
+    /// Publishes the position, and the time up to which the stream is complete.
+    fn publish_progress(&self) {
+        self.watch.move_to(&self.resume_at()).wake();
+        self.watch.completed(self.complete_until()).wake();
     }
 }
 

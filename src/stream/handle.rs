@@ -4,10 +4,10 @@
 //! threads its status and position, and can stop it. The handle never polls the stream.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_lite::future::block_on;
 
-#[cfg(feature = "blocking")]
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::status::{Status, StatusWatch};
@@ -42,6 +42,72 @@ impl StreamHandle {
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.watch.resume_at()
+    }
+
+    /// Returns a time up to which every event has been handled, if Box showed each of them within
+    /// the [`event_delay`](crate::LongPollClientBuilder::event_delay), which is 5 minutes by
+    /// default. `None` until a page proves such a time. The time never goes back.
+    ///
+    /// - It is a time of the events' own: an event counts if it was
+    ///   [created](crate::Event::created_at) at this time or earlier. Box's clock decides, by the
+    ///   `Date` of its responses. Without a `Date`, it is the client's clock.
+    /// - An event counts as handled as it does for [`resume_at`](Self::resume_at). For a
+    ///   [`Subscription`](crate::Subscription), it counts once it and all events before it are
+    ///   acknowledged. The acknowledgement may not be durable yet, so events before this time may
+    ///   be delivered again after a restart.
+    /// - Only events after the start of this stream count. After a restart from a checkpoint or a
+    ///   position, it is `None` at first. Events that Box no longer kept at the start are missing:
+    ///   see [`PossibleGap`](crate::PossibleGap).
+    /// - For a [query](crate::enterprise::AdminLogsQuery), it is `None` until the query has ended.
+    ///   It is then at most the end of the query's range.
+    ///
+    /// Box promises no delay. It may show an event later than you expect, and the stream then
+    /// delivers an event that is older than this time. A greater `event_delay` makes this rarer,
+    /// and cannot exclude it.
+    ///
+    /// Only a response to a fetch proves a time, and no proof reaches further than the time of its
+    /// request. A stream with new events fetches all the time. An idle stream of an enterprise
+    /// fetches at its [interval](crate::enterprise::AdminLogsStreaming::longest_interval), every
+    /// 60 s at most. An idle stream of a user fetches when a poll ends, about every 10 minutes. With
+    /// [`max_staleness`](crate::LongPollClientBuilder::max_staleness), it fetches at least that
+    /// often. A stream that nobody polls proves nothing.
+    #[must_use]
+    pub fn complete_until(&self) -> Option<SystemTime> {
+        self.watch.complete_until()
+    }
+
+    /// Waits until [`complete_until`](Self::complete_until) has reached a time. It is for jobs that
+    /// need all events up to a time, such as a report of the last hour. Another task or thread has
+    /// to poll the stream meanwhile.
+    ///
+    /// The wait lasts until the time has passed, and the
+    /// [`event_delay`](crate::LongPollClientBuilder::event_delay), and then up to the next fetch.
+    /// It has no time limit.
+    ///
+    /// # Errors
+    ///
+    /// If the stream ends before that, its error, or [`ErrorKind::Stopped`] if it ended without
+    /// one: a [handle](Self::stop) stopped it, it was dropped, or it was a query and is complete.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// [`ErrorKind::Stopped`]: crate::ErrorKind::Stopped
+    pub async fn wait_until_complete(&self, time: SystemTime) -> Result<(), Error> {
+        self.watch.wait_until_complete(time).await
+    }
+
+    /// Blocks the thread until [`complete_until`](Self::complete_until) has reached a time. It is
+    /// [`wait_until_complete`](Self::wait_until_complete) for threads without async. Another thread
+    /// has to poll the stream meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the stream ends before that, its error, or
+    /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if it ended without one.
+    pub fn wait_until_complete_blocking(&self, time: SystemTime) -> Result<(), Error> {
+        block_on(self.wait_until_complete(time))
     }
 
     #[cfg(feature = "blocking")]

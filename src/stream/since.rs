@@ -52,10 +52,8 @@ const HISTORY_REACHES: SignedDuration = SignedDuration::from_mins(365 * 24 * 60 
 pub(super) struct SinceState<T: HttpTransport> {
     /// Events that happened earlier are not delivered.
     from: Timestamp,
-    /// The time up to which all events are handled, as far as the logs had them.
+    /// The time up to which the history is read, or was when live events began.
     covered: Timestamp,
-    /// The time of the newest event in the live batch that the consumer has.
-    reaches: Option<Timestamp>,
     /// The history, while it is read.
     history: Option<History<T>>,
     /// The ids of the events that were delivered until the stream had reached the present.
@@ -81,7 +79,6 @@ impl<T: HttpTransport> SinceState<T> {
         Some(Self {
             from,
             covered: from,
-            reaches: None,
             history: None,
             known: KnownIds::new(settings.history.ids),
             forget_ids_at: None,
@@ -113,9 +110,10 @@ impl<T: HttpTransport> SinceState<T> {
 
     /// Returns the time up to which all events are handled.
     pub(super) fn covered(&self, engine: &LongPoll) -> SystemTime {
-        let caught_up_at = engine.caught_up_at();
         let covered = wall(self.covered);
-        caught_up_at.map_or(covered, |at| at.max(covered))
+        engine
+            .complete_until()
+            .map_or(covered, |until| until.max(covered))
     }
 
     /// Returns the start from which a stream without a checkpoint resumes, until a live event is
@@ -132,13 +130,6 @@ impl<T: HttpTransport> SinceState<T> {
     /// Drops the history, with its requests in flight.
     pub(super) fn cancel(&mut self) {
         self.history = None;
-    }
-
-    /// Notes that the consumer has handled the last live batch.
-    pub(super) fn batch_handled(&mut self) {
-        if let Some(reached) = self.reaches.take() {
-            self.covered = self.covered.max(reached);
-        }
     }
 
     /// Begins to read the history if live events may be missing, or if the stream begins in the
@@ -250,14 +241,8 @@ impl<T: HttpTransport> SinceState<T> {
     }
 
     /// Removes the events of a live batch that were delivered before, or that the stream does not
-    /// want. Notes when the stream has reached the present.
-    pub(super) fn filter_live(
-        &mut self,
-        batch: Batch,
-        engine: &LongPoll,
-        now: SystemTime,
-    ) -> Batch {
-        self.reaches = newest(&batch, now);
+    /// want.
+    pub(super) fn filter_live(&mut self, batch: Batch, engine: &LongPoll) -> Batch {
         let window = engine.window();
         let collects = self.forget_ids_at.is_none();
         batch.retain(|event| {
@@ -335,11 +320,4 @@ fn settings(config: &Config) -> Option<&AdminLogsStreaming> {
         StreamKind::Streaming(streaming) => Some(streaming),
         StreamKind::User(_) | StreamKind::History(_) => None,
     }
-}
-
-/// Returns the time of the newest of these events, at most the present.
-fn newest(events: &[Event], now: SystemTime) -> Option<Timestamp> {
-    let now = Timestamp::try_from(now).ok()?;
-    let times = events.iter().filter_map(Event::created_at);
-    times.filter(|time| *time <= now).max()
 }

@@ -39,6 +39,8 @@ pub(super) struct Watermark {
     pub(super) batches: u64,
     /// The time at which the subscription had last caught up. `None`: not since the start.
     pub(super) caught_up_at: Option<SystemTime>,
+    /// The time up to which every event lies before it. `None`: not proven since the start.
+    pub(super) complete_until: Option<SystemTime>,
 }
 
 /// A batch, or a position without events, which is acknowledged from the start. An entry holds back
@@ -91,6 +93,7 @@ impl AckQueue {
             resume_at: batch.resume_at(),
             batches: self.delivered() + 1,
             caught_up_at: self.last().caught_up_at,
+            complete_until: self.last().complete_until,
         };
         let number = end.batches;
         let ids = batch.iter().filter_map(Event::id);
@@ -102,13 +105,19 @@ impl AckQueue {
         number
     }
 
-    /// Records the position of the engine, which is behind everything delivered, and the time at
-    /// which it had last caught up.
-    pub(super) fn advance(&mut self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
+    /// Records the position of the engine, which is behind everything delivered, the time at which
+    /// it had last caught up, and the time up to which it is complete.
+    pub(super) fn advance(
+        &mut self,
+        resume_at: &StartAt,
+        caught_up_at: Option<SystemTime>,
+        complete_until: Option<SystemTime>,
+    ) {
         let end = Watermark {
             resume_at: resume_at.clone(),
             batches: self.delivered(),
             caught_up_at: caught_up_at.or(self.last().caught_up_at),
+            complete_until,
         };
         match self.after.back_mut() {
             None => self.end = end,
@@ -198,13 +207,14 @@ mod tests {
             resume_at: StartAt::Oldest,
             batches: 0,
             caught_up_at: None,
+            complete_until: None,
         };
         let window = Window::new(10, &mut fastrand::Rng::with_seed(1));
         let mut queue = AckQueue::new(start, window);
         let batch = Batch::new(Vec::new(), at(1));
         let number = queue.deliver(&batch, SystemTime::UNIX_EPOCH);
         for position in 1..1_000 {
-            queue.advance(&at(position), None);
+            queue.advance(&at(position), None, None);
         }
         assert!(queue.after.len() <= 2);
         queue.acknowledge(number);

@@ -235,8 +235,18 @@ impl Ledger {
     }
 
     /// Records the position of the engine. See [`AckQueue::advance`].
-    pub(super) fn advance(&self, resume_at: &StartAt, caught_up_at: Option<SystemTime>) {
-        lock(&self.state).queue.advance(resume_at, caught_up_at);
+    pub(super) fn advance(
+        &self,
+        resume_at: &StartAt,
+        caught_up_at: Option<SystemTime>,
+        complete_until: Option<SystemTime>,
+    ) {
+        let mut state = lock(&self.state);
+        let queue = &mut state.queue;
+        queue.advance(resume_at, caught_up_at, complete_until);
+        let until = queue.end().complete_until;
+        drop(state);
+        self.watch.completed(until).wake();
     }
 
     /// Records that the program has dropped the start of the subscription, unless it is stored
@@ -269,8 +279,10 @@ impl Ledger {
             state.queue.abandon(number);
             Wakers::default()
         };
+        let until = state.queue.end().complete_until;
         drop(state);
         wakers.wake();
+        self.watch.completed(until).wake();
         self.watch.wake();
     }
 
@@ -354,6 +366,7 @@ impl State {
             resume_at: engine.resume_at().clone(),
             batches: 0,
             caught_up_at: engine.caught_up_at(),
+            complete_until: engine.complete_until(),
         };
         Self {
             queue: AckQueue::new(start.clone(), engine.window().clone()),
