@@ -1,4 +1,4 @@
-//! The events of one page without the repeats.
+//! The new events of one page.
 //!
 //! Streams and subscriptions deliver a [`Batch`], so that a program can commit a page at a time. A
 //! batch does not acknowledge itself: [`Delivery`](crate::Delivery) does that for subscriptions.
@@ -9,7 +9,8 @@ use crate::event::Event;
 use crate::position::StartAt;
 use crate::transport::ReceivedBody;
 
-/// The events of one page without the repeats, in the order of the stream. A batch is never empty.
+/// The events of one page, without the repeats and without those that do not match the client's
+/// [filter](crate::LongPollClient::filtered), in the order of the stream. A batch is never empty.
 #[derive(Clone, Debug)]
 pub struct Batch {
     events: Vec<Event>,

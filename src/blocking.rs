@@ -36,7 +36,7 @@ use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client;
 use crate::config::LongPollClientBuilder;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, EventFilter};
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{Page, RealtimeServer, Signal};
 use crate::stream::StreamHandle;
@@ -110,6 +110,13 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// carry it.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         Ok(self.derive(self.client.as_user(user_id)?))
+    }
+
+    /// Returns a derived client whose iterators deliver only the events that match the filter, on the
+    /// same thread; see [`crate::LongPollClient::filtered`].
+    #[must_use]
+    pub fn filtered(&self, filter: EventFilter) -> Self {
+        self.derive(self.client.filtered(filter))
     }
 
     fn derive(&self, client: client::LongPollClient<T>) -> Self {

@@ -17,6 +17,7 @@ use crate::auth::TokenSource;
 use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::config::{Config, LongPollClientBuilder};
 use crate::error::Error;
+use crate::event::EventFilter;
 use crate::limiter::ApiCall;
 use crate::position::{StartAt, StreamPosition};
 use crate::protocol::{Page, RealtimeServer, Signal, read_page, read_servers, read_signal};
@@ -133,6 +134,35 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// carry it.
     pub fn as_user(&self, user_id: impl AsRef<str>) -> Result<Self, Error> {
         self.with_settings(|config| config.as_user(user_id.as_ref()))
+    }
+
+    /// Returns a derived client for the same account, whose streams and subscriptions deliver only
+    /// the events that match the filter. It replaces the filter that this client has.
+    ///
+    /// Clients that are derived from it have the same filter. Everything that
+    /// [`with_tokens`](Self::with_tokens) shares is shared here too. A checkpoint does not depend on
+    /// the filter, so a subscription may resume with another one. If two programs follow the same
+    /// account with two filters, each of them needs a checkpoint of its own.
+    ///
+    /// ```no_run
+    /// # use box_longpoll::event::EventFilter;
+    /// # use box_longpoll::{Error, HttpTransport, LongPollClient, StartAt};
+    /// # async fn follow<T: HttpTransport>(client: LongPollClient<T>) -> Result<(), Error> {
+    /// let plans = EventFilter::new().folders(["4711"]);
+    /// let mut events = client.filtered(plans).events(StartAt::Now);
+    /// while let Some(event) = events.next().await {
+    ///     println!("{:?}", event?.source_name());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn filtered(&self, filter: EventFilter) -> Self {
+        let config = Config {
+            filter: Arc::new(filter),
+            ..Config::clone(&self.api.config)
+        };
+        Self::of(self.api.with_config(config))
     }
 
     /// Returns a derived client that has the same tokens and changed settings.
@@ -329,7 +359,7 @@ impl<T: HttpTransport> LongPollClient<T> {
 
     /// Fetches one page of events: `GET /events`. `from` is a position or a [`StartAt`]. With
     /// [`StartAt::Now`], Box returns an empty page and the newest position. The page still includes
-    /// repeats.
+    /// repeats, and events that do not match the client's [filter](Self::filtered).
     ///
     /// See <https://developer.box.com/reference/get-events/>.
     ///

@@ -20,6 +20,7 @@ pub(crate) use self::builder::LongPollClientBuilder;
 pub(crate) use self::stream_kind::StreamKind;
 pub use self::stream_kind::StreamType;
 use crate::error::Error;
+use crate::event::{Event, EventFilter};
 use crate::hosts::API_ORIGIN;
 pub use crate::hosts::RealtimeHosts;
 pub use crate::pacing::{Pace, RetryPolicy};
@@ -73,6 +74,8 @@ pub struct Config {
     /// The origin of Box's API, without a slash at its end.
     pub(crate) api_origin: Arc<str>,
     pub(crate) stream_kind: StreamKind,
+    /// The events that streams deliver. Derived clients share it.
+    pub(crate) filter: Arc<EventFilter>,
     pub(crate) page_limit: u32,
     pub(crate) as_user: Option<HeaderValue>,
     pub(crate) user_agent: HeaderValue,
@@ -109,6 +112,7 @@ impl Default for Config {
         Self {
             api_origin: API_ORIGIN.into(),
             stream_kind: StreamKind::User(StreamType::All),
+            filter: Arc::default(),
             page_limit: MAX_PAGE_LIMIT,
             as_user: None,
             user_agent: user_agent(),
@@ -177,6 +181,11 @@ impl Config {
     pub fn as_user(mut self, user_id: &str) -> Result<Self, Error> {
         self.as_user = Some(header("the id of the user to act as", user_id)?);
         Ok(self)
+    }
+
+    /// Returns `true` if a stream delivers the event, unless it is a repeat.
+    pub(crate) fn wants(&self, event: &Event) -> bool {
+        self.filter.matches(event)
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::event::IpRangeError;
 use crate::redact::Chain;
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -319,6 +320,13 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(self.0.source.as_deref()?)
+    }
+}
+
+/// Becomes an error of [`ErrorKind::Config`].
+impl From<IpRangeError> for Error {
+    fn from(error: IpRangeError) -> Self {
+        Self::config(error.to_string())
     }
 }
 

@@ -6,6 +6,8 @@
 //! reading an event never fails. A field that is missing, `null`, or not of its documented shape is
 //! `None`, and does not affect the other fields. [`Event::raw`] has every byte that Box sent.
 //!
+//! An [`EventFilter`] selects the events that a stream delivers.
+//!
 //! If a name occurs more than once in a JSON object, the last one counts.
 //!
 //! Times are [`jiff::Timestamp`]s. [`Event::created_at_offset`] returns the UTC offset in which Box
@@ -16,6 +18,7 @@ mod collaboration;
 mod cursor;
 pub(crate) mod envelope;
 pub(crate) mod event_type;
+mod filter;
 mod from_json;
 mod raw_json;
 mod resources;
@@ -30,6 +33,7 @@ pub use self::collaboration::{Collaboration, GroupSource};
 pub(crate) use self::envelope::Event;
 pub use self::envelope::EventDetails;
 pub(crate) use self::event_type::EventType;
+pub use self::filter::{EventFilter, IpRangeError};
 pub use self::raw_json::{DecodeError, RawJson};
 pub use self::resources::{
     AppItem, Classification, File, FileVersion, Folder, FolderMini, Item, PathCollection, WebLink,

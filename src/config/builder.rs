@@ -4,6 +4,7 @@
 //! at once, so a setting that is out of range is reported when the client is built. Start at
 //! [`LongPollClientBuilder`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::dedup::MAX_WINDOW;
 use crate::error::{Error, ensure};
+use crate::event::EventFilter;
 use crate::hosts::{RealtimeHosts, api_origin, is_loopback};
 use crate::pacing::{Pace, RetryPolicy};
 
@@ -39,6 +41,15 @@ impl LongPollClientBuilder {
     /// Sets the type of events to follow. Default: [`StreamType::All`].
     pub fn stream_type(mut self, stream_type: StreamType) -> Self {
         self.config.stream_kind = StreamKind::User(stream_type);
+        self
+    }
+
+    /// Sets the events that streams and subscriptions deliver. Default: all events. The client
+    /// applies the filter after Box has sent the events: see [`EventFilter`] for the filters of Box,
+    /// which save traffic. A filter does not change the pages that
+    /// [`fetch`](crate::LongPollClient::fetch) returns.
+    pub fn filter(mut self, filter: EventFilter) -> Self {
+        self.config.filter = Arc::new(filter);
         self
     }
 

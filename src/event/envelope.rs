@@ -275,7 +275,7 @@ impl Event {
         SourceHead::read(self.cursor().member("source")?)
     }
 
-    fn cursor(&self) -> JsonCursor<'_> {
+    pub(super) fn cursor(&self) -> JsonCursor<'_> {
         JsonCursor::over(&self.raw, self.raw())
     }
 }

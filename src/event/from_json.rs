@@ -63,7 +63,7 @@ impl<T: FromJson> FromJson for Vec<T> {
 }
 
 /// Returns the text of a string, or the digits of a number.
-fn text<'a>(value: &mut JsonCursor<'a>) -> Option<Cow<'a, str>> {
+pub(super) fn text<'a>(value: &mut JsonCursor<'a>) -> Option<Cow<'a, str>> {
     match value.peek() {
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value.value())),
         _ => value.string(),

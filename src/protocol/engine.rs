@@ -331,7 +331,7 @@ impl LongPoll {
         }
     }
 
-    /// Takes a page without its repeats. If the page has new events, this refunds the fetch, and
+    /// Takes the new events of a page that match the filter. If the page has new events, this refunds the fetch, and
     /// the poll that signaled them. `hint` has come while the page was in flight.
     pub(super) fn page_came(
         &mut self,

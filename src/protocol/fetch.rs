@@ -1,6 +1,6 @@
 //! Fetching with `GET /events` until a page brings nothing new.
 //!
-//! This module owns the position. It removes repeats, adapts the page limit, and decides after each
+//! This module owns the position. It removes repeats, applies the client's filter, adapts the page limit, and decides after each
 //! page if another one is fetched. It may read one page ahead of the consumer, but it moves the
 //! resume point only once the consumer has handled a page. It sends nothing itself. The type to
 //! start from is [`Fetcher`].
@@ -235,7 +235,7 @@ impl Fetcher {
         let caught_up = self.ends_backlog(&response);
         let is_full = self.limit.is_full(events);
         self.limit.page_came(events);
-        Ok(self.drop_repeats(response, is_full, caught_up, now))
+        Ok(self.drop_unwanted(response, is_full, caught_up, now))
     }
 
     /// Adapts the page limit to a failure. A single event that stays unreadable stops the stream.
@@ -276,8 +276,10 @@ impl Fetcher {
             .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
     }
 
-    /// Removes the repeats from a page.
-    fn drop_repeats(
+    /// Removes the repeats from a page, and the events that do not match the filter. The ids of these
+    /// events are remembered too. So a page without an event that matches is like any other page
+    /// with new events, for the position as well as for the drain.
+    fn drop_unwanted(
         &mut self,
         response: PageResponse,
         is_full: bool,
@@ -297,11 +299,11 @@ impl Fetcher {
         events.retain(|event| {
             let Some(id) = event.id() else {
                 without_id = true;
-                return true;
+                return self.config.wants(event);
             };
             let first_seen = self.window.insert(id);
             new_ids |= first_seen;
-            first_seen
+            first_seen && self.config.wants(event)
         });
         let circles = moved
             && !new_ids

@@ -22,7 +22,8 @@ use crate::position::StreamPosition;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// The events, in the order of the stream. They still include repeats.
+    /// The events, in the order of the stream. They still include repeats, and events that do not
+    /// match the client's [filter](crate::LongPollClient::filtered).
     pub events: Vec<Event>,
     /// The position after this page. `None` if Box gave no usable position: keep the old one then.
     pub next_position: Option<StreamPosition>,
