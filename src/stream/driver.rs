@@ -263,7 +263,7 @@ impl<T: HttpTransport> Driver<T> {
         let Some(since) = &mut self.since else {
             return Poll::Ready(None);
         };
-        since.poll(self.engine.window(), now.wall, cx)
+        since.poll(self.engine.window(), &self.client.config, now.wall, cx)
     }
 
     /// Polls the operations in flight, and passes the first result to the engine. If there is none,

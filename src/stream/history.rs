@@ -139,6 +139,8 @@ impl<T: HttpTransport> History<T> {
         };
         let config = Config {
             stream_kind: StreamKind::History(self.settings.slice(range.clone())),
+            // The stream applies the filter when it hands out a page.
+            filter: Arc::default(),
             read_ahead: 0,
             ..Config::clone(&self.api.config)
         };

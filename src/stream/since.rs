@@ -198,6 +198,7 @@ impl<T: HttpTransport> SinceState<T> {
     pub(super) fn poll(
         &mut self,
         window: &Window,
+        config: &Config,
         now: SystemTime,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Step>> {
@@ -208,7 +209,7 @@ impl<T: HttpTransport> SinceState<T> {
         let step = match ready!(history.poll(end, cx)) {
             Part::Page(events) => {
                 self.pages += 1;
-                let events = self.new_events(events, window);
+                let events = self.new_events(events, window, config);
                 self.events += events.len() as u64;
                 if events.is_empty() {
                     Step::Moved
@@ -230,12 +231,17 @@ impl<T: HttpTransport> SinceState<T> {
     }
 
     /// Returns the events of a page of the history that were not delivered before.
-    fn new_events(&mut self, mut events: Vec<Event>, window: &Window) -> Vec<Event> {
+    fn new_events(
+        &mut self,
+        mut events: Vec<Event>,
+        window: &Window,
+        config: &Config,
+    ) -> Vec<Event> {
         events.retain(|event| {
             let is_new = event
                 .id()
                 .is_none_or(|id| self.known.insert(window.hash(id)));
-            is_new && self.is_wanted(event)
+            is_new && self.is_wanted(event) && config.wants(event)
         });
         events
     }
