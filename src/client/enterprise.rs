@@ -121,6 +121,12 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
     /// range and types, pass the `resume_at()` of its stream or of its last batch. A query can't
     /// start at [`StartAt::Now`]: its stream stops with
     /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    ///
+    /// With [`StartAt::Since`], the query begins at that time, or at
+    /// [`created_after`](AdminLogs::created_after) if that is later. It reads
+    /// [slices](AdminLogs::parallel) of the range side by side, which is many times as fast as one
+    /// page after another. The events come in the order of the slices, and in Box's order within
+    /// one. The end of the query is `created_before`, or the present when the stream is created.
     pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         self.client.events(start)
     }

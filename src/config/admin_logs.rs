@@ -125,21 +125,6 @@ impl AdminLogsStreaming {
         self
     }
 
-    /// Returns the query for a slice of the past. It begins a second earlier, because Box does not
-    /// say whether the ends of a range belong to it.
-    pub(crate) fn slice(&self, range: ops::Range<Timestamp>) -> AdminLogs {
-        let second = SignedDuration::from_secs(1);
-        AdminLogs {
-            event_types: self.event_types.clone(),
-            range: Range {
-                after: Some(range.start.saturating_sub(second).unwrap_or(range.start)),
-                before: Some(range.end),
-            },
-            calls: self.history.calls,
-            is_slice: true,
-        }
-    }
-
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.event_types.check()?;
         self.calls.check()?;
@@ -213,6 +198,7 @@ pub struct AdminLogs {
     pub(crate) event_types: EventTypes,
     pub(crate) range: Range,
     pub(crate) calls: CallsPerMinute,
+    parallel: Option<usize>,
     /// `true` if the query is a slice of a history, whose pages are kept as they come.
     pub(crate) is_slice: bool,
 }
@@ -223,6 +209,7 @@ impl Default for AdminLogs {
             event_types: EventTypes::default(),
             range: Range::default(),
             calls: CallsPerMinute(300),
+            parallel: None,
             is_slice: false,
         }
     }
@@ -271,9 +258,45 @@ impl AdminLogs {
         self
     }
 
+    /// Sets the number of slices that are read side by side, by a stream of the query that starts at
+    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64. Default: one for each 100 [calls per
+    /// minute](Self::calls_per_minute), which is enough if a call takes no longer than 0.6 s.
+    pub fn parallel(mut self, slices: usize) -> Self {
+        self.parallel = Some(slices);
+        self
+    }
+
+    pub(crate) fn history(&self) -> HistorySettings {
+        HistorySettings {
+            calls: self.calls,
+            parallel: self.parallel,
+            ..HistorySettings::default()
+        }
+    }
+
+    /// Returns the query for a slice of the past. It begins a second earlier, because Box does not
+    /// say whether the ends of a range belong to it.
+    pub(crate) fn slice(
+        event_types: EventTypes,
+        calls: CallsPerMinute,
+        range: ops::Range<Timestamp>,
+    ) -> Self {
+        let second = SignedDuration::from_secs(1);
+        Self {
+            event_types,
+            range: Range {
+                after: Some(range.start.saturating_sub(second).unwrap_or(range.start)),
+                before: Some(range.end),
+            },
+            calls,
+            parallel: None,
+            is_slice: true,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.event_types.check()?;
-        self.calls.check()?;
+        self.history().check()?;
         self.range.check()
     }
 }
@@ -360,9 +383,19 @@ impl Range {
         )
     }
 
+    /// Returns the beginning of the range, or `time` if that is later.
+    pub(crate) fn begin_at(self, time: Timestamp) -> Timestamp {
+        self.after.map_or(time, |after| after.max(time))
+    }
+
     /// Returns the last moment of the range.
     pub(crate) fn end(self) -> Option<SystemTime> {
-        SystemTime::try_from(ceil_to_second(self.before?)).ok()
+        SystemTime::try_from(self.last_second()?).ok()
+    }
+
+    /// Returns the end of the range, rounded up to a second.
+    pub(crate) fn last_second(self) -> Option<Timestamp> {
+        self.before.map(ceil_to_second)
     }
 
     /// Appends the range in seconds, as Box documents its parameters. It is rounded outward, so

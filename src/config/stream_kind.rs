@@ -8,8 +8,10 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
 use url::form_urlencoded::Serializer;
 
+use super::admin_logs::{CallsPerMinute, EventTypes, HistorySettings};
 use super::{AdminLogs, AdminLogsStreaming};
 use crate::pacing::{Pace, RateLimiter};
 
@@ -67,6 +69,26 @@ impl StreamKind {
             StreamKind::Streaming(_) => STREAMING,
             StreamKind::History(_) => "admin_logs",
         }
+    }
+
+    /// Returns the settings for reading a history in slices. `None` for a user's events, of which
+    /// Box has no history.
+    pub(crate) fn history(&self) -> Option<HistorySettings> {
+        match self {
+            StreamKind::User(_) => None,
+            StreamKind::Streaming(streaming) => Some(streaming.history),
+            StreamKind::History(query) => Some(query.history()),
+        }
+    }
+
+    /// Returns the kind of a slice of the history.
+    pub(crate) fn slice(&self, calls: CallsPerMinute, range: Range<Timestamp>) -> Self {
+        let types = match self {
+            StreamKind::User(_) => EventTypes::default(),
+            StreamKind::Streaming(streaming) => streaming.event_types.clone(),
+            StreamKind::History(query) => query.event_types.clone(),
+        };
+        StreamKind::History(AdminLogs::slice(types, calls, range))
     }
 
     /// Returns Box's name for a stream that can be subscribed to, if `name` is one.

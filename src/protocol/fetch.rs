@@ -133,9 +133,6 @@ impl Fetcher {
             StartAt::Now if self.mode.is_query() => {
                 Err("a query of past events cannot start at now: start at the oldest event")
             }
-            StartAt::Since(_) if self.mode.is_query() => {
-                Err("a query of past events cannot start at a time: set created_after")
-            }
             StartAt::Since(_) if self.mode.is_long_poll() => Err(
                 "a stream of a user's events cannot start at a time, because Box has no history of \
                  them: start at the oldest event",

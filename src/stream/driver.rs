@@ -223,13 +223,19 @@ impl<T: HttpTransport> Driver<T> {
     /// Returns the next step: of the history, or of the engine once the stream has reached the live
     /// events.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if let Some(step) = ready!(self.poll_history(cx)) {
-            return Poll::Ready(step);
+        let step = match ready!(self.poll_history(cx)) {
+            Some(step) => step,
+            None => match ready!(self.poll_engine(cx)) {
+                Step::Deliver(batch) => self.deliver_live(batch),
+                step => step,
+            },
+        };
+        if let Step::Ended = step {
+            // The next poll sees the stop, as if a handle had stopped the stream.
+            self.cancel();
+            self.watch.stop(None);
         }
-        match ready!(self.poll_engine(cx)) {
-            Step::Deliver(batch) => Poll::Ready(self.deliver_live(batch)),
-            step => Poll::Ready(step),
-        }
+        Poll::Ready(step)
     }
 
     /// Delivers a batch of the engine, without the events that the history had too.
@@ -310,12 +316,7 @@ impl<T: HttpTransport> Driver<T> {
                     return Poll::Ready(Step::Deliver(batch));
                 }
                 Output::Stop(error) => return Poll::Ready(Step::Stop(error)),
-                Output::Finish => {
-                    // The next poll sees the stop, as if a handle had stopped the stream.
-                    self.cancel();
-                    self.watch.stop(None);
-                    return Poll::Ready(Step::Ended);
-                }
+                Output::Finish => return Poll::Ready(Step::Ended),
                 Output::WaitUntil(at) if self.set_timer(at, now) => continue,
                 Output::WaitUntil(_) => {}
                 Output::Idle => self.timer = None,

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::plan::Plan;
 use super::driver::{Driver, Step};
 use crate::api::Api;
-use crate::config::{AdminLogsStreaming, Config, StreamKind};
+use crate::config::{Config, HistorySettings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::limiter::Pacer;
@@ -36,7 +36,7 @@ const FIRST_SLICE_PAGES: usize = 2;
 /// Reads the past, up to a time before the present.
 pub(super) struct History<T: HttpTransport> {
     api: Arc<Api<T>>,
-    settings: AdminLogsStreaming,
+    settings: HistorySettings,
     pacer: Arc<Pacer>,
     plan: Plan,
     rng: fastrand::Rng,
@@ -71,14 +71,14 @@ impl<T: HttpTransport> History<T> {
     /// Creates a history that begins at `start`, in full seconds.
     pub(super) fn new(
         api: Arc<Api<T>>,
-        settings: AdminLogsStreaming,
+        settings: HistorySettings,
         start: Timestamp,
         rng: fastrand::Rng,
     ) -> Self {
         let now = api.transport().now().monotonic;
         Self {
             plan: Plan::new(start, api.config.page_limit),
-            pacer: Arc::new(Pacer::new(settings.history.calls.bucket(now))),
+            pacer: Arc::new(Pacer::new(settings.calls.bucket(now))),
             api,
             settings,
             rng,
@@ -131,14 +131,18 @@ impl<T: HttpTransport> History<T> {
     /// Begins the next slice, if there is one, and room for it.
     fn begin_slice(&mut self, end: Timestamp, room: usize) -> bool {
         let reading = self.slices.iter().filter(|slice| slice.outcome.is_none());
-        if reading.count() >= self.settings.history.parallel() || room == 0 {
+        if reading.count() >= self.settings.parallel() || room == 0 {
             return false;
         }
         let Some(range) = self.plan.cut(end) else {
             return false;
         };
         let config = Config {
-            stream_kind: StreamKind::History(self.settings.slice(range.clone())),
+            stream_kind: self
+                .api
+                .config
+                .stream_kind
+                .slice(self.settings.calls, range.clone()),
             // The stream applies the filter when it hands out a page.
             filter: Arc::default(),
             read_ahead: 0,

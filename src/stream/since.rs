@@ -18,7 +18,7 @@ use crate::api::Api;
 use crate::batch::Batch;
 use crate::checkpoint::Since;
 use crate::clock::Moment;
-use crate::config::{AdminLogsStreaming, Config, StreamKind};
+use crate::config::{Config, StreamKind};
 use crate::dedup::{KnownIds, Window};
 use crate::error::Error;
 use crate::event::Event;
@@ -52,6 +52,8 @@ const HISTORY_REACHES: SignedDuration = SignedDuration::from_mins(365 * 24 * 60 
 pub(super) struct SinceState<T: HttpTransport> {
     /// Events that happened earlier are not delivered.
     from: Timestamp,
+    /// The end of a query. `None` if live events follow the history.
+    until: Option<Timestamp>,
     /// The time up to which the history is read, or was when live events began.
     covered: Timestamp,
     /// The history, while it is read.
@@ -74,17 +76,26 @@ impl<T: HttpTransport> SinceState<T> {
     /// Creates the state of a stream that begins at `from`. Returns `None` if the streams of this
     /// client can't begin at a time.
     pub(super) fn new(from: Timestamp, api: &Api<T>, seed: u64) -> Option<Self> {
-        let settings = settings(&api.config)?;
-        let now = api.transport().now().monotonic;
+        let settings = api.config.stream_kind.history()?;
+        let now = api.transport().now();
+        let (from, until) = match &api.config.stream_kind {
+            StreamKind::History(query) => {
+                let present = Timestamp::try_from(now.wall).ok();
+                let until = query.range.last_second().or(present)?;
+                (query.range.begin_at(from), Some(until))
+            }
+            _ => (from, None),
+        };
         Some(Self {
             from,
+            until,
             covered: from,
             history: None,
-            known: KnownIds::new(settings.history.ids),
+            known: KnownIds::new(settings.ids),
             forget_ids_at: None,
             is_checked: false,
             rng: fastrand::Rng::with_seed(seed),
-            began: now,
+            began: now.monotonic,
             began_at: from,
             events: 0,
             pages: 0,
@@ -158,17 +169,17 @@ impl<T: HttpTransport> SinceState<T> {
             }
         }
         let covered = Timestamp::try_from(self.covered(engine)).unwrap_or(self.covered);
-        let unread = present.duration_since(covered);
         let follows = *engine.resume_at() != StartAt::Oldest;
-        let may_be = if follows {
-            LIVE_EVENTS_KEPT
-        } else {
-            HISTORY_ENDS + NEARLY
+        let may_be_unread = match self.until {
+            Some(_) => SignedDuration::ZERO,
+            None if follows => LIVE_EVENTS_KEPT,
+            None => HISTORY_ENDS + NEARLY,
         };
-        if self.history.is_some() || unread <= may_be {
+        let unread = self.until.unwrap_or(present).duration_since(covered);
+        if self.history.is_some() || unread <= may_be_unread {
             return Ok(false);
         }
-        let Some(settings) = settings(&api.config) else {
+        let Some(settings) = api.config.stream_kind.history() else {
             return Ok(false);
         };
         let start = covered.max(present - HISTORY_KEPT);
@@ -176,7 +187,7 @@ impl<T: HttpTransport> SinceState<T> {
         self.began = now.monotonic;
         self.began_at = self.covered;
         self.forget_ids_at = None;
-        let history = History::new(api.clone(), settings.clone(), self.covered, self.rng.fork());
+        let history = History::new(api.clone(), settings, self.covered, self.rng.fork());
         self.history = Some(history);
         Ok(true)
     }
@@ -203,9 +214,9 @@ impl<T: HttpTransport> SinceState<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Step>> {
         let Some(history) = &mut self.history else {
-            return Poll::Ready(None);
+            return Poll::Ready(self.until.map(|_| Step::Ended));
         };
-        let end = history_end(now).unwrap_or(self.covered);
+        let end = self.until.or(history_end(now)).unwrap_or(self.covered);
         let step = match ready!(history.poll(end, cx)) {
             Part::Page(events) => {
                 self.pages += 1;
@@ -292,7 +303,7 @@ impl<T: HttpTransport> SinceState<T> {
         if let Some(trouble) = history.trouble() {
             return Some(trouble);
         }
-        let until = history_end(now.wall).unwrap_or(self.covered);
+        let until = self.until.or(history_end(now.wall)).unwrap_or(self.covered);
         let seconds = |range: SignedDuration| range.as_secs_f64().max(0.0);
         let done = seconds(self.covered.duration_since(self.began_at));
         let left = seconds(until.duration_since(self.covered));
@@ -319,11 +330,4 @@ fn wall(time: Timestamp) -> SystemTime {
 fn history_end(now: SystemTime) -> Option<Timestamp> {
     let now = Timestamp::try_from(now).ok()?.checked_sub(HISTORY_ENDS);
     Timestamp::from_second(now.ok()?.as_second()).ok()
-}
-
-fn settings(config: &Config) -> Option<&AdminLogsStreaming> {
-    match &config.stream_kind {
-        StreamKind::Streaming(streaming) => Some(streaming),
-        StreamKind::User(_) | StreamKind::History(_) => None,
-    }
 }

@@ -1,9 +1,6 @@
 //! Streams that begin at a time in the past: history first, then live events.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use box_longpoll::enterprise::AdminLogsStreaming;
+use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
 use box_longpoll::{ErrorKind, EventStream, StartAt, Status};
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,13 +9,17 @@ use crate::world::World;
 /// Returns a world with `count` events, spread evenly over the time from `days` days ago to now.
 fn past(count: i64, days: i64) -> World {
     let world = World::with_events(0, |_| ());
-    let now = now(&world);
+    append_past(&world, count, days);
+    world
+}
+
+fn append_past(world: &World, count: i64, days: i64) {
+    let now = now(world);
     let seconds = days * 24 * 60 * 60;
     world.append_json((1..=count).map(|n| {
         let ago = SignedDuration::from_secs(seconds - seconds * n / count);
         event(n, now - ago)
     }));
-    world
 }
 
 fn event(n: i64, created: Timestamp) -> String {
@@ -53,4 +54,95 @@ fn history_comes_first_and_each_event_once() {
     let new = world.event_ids().split_off(20_000);
     assert_eq!(world.next_ids(&mut events, 3), new);
     assert!(events.resume_at().position().is_some());
+}
+
+#[test]
+fn recent_start_skips_the_history_and_what_happened_before() {
+    let world = past(2_000, 10);
+    let mut events = since(&world, 5);
+    // Event 1,000 happened exactly five days ago.
+    assert_eq!(world.next_ids(&mut events, 1_001), ids(1_000..=2_000));
+    assert!(events.resume_at().position().is_some());
+}
+
+#[test]
+fn query_since_a_time_reads_slices_and_ends() {
+    let world = past(20_000, 300);
+    let range = AdminLogs::new()
+        .created_after(days_ago(&world, 200))
+        .created_before(days_ago(&world, 100));
+    let query = world.client().admin_logs(range).unwrap();
+    let mut events = query.events(StartAt::Since(days_ago(&world, 365)));
+    let received = world.ids_to_the_end(&mut events);
+    let expected = 20_000 / 3;
+    assert_eq!(received, ids(expected + 1..=2 * expected + 1));
+    assert!(matches!(events.status(), Status::Stopped { because: None, .. }));
+}
+
+#[test]
+fn history_resumes_at_a_time_without_a_loss() {
+    let world = past(20_000, 300);
+    let mut events = since(&world, 365);
+    let first = world.next_ids(&mut events, 9_000);
+    let resume_at = events.resume_at();
+    assert!(matches!(resume_at, StartAt::Since(_)), "{resume_at:?}");
+    drop(events);
+    let client = world.client();
+    let client = client.enterprise(AdminLogsStreaming::default()).unwrap();
+    let mut rest = client.events(resume_at);
+    let repeated = world.next_ids(&mut rest, 1)[0].parse::<i64>().unwrap();
+    assert_eq!(first, ids(1..=9_000));
+    assert!(repeated <= 9_001, "{repeated}");
+    let left = usize::try_from(20_000 - repeated).unwrap();
+    assert_eq!(world.next_ids(&mut rest, left), ids(repeated + 1..=20_000));
+}
+
+#[test]
+fn start_at_a_time_is_refused_where_box_has_no_history() {
+    let world = past(10, 10);
+    let stops = |mut events: EventStream<World>, why: &str| {
+        let error = world.run(events.next()).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    let client = world.client();
+    let start = StartAt::Since(days_ago(&world, 1));
+    stops(client.events(start.clone()), "a user's events");
+    stops(since(&world, 366), "365 days");
+    let page = world.run(client.fetch(start)).unwrap_err();
+    assert_eq!(page.kind(), ErrorKind::Config);
+    assert_eq!(world.calls(), 0);
+}
+
+#[test]
+fn refusal_for_the_number_of_calls_slows_all_slices() {
+    let world = World::with_events(0, |settings| settings.calls_per_minute = Some(100));
+    append_past(&world, 100_000, 300);
+    let settings = AdminLogsStreaming::default().history_calls_per_minute(1_000);
+    let client = world.client().enterprise(settings).unwrap();
+    let mut events = client.events(StartAt::Since(days_ago(&world, 365)));
+    assert_eq!(world.next_ids(&mut events, 100_000), ids(1..=100_000));
+    println!("{} calls", world.calls());
+}
+
+#[test]
+fn progress_grows_to_the_end_of_the_history() {
+    let world = past(20_000, 300);
+    let client = world.client().enterprise(AdminLogsStreaming::default()).unwrap();
+    let mut batches = client.batches(StartAt::Since(days_ago(&world, 300)));
+    let (mut shares, mut events) = (Vec::new(), 0);
+    while let Some(batch) = world.run(batches.next()) {
+        events += batch.unwrap().len();
+        match batches.status() {
+            Status::ReadingHistory(progress) => {
+                assert_eq!(progress.events, events as u64);
+                assert!(progress.until < box_longpoll::HttpTransport::now(&world).wall);
+                shares.push(progress.share());
+            }
+            _ => break,
+        }
+    }
+    assert!(shares.is_sorted(), "{shares:?}");
+    assert!(shares.len() > 20 && shares[0] == 0.0, "{shares:?}");
+    assert!(*shares.last().unwrap() > 0.8, "{shares:?}");
 }
