@@ -341,14 +341,8 @@ impl<T: HttpTransport> Subscription<T> {
     /// reported once. It is reported again if pages have arrived since, and then none for as long
     /// as Box keeps events.
     fn gap(&mut self) -> Option<PossibleGap> {
-        let engine = &self.driver.engine;
-        let caught_up_at = self.driver.caught_up_at()?;
-        let page_came_at = engine.page_came_at().filter(|_| self.gap_since.is_some());
-        let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
-        let retention = self.driver.retention();
-        let now = self.driver.client.transport().now().wall;
-        let away = now.duration_since(since).ok()?;
-        if away <= retention || self.gap_since == Some(since) {
+        let (since, retention) = self.driver.gap(self.gap_since.is_some())?;
+        if self.gap_since == Some(since) {
             return None;
         }
         self.gap_since = Some(since);

@@ -160,12 +160,19 @@ impl<T: HttpTransport> Driver<T> {
         }
     }
 
-    /// Returns the time for which Box is sure to keep the events that the stream reads next.
-    pub(crate) fn retention(&self) -> Duration {
-        match (&self.since, self.engine.resume_at()) {
-            (Some(_), StartAt::Oldest) => SinceState::<T>::history_reaches(),
-            _ => self.client.config.stream_kind.retention(),
+    /// Returns the time since which Box may have dropped events before they were fetched, and the
+    /// time for which it keeps them.
+    pub(crate) fn gap(&self, was_reported: bool) -> Option<(SystemTime, Duration)> {
+        let now = self.client.transport().now().wall;
+        if let (Some(since), StartAt::Oldest) = (&self.since, self.engine.resume_at()) {
+            return since.gap(now);
         }
+        let caught_up_at = self.caught_up_at()?;
+        let page_came_at = self.engine.page_came_at().filter(|_| was_reported);
+        let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
+        let retention = self.client.config.stream_kind.retention();
+        let away = now.duration_since(since).ok()?;
+        (away > retention).then_some((since, retention))
     }
 
     /// Returns what a checkpoint stores of a stream that began at a time.

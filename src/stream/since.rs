@@ -57,19 +57,55 @@ pub(super) struct SinceState<T: HttpTransport> {
     /// The time up to which the history is read, or was when live events began.
     covered: Timestamp,
     /// The history, while it is read.
-    history: Option<History<T>>,
+    reading: Option<Reading<T>>,
     /// The ids of the events that were delivered until the stream had reached the present.
     known: KnownIds,
     /// The time at which the ids are forgotten. `None` until the stream has reached the present.
     forget_ids_at: Option<Timestamp>,
+    /// The time at which reading the history began, in this run or in one before it. Events that Box
+    /// has added to the history since then are found in the live stream.
+    history_began_at: Option<Timestamp>,
     /// `false` until it is checked that Box keeps the history for so long.
     is_checked: bool,
     rng: fastrand::Rng,
-    /// The start of this run's reading.
+}
+
+/// A history that is being read, and its progress.
+struct Reading<T: HttpTransport> {
+    history: History<T>,
+    since: Timestamp,
+    until: Timestamp,
+    /// The time of the newest event that was delivered.
+    reached: Timestamp,
     began: Instant,
-    began_at: Timestamp,
     events: u64,
     pages: u64,
+}
+
+impl<T: HttpTransport> Reading<T> {
+    /// Counts the events of a page that are delivered.
+    fn count(&mut self, events: &[Event]) {
+        self.pages += 1;
+        self.events += events.len() as u64;
+        let times = events.iter().filter_map(Event::created_at);
+        let newest = times.max().unwrap_or(self.reached);
+        self.reached = self.reached.max(newest.min(self.until));
+    }
+
+    fn progress(&self, now: Instant, forgotten_ids: u64) -> HistoryProgress {
+        let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+        let passed = now.saturating_duration_since(self.began).as_secs_f64();
+        let left = seconds(self.reached, self.until) / seconds(self.since, self.reached);
+        HistoryProgress {
+            since: wall(self.since),
+            reached: wall(self.reached),
+            until: wall(self.until),
+            events: self.events,
+            pages: self.pages,
+            remaining: Duration::try_from_secs_f64((passed * left).round()).ok(),
+            forgotten_ids,
+        }
+    }
 }
 
 impl<T: HttpTransport> SinceState<T> {
@@ -90,15 +126,12 @@ impl<T: HttpTransport> SinceState<T> {
             from,
             until,
             covered: from,
-            history: None,
+            reading: None,
             known: KnownIds::new(settings.ids),
             forget_ids_at: None,
+            history_began_at: None,
             is_checked: false,
             rng: fastrand::Rng::with_seed(seed),
-            began: now.monotonic,
-            began_at: from,
-            events: 0,
-            pages: 0,
         })
     }
 
@@ -133,14 +166,22 @@ impl<T: HttpTransport> SinceState<T> {
         StartAt::Since(self.covered)
     }
 
-    /// Returns the time for which Box keeps the history, with the margin for a start at its edge.
-    pub(super) fn history_reaches() -> Duration {
-        HISTORY_REACHES.unsigned_abs()
+    /// Returns a time since which events may be missing, if there is one, and the time for which Box
+    /// keeps them. `None` if the engine follows live events and tells by itself.
+    pub(super) fn gap(&self, now: SystemTime) -> Option<(SystemTime, Duration)> {
+        let now = Timestamp::try_from(now).ok()?;
+        let is_past = |time: Timestamp, kept| now.duration_since(time) > kept;
+        if is_past(self.covered, HISTORY_REACHES) {
+            return Some((wall(self.covered), HISTORY_KEPT.unsigned_abs()));
+        }
+        let began_at = self.history_began_at?;
+        let is_lost = self.reading.is_none() && is_past(began_at, LIVE_EVENTS_KEPT);
+        is_lost.then(|| (wall(began_at), LIVE_EVENTS_KEPT.unsigned_abs()))
     }
 
     /// Drops the history, with its requests in flight.
     pub(super) fn cancel(&mut self) {
-        self.history = None;
+        self.reading = None;
     }
 
     /// Begins to read the history if live events may be missing, or if the stream begins in the
@@ -176,19 +217,26 @@ impl<T: HttpTransport> SinceState<T> {
             None => HISTORY_ENDS + NEARLY,
         };
         let unread = self.until.unwrap_or(present).duration_since(covered);
-        if self.history.is_some() || unread <= may_be_unread {
+        if self.reading.is_some() || unread <= may_be_unread {
             return Ok(false);
         }
         let Some(settings) = api.config.stream_kind.history() else {
             return Ok(false);
         };
         let start = covered.max(present - HISTORY_KEPT);
-        self.covered = Timestamp::from_second(start.as_second()).unwrap_or(start);
-        self.began = now.monotonic;
-        self.began_at = self.covered;
+        let start = Timestamp::from_second(start.as_second()).unwrap_or(start);
+        self.covered = start;
         self.forget_ids_at = None;
-        let history = History::new(api.clone(), settings, self.covered, self.rng.fork());
-        self.history = Some(history);
+        self.history_began_at.get_or_insert(present);
+        self.reading = Some(Reading {
+            history: History::new(api.clone(), settings, start, self.rng.fork()),
+            since: start,
+            until: self.history_end(now.wall).max(start),
+            reached: start,
+            began: now.monotonic,
+            events: 0,
+            pages: 0,
+        });
         Ok(true)
     }
 
@@ -213,19 +261,23 @@ impl<T: HttpTransport> SinceState<T> {
         now: SystemTime,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Step>> {
-        let Some(history) = &mut self.history else {
+        let end = self.history_end(now);
+        let Some(reading) = &mut self.reading else {
             return Poll::Ready(self.until.map(|_| Step::Ended));
         };
-        let end = self.until.or(history_end(now)).unwrap_or(self.covered);
-        let step = match ready!(history.poll(end, cx)) {
-            Part::Page(events) => {
-                self.pages += 1;
-                let events = self.new_events(events, window, config);
-                self.events += events.len() as u64;
+        let step = match ready!(reading.history.poll(end, cx)) {
+            Part::Page(mut events) => {
+                events.retain(|event| {
+                    let is_new = |id| self.known.insert(window.hash(id));
+                    event.id().is_none_or(is_new)
+                        && is_wanted(event, self.from)
+                        && config.wants(event)
+                });
+                reading.count(&events);
                 if events.is_empty() {
                     Step::Moved
                 } else {
-                    Step::Deliver(Batch::new(events, self.resume_at()))
+                    Step::Deliver(Batch::new(events, StartAt::Since(self.covered)))
                 }
             }
             Part::Slice(reached) => {
@@ -234,27 +286,11 @@ impl<T: HttpTransport> SinceState<T> {
             }
             Part::Stop(error) => Step::Stop(error),
             Part::Ended => {
-                self.history = None;
+                self.reading = None;
                 Step::Moved
             }
         };
         Poll::Ready(Some(step))
-    }
-
-    /// Returns the events of a page of the history that were not delivered before.
-    fn new_events(
-        &mut self,
-        mut events: Vec<Event>,
-        window: &Window,
-        config: &Config,
-    ) -> Vec<Event> {
-        events.retain(|event| {
-            let is_new = event
-                .id()
-                .is_none_or(|id| self.known.insert(window.hash(id)));
-            is_new && self.is_wanted(event) && config.wants(event)
-        });
-        events
     }
 
     /// Removes the events of a live batch that were delivered before, or that the stream does not
@@ -271,12 +307,8 @@ impl<T: HttpTransport> SinceState<T> {
                     !self.known.contains(hash)
                 }
             });
-            is_new && self.is_wanted(event)
+            is_new && is_wanted(event, self.from)
         })
-    }
-
-    fn is_wanted(&self, event: &Event) -> bool {
-        event.created_at().is_none_or(|time| time >= self.from)
     }
 
     /// Notes when the stream has reached the present, and forgets the ids two weeks later.
@@ -288,7 +320,8 @@ impl<T: HttpTransport> SinceState<T> {
             None => {
                 let covered = wall(self.covered);
                 let has_reached = engine.caught_up_at().is_some_and(|at| at > covered);
-                if self.history.is_none() && has_reached {
+                if self.reading.is_none() && has_reached {
+                    self.history_began_at = None;
                     self.forget_ids_at = now.checked_add(IDS_KEPT).ok();
                 }
             }
@@ -299,35 +332,28 @@ impl<T: HttpTransport> SinceState<T> {
 
     /// Returns the status of a stream that reads the history.
     pub(super) fn status(&self, now: Moment) -> Option<Status> {
-        let history = self.history.as_ref()?;
-        if let Some(trouble) = history.trouble() {
-            return Some(trouble);
-        }
-        let until = self.until.or(history_end(now.wall)).unwrap_or(self.covered);
-        let seconds = |range: SignedDuration| range.as_secs_f64().max(0.0);
-        let done = seconds(self.covered.duration_since(self.began_at));
-        let left = seconds(until.duration_since(self.covered));
-        let passed = now.monotonic.saturating_duration_since(self.began);
-        let remaining = passed.as_secs_f64() * left / done;
-        Some(Status::ReadingHistory(HistoryProgress {
-            since: wall(self.began_at),
-            reached: wall(self.covered),
-            until: wall(until),
-            events: self.events,
-            pages: self.pages,
-            remaining: Duration::try_from_secs_f64(remaining.round()).ok(),
-            forgotten_ids: self.known.forgotten(),
-        }))
+        let reading = self.reading.as_ref()?;
+        let progress = || reading.progress(now.monotonic, self.known.forgotten());
+        let trouble = reading.history.trouble();
+        Some(trouble.unwrap_or_else(|| Status::ReadingHistory(progress())))
     }
+
+    /// Returns the end of the history, in full seconds.
+    fn history_end(&self, now: SystemTime) -> Timestamp {
+        let end = || {
+            let end = Timestamp::try_from(now).ok()?.checked_sub(HISTORY_ENDS);
+            Timestamp::from_second(end.ok()?.as_second()).ok()
+        };
+        self.until.or_else(end).unwrap_or(self.covered)
+    }
+}
+
+/// Returns `true` unless the event happened before the stream begins.
+fn is_wanted(event: &Event, from: Timestamp) -> bool {
+    event.created_at().is_none_or(|time| time >= from)
 }
 
 /// Returns a time of an event in the form of the clocks.
 fn wall(time: Timestamp) -> SystemTime {
     SystemTime::try_from(time).unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// Returns the end of the history.
-fn history_end(now: SystemTime) -> Option<Timestamp> {
-    let now = Timestamp::try_from(now).ok()?.checked_sub(HISTORY_ENDS);
-    Timestamp::from_second(now.ok()?.as_second()).ok()
 }

@@ -76,7 +76,10 @@ fn query_since_a_time_reads_slices_and_ends() {
     let received = world.ids_to_the_end(&mut events);
     let expected = 20_000 / 3;
     assert_eq!(received, ids(expected + 1..=2 * expected + 1));
-    assert!(matches!(events.status(), Status::Stopped { because: None, .. }));
+    assert!(matches!(
+        events.status(),
+        Status::Stopped { because: None, .. }
+    ));
 }
 
 #[test]
@@ -128,7 +131,10 @@ fn refusal_for_the_number_of_calls_slows_all_slices() {
 #[test]
 fn progress_grows_to_the_end_of_the_history() {
     let world = past(20_000, 300);
-    let client = world.client().enterprise(AdminLogsStreaming::default()).unwrap();
+    let client = world
+        .client()
+        .enterprise(AdminLogsStreaming::default())
+        .unwrap();
     let mut batches = client.batches(StartAt::Since(days_ago(&world, 300)));
     let (mut shares, mut events) = (Vec::new(), 0);
     while let Some(batch) = world.run(batches.next()) {
