@@ -10,6 +10,7 @@
 mod directory;
 mod error;
 mod file;
+mod history;
 mod owner;
 mod slot;
 mod wire;
@@ -24,11 +25,13 @@ use serde::{Deserialize, Serialize};
 pub use self::directory::CheckpointDirectory;
 pub use self::error::CheckpointError;
 pub use self::file::CheckpointFile;
+pub use self::history::NewIds;
+pub(crate) use self::history::{MAX_HISTORY_IDS, Since};
 use self::owner::Identity;
 pub(crate) use self::owner::Owner;
 use self::wire::Wire;
 use crate::auth::Subject;
-use crate::dedup::Window;
+use crate::dedup::{KnownIds, Window};
 use crate::position::StartAt;
 
 /// The most ids that a checkpoint carries. An id takes 32 bytes in JSON, and every acknowledgement
@@ -43,7 +46,12 @@ const MAX_IDS: usize = 100_000;
 /// bytes, so with the default [window](crate::LongPollClientBuilder::dedupe_window) a checkpoint
 /// takes about 80 kB.
 ///
-/// A checkpoint carries the number of its format, which is 2 in this version. A checkpoint of an
+/// A subscription that starts with the [history](StartAt::Since) of an enterprise has to remember
+/// more ids than a checkpoint can carry. Its checkpoints only have their
+/// [number](Self::history_ids). Each one brings the [new ids](Self::new_ids), which a store keeps
+/// beside it, and hands back [after loading](Self::with_ids). They are not serialized.
+///
+/// A checkpoint carries the number of its format, which is 3 in this version. A checkpoint of an
 /// older format can be read if the serialization stores the names of the fields, as JSON does.
 /// Reading a checkpoint of a newer format is an error, which names both numbers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +64,14 @@ pub struct Checkpoint {
     key: u128,
     /// The hashes of the latest ids, oldest first.
     ids: Vec<u128>,
+    /// `None` unless the stream began with the history.
+    since: Option<Since>,
+    /// The number of the history's ids, with the new ones.
+    history_ids: u64,
+    /// The ids that no earlier checkpoint has brought. They are not serialized.
+    new_ids: Option<NewIds>,
+    /// The ids that were stored beside the checkpoint, once they are loaded.
+    stored_ids: Vec<u8>,
 }
 
 impl Checkpoint {
@@ -71,7 +87,20 @@ impl Checkpoint {
             last_success: floor_to_second(last_success),
             key: window.key(),
             ids: window.latest(MAX_IDS),
+            since: None,
+            history_ids: 0,
+            new_ids: None,
+            stored_ids: Vec::new(),
         }
+    }
+
+    /// Adds the state of a stream that began with the history. `ids` are those that no earlier
+    /// checkpoint has brought, if there are any.
+    pub(crate) fn with_history(mut self, since: Option<Since>, ids: NewIds) -> Self {
+        self.since = since;
+        self.history_ids = ids.end();
+        self.new_ids = Some(ids).filter(|ids| !ids.as_bytes().is_empty());
+        self
     }
 
     /// Returns the program's key for the account, as passed to
@@ -122,16 +151,65 @@ impl Checkpoint {
         self.last_success
     }
 
+    /// Returns the number of ids that belong to the checkpoint and are stored beside it, with the
+    /// [new ones](Self::new_ids).
+    ///
+    /// It is 0 unless the subscription starts with the [history](StartAt::Since) of an enterprise,
+    /// and becomes 0 again 14 days after it has caught up with the live stream. Then a store can
+    /// delete all ids.
+    #[must_use]
+    pub fn history_ids(&self) -> u64 {
+        self.history_ids
+    }
+
+    /// Returns the ids to store together with this checkpoint. Returns `None` if there are none.
+    ///
+    /// Live events repeat those of the history, up to 14 days later, so a subscription that starts
+    /// with the [history](StartAt::Since) of an enterprise remembers the ids of all events until
+    /// then. Store these in the transaction that stores the checkpoint, in a row with the key
+    /// [`after`](NewIds::after), and replace a row with that key. After a restart, hand all rows to
+    /// [`with_ids`](Self::with_ids).
+    ///
+    /// If you do not store them, no event is lost. But after a restart, events that were delivered
+    /// before may be delivered again: those of the part of the history that was being read, and
+    /// those that live events repeat.
+    #[must_use]
+    pub fn new_ids(&self) -> Option<&NewIds> {
+        self.new_ids.as_ref()
+    }
+
+    /// Returns the checkpoint with the ids that were stored beside it, in any order. Each part has
+    /// the number from [`after`](NewIds::after), and the ids.
+    ///
+    /// Pass everything that was stored. Parts that do not belong to this checkpoint are left out,
+    /// and so is everything after a part that is missing. Of more than 10 million ids, the latest
+    /// are used.
+    #[must_use]
+    pub fn with_ids(mut self, parts: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
+        self.stored_ids = history::joined(parts, self.history_ids);
+        self
+    }
+
+    /// Sets the ids that were stored beside the checkpoint, the latest ones of those that belong to
+    /// it.
+    fn with_stored_ids(mut self, ids: Vec<u8>) -> Self {
+        self.stored_ids = ids;
+        self
+    }
+
     pub(crate) fn window(&self, capacity: usize) -> Window {
         Window::restored(capacity, self.key, &self.ids)
     }
-}
 
-/// stub
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Since {
-    pub(crate) from: jiff::Timestamp,
-    pub(crate) forget_ids_at: Option<jiff::Timestamp>,
+    /// Returns the state of a stream that began with the history.
+    pub(crate) fn since(&self) -> Option<Since> {
+        self.since
+    }
+
+    /// Returns the ids of the history, at most `limit`.
+    pub(crate) fn known_ids(&self, limit: usize) -> KnownIds {
+        KnownIds::restored(limit, &self.stored_ids)
+    }
 }
 
 /// The start of a subscription whose checkpoints the program stores: see
@@ -174,6 +252,7 @@ impl fmt::Debug for Checkpoint {
             .field("resume_at", &self.resume_at)
             .field("last_success", &self.last_success)
             .field("ids", &self.ids.len())
+            .field("history_ids", &self.history_ids)
             .finish_non_exhaustive()
     }
 }
@@ -189,29 +268,55 @@ impl fmt::Debug for Checkpoint {
 /// Errors are logged and shown in the [status](crate::Status), so their text must not contain a
 /// secret.
 ///
+/// A subscription that starts with the [history](StartAt::Since) of an enterprise has
+/// [ids](Checkpoint::new_ids) to store beside its checkpoints. A database stores them in a second
+/// table, one row for each part. A store that ignores them works too: then events may be delivered
+/// again after a restart.
+///
 /// ```
 /// use async_trait::async_trait;
 /// use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
-/// # struct Table;
-/// # impl Table {
+/// # struct Database;
+/// # struct Transaction;
+/// # impl Database {
 /// #     async fn select(&self, _: &str) -> std::io::Result<Option<String>> { Ok(None) }
-/// #     async fn upsert(&self, _: &str, _: &str) -> std::io::Result<()> { Ok(()) }
+/// #     async fn select_ids(&self, _: &str) -> std::io::Result<Vec<(u64, Vec<u8>)>> { Ok(vec![]) }
+/// #     async fn begin(&self) -> std::io::Result<Transaction> { Ok(Transaction) }
+/// # }
+/// # impl Transaction {
+/// #     async fn upsert(&mut self, _: &str, _: &str) -> std::io::Result<()> { Ok(()) }
+/// #     async fn upsert_ids(&mut self, _: &str, _: u64, _: &[u8]) -> std::io::Result<()> { Ok(()) }
+/// #     async fn delete_ids(&mut self, _: &str) -> std::io::Result<()> { Ok(()) }
+/// #     async fn commit(self) -> std::io::Result<()> { Ok(()) }
 /// # }
 ///
-/// struct InTable(Table);
+/// struct InTables(Database);
 ///
 /// #[async_trait]
-/// impl CheckpointStore for InTable {
+/// impl CheckpointStore for InTables {
 ///     async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
-///         match self.0.select(key).await.map_err(CheckpointError::new)? {
-///             Some(json) => serde_json::from_str(&json).map_err(CheckpointError::new),
-///             None => Ok(None),
-///         }
+///         let Some(json) = self.0.select(key).await.map_err(CheckpointError::new)? else {
+///             return Ok(None);
+///         };
+///         let checkpoint: Checkpoint = serde_json::from_str(&json).map_err(CheckpointError::new)?;
+///         let parts = self.0.select_ids(key).await.map_err(CheckpointError::new)?;
+///         Ok(Some(checkpoint.with_ids(parts)))
 ///     }
 ///
 ///     async fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
 ///         let json = serde_json::to_string(checkpoint).map_err(CheckpointError::new)?;
-///         self.0.upsert(key, &json).await.map_err(CheckpointError::new)
+///         let write = async {
+///             let mut transaction = self.0.begin().await?;
+///             transaction.upsert(key, &json).await?;
+///             if let Some(new) = checkpoint.new_ids() {
+///                 // The primary key of this table is the account's key and `after`.
+///                 transaction.upsert_ids(key, new.after(), new.as_bytes()).await?;
+///             } else if checkpoint.history_ids() == 0 {
+///                 transaction.delete_ids(key).await?;
+///             }
+///             transaction.commit().await
+///         };
+///         write.await.map_err(CheckpointError::new)
 ///     }
 /// }
 /// ```

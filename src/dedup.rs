@@ -115,6 +115,13 @@ impl Window {
         Self::restored(self.capacity, self.key, &kept)
     }
 
+    /// Returns a seed for random numbers that have nothing to do with the hashes.
+    pub(crate) fn seed(&self) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.key.to_le_bytes());
+        hasher.write(b"seed");
+        hasher.finish()
+    }
+
     pub(crate) fn key(&self) -> u128 {
         self.key
     }

@@ -9,3 +9,4 @@
 
 pub use crate::client::AdminLogsQuery;
 pub use crate::config::admin_logs::{AdminLogs, AdminLogsStreaming};
+pub use crate::status::HistoryProgress;

@@ -22,7 +22,7 @@ use std::vec;
 
 use futures_core::Stream;
 
-pub(crate) use self::driver::{Driver, Step};
+pub(crate) use self::driver::{Driver, Reached, Step};
 pub use self::handle::StreamHandle;
 pub use self::map::StreamMap;
 use crate::api::Api;

@@ -140,7 +140,8 @@ impl<T: HttpTransport> Subscription<T> {
             account,
             &driver.client,
             driver.watch.clone(),
-            &driver.engine,
+            driver.reached(),
+            driver.window().clone(),
         ));
         let subscription = Self {
             start: Start::Loading(ledger.load(given)),
@@ -198,7 +199,9 @@ impl<T: HttpTransport> Subscription<T> {
     /// Resumes the engine and the ledger from a checkpoint.
     fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.driver.resume(checkpoint);
-        self.ledger.resume(checkpoint, &self.driver.engine)
+        let window = self.driver.window().clone();
+        self.ledger
+            .resume(checkpoint, self.driver.reached(), window)
     }
 
     /// Returns the current end of what is acknowledged, as an item.
@@ -329,12 +332,7 @@ impl<T: HttpTransport> Subscription<T> {
     }
 
     fn advance(&self) {
-        let driver = &self.driver;
-        self.ledger.advance(
-            &driver.resume_at(),
-            driver.caught_up_at(),
-            driver.complete_until(),
-        );
+        self.ledger.advance(self.driver.reached());
     }
 
     /// Returns the gap in which Box may have dropped events before they were fetched. A gap is

@@ -1,7 +1,8 @@
 //! A store that keeps the checkpoints of many accounts in a directory.
 //!
 //! Each account has a [`Slot`], which is one file, and one [`Lock`] protects the entire directory
-//! from other processes. The store never deletes a file. Start at [`CheckpointDirectory::open`].
+//! from other processes. The store never deletes a checkpoint. Start at
+//! [`CheckpointDirectory::open`].
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -24,7 +25,8 @@ const LONGEST_NAME: usize = 240;
 /// moment, the file is the old one or the new one. The file's name is `checkpoint.` and the key.
 /// Lowercase letters, digits, `-` and `_` stand for themselves, and any other byte is written as
 /// `%` and two hexadecimal digits. In this form, a key may have up to 229 bytes; with a longer key,
-/// the subscription ends with an error. No two keys share a file on any file system.
+/// the subscription ends with an error. No two keys share a file on any file system. The ids of a
+/// [history](crate::StartAt::Since) are in a second file, with the same name and `.ids`.
 ///
 /// A lock on the file `lock` keeps all other stores and processes away from the directory until
 /// this store is dropped. The lock file itself is not deleted. To share the store between

@@ -23,6 +23,11 @@ use crate::sys::atomic_file::{beside, real_path};
 /// contains no token. If the file is damaged, loading it is an error, and the store leaves it as it
 /// is. The store follows a symbolic link, even to a file that does not exist yet.
 ///
+/// A subscription that starts with the [history](crate::StartAt::Since) of an enterprise has ids to
+/// store beside the checkpoint. The store appends them to `FILE.ids`, 12 bytes for each event,
+/// before it replaces the checkpoint. It deletes that file once the ids are not needed. If the file
+/// is lost or too short, a warning is logged, and events may be delivered again.
+///
 /// A lock on `FILE.lock` keeps all other stores and processes on this machine away until this store
 /// is dropped. The lock file itself is not deleted. Over a network file system, the lock works as
 /// far as the file system supports it. Use one file per account, and one subscription per account

@@ -4,8 +4,9 @@
 //! abandoned write from undoing a later one. [`Lock`] keeps out other processes.
 //! [`CheckpointFile`](super::CheckpointFile) and
 //! [`CheckpointDirectory`](super::CheckpointDirectory) combine them. The text of the file is in
-//! [`text`].
+//! [`text`], and the file of a history's ids in [`ids`].
 
+mod ids;
 mod text;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::{Checkpoint, CheckpointError};
+use super::{Checkpoint, CheckpointError, MAX_HISTORY_IDS};
+use crate::dedup::HASH_BYTES;
 use crate::redact::quote;
 use crate::sys::atomic_file::{read, write};
 use crate::sys::{blocking_thread, lock};
@@ -82,6 +84,8 @@ struct FileState {
     /// The number of the `save` call that wrote the file. An abandoned call may still run, and must
     /// not undo a later one.
     save: u64,
+    /// `true` once it is known that there is no file of ids.
+    has_no_ids: bool,
 }
 
 impl Slot {
@@ -109,12 +113,13 @@ impl Slot {
                 .map_err(CheckpointError::of_file_because(path, NOT_USABLE))?;
             state.check_account(found.as_ref().map_or(&*key, Checkpoint::account), path)?;
             state.check_account(&key, path)?;
-            Ok(found)
+            found.map(|found| with_ids(found, path)).transpose()
         })
         .await
     }
 
-    /// Writes the checkpoint, unless a later call has written one already.
+    /// Writes the checkpoint, unless a later call has written one already. The new ids of a history
+    /// become durable before it.
     pub(super) async fn save(
         &self,
         key: &str,
@@ -129,9 +134,20 @@ impl Slot {
             }
             let text = text::write(&checkpoint)
                 .map_err(CheckpointError::of_file_because(path, NOT_WRITTEN))?;
+            if let Some(new) = checkpoint.new_ids() {
+                state.has_no_ids = false;
+                ids::append(path, new).map_err(CheckpointError::of_file_because(
+                    &ids::path_of(path),
+                    NOT_WRITTEN,
+                ))?;
+            }
             write(path, text.as_bytes(), OpenOptions::new())
                 .map_err(CheckpointError::of_file_because(path, NOT_WRITTEN))?;
             state.save = save;
+            if checkpoint.history_ids() == 0 && !state.has_no_ids {
+                // Ids that stay do no harm, because the checkpoint counts none of them.
+                state.has_no_ids = ids::remove(path).is_ok();
+            }
             Ok(())
         })
         .await
@@ -154,6 +170,28 @@ impl Slot {
         let failed = CheckpointError::of_file_because(&self.path, "its store failed");
         outcome.await.unwrap_or_else(|error| Err(failed(error)))
     }
+}
+
+/// Reads the ids that belong to a checkpoint. Without them, events may be delivered again, so a
+/// part that was lost is no error.
+fn with_ids(found: Checkpoint, path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let count = found.history_ids();
+    if count == 0 {
+        return Ok(found);
+    }
+    let ids_path = ids::path_of(path);
+    let failed = CheckpointError::of_file_because(&ids_path, "it can't be read");
+    let ids = ids::read(path, count).map_err(failed)?;
+    let expected = count.min(MAX_HISTORY_IDS as u64);
+    let lost = expected.saturating_sub((ids.len() / HASH_BYTES) as u64);
+    if lost > 0 {
+        tracing::warn!(
+            file = %ids_path.display(),
+            lost,
+            "ids of the history are missing: events may be delivered again"
+        );
+    }
+    Ok(found.with_stored_ids(ids))
 }
 
 /// Waits for a write that was abandoned halfway. Nobody else may have the file before it ends.

@@ -4,10 +4,11 @@
 //! across versions. Every field is checked when a [`Checkpoint`] is made from it. It does not
 //! choose the serialization: [`CheckpointFile`](super::CheckpointFile) writes JSON.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::owner::{Identity, Owner};
-use super::{Checkpoint, MAX_IDS};
+use super::{Checkpoint, MAX_IDS, Since};
 use crate::clock;
 use crate::config::StreamKind;
 use crate::position::StartAt;
@@ -15,8 +16,9 @@ use crate::position::StartAt;
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
 
-/// The format that this version writes. Format 1 had no subject and no number.
-const FORMAT: u64 = 2;
+/// The format that this version writes. Format 1 had no subject and no number, and format 2 had
+/// nothing about a history.
+const FORMAT: u64 = 3;
 
 /// The fields of a checkpoint.
 ///
@@ -29,7 +31,7 @@ pub(super) struct Wire {
     account: Option<String>,
     stream_type: Option<String>,
     api_origin: Option<String>,
-    /// `oldest`, or the position as Box sent it.
+    /// `oldest`, `since` and a time, or the position as Box sent it.
     position: Option<String>,
     last_success: Option<String>,
     id_key: Option<String>,
@@ -38,11 +40,20 @@ pub(super) struct Wire {
     /// `None` if it is not known, as before format 2.
     subject: Option<String>,
     format: Option<u64>,
+    /// `None` unless the stream began with the history.
+    since: Option<String>,
+    forget_ids_at: Option<String>,
+    history_began_at: Option<String>,
+    /// The number of the history's ids, which are stored beside the checkpoint.
+    history_ids: Option<u64>,
 }
 
 impl From<Checkpoint> for Wire {
     fn from(checkpoint: Checkpoint) -> Self {
         let owner = checkpoint.owner;
+        let since = checkpoint.since;
+        let forget_ids_at = since.and_then(|since| since.forget_ids_at);
+        let history_began_at = since.and_then(|since| since.history_began_at);
         let mut ids = String::with_capacity(checkpoint.ids.len() * DIGITS);
         for id in &checkpoint.ids {
             ids += &format!("{id:032x}");
@@ -57,6 +68,10 @@ impl From<Checkpoint> for Wire {
             ids: Some(ids),
             subject: owner.identity.map(|identity| identity.to_string()),
             format: Some(FORMAT),
+            since: since.map(|since| since.from.to_string()),
+            forget_ids_at: forget_ids_at.map(|time| time.to_string()),
+            history_began_at: history_began_at.map(|time| time.to_string()),
+            history_ids: since.map(|_| checkpoint.history_ids),
         }
     }
 }
@@ -87,6 +102,15 @@ impl TryFrom<Wire> for Checkpoint {
             Ok(resume_at) => resume_at,
             Err(error) => return Err(error.to_string()),
         };
+        let since = match (wire.since, wire.forget_ids_at) {
+            (Some(from), forget_ids_at) => Some(Since {
+                from: time(&from)?,
+                forget_ids_at: forget_ids_at.as_deref().map(time).transpose()?,
+                history_began_at: wire.history_began_at.as_deref().map(time).transpose()?,
+            }),
+            (None, None) if !matches!(resume_at, StartAt::Since(_)) => None,
+            (None, _) => return Err(missing("since")),
+        };
         let (ids, id_key) = (field("ids", wire.ids)?, field("id_key", wire.id_key)?);
         let ids = ids.as_bytes().chunks(DIGITS);
         if ids.len() > MAX_IDS {
@@ -108,12 +132,28 @@ impl TryFrom<Wire> for Checkpoint {
                 .ok_or("the checkpoint's time is not one of RFC 3339 since 1970")?,
             key,
             ids,
+            since,
+            history_ids: match since {
+                Some(_) => wire.history_ids.ok_or_else(|| missing("history_ids"))?,
+                None => 0,
+            },
+            new_ids: None,
+            stored_ids: Vec::new(),
         })
     }
 }
 
+fn time(text: &str) -> Result<Timestamp, String> {
+    let malformed = "the checkpoint's history has a time that is not one of RFC 3339";
+    text.parse().map_err(|_| malformed.to_owned())
+}
+
 fn field(name: &str, value: Option<String>) -> Result<String, String> {
-    value.ok_or_else(|| format!("the checkpoint has no {name}"))
+    value.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> String {
+    format!("the checkpoint has no {name}")
 }
 
 fn hash(digits: &[u8]) -> Option<u128> {

@@ -119,7 +119,7 @@ impl AdminLogsStreaming {
     /// Sets the number of ids of past events that are remembered, until two weeks after the stream
     /// has reached the present. They take up to 20 bytes each in memory. Above this number, the
     /// oldest are forgotten, and a late event that Box shows in both of its logs may be delivered
-    /// twice. From 1 to 100 million. Default: 2 million.
+    /// twice. From 1 to 10 million. Default: 2 million.
     pub fn history_ids(mut self, ids: usize) -> Self {
         self.history.ids = ids;
         self
@@ -143,7 +143,7 @@ impl AdminLogsStreaming {
 const MAX_PARALLEL: usize = 64;
 
 /// The most ids of past events that are remembered.
-const MAX_HISTORY_IDS: usize = 100_000_000;
+const MAX_HISTORY_IDS: usize = 10_000_000;
 
 /// The settings for reading the past of a stream that begins at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl HistorySettings {
         )?;
         ensure(
             (1..=MAX_HISTORY_IDS).contains(&self.ids),
-            "the ids of past events must be 1 to 100 million",
+            "the ids of past events must be 1 to 10 million",
         )
     }
 

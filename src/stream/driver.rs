@@ -17,6 +17,7 @@ use crate::api::{Api, InFlight};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
+use crate::dedup::Window;
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::protocol::{Call, Input, LongPoll, Output};
@@ -62,6 +63,18 @@ impl Operations {
     fn all(&mut self) -> [&mut Option<InFlight>; 3] {
         [&mut self.token, &mut self.fetch, &mut self.listen]
     }
+}
+
+/// The end of all that the consumer has handled.
+pub(crate) struct Reached {
+    /// The position from which the stream resumes.
+    pub(crate) resume_at: StartAt,
+    /// The time at which the stream had last caught up. `None`: not since its start.
+    pub(crate) caught_up_at: Option<SystemTime>,
+    /// The time up to which every event is handled. `None`: not proven since the start.
+    pub(crate) complete_until: Option<SystemTime>,
+    /// The state of a stream that began at a time.
+    pub(crate) since: Option<Since>,
 }
 
 /// The outcome of one round of outputs and results.
@@ -127,13 +140,15 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Continues from a checkpoint.
     pub(crate) fn resume(&mut self, checkpoint: &Checkpoint) {
+        let seed = self.engine.window().seed();
         let window = checkpoint.window(self.client.config.dedupe_window);
-        let covered = checkpoint.last_success();
         let start = match checkpoint.resume_at() {
             StartAt::Since(_) => StartAt::Oldest,
             start => start,
         };
-        self.engine.resume_from(start, window, covered);
+        self.engine
+            .resume_from(start, window, checkpoint.last_success());
+        self.since = SinceState::resumed(checkpoint, &self.client, seed).map(Box::new);
     }
 
     /// Returns the position to resume from: the end of all that is handled.
@@ -175,9 +190,18 @@ impl<T: HttpTransport> Driver<T> {
         (away > retention).then_some((since, retention))
     }
 
-    /// Returns what a checkpoint stores of a stream that began at a time.
-    pub(crate) fn since(&self) -> Option<Since> {
-        self.since.as_ref().map(|since| since.mark())
+    /// Returns the end of all that is handled.
+    pub(crate) fn reached(&self) -> Reached {
+        Reached {
+            resume_at: self.resume_at(),
+            caught_up_at: self.caught_up_at(),
+            complete_until: self.complete_until(),
+            since: self.since.as_ref().map(|since| since.mark()),
+        }
+    }
+
+    pub(crate) fn window(&self) -> &Window {
+        self.engine.window()
     }
 
     /// Returns the current activity.

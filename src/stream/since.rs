@@ -16,7 +16,7 @@ use super::driver::Step;
 use super::history::{History, Part};
 use crate::api::Api;
 use crate::batch::Batch;
-use crate::checkpoint::Since;
+use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
 use crate::config::{Config, StreamKind};
 use crate::dedup::{KnownIds, Window};
@@ -135,13 +135,23 @@ impl<T: HttpTransport> SinceState<T> {
         })
     }
 
-    /// Continues from a checkpoint.
-    pub(super) fn resume(&mut self, since: Since, covered: SystemTime, known: KnownIds) {
-        self.from = since.from;
-        self.forget_ids_at = since.forget_ids_at;
-        self.covered = Timestamp::try_from(covered).unwrap_or(since.from);
-        self.known = known;
-        self.is_checked = true;
+    /// Continues from a checkpoint. Returns `None` if its stream did not begin at a time.
+    pub(super) fn resumed(checkpoint: &Checkpoint, api: &Api<T>, seed: u64) -> Option<Self> {
+        let since = checkpoint.since()?;
+        let state = Self::new(since.from, api, seed)?;
+        let covered = match checkpoint.resume_at() {
+            StartAt::Since(covered) => covered,
+            _ => Timestamp::try_from(checkpoint.last_success()).unwrap_or(since.from),
+        };
+        let limit = api.config.stream_kind.history()?.ids;
+        Some(Self {
+            covered,
+            known: checkpoint.known_ids(limit),
+            forget_ids_at: since.forget_ids_at,
+            history_began_at: since.history_began_at,
+            is_checked: true,
+            ..state
+        })
     }
 
     /// Returns what a checkpoint stores of this state.
@@ -149,6 +159,7 @@ impl<T: HttpTransport> SinceState<T> {
         Since {
             from: self.from,
             forget_ids_at: self.forget_ids_at,
+            history_began_at: self.history_began_at,
         }
     }
 

@@ -15,14 +15,13 @@ use std::time::SystemTime;
 use super::ack_queue::{AckQueue, Watermark};
 use crate::api::Api;
 use crate::batch::Batch;
-use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Owner};
+use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, NewIds, Owner};
 use crate::dedup::Window;
 use crate::error::{Error, ErrorKind, ensure};
-use crate::position::StartAt;
-use crate::protocol::LongPoll;
 use crate::redact::Chain;
 use crate::single_flight::SingleFlight;
 use crate::status::{StatusWatch, Wakers};
+use crate::stream::Reached;
 use crate::sys::lock;
 use crate::transport::HttpTransport;
 
@@ -61,35 +60,46 @@ pub(super) struct Write {
 }
 
 impl Ledger {
-    /// Creates the ledger of an engine that has not started yet.
+    /// Creates the ledger of a stream that has not started yet. `window` is that of its engine.
     pub(super) fn new(
         store: Option<Arc<dyn CheckpointStore>>,
         account: String,
         api: &Api<impl HttpTransport>,
         watch: Arc<StatusWatch>,
-        engine: &LongPoll,
+        start: Reached,
+        window: Window,
     ) -> Self {
         Self {
-            state: Mutex::new(State::at_start_of(engine, store.is_some())),
+            state: Mutex::new(State::at_start_of(
+                Watermark::at_start(start),
+                window,
+                store.is_some(),
+            )),
             store,
             owner: Owner::of(account, &api.config, &*api.tokens),
             watch,
         }
     }
 
-    /// Resets the ledger to an engine that resumes from this checkpoint.
+    /// Resets the ledger to a stream that resumes from this checkpoint.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Checkpoint`] if the checkpoint belongs to another subscription.
-    pub(super) fn resume(&self, checkpoint: &Checkpoint, engine: &LongPoll) -> Result<(), Error> {
+    pub(super) fn resume(
+        &self,
+        checkpoint: &Checkpoint,
+        start: Reached,
+        window: Window,
+    ) -> Result<(), Error> {
         let location = match &self.store {
             Some(store) => store.location(&self.owner.account),
             None => "the start".to_owned(),
         };
         checkpoint.owner.check(&location, &self.owner)?;
         let mut state = lock(&self.state);
-        *state = State::at_start_of(engine, self.store.is_some());
+        let start = Watermark::at_start(start).with_stored_ids(checkpoint.history_ids());
+        *state = State::at_start_of(start, window, self.saves());
         let wakers = self.watch.move_to(&state.durable.resume_at);
         drop(state);
         wakers.wake();
@@ -127,8 +137,9 @@ impl Ledger {
     pub(super) fn end(&self, now: SystemTime) -> (Watermark, Checkpoint) {
         let state = lock(&self.state);
         let end = state.queue.end().clone();
-        let checkpoint =
-            self.checkpoint(&end, end.caught_up_at.unwrap_or(now), state.queue.window());
+        let caught_up_at = end.caught_up_at.unwrap_or(now);
+        let ids = (state.queue.window(), state.queue.new_ids());
+        let checkpoint = self.checkpoint(&end, caught_up_at, ids);
         (end, checkpoint)
     }
 
@@ -171,13 +182,19 @@ impl Ledger {
                 "a batch before this one is not stored yet: store batches in their order",
             )
         })?;
-        let window = state.queue.window_of_first();
+        let (window, new_ids) = state.queue.ids_of_first();
         let caught_up_at = end.caught_up_at.unwrap_or(SystemTime::UNIX_EPOCH);
-        Ok(self.checkpoint(&end, caught_up_at, &window))
+        Ok(self.checkpoint(&end, caught_up_at, (&window, new_ids)))
     }
 
-    fn checkpoint(&self, end: &Watermark, caught_up_at: SystemTime, window: &Window) -> Checkpoint {
+    fn checkpoint(
+        &self,
+        end: &Watermark,
+        caught_up_at: SystemTime,
+        (window, new_ids): (&Window, NewIds),
+    ) -> Checkpoint {
         Checkpoint::new(&self.owner, end.resume_at.clone(), caught_up_at, window)
+            .with_history(end.since, new_ids)
     }
 
     /// Records that the program has stored a checkpoint without a batch.
@@ -195,6 +212,7 @@ impl Ledger {
         if end.batches < state.durable.batches {
             return Wakers::default();
         }
+        state.queue.stored(&end);
         state.durable = end;
         // The position is set under the lock, so that an older one never follows a newer one.
         self.watch.move_to(&state.durable.resume_at)
@@ -235,16 +253,10 @@ impl Ledger {
     }
 
     /// Records the position of the engine. See [`AckQueue::advance`].
-    pub(super) fn advance(
-        &self,
-        resume_at: &StartAt,
-        caught_up_at: Option<SystemTime>,
-        complete_until: Option<SystemTime>,
-    ) {
+    pub(super) fn advance(&self, reached: Reached) {
         let mut state = lock(&self.state);
-        let queue = &mut state.queue;
-        queue.advance(resume_at, caught_up_at, complete_until);
-        let until = queue.end().complete_until;
+        state.queue.advance(reached);
+        let until = state.queue.end().complete_until;
         drop(state);
         self.watch.completed(until).wake();
     }
@@ -320,7 +332,8 @@ impl Ledger {
         let store = self.store.as_ref()?;
         let end = state.queue.end();
         if state.write.is_none() && end.is_worth_saving_over(&state.durable) {
-            let checkpoint = self.checkpoint(end, end.caught_up_at?, state.queue.window());
+            let ids = (state.queue.window(), state.queue.new_ids());
+            let checkpoint = self.checkpoint(end, end.caught_up_at?, ids);
             let (store, account) = (store.clone(), self.owner.account.clone());
             let save = async move { store.save(&account, &checkpoint).await };
             state.write = Some(Write {
@@ -361,15 +374,9 @@ impl Ledger {
 }
 
 impl State {
-    fn at_start_of(engine: &LongPoll, start_is_durable: bool) -> Self {
-        let start = Watermark {
-            resume_at: engine.resume_at().clone(),
-            batches: 0,
-            caught_up_at: engine.caught_up_at(),
-            complete_until: engine.complete_until(),
-        };
+    fn at_start_of(start: Watermark, window: Window, start_is_durable: bool) -> Self {
         Self {
-            queue: AckQueue::new(start.clone(), engine.window().clone()),
+            queue: AckQueue::new(start.clone(), window),
             durable: start,
             start_is_durable,
             write: None,

@@ -132,7 +132,7 @@ pub(crate) fn private() -> OpenOptions {
 /// Some file systems, such as network and user-space ones, can't sync directories and return
 /// `EINVAL`. Systems other than Unix can't open directories. In both cases, a rename is as durable
 /// as the file system makes it.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     let Some(directory) = path.parent().filter(|_| cfg!(unix)) else {
         return Ok(());
     };

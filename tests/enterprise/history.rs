@@ -1,7 +1,14 @@
 //! Streams that begin at a time in the past: history first, then live events.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use box_longpoll::checkpoint::{Checkpoint, ResumeFrom};
 use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
-use box_longpoll::{ErrorKind, EventStream, StartAt, Status};
+use box_longpoll::{
+    ErrorKind, Event, EventStream, HttpTransport, LongPollClient, PossibleGap, StartAt, Status,
+    Update,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::world::World;
@@ -27,7 +34,7 @@ fn event(n: i64, created: Timestamp) -> String {
 }
 
 fn now(world: &World) -> Timestamp {
-    let now = box_longpoll::HttpTransport::now(world).wall;
+    let now = HttpTransport::now(world).wall;
     Timestamp::try_from(now).unwrap()
 }
 
@@ -142,7 +149,7 @@ fn progress_grows_to_the_end_of_the_history() {
         match batches.status() {
             Status::ReadingHistory(progress) => {
                 assert_eq!(progress.events, events as u64);
-                assert!(progress.until < box_longpoll::HttpTransport::now(&world).wall);
+                assert!(progress.until < HttpTransport::now(&world).wall);
                 shares.push(progress.share());
             }
             _ => break,
@@ -151,4 +158,89 @@ fn progress_grows_to_the_end_of_the_history() {
     assert!(shares.is_sorted(), "{shares:?}");
     assert!(shares.len() > 20 && shares[0] == 0.0, "{shares:?}");
     assert!(*shares.last().unwrap() > 0.8, "{shares:?}");
+}
+
+/// A program that follows the enterprise and stores rows together with the checkpoint. It can be
+/// killed at any await.
+#[derive(Default)]
+struct Database {
+    rows: Vec<String>,
+    checkpoint: Option<String>,
+    ids: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Database {
+    fn resume_from(&self, start: Timestamp) -> ResumeFrom {
+        let Some(json) = &self.checkpoint else {
+            return StartAt::Since(start).into();
+        };
+        let checkpoint: Checkpoint = serde_json::from_str(json).unwrap();
+        checkpoint.with_ids(self.ids.clone()).into()
+    }
+
+    fn commit(&mut self, events: &[Event], checkpoint: &Checkpoint) {
+        let ids = events.iter().map(|event| event.id().unwrap().to_owned());
+        self.rows.extend(ids);
+        self.checkpoint = Some(serde_json::to_string(checkpoint).unwrap());
+        if let Some(new) = checkpoint.new_ids() {
+            self.ids.insert(new.after(), new.as_bytes().to_vec());
+        } else if checkpoint.history_ids() == 0 {
+            self.ids.clear();
+        }
+    }
+}
+
+/// Follows the enterprise until it is up to date, or is killed.
+async fn follow(
+    client: &LongPollClient<World>,
+    start: Timestamp,
+    database: &mut Database,
+    until: usize,
+) -> Vec<PossibleGap> {
+    let mut gaps = Vec::new();
+    let mut updates = client.subscribe_from(database.resume_from(start));
+    while database.rows.len() < until {
+        match updates.next().await.unwrap().unwrap() {
+            Update::Started(progress) | Update::Moved(progress) => {
+                database.commit(&[], progress.checkpoint());
+                progress.stored();
+            }
+            Update::Batch(batch) => {
+                database.commit(&batch, &batch.checkpoint().unwrap());
+                batch.stored();
+            }
+            Update::PossibleGap(gap) => gaps.push(gap),
+        }
+    }
+    gaps
+}
+
+#[test]
+fn each_event_is_stored_once_although_the_program_is_killed() {
+    let world = past(30_000, 300);
+    let start = days_ago(&world, 365);
+    let client = world
+        .client()
+        .enterprise(AdminLogsStreaming::default())
+        .unwrap();
+    let mut database = Database::default();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut kills = 0;
+    loop {
+        let life = Duration::from_millis(rng.u64(10..3_000));
+        let follow = follow(&client, start, &mut database, 30_000);
+        if let Some(gaps) = world.run_for(life, follow) {
+            assert!(gaps.is_empty(), "{gaps:?}");
+            break;
+        }
+        kills += 1;
+        assert!(kills < 1_000, "{} rows", database.rows.len());
+    }
+    assert!(kills > 10, "{kills}");
+    let distinct: BTreeSet<&String> = database.rows.iter().collect();
+    assert_eq!(database.rows.len(), distinct.len());
+    world.append(5);
+    let gaps = world.run(follow(&client, start, &mut database, 30_005));
+    assert!(gaps.is_empty(), "{gaps:?}");
+    assert_eq!(database.rows[30_000..], world.event_ids()[30_000..]);
 }

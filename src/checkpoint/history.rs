@@ -1,0 +1,170 @@
+//! The part of a checkpoint that a stream with a history needs.
+//!
+//! [`Since`] says how far the stream goes back, and until when it remembers the ids of its history.
+//! These may be millions, so a checkpoint only has their number. Each checkpoint brings the ids
+//! that are new as [`NewIds`], and a store keeps them beside it. [`joined`] puts them together
+//! after a restart.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use crate::dedup::HASH_BYTES;
+
+/// The most ids that are read after a restart, the latest of them. They take 120 MB.
+pub(crate) const MAX_HISTORY_IDS: usize = 10_000_000;
+
+/// The state of a stream that has begun with the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// Events that were created before this time are not wanted.
+    pub(crate) from: Timestamp,
+    /// The time from which on the ids of the history are not needed. `None` while the stream
+    /// delivers events whose ids it has to remember.
+    pub(crate) forget_ids_at: Option<Timestamp>,
+    /// The time at which reading the history began. `None` once the stream has reached the present.
+    pub(crate) history_began_at: Option<Timestamp>,
+}
+
+impl Since {
+    /// Returns `true` while the ids of delivered events are collected.
+    pub(crate) fn collects_ids(self) -> bool {
+        self.forget_ids_at.is_none()
+    }
+
+    /// Returns `true` if the ids are not needed by a stream that had last caught up at this time.
+    pub(crate) fn has_forgotten(self, caught_up_at: Option<SystemTime>) -> bool {
+        let caught_up_at = caught_up_at.and_then(|at| Timestamp::try_from(at).ok());
+        let both = self.forget_ids_at.zip(caught_up_at);
+        both.is_some_and(|(forget_at, caught_up_at)| caught_up_at >= forget_at)
+    }
+}
+
+/// The ids to store with a [`Checkpoint`](super::Checkpoint), beside it: see
+/// [`Checkpoint::new_ids`](super::Checkpoint::new_ids).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NewIds {
+    after: u64,
+    bytes: Vec<u8>,
+}
+
+impl NewIds {
+    pub(crate) fn new(after: u64, bytes: Vec<u8>) -> Self {
+        Self { after, bytes }
+    }
+
+    /// Returns the number of ids that earlier checkpoints have brought. Store the new ids after
+    /// them, in place of anything that is stored there.
+    #[must_use]
+    pub fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// Returns the ids as hashes of 12 bytes each. They are never empty.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the number of ids up to the end of the new ones.
+    pub(super) fn end(&self) -> u64 {
+        self.after + (self.bytes.len() / HASH_BYTES) as u64
+    }
+}
+
+impl fmt::Debug for NewIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewIds")
+            .field("after", &self.after)
+            .field("end", &self.end())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Joins parts to the first `count` ids. Each part comes with the number of ids before it, and
+/// begins where the one before ends.
+///
+/// Other parts are left out. A save that failed may have stored them, and a later one may have cut
+/// them off. The events of such ids can be unacknowledged, so a subscription that knew the ids
+/// would lose the events. For the same reason nothing after a missing part is used.
+pub(super) fn joined(parts: impl IntoIterator<Item = (u64, Vec<u8>)>, count: u64) -> Vec<u8> {
+    let mut parts: Vec<_> = parts.into_iter().collect();
+    parts.sort_unstable_by_key(|(after, _)| *after);
+    let mut ids = Vec::new();
+    let mut next = 0;
+    for (after, part) in parts {
+        if after == next && next < count {
+            let room = usize::try_from(count - next).unwrap_or(usize::MAX);
+            let new = room.min(part.len() / HASH_BYTES);
+            ids.extend_from_slice(&part[..new * HASH_BYTES]);
+            next += new as u64;
+        }
+    }
+    let too_many = ids.len().saturating_sub(MAX_HISTORY_IDS * HASH_BYTES);
+    ids.drain(..too_many);
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Returns the ids with these numbers.
+    fn ids(numbers: impl IntoIterator<Item = u8>) -> Vec<u8> {
+        let numbers = numbers.into_iter();
+        numbers.flat_map(|number| [number; HASH_BYTES]).collect()
+    }
+
+    #[test]
+    fn parts_in_any_order_are_joined_up_to_the_count() {
+        let parts = [(5, ids(5..9)), (0, ids(0..2)), (2, ids(2..5))];
+        assert_eq!(joined(parts.clone(), 9), ids(0..9));
+        assert_eq!(joined(parts.clone(), 7), ids(0..7));
+        assert_eq!(joined(parts.clone(), 20), ids(0..9));
+        assert_eq!(joined(parts, 0), ids([]));
+        assert_eq!(joined([], 3), ids([]));
+    }
+
+    #[test]
+    fn parts_of_saves_that_were_cut_off_are_left_out() {
+        // A save stored twenty ids after the second, and failed. A later one has stored three.
+        let parts = [(0, ids(0..2)), (2, ids(2..5)), (4, ids(90..95))];
+        assert_eq!(joined(parts, 5), ids(0..5));
+        // Nothing was stored after that save.
+        assert_eq!(joined([(0, ids(0..2)), (2, ids(90..95))], 2), ids(0..2));
+    }
+
+    #[test]
+    fn nothing_after_a_missing_part_is_used() {
+        let parts = [(0, ids(0..2)), (4, ids(4..9))];
+        assert_eq!(joined(parts, 9), ids(0..2));
+        assert_eq!(joined([(4, ids(4..9))], 9), ids([]));
+    }
+
+    #[test]
+    fn part_that_is_torn_ends_the_ids() {
+        let mut torn = ids(0..2);
+        torn.truncate(HASH_BYTES + 5);
+        assert_eq!(joined([(0, torn), (2, ids(2..5))], 5), ids(0..1));
+    }
+
+    #[test]
+    fn ids_are_forgotten_once_the_stream_caught_up_later() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let since = |forget_ids_at| Since {
+            from: at(0),
+            forget_ids_at,
+            history_began_at: None,
+        };
+        let caught_up = |second| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+        assert!(since(None).collects_ids());
+        assert!(!since(None).has_forgotten(caught_up(9)));
+        assert!(!since(Some(at(9))).collects_ids());
+        assert!(!since(Some(at(9))).has_forgotten(None));
+        assert!(!since(Some(at(9))).has_forgotten(caught_up(8)));
+        assert!(since(Some(at(9))).has_forgotten(caught_up(9)));
+    }
+}
