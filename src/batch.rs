@@ -6,7 +6,7 @@
 use std::ops::Deref;
 
 use crate::event::Event;
-use crate::position::StartAt;
+use crate::position::{SlicePoint, StartAt};
 use crate::transport::ReceivedBody;
 
 /// The events of one page, without the repeats and without those that do not match the client's
@@ -15,6 +15,8 @@ use crate::transport::ReceivedBody;
 pub struct Batch {
     events: Vec<Event>,
     end: StartAt,
+    /// The end of the batch within a slice of a history.
+    slice: Option<SlicePoint>,
     /// The page as it came, if the batch is of a slice of a history.
     page: Option<ReceivedBody>,
 }
@@ -24,6 +26,7 @@ impl Batch {
         Self {
             events,
             end,
+            slice: None,
             page: None,
         }
     }
@@ -33,6 +36,15 @@ impl Batch {
     pub(crate) fn retain(mut self, keep: impl FnMut(&Event) -> bool) -> Self {
         self.events.retain(keep);
         self
+    }
+
+    /// Attaches the end of the batch within a slice of a history.
+    pub(crate) fn with_slice(self, slice: Option<SlicePoint>) -> Self {
+        Self { slice, ..self }
+    }
+
+    pub(crate) fn slice(&self) -> Option<&SlicePoint> {
+        self.slice.as_ref()
     }
 
     /// Attaches the page from which the batch was read.

@@ -32,7 +32,7 @@ pub(crate) use self::owner::Owner;
 use self::wire::Wire;
 use crate::auth::Subject;
 use crate::dedup::{KnownIds, Window};
-use crate::position::StartAt;
+use crate::position::{SlicePoint, StartAt};
 
 /// The most ids that a checkpoint carries. An id takes 32 bytes in JSON, and every acknowledgement
 /// writes all of them. Without the older ones, a restart may deliver repeats, but it loses nothing.
@@ -66,6 +66,8 @@ pub struct Checkpoint {
     ids: Vec<u128>,
     /// `None` unless the stream began with the history.
     since: Option<Since>,
+    /// The position within the slice of the history that begins at `resume_at`.
+    slice: Option<SlicePoint>,
     /// The number of the history's ids, with the new ones.
     history_ids: u64,
     /// The ids that no earlier checkpoint has brought. They are not serialized.
@@ -88,6 +90,7 @@ impl Checkpoint {
             key: window.key(),
             ids: window.latest(MAX_IDS),
             since: None,
+            slice: None,
             history_ids: 0,
             new_ids: None,
             stored_ids: Vec::new(),
@@ -96,8 +99,14 @@ impl Checkpoint {
 
     /// Adds the state of a stream that began with the history. `ids` are those that no earlier
     /// checkpoint has brought, if there are any.
-    pub(crate) fn with_history(mut self, since: Option<Since>, ids: NewIds) -> Self {
+    pub(crate) fn with_history(
+        mut self,
+        since: Option<Since>,
+        slice: Option<SlicePoint>,
+        ids: NewIds,
+    ) -> Self {
         self.since = since;
+        self.slice = slice;
         self.history_ids = ids.end();
         self.new_ids = Some(ids).filter(|ids| !ids.as_bytes().is_empty());
         self
@@ -204,6 +213,11 @@ impl Checkpoint {
     /// Returns the state of a stream that began with the history.
     pub(crate) fn since(&self) -> Option<Since> {
         self.since
+    }
+
+    /// Returns the position within a slice of the history.
+    pub(crate) fn slice(&self) -> Option<&SlicePoint> {
+        self.slice.as_ref()
     }
 
     /// Returns the ids of the history, at most `limit`.

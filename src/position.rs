@@ -121,6 +121,15 @@ pub enum StartAt {
     Since(Timestamp),
 }
 
+/// A position within a slice of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlicePoint {
+    /// The end of the slice.
+    pub(crate) until: Timestamp,
+    /// The position in the query of the slice.
+    pub(crate) position: StreamPosition,
+}
+
 impl StartAt {
     /// Returns the value of the `stream_position` parameter. It can't carry a time, so a stream
     /// that starts at one reads the history instead.

@@ -11,7 +11,7 @@ use super::owner::{Identity, Owner};
 use super::{Checkpoint, MAX_IDS, Since};
 use crate::clock;
 use crate::config::StreamKind;
-use crate::position::StartAt;
+use crate::position::{SlicePoint, StartAt, StreamPosition};
 
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
@@ -44,6 +44,8 @@ pub(super) struct Wire {
     since: Option<String>,
     forget_ids_at: Option<String>,
     history_began_at: Option<String>,
+    slice_until: Option<String>,
+    slice_position: Option<StreamPosition>,
     /// The number of the history's ids, which are stored beside the checkpoint.
     history_ids: Option<u64>,
 }
@@ -53,6 +55,7 @@ impl From<Checkpoint> for Wire {
         let owner = checkpoint.owner;
         let since = checkpoint.since;
         let forget_ids_at = since.and_then(|since| since.forget_ids_at);
+        let slice = checkpoint.slice;
         let history_began_at = since.and_then(|since| since.history_began_at);
         let mut ids = String::with_capacity(checkpoint.ids.len() * DIGITS);
         for id in &checkpoint.ids {
@@ -71,6 +74,8 @@ impl From<Checkpoint> for Wire {
             since: since.map(|since| since.from.to_string()),
             forget_ids_at: forget_ids_at.map(|time| time.to_string()),
             history_began_at: history_began_at.map(|time| time.to_string()),
+            slice_until: slice.as_ref().map(|slice| slice.until.to_string()),
+            slice_position: slice.map(|slice| slice.position),
             history_ids: since.map(|_| checkpoint.history_ids),
         }
     }
@@ -133,6 +138,13 @@ impl TryFrom<Wire> for Checkpoint {
             key,
             ids,
             since,
+            slice: match (wire.slice_until, wire.slice_position) {
+                (Some(until), Some(position)) => Some(SlicePoint {
+                    until: time(&until)?,
+                    position,
+                }),
+                _ => None,
+            },
             history_ids: match since {
                 Some(_) => wire.history_ids.ok_or_else(|| missing("history_ids"))?,
                 None => 0,

@@ -19,7 +19,7 @@ use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
 use crate::dedup::Window;
 use crate::error::Error;
-use crate::position::StartAt;
+use crate::position::{SlicePoint, StartAt};
 use crate::protocol::{Call, Input, LongPoll, Output};
 use crate::status::{Status, StatusWatch};
 use crate::transport::{HttpTransport, Sleep};
@@ -69,6 +69,8 @@ impl Operations {
 pub(crate) struct Reached {
     /// The position from which the stream resumes.
     pub(crate) resume_at: StartAt,
+    /// The position within a slice of the history.
+    pub(crate) slice: Option<SlicePoint>,
     /// The time at which the stream had last caught up. `None`: not since its start.
     pub(crate) caught_up_at: Option<SystemTime>,
     /// The time up to which every event is handled. `None`: not proven since the start.
@@ -108,11 +110,10 @@ impl<T: HttpTransport> Driver<T> {
         driver
     }
 
-    /// Creates the driver of a slice of a history.
-    pub(super) fn of_slice(client: Arc<Api<T>>, engine: LongPoll) -> Self {
-        let mut driver = Self::of_engine(client, engine);
-        driver.is_slice = true;
-        driver
+    /// Makes this the driver of a slice of a history.
+    pub(super) fn of_slice(mut self) -> Self {
+        self.is_slice = true;
+        self
     }
 
     fn of_engine(client: Arc<Api<T>>, engine: LongPoll) -> Self {
@@ -194,6 +195,7 @@ impl<T: HttpTransport> Driver<T> {
     pub(crate) fn reached(&self) -> Reached {
         Reached {
             resume_at: self.resume_at(),
+            slice: self.since.as_ref().and_then(|since| since.slice()),
             caught_up_at: self.caught_up_at(),
             complete_until: self.complete_until(),
             since: self.since.as_ref().map(|since| since.mark()),
@@ -214,6 +216,9 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Tells the engine that the delivered batch is handled, if there is one.
     pub(crate) fn confirm_handled(&mut self) {
+        if let Some(since) = &mut self.since {
+            since.page_handled();
+        }
         if self.engine.awaits_handling() {
             let now = self.client.transport().now().monotonic;
             let delivered_at = self.delivered_at.take();

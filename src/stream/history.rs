@@ -21,8 +21,8 @@ use crate::config::{Config, HistorySettings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::limiter::Pacer;
-use crate::position::StartAt;
-use crate::protocol::{LongPoll, events_of};
+use crate::position::{SlicePoint, StartAt};
+use crate::protocol::events_of;
 use crate::status::Status;
 use crate::transport::{HttpTransport, ReceivedBody};
 
@@ -48,8 +48,10 @@ pub(super) struct History<T: HttpTransport> {
 struct Slice<T: HttpTransport> {
     range: Range<Timestamp>,
     driver: Driver<T>,
-    /// The pages that were read and not handed out yet.
-    pages: VecDeque<ReceivedBody>,
+    /// `true` if an earlier run has read the beginning of the slice.
+    is_resumed: bool,
+    /// The pages that were read and not handed out yet, with their ends.
+    pages: VecDeque<(ReceivedBody, StartAt)>,
     events: usize,
     /// The outcome, once the slice is read.
     outcome: Option<Result<(), Error>>,
@@ -57,8 +59,9 @@ struct Slice<T: HttpTransport> {
 
 /// The next part of a history.
 pub(super) enum Part {
-    /// The events of a page. They still include the repeats of other slices.
-    Page(Vec<Event>),
+    /// The events of a page, which still include the repeats of other slices.
+    /// A page ends at this position of its slice, if Box has named one.
+    Page(Vec<Event>, Option<SlicePoint>),
     /// A slice is handed out, up to this time.
     Slice(Timestamp),
     /// Reading stops with this error.
@@ -68,22 +71,31 @@ pub(super) enum Part {
 }
 
 impl<T: HttpTransport> History<T> {
-    /// Creates a history that begins at `start`, in full seconds.
+    /// Creates a history that begins at `start`, in full seconds, or in the middle of the slice that
+    /// begins there.
     pub(super) fn new(
         api: Arc<Api<T>>,
         settings: HistorySettings,
         start: Timestamp,
+        resume_at: Option<SlicePoint>,
         rng: fastrand::Rng,
     ) -> Self {
         let now = api.transport().now().monotonic;
-        Self {
+        let mut history = Self {
             plan: Plan::new(start, api.config.page_limit),
             pacer: Arc::new(Pacer::new(settings.calls.bucket(now))),
             api,
             settings,
             rng,
             slices: VecDeque::new(),
+        };
+        if let Some(SlicePoint { until, position }) = resume_at.filter(|at| at.until > start) {
+            history.plan.resume_after(until);
+            let mut slice = history.slice(start..until, position.into());
+            slice.is_resumed = true;
+            history.slices.push_back(slice);
         }
+        history
     }
 
     /// Reads on, and returns the next part. The history ends at `end`, which moves on with time.
@@ -94,10 +106,17 @@ impl<T: HttpTransport> History<T> {
                 return Poll::Ready(Part::Ended);
             };
             if let Some(page) = first.pages.pop_front() {
-                return Poll::Ready(Slice::<T>::open(page));
+                return Poll::Ready(first.open(page));
             }
             match first.outcome.take() {
                 None => return Poll::Pending,
+                Some(Err(error))
+                    if first.is_resumed && error.kind() == ErrorKind::PositionRejected =>
+                {
+                    let range = first.range.clone();
+                    let again = self.slice(range, StartAt::Oldest);
+                    self.slices[0] = again;
+                }
                 Some(Err(error)) => return Poll::Ready(Part::Stop(error)),
                 Some(Ok(())) => {
                     let reached = first.range.end;
@@ -137,6 +156,13 @@ impl<T: HttpTransport> History<T> {
         let Some(range) = self.plan.cut(end) else {
             return false;
         };
+        let slice = self.slice(range, StartAt::Oldest);
+        self.slices.push_back(slice);
+        true
+    }
+
+    /// Creates a slice that is read from `start` on.
+    fn slice(&mut self, range: Range<Timestamp>, start: StartAt) -> Slice<T> {
         let config = Config {
             stream_kind: self
                 .api
@@ -149,23 +175,21 @@ impl<T: HttpTransport> History<T> {
             ..Config::clone(&self.api.config)
         };
         let api = Arc::new(self.api.with_pacer(config, self.pacer.clone()));
-        let now = api.transport().now();
-        let engine = LongPoll::new(api.config.clone(), StartAt::Oldest, self.rng.u64(..), now);
-        self.slices.push_back(Slice {
+        Slice {
             range,
-            driver: Driver::of_slice(api, engine),
+            driver: Driver::new(api, start, self.rng.u64(..)).of_slice(),
+            is_resumed: false,
             pages: VecDeque::new(),
             events: 0,
             outcome: None,
-        });
-        true
+        }
     }
 }
 
 impl<T: HttpTransport> Slice<T> {
     /// Returns the number of bytes that the waiting pages take.
     fn waiting(&self) -> usize {
-        self.pages.iter().map(ReceivedBody::len).sum()
+        self.pages.iter().map(|(page, _)| page.len()).sum()
     }
 
     /// Reads pages as far as there is room for them.
@@ -182,15 +206,21 @@ impl<T: HttpTransport> Slice<T> {
                         plan.saw(batch.len(), period(&batch));
                     }
                     self.events += batch.len();
+                    let end = batch.resume_at();
                     if let Some(page) = batch.into_page() {
                         *room = room.saturating_sub(page.len());
-                        self.pages.push_back(page);
+                        self.pages.push_back((page, end));
                     }
                 }
                 Poll::Ready(Step::Stop(error)) => self.outcome = Some(Err(error)),
                 Poll::Ready(Step::Ended) => {
                     let length = self.range.end.duration_since(self.range.start);
-                    plan.saw(self.events, length);
+                    match self.is_resumed {
+                        // Its beginning is not known. It was cut like the next ones.
+                        true if plan.knows_nothing() => plan.assume(length),
+                        true => {}
+                        false => plan.saw(self.events, length),
+                    }
                     self.outcome = Some(Ok(()));
                 }
             }
@@ -198,10 +228,14 @@ impl<T: HttpTransport> Slice<T> {
     }
 
     /// Decompresses and reads a page again.
-    fn open(page: ReceivedBody) -> Part {
+    fn open(&self, (page, end): (ReceivedBody, StartAt)) -> Part {
         let body = page.inflate().ok();
+        let end = end.position().map(|position| SlicePoint {
+            until: self.range.end,
+            position: position.clone(),
+        });
         match body.and_then(|body| events_of(&body)) {
-            Some(events) => Part::Page(events),
+            Some(events) => Part::Page(events, end),
             None => Part::Stop(Error::new(
                 ErrorKind::PageUndecodable,
                 "a page that was kept in memory can't be read again",

@@ -22,7 +22,7 @@ use crate::config::{Config, StreamKind};
 use crate::dedup::{KnownIds, Window};
 use crate::error::Error;
 use crate::event::Event;
-use crate::position::StartAt;
+use crate::position::{SlicePoint, StartAt};
 use crate::protocol::LongPoll;
 use crate::status::{HistoryProgress, Status};
 use crate::transport::HttpTransport;
@@ -56,6 +56,10 @@ pub(super) struct SinceState<T: HttpTransport> {
     until: Option<Timestamp>,
     /// The time up to which the history is read, or was when live events began.
     covered: Timestamp,
+    /// The position within the slice that begins there, up to which all events are handled.
+    handled: Option<SlicePoint>,
+    /// The position up to which events were delivered.
+    delivered: Option<SlicePoint>,
     /// The history, while it is read.
     reading: Option<Reading<T>>,
     /// The ids of the events that were delivered until the stream had reached the present.
@@ -126,6 +130,8 @@ impl<T: HttpTransport> SinceState<T> {
             from,
             until,
             covered: from,
+            handled: None,
+            delivered: None,
             reading: None,
             known: KnownIds::new(settings.ids),
             forget_ids_at: None,
@@ -146,6 +152,7 @@ impl<T: HttpTransport> SinceState<T> {
         let limit = api.config.stream_kind.history()?.ids;
         Some(Self {
             covered,
+            handled: checkpoint.slice().cloned(),
             known: checkpoint.known_ids(limit),
             forget_ids_at: since.forget_ids_at,
             history_began_at: since.history_began_at,
@@ -188,6 +195,18 @@ impl<T: HttpTransport> SinceState<T> {
         let began_at = self.history_began_at?;
         let is_lost = self.reading.is_none() && is_past(began_at, LIVE_EVENTS_KEPT);
         is_lost.then(|| (wall(began_at), LIVE_EVENTS_KEPT.unsigned_abs()))
+    }
+
+    /// Returns the position within a slice up to which all events are handled.
+    pub(super) fn slice(&self) -> Option<SlicePoint> {
+        self.handled.clone()
+    }
+
+    /// Notes that the consumer has handled the last page.
+    pub(super) fn page_handled(&mut self) {
+        if self.delivered.is_some() {
+            self.handled = self.delivered.take();
+        }
     }
 
     /// Drops the history, with its requests in flight.
@@ -234,13 +253,17 @@ impl<T: HttpTransport> SinceState<T> {
         let Some(settings) = api.config.stream_kind.history() else {
             return Ok(false);
         };
+        if follows {
+            self.handled = None;
+        }
         let start = covered.max(present - HISTORY_KEPT);
         let start = Timestamp::from_second(start.as_second()).unwrap_or(start);
         self.covered = start;
+        let rng = self.rng.fork();
         self.forget_ids_at = None;
         self.history_began_at.get_or_insert(present);
         self.reading = Some(Reading {
-            history: History::new(api.clone(), settings, start, self.rng.fork()),
+            history: History::new(api.clone(), settings, start, self.handled.clone(), rng),
             since: start,
             until: self.history_end(now.wall).max(start),
             reached: start,
@@ -277,7 +300,7 @@ impl<T: HttpTransport> SinceState<T> {
             return Poll::Ready(self.until.map(|_| Step::Ended));
         };
         let step = match ready!(reading.history.poll(end, cx)) {
-            Part::Page(mut events) => {
+            Part::Page(mut events, end) => {
                 events.retain(|event| {
                     let is_new = |id| self.known.insert(window.hash(id));
                     event.id().is_none_or(is_new)
@@ -286,13 +309,17 @@ impl<T: HttpTransport> SinceState<T> {
                 });
                 reading.count(&events);
                 if events.is_empty() {
+                    self.handled = end;
                     Step::Moved
                 } else {
-                    Step::Deliver(Batch::new(events, StartAt::Since(self.covered)))
+                    self.delivered = end.clone();
+                    let batch = Batch::new(events, StartAt::Since(self.covered));
+                    Step::Deliver(batch.with_slice(end))
                 }
             }
             Part::Slice(reached) => {
                 self.covered = reached;
+                self.handled = None;
                 Step::Moved
             }
             Part::Stop(error) => Step::Stop(error),

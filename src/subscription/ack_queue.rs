@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{NewIds, Since};
 use crate::dedup::{HASH_BYTES, Window, hash_bytes};
 use crate::event::Event;
-use crate::position::StartAt;
+use crate::position::{SlicePoint, StartAt};
 use crate::stream::Reached;
 
 /// The interval at which `caught_up_at` alone is saved while nothing happens. One save an hour is
@@ -39,6 +39,8 @@ pub(super) struct AckQueue {
 pub(super) struct Watermark {
     /// The position from which a subscription resumes here.
     pub(super) resume_at: StartAt,
+    /// The position within a slice of the history.
+    pub(super) slice: Option<SlicePoint>,
     /// The number of batches before it.
     pub(super) batches: u64,
     /// The time at which the subscription had last caught up. `None`: not since the start.
@@ -127,6 +129,7 @@ impl AckQueue {
         let collects_ids = last.since.is_some_and(Since::collects_ids);
         let mut end = Watermark {
             resume_at: batch.resume_at(),
+            slice: batch.slice().cloned(),
             batches: last.batches + 1,
             ..last.clone()
         };
@@ -152,6 +155,7 @@ impl AckQueue {
         let keeps_ids = since.is_some_and(|since| !since.has_forgotten(caught_up_at));
         let end = Watermark {
             resume_at: reached.resume_at,
+            slice: reached.slice,
             batches: last.batches,
             caught_up_at,
             complete_until: reached.complete_until,
@@ -270,6 +274,7 @@ impl Watermark {
     pub(super) fn at_start(reached: Reached) -> Self {
         Self {
             resume_at: reached.resume_at,
+            slice: reached.slice,
             batches: 0,
             caught_up_at: reached.caught_up_at,
             complete_until: reached.complete_until,
@@ -300,8 +305,9 @@ impl Watermark {
     }
 
     /// Returns everything but the time.
-    fn point(&self) -> (&StartAt, u64, Option<Since>, Ids) {
-        (&self.resume_at, self.batches, self.since, self.ids)
+    fn point(&self) -> (&StartAt, Option<&SlicePoint>, u64, Option<Since>, Ids) {
+        let slice = self.slice.as_ref();
+        (&self.resume_at, slice, self.batches, self.since, self.ids)
     }
 }
 
@@ -318,6 +324,7 @@ mod tests {
     fn reached(resume_at: StartAt, since: Option<Since>) -> Reached {
         Reached {
             resume_at,
+            slice: None,
             caught_up_at: None,
             complete_until: None,
             since,

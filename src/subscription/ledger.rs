@@ -193,8 +193,11 @@ impl Ledger {
         caught_up_at: SystemTime,
         (window, new_ids): (&Window, NewIds),
     ) -> Checkpoint {
-        Checkpoint::new(&self.owner, end.resume_at.clone(), caught_up_at, window)
-            .with_history(end.since, new_ids)
+        Checkpoint::new(&self.owner, end.resume_at.clone(), caught_up_at, window).with_history(
+            end.since,
+            end.slice.clone(),
+            new_ids,
+        )
     }
 
     /// Records that the program has stored a checkpoint without a batch.

@@ -156,7 +156,7 @@ fn progress_grows_to_the_end_of_the_history() {
         }
     }
     assert!(shares.is_sorted(), "{shares:?}");
-    assert!(shares.len() > 20 && shares[0] == 0.0, "{shares:?}");
+    assert!(shares.len() > 20 && shares[0] < 0.01, "{shares:?}");
     assert!(*shares.last().unwrap() > 0.8, "{shares:?}");
 }
 

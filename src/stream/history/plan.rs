@@ -50,6 +50,12 @@ impl Plan {
         }
     }
 
+    /// Leaves out the rest of the slice up to `end`, which is read already.
+    pub(super) fn resume_after(&mut self, end: Timestamp) {
+        self.longest = end.duration_since(self.next);
+        self.next = end;
+    }
+
     /// Cuts the next slice, which ends at `end` at the latest. Returns `None` if nothing is left
     /// before `end`, or if nothing is known about the first slice yet.
     pub(super) fn cut(&mut self, end: Timestamp) -> Option<Range<Timestamp>> {
@@ -85,6 +91,12 @@ impl Plan {
         }
         let seconds = period.max(SECOND).as_secs_f64();
         self.seen.push_back((events as f64, seconds));
+    }
+
+    /// Assumes that a period has the events of a slice.
+    pub(super) fn assume(&mut self, period: SignedDuration) {
+        let seconds = period.max(SECOND).as_secs_f64();
+        self.seen.push_back((PAGES * self.page_limit, seconds));
     }
 
     /// Returns `true` until something is known about the history.
