@@ -1,15 +1,15 @@
 //! An account and its log: the events in the order in which they are delivered.
 //!
-//! The log knows positions, repeats and retention. It reads an event's JSON only to filter it, and
-//! it does not make events; `event` does. Start from [`Account`].
+//! The log knows positions, repeats and retention. It reads an event's content only to filter or to
+//! date it, and it does not make events; `event` and `past` do. Start from [`Account`].
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
-
+use crate::chronology::{Chronology, Span};
+use crate::content::Content;
 use crate::response::HoldId;
 use crate::stream_type::UserStream;
 
@@ -18,7 +18,7 @@ use crate::stream_type::UserStream;
 const FIRST_POSITION: u64 = 1_152_922_976_252_290_886;
 /// The distance between the positions of two events. It is not 1, so that no client can use
 /// positions as a count.
-const STEP: u64 = 17;
+pub(crate) const STEP: u64 = 17;
 
 /// An account's events in the order in which they are delivered.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(crate) struct Account {
     log: Arc<Log>,
     /// The number of events that retention has removed from the front of the log.
     dropped: u64,
+    /// The order of the visible events by time, up to the last request that read it.
+    chronology: Chronology,
     /// The polls that wait for a change.
     pub(crate) listeners: BTreeSet<HoldId>,
 }
@@ -34,16 +36,17 @@ pub(crate) struct Account {
 #[derive(Clone, Debug, Default)]
 struct Log {
     entries: VecDeque<Entry>,
-    /// The total length of the entries' JSON, in bytes.
+    /// The total size of the entries' contents, in bytes.
     bytes: usize,
 }
 
 /// An event in the log.
 #[derive(Clone, Debug)]
 struct Entry {
-    json: Arc<str>,
-    /// The moment at which it was appended, which decides when it becomes visible.
-    appended: Instant,
+    content: Content,
+    /// The time at which it was appended, in nanoseconds since the emulator's first moment. It is
+    /// negative for past events. It decides when the event becomes visible.
+    appended: i64,
     /// `true` if it repeats an earlier event.
     repeats: bool,
 }
@@ -68,35 +71,25 @@ pub(crate) struct Page {
     pub(crate) next: u64,
     pub(crate) events: Vec<Arc<str>>,
     /// The number of events up to the end of the page, including those that retention has removed.
+    /// It is 0 in the chronological order.
     pub(crate) end: u64,
+    /// `true` if events follow, although a filter may leave them out.
+    pub(crate) more: bool,
 }
 
-/// A filter, which returns `true` for the JSON of an event that a page may contain.
-pub(crate) type Keeps<'a> = &'a dyn Fn(&str) -> bool;
+/// A filter, which returns `true` for the content of an event that a page may contain.
+pub(crate) type Keeps<'a> = &'a dyn Fn(&Content) -> bool;
 
 /// The events that a page may contain.
 pub(crate) struct Selection<'a> {
     /// The greatest number of events.
     pub(crate) limit: usize,
-    /// The number of visible events. The page ends before the first event that isn't visible yet.
+    /// The number of events that are no longer visible, at the front of the log.
+    pub(crate) expired: u64,
+    /// The number of visible events, with the expired ones. The page ends before the first event that isn't visible yet.
     pub(crate) visible: u64,
     /// `None` if all events are kept.
     pub(crate) filter: Option<Keeps<'a>>,
-}
-
-/// The fields of an event that the emulator reads.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct EventHead {
-    pub(crate) event_id: Value,
-    pub(crate) event_type: Value,
-    pub(crate) created_at: Value,
-}
-
-impl EventHead {
-    pub(crate) fn of(json: &str) -> Self {
-        serde_json::from_str(json).unwrap_or_default()
-    }
 }
 
 impl Start {
@@ -132,41 +125,45 @@ impl Account {
         Self {
             log: Arc::clone(&self.log),
             dropped: self.dropped,
-            listeners: BTreeSet::new(),
+            ..Self::default()
         }
     }
 
-    pub(crate) fn append(&mut self, json: Arc<str>, now: Instant) {
+    /// Appends an event at a time in nanoseconds since the emulator's first moment. If the newest
+    /// event was appended later, so is this one.
+    pub(crate) fn append(&mut self, content: impl Into<Content>, now: i64) {
+        let newest = self.log.entries.back().map_or(now, |entry| entry.appended);
         self.push(Entry {
-            json,
-            appended: now,
+            content: content.into(),
+            appended: now.max(newest),
             repeats: false,
         });
     }
 
     fn push(&mut self, entry: Entry) {
         let log = Arc::make_mut(&mut self.log);
-        log.bytes += entry.json.len();
+        log.bytes += entry.content.stored_bytes();
         log.entries.push_back(entry);
     }
 
-    /// Appends an earlier event once more: the one `back` places before the newest, or the first
+    /// Appends an earlier event once more, at the time of the newest event: the one `back` places before the newest, or the first
     /// later one that is no repeat.
     ///
     /// Repeats are not repeated, so no event reappears more than `back` places after its first
     /// appearance. If the log is shorter than `back`, the count wraps around. The newest event must
     /// not be a repeat.
-    pub(crate) fn repeat(&mut self, back: usize, now: Instant) {
+    pub(crate) fn repeat(&mut self, back: usize) {
         let entries = &self.log.entries;
         let back = back % entries.len();
         let first = entries.len() - 1 - back;
+        let appended = entries[entries.len() - 1].appended;
         let Some(entry) = entries.range(first..).find(|entry| !entry.repeats) else {
             return;
         };
-        let json = entry.json.clone();
+        let content = entry.content.clone();
         self.push(Entry {
-            json,
-            appended: now,
+            content,
+            appended,
             repeats: true,
         });
     }
@@ -176,9 +173,14 @@ impl Account {
         let gone = self.retained().saturating_sub(last);
         if gone > 0 {
             let log = Arc::make_mut(&mut self.log);
-            let freed = log.entries.drain(..gone).map(|entry| entry.json.len());
+            let freed = log
+                .entries
+                .drain(..gone)
+                .map(|entry| entry.content.stored_bytes());
             log.bytes -= freed.sum::<usize>();
             self.dropped += gone as u64;
+            // The next request for it starts from the events that are left.
+            self.chronology = Chronology::default();
         }
     }
 
@@ -194,21 +196,29 @@ impl Account {
             UserStream::All => self.end() > since,
             _ => self
                 .between(since, self.end())
-                .any(|entry| stream.shows(&entry.json)),
+                .any(|entry| stream.shows(&entry.content.json())),
         }
     }
 
     /// Returns the number of events that `GET /2.0/events` shows. An event becomes visible `lag`
     /// after it was appended.
-    pub(crate) fn visible(&self, lag: Duration, now: Instant) -> u64 {
+    pub(crate) fn visible(&self, lag: Duration, now: i64) -> u64 {
         if lag.is_zero() {
             return self.end();
         }
-        self.dropped
-            + self
-                .log
-                .entries
-                .partition_point(|entry| entry.appended + lag <= now) as u64
+        self.appended_by(earlier(now, lag))
+    }
+
+    /// Returns the number of events that have expired. An event expires when it was appended longer
+    /// than `retention` ago.
+    pub(crate) fn expired(&self, retention: Duration, now: i64) -> u64 {
+        self.appended_by(earlier(now, retention).saturating_sub(1))
+    }
+
+    /// Returns the number of events that were appended by a time.
+    fn appended_by(&self, time: i64) -> u64 {
+        let entries = &self.log.entries;
+        self.dropped + entries.partition_point(|entry| entry.appended <= time) as u64
     }
 
     /// Returns the number of retained events.
@@ -242,11 +252,14 @@ impl Account {
         }
     }
 
-    /// Returns the page at `start`.
+    /// Returns the page at `start`, in the order of arrival.
     pub(crate) fn page(&self, start: Start, selection: &Selection<'_>) -> Page {
         let first = match start {
             Start::Now => selection.visible,
-            _ => self.events_before(start).min(selection.visible),
+            _ => self
+                .events_before(start)
+                .max(selection.expired)
+                .min(selection.visible),
         };
         let from = match start {
             Start::At(position)
@@ -261,37 +274,76 @@ impl Account {
             next: from,
             events: Vec::new(),
             end: first,
+            more: false,
         };
         for entry in self.between(first, selection.visible) {
             if page.events.len() == selection.limit {
                 break;
             }
             page.end += 1;
-            if selection.filter.is_none_or(|keeps| keeps(&entry.json)) {
-                page.events.push(entry.json.clone());
-            }
+            page.events.extend(selection.kept(entry));
         }
         if page.end > first {
             page.next = Self::position(page.end);
         }
+        page.more = page.end < selection.visible;
         page
     }
 
     /// Returns the page after the first `first` events and up to `end`, as far as its events are
     /// retained.
-    pub(crate) fn page_between(&self, first: u64, end: u64, filter: Option<Keeps<'_>>) -> Page {
-        let events = self
-            .between(first, end)
-            .map(|entry| &entry.json)
-            .filter(|json| filter.is_none_or(|keeps| keeps(json)))
-            .cloned()
-            .collect();
+    pub(crate) fn page_between(&self, first: u64, end: u64, selection: &Selection<'_>) -> Page {
+        let entries = self.between(first, end);
         Page {
             from: Self::position(first),
             next: Self::position(end),
-            events,
+            events: entries.filter_map(|entry| selection.kept(entry)).collect(),
             end,
+            more: end < selection.visible,
         }
+    }
+
+    /// Returns the part of the chronological order from `start` on, with the events of these seconds
+    /// since 1970. `visible` is the number of visible events.
+    pub(crate) fn span(
+        &mut self,
+        start: Start,
+        seconds: &RangeInclusive<i64>,
+        visible: u64,
+    ) -> Span {
+        let mut chronology = std::mem::take(&mut self.chronology);
+        let added = chronology.added.max(self.dropped);
+        for (number, entry) in (added..).zip(self.between(added, visible)) {
+            if !entry.repeats {
+                chronology.add(number, entry.content.created_unix());
+            }
+        }
+        chronology.added = added.max(visible);
+        self.chronology = chronology;
+        self.chronology.span(start, seconds, visible)
+    }
+
+    /// Returns the page at the start of a part of the chronological order.
+    pub(crate) fn page_of(&self, span: Span, selection: &Selection<'_>) -> Page {
+        let mut page = Page {
+            from: span.from,
+            next: span.from,
+            events: Vec::new(),
+            // The page is not up to any place of the log.
+            end: 0,
+            more: false,
+        };
+        let mut keys = self.chronology.keys(span, selection.visible);
+        while page.events.len() < selection.limit
+            && let Some(key) = keys.next()
+        {
+            page.next = key.position_after();
+            let entries = self.between(key.number, key.number + 1);
+            page.events
+                .extend(entries.filter_map(|entry| selection.kept(entry)));
+        }
+        page.more = keys.next().is_some();
+        page
     }
 
     /// Returns the retained entries after the first `first` events and up to `end`.
@@ -306,24 +358,45 @@ impl Account {
     }
 
     /// Returns the retained events in order, including repeats.
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.log.entries.iter().map(|entry| &entry.json)
+    pub(crate) fn events(&self) -> impl Iterator<Item = Arc<str>> {
+        self.log.entries.iter().map(|entry| entry.content.json())
     }
 
     /// Returns the IDs of the retained events, in the order of their first appearance.
     pub(crate) fn event_ids(&self) -> Vec<String> {
         let mut seen = HashSet::new();
         let ids = self
-            .events()
-            .filter_map(|json| match EventHead::of(json).event_id {
-                Value::String(id) => Some(id),
-                _ => None,
-            });
+            .log
+            .entries
+            .iter()
+            .filter_map(|entry| entry.content.id());
         ids.filter(|id| seen.insert(id.clone())).collect()
     }
 }
 
+impl Selection<'_> {
+    /// Returns the JSON of an event, or `None` if the filter leaves it out.
+    fn kept(&self, entry: &Entry) -> Option<Arc<str>> {
+        let keeps = self.filter.is_none_or(|keeps| keeps(&entry.content));
+        keeps.then(|| entry.content.json())
+    }
+}
+
+/// Returns the time that lies `by` before another one, both in nanoseconds.
+fn earlier(time: i64, by: Duration) -> i64 {
+    time.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX))
+}
+
 impl Page {
+    /// Returns the page without its events, and with the position at which it starts.
+    pub(crate) fn without_events(self) -> Self {
+        Self {
+            events: Vec::new(),
+            next: self.from,
+            ..self
+        }
+    }
+
     /// Returns a position that is one higher, but not past an event. The highest position before an
     /// event is returned unchanged.
     pub(crate) fn nudged(from: u64) -> u64 {
@@ -340,12 +413,14 @@ impl Page {
 mod tests {
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn event(n: u64) -> Arc<str> {
+        format!(r#"{{"event_id":"{n}"}}"#).into()
+    }
+
     fn account(events: u64) -> Account {
         let mut account = Account::default();
-        let now = Instant::now();
         for n in 0..events {
-            account.append(format!(r#"{{"event_id":"{n}"}}"#).into(), now);
+            account.append(event(n), 0);
         }
         account
     }
@@ -353,6 +428,7 @@ mod tests {
     fn everything(account: &Account, limit: usize) -> Selection<'static> {
         Selection {
             limit,
+            expired: 0,
             visible: account.end(),
             filter: None,
         }
@@ -388,11 +464,11 @@ mod tests {
     #[test]
     fn stored_bytes_follow_repeats_and_retention() {
         let mut account = account(3);
-        let appended = account.log.entries[0].appended;
-        account.repeat(0, appended);
-        assert_eq!(account.stored_bytes(), 4 * r#"{"event_id":"0"}"#.len());
+        account.repeat(0);
+        let bytes = event(0).len();
+        assert_eq!(account.stored_bytes(), 4 * bytes);
         account.retain(1);
-        assert_eq!(account.stored_bytes(), r#"{"event_id":"0"}"#.len());
+        assert_eq!(account.stored_bytes(), bytes);
     }
 
     #[test]
@@ -431,9 +507,8 @@ mod tests {
     #[test]
     fn ids_are_listed_once_in_order_of_first_appearance() {
         let mut account = account(2);
-        let appended = account.log.entries[0].appended;
-        account.repeat(1, appended);
-        account.append("null".into(), appended);
+        account.repeat(1);
+        account.append(Arc::<str>::from("null"), 0);
         assert_eq!(account.event_ids(), ["0", "1"]);
         assert_eq!(account.events().count(), 4);
     }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{Timestamp, fmt::rfc2822, tz::Offset};
+use jiff::{Timestamp, civil::Time, fmt::rfc2822, tz::Offset};
 
 /// A mapping from the moments of a monotonic clock to dates.
 #[derive(Clone, Debug)]
@@ -38,6 +38,21 @@ impl Clock {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Returns the nanoseconds since the first moment.
+    pub(crate) fn nanoseconds(&self, now: Instant) -> i64 {
+        i64::try_from(now.saturating_duration_since(self.started).as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Returns the nanoseconds from the first moment to a date in seconds since 1970. The number is
+    /// negative if the date is earlier.
+    pub(crate) fn nanoseconds_to(&self, unix: i64) -> i64 {
+        let seconds = unix.saturating_sub(self.started_unix);
+        let fraction = i64::from(self.fraction.subsec_nanos());
+        seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_sub(fraction)
+    }
+
     /// Returns the complete seconds since 1970.
     pub(crate) fn unix(&self, now: Instant) -> i64 {
         let elapsed = now.saturating_duration_since(self.started) + self.fraction;
@@ -64,6 +79,17 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(text.parse::<Timestamp>().ok()?.as_second())
 }
 
+/// Returns the end of the month in UTC that contains a time. Both are in seconds since 1970.
+pub(crate) fn end_of_month(unix: i64) -> i64 {
+    let last_day = Offset::UTC.to_datetime(date(unix)).date().last_of_month();
+    let next_month = last_day
+        .tomorrow()
+        .map(|day| day.to_datetime(Time::midnight()));
+    next_month
+        .and_then(|midnight| Offset::UTC.to_timestamp(midnight))
+        .map_or(i64::MAX, Timestamp::as_second)
+}
+
 fn date(unix: i64) -> Timestamp {
     Timestamp::from_second(unix).unwrap_or_default()
 }
@@ -82,6 +108,26 @@ mod tests {
             [unix(0), unix(99), unix(100), unix(1_100)],
             [100, 100, 101, 102]
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn a_date_before_the_first_moment_is_negative_nanoseconds() {
+        let clock = Clock::new(Instant::now(), 100).with_fraction(Duration::from_millis(250));
+        assert_eq!(clock.nanoseconds_to(98), -2_250_000_000);
+        assert_eq!(clock.nanoseconds_to(101), 750_000_000);
+    }
+
+    #[test]
+    fn a_month_ends_at_midnight_in_utc() {
+        let unix = |text| parse_rfc3339(text).unwrap();
+        for (time, end) in [
+            ("2026-11-30T23:59:59Z", "2026-12-01T00:00:00Z"),
+            ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2028-01-31T18:00:00-08:00", "2028-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(end_of_month(unix(time)), unix(end), "{time}");
+        }
     }
 
     #[test]

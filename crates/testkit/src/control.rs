@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 
 use crate::access::{self, hashed};
 use crate::account::Account;
+use crate::content::Content;
 use crate::fault::QueuedFault;
 use crate::limits::{MAX_APPLICATIONS, MAX_COUNT, MAX_STORED_BYTES, at_most};
-use crate::{Application, Emulator, Endpoint, FakeResponse, Fault, Request, RequestRecord};
+use crate::{
+    Application, Emulator, Endpoint, FakeResponse, Fault, PastEvents, Request, RequestRecord,
+};
 
 /// The response to `GET /_emulator/`.
 const INDEX: &str = include_str!("control.txt");
@@ -56,6 +59,7 @@ fn dispatch(
         ("GET", "") => return Ok(FakeResponse::new(200, "text/plain; charset=utf-8", INDEX)),
         ("GET", "events") => log(emulator, account.as_deref())?,
         ("POST", "events") => append(emulator, parse(request)?, now)?,
+        ("POST", "past_events") => append_past(emulator, &parse(request)?, now)?,
         ("GET", "accounts") => accounts(emulator),
         ("GET", "settings") => emulator.settings().shown(),
         ("PATCH", "settings") => {
@@ -100,6 +104,7 @@ fn dispatch(
             _,
             ""
             | "events"
+            | "past_events"
             | "accounts"
             | "settings"
             | "faults"
@@ -181,6 +186,42 @@ fn append(
         .map(|account| shown(emulator, account))
         .collect();
     Ok(json!({"accounts": shown}))
+}
+
+/// The body of `POST /_emulator/past_events`. The times are in seconds since 1970.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppendPast {
+    account: String,
+    count: usize,
+    /// 364 days before `until_unix` if it is missing.
+    from_unix: Option<i64>,
+    /// The present if it is missing.
+    until_unix: Option<i64>,
+    #[serde(default)]
+    seed: u64,
+}
+
+fn append_past(
+    emulator: &mut Emulator,
+    append: &AppendPast,
+    now: Instant,
+) -> Result<Value, FakeResponse> {
+    at_most("the number of events", append.count, MAX_COUNT).map_err(impossible)?;
+    let count = u32::try_from(append.count).map_err(|error| impossible(error.to_string()))?;
+    let until_unix = append.until_unix.unwrap_or_else(|| emulator.unix(now));
+    let year = PastEvents::year_until(until_unix, count);
+    let past = PastEvents {
+        from_unix: append.from_unix.unwrap_or(year.from_unix),
+        seed: append.seed,
+        ..year
+    };
+    past.check().map_err(impossible)?;
+    let bytes = append.count * size_of::<Content>();
+    let stored = emulator.stored_bytes().saturating_add(bytes);
+    at_most("the number of bytes in all logs", stored, MAX_STORED_BYTES).map_err(impossible)?;
+    emulator.append_past(&append.account, &past, now);
+    Ok(json!({"accounts": [shown(emulator, &append.account)]}))
 }
 
 /// Returns an account's name, or a hash of it if it may be a token.

@@ -12,16 +12,18 @@ use fastrand::Rng;
 
 use crate::account::Account;
 use crate::clock::{Clock, http_date, rfc3339};
+use crate::content::Content;
 use crate::counters::Traffic;
-use crate::event::{Dates, realistic};
+use crate::event::{self, Dates, realistic};
 use crate::fault::{FaultQueue, QueuedFault};
 use crate::limits::{MAX_CONNECTIONS, MAX_STORED_BYTES, noted};
+use crate::past::Arrival;
 use crate::realtime::{Channels, Hold};
 use crate::request_log::RequestLog;
 use crate::session::Session;
 use crate::tokens::Tokens;
 use crate::{
-    Counters, Endpoint, FakeResponse, Fault, Grant, HoldId, Outcome, Reply, Request,
+    Counters, Endpoint, FakeResponse, Fault, Grant, HoldId, Outcome, PastEvents, Reply, Request,
     RequestCounters, RequestRecord, Settings,
 };
 use crate::{control, events_api};
@@ -204,6 +206,34 @@ impl Emulator {
         self.changed(account);
     }
 
+    /// Appends past events of an enterprise to an account, each with the moment of its arrival. They
+    /// arrive at `now` at the latest, and behind the events that the account already has.
+    ///
+    /// [`Settings::late_rate`], [`Settings::reorder_rate`] and [`Settings::repeat_rate`] apply to
+    /// them, with the events' own seed. A million events take 40 MB of memory, and another 40 MB
+    /// when `admin_logs` is read in chronological order: their JSON is made for the pages that show
+    /// them.
+    pub fn append_past(&mut self, account: &str, past: &PastEvents, now: Instant) {
+        let mut rng = Rng::with_seed(past.seed);
+        let arrivals = past.arrivals(&self.settings, &mut rng);
+        let past = Arc::new(past.clone());
+        let latest = self.clock.nanoseconds(now);
+        for Arrival { unix, number } in arrivals {
+            let unix = unix.saturating_sub(self.settings.clock_skew_seconds);
+            let arrived = self.clock.nanoseconds_to(unix).min(latest);
+            let repeat = repeat_distance(&mut rng, &self.settings);
+            let log = self.account(account);
+            log.append(Content::Past(Arc::clone(&past), number), arrived);
+            if let Some(back) = repeat {
+                log.repeat(back);
+            }
+        }
+        if let Some(last) = self.settings.retention {
+            self.account(account).retain(last);
+        }
+        self.changed(account);
+    }
+
     /// Replaces the log of the account `to` by that of `from`. The two share memory until one of
     /// them changes.
     pub fn copy_log(&mut self, from: &str, to: &str) {
@@ -324,7 +354,7 @@ impl Emulator {
     pub fn events(&self, account: &str) -> Vec<Arc<str>> {
         self.accounts
             .get(account)
-            .map(|account| account.events().cloned().collect())
+            .map(|account| account.events().collect())
             .unwrap_or_default()
     }
 
@@ -366,15 +396,10 @@ impl Emulator {
         self.request_log.iter()
     }
 
-    /// Makes a realistic event. With the probability [`Settings::reorder_rate`], it is dated up to
-    /// an hour early.
+    /// Makes a realistic event. [`Settings::reorder_rate`] and [`Settings::late_rate`] date it early.
     fn new_event(&mut self, now: Instant) -> String {
         let recorded = self.unix(now);
-        let early = if self.happens(self.settings.reorder_rate) {
-            self.rng.i64(1..=3600)
-        } else {
-            0
-        };
+        let early = event::early_seconds(&mut self.rng, &self.settings);
         let dates = Dates {
             created_at: &rfc3339(recorded - early),
             recorded_at: &rfc3339(recorded),
@@ -385,19 +410,13 @@ impl Emulator {
     /// Appends an event to an account's log, and with the probability [`Settings::repeat_rate`] a
     /// repeat after it.
     fn push(&mut self, name: &str, event: Arc<str>, now: Instant) {
-        let repeats = self.happens(self.settings.repeat_rate);
-        let repeated = repeats.then(|| {
-            if self.rng.bool() {
-                self.rng.usize(..10)
-            } else {
-                self.rng.usize(..2_000)
-            }
-        });
+        let repeated = repeat_distance(&mut self.rng, &self.settings);
         let retention = self.settings.retention;
+        let now = self.clock.nanoseconds(now);
         let account = self.account(name);
         account.append(event, now);
         if let Some(back) = repeated {
-            account.repeat(back, now);
+            account.repeat(back);
         }
         if let Some(last) = retention {
             account.retain(last);
@@ -429,9 +448,7 @@ impl Emulator {
 
     /// Returns `true` with this probability.
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
-        // A setting of 0 must not consume randomness, so that it does not change the rest of the
-        // run.
-        probability > 0.0 && self.rng.f64() < probability
+        happens(&mut self.rng, probability)
     }
 
     /// Adds a request to the request log, as held, and returns its number.
@@ -496,7 +513,8 @@ impl Emulator {
 
     /// Returns the time of the emulator's clock, in seconds since 1970. It includes the configured
     /// skew.
-    pub(crate) fn unix(&self, now: Instant) -> i64 {
+    #[must_use]
+    pub fn unix(&self, now: Instant) -> i64 {
         self.clock
             .unix(now)
             .saturating_add(self.settings.clock_skew_seconds)
@@ -517,6 +535,24 @@ pub(crate) struct Call<'a> {
     /// The number of the request in the request log.
     pub(crate) record: u64,
     pub(crate) now: Instant,
+}
+
+/// Returns `true` with this probability.
+pub(crate) fn happens(rng: &mut Rng, probability: f64) -> bool {
+    // A setting of 0 must not consume randomness, so that it does not change the rest of the run.
+    probability > 0.0 && rng.f64() < probability
+}
+
+/// Returns the number of places before a new event at which the event lies that is repeated after
+/// it. Returns `None` if there is no repeat.
+fn repeat_distance(rng: &mut Rng, settings: &Settings) -> Option<usize> {
+    happens(rng, settings.repeat_rate).then(|| {
+        if rng.bool() {
+            rng.usize(..10)
+        } else {
+            rng.usize(..2_000)
+        }
+    })
 }
 
 /// Makes the response to a request that is not for one of the endpoints.

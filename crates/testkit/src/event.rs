@@ -6,6 +6,12 @@
 
 use fastrand::Rng;
 
+use crate::Settings;
+use crate::emulator::happens;
+
+/// The greatest number of seconds by which [`Settings::reorder_rate`] dates an event early.
+const REORDER_SECONDS: i64 = 3_600;
+
 const PEOPLE: [(&str, &str, &str); 6] = [
     ("11446498", "Aaron Levie", "ceo@example.com"),
     ("17738362", "Sean Rose", "sean@example.com"),
@@ -39,6 +45,20 @@ const FOLDER_EVENTS: [&str; 8] = [
     "ITEM_SYNC",
     "COLLAB_ADD_COLLABORATOR",
     "COLLAB_INVITE_COLLABORATOR",
+];
+const ENTERPRISE_EVENTS: [&str; 12] = [
+    "LOGIN",
+    "UPLOAD",
+    "DOWNLOAD",
+    "PREVIEW",
+    "EDIT",
+    "MOVE",
+    "RENAME",
+    "COPY",
+    "SHARE",
+    "DELETE",
+    "LOCK",
+    "COLLABORATION_INVITE",
 ];
 const PREFIXES: [&str; 4] = [
     "Quarterly report",
@@ -76,6 +96,71 @@ pub(crate) fn realistic(rng: &mut Rng, dates: &Dates<'_>) -> String {
         created = dates.created_at,
         recorded = dates.recorded_at,
         session = &hex40(rng)[..16],
+    )
+}
+
+/// Returns the number of seconds from an event until it is appended. It is 0, unless
+/// [`Settings::reorder_rate`] or [`Settings::late_rate`] applies.
+pub(crate) fn early_seconds(rng: &mut Rng, settings: &Settings) -> i64 {
+    let mut early = 0;
+    if happens(rng, settings.reorder_rate) {
+        early += rng.i64(1..=REORDER_SECONDS);
+    }
+    if happens(rng, settings.late_rate) {
+        let most = i64::try_from(settings.late_by_ms / 1_000).unwrap_or(i64::MAX);
+        early += rng.i64(1..=most.max(1));
+    }
+    early
+}
+
+/// The fields by which the events of an enterprise differ for the emulator.
+pub(crate) struct EnterpriseEvent<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) created_at: &'a str,
+}
+
+/// Makes an event as an enterprise's streams show it, of about 1 KB.
+pub(crate) fn of_enterprise(rng: &mut Rng, event: &EnterpriseEvent<'_>) -> String {
+    format!(
+        r#"{{"type":"event","event_id":"{id}","event_type":"{event_type}","created_at":"{created_at}","created_by":{by},"action_by":null,"session_id":null,"ip_address":"192.0.2.{ip}","accessible_by":null,"source":{{"item_type":"file","item_id":"{item}","item_name":"{name} {number}.{extension}","classification":{{"name":"Confidential"}},"parent":{{"type":"folder","name":"Department {department}","id":"{parent}"}},"owned_by":{owner}}},"additional_details":{{"size":{size},"ekm_id":"{ekm}","version_id":"{version}","service_id":"{service}","service_name":"Box Sync for Windows","access_token_identifier":"{token}","shared_link_id":"{link}","device":{{"id":"{device}","platform":"Windows 11 Enterprise"}}}}}}"#,
+        id = event.id,
+        event_type = event.event_type,
+        created_at = event.created_at,
+        by = person(rng),
+        ip = rng.u8(..),
+        item = rng.u64(1_000_000_000_000..2_000_000_000_000),
+        name = pick(rng, &PREFIXES),
+        number = rng.u16(..),
+        extension = pick(rng, &EXTENSIONS),
+        department = rng.u8(..),
+        parent = rng.u64(1_000_000_000..20_000_000_000),
+        owner = person(rng),
+        size = rng.u32(..),
+        ekm = hex40(rng),
+        version = rng.u64(1_000_000_000_000..2_000_000_000_000),
+        service = rng.u32(10_000..99_999),
+        token = hex40(rng),
+        link = hex40(rng),
+        device = hex40(rng),
+    )
+}
+
+/// Returns the type of an event of an enterprise.
+pub(crate) fn enterprise_type(rng: &mut Rng) -> &'static str {
+    pick(rng, &ENTERPRISE_EVENTS)
+}
+
+/// Returns a random ID in the form that the events of an enterprise have.
+pub(crate) fn uuid(rng: &mut Rng) -> String {
+    let (high, low) = (rng.u64(..), rng.u64(..));
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff,
     )
 }
 

@@ -4,16 +4,18 @@
 //! faults may change it on purpose. The log itself is in `account`, and long polling in `realtime`.
 //! Start from [`page`].
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::account::{EventHead, Page, Selection, Start};
+use crate::account::{Account, Page, Selection, Start};
+use crate::chronology;
 use crate::clock::parse_rfc3339;
+use crate::content::Content;
 use crate::emulator::{Call, Emulator};
 use crate::response::Dripping;
+use crate::session::Session;
 use crate::stream_type::UserStream;
-use crate::{FakeResponse, Fault, Request};
+use crate::{AdminLogsOrder, Edge, FakeResponse, Fault, Request, Settings};
 
 /// Box's default for the number of events on a page.
 const DEFAULT_LIMIT: usize = 100;
@@ -30,57 +32,41 @@ pub(crate) fn page(
         Ok(caller) => caller.to_owned(),
         Err(refusal) => return refusal,
     };
-    let query = match PageQuery::read(call.request) {
+    let unix = emulator.unix(call.now);
+    let query = match PageQuery::read(call.request, &emulator.settings, unix) {
         Ok(query) => query,
-        Err(parameter) => {
-            return FakeResponse::invalid_parameter(
-                parameter,
-                &call.request.query(parameter).unwrap_or_default(),
-            );
-        }
+        Err(refused) => return refused.response(call.request),
     };
     let limit = emulator.page_limit(query.limit, fault);
-    let lag = Duration::from_millis(emulator.settings.visible_after_ms);
+    let now = emulator.clock.nanoseconds(call.now);
+    let settings = &emulator.settings;
     let Some(session) = emulator.sessions.get_mut(&caller) else {
         return FakeResponse::unauthorized(true);
     };
-    let Some(account) = emulator.accounts.get(&session.account) else {
+    let Some(account) = emulator.accounts.get_mut(&session.account) else {
         return FakeResponse::unauthorized(true);
     };
-    let keeps = |json: &str| query.keeps(json);
+    let keeps = |content: &Content| query.keeps(content);
     let selection = Selection {
         limit: limit.unwrap_or(0),
-        visible: account.visible(lag, call.now),
+        expired: query
+            .retention(settings)
+            .map_or(0, |retention| account.expired(retention, now)),
+        visible: account.visible(query.lag(settings), now),
         filter: if query.keeps_all() {
             None
         } else {
             Some(&keeps)
         },
     };
-    // A client that was killed may have fetched pages beyond the position that it resumes from.
-    let requested = account.events_before(query.start);
-    let mut page = match (fault, session.previous_page) {
-        (Some(Fault::StalePage), Some((first, end))) if first <= requested => {
-            account.page_between(first, end, selection.filter)
-        }
-        _ => account.page(query.start, &selection),
+    let is_chronological = query.stream == Stream::History
+        && settings.admin_logs_order == AdminLogsOrder::Chronological;
+    let moves_on = limit.is_none();
+    let (page, new_events) = if is_chronological {
+        chronological(account, session, &query, &selection, (fault, moves_on))
+    } else {
+        in_order_of_arrival(account, session, &query, &selection, (fault, moves_on))
     };
-    let more = page.end < selection.visible;
-    if limit.is_none() && more {
-        page.next = Page::nudged(page.from);
-    }
-    if matches!(fault, Some(Fault::EmptyList | Fault::NoEntries)) {
-        page = Page {
-            events: Vec::new(),
-            next: page.from,
-            end: account.events_before(Start::At(page.from)),
-            ..page
-        };
-    }
-
-    let first = account.events_before(Start::At(page.from));
-    let new_events =
-        usize::try_from(page.end.saturating_sub(session.sent.max(first))).unwrap_or(usize::MAX);
     let new_events = if fault.is_none_or(arrives) {
         new_events.min(page.events.len())
     } else {
@@ -89,9 +75,8 @@ pub(crate) fn page(
     let drips = matches!(fault, Some(Fault::Drip { .. }));
     let sent_at_once = if drips { 0 } else { new_events };
     if sent_at_once > 0 {
-        session.sent = page.end;
+        session.sent = session.sent.max(page.end);
     }
-    session.previous_page = Some((first, page.end));
     emulator.traffic.events_served += page.events.len() as u64;
     emulator.request_log.amend(call.record, |record| {
         record.events = page.events.len();
@@ -100,7 +85,7 @@ pub(crate) fn page(
     let says_zero = emulator.settings.zero_position_at_the_end
         && !matches!(query.stream, Stream::User(_))
         && query.start != Start::Now;
-    let position = if says_zero && page.events.is_empty() && !more {
+    let position = if says_zero && page.events.is_empty() && !page.more {
         0
     } else {
         page.next
@@ -114,6 +99,71 @@ pub(crate) fn page(
         new_events,
     });
     response
+}
+
+/// Cuts the page of a log in the order of arrival. Also returns the number of its events that the
+/// caller was not sent before. `moves_on` makes an empty page move its position.
+fn in_order_of_arrival(
+    account: &Account,
+    session: &mut Session,
+    query: &PageQuery,
+    selection: &Selection<'_>,
+    (fault, moves_on): (Option<&Fault>, bool),
+) -> (Page, usize) {
+    // A client that was killed may have fetched pages beyond the position that it resumes from.
+    let requested = account.events_before(query.start);
+    let mut page = match (fault, session.previous_page) {
+        (Some(Fault::StalePage), Some((first, end))) if first <= requested => {
+            account.page_between(first, end, selection)
+        }
+        _ => account.page(query.start, selection),
+    };
+    if moves_on && page.more {
+        page.next = Page::nudged(page.from);
+    }
+    if brings_nothing(fault) {
+        page = Page {
+            end: account.events_before(Start::At(page.from)),
+            ..page.without_events()
+        };
+    }
+    let first = account.events_before(Start::At(page.from));
+    session.previous_page = Some((first, page.end));
+    let new_events = page.end.saturating_sub(session.sent.max(first));
+    (page, usize::try_from(new_events).unwrap_or(usize::MAX))
+}
+
+/// Cuts the page of a log in the order of time, as [`in_order_of_arrival`] does. Each event counts
+/// as one that the caller was not sent before, because requests may read parts of the log side by
+/// side.
+fn chronological(
+    account: &mut Account,
+    session: &mut Session,
+    query: &PageQuery,
+    selection: &Selection<'_>,
+    (fault, moves_on): (Option<&Fault>, bool),
+) -> (Page, usize) {
+    let seconds = &query.filter.seconds;
+    let requested = account.span(query.start, seconds, selection.visible);
+    let span = match (fault, session.previous_span) {
+        (Some(Fault::StalePage), Some(previous)) if previous.from <= requested.from => previous,
+        _ => requested,
+    };
+    let mut page = account.page_of(span, selection);
+    if moves_on && page.more {
+        page.next = chronology::nudged(page.from);
+    }
+    if brings_nothing(fault) {
+        page = page.without_events();
+    }
+    session.previous_span = Some(span.up_to(page.next));
+    let new_events = page.events.len();
+    (page, new_events)
+}
+
+/// Returns `true` if the fault leaves out a page's events, and its position does not move.
+fn brings_nothing(fault: Option<&Fault>) -> bool {
+    matches!(fault, Some(Fault::EmptyList | Fault::NoEntries))
 }
 
 impl Emulator {
@@ -213,9 +263,36 @@ struct PageQuery {
     filter: Filter,
 }
 
+/// A parameter for which a request is refused.
+#[derive(Debug, PartialEq)]
+enum Refused {
+    /// The parameter of this name can't be read.
+    Unreadable(&'static str),
+    /// `created_after` is older than the events that `admin_logs` keeps.
+    TooOld,
+}
+
+impl From<&'static str> for Refused {
+    fn from(parameter: &'static str) -> Self {
+        Self::Unreadable(parameter)
+    }
+}
+
+impl Refused {
+    fn response(&self, request: &Request) -> FakeResponse {
+        match *self {
+            Self::Unreadable(parameter) => FakeResponse::invalid_parameter(
+                parameter,
+                &request.query(parameter).unwrap_or_default(),
+            ),
+            Self::TooOld => FakeResponse::created_after_is_too_old(),
+        }
+    }
+}
+
 impl PageQuery {
-    /// Reads the parameters. The error is the name of the parameter that can't be read.
-    fn read(request: &Request) -> Result<Self, &'static str> {
+    /// Reads the parameters. `unix` is the present time in seconds since 1970.
+    fn read(request: &Request, settings: &Settings, unix: i64) -> Result<Self, Refused> {
         let stream = match request.query("stream_type").as_deref() {
             Some("admin_logs_streaming") => Stream::Streaming,
             Some("admin_logs") => Stream::History,
@@ -228,15 +305,23 @@ impl PageQuery {
             Some(text) => match text.parse::<u64>() {
                 // Box's SDK for Python sends limit 0 to learn where the stream ends.
                 Ok(0) if start == Start::Now => 0,
-                Err(_) | Ok(0) => return Err("limit"),
+                Err(_) | Ok(0) => return Err("limit".into()),
                 Ok(limit) => usize::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
+            },
+        };
+        let filter = match stream {
+            Stream::User(_) => Filter::default(),
+            Stream::Streaming => Filter::of_types(request),
+            Stream::History => Filter {
+                seconds: range(request, settings, unix)?,
+                ..Filter::of_types(request)
             },
         };
         Ok(Self {
             stream,
             start,
             limit,
-            filter: Filter::read(stream, request)?,
+            filter,
         })
     }
 
@@ -244,84 +329,122 @@ impl PageQuery {
     fn keeps_all(&self) -> bool {
         match self.stream {
             Stream::User(stream) => stream == UserStream::All,
-            Stream::Streaming | Stream::History => self.filter.is_empty(),
+            Stream::Streaming | Stream::History => self.filter == Filter::default(),
         }
     }
 
     /// Returns `true` if the stream and the filter keep the event.
-    fn keeps(&self, json: &str) -> bool {
+    fn keeps(&self, content: &Content) -> bool {
         match self.stream {
-            Stream::User(stream) => stream.shows(json),
-            Stream::Streaming | Stream::History => self.filter.keeps(&EventHead::of(json)),
+            Stream::User(stream) => stream.shows(&content.json()),
+            Stream::Streaming | Stream::History => self.filter.keeps(content),
+        }
+    }
+
+    /// Returns the time from the arrival of an event until the stream shows it.
+    fn lag(&self, settings: &Settings) -> Duration {
+        let milliseconds = match self.stream {
+            Stream::User(_) | Stream::Streaming => settings.visible_after_ms,
+            Stream::History => settings.visible_after_ms.max(settings.admin_logs_delay_ms),
+        };
+        Duration::from_millis(milliseconds)
+    }
+
+    /// Returns the time from the arrival of an event until the stream no longer shows it. `None`
+    /// means never.
+    fn retention(&self, settings: &Settings) -> Option<Duration> {
+        match self.stream {
+            Stream::Streaming => settings.streaming_retention_ms.map(Duration::from_millis),
+            // `admin_logs` drops events by the time at which they happened.
+            Stream::User(_) | Stream::History => None,
         }
     }
 }
 
-/// The filters of the enterprise streams. User streams ignore them, and only `admin_logs` applies
-/// the dates, which are in seconds since 1970.
-#[derive(Default, PartialEq)]
+/// Reads the range of dates, in seconds since 1970.
+fn range(
+    request: &Request,
+    settings: &Settings,
+    unix: i64,
+) -> Result<RangeInclusive<i64>, Refused> {
+    let date = |name| match request.query(name) {
+        Some(text) if !text.is_empty() => parse_rfc3339(&text).map(Some).ok_or(name),
+        _ => Ok(None),
+    };
+    let (after, before) = (date("created_after")?, date("created_before")?);
+    if after
+        .zip(before)
+        .is_some_and(|(after, before)| after > before)
+    {
+        return Err("created_before".into());
+    }
+    let retention = settings.admin_logs_retention_ms;
+    let oldest = retention.map(|ms| unix.saturating_sub_unsigned(ms / 1_000));
+    if after
+        .zip(oldest)
+        .is_some_and(|(after, oldest)| after < oldest)
+    {
+        return Err(Refused::TooOld);
+    }
+    let exclusive = |edge| i64::from(edge == Edge::Exclusive);
+    let first = after.map(|second| second.saturating_add(exclusive(settings.created_after_edge)));
+    let last = before.map(|second| second.saturating_sub(exclusive(settings.created_before_edge)));
+    Ok(first.or(oldest).unwrap_or(i64::MIN)..=last.unwrap_or(i64::MAX))
+}
+
+/// The filters of the enterprise streams. User streams ignore them.
+#[derive(PartialEq)]
 struct Filter {
+    /// The kept types; empty for all.
     event_types: Vec<String>,
-    created_after: Option<i64>,
-    created_before: Option<i64>,
+    /// The range of dates in seconds since 1970, which only `admin_logs` has.
+    seconds: RangeInclusive<i64>,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            event_types: Vec::new(),
+            seconds: i64::MIN..=i64::MAX,
+        }
+    }
 }
 
 impl Filter {
-    fn read(stream: Stream, request: &Request) -> Result<Self, &'static str> {
-        let date = |name| match request.query(name) {
-            Some(text) if stream == Stream::History && !text.is_empty() => {
-                parse_rfc3339(&text).map(Some).ok_or(name)
-            }
-            _ => Ok(None),
-        };
-        if let Stream::User(_) = stream {
-            return Ok(Self::default());
-        }
+    fn of_types(request: &Request) -> Self {
         let event_types = request.query("event_type").unwrap_or_default();
-        let read = Self {
+        Self {
             event_types: event_types
                 .split(',')
                 .map(str::trim)
                 .filter(|name| !name.is_empty())
                 .map(String::from)
                 .collect(),
-            created_after: date("created_after")?,
-            created_before: date("created_before")?,
-        };
-        match (read.created_after, read.created_before) {
-            (Some(after), Some(before)) if after > before => Err("created_before"),
-            _ => Ok(read),
+            ..Self::default()
         }
     }
 
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Returns `true` if the event is of one of the types and inside the range of dates.
-    fn keeps(&self, head: &EventHead) -> bool {
-        let created = match &head.created_at {
-            Value::String(text) => parse_rfc3339(text),
-            _ => None,
-        };
-        let of_type = |name: &String| head.event_type == name.as_str();
-        (self.event_types.is_empty() || self.event_types.iter().any(of_type))
-            && self
-                .created_after
-                .is_none_or(|after| created.is_some_and(|created| created > after))
-            && self
-                .created_before
-                .is_none_or(|before| created.is_some_and(|created| created <= before))
+    fn keeps(&self, content: &Content) -> bool {
+        (self.event_types.is_empty() || content.is_of(&self.event_types))
+            && (self.seconds == Self::default().seconds
+                || content
+                    .created_unix()
+                    .is_some_and(|second| self.seconds.contains(&second)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Account;
 
     fn limit_of(query: &str) -> Result<usize, &'static str> {
-        PageQuery::read(&Request::get(&format!("/2.0/events?{query}"))).map(|query| query.limit)
+        let request = Request::get(&format!("/2.0/events?{query}"));
+        match PageQuery::read(&request, &Settings::default(), 0) {
+            Ok(query) => Ok(query.limit),
+            Err(Refused::Unreadable(parameter)) => Err(parameter),
+            Err(Refused::TooOld) => Err("a date that is too old"),
+        }
     }
 
     #[test]
@@ -365,6 +488,7 @@ mod tests {
             next: Account::position(0),
             events: Vec::new(),
             end: 0,
+            more: false,
         };
         let body = render(&page, None, page.next.to_string());
         assert_eq!(

@@ -18,10 +18,12 @@ mod access;
 mod account;
 mod application;
 mod assertion;
+mod chronology;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
+mod content;
 mod control;
 mod counters;
 mod emulator;
@@ -37,6 +39,7 @@ mod jws;
 mod jws;
 mod limits;
 mod line;
+mod past;
 mod realtime;
 mod request;
 mod request_log;
@@ -58,11 +61,12 @@ pub use application::{Application, Grant};
 pub use counters::{Counters, RequestCounters};
 pub use emulator::{Config, Emulator};
 pub use fault::Fault;
+pub use past::PastEvents;
 pub use request::{Endpoint, Request};
 pub use request_log::{Outcome, RequestRecord};
 pub use response::{Delivery, FakeResponse, HoldId, Reply};
 pub use server::{EmulatorGuard, EmulatorServer};
-pub use settings::{PollPosition, Settings, Spelling};
+pub use settings::{AdminLogsOrder, Edge, PollPosition, Settings, Spelling};
 
 /// The README, whose example is compiled and run as a doc test.
 #[cfg(doctest)]

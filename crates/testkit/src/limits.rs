@@ -64,6 +64,9 @@ pub(crate) const MAX_SERVERS: usize = 1_000;
 /// represent a later moment.
 pub(crate) const MAX_MILLISECONDS: u64 = 100 * 366 * 24 * 3_600_000;
 
+/// The latest date in the control API, in seconds since 1970: 2100-01-01.
+pub(crate) const MAX_UNIX: i64 = 4_102_444_800;
+
 /// The greatest number of bytes of a header or parameter that the request log keeps.
 const MAX_NOTED: usize = 1_024;
 

@@ -50,7 +50,8 @@ pub struct RequestRecord {
     pub outcome: Outcome,
     /// The number of events on the page.
     pub events: usize,
-    /// The number of events on the page that the caller had not been sent before.
+    /// The number of events on the page that the caller had not been sent before. On a page of
+    /// `admin_logs` in chronological order, all events count.
     pub new_events: usize,
 }
 

@@ -157,6 +157,13 @@ impl FakeResponse {
         )
     }
 
+    /// Makes Box's 400 for a `created_after` before the events that `admin_logs` keeps.
+    pub(crate) fn created_after_is_too_old() -> Self {
+        let message = "created_after is beyond one year in the past";
+        let context = json!({"errors": [{"reason": "invalid_parameter", "name": "created_after", "message": message}]});
+        Self::box_error(400, "bad_request", message, &context)
+    }
+
     /// Makes Box's 401. Box also sends it without a body, so both forms are possible.
     pub(crate) fn unauthorized(with_body: bool) -> Self {
         let response = if with_body {

@@ -20,8 +20,8 @@ use crate::connection;
 use crate::line::Network;
 use crate::tls::Tls;
 use crate::{
-    Application, Config, Counters, Emulator, Endpoint, FakeResponse, Fault, HoldId, Reply,
-    RequestRecord, Settings,
+    Application, Config, Counters, Emulator, Endpoint, FakeResponse, Fault, HoldId, PastEvents,
+    Reply, RequestRecord, Settings,
 };
 
 /// The interval at which the server appends the events of [`Settings::rate`].
@@ -152,6 +152,17 @@ impl EmulatorServer {
         events: impl IntoIterator<Item = E>,
     ) {
         self.emulator().append_json(account, events, now());
+    }
+
+    /// Appends past events of an enterprise to an account. A million events take about a second.
+    pub fn append_past(&self, account: &str, past: &PastEvents) {
+        self.emulator().append_past(account, past, now());
+    }
+
+    /// Returns the time of the emulator's clock, in seconds since 1970.
+    #[must_use]
+    pub fn unix(&self) -> i64 {
+        self.emulator().unix(now())
     }
 
     /// Replaces the log of the account `to` by that of `from`. The two share memory until one of

@@ -7,6 +7,8 @@
 use std::time::{Duration, Instant};
 
 use crate::access::hashed;
+use crate::chronology::Span;
+use crate::clock::end_of_month;
 use crate::counters::{Meter, SlidingWindow};
 use crate::emulator::{Call, Emulator};
 use crate::{FakeResponse, Request};
@@ -21,10 +23,32 @@ pub(crate) struct Session {
     pub(crate) meter: Meter,
     /// The API calls that count toward `calls_per_minute`, in a sliding window of 60 s.
     calls: SlidingWindow,
+    month: Month,
     /// The number of events in the log up to the last one that the caller was sent.
     pub(crate) sent: u64,
     /// The previous page: the number of events before it, and up to its end.
     pub(crate) previous_page: Option<(u64, u64)>,
+    /// The previous page of `admin_logs` in chronological order.
+    pub(crate) previous_span: Option<Span>,
+}
+
+/// The API calls of a month that count toward `calls_per_month`.
+#[derive(Debug, Default)]
+struct Month {
+    /// The end of the month, in seconds since 1970.
+    end: i64,
+    calls: usize,
+}
+
+impl Month {
+    /// Returns the month that contains a time in seconds since 1970: this month, or a new one.
+    fn at(&mut self, unix: i64) -> &mut Self {
+        let end = end_of_month(unix);
+        if self.end != end {
+            *self = Self { end, calls: 0 };
+        }
+        self
+    }
 }
 
 impl Session {
@@ -34,8 +58,10 @@ impl Session {
             shown,
             meter: Meter::default(),
             calls: SlidingWindow::new(Duration::from_secs(60)),
+            month: Month::default(),
             sent: 0,
             previous_page: None,
+            previous_span: None,
         }
     }
 }
@@ -83,6 +109,7 @@ impl Emulator {
     /// Admits an API call and returns its caller. The error is a 401 or a 429.
     pub(crate) fn admit<'a>(&mut self, call: &'a Call<'_>) -> Result<&'a str, FakeResponse> {
         let with_body = !self.settings.empty_unauthorized;
+        let unix = self.unix(call.now);
         let caller = call
             .caller
             .as_deref()
@@ -91,6 +118,15 @@ impl Emulator {
             .sessions
             .get_mut(caller)
             .ok_or_else(|| FakeResponse::unauthorized(with_body))?;
+        let month = session.month.at(unix);
+        if self
+            .settings
+            .calls_per_month
+            .is_some_and(|limit| month.calls >= limit)
+        {
+            let seconds = month.end.saturating_sub(unix);
+            return Err(FakeResponse::rate_limited(&seconds.to_string()));
+        }
         if let Some(limit) = self.settings.calls_per_minute {
             if let Some(wait) = session.calls.wait(limit, call.now) {
                 let seconds = wait.as_millis().div_ceil(1000).max(1);
@@ -98,6 +134,7 @@ impl Emulator {
             }
             session.calls.record(call.now);
         }
+        month.calls += 1;
         Ok(caller)
     }
 }

@@ -30,6 +30,11 @@ pub struct Settings {
     /// The probability that an event's `created_at` is up to an hour earlier than its place in the
     /// log suggests. Default: 0.
     pub reorder_rate: f64,
+    /// The probability that an event is appended late: its `created_at` lies up to
+    /// [`late_by_ms`](Self::late_by_ms) in the past. Default: 0.
+    pub late_rate: f64,
+    /// The greatest time in milliseconds by which an event is late. Default: 3 days.
+    pub late_by_ms: u64,
     /// The probability that a page is shorter than it could be. Default: 0.
     pub short_page_rate: f64,
     /// The probability that a page is empty although more events follow. Its position moves a
@@ -48,6 +53,22 @@ pub struct Settings {
     /// Box's pages may. Those streams are `admin_logs` and `admin_logs_streaming`. A request with
     /// position `now` is excepted. Default: `false`.
     pub zero_position_at_the_end: bool,
+    /// The order in which `admin_logs` shows events. Default: [`AdminLogsOrder::Arrival`].
+    pub admin_logs_order: AdminLogsOrder,
+    /// The time in milliseconds from the arrival of an event until `admin_logs` shows it, at least
+    /// [`visible_after_ms`](Self::visible_after_ms). Default: 0.
+    pub admin_logs_delay_ms: u64,
+    /// The age in milliseconds, by `created_at`, above which `admin_logs` shows no event and refuses
+    /// a `created_after` with a 400; `null` for none. Box keeps events for 365 days. Default: none.
+    pub admin_logs_retention_ms: Option<u64>,
+    /// The time in milliseconds from the arrival of an event until `admin_logs_streaming` no longer
+    /// shows it; `null` for never. A position before the events that are left continues with the
+    /// oldest of them. Box keeps events for 14 days. Default: never.
+    pub streaming_retention_ms: Option<u64>,
+    /// The edge `created_after` of a range. Default: [`Edge::Exclusive`].
+    pub created_after_edge: Edge,
+    /// The edge `created_before` of a range. Default: [`Edge::Inclusive`].
+    pub created_before_edge: Edge,
 
     /// The number of realtime servers in the list. Default: 1.
     pub realtime_servers: usize,
@@ -106,6 +127,10 @@ pub struct Settings {
     /// The number of API calls that a caller may make in any minute before it gets a 429; `null`
     /// for no limit. Default: no limit.
     pub calls_per_minute: Option<usize>,
+    /// The number of API calls that a caller may make in a calendar month before it gets a 429 whose
+    /// `Retry-After` is the end of the month, in UTC and by the emulator's clock; `null` for no
+    /// limit. Calls that get a 429 do not count. Default: no limit.
+    pub calls_per_month: Option<usize>,
     /// The seconds by which the emulator's clock is ahead of the machine's. The skew affects the
     /// `Date` of all responses, the dates of events, and the check of a JWT's claims. It does not
     /// affect the lifetimes of tokens. Default: 0.
@@ -163,6 +188,33 @@ pub enum PollPosition {
     AlwaysNewChange,
 }
 
+/// The order in which `admin_logs` shows events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminLogsOrder {
+    /// The order of their arrival with repeats, as in `admin_logs_streaming`.
+    #[default]
+    Arrival,
+    /// The order of `created_at` without repeats, as [at
+    /// Box](https://developer.box.com/guides/events/enterprise-events/for-enterprise/).
+    ///
+    /// An event that arrives late stands at the time at which it happened, so a reader whose
+    /// position is past that time misses it. An event without a readable `created_at` stands with
+    /// the latest event so far.
+    Chronological,
+}
+
+/// An edge of a range of dates: `created_after` or `created_before`. Box does not document which of
+/// the two applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edge {
+    /// The range contains the events of that second.
+    Inclusive,
+    /// The range does not contain the events of that second.
+    Exclusive,
+}
+
 impl Spelling {
     /// Writes a number as JSON.
     pub(crate) fn spell(self, number: u64) -> String {
@@ -179,12 +231,20 @@ impl Default for Settings {
             rate: 0.0,
             repeat_rate: 0.0,
             reorder_rate: 0.0,
+            late_rate: 0.0,
+            late_by_ms: 3 * 24 * 3_600_000,
             short_page_rate: 0.0,
             empty_page_rate: 0.0,
             retention: None,
             visible_after_ms: 0,
             position_spelling: Spelling::String,
             zero_position_at_the_end: false,
+            admin_logs_order: AdminLogsOrder::Arrival,
+            admin_logs_delay_ms: 0,
+            admin_logs_retention_ms: None,
+            streaming_retention_ms: None,
+            created_after_edge: Edge::Exclusive,
+            created_before_edge: Edge::Inclusive,
             realtime_servers: 1,
             realtime_origins: Vec::new(),
             list_types: true,
@@ -209,6 +269,7 @@ impl Default for Settings {
             refresh_token_lifetime_ms: 60 * 24 * 3_600_000,
             empty_unauthorized: false,
             calls_per_minute: None,
+            calls_per_month: None,
             clock_skew_seconds: 0,
             no_date: false,
             latency_ms: 0,
@@ -247,6 +308,7 @@ impl Settings {
         let probabilities = [
             ("repeat_rate", self.repeat_rate),
             ("reorder_rate", self.reorder_rate),
+            ("late_rate", self.late_rate),
             ("short_page_rate", self.short_page_rate),
             ("empty_page_rate", self.empty_page_rate),
         ];
@@ -260,6 +322,16 @@ impl Settings {
         }
         let milliseconds = [
             ("visible_after_ms", self.visible_after_ms),
+            ("late_by_ms", self.late_by_ms),
+            ("admin_logs_delay_ms", self.admin_logs_delay_ms),
+            (
+                "admin_logs_retention_ms",
+                self.admin_logs_retention_ms.unwrap_or(0),
+            ),
+            (
+                "streaming_retention_ms",
+                self.streaming_retention_ms.unwrap_or(0),
+            ),
             ("hold_ms", self.hold_ms),
             ("token_lifetime_ms", self.token_lifetime_ms),
             ("refresh_token_lifetime_ms", self.refresh_token_lifetime_ms),
@@ -355,6 +427,13 @@ mod tests {
             json!({"speed": 1}),
             json!({"repeat_rate": 2}),
             json!({"rate": -1}),
+            json!({"late_rate": 2}),
+            json!({"late_by_ms": u64::MAX}),
+            json!({"admin_logs_order": "by_name"}),
+            json!({"admin_logs_delay_ms": u64::MAX}),
+            json!({"admin_logs_retention_ms": u64::MAX}),
+            json!({"streaming_retention_ms": u64::MAX}),
+            json!({"created_after_edge": "open"}),
             json!({"hold_ms": u64::MAX}),
             json!({"visible_after_ms": u64::MAX}),
             json!({"latency_ms": u64::MAX}),

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::account::EventHead;
+use crate::content::EventHead;
 
 /// The types of events that may change the tree of files and folders.
 ///

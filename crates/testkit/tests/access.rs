@@ -148,6 +148,7 @@ fn a_control_body_not_declared_as_json_is_refused(#[case] content_type: &str) {
     let headers = format!("host: {}\r\n{content_type}", authority(&server));
     for (method, resource) in [
         ("POST", "events"),
+        ("POST", "past_events"),
         ("PATCH", "settings"),
         ("POST", "faults"),
         ("POST", "interruptions"),
@@ -168,6 +169,10 @@ fn a_control_body_not_declared_as_json_is_refused(#[case] content_type: &str) {
 #[case("POST", "events", json!({"account": "a", "count": u64::MAX}), "events")]
 #[case("POST", "events", json!({"account": "a", "events": vec![0; 1_000_001]}), "events")]
 #[case("POST", "events", json!({"count": 1_000_000}), "events")]
+#[case("POST", "past_events", json!({"account": "a", "count": 1_000_001}), "events")]
+#[case("POST", "past_events", json!({"account": "a", "count": 1, "until_unix": i64::MAX}), "until_unix")]
+#[case("POST", "past_events", json!({"account": "a", "count": 1, "from_unix": 8, "until_unix": 7}), "from_unix")]
+#[case("POST", "past_events", json!({"account": "a", "count": 1, "from_unix": i64::MIN}), "from_unix")]
 #[case("POST", "faults", json!({"endpoint": "events", "fault": "huge_body", "bytes": 1_000_000_000_000_u64}), "bytes")]
 #[case("POST", "faults", json!({"endpoint": "events", "fault": "compressed_body", "bytes": u64::MAX}), "bytes")]
 #[case("POST", "faults", json!({"endpoint": "events", "fault": "drip", "interval_ms": u64::MAX}), "interval_ms")]
@@ -207,11 +212,12 @@ fn full_logs_accept_no_more_events() {
     // The log counts as 4 GiB, but its events share one text in memory.
     let large: Arc<str> = "x".repeat(16 << 20).into();
     server.append_json("account", std::iter::repeat_n(large, 256));
-    for body in [
-        json!({"account": "another", "count": 1}),
-        json!({"account": "another", "events": [null]}),
+    for (resource, body) in [
+        ("events", json!({"account": "another", "count": 1})),
+        ("events", json!({"account": "another", "events": [null]})),
+        ("past_events", json!({"account": "another", "count": 1})),
     ] {
-        let refused = send(&server, "POST", "events", &body);
+        let refused = send(&server, "POST", resource, &body);
         assert_eq!(refused.status(), 400);
         let reason = refused.json()["error"].to_string();
         assert!(reason.contains("bytes in all logs"), "{reason}");

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use box_longpoll_testkit::{Application, Config, EmulatorServer, Settings};
+use box_longpoll_testkit::{Application, Config, EmulatorServer, PastEvents, Settings};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 use serde_json::{Value, json};
@@ -33,6 +33,10 @@ struct Arguments {
     /// An application that may log in at /oauth2/token; may be repeated
     #[arg(long, value_name = "CLIENT_ID:SECRET:ENTERPRISE_ID", value_parser = application)]
     application: Vec<Application>,
+    /// Past events of an enterprise: this account gets so many, over the 364 days before the start;
+    /// may be repeated
+    #[arg(long, value_name = "ACCOUNT:COUNT", value_parser = past_events)]
+    past_events: Vec<(String, u32)>,
     /// The lifetime of issued access tokens, in milliseconds
     #[arg(long)]
     token_lifetime_ms: Option<u64>,
@@ -85,6 +89,13 @@ fn main() -> io::Result<()> {
     for application in arguments.application {
         server.register(application);
     }
+    for (account, count) in arguments.past_events {
+        let past = PastEvents {
+            seed: arguments.seed,
+            ..PastEvents::year_until(server.unix(), count)
+        };
+        server.append_past(&account, &past);
+    }
     let mut stdout = io::stdout();
     let authority = server.authority_pem().unwrap_or_default();
     // One write, so the certificate is complete when the line can be read.
@@ -103,6 +114,15 @@ fn application(text: &str) -> Result<Application, String> {
         }
         _ => Err("not of the form CLIENT_ID:SECRET:ENTERPRISE_ID".into()),
     }
+}
+
+/// Parses the argument `--past-events`.
+fn past_events(text: &str) -> Result<(String, u32), String> {
+    let (account, count) = text
+        .rsplit_once(':')
+        .ok_or("not of the form ACCOUNT:COUNT")?;
+    let count = count.parse().map_err(|error| format!("{count}: {error}"))?;
+    Ok((account.into(), count))
 }
 
 /// Ends the program with an error, in the way that clap reports a wrong argument.
