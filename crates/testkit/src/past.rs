@@ -68,6 +68,7 @@ impl PastEvents {
     }
 
     /// Returns the IDs of all events, in the order of their numbers.
+    #[must_use]
     pub fn ids(&self) -> impl ExactSizeIterator<Item = String> {
         (0..self.count).map(|number| self.id(number))
     }
