@@ -8,8 +8,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chronology::{Chronology, Span};
+use crate::chronology::{self, Chronology, Span};
 use crate::content::Content;
+use crate::page_query::Start;
 use crate::response::HoldId;
 use crate::stream_type::UserStream;
 
@@ -51,17 +52,6 @@ struct Entry {
     repeats: bool,
 }
 
-/// The start of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    /// The end of the log.
-    Now,
-    /// The oldest retained event.
-    Oldest,
-    /// A position.
-    At(u64),
-}
-
 /// A page: consecutive events of the log, as far as a filter keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -82,40 +72,14 @@ pub(crate) type Keeps<'a> = &'a dyn Fn(&Content) -> bool;
 
 /// The events that a page may contain.
 pub(crate) struct Selection<'a> {
-    /// The greatest number of events.
-    pub(crate) limit: usize,
+    /// The greatest number of events. `None` makes an empty page whose position moves all the same.
+    pub(crate) limit: Option<usize>,
     /// The number of events that are no longer visible, at the front of the log.
     pub(crate) expired: u64,
     /// The number of visible events, with the expired ones. The page ends before the first event that isn't visible yet.
     pub(crate) visible: u64,
     /// `None` if all events are kept.
     pub(crate) filter: Option<Keeps<'a>>,
-}
-
-impl Start {
-    /// Reads the `stream_position` of a request. Returns `None` if it can't be read.
-    pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
-        match text {
-            None | Some("" | "0" | "null") => Some(Self::Oldest),
-            Some("now") => Some(Self::Now),
-            Some(text) => {
-                // `Fault::FloatPosition` sends a position with a decimal point, which a client may
-                // send back unchanged.
-                let integer = match text.split_once('.') {
-                    Some((integer, zeros))
-                        if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') =>
-                    {
-                        integer
-                    }
-                    Some(_) => return None,
-                    None => text,
-                };
-                let digits =
-                    !integer.is_empty() && integer.bytes().all(|digit| digit.is_ascii_digit());
-                digits.then(|| integer.parse().ok()).flatten().map(Self::At)
-            }
-        }
-    }
 }
 
 impl Account {
@@ -276,8 +240,9 @@ impl Account {
             end: first,
             more: false,
         };
+        let limit = selection.limit.unwrap_or(0);
         for entry in self.between(first, selection.visible) {
-            if page.events.len() == selection.limit {
+            if page.events.len() == limit {
                 break;
             }
             page.end += 1;
@@ -287,6 +252,9 @@ impl Account {
             page.next = Self::position(page.end);
         }
         page.more = page.end < selection.visible;
+        if selection.limit.is_none() && page.more {
+            page.next = Page::nudged(page.from);
+        }
         page
     }
 
@@ -334,7 +302,8 @@ impl Account {
             more: false,
         };
         let mut keys = self.chronology.keys(span, selection.visible);
-        while page.events.len() < selection.limit
+        let limit = selection.limit.unwrap_or(0);
+        while page.events.len() < limit
             && let Some(key) = keys.next()
         {
             page.next = key.position_after();
@@ -343,6 +312,9 @@ impl Account {
                 .extend(entries.filter_map(|entry| selection.kept(entry)));
         }
         page.more = keys.next().is_some();
+        if selection.limit.is_none() && page.more {
+            page.next = chronology::nudged(page.from);
+        }
         page
     }
 
@@ -427,7 +399,7 @@ mod tests {
 
     fn everything(account: &Account, limit: usize) -> Selection<'static> {
         Selection {
-            limit,
+            limit: Some(limit),
             expired: 0,
             visible: account.end(),
             filter: None,
@@ -478,30 +450,6 @@ mod tests {
         assert_ne!(nudged, Account::position(2));
         let page = account.page(Start::At(nudged), &everything(&account, 100));
         assert_eq!((page.from, page.events.len()), (nudged, 3));
-    }
-
-    #[test]
-    fn unreadable_positions_are_refused() {
-        for text in [
-            "abc",
-            "-1",
-            "1.5",
-            "1.",
-            "+7",
-            "99999999999999999999",
-            "\"1\"",
-            "NOW",
-            " 1",
-        ] {
-            assert_eq!(Start::parse(Some(text)), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn missing_and_zero_positions_mean_the_oldest_event() {
-        for text in [None, Some(""), Some("0"), Some("null")] {
-            assert_eq!(Start::parse(text), Some(Start::Oldest), "{text:?}");
-        }
     }
 
     #[test]

@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-use crate::account::{STEP, Start};
+use crate::account::STEP;
+use crate::page_query::Start;
 
 /// The number of bits of a position below its second. They have room for 126 million events.
 const PLACE_BITS: u32 = 31;

@@ -39,6 +39,7 @@ mod jws;
 mod jws;
 mod limits;
 mod line;
+mod page_query;
 mod past;
 mod realtime;
 mod request;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::account::Start;
 use crate::emulator::{Call, Emulator};
 use crate::event::hex40;
+use crate::page_query::Start;
 use crate::stream_type::UserStream;
 use crate::{Endpoint, FakeResponse, Fault, HoldId, Outcome, PollPosition, Reply, Request};
 
