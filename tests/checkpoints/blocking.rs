@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use box_longpoll::blocking::{Delivery, Iter, LongPollClient, Timed};
 use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::event::EventFilter;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, ErrorKind, Event, StartAt, Status, Update};
 use box_longpoll_testkit::{Emulator, EmulatorServer};
@@ -76,6 +77,26 @@ fn unacknowledged_batch_is_repeated_after_a_restart() {
     assert!(CheckpointFile::open(&file).is_err());
     drop(open);
     assert_eq!(follow(&mut life(), 4), server.event_ids(TOKEN)[2..]);
+}
+
+#[test]
+fn filter_skips_events_and_moves_the_checkpoint() {
+    let server = fake_box(|_| ());
+    let event = |(n, user): (usize, &str)| {
+        format!(r#"{{"event_id":"{n}","created_by":{{"id":"{user}"}}}}"#)
+    };
+    let users = ["bob", "ada", "bob", "bob", "ada", "bob", "bob"];
+    server.append_json(TOKEN, users.into_iter().enumerate().map(event));
+    let store = Memory::default();
+    let of_ada = client(&server).filtered(EventFilter::new().users(["ada"]));
+    let mut updates = started(of_ada.subscribe(store.clone(), ACCOUNT, StartAt::Oldest));
+    assert_eq!(follow(&mut updates, 2), ["1", "4"]);
+    let end = server.emulator().newest_position(TOKEN);
+    while updates.resume_at().to_string() != end {
+        let next = updates.next_timeout(Duration::from_millis(5));
+        assert!(matches!(next, Timed::Elapsed), "{next:?}");
+    }
+    assert_eq!(store.position().unwrap().as_str(), end);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod directories;
 #[path = "../client/fake_box.rs"]
 mod fake_box;
 mod files;
+mod filters;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod gaps;

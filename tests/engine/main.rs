@@ -5,6 +5,7 @@ mod clock_checks;
 mod connections;
 mod enterprise;
 mod failures;
+mod filters;
 mod late;
 mod overlap;
 mod pace;

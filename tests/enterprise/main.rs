@@ -5,6 +5,7 @@
 
 #[path = "../clock/mod.rs"]
 mod clock;
+mod filters;
 mod following;
 mod history;
 mod queries;

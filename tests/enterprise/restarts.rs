@@ -21,7 +21,9 @@ fn enterprise(world: &World) -> LongPollClient<World> {
 }
 
 /// Returns the subscription when it has started, or the error with which it stopped.
-async fn started(mut subscription: Subscription<World>) -> Result<Subscription<World>, Error> {
+pub(crate) async fn started(
+    mut subscription: Subscription<World>,
+) -> Result<Subscription<World>, Error> {
     match subscription.next().await {
         Some(Ok(Update::Started(_))) => Ok(subscription),
         Some(Err(error)) => Err(error),
@@ -30,7 +32,11 @@ async fn started(mut subscription: Subscription<World>) -> Result<Subscription<W
 }
 
 /// Acknowledges most batches, some of them late. Adds the ids of acknowledged events to `durable`.
-async fn follow(subscription: &mut Subscription<World>, rng: &mut Rng, durable: &mut Vec<String>) {
+pub(crate) async fn follow(
+    subscription: &mut Subscription<World>,
+    rng: &mut Rng,
+    durable: &mut Vec<String>,
+) {
     let mut unacknowledged = Vec::new();
     loop {
         match subscription.next().await.unwrap().unwrap() {
