@@ -2,7 +2,8 @@
 //! from it.
 //!
 //! If an argument is wrong, the program ends with an error like clap's own, before it sends a
-//! request. The arguments for access tokens are in the module `credentials`.
+//! request. The arguments for access tokens are in the module `credentials`, and those that select
+//! events in `filter_arguments`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use crate::backend::Backend;
 use crate::batches::FollowMode;
 use crate::credentials::{Credentials, Source};
+use crate::filter_arguments::FilterArguments;
 use crate::realtime_hosts::realtime_hosts;
 
 /// The maximum size of a page at Box, in events.
@@ -57,7 +59,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t)]
     stream_type: Stream,
 
-    /// Ends after N events
+    /// Ends after N events; pages have no more events than that, so with a filter a long backlog takes
+    /// long
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 
@@ -73,6 +76,9 @@ pub(crate) struct Arguments {
     #[cfg(feature = "blocking")]
     #[arg(long, conflicts_with = "checkpoint")]
     blocking: bool,
+
+    #[command(flatten)]
+    filter: FilterArguments,
 }
 
 /// The stream types for which Box supports long polling.
@@ -123,7 +129,8 @@ impl Arguments {
     pub(crate) fn settings(&self) -> LongPollClientBuilder {
         let mut settings = LongPollClient::builder()
             .stream_type(self.stream_type.into())
-            .page_limit(self.page_limit());
+            .page_limit(self.page_limit())
+            .filter(self.filter.filter());
         if let Some(api) = &self.api {
             settings = settings
                 .api_origin(api)

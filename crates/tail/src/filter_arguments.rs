@@ -4,8 +4,6 @@ use box_longpoll::event::EventFilter;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::arguments::usage_error;
-
 /// The events to show
 #[derive(Args)]
 #[command(next_help_heading = "Filters (several values of one option are alternatives)")]
@@ -28,6 +26,7 @@ pub(crate) struct FilterArguments {
 }
 
 impl FilterArguments {
+    /// Returns the filter. Without arguments, every event matches it.
     pub(crate) fn filter(&self) -> EventFilter {
         EventFilter::new()
             .event_types(self.event_types.iter().map(String::as_str))

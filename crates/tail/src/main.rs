@@ -4,6 +4,7 @@ mod arguments;
 mod backend;
 mod batches;
 mod credentials;
+mod filter_arguments;
 mod follow;
 mod line;
 mod output;

@@ -416,6 +416,44 @@ fn event_is_a_line_without_color_in_a_pipe() {
 }
 
 #[test]
+fn filters_select_the_events_to_show() {
+    let server = EmulatorServer::start();
+    let event = |(n, (kind, user, parent)): (usize, (&str, u32, u32))| {
+        format!(
+            r#"{{"event_id":"{n}","event_type":"{kind}","created_by":{{"id":"{user}"}},"source":{{"type":"file","id":"{n}0","parent":{{"id":"{parent}"}}}}}}"#
+        )
+    };
+    let events = [
+        ("ITEM_UPLOAD", 1, 7),
+        ("ITEM_UPLOAD", 2, 7),
+        ("ITEM_TRASH", 1, 7),
+        ("ITEM_MOVE", 1, 8),
+        ("ITEM_UPLOAD", 3, 9),
+    ];
+    server.append_json(TOKEN, events.into_iter().enumerate().map(event));
+    let end = server.emulator().newest_position(TOKEN);
+    for (filter, shown) in [
+        (&["--type", "ITEM_UPLOAD"][..], &["0", "1", "4"][..]),
+        (
+            &["--type", "ITEM_TRASH", "--type", "ITEM_MOVE"],
+            &["2", "3"],
+        ),
+        (&["--user", "2"], &["1"]),
+        (&["--item", "30"], &["3"]),
+        (&["--folder", "7", "--folder", "8"], &["0", "1", "2", "3"]),
+        (&["--folder", "7", "--user", "1"], &["0", "2"]),
+        (&["--user", "4"], &[]),
+    ] {
+        for client in CLIENTS {
+            let arguments = [&["--json", "--from", "oldest"], filter, client].concat();
+            let mut tail = Tail::of(&server, &arguments);
+            tail.wait_for_report(|line| line == format!("position {end}"));
+            assert_eq!(tail.kill().ids(), shown, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
 fn failure_and_its_end_are_printed_once() {
     let server = EmulatorServer::start();
     let broken = Fault::Status {
@@ -485,6 +523,7 @@ fn invalid_argument_is_refused_with_its_name() {
         (&["--from", &too_long], "not a stream position"),
         (&["--from", ""], "not a stream position"),
         (&["--stream-type", "admin_logs"], "--stream-type"),
+        (&["--user", ""], "--user"),
         (&["--api", "http://127.0.0.1:9"], "BOX_ACCESS_TOKEN"),
         (
             &["--api", "http://box.example", "--token", TOKEN],
