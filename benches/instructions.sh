@@ -21,11 +21,11 @@ counted() {
 
 now=$(mktemp)
 trap 'rm -f "$now"' EXIT
-for part in NewEvents Repeats EmptyPage Details OneField; do
+for part in NewEvents Repeats EmptyPage Details OneField FilterByType FilterByUser FilterByFolder; do
   each=$((($(counted $part $many) - $(counted $part $few)) / (many - few)))
   before=$(awk -v part=$part '$1 == part {print $2}' "$kept" 2>/dev/null || true)
   printf '%s %s\n' $part $each >> "$now"
   awk -v part=$part -v each=$each -v before="$before" \
-    'BEGIN {printf "%-10s %9d a page", part, each; if (before) printf "  %+6.2f %%", (each / before - 1) * 100; print ""}'
+    'BEGIN {printf "%-14s %9d a page", part, each; if (before) printf "  %+6.2f %%", (each / before - 1) * 100; print ""}'
 done
 [ "${1:-}" != --keep ] || cp "$now" "$kept"

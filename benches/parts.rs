@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use box_longpoll::event::EventFilter;
 use box_longpoll::protocol::{Call, Input, LongPoll, Output};
 use box_longpoll::transport::Moment;
 use box_longpoll::{AccessToken, Batch, LongPollClient, StartAt};
@@ -51,6 +52,12 @@ enum Part {
     Details,
     /// Reads one field of the events of a page.
     OneField,
+    /// Matches the events of a page with a filter of types.
+    FilterByType,
+    /// Matches the events of a page with a filter of users.
+    FilterByUser,
+    /// Matches the events of a page with a filter of folders.
+    FilterByFolder,
 }
 
 #[divan::bench(args = Part::ALL)]
@@ -60,12 +67,15 @@ fn part(bencher: Bencher<'_, '_>, part: Part) {
 }
 
 impl Part {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 8] = [
         Self::NewEvents,
         Self::Repeats,
         Self::EmptyPage,
         Self::Details,
         Self::OneField,
+        Self::FilterByType,
+        Self::FilterByUser,
+        Self::FilterByFolder,
     ];
 
     fn named(name: &str) -> Self {
@@ -104,8 +114,20 @@ impl Part {
                     black_box(event.session_id());
                 }
             }),
+            Self::FilterByType => matching(batch, EventFilter::new().event_types(["LOGIN"])),
+            Self::FilterByUser => matching(batch, EventFilter::new().users(["11446498", "2"])),
+            Self::FilterByFolder => matching(batch, EventFilter::new().folders(["1"])),
         }
     }
+}
+
+/// Returns a function that matches the events with a filter.
+fn matching(batch: Batch, filter: EventFilter) -> Box<dyn FnMut()> {
+    Box::new(move || {
+        for event in &batch {
+            black_box(filter.matches(event));
+        }
+    })
 }
 
 impl fmt::Display for Part {

@@ -69,7 +69,8 @@ use super::{Event, EventType};
 /// # Positions and checkpoints
 ///
 /// A page without an event that matches moves the position like a page without events. A
-/// subscription's checkpoint moves past such events without an acknowledgement. A position belongs
+/// subscription's checkpoint moves past such events without an acknowledgement, or by
+/// [`Update::Moved`](crate::Update::Moved) if your program stores checkpoints. A position belongs
 /// to the stream and not to the filter. If you resume with another filter, you get the events after
 /// the position that match the new filter, and none from before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
