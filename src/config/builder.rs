@@ -148,8 +148,9 @@ impl LongPollClientBuilder {
     ///
     /// [`complete_until`](crate::StreamHandle::complete_until) stays this far behind the fetches
     /// that prove it, and nothing else depends on the setting. Box documents no limit for the
-    /// delay. Choose a longer time if a late event costs more than a late result. `admin_logs`
-    /// shows new events later than `admin_logs_streaming`: see
+    /// delay, and dates events to the second, so the delay is at least 1 s in practice. Choose a
+    /// longer time if a late event costs more than a late result. `admin_logs` shows new events
+    /// later than `admin_logs_streaming`: see
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
     pub fn event_delay(mut self, delay: Duration) -> Self {
         self.config.event_delay = delay;

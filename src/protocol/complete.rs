@@ -1,8 +1,9 @@
-//! The time up to which a page proves that every event has been fetched.
+//! The time up to which a page proves that every event has been fetched: all events that were
+//! created before it.
 //!
 //! All proofs rest on one assumption: Box shows an event at most the
-//! [`event_delay`](crate::LongPollClientBuilder::event_delay) after it happened. A page then proves
-//! a time in one of these ways:
+//! [`event_delay`](crate::LongPollClientBuilder::event_delay) after it was created. A page then
+//! proves a time in one of these ways:
 //!
 //! - It ends a drain. All events that Box showed before the request have been fetched.
 //! - It brings new events. Box only appends to a stream, so all later events appear after these.

@@ -266,3 +266,132 @@ impl StatusWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::{Pin, pin};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A task that counts its wake-ups.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Task {
+        fn polls<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+            future.poll(&mut Context::from_waker(&self.clone().into()))
+        }
+
+        fn wake_ups(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    fn watch() -> StatusWatch {
+        StatusWatch::new(Status::Fetching, StartAt::Now)
+    }
+
+    fn second(n: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(n)
+    }
+
+    #[test]
+    fn waiter_is_woken_when_its_time_is_reached_and_not_before() {
+        let watch = watch();
+        let (first, second_task) = (Arc::new(Task::default()), Arc::new(Task::default()));
+        let mut waits = pin!(watch.wait_until_complete(second(10)));
+        let mut waits_longer = pin!(watch.wait_until_complete(second(11)));
+        assert!(first.polls(waits.as_mut()).is_pending());
+        assert!(second_task.polls(waits_longer.as_mut()).is_pending());
+
+        watch.completed(Some(second(9))).wake();
+        watch.show(Status::Authorizing);
+        watch.move_to(&StartAt::Oldest).wake();
+        assert_eq!((first.wake_ups(), second_task.wake_ups()), (0, 0));
+
+        watch.completed(Some(second(10))).wake();
+        assert_eq!((first.wake_ups(), second_task.wake_ups()), (1, 0));
+        assert_eq!(first.polls(waits.as_mut()), Poll::Ready(Ok(())));
+        assert!(second_task.polls(waits_longer.as_mut()).is_pending());
+
+        watch.completed(Some(second(60))).wake();
+        assert_eq!(second_task.wake_ups(), 1);
+        assert_eq!(
+            second_task.polls(waits_longer.as_mut()),
+            Poll::Ready(Ok(()))
+        );
+    }
+
+    #[test]
+    fn moved_time_is_no_change_of_the_status() {
+        let watch = watch();
+        let task = Arc::new(Task::default());
+        let mut seen = 1;
+        let mut changed = pin!(watch.changed(&mut seen));
+        assert!(task.polls(changed.as_mut()).is_pending());
+        watch.completed(Some(second(10))).wake();
+        assert_eq!(task.wake_ups(), 0);
+        assert!(task.polls(changed.as_mut()).is_pending());
+        watch.show(Status::Authorizing);
+        assert_eq!(task.wake_ups(), 1);
+        assert!(task.polls(changed.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn stop_wakes_each_waiter_with_the_error_of_the_stream() {
+        for because in [None, Some(Error::config("a rule"))] {
+            let watch = watch();
+            let task = Arc::new(Task::default());
+            let mut waits = pin!(watch.wait_until_complete(second(10)));
+            assert!(task.polls(waits.as_mut()).is_pending());
+            watch.stop(because.clone());
+            assert_eq!(task.wake_ups(), 1);
+            let Poll::Ready(Err(error)) = task.polls(waits.as_mut()) else {
+                panic!("the wait goes on, or succeeds");
+            };
+            let kind = because.map_or(ErrorKind::Stopped, |error| error.kind());
+            assert_eq!(error.kind(), kind);
+        }
+    }
+
+    #[test]
+    fn reached_time_counts_even_when_the_stream_has_stopped() {
+        let watch = watch();
+        watch.completed(Some(second(10))).wake();
+        watch.stop(None);
+        let task = Arc::new(Task::default());
+        let mut waits = pin!(watch.wait_until_complete(second(10)));
+        assert_eq!(task.polls(waits.as_mut()), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn dropped_wait_leaves_no_waker_behind() {
+        let watch = watch();
+        let task = Arc::new(Task::default());
+        {
+            let mut waits = pin!(watch.wait_until_complete(second(10)));
+            assert!(task.polls(waits.as_mut()).is_pending());
+            assert!(Arc::strong_count(&task) > 1);
+        }
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let watch = watch();
+        for time in [Some(second(10)), Some(second(9)), None] {
+            watch.completed(time).wake();
+            assert_eq!(watch.complete_until(), Some(second(10)));
+        }
+    }
+}

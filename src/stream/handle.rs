@@ -48,9 +48,9 @@ impl StreamHandle {
     /// the [`event_delay`](crate::LongPollClientBuilder::event_delay), which is 5 minutes by
     /// default. `None` until a page proves such a time. The time never goes back.
     ///
-    /// - It is a time of the events' own: an event counts if it was
-    ///   [created](crate::Event::created_at) at this time or earlier. Box's clock decides, by the
-    ///   `Date` of its responses. Without a `Date`, it is the client's clock.
+    /// - It is a time of the events' own: the events that were
+    ///   [created](crate::Event::created_at) before it have been handled. Box's clock decides, by
+    ///   the `Date` of its responses. If there is none, the client's clock decides.
     /// - An event counts as handled as it does for [`resume_at`](Self::resume_at). For a
     ///   [`Subscription`](crate::Subscription), it counts once it and all events before it are
     ///   acknowledged. The acknowledgement may not be durable yet, so events before this time may

@@ -7,6 +7,7 @@ use std::time::Duration;
 use box_longpoll::blocking::{Delivery, Iter, LongPollClient, Timed};
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::event::EventFilter;
+use box_longpoll::transport::Moment;
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{AccessToken, ErrorKind, Event, StartAt, Status, Update};
 use box_longpoll_testkit::{Emulator, EmulatorServer};
@@ -57,6 +58,37 @@ fn follow(updates: &mut Updates, count: usize) -> Vec<String> {
         batch.ack().unwrap();
     }
     came
+}
+
+#[test]
+fn thread_waits_until_everything_before_a_time_is_acknowledged() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 2);
+    let mut updates = subscribe(&server, &Memory::default());
+    let handle = updates.handle();
+    let hour_ago = Moment::read_clocks().wall - Duration::from_secs(3_600);
+    let waits = thread::spawn({
+        let handle = handle.clone();
+        move || handle.wait_until_complete_blocking(hour_ago)
+    });
+    let batch = next_batch(&mut updates);
+    assert_eq!(updates.complete_until(), None);
+    batch.ack().unwrap();
+    // The next batch may follow once this thread requests it, and none does.
+    while !waits.is_finished() {
+        let next = updates.next_timeout(Duration::from_millis(5));
+        assert!(matches!(next, Timed::Elapsed), "{next:?}");
+    }
+    assert_eq!(waits.join().unwrap(), Ok(()));
+    assert!(updates.complete_until() >= Some(hour_ago));
+
+    let waits = thread::spawn(move || handle.wait_until_complete_blocking(hour_ago + DAY));
+    updates.handle().stop();
+    assert!(updates.next().is_none());
+    assert_eq!(
+        waits.join().unwrap().unwrap_err().kind(),
+        ErrorKind::Stopped
+    );
 }
 
 #[test]

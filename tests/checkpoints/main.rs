@@ -7,6 +7,7 @@ mod acknowledging;
 mod bindings;
 #[cfg(feature = "blocking")]
 mod blocking;
+mod complete;
 mod directories;
 #[path = "../client/fake_box.rs"]
 mod fake_box;

@@ -7,6 +7,7 @@
 mod calls;
 #[path = "../clock/mod.rs"]
 mod clock;
+mod complete;
 mod fake_box;
 mod modes;
 mod portals;

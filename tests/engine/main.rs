@@ -2,6 +2,7 @@
 //! that follow. The type to start from is [`script::Script`].
 
 mod clock_checks;
+mod complete;
 mod connections;
 mod enterprise;
 mod failures;

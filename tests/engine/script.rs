@@ -511,6 +511,18 @@ impl Script {
         self.unexpected.is_empty() && matches!(self.peek(), Output::Stop(_))
     }
 
+    /// Returns the time on the wall clock.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.now.wall
+    }
+
+    /// Asserts that the stream is complete up to this time, or that no time is proven.
+    #[track_caller]
+    pub(crate) fn assert_complete_until(&self, time: impl Into<Option<SystemTime>>) -> &Self {
+        assert_eq!(self.engine.complete_until(), time.into());
+        self
+    }
+
     pub(crate) fn positions_are_honored(&self) -> bool {
         self.engine.positions_are_honored()
     }

@@ -6,6 +6,7 @@
 #[path = "../clock/mod.rs"]
 mod clock;
 mod filters;
+mod complete;
 mod following;
 mod history;
 mod queries;

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use box_longpoll::auth::token_fn;
 use box_longpoll::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 use box_longpoll::transport::{Moment, TransportError, TransportErrorKind, TransportRequest};
-use box_longpoll::{AccessToken, EventStream, HttpTransport, LongPollClient};
+use box_longpoll::{
+    AccessToken, EventStream, HttpTransport, LongPollClient, LongPollClientBuilder,
+};
 use box_longpoll_testkit::{Config, Delivery, Emulator, Reply, Request, Settings};
 use bytes::Bytes;
 use http::{Method, Response};
@@ -61,6 +63,11 @@ impl World {
 
     /// Returns a client of the admin, with a token source that always has a newer token.
     pub(crate) fn client(&self) -> LongPollClient<Self> {
+        self.client_with(LongPollClient::builder())
+    }
+
+    /// Returns a client with these settings, and the same tokens.
+    pub(crate) fn client_with(&self, builder: LongPollClientBuilder) -> LongPollClient<Self> {
         let world = self.clone();
         let tokens = token_fn(move || {
             let mut inner = world.lock();
@@ -68,7 +75,7 @@ impl World {
             let token = AccessToken::new(inner.token()).unwrap();
             async { Ok(token) }
         });
-        let client = LongPollClient::new(self.clone(), tokens);
+        let client = builder.build(self.clone(), tokens).unwrap();
         client.as_user(ADMIN).unwrap()
     }
 
