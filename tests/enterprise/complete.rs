@@ -66,7 +66,7 @@ fn broken_promises(delay: Duration) -> (usize, usize) {
 }
 
 #[test]
-fn no_event_is_older_than_the_time_if_the_delay_covers_it() {
+fn no_event_is_older_than_the_time_within_the_delay() {
     let (broken, moves) = broken_promises(LATENESS);
     assert_eq!(broken, 0);
     assert!(moves > 100, "{moves}");

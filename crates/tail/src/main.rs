@@ -103,11 +103,13 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Format::Readable(Line::new(is_colored()))
     };
     let mut output = Output::new(format, arguments.count);
+    let handle = batches.handle();
     let end = follow(batches, &mut output, &mut report).await;
     flush(&*tokens).await;
     match end {
         End::Counted | End::OutputClosed => ExitCode::SUCCESS,
         End::Interrupted => {
+            report::complete_until(handle.complete_until());
             report::print_line(&report.resume());
             ExitCode::from(INTERRUPTED)
         }

@@ -59,6 +59,13 @@ pub(crate) fn print_line(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Prints the time before which every event was written, if one is proven.
+pub(crate) fn complete_until(time: Option<SystemTime>) {
+    if let Some(time) = time {
+        print_line(&format!("complete until {}", to_the_second(time)));
+    }
+}
+
 /// Returns the texts of an error and of its causes, without repetitions.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -200,7 +207,7 @@ impl Report {
     }
 }
 
-/// Returns a time, rounded to a second.
+/// Returns a time without the fraction of its second.
 fn to_the_second(time: SystemTime) -> String {
     let time = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
     format!("{time:.0}")

@@ -15,6 +15,8 @@ fn ctrl_c_prints_the_position_to_resume_at() {
     let ended = tail.interrupt();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     let newest = server.emulator().newest_position(TOKEN);
+    let complete = &ended.reports[ended.reports.len() - 2];
+    assert!(complete.starts_with("complete until 20"), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert_eq!(*last, format!("resume with --from {newest}"));
 }
