@@ -74,7 +74,7 @@ fn no_event_is_older_than_the_time_within_the_delay() {
 
 /// The delay is what the promise rests on.
 #[test]
-fn late_events_are_older_than_the_time_if_the_delay_is_too_short() {
+fn late_events_are_older_when_the_delay_is_too_short() {
     let (broken, _) = broken_promises(LATENESS / 2);
     assert!(broken > 0);
 }
