@@ -84,6 +84,17 @@ impl StreamHandle {
     /// [`event_delay`](crate::LongPollClientBuilder::event_delay), and then up to the next fetch.
     /// It has no time limit.
     ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use box_longpoll::{Error, StreamHandle};
+    /// # async fn count_the_events_before(_: SystemTime) {}
+    /// async fn report(handle: StreamHandle, midnight: SystemTime) -> Result<(), Error> {
+    ///     handle.wait_until_complete(midnight).await?;
+    ///     count_the_events_before(midnight).await;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the stream ends before that, its error, or [`ErrorKind::Stopped`] if it ended without
@@ -100,7 +111,7 @@ impl StreamHandle {
 
     /// Blocks the thread until [`complete_until`](Self::complete_until) has reached a time. It is
     /// [`wait_until_complete`](Self::wait_until_complete) for threads without async. Another thread
-    /// has to poll the stream meanwhile.
+    /// has to poll the stream meanwhile. To end the wait early, [stop](Self::stop) the stream.
     ///
     /// # Errors
     ///
