@@ -31,7 +31,7 @@ use self::owner::Identity;
 pub(crate) use self::owner::Owner;
 use self::wire::Wire;
 use crate::auth::Subject;
-use crate::dedup::{KnownIds, Window};
+use crate::dedup::Window;
 use crate::position::{SlicePoint, StartAt};
 
 /// The most ids that a checkpoint carries. An id takes 32 bytes in JSON, and every acknowledgement
@@ -176,8 +176,8 @@ impl Checkpoint {
     /// Live events repeat those of the history, up to 14 days later, so a subscription that starts
     /// with the [history](StartAt::Since) of an enterprise remembers the ids of all events until
     /// then. Store these in the transaction that stores the checkpoint, in a row with the key
-    /// [`after`](NewIds::after), and replace a row with that key. After a restart, hand all rows to
-    /// [`with_ids`](Self::with_ids).
+    /// [`after`](NewIds::after), in place of the rows with that key or a higher one. After a
+    /// restart, hand all rows to [`with_ids`](Self::with_ids).
     ///
     /// If you do not store them, no event is lost. But after a restart, events that were delivered
     /// before may be delivered again: those of the part of the history that was being read, and
@@ -190,9 +190,9 @@ impl Checkpoint {
     /// Returns the checkpoint with the ids that were stored beside it, in any order. Each part has
     /// the number from [`after`](NewIds::after), and the ids.
     ///
-    /// Pass everything that was stored. Parts that do not belong to this checkpoint are left out,
-    /// and so is everything after a part that is missing. Of more than 10 million ids, the latest
-    /// are used.
+    /// Pass everything that was stored. Ids that do not belong to this checkpoint are left out, and
+    /// so is everything after a part that is missing. If there are more than 10 million ids, the
+    /// latest are used.
     #[must_use]
     pub fn with_ids(mut self, parts: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
         self.stored_ids = history::joined(parts, self.history_ids);
@@ -220,9 +220,9 @@ impl Checkpoint {
         self.slice.as_ref()
     }
 
-    /// Returns the ids of the history, at most `limit`.
-    pub(crate) fn known_ids(&self, limit: usize) -> KnownIds {
-        KnownIds::restored(limit, &self.stored_ids)
+    /// Returns the ids that were stored beside the checkpoint, if they were loaded.
+    pub(crate) fn stored_ids(&self) -> &[u8] {
+        &self.stored_ids
     }
 }
 
@@ -299,8 +299,8 @@ impl fmt::Debug for Checkpoint {
 /// # }
 /// # impl Transaction {
 /// #     async fn upsert(&mut self, _: &str, _: &str) -> std::io::Result<()> { Ok(()) }
-/// #     async fn upsert_ids(&mut self, _: &str, _: u64, _: &[u8]) -> std::io::Result<()> { Ok(()) }
-/// #     async fn delete_ids(&mut self, _: &str) -> std::io::Result<()> { Ok(()) }
+/// #     async fn insert_ids(&mut self, _: &str, _: u64, _: &[u8]) -> std::io::Result<()> { Ok(()) }
+/// #     async fn delete_ids_from(&mut self, _: &str, _: u64) -> std::io::Result<()> { Ok(()) }
 /// #     async fn commit(self) -> std::io::Result<()> { Ok(()) }
 /// # }
 ///
@@ -323,10 +323,11 @@ impl fmt::Debug for Checkpoint {
 ///             let mut transaction = self.0.begin().await?;
 ///             transaction.upsert(key, &json).await?;
 ///             if let Some(new) = checkpoint.new_ids() {
-///                 // The primary key of this table is the account's key and `after`.
-///                 transaction.upsert_ids(key, new.after(), new.as_bytes()).await?;
+///                 // delete from ids where account = $1 and after >= $2
+///                 transaction.delete_ids_from(key, new.after()).await?;
+///                 transaction.insert_ids(key, new.after(), new.as_bytes()).await?;
 ///             } else if checkpoint.history_ids() == 0 {
-///                 transaction.delete_ids(key).await?;
+///                 transaction.delete_ids_from(key, 0).await?;
 ///             }
 ///             transaction.commit().await
 ///         };

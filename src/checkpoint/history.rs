@@ -55,7 +55,7 @@ impl NewIds {
     }
 
     /// Returns the number of ids that earlier checkpoints have brought. Store the new ids after
-    /// them, in place of anything that is stored there.
+    /// them, in place of everything that is stored behind that number.
     #[must_use]
     pub fn after(&self) -> u64 {
         self.after
@@ -82,24 +82,25 @@ impl fmt::Debug for NewIds {
     }
 }
 
-/// Joins parts to the first `count` ids. Each part comes with the number of ids before it, and
-/// begins where the one before ends.
+/// Joins parts to the first `count` ids. Each part comes with the number of ids before it.
 ///
-/// Other parts are left out. A save that failed may have stored them, and a later one may have cut
-/// them off. The events of such ids can be unacknowledged, so a subscription that knew the ids
-/// would lose the events. For the same reason nothing after a missing part is used.
+/// A save that failed may have stored more than the checkpoint counts. All ids behind the count, or
+/// behind the beginning of a later part, are left out: their events may be unacknowledged, and a
+/// subscription that knew the ids would lose the events. Nothing after a missing part is used,
+/// because it is not known where its ids end.
 pub(super) fn joined(parts: impl IntoIterator<Item = (u64, Vec<u8>)>, count: u64) -> Vec<u8> {
     let mut parts: Vec<_> = parts.into_iter().collect();
     parts.sort_unstable_by_key(|(after, _)| *after);
     let mut ids = Vec::new();
-    let mut next = 0;
     for (after, part) in parts {
-        if after == next && next < count {
-            let room = usize::try_from(count - next).unwrap_or(usize::MAX);
-            let new = room.min(part.len() / HASH_BYTES);
-            ids.extend_from_slice(&part[..new * HASH_BYTES]);
-            next += new as u64;
+        let [before, room] = [after, count.saturating_sub(after)]
+            .map(|ids| usize::try_from(ids).unwrap_or(usize::MAX));
+        if before > ids.len() / HASH_BYTES || room == 0 {
+            break;
         }
+        let new = room.min(part.len() / HASH_BYTES);
+        ids.truncate(before * HASH_BYTES);
+        ids.extend_from_slice(&part[..new * HASH_BYTES]);
     }
     let too_many = ids.len().saturating_sub(MAX_HISTORY_IDS * HASH_BYTES);
     ids.drain(..too_many);
@@ -129,12 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_saves_that_were_cut_off_are_left_out() {
-        // A save stored twenty ids after the second, and failed. A later one has stored three.
-        let parts = [(0, ids(0..2)), (2, ids(2..5)), (4, ids(90..95))];
-        assert_eq!(joined(parts, 5), ids(0..5));
-        // Nothing was stored after that save.
+    fn ids_of_saves_that_failed_are_left_out() {
+        // The checkpoint has two ids of the second part, from which the next life went on.
+        let parts = [(0, ids(0..2)), (2, ids([2, 3, 90, 91])), (4, ids(4..6))];
+        assert_eq!(joined(parts, 6), ids(0..6));
+        // Nothing was stored after a save that failed.
         assert_eq!(joined([(0, ids(0..2)), (2, ids(90..95))], 2), ids(0..2));
+        let parts = [(0, ids(0..2)), (2, ids([2, 90])), (4, ids(91..95))];
+        assert_eq!(joined(parts, 3), ids(0..3));
     }
 
     #[test]

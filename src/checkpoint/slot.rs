@@ -214,3 +214,145 @@ impl FileState {
         Err(CheckpointError::of_file(path, &what))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use futures_lite::future::block_on;
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::checkpoint::{NewIds, Since};
+
+    /// A directory with one checkpoint.
+    struct Files(TempDir);
+
+    impl Files {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("checkpoint")
+        }
+
+        /// Saves a checkpoint as another process would.
+        fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+            block_on(Slot::new(self.path()).save("ada", checkpoint))
+        }
+
+        fn load(&self) -> Checkpoint {
+            block_on(Slot::new(self.path()).load("ada"))
+                .unwrap()
+                .unwrap()
+        }
+
+        /// Returns the content of the file of ids.
+        fn ids(&self) -> Option<Vec<u8>> {
+            fs::read(ids::path_of(&self.path())).ok()
+        }
+    }
+
+    /// Returns the ids with these numbers.
+    fn bytes(ids: impl IntoIterator<Item = u8>) -> Vec<u8> {
+        ids.into_iter().flat_map(|id| [id; HASH_BYTES]).collect()
+    }
+
+    /// Returns a checkpoint with these new ids.
+    fn checkpoint(after: u64, ids: impl IntoIterator<Item = u8>) -> Checkpoint {
+        let checkpoint: Checkpoint = serde_json::from_value(json!({
+            "account": "ada",
+            "stream_type": "admin_logs_streaming",
+            "api_origin": "https://api.box.com",
+            "position": "17",
+            "last_success": "2026-01-02T03:04:05Z",
+            "id_key": "000102030405060708090a0b0c0d0e0f",
+            "ids": "",
+        }))
+        .unwrap();
+        let since = Since {
+            from: jiff::Timestamp::UNIX_EPOCH,
+            forget_ids_at: None,
+            history_began_at: None,
+        };
+        checkpoint.with_history(Some(since), None, NewIds::new(after, bytes(ids)))
+    }
+
+    #[test]
+    fn new_ids_are_appended_and_loaded_with_the_checkpoint() {
+        let files = Files::new();
+        files.save(&checkpoint(0, 0..3)).unwrap();
+        assert_eq!(files.load().stored_ids(), bytes(0..3));
+        files.save(&checkpoint(3, [])).unwrap();
+        files.save(&checkpoint(3, 3..5)).unwrap();
+        let found = files.load();
+        assert_eq!((found.history_ids(), found.new_ids()), (5, None));
+        assert_eq!(found.stored_ids(), bytes(0..5));
+        assert_eq!(files.ids().unwrap(), bytes(0..5));
+    }
+
+    #[test]
+    fn ids_of_a_save_that_was_cut_off_do_not_count() {
+        let files = Files::new();
+        files.save(&checkpoint(0, 0..3)).unwrap();
+        // The process ends after each step of a save.
+        for left in [&bytes(90..95)[..], &bytes(90..91)[..7], &[]] {
+            let torn = [&bytes(0..3)[..], left].concat();
+            fs::write(ids::path_of(&files.path()), torn).unwrap();
+            assert_eq!(files.load().stored_ids(), bytes(0..3));
+        }
+        fs::write(ids::path_of(&files.path()), bytes((0..3).chain(90..99))).unwrap();
+        files.save(&checkpoint(3, 3..5)).unwrap();
+        assert_eq!(files.ids().unwrap(), bytes(0..5));
+        files.save(&checkpoint(5, 5..6)).unwrap();
+        assert_eq!(files.load().stored_ids(), bytes(0..6));
+    }
+
+    #[test]
+    fn checkpoint_is_not_replaced_when_its_ids_cannot_be_written() {
+        let files = Files::new();
+        files.save(&checkpoint(0, 0..3)).unwrap();
+        let ids_path = ids::path_of(&files.path());
+        fs::remove_file(&ids_path).unwrap();
+        fs::create_dir(&ids_path).unwrap();
+        let error = files.save(&checkpoint(3, 3..5)).unwrap_err();
+        assert_eq!(error.path(), Some(&*ids_path));
+        fs::remove_dir(&ids_path).unwrap();
+        assert_eq!(files.load().history_ids(), 3);
+    }
+
+    #[test]
+    fn ids_behind_a_part_that_was_lost_are_loaded() {
+        let files = Files::new();
+        files.save(&checkpoint(0, 0..3)).unwrap();
+        fs::write(ids::path_of(&files.path()), bytes(1..3)).unwrap();
+        assert_eq!(files.load().stored_ids(), bytes(1..3));
+        files.save(&checkpoint(3, 3..5)).unwrap();
+        assert_eq!(files.load().stored_ids(), bytes([1, 2, 0, 3, 4]));
+        fs::remove_file(ids::path_of(&files.path())).unwrap();
+        assert_eq!(files.load().stored_ids(), bytes([]));
+        files.save(&checkpoint(5, 5..6)).unwrap();
+        assert_eq!(files.load().stored_ids(), bytes([0, 0, 0, 0, 0, 5]));
+    }
+
+    #[test]
+    fn file_of_ids_is_removed_when_none_count() {
+        let files = Files::new();
+        files.save(&checkpoint(0, 0..3)).unwrap();
+        assert!(files.ids().is_some());
+        files.save(&checkpoint(0, [])).unwrap();
+        assert_eq!(files.ids(), None);
+        assert_eq!(files.load().stored_ids(), bytes([]));
+
+        // The same process goes through both.
+        let slot = Slot::new(files.path());
+        for _ in 0..2 {
+            block_on(slot.save("ada", &checkpoint(0, 7..9))).unwrap();
+            assert_eq!(files.ids().unwrap(), bytes(7..9));
+            block_on(slot.save("ada", &checkpoint(0, []))).unwrap();
+            assert_eq!(files.ids(), None);
+        }
+    }
+}

@@ -153,7 +153,7 @@ impl<T: HttpTransport> SinceState<T> {
         Some(Self {
             covered,
             handled: checkpoint.slice().cloned(),
-            known: checkpoint.known_ids(limit),
+            known: KnownIds::restored(limit, checkpoint.stored_ids()),
             forget_ids_at: since.forget_ids_at,
             history_began_at: since.history_began_at,
             is_checked: true,

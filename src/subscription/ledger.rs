@@ -6,6 +6,9 @@
 //! retry: the [`CheckpointWriter`](super::writer::CheckpointWriter) does. No code of others runs
 //! under its lock: stores, wakers and logs may come back to it.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

@@ -16,6 +16,7 @@ mod filters;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod gaps;
+mod history_ids;
 mod long_wait;
 mod own_transactions;
 mod restarts;

@@ -5,8 +5,8 @@
 
 #[path = "../clock/mod.rs"]
 mod clock;
-mod filters;
 mod complete;
+mod filters;
 mod following;
 mod history;
 mod queries;

@@ -51,6 +51,7 @@ pub(super) fn read(checkpoint: &Path, count: u64) -> io::Result<Vec<u8>> {
             file.take(place(kept)).read_to_end(&mut ids)?;
         }
     }
+    ids.truncate(ids.len() / HASH_BYTES * HASH_BYTES);
     Ok(ids)
 }
 
