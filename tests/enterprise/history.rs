@@ -227,16 +227,16 @@ fn each_event_is_stored_once_although_the_program_is_killed() {
     let mut rng = fastrand::Rng::with_seed(7);
     let mut kills = 0;
     loop {
-        let life = Duration::from_millis(rng.u64(10..3_000));
+        let life = Duration::from_millis(rng.u64(10..20_000));
         let follow = follow(&client, start, &mut database, 30_000);
         if let Some(gaps) = world.run_for(life, follow) {
             assert!(gaps.is_empty(), "{gaps:?}");
             break;
         }
         kills += 1;
-        assert!(kills < 1_000, "{} rows", database.rows.len());
+        assert!(kills < 200, "{} rows", database.rows.len());
     }
-    assert!(kills > 10, "{kills}");
+    assert!(kills > 10, "{kills} kills");
     let distinct: BTreeSet<&String> = database.rows.iter().collect();
     assert_eq!(database.rows.len(), distinct.len());
     world.append(5);
