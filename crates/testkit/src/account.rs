@@ -453,6 +453,17 @@ mod tests {
     }
 
     #[test]
+    fn retention_shortens_the_chronological_order_too() {
+        let mut account = account(10);
+        for (last, events) in [(20, 10), (4, 4), (0, 0)] {
+            account.retain(last);
+            let visible = account.end();
+            let span = account.span(Start::Oldest, &(i64::MIN..=i64::MAX), visible);
+            assert_eq!(account.chronology.keys(span, visible).count(), events);
+        }
+    }
+
+    #[test]
     fn ids_are_listed_once_in_order_of_first_appearance() {
         let mut account = account(2);
         account.repeat(1);

@@ -390,6 +390,47 @@ fn pages_of_admin_logs_follow_each_other_through_faults() {
 }
 
 #[test]
+fn stale_page_of_admin_logs_leaves_no_event_out() {
+    let past = year(10);
+    let mut world = World::with_past(settings(), &past);
+    let ids: Vec<String> = past.ids().collect();
+    let query = "stream_type=admin_logs&limit=2";
+    let first = world.page(query);
+    let second = format!("{query}&stream_position={}", first.position());
+    world
+        .emulator
+        .queue_fault(Endpoint::Events, Fault::StalePage, 1);
+    let stale = world.page(&second);
+    assert_eq!(
+        (stale.ids(), stale.position()),
+        (first.ids(), first.position())
+    );
+    assert_eq!(world.page(&second).ids(), ids[2..4]);
+    // The previous page lies behind the start, so it is not sent.
+    world
+        .emulator
+        .queue_fault(Endpoint::Events, Fault::StalePage, 1);
+    assert_eq!(world.page(query).ids(), ids[..2]);
+}
+
+#[test]
+fn past_events_arrive_behind_those_that_are_there() {
+    let past = year(500);
+    let mut world = World::new(Settings {
+        admin_logs_delay_ms: 60_000,
+        ..settings()
+    });
+    world.append("live", 0);
+    world.emulator.append_past(TOKEN, &past, world.now);
+    let arrived: Vec<String> = ["live".to_owned()].into_iter().chain(past.ids()).collect();
+    assert_eq!(world.streaming(), arrived);
+    assert!(world.history("").is_empty());
+    world.pass(60);
+    let happened: Vec<String> = past.ids().chain(["live".to_owned()]).collect();
+    assert_eq!(world.history(""), happened);
+}
+
+#[test]
 fn slices_of_admin_logs_join_without_gap_and_overlap() {
     let past = year(20_000);
     let mut world = World::with_past(settings(), &past);
