@@ -146,9 +146,11 @@ struct Engine {
 impl Engine {
     fn new() -> Self {
         let now = Moment::read_clocks();
+        // A page that is fetched ahead would be requested before the batch is delivered.
         let config = LongPollClient::builder()
+            .read_ahead(0)
             .config()
-            .expect("the defaults are good");
+            .expect("the settings are good");
         let mut engine = Self {
             engine: LongPoll::new(Arc::new(config), StartAt::Oldest, 1, now),
             now,

@@ -9,8 +9,8 @@ mod ip_ranges;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::ops::{Bound, RangeBounds};
 
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ pub use self::ip_ranges::IpRangeError;
 use self::ip_ranges::IpRanges;
 use super::cursor::JsonCursor;
 use super::from_json::text;
-use super::source::SourceHead;
+use super::source::{SourceHead, has_plain_names};
 use super::{Event, EventType};
 
 /// A filter of events, by type, user, item, folder, IP address and time.
@@ -203,73 +203,74 @@ impl EventFilter {
         self.created_at.is_none_or(is_in)
     }
 
-    /// Compares the fields that are read from the event's text, if there is a criterion for one.
+    /// Compares the fields that are read from the event's text, in one pass. If a name occurs more
+    /// than once, the last one counts.
     fn matches_fields(&self, event: &Event) -> bool {
+        let by_user = !self.users.is_empty();
+        let by_address = !self.ip_addresses.is_empty();
         let by_source = !self.items.is_empty() || !self.folders.is_empty();
-        if self.users.is_empty() && self.ip_addresses.is_empty() && !by_source {
+        if !by_user && !by_address && !by_source {
             return true;
         }
-        let [created_by, action_by, ip_address, source] = members(
-            event.cursor(),
-            ["created_by", "action_by", "ip_address", "source"],
-        );
-        let by_user = || has_id_of(created_by, &self.users) || has_id_of(action_by, &self.users);
-        (self.users.is_empty() || by_user())
-            && (self.ip_addresses.is_empty() || self.matches_address(ip_address))
-            && (!by_source || source.is_some_and(|source| self.matches_source(source)))
+        let (mut created_by, mut action_by, mut address, mut source) = (false, false, false, false);
+        event.cursor().members(|name, value| match name {
+            "created_by" if by_user => created_by = has_id_of(value, &self.users),
+            "action_by" if by_user => action_by = has_id_of(value, &self.users),
+            "ip_address" if by_address => address = self.matches_address(value),
+            "source" if by_source => source = self.matches_source(value),
+            _ => value.skip(),
+        });
+        (!by_user || created_by || action_by) && (!by_address || address) && (!by_source || source)
     }
 
-    fn matches_address(&self, address: Option<JsonCursor<'_>>) -> bool {
-        let address = address.and_then(|mut address| address.string());
-        let address = address.and_then(|address| address.parse::<IpAddr>().ok());
+    fn matches_address(&self, address: &mut JsonCursor<'_>) -> bool {
+        let address = address.string().and_then(|text| text.parse().ok());
         address.is_some_and(|address| self.ip_addresses.contains(address))
     }
 
-    fn matches_source(&self, source: JsonCursor<'_>) -> bool {
-        let head = SourceHead::read(source).unwrap_or_default();
-        let is_one_of = |ids: &HashSet<String>| head.id.as_ref().is_some_and(|id| ids.contains(id));
+    fn matches_source(&self, source: &mut JsonCursor<'_>) -> bool {
+        let start = *source;
+        let (mut kind, mut id) = (None, None);
+        let (mut is_in_folder, mut is_below) = (false, false);
+        let by_folder = !self.folders.is_empty();
+        source.members(|name, value| match name {
+            "type" => kind = value.string(),
+            "id" => id = text(value),
+            "parent" if by_folder => is_in_folder = has_id_of(value, &self.folders),
+            "path_collection" if by_folder => is_below = self.is_on_path(value),
+            _ => value.skip(),
+        });
+        if !kind.as_deref().is_some_and(has_plain_names) || id.is_none() {
+            let head = SourceHead::read(start).unwrap_or_default();
+            (kind, id) = (head.item_type.map(Cow::Owned), head.id.map(Cow::Owned));
+        }
+        let is_one_of = |ids: &HashSet<String>| id.as_deref().is_some_and(|id| ids.contains(id));
         // A file may have the same id as a folder.
-        let is_folder = || head.item_type.as_deref() == Some("folder") && is_one_of(&self.folders);
+        let is_folder = || kind.as_deref() == Some("folder") && is_one_of(&self.folders);
         (self.items.is_empty() || is_one_of(&self.items))
-            && (self.folders.is_empty() || is_folder() || self.is_below(source))
+            && (!by_folder || is_in_folder || is_below || is_folder())
     }
 
-    /// Returns `true` if the source is in one of the folders, or further below.
-    fn is_below(&self, source: JsonCursor<'_>) -> bool {
-        let [parent, path] = members(source, ["parent", "path_collection"]);
-        if has_id_of(parent, &self.folders) {
-            return true;
-        }
-        let mut is_below = false;
-        if let Some(mut folders) = path.and_then(|path| path.member("entries")) {
-            folders.items(|folder| {
-                is_below = is_below || has_id_of(Some(*folder), &self.folders);
-                folder.skip();
-            });
-        }
-        is_below
+    /// Returns `true` if one of the folders is in a `path_collection`.
+    fn is_on_path(&self, path: &mut JsonCursor<'_>) -> bool {
+        let mut is_on_path = false;
+        path.members(|name, value| match name {
+            "entries" => {
+                is_on_path = false;
+                value.items(|folder| is_on_path |= has_id_of(folder, &self.folders));
+            }
+            _ => value.skip(),
+        });
+        is_on_path
     }
 }
 
-/// Returns the members of an object with these names, without reading them. If a name occurs more
-/// than once, the last member counts.
-fn members<'a, const N: usize>(
-    mut object: JsonCursor<'a>,
-    names: [&str; N],
-) -> [Option<JsonCursor<'a>>; N] {
-    let mut found = [None; N];
-    object.members(|name, value| {
-        if let Some(place) = names.iter().position(|wanted| *wanted == name) {
-            found[place] = Some(*value);
-        }
-        value.skip();
+/// Returns `true` if the value is an object with one of these ids. Moves past the value.
+fn has_id_of(value: &mut JsonCursor<'_>, ids: &HashSet<String>) -> bool {
+    let mut has_id = false;
+    value.members(|name, value| match name {
+        "id" => has_id = text(value).is_some_and(|id| ids.contains(&*id)),
+        _ => value.skip(),
     });
-    found
-}
-
-/// Returns `true` if the object has one of these ids.
-fn has_id_of(object: Option<JsonCursor<'_>>, ids: &HashSet<String>) -> bool {
-    let id = object.and_then(|object| object.member("id"));
-    let id = id.and_then(|mut id| text(&mut id));
-    id.is_some_and(|id| ids.contains(&*id))
+    has_id
 }

@@ -170,7 +170,7 @@ impl SourceHead {
         let head = Self::from_json(&mut { source })?;
         let is_complete = head.id.is_some() && head.name.is_some();
         match head.item_type.as_deref() {
-            Some("user" | "file" | "folder" | "web_link" | "app_item") if is_complete => Some(head),
+            Some(kind) if is_complete && has_plain_names(kind) => Some(head),
             _ => {
                 let source = Source::from_json(&mut { source })?;
                 Some(Self {
@@ -181,6 +181,12 @@ impl SourceHead {
             }
         }
     }
+}
+
+/// Returns `true` if a source of this type has its id and its name in `id` and `name`, if it has such
+/// members at all.
+pub(super) fn has_plain_names(kind: &str) -> bool {
+    matches!(kind, "user" | "file" | "folder" | "web_link" | "app_item")
 }
 
 /// Reads a source as one of the shapes, stores its type in `kind`, and moves the cursor past it.

@@ -1,9 +1,11 @@
 //! The property of the fields of an event.
 
+use std::net::IpAddr;
+
 use box_longpoll::Event;
 use box_longpoll::EventType;
-use box_longpoll::event::RawJson;
 use box_longpoll::event::Source;
+use box_longpoll::event::{EventDetails, EventFilter, RawJson};
 use serde_json::value::RawValue;
 
 /// Asserts that JSON of any shape is an event with that text, which can be read, kept and stored.
@@ -64,7 +66,52 @@ pub(crate) fn assert_readable(event: &Event) {
     if let Some(source) = source {
         assert_named(source, event);
     }
+    assert_filtered(event, &details);
     let _ = format!("{event:?} {details:?}");
+}
+
+/// Asserts that an event matches the filters for the values that its accessors return.
+fn assert_filtered(event: &Event, details: &EventDetails) {
+    let all = EventFilter::new;
+    assert!(all().matches(event));
+    if let Some(event_type) = event.event_type() {
+        assert!(all().event_types([event_type.as_str()]).matches(event));
+    }
+    if let Some(time) = event.created_at() {
+        assert!(all().created_at(time..=time).matches(event));
+    }
+    let users = [&details.created_by, &details.action_by];
+    for id in users
+        .into_iter()
+        .flatten()
+        .filter_map(|user| user.id.as_ref())
+    {
+        assert!(all().users([id]).matches(event), "{id}");
+    }
+    let item = details.source.as_ref().and_then(Source::id);
+    let items = item.map(|id| all().items([id]));
+    assert_eq!(
+        items.is_some_and(|items| items.matches(event)),
+        item.is_some()
+    );
+    let address = details.ip_address.as_deref().unwrap_or_default();
+    let is_address = address.parse::<IpAddr>().is_ok();
+    let addresses = all().ip_addresses(["::/0"]).expect("a range");
+    assert_eq!(addresses.matches(event), is_address, "{address}");
+    let path = match &details.source {
+        Some(Source::File(file)) => file.path_collection.as_ref(),
+        Some(Source::Folder(folder)) => folder.path_collection.as_ref(),
+        Some(Source::WebLink(link)) => link.path_collection.as_ref(),
+        _ => None,
+    };
+    let folders = path.and_then(|path| path.entries.as_ref());
+    for id in folders
+        .into_iter()
+        .flatten()
+        .filter_map(|folder| folder.id.as_ref())
+    {
+        assert!(all().folders([id]).matches(event), "{id}");
+    }
 }
 
 /// Asserts that no accessor of a source misses a value under its plain name.
