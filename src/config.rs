@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-pub(crate) use self::admin_logs::{AdminLogs, AdminLogsStreaming, HistorySettings};
+pub(crate) use self::admin_logs::{AdminLogs, AdminLogsStreaming, HistorySettings, Range};
 pub(crate) use self::builder::LongPollClientBuilder;
 pub(crate) use self::stream_kind::StreamKind;
 pub use self::stream_kind::StreamType;

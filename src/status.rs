@@ -89,7 +89,7 @@ pub enum Status {
     /// A subscription waits for acknowledgements. It has delivered as many batches as the builder's
     /// [`max_unacknowledged`](crate::LongPollClientBuilder::max_unacknowledged) permits before they
     /// are durable. It continues when the oldest of them is acknowledged. Once a wait has lasted
-    /// 60 s, a warning is logged.
+    /// 60 s, a warning is logged. A query that is complete waits for all batches before it ends.
     #[non_exhaustive]
     AwaitingAcks {
         /// The number of batches that are delivered but not durable. It is 0 if your program has

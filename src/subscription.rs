@@ -39,7 +39,9 @@ use crate::transport::HttpTransport;
 
 /// The events of an account by page, forever, from a checkpoint that moves as you acknowledge them.
 /// Made by [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
-/// [`subscribe_from`](crate::LongPollClient::subscribe_from).
+/// [`subscribe_from`](crate::LongPollClient::subscribe_from). That of a
+/// [query](crate::enterprise::AdminLogsQuery::subscribe) ends once everything is delivered,
+/// acknowledged and saved.
 ///
 /// - A batch that is not [acknowledged](Delivery::ack) is delivered again after a restart, and so
 ///   are all batches after it. You may acknowledge batches in any order and from any task. With
@@ -82,6 +84,8 @@ pub struct Subscription<T: HttpTransport = Arc<dyn HttpTransport>> {
     gap_since: Option<SystemTime>,
     /// Events that Box sent with the position of `now`, where it should send none.
     batch_at_now: Option<Batch>,
+    /// `true` once everything of a query was delivered.
+    is_complete: bool,
 }
 
 /// The progress of a subscription's start.
@@ -152,6 +156,7 @@ impl<T: HttpTransport> Subscription<T> {
             last_progress_at: None,
             gap_since: None,
             batch_at_now: None,
+            is_complete: false,
         };
         subscription.publish();
         subscription
@@ -291,7 +296,11 @@ impl<T: HttpTransport> Subscription<T> {
                 return Poll::Ready(Ok(Update::PossibleGap(gap)));
             }
             self.poll_long_wait(cx)?;
-            if self.is_full() {
+            if self.is_complete && self.ledger.is_durable() {
+                // The next poll sees the stop, as if a handle had stopped the stream.
+                self.driver.watch.stop(None);
+            }
+            if self.is_full() || self.is_complete {
                 return Poll::Pending;
             }
             if let Some(batch) = self.batch_at_now.take() {
@@ -304,7 +313,7 @@ impl<T: HttpTransport> Subscription<T> {
                 }
                 Step::Deliver(batch) => return Poll::Ready(Ok(self.deliver(batch))),
                 Step::Stop(error) => return Poll::Ready(Err(error)),
-                Step::Ended => return Poll::Pending,
+                Step::Ended => self.is_complete = true,
             }
             self.publish();
         }
@@ -314,6 +323,12 @@ impl<T: HttpTransport> Subscription<T> {
         let now = self.driver.client.transport().now();
         let number = self.ledger.deliver(&batch, now.wall);
         Update::Batch(Delivery::new(batch, self.ledger.clone(), number))
+    }
+
+    /// Returns `true` if the stream goes on only after an acknowledgement.
+    fn awaits_acks(&self) -> bool {
+        let ends = self.is_complete && self.ledger.not_durable() > 0;
+        self.is_full() || ends || matches!(self.start, Start::Unstored)
     }
 
     /// Returns `true` if no more batches may be delivered.
@@ -357,12 +372,14 @@ impl<T: HttpTransport> Subscription<T> {
                 until,
                 batches: self.ledger.not_durable(),
             },
-            None if self.is_full() || matches!(self.start, Start::Unstored) => {
-                Status::AwaitingAcks {
-                    batches: self.ledger.not_durable(),
-                }
-            }
-            None => self.driver.status(),
+            None if self.awaits_acks() => Status::AwaitingAcks {
+                batches: self.ledger.not_durable(),
+            },
+            None => match self.driver.status() {
+                // The end is shown once it is due: after all acknowledgements, or with its error.
+                Status::Stopped { .. } => return,
+                status => status,
+            },
         };
         self.driver.watch.show(status);
     }

@@ -7,11 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::blocking::{Iter, LongPollClient};
+use crate::blocking::{Delivery, Iter, LongPollClient};
+use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::config::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
 use crate::event::Event;
 use crate::position::StartAt;
+use crate::subscription::Update;
 use crate::transport::HttpTransport;
 
 impl<T: HttpTransport> LongPollClient<T> {
@@ -60,6 +62,26 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
     /// request the first batch. For `start`, see [`crate::enterprise::AdminLogsQuery::events`].
     pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         self.client.batches(start)
+    }
+
+    /// Returns the events by batches that you acknowledge, until the query is complete and every
+    /// batch is acknowledged and saved; see [`crate::enterprise::AdminLogsQuery::subscribe`]. No
+    /// request is sent before you request the first update.
+    pub fn subscribe(
+        &self,
+        store: impl CheckpointStore,
+        key: impl Into<String>,
+        start: impl Into<StartAt>,
+    ) -> Iter<Update<Delivery>> {
+        self.client.subscribe(store, key, start)
+    }
+
+    /// Returns the events by batches whose checkpoints your program stores itself, until the query
+    /// is complete and every batch is stored; see
+    /// [`crate::enterprise::AdminLogsQuery::subscribe_from`]. No request is sent before you request
+    /// the first update.
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Iter<Update<Delivery>> {
+        self.client.subscribe_from(from)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::auth::{Subject, TokenSource};
-use crate::config::Config;
+use crate::config::{Config, Range, StreamKind};
 use crate::error::{Error, ErrorKind};
 use crate::redact::quote;
 
@@ -20,6 +20,28 @@ pub(crate) struct Owner {
     pub(super) api_origin: String,
     /// `None` for a checkpoint of format 1, which did not record it.
     pub(super) identity: Option<Identity>,
+    /// `None` unless the stream is a query.
+    pub(super) query: Option<Query>,
+}
+
+/// The events that a query requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Query {
+    pub(super) range: Range,
+    /// The names of the types, separated by commas. It is empty for all types.
+    pub(super) event_types: String,
+}
+
+impl Query {
+    fn of(config: &Config) -> Option<Self> {
+        let StreamKind::History(query) = &config.stream_kind else {
+            return None;
+        };
+        Some(Self {
+            range: query.range,
+            event_types: query.event_types.sorted_list(),
+        })
+    }
 }
 
 impl Owner {
@@ -30,6 +52,7 @@ impl Owner {
             stream_type: config.stream_kind.name(),
             api_origin: config.api_origin.to_string(),
             identity: Some(Identity::of(config, tokens)),
+            query: Query::of(config),
         }
     }
 
@@ -38,8 +61,8 @@ impl Owner {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Checkpoint`] if the key, the stream type, the API origin or the subject
-    /// differs. The message names both.
+    /// [`ErrorKind::Checkpoint`] if the key, the stream type, the API origin, the subject, or the
+    /// range or the event types of a query differ. The message names both.
     pub(crate) fn check(&self, location: &str, ours: &Self) -> Result<(), Error> {
         let differs = |what: &str, its: &str, ours: &str| {
             format!(
@@ -48,10 +71,20 @@ impl Owner {
                 quote(ours)
             )
         };
+        let range = |owner: &Self| match &owner.query {
+            Some(query) => query.range.to_string(),
+            None => String::new(),
+        };
+        let types = |owner: &Self| match &owner.query {
+            Some(query) => query.event_types.clone(),
+            None => String::new(),
+        };
         for (what, its, ours) in [
             ("account", &*self.account, &*ours.account),
             ("stream type", self.stream_type, ours.stream_type),
             ("API origin", &self.api_origin, &ours.api_origin),
+            ("range", &range(self), &range(ours)),
+            ("event types", &types(self), &types(ours)),
         ] {
             if its != ours {
                 return Err(Error::new(ErrorKind::Checkpoint, differs(what, its, ours)));

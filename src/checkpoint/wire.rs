@@ -7,17 +7,17 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::owner::{Identity, Owner};
+use super::owner::{Identity, Owner, Query};
 use super::{Checkpoint, MAX_IDS, Since};
 use crate::clock;
-use crate::config::StreamKind;
+use crate::config::{Range, StreamKind};
 use crate::position::{SlicePoint, StartAt, StreamPosition};
 
 /// The digits of a hash of 128 bits.
 const DIGITS: usize = 32;
 
 /// The format that this version writes. Format 1 had no subject and no number, and format 2 had
-/// nothing about a history.
+/// nothing about a history or a query.
 const FORMAT: u64 = 3;
 
 /// The fields of a checkpoint.
@@ -48,6 +48,10 @@ pub(super) struct Wire {
     slice_position: Option<StreamPosition>,
     /// The number of the history's ids, which are stored beside the checkpoint.
     history_ids: Option<u64>,
+    /// The range of a query, and its event types. They are `None` for all events.
+    created_after: Option<String>,
+    created_before: Option<String>,
+    event_types: Option<String>,
 }
 
 impl From<Checkpoint> for Wire {
@@ -57,6 +61,7 @@ impl From<Checkpoint> for Wire {
         let forget_ids_at = since.and_then(|since| since.forget_ids_at);
         let slice = checkpoint.slice;
         let history_began_at = since.and_then(|since| since.history_began_at);
+        let Query { range, event_types } = owner.query.unwrap_or_default();
         let mut ids = String::with_capacity(checkpoint.ids.len() * DIGITS);
         for id in &checkpoint.ids {
             ids += &format!("{id:032x}");
@@ -77,6 +82,9 @@ impl From<Checkpoint> for Wire {
             slice_until: slice.as_ref().map(|slice| slice.until.to_string()),
             slice_position: slice.map(|slice| slice.position),
             history_ids: since.map(|_| checkpoint.history_ids),
+            created_after: range.after.map(|time| time.to_string()),
+            created_before: range.before.map(|time| time.to_string()),
+            event_types: Some(event_types).filter(|types| !types.is_empty()),
         }
     }
 }
@@ -93,8 +101,15 @@ impl TryFrom<Wire> for Checkpoint {
             ));
         }
         let stream_type = field("stream_type", wire.stream_type)?;
-        let stream_type = StreamKind::subscribable_name(&stream_type)
+        let stream_type = StreamKind::known_name(&stream_type)
             .ok_or("the checkpoint's stream type is unknown")?;
+        let query = Query {
+            range: Range {
+                after: wire.created_after.as_deref().map(time).transpose()?,
+                before: wire.created_before.as_deref().map(time).transpose()?,
+            },
+            event_types: wire.event_types.unwrap_or_default(),
+        };
         let identity = match wire.subject {
             Some(subject) => Some(
                 Identity::parse(&subject)
@@ -131,6 +146,7 @@ impl TryFrom<Wire> for Checkpoint {
                 stream_type,
                 api_origin: field("api_origin", wire.api_origin)?,
                 identity,
+                query: StreamKind::is_history(stream_type).then_some(query),
             },
             resume_at,
             last_success: clock::from_rfc3339(&field("last_success", wire.last_success)?)
@@ -156,7 +172,7 @@ impl TryFrom<Wire> for Checkpoint {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    let malformed = "the checkpoint's history has a time that is not one of RFC 3339";
+    let malformed = "the checkpoint has a time that is not one of RFC 3339";
     text.parse().map_err(|_| malformed.to_owned())
 }
 

@@ -8,11 +8,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::checkpoint::{CheckpointStore, ResumeFrom};
 use crate::client::LongPollClient;
 use crate::config::{AdminLogs, AdminLogsStreaming};
 use crate::error::Error;
 use crate::position::StartAt;
 use crate::stream::{BatchStream, EventStream};
+use crate::subscription::Subscription;
 use crate::transport::HttpTransport;
 
 impl<T: HttpTransport> LongPollClient<T> {
@@ -135,6 +137,50 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
     /// [`events`](Self::events). No request is sent before the stream is polled.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         self.client.batches(start)
+    }
+
+    /// Returns the events by batches that you acknowledge, until the query is complete. After a
+    /// restart, the query resumes from its checkpoint. Apart from its end, the subscription is like
+    /// that of [`LongPollClient::subscribe`], and so are `store` and `key`. `start` is the same as
+    /// for [`events`](Self::events).
+    ///
+    /// The subscription returns `None` once the query is complete and every batch is acknowledged
+    /// and saved. Until then, its status is [`AwaitingAcks`](crate::Status::AwaitingAcks). If you
+    /// subscribe again after that, it ends after a call or two without a batch. If the query has no
+    /// [end](AdminLogs::created_before), it delivers the events since then first.
+    ///
+    /// The checkpoint carries the range and the event types of the query. Box drops events after
+    /// 365 days, so those that get older before the query is resumed are missing. If nothing was
+    /// fetched for longer than that, [`Update::PossibleGap`](crate::Update::PossibleGap) reports
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LongPollClient::subscribe`]. The first item is
+    /// [`ErrorKind::Checkpoint`](crate::ErrorKind::Checkpoint) too if the checkpoint belongs to
+    /// another range or to other event types. The message names both.
+    pub fn subscribe(
+        &self,
+        store: impl CheckpointStore,
+        key: impl Into<String>,
+        start: impl Into<StartAt>,
+    ) -> Subscription<T> {
+        self.client.subscribe(store, key, start)
+    }
+
+    /// Returns the events by batches whose checkpoints your program stores, in the transactions
+    /// that store the events' effects, until the query is complete. Each event then has its effect
+    /// exactly once; see [`LongPollClient::subscribe_from`].
+    ///
+    /// `from` is the stored checkpoint, or a start as for [`events`](Self::events). The
+    /// subscription returns `None` once the query is complete and every batch is
+    /// [stored](crate::Delivery::stored).
+    ///
+    /// # Errors
+    ///
+    /// As for [`subscribe`](Self::subscribe).
+    pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Subscription<T> {
+        self.client.subscribe_from(from)
     }
 }
 

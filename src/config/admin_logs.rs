@@ -6,6 +6,7 @@
 //! applications of a user together. The engine in [`protocol`](crate::protocol) decides when a
 //! request is due.
 
+use std::fmt;
 use std::ops;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -349,13 +350,35 @@ impl EventTypes {
         let names: Vec<&str> = self.0.iter().map(EventType::as_str).collect();
         names.join(",")
     }
+
+    /// Returns the same list for all settings that request the same types.
+    pub(crate) fn sorted_list(&self) -> String {
+        let mut names: Vec<&str> = self.0.iter().map(EventType::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(",")
+    }
 }
 
 /// The range of creation times of the requested events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Range {
-    after: Option<Timestamp>,
-    before: Option<Timestamp>,
+    pub(crate) after: Option<Timestamp>,
+    pub(crate) before: Option<Timestamp>,
+}
+
+/// Writes both ends, such as `2026-01-01T00:00:00Z to the newest event`.
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.after {
+            Some(after) => after.fmt(f),
+            None => f.write_str("the oldest event"),
+        }?;
+        match self.before {
+            Some(before) => write!(f, " to {before}"),
+            None => f.write_str(" to the newest event"),
+        }
+    }
 }
 
 /// The time for which Box keeps these events. It refuses an earlier `created_after`.

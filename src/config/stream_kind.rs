@@ -20,6 +20,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Box's name for an enterprise's live events.
 const STREAMING: &str = "admin_logs_streaming";
 
+/// Box's name for an enterprise's past events.
+const HISTORY: &str = "admin_logs";
+
 /// The types of a user's events that a stream can follow. For those of an entire enterprise, see
 /// [`LongPollClient::enterprise`](crate::LongPollClient::enterprise).
 ///
@@ -67,7 +70,7 @@ impl StreamKind {
         match self {
             StreamKind::User(stream_type) => stream_type.as_str(),
             StreamKind::Streaming(_) => STREAMING,
-            StreamKind::History(_) => "admin_logs",
+            StreamKind::History(_) => HISTORY,
         }
     }
 
@@ -91,11 +94,16 @@ impl StreamKind {
         StreamKind::History(AdminLogs::slice(types, calls, range))
     }
 
-    /// Returns Box's name for a stream that can be subscribed to, if `name` is one.
-    pub(crate) fn subscribable_name(name: &str) -> Option<&'static str> {
+    /// Returns Box's name for a kind, if `name` is one.
+    pub(crate) fn known_name(name: &str) -> Option<&'static str> {
         let users = StreamType::ALL.map(StreamType::as_str);
-        let mut names = users.into_iter().chain([STREAMING]);
+        let mut names = users.into_iter().chain([STREAMING, HISTORY]);
         names.find(|known| *known == name)
+    }
+
+    /// Returns `true` if this is the name of an enterprise's past events.
+    pub(crate) fn is_history(name: &str) -> bool {
+        name == HISTORY
     }
 
     /// Returns the time for which Box is sure to keep the events.

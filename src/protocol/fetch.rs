@@ -125,6 +125,8 @@ impl Fetcher {
         self.handled = from.clone();
         self.from = from;
         self.caught_up_at = Some(caught_up_at);
+        // A stream that has not caught up yet has the time of its start there.
+        self.began = self.began.min(caught_up_at);
     }
 
     /// Checks that the stream can start where it is to start.

@@ -87,7 +87,7 @@ pub(crate) enum Step {
     Deliver(Batch),
     /// The stream ends with this error.
     Stop(Error),
-    /// The stream has ended.
+    /// The stream is complete. It ends once its [`StatusWatch`] is stopped.
     Ended,
 }
 
@@ -267,9 +267,7 @@ impl<T: HttpTransport> Driver<T> {
             },
         };
         if let Step::Ended = step {
-            // The next poll sees the stop, as if a handle had stopped the stream.
             self.cancel();
-            self.watch.stop(None);
         }
         Poll::Ready(step)
     }
@@ -437,6 +435,11 @@ impl<T: HttpTransport> Driver<T> {
             match self.poll_step(cx) {
                 // A stop may follow, and ends the waits for what was complete before it.
                 Poll::Ready(Step::Moved) => self.publish_progress(),
+                Poll::Ready(Step::Ended) => {
+                    // The next poll sees the stop, as if a handle had stopped the stream.
+                    self.watch.stop(None);
+                    break Poll::Pending;
+                }
                 step => break step,
             }
         };

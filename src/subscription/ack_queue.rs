@@ -353,12 +353,12 @@ mod tests {
     }
 
     /// Returns the state of a stream that began with the history.
-    fn since(forget_ids_at: Option<i64>) -> Option<Since> {
-        Some(Since {
+    fn since(forget_ids_at: Option<i64>) -> Since {
+        Since {
             from: Timestamp::UNIX_EPOCH,
             forget_ids_at: forget_ids_at.map(|at| Timestamp::from_second(at).unwrap()),
             history_began_at: None,
-        })
+        }
     }
 
     /// A queue of a stream that collects ids, whose batches have consecutive events.
@@ -369,7 +369,7 @@ mod tests {
 
     impl History {
         fn new(stored: u64) -> Self {
-            let start = Watermark::at_start(reached(StartAt::Oldest, since(None)));
+            let start = Watermark::at_start(reached(StartAt::Oldest, Some(since(None))));
             Self {
                 queue: queue_at(start.with_stored_ids(stored)),
                 events: 0,
@@ -447,12 +447,12 @@ mod tests {
         let mut history = History::new(0);
         let before = history.deliver(2);
         // The batch that catches up was delivered while ids were collected.
-        history.advance(since(Some(100)), Some(second(50)));
+        history.advance(Some(since(Some(100))), Some(second(50)));
         let after = history.deliver(1);
         history.queue.acknowledge(after);
         history.queue.acknowledge(before);
         assert_eq!(history.queue.new_ids(), history.ids(0, 0..2));
-        history.advance(since(Some(100)), Some(second(99)));
+        history.advance(Some(since(Some(100))), Some(second(99)));
         assert_eq!(history.queue.new_ids(), history.ids(0, 0..2));
     }
 
@@ -460,16 +460,16 @@ mod tests {
     fn forgotten_ids_are_counted_no_more() {
         let mut history = History::new(40);
         let number = history.deliver(2);
-        history.advance(since(Some(100)), Some(second(50)));
+        history.advance(Some(since(Some(100))), Some(second(50)));
         history.queue.acknowledge(number);
         let in_flight = history.queue.end().clone();
         assert_eq!(history.queue.new_ids(), history.ids(40, 0..2));
-        history.advance(since(Some(100)), Some(second(100)));
+        history.advance(Some(since(Some(100))), Some(second(100)));
         assert_eq!(history.queue.new_ids(), history.ids(0, 0..0));
         assert!(history.queue.end().is_worth_saving_over(&in_flight));
 
         // A write from before ends after the next ids have come.
-        history.advance(since(None), Some(second(100)));
+        history.advance(Some(since(None)), Some(second(100)));
         let number = history.deliver(3);
         history.queue.acknowledge(number);
         history.queue.stored(&in_flight);
@@ -480,9 +480,9 @@ mod tests {
     fn ids_are_forgotten_behind_a_batch_that_is_not_acknowledged() {
         let mut history = History::new(40);
         let first = history.deliver(2);
-        history.advance(since(Some(100)), Some(second(50)));
+        history.advance(Some(since(Some(100))), Some(second(50)));
         let second_number = history.deliver(1);
-        history.advance(since(Some(100)), Some(second(100)));
+        history.advance(Some(since(Some(100))), Some(second(100)));
         let (_, ids) = history.queue.ids_of_first();
         assert_eq!(ids, history.ids(40, 0..2));
         history.queue.acknowledge(first);
@@ -496,11 +496,11 @@ mod tests {
     #[test]
     fn change_of_the_history_alone_is_worth_saving() {
         let mut history = History::new(0);
-        history.advance(since(None), Some(second(10)));
+        history.advance(Some(since(None)), Some(second(10)));
         let stored = history.queue.end().clone();
-        history.advance(since(None), Some(second(11)));
+        history.advance(Some(since(None)), Some(second(11)));
         assert!(!history.queue.end().is_worth_saving_over(&stored));
-        history.advance(since(Some(100)), Some(second(12)));
+        history.advance(Some(since(Some(100))), Some(second(12)));
         assert!(history.queue.end().is_worth_saving_over(&stored));
     }
 

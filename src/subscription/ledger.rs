@@ -136,6 +136,15 @@ impl Ledger {
         state.start_is_durable && !state.queue.end().is_worth_saving_over(&state.durable)
     }
 
+    /// Returns `true` if everything that was delivered is durable, and the store has nothing to
+    /// save.
+    pub(super) fn is_durable(&self) -> bool {
+        let state = lock(&self.state);
+        let has_all = state.durable.batches == state.queue.delivered();
+        let is_due = self.saves() && state.queue.end().is_worth_saving_over(&state.durable);
+        state.start_is_durable && has_all && !is_due
+    }
+
     /// Returns the end of what is acknowledged, and its checkpoint.
     pub(super) fn end(&self, now: SystemTime) -> (Watermark, Checkpoint) {
         let state = lock(&self.state);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use box_longpoll::blocking::{Delivery, Iter, LongPollClient, Timed};
 use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::enterprise::AdminLogs;
 use box_longpoll::event::EventFilter;
 use box_longpoll::transport::Moment;
 use box_longpoll::transports::ReqwestTransport;
@@ -129,6 +130,38 @@ fn filter_skips_events_and_moves_the_checkpoint() {
         assert!(matches!(next, Timed::Elapsed), "{next:?}");
     }
     assert_eq!(store.position().unwrap().as_str(), end);
+}
+
+#[test]
+fn query_resumes_and_ends_once_all_is_acknowledged() {
+    let server = fake_box(|_| ());
+    server.append(TOKEN, 6);
+    let store = Memory::default();
+    let life = || {
+        let query = client(&server).admin_logs(AdminLogs::new()).unwrap();
+        started(query.subscribe(store.clone(), ACCOUNT, StartAt::Oldest))
+    };
+    assert_eq!(follow(&mut life(), 2), server.event_ids(TOKEN)[..2]);
+    let mut updates = life();
+    let open = [next_batch(&mut updates), next_batch(&mut updates)];
+    let before_the_end = updates.next_timeout(Duration::from_millis(200));
+    assert!(
+        matches!(before_the_end, Timed::Elapsed),
+        "{before_the_end:?}"
+    );
+    for batch in open {
+        batch.ack().unwrap();
+    }
+    assert!(updates.next().is_none());
+    assert!(life().next().is_none());
+
+    let query = client(&server).admin_logs(AdminLogs::new()).unwrap();
+    let mut updates = query.subscribe_from(store.kept().unwrap());
+    let Some(Ok(Update::Started(start))) = updates.next() else {
+        panic!("the subscription has not started");
+    };
+    start.stored();
+    assert!(updates.next().is_none());
 }
 
 #[test]

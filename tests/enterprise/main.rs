@@ -10,5 +10,6 @@ mod filters;
 mod following;
 mod history;
 mod queries;
+mod query_subscriptions;
 mod restarts;
 mod world;

@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use crate::world::World;
 
 /// Returns the time at which the event `n` was created. There is one event per hour.
-fn hour(n: i64) -> Timestamp {
+pub(crate) fn hour(n: i64) -> Timestamp {
     let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     first + SignedDuration::from_hours(n)
 }
 
 /// Returns a world with an event for each of the first `count` hours of a year. The types
 /// alternate.
-fn hours(count: i64, change: impl FnOnce(&mut box_longpoll_testkit::Settings)) -> World {
+pub(crate) fn hours(count: i64, change: impl FnOnce(&mut box_longpoll_testkit::Settings)) -> World {
     let world = World::with_events(0, change);
     world.append_json((0..count).map(|n| {
         let kind = if n % 2 == 0 { "LOGIN" } else { "UPLOAD" };
@@ -33,7 +33,7 @@ fn query(world: &World, query: AdminLogs) -> AdminLogsQuery<World> {
 }
 
 /// Returns the ids of the events of these hours.
-fn ids(hours: impl Iterator<Item = i64>) -> Vec<String> {
+pub(crate) fn ids(hours: impl Iterator<Item = i64>) -> Vec<String> {
     hours.map(|n| n.to_string()).collect()
 }
 

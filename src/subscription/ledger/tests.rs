@@ -130,28 +130,15 @@ impl Life {
         if let Some(checkpoint) = &found {
             ledger.resume(checkpoint, start(), window).unwrap();
         }
-        let life = Self {
+        if let Some(checkpoint) = &found {
+            assert_known_ids_end_at_the_position(checkpoint);
+        }
+        Self {
             ledger,
             store: store.clone(),
             delivered: number(&resume_at),
             batches: Vec::new(),
-        };
-        life.assert_known(found.as_ref());
-        life
-    }
-
-    /// Checks that the stored ids are those of all events up to the position: one that is missing
-    /// would be delivered again, and one too many would be lost.
-    #[track_caller]
-    fn assert_known(&self, found: Option<&Checkpoint>) {
-        let Some(found) = found else { return };
-        let window = found.window(9);
-        let expected: BTreeSet<_> = (1..=number(&found.resume_at()))
-            .map(|event| hash_bytes(window.hash(&event.to_string())))
-            .collect();
-        let (known, _) = found.stored_ids().as_chunks::<HASH_BYTES>();
-        assert_eq!(known.len() as u64, found.history_ids());
-        assert!(known.iter().copied().collect::<BTreeSet<_>>() == expected);
+        }
     }
 
     fn deliver(&mut self, count: u64) {
@@ -188,6 +175,19 @@ fn reached(resume_at: StartAt) -> Reached {
         complete_until: None,
         since: COLLECTS,
     }
+}
+
+/// Checks that the stored ids are those of all events up to the position: one that is missing would
+/// be delivered again, and one too many would be lost.
+#[track_caller]
+fn assert_known_ids_end_at_the_position(found: &Checkpoint) {
+    let window = found.window(9);
+    let expected: BTreeSet<_> = (1..=number(&found.resume_at()))
+        .map(|event| hash_bytes(window.hash(&event.to_string())))
+        .collect();
+    let (known, _) = found.stored_ids().as_chunks::<HASH_BYTES>();
+    assert_eq!(known.len() as u64, found.history_ids());
+    assert!(known.iter().copied().collect::<BTreeSet<_>>() == expected);
 }
 
 fn at(position: u64) -> StartAt {
