@@ -298,12 +298,14 @@ impl Fetcher {
         events.retain(|event| {
             let Some(id) = event.id() else {
                 without_id = true;
-                return self.config.wants(event);
+                return true;
             };
             let first_seen = self.window.insert(id);
             new_ids |= first_seen;
-            first_seen && self.config.wants(event)
+            first_seen
         });
+        let newest = events.iter().filter_map(Event::created_at).max();
+        events.retain(|event| self.config.wants(event));
         let circles = moved
             && !new_ids
             && next_position.as_ref().is_some_and(|position| {
@@ -312,7 +314,6 @@ impl Fetcher {
             });
         let sent_at = response.date.unwrap_or(now.wall);
         let passed = now.monotonic.saturating_duration_since(self.sent_at);
-        let newest = events.iter().filter_map(Event::created_at).max();
         let outcome = PageOutcome {
             to: next_position.map_or_else(|| self.from.clone(), StartAt::At),
             moved,

@@ -173,9 +173,8 @@ impl<T: HttpTransport> SinceState<T> {
     /// Returns the time up to which all events are handled.
     pub(super) fn covered(&self, engine: &LongPoll) -> SystemTime {
         let covered = wall(self.covered);
-        engine
-            .complete_until()
-            .map_or(covered, |until| until.max(covered))
+        let live = engine.complete_until();
+        live.map_or(covered, |until| until.max(covered))
     }
 
     /// Returns the start from which a stream without a checkpoint resumes, until a live event is

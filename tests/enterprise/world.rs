@@ -4,7 +4,7 @@
 
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use box_longpoll::auth::token_fn;
@@ -49,7 +49,11 @@ impl World {
         let clock = Clock::new();
         let mut settings = Settings::default();
         change(&mut settings);
-        let mut emulator = Emulator::new(Config::from(settings), clock.now().monotonic);
+        let config = Config {
+            started_unix: Some(unix(clock.now().wall)),
+            ..Config::from(settings)
+        };
+        let mut emulator = Emulator::new(config, clock.now().monotonic);
         emulator.append(ADMIN, count, clock.now().monotonic);
         Self {
             clock,
@@ -192,6 +196,12 @@ impl World {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
     }
+}
+
+/// Returns a time in seconds since 1970.
+fn unix(time: SystemTime) -> i64 {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    i64::try_from(since_1970.as_secs()).unwrap()
 }
 
 impl Inner {
