@@ -183,8 +183,9 @@ impl EventFilter {
 
     /// Returns `true` if the event matches all criteria.
     ///
-    /// The type and the time are compared first, which costs almost nothing. Each other criterion
-    /// reads its field from the event's text.
+    /// The type and the time are compared first, which costs almost nothing. If there is another
+    /// criterion, the event's text is read once, and only the fields that the filter names are
+    /// decoded. That takes one to two times as long as reading one field by an accessor.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         self.matches_type(event) && self.matches_time(event) && self.matches_fields(event)

@@ -253,7 +253,9 @@ impl<T: HttpTransport> SinceState<T> {
             return Ok(false);
         };
         if follows {
+            // Everything before `covered` is handled, and the gap after it was reported.
             self.handled = None;
+            self.history_began_at = None;
         }
         let start = covered.max(present - HISTORY_KEPT);
         let start = Timestamp::from_second(start.as_second()).unwrap_or(start);

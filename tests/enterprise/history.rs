@@ -320,10 +320,19 @@ fn nothing_is_missing_after_weeks_of_standstill() {
         let start = days_ago(&world, 365);
         let client = client(&world);
         let mut database = Database::default();
-        let up = world.run_for(Duration::from_millis(DAY_MS), follow(&client, start, &mut database, standstill_at));
-        if up.is_none() { let c: Checkpoint = serde_json::from_str(database.checkpoint.as_ref().unwrap()).unwrap(); println!("{standstill_at} {} {c:?}", database.rows.len());
-        let distinct: BTreeSet<&String> = database.rows.iter().collect();
-        for id in ids.iter().filter(|id| !distinct.contains(id)) { println!("missing {id}"); } }
+        let up = world.run_for(
+            Duration::from_millis(DAY_MS),
+            follow(&client, start, &mut database, standstill_at),
+        );
+        if up.is_none() {
+            let c: Checkpoint =
+                serde_json::from_str(database.checkpoint.as_ref().unwrap()).unwrap();
+            println!("{standstill_at} {} {c:?}", database.rows.len());
+            let distinct: BTreeSet<&String> = database.rows.iter().collect();
+            for id in ids.iter().filter(|id| !distinct.contains(id)) {
+                println!("missing {id}");
+            }
+        }
         for day in 0..30 {
             let most_of_a_day = Duration::from_secs(20 * 60 * 60);
             world.run(world.sleep(most_of_a_day)).unwrap();
