@@ -171,7 +171,7 @@ impl<T: HttpTransport> Driver<T> {
     /// Returns the time up to which every event is handled, if that is known.
     pub(crate) fn complete_until(&self) -> Option<SystemTime> {
         match &self.since {
-            Some(since) => Some(since.covered(&self.engine)),
+            Some(since) => Some(since.complete_until(&self.engine, self.client.config.event_delay)),
             None => self.engine.complete_until(),
         }
     }

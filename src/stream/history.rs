@@ -3,7 +3,7 @@
 //! A [`History`] cuts a range of time into slices, and reads each as a query with an engine of its
 //! own. It hands out their pages in order: all of one slice, then all of the next. Pages of later
 //! slices wait as they came over the network, which is usually compressed, up to a limit. It does
-//! not remove the repeats between slices; [`Since`](super::since::Since) does.
+//! not remove the repeats between slices; [`SinceState`](super::since::SinceState) does.
 
 mod plan;
 
@@ -59,8 +59,8 @@ struct Slice<T: HttpTransport> {
 
 /// The next part of a history.
 pub(super) enum Part {
-    /// The events of a page, which still include the repeats of other slices.
-    /// A page ends at this position of its slice, if Box has named one.
+    /// The events of a page, which still include the repeats of other slices, and the end of the
+    /// page if Box has named it.
     Page(Vec<Event>, Option<SlicePoint>),
     /// A slice is handed out, up to this time.
     Slice(Timestamp),

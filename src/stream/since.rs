@@ -177,6 +177,15 @@ impl<T: HttpTransport> SinceState<T> {
         live.map_or(covered, |until| until.max(covered))
     }
 
+    /// Returns the time up to which every event is handled, if Box shows each within `delay`.
+    pub(super) fn complete_until(&self, engine: &LongPoll, delay: Duration) -> SystemTime {
+        let covered = self.covered(engine);
+        let began_at = self.history_began_at.filter(|_| self.until.is_some());
+        // The history of a stream ends days before the present, and that of a query may not.
+        let shown = began_at.and_then(|at| wall(at).checked_sub(delay));
+        shown.map_or(covered, |shown| shown.min(covered))
+    }
+
     /// Returns the start from which a stream without a checkpoint resumes, until a live event is
     /// handled.
     pub(super) fn resume_at(&self) -> StartAt {
@@ -252,12 +261,15 @@ impl<T: HttpTransport> SinceState<T> {
         let Some(settings) = api.config.stream_kind.history() else {
             return Ok(false);
         };
+        let start = covered.max(present - HISTORY_KEPT);
+        if start != covered {
+            self.handled = None;
+        }
         if follows {
             // Everything before `covered` is handled, and the gap after it was reported.
             self.handled = None;
             self.history_began_at = None;
         }
-        let start = covered.max(present - HISTORY_KEPT);
         let start = Timestamp::from_second(start.as_second()).unwrap_or(start);
         self.covered = start;
         let rng = self.rng.fork();
