@@ -121,7 +121,8 @@ impl Checkpoint {
     }
 
     /// Returns Box's name for the stream type: that of a [`StreamType`](crate::config::StreamType),
-    /// or `admin_logs_streaming`.
+    /// or `admin_logs_streaming`, or `admin_logs` for a
+    /// [query](crate::enterprise::AdminLogsQuery::subscribe).
     #[must_use]
     pub fn stream_type(&self) -> &'static str {
         self.owner.stream_type

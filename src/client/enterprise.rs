@@ -86,7 +86,8 @@ impl<T: HttpTransport> LongPollClient<T> {
 /// Its streams retry, refresh tokens and skip repeats like those that follow events, but they end.
 /// They return `None` when a page has neither a new event nor a new position, or when the time in
 /// Box's position has passed the end of the range. To continue a query later, pass the
-/// `resume_at()` of its stream to a query for the same range and types.
+/// `resume_at()` of its stream to a query for the same range and types, or
+/// [`subscribe`](Self::subscribe) to it.
 ///
 /// ```no_run
 /// # use box_longpoll::enterprise::AdminLogs;

@@ -133,7 +133,7 @@ impl<T: HttpTransport> History<T> {
         matches!(status, Status::Retrying { .. } | Status::Degraded { .. }).then_some(status)
     }
 
-    /// Cuts the slices that are due, and reads all of them as far as the room permits.
+    /// Cuts the slices that are due, and reads all of them until no room is left.
     fn read_on(&mut self, end: Timestamp, cx: &mut Context<'_>) {
         let mut room = WINDOW.saturating_sub(self.slices.iter().map(Slice::waiting).sum());
         let mut place = 0;
@@ -192,7 +192,7 @@ impl<T: HttpTransport> Slice<T> {
         self.pages.iter().map(|(page, _)| page.len()).sum()
     }
 
-    /// Reads pages as far as there is room for them.
+    /// Reads pages until no room is left for them.
     fn read_on(&mut self, room: &mut usize, is_first: bool, plan: &mut Plan, cx: &mut Context<'_>) {
         while self.outcome.is_none()
             && (*room > 0 || (is_first && self.pages.len() < FIRST_SLICE_PAGES))

@@ -175,10 +175,15 @@ fn query_without_events_ends_after_its_start() {
     let world = hours(10, |_| ());
     let none = AdminLogs::new().created_after(hour(20));
     let query = world.client().admin_logs(none).unwrap();
-    let mut subscription = query.subscribe(Store::default(), KEY, StartAt::Oldest);
+    let failing = Failing::default();
+    let mut subscription = query.subscribe(failing.clone(), KEY, StartAt::Oldest);
     let started = world.run(subscription.next()).unwrap().unwrap();
     assert!(matches!(started, Update::Started(_)));
+    // The position behind the range is saved first.
+    assert!(world.run_for(HOUR, subscription.next()).is_none());
+    failing.is_repaired.store(true, Ordering::SeqCst);
     assert!(world.run(subscription.next()).is_none());
+    assert_ne!(failing.store.kept().unwrap().resume_at(), StartAt::Oldest);
 }
 
 #[test]
