@@ -290,7 +290,8 @@ fn possible_gap_of_a_query_is_reported_after_a_year() {
         drop(first);
         assert!(world.run_for(days * DAY, pending::<()>()).is_none());
         let mut second = until(&world, 9).subscribe(store, KEY, StartAt::Oldest);
-        drop(world.run(second.next()).unwrap().unwrap());
+        let started = world.run(second.next()).unwrap().unwrap();
+        assert!(matches!(started, Update::Started(_)));
         let next = world.run(second.next()).transpose().unwrap();
         let reports = matches!(next, Some(Update::PossibleGap(_)));
         assert_eq!(reports, is_reported, "{days} {next:?}");
@@ -342,7 +343,8 @@ fn range_at_the_edge_of_a_year_moves_on_after_a_restart() {
         let query = client.admin_logs(range.clone()).unwrap();
         let mut subscription = query.subscribe(store.clone(), KEY, StartAt::Oldest);
         let update = world.run(async {
-            drop(subscription.next().await.unwrap().unwrap());
+            let started = subscription.next().await.unwrap().unwrap();
+            assert!(matches!(started, Update::Started(_)));
             subscription.next().await.unwrap().unwrap()
         });
         let Update::Batch(batch) = update else {
