@@ -231,6 +231,7 @@ impl Database {
         self.rows.extend(ids);
         self.checkpoint = Some(serde_json::to_string(checkpoint).unwrap());
         if let Some(new) = checkpoint.new_ids() {
+            self.ids.split_off(&new.after());
             self.ids.insert(new.after(), new.as_bytes().to_vec());
         } else if checkpoint.history_ids() == 0 {
             self.ids.clear();
