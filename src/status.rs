@@ -123,7 +123,7 @@ pub enum Status {
 pub struct HistoryProgress {
     /// The time at which the stream, or this run of it, began to read.
     pub since: SystemTime,
-    /// The time up to which all events are delivered.
+    /// The time of the newest event that is delivered.
     pub reached: SystemTime,
     /// The end of the past events: 13 days ago. Live events follow from there on.
     pub until: SystemTime,

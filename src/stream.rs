@@ -228,7 +228,7 @@ impl<T: HttpTransport> BatchStream<T> {
     /// proves such a time. See [`StreamHandle::complete_until`].
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
-        self.driver.engine.complete_until()
+        self.driver.complete_until()
     }
 
     /// Returns the current status of the stream.

@@ -417,8 +417,14 @@ impl Range {
     }
 
     /// Returns the end of the range, rounded up to a second.
-    pub(crate) fn last_second(self) -> Option<Timestamp> {
+    fn last_second(self) -> Option<Timestamp> {
         self.before.map(ceil_to_second)
+    }
+
+    /// Returns the end of the range, or the present if that is earlier, rounded up to a second.
+    pub(crate) fn end_by(self, present: Timestamp) -> Timestamp {
+        let present = ceil_to_second(present);
+        self.last_second().map_or(present, |end| end.min(present))
     }
 
     /// Appends the range in seconds, as Box documents its parameters. It is rounded outward, so

@@ -163,6 +163,11 @@ impl LongPoll {
         !self.returned_at.is_some_and(just)
     }
 
+    /// Returns `true` while the result of the token source is awaited.
+    pub(crate) fn is_getting_token(&self) -> bool {
+        self.awaits_token().is_some()
+    }
+
     /// Returns `true` while the consumer has a batch that it has not handled.
     pub(crate) fn awaits_handling(&self) -> bool {
         self.fetcher.delivered.is_some()
@@ -225,7 +230,7 @@ impl LongPoll {
     /// token is awaited: nobody polls the token source while the consumer works, and a refresh must
     /// not stop in the middle.
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
-        if self.awaits_token().is_some() {
+        if self.is_getting_token() {
             return None;
         }
         self.fetcher.next_batch()

@@ -107,6 +107,7 @@ impl<T: HttpTransport> Driver<T> {
         let engine = LongPoll::new(client.config.clone(), live, seed, now);
         let mut driver = Self::of_engine(client, engine);
         driver.since = since.map(Box::new);
+        driver.watch.move_to(&driver.resume_at()).wake();
         driver
     }
 
@@ -171,7 +172,7 @@ impl<T: HttpTransport> Driver<T> {
     /// Returns the time up to which every event is handled, if that is known.
     pub(crate) fn complete_until(&self) -> Option<SystemTime> {
         match &self.since {
-            Some(since) => Some(since.complete_until(&self.engine, self.client.config.event_delay)),
+            Some(since) => since.complete_until(&self.engine, self.client.config.event_delay),
             None => self.engine.complete_until(),
         }
     }
@@ -184,7 +185,9 @@ impl<T: HttpTransport> Driver<T> {
             return since.gap(now);
         }
         let caught_up_at = self.caught_up_at()?;
-        let page_came_at = self.engine.page_came_at().filter(|_| was_reported);
+        // A stream that began at a time reads the history after the report.
+        let goes_on = was_reported && self.since.is_none();
+        let page_came_at = self.engine.page_came_at().filter(|_| goes_on);
         let since = page_came_at.map_or(caught_up_at, |came_at| came_at.max(caught_up_at));
         let retention = self.client.config.stream_kind.retention();
         let away = now.duration_since(since).ok()?;

@@ -50,6 +50,8 @@ struct Slice<T: HttpTransport> {
     driver: Driver<T>,
     /// `true` if an earlier run has read the beginning of the slice.
     is_resumed: bool,
+    /// `true` if Box has refused a position, and the slice is read from its beginning again.
+    was_refused: bool,
     /// The pages that were read and not handed out yet, with their ends.
     pages: VecDeque<(ReceivedBody, StartAt)>,
     events: usize,
@@ -102,6 +104,10 @@ impl<T: HttpTransport> History<T> {
     pub(super) fn poll(&mut self, end: Timestamp, cx: &mut Context<'_>) -> Poll<Part> {
         loop {
             self.read_on(end, cx);
+            if self.slices.iter().any(Slice::is_getting_token) {
+                // Nobody polls the token source while the consumer works on a page.
+                return Poll::Pending;
+            }
             let Some(first) = self.slices.front_mut() else {
                 return Poll::Ready(Part::Ended);
             };
@@ -111,11 +117,14 @@ impl<T: HttpTransport> History<T> {
             match first.outcome.take() {
                 None => return Poll::Pending,
                 Some(Err(error))
-                    if first.is_resumed && error.kind() == ErrorKind::PositionRejected =>
+                    if !first.was_refused && error.kind() == ErrorKind::PositionRejected =>
                 {
                     let range = first.range.clone();
                     let again = self.slice(range, StartAt::Oldest);
-                    self.slices[0] = again;
+                    self.slices[0] = Slice {
+                        was_refused: true,
+                        ..again
+                    };
                 }
                 Some(Err(error)) => return Poll::Ready(Part::Stop(error)),
                 Some(Ok(())) => {
@@ -127,10 +136,10 @@ impl<T: HttpTransport> History<T> {
         }
     }
 
-    /// Returns the status of the first slice if it waits after a failure.
+    /// Returns the status of the first slice that waits after a failure.
     pub(super) fn trouble(&self) -> Option<Status> {
-        let status = self.slices.front()?.driver.engine.status();
-        matches!(status, Status::Retrying { .. } | Status::Degraded { .. }).then_some(status)
+        let mut statuses = self.slices.iter().map(|slice| slice.driver.engine.status());
+        statuses.find(|status| matches!(status, Status::Retrying { .. } | Status::Degraded { .. }))
     }
 
     /// Cuts the slices that are due, and reads all of them until no room is left.
@@ -179,6 +188,7 @@ impl<T: HttpTransport> History<T> {
             range,
             driver: Driver::new(api, start, self.rng.u64(..)).of_slice(),
             is_resumed: false,
+            was_refused: false,
             pages: VecDeque::new(),
             events: 0,
             outcome: None,
@@ -192,10 +202,16 @@ impl<T: HttpTransport> Slice<T> {
         self.pages.iter().map(|(page, _)| page.len()).sum()
     }
 
+    fn is_getting_token(&self) -> bool {
+        self.driver.engine.is_getting_token()
+    }
+
     /// Reads pages until no room is left for them.
     fn read_on(&mut self, room: &mut usize, is_first: bool, plan: &mut Plan, cx: &mut Context<'_>) {
         while self.outcome.is_none()
-            && (*room > 0 || (is_first && self.pages.len() < FIRST_SLICE_PAGES))
+            && (*room > 0
+                || (is_first && self.pages.len() < FIRST_SLICE_PAGES)
+                || self.is_getting_token())
         {
             self.driver.confirm_handled();
             match self.driver.poll_step(cx) {

@@ -20,7 +20,7 @@ use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
 use crate::config::{Config, StreamKind};
 use crate::dedup::{KnownIds, Window};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::LongPoll;
@@ -120,8 +120,8 @@ impl<T: HttpTransport> SinceState<T> {
         let now = api.transport().now();
         let (from, until) = match &api.config.stream_kind {
             StreamKind::History(query) => {
-                let present = Timestamp::try_from(now.wall).ok();
-                let until = query.range.last_second().or(present)?;
+                let present = Timestamp::try_from(now.wall).ok()?;
+                let until = query.range.end_by(present);
                 (query.range.begin_at(from), Some(until))
             }
             _ => (from, None),
@@ -177,13 +177,17 @@ impl<T: HttpTransport> SinceState<T> {
         live.map_or(covered, |until| until.max(covered))
     }
 
-    /// Returns the time up to which every event is handled, if Box shows each within `delay`.
-    pub(super) fn complete_until(&self, engine: &LongPoll, delay: Duration) -> SystemTime {
+    /// Returns the time up to which every event is handled, if Box shows each within `delay`. Returns
+    /// `None` until something is read.
+    pub(super) fn complete_until(&self, engine: &LongPoll, delay: Duration) -> Option<SystemTime> {
+        if self.covered <= self.from {
+            return engine.complete_until();
+        }
         let covered = self.covered(engine);
         let began_at = self.history_began_at.filter(|_| self.until.is_some());
         // The history of a stream ends days before the present, and that of a query may not.
         let shown = began_at.and_then(|at| wall(at).checked_sub(delay));
-        shown.map_or(covered, |shown| shown.min(covered))
+        Some(shown.map_or(covered, |shown| shown.min(covered)))
     }
 
     /// Returns the start from which a stream without a checkpoint resumes, until a live event is
@@ -201,7 +205,8 @@ impl<T: HttpTransport> SinceState<T> {
             return Some((wall(self.covered), HISTORY_KEPT.unsigned_abs()));
         }
         let began_at = self.history_began_at?;
-        let is_lost = self.reading.is_none() && is_past(began_at, LIVE_EVENTS_KEPT);
+        let goes_live = self.until.is_none() && self.reading.is_none();
+        let is_lost = goes_live && is_past(began_at, LIVE_EVENTS_KEPT);
         is_lost.then(|| (wall(began_at), LIVE_EVENTS_KEPT.unsigned_abs()))
     }
 
@@ -247,7 +252,13 @@ impl<T: HttpTransport> SinceState<T> {
                 ));
             }
         }
+        // The clock may have been ahead when that time was noted.
+        self.covered = self.covered.min(present.max(self.from));
         let covered = Timestamp::try_from(self.covered(engine)).unwrap_or(self.covered);
+        if present.duration_since(covered) > HISTORY_REACHES {
+            // Box refuses the slices that begin before the edge.
+            self.reading = None;
+        }
         let follows = *engine.resume_at() != StartAt::Oldest;
         let may_be_unread = match self.until {
             Some(_) => SignedDuration::ZERO,
@@ -273,6 +284,9 @@ impl<T: HttpTransport> SinceState<T> {
         let start = Timestamp::from_second(start.as_second()).unwrap_or(start);
         self.covered = start;
         let rng = self.rng.fork();
+        for id in engine.window_of_delivered().latest(usize::MAX) {
+            self.known.insert(id);
+        }
         self.forget_ids_at = None;
         self.history_began_at.get_or_insert(present);
         self.reading = Some(Reading {
@@ -308,11 +322,10 @@ impl<T: HttpTransport> SinceState<T> {
         now: SystemTime,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Step>> {
-        let end = self.history_end(now);
         let Some(reading) = &mut self.reading else {
             return Poll::Ready(self.until.map(|_| Step::Ended));
         };
-        let step = match ready!(reading.history.poll(end, cx)) {
+        let step = match ready!(reading.history.poll(reading.until, cx)) {
             Part::Page(mut events, end) => {
                 events.retain(|event| {
                     let is_new = |id| self.known.insert(window.hash(id));
@@ -333,6 +346,14 @@ impl<T: HttpTransport> SinceState<T> {
             Part::Slice(reached) => {
                 self.covered = reached;
                 self.handled = None;
+                Step::Moved
+            }
+            Part::Stop(error)
+                if error.kind() == ErrorKind::ParameterRejected
+                    && is_refused_by_now(reading.since, now) =>
+            {
+                // The next history begins at the edge.
+                self.reading = None;
                 Step::Moved
             }
             Part::Stop(error) => Step::Stop(error),
@@ -397,6 +418,13 @@ impl<T: HttpTransport> SinceState<T> {
         };
         self.until.or_else(end).unwrap_or(self.covered)
     }
+}
+
+/// Returns `true` if Box may refuse a history that begins there, because the edge of its 365 days has
+/// moved on.
+fn is_refused_by_now(start: Timestamp, now: SystemTime) -> bool {
+    let minute = SignedDuration::from_mins(1);
+    Timestamp::try_from(now).is_ok_and(|now| now.duration_since(start) > HISTORY_KEPT + minute)
 }
 
 /// Returns `true` unless the event happened before the stream begins.

@@ -73,7 +73,7 @@ impl Ledger {
         window: Window,
     ) -> Self {
         Self {
-            state: Mutex::new(State::at_start_of(
+            state: Mutex::new(State::new(
                 Watermark::at_start(start),
                 window,
                 store.is_some(),
@@ -389,6 +389,16 @@ impl Ledger {
 }
 
 impl State {
+    /// Returns the state of a subscription without a checkpoint. A start at a time is saved, because
+    /// a later run may compute another time.
+    fn new(start: Watermark, window: Window, saves: bool) -> Self {
+        let mut state = Self::at_start_of(start, window, saves);
+        if state.durable.since.is_some() {
+            state.durable.caught_up_at = None;
+        }
+        state
+    }
+
     fn at_start_of(start: Watermark, window: Window, start_is_durable: bool) -> Self {
         Self {
             queue: AckQueue::new(start.clone(), window),

@@ -7,12 +7,12 @@ use box_longpoll::checkpoint::{Checkpoint, ResumeFrom};
 use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
 use box_longpoll::{
     ErrorKind, Event, EventStream, HttpTransport, LongPollClient, PossibleGap, StartAt, Status,
-    Update,
+    Subscription, Update,
 };
 use box_longpoll_testkit::{AdminLogsOrder, Edge, PastEvents, Settings};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::world::{ADMIN, World};
+use crate::world::{ADMIN, Store, World};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -346,4 +346,113 @@ fn nothing_is_missing_after_weeks_of_standstill() {
         assert_stored_once(&database, &ids);
         assert_eq!(gaps.len(), 1, "{standstill_at}: {gaps:?}");
     }
+}
+
+#[test]
+fn query_since_a_time_ends_at_the_present() {
+    for ends_tomorrow in [false, true] {
+        let world = past(100, 10);
+        let mut range = AdminLogs::new();
+        if ends_tomorrow {
+            range = range.created_before(days_ago(&world, -1));
+        }
+        let query = world.client().admin_logs(range).unwrap();
+        let store = Store::default();
+        let life = || query.subscribe(store.clone(), "all", StartAt::Since(days_ago(&world, 365)));
+        let mut subscription = life();
+        assert_eq!(world.run(acknowledged(&mut subscription)), 100);
+        // What happens later belongs to a later run.
+        world.run(world.sleep(Duration::from_secs(3_600))).unwrap();
+        let later = event_of("later", now(&world) - SignedDuration::from_mins(10));
+        world.append_json([later]);
+        assert_eq!(world.run(acknowledged(&mut life())), 1);
+        assert_eq!(world.run(acknowledged(&mut life())), 0);
+        let checkpoint = store.kept().unwrap();
+        assert!(matches!(checkpoint.resume_at(), StartAt::Since(at) if at <= now(&world)));
+    }
+}
+
+/// Acknowledges all batches of a query, and returns the number of their events.
+async fn acknowledged(subscription: &mut Subscription<World>) -> usize {
+    let mut events = 0;
+    while let Some(update) = subscription.next().await {
+        if let Update::Batch(batch) = update.unwrap() {
+            events += batch.len();
+            batch.ack().await.unwrap();
+        }
+    }
+    events
+}
+
+/// Proves that a history ends although time passes while its last slice is read.
+#[test]
+fn live_events_follow_even_if_each_call_takes_long() {
+    let world = past(2_000, 100);
+    let slow = AdminLogsStreaming::default().history_calls_per_minute(3);
+    let client = world.client().enterprise(slow).unwrap();
+    let mut events = client.events(StartAt::Since(days_ago(&world, 365)));
+    assert_eq!(world.next_ids(&mut events, 2_000), ids(1..=2_000));
+}
+
+/// Proves that the events that were delivered before a gap are not delivered again after it.
+#[test]
+fn nothing_is_repeated_after_a_gap_of_a_live_stream() {
+    let world = past(1_000, 30);
+    let start = days_ago(&world, 365);
+    let mut updates = client(&world).subscribe(Store::default(), "all", StartAt::Since(start));
+    let mut received = Vec::new();
+    let mut gaps = 0;
+    let mut expected = ids(1..=1_000);
+    for round in 0..3 {
+        world.run(async {
+            while received.len() < expected.len() {
+                match updates.next().await.unwrap().unwrap() {
+                    Update::Batch(batch) => {
+                        received.extend(batch.iter().map(|event| event.id().unwrap().to_owned()));
+                        batch.ack().await.unwrap();
+                    }
+                    Update::PossibleGap(_) => gaps += 1,
+                    _ => {}
+                }
+            }
+        });
+        // The stream catches up, and then nobody polls it for weeks.
+        let idle = world.run_for(Duration::from_secs(600), updates.next());
+        assert!(idle.is_none(), "{idle:?}");
+        for day in 0..20 {
+            let most_of_a_day = Duration::from_secs(23 * 60 * 60);
+            world.run(world.sleep(most_of_a_day)).unwrap();
+            let id = format!("round-{round}-day-{day}");
+            world.append_json([event_of(&id, now(&world))]);
+            expected.push(id);
+        }
+    }
+    assert_eq!(gaps, 2);
+    received.sort();
+    expected.truncate(received.len());
+    expected.sort();
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn start_is_saved_and_shown_before_the_first_event() {
+    let world = past(100, 30);
+    let start = days_ago(&world, 20);
+    let store = Store::default();
+    let mut updates = client(&world).subscribe(store.clone(), "all", StartAt::Since(start));
+    assert_eq!(updates.resume_at(), StartAt::Since(start));
+    assert_eq!(updates.handle().resume_at(), StartAt::Since(start));
+    let first = world.run(updates.next()).unwrap().unwrap();
+    assert!(matches!(first, Update::Started(_)), "{first:?}");
+    assert_eq!(store.kept().unwrap().resume_at(), StartAt::Since(start));
+    assert_eq!(updates.complete_until(), None);
+
+    // A later run that computes another time begins where the first one did.
+    let later = StartAt::Since(days_ago(&world, 1));
+    let mut updates = client(&world).subscribe(store, "all", later);
+    world.run(async {
+        while !matches!(updates.next().await.unwrap().unwrap(), Update::Batch(_)) {
+            assert_eq!(updates.complete_until(), None);
+        }
+    });
 }
