@@ -44,11 +44,13 @@ use crate::subscription::{Subscription, Update};
 use crate::sys::{blocking_thread, lock};
 use crate::transport::HttpTransport;
 
+mod audit;
 mod delivery;
 mod enterprise;
 mod iter;
 mod worker;
 
+pub use self::audit::{Audit, MissingEvents};
 pub use self::delivery::Delivery;
 pub use self::enterprise::AdminLogsQuery;
 pub use self::iter::{Iter, Timed};

@@ -6,11 +6,15 @@
 //! [`protocol`](crate::protocol) does. Start at [`LongPollClient::new`] or
 //! [`LongPollClient::builder`].
 
+mod audit;
 mod enterprise;
 
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "blocking")]
+pub(crate) use self::audit::Counts as AuditCounts;
+pub use self::audit::{Audit, MissingEvents};
 pub use self::enterprise::AdminLogsQuery;
 use crate::api::Api;
 use crate::auth::TokenSource;
@@ -55,7 +59,8 @@ use crate::transport::{HttpTransport, exchange};
 /// follows all of the accounts in one loop.
 ///
 /// A client derived by [`enterprise`](Self::enterprise) follows the events of an entire enterprise,
-/// and [`admin_logs`](Self::admin_logs) queries its past events.
+/// [`admin_logs`](Self::admin_logs) queries its past events, and [`audit`](Self::audit) finds those
+/// that your records lack.
 pub struct LongPollClient<T = Arc<dyn HttpTransport>> {
     api: Arc<Api<T>>,
 }

@@ -2,9 +2,10 @@
 //!
 //! Box may send an event more than once, on one page or on several. The window remembers the ids of
 //! the latest events as keyed hashes, in a ring buffer with a hash index. [`KnownIds`] remembers
-//! those of a history. Neither holds events, or knows what a repeat means for a stream. The type to
-//! start from is [`Window`].
+//! those of a history, and [`IdSet`] those that a program names. None of them holds events, or knows
+//! what a repeat means for a stream. The type to start from is [`Window`].
 
+mod id_set;
 mod known_ids;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+pub(crate) use self::id_set::IdSet;
 pub(crate) use self::known_ids::KnownIds;
 
 /// The bytes of an id's hash, where it is stored.

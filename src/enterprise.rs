@@ -7,6 +7,6 @@
 //! ends. Start with one of these two methods; [`AdminLogsStreaming`] and [`AdminLogs`] have their
 //! settings.
 
-pub use crate::client::AdminLogsQuery;
+pub use crate::client::{AdminLogsQuery, Audit, MissingEvents};
 pub use crate::config::admin_logs::{AdminLogs, AdminLogsStreaming};
 pub use crate::status::HistoryProgress;

@@ -122,6 +122,11 @@ pub enum ErrorKind {
     /// stopped it, it was dropped, or it was a query that ended before the awaited time. Streams
     /// never return this error. Start the stream again, and wait again.
     Stopped,
+    /// The closure that looks up ids for an
+    /// [audit](crate::enterprise::Audit::missing_from_store) has failed. The
+    /// [`source`](StdError::source) is its error. The audit stops: correct the cause, and audit
+    /// again.
+    Lookup,
 }
 
 impl Error {
@@ -211,8 +216,8 @@ impl Error {
         Self::new(ErrorKind::Runtime, "the transport's timers fail").with_source(error)
     }
 
-    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.change(|inner| inner.source = Some(Arc::new(source)))
+    pub(crate) fn with_source(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.change(|inner| inner.source = Some(source.into().into()))
     }
 
     /// Appends a hint to the text, after a comma.

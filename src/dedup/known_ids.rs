@@ -37,7 +37,7 @@ pub(crate) struct KnownIds {
 
 /// Hashes in order, with a directory: a search reads one place of it, and then a few hashes.
 #[derive(Debug)]
-struct Chunk {
+pub(super) struct Chunk {
     hashes: Box<[Hash]>,
     /// The place of the first hash of each part. The parts divide the hashes by their upper bits.
     starts: Box<[u32]>,
@@ -152,7 +152,7 @@ fn open_window(limit: usize) -> Window {
 }
 
 impl Chunk {
-    fn of(mut hashes: Vec<Hash>, merges: u32) -> Self {
+    pub(super) fn of(mut hashes: Vec<Hash>, merges: u32) -> Self {
         // This sort merges runs that are in order already.
         hashes.sort();
         let parts = (hashes.len() / IDS_PER_START).next_power_of_two();
@@ -169,7 +169,7 @@ impl Chunk {
         }
     }
 
-    fn contains(&self, hash: Hash) -> bool {
+    pub(super) fn contains(&self, hash: Hash) -> bool {
         let part = part_of(hash, self.shift);
         let [start, end] = [part, part + 1].map(|part| self.starts[part] as usize);
         self.hashes[start..end].binary_search(&hash).is_ok()

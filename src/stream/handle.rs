@@ -121,12 +121,10 @@ impl StreamHandle {
         block_on(self.wait_until_complete(time))
     }
 
-    #[cfg(feature = "blocking")]
     pub(crate) fn is_stopped(&self) -> bool {
         self.watch.is_stopped()
     }
 
-    #[cfg(feature = "blocking")]
     pub(crate) fn fail(&self, because: &Error) {
         self.watch.stop(Some(because.clone()));
     }

@@ -2,13 +2,18 @@
 //!
 //! `tests/enterprise` proves the details on a virtual clock.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use box_longpoll::blocking::MissingEvents;
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
-use box_longpoll::{AccessToken, HttpTransport, LongPollClient, StartAt, Status, Update, blocking};
+use box_longpoll::{
+    AccessToken, ErrorKind, HttpTransport, LongPollClient, StartAt, Status, Update, blocking,
+};
 use box_longpoll_testkit::{EmulatorServer, Settings};
+use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 
 use crate::backend::Backend;
@@ -178,5 +183,45 @@ fn blocking_query_ends_and_a_waiting_stream_can_be_stopped(#[case] backend: Back
     });
     assert!(events.next().is_none());
     stopper.join().unwrap();
+    assert_only_pages(&server);
+}
+
+#[rstest]
+#[cfg_attr(feature = "reqwest", case::reqwest(Backend::Reqwest))]
+#[cfg_attr(feature = "surf", case::surf(Backend::Surf))]
+#[cfg_attr(feature = "isahc", case::isahc(Backend::Isahc))]
+fn blocking_audit_finds_the_events_that_the_records_lack(#[case] backend: Backend) {
+    let server = fake_box(|_| ());
+    let created = Timestamp::now() - SignedDuration::from_hours(10 * 24);
+    server.append_json(
+        TOKEN,
+        (0..1_000).map(|n| format!(r#"{{"event_id":"{n}","created_at":"{created:.0}"}}"#)),
+    );
+    let is_stored = |id: &String| !id.ends_with("77");
+    let (records, lost): (Vec<String>, Vec<String>) =
+        server.event_ids(TOKEN).into_iter().partition(is_stored);
+    let audit = blocking_client(&server, backend)
+        .audit(AdminLogs::new())
+        .unwrap();
+    let ids = |events: &mut MissingEvents| -> Vec<String> {
+        let ids = events.map(|event| event.unwrap().id().unwrap().to_owned());
+        ids.collect()
+    };
+    let mut events = audit.missing_from(&records);
+    assert_eq!(ids(&mut events), lost);
+    assert_eq!((events.checked(), events.missing()), (1_000, 10));
+
+    let mut events = audit.missing_from_store(move |mut ids| {
+        ids.retain(is_stored);
+        Ok::<_, Infallible>(ids)
+    });
+    assert_eq!(ids(&mut events), lost);
+    assert_eq!((events.checked(), events.missing()), (1_000, 10));
+
+    let mut events = audit.missing_from_store(|_| Err("the database is gone"));
+    let error = events.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lookup);
+    assert!(error.display_chain().to_string().contains("is gone"));
+    assert!(events.next().is_none());
     assert_only_pages(&server);
 }

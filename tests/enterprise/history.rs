@@ -18,7 +18,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Sets what Box does: `admin_logs` is sorted by time and has a year, `admin_logs_streaming` has the
 /// events of two weeks in the order of their arrival.
-fn as_at_box(settings: &mut Settings) {
+pub(crate) fn as_at_box(settings: &mut Settings) {
     settings.admin_logs_order = AdminLogsOrder::Chronological;
     settings.admin_logs_retention_ms = Some(365 * DAY_MS);
     settings.streaming_retention_ms = Some(14 * DAY_MS);
@@ -35,14 +35,14 @@ fn troubled(settings: &mut Settings) {
 }
 
 /// Returns a world with `count` events, spread evenly over the time from `days` days ago to now.
-fn past(count: i64, days: i64) -> World {
+pub(crate) fn past(count: i64, days: i64) -> World {
     let world = World::with_events(0, as_at_box);
     append_past(&world, count, days);
     world
 }
 
 /// Returns a world with the past events of a large enterprise, and their ids.
-fn troubled_past(
+pub(crate) fn troubled_past(
     count: u32,
     days: i64,
     change: impl FnOnce(&mut Settings),
@@ -73,7 +73,7 @@ fn event(n: i64, created: Timestamp) -> String {
     event_of(&n.to_string(), created)
 }
 
-fn event_of(id: &str, created: Timestamp) -> String {
+pub(crate) fn event_of(id: &str, created: Timestamp) -> String {
     format!(r#"{{"event_id":"{id}","event_type":"LOGIN","created_at":"{created}"}}"#)
 }
 
@@ -82,12 +82,12 @@ fn client(world: &World) -> LongPollClient<World> {
     world.client().enterprise(settings).unwrap()
 }
 
-fn now(world: &World) -> Timestamp {
+pub(crate) fn now(world: &World) -> Timestamp {
     let now = HttpTransport::now(world).wall;
     Timestamp::try_from(now).unwrap()
 }
 
-fn days_ago(world: &World, days: i64) -> Timestamp {
+pub(crate) fn days_ago(world: &World, days: i64) -> Timestamp {
     now(world) - SignedDuration::from_hours(24 * days)
 }
 
@@ -95,7 +95,7 @@ fn since(world: &World, days: i64) -> EventStream<World> {
     client(world).events(StartAt::Since(days_ago(world, days)))
 }
 
-fn ids(numbers: impl Iterator<Item = i64>) -> Vec<String> {
+pub(crate) fn ids(numbers: impl Iterator<Item = i64>) -> Vec<String> {
     numbers.map(|n| n.to_string()).collect()
 }
 

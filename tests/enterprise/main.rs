@@ -3,6 +3,7 @@
 //! The tests run on a virtual clock, with an emulator without a network.
 //! `tests/backends/enterprise.rs` has similar tests over sockets. Start at `world`.
 
+mod audit;
 #[path = "../clock/mod.rs"]
 mod clock;
 mod complete;
