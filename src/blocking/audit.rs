@@ -103,7 +103,9 @@ impl<T> Clone for Audit<T> {
 
 impl<T> fmt::Debug for Audit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audit").field("audit", &self.audit).finish()
+        f.debug_struct("Audit")
+            .field("audit", &self.audit)
+            .finish_non_exhaustive()
     }
 }
 

@@ -202,7 +202,9 @@ impl<T> Clone for Audit<T> {
 
 impl<T> fmt::Debug for Audit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audit").field("query", &self.query).finish()
+        f.debug_struct("Audit")
+            .field("query", &self.query)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,14 +2,15 @@
 //! from it.
 //!
 //! If an argument is wrong, the program ends with an error like clap's own, before it sends a
-//! request. The arguments for access tokens are in the module `credentials`, and those that select
-//! events in `filter_arguments`.
+//! request. The arguments for access tokens are in the module `credentials`, those of an enterprise
+//! in `enterprise_arguments`, and those that select events in `filter_arguments`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use box_longpoll::checkpoint::{CheckpointError, CheckpointFile};
 use box_longpoll::config::{Config, StreamType};
+use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::transport::TransportError;
 use box_longpoll::{Error, HttpTransport, LongPollClient, LongPollClientBuilder, StartAt};
 use clap::error::ErrorKind;
@@ -18,6 +19,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use crate::backend::Backend;
 use crate::batches::FollowMode;
 use crate::credentials::{Credentials, Source};
+use crate::enterprise_arguments::EnterpriseArguments;
 use crate::filter_arguments::FilterArguments;
 use crate::realtime_hosts::realtime_hosts;
 
@@ -47,10 +49,10 @@ pub(crate) struct Arguments {
 
     /// The start: `now`, `oldest`, or the P of a line `position P`
     #[arg(long, value_name = "POSITION", default_value = "now")]
-    pub(crate) from: StartAt,
+    from: StartAt,
 
-    /// Keeps the position in this file, and resumes there; `--from` counts only if the file does
-    /// not exist yet. A file of another `--as-user` or `--subject` is refused; with an access token
+    /// Keeps the position in this file, and resumes there; `--from` and `--since` count only if the
+    /// file does not exist yet. A file of another `--as-user` or `--subject` is refused; with an access token
     /// alone, the account cannot be checked
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -76,6 +78,9 @@ pub(crate) struct Arguments {
     #[cfg(feature = "blocking")]
     #[arg(long, conflicts_with = "checkpoint")]
     blocking: bool,
+
+    #[command(flatten)]
+    enterprise: EnterpriseArguments,
 
     #[command(flatten)]
     filter: FilterArguments,
@@ -123,6 +128,18 @@ impl Arguments {
             ),
             None => Account::Demo,
         }
+    }
+
+    /// Returns the start, unless there is a checkpoint.
+    pub(crate) fn start(&self) -> StartAt {
+        self.enterprise.start().unwrap_or(self.from.clone())
+    }
+
+    /// Returns the settings for the events of an enterprise, if they are to be shown. Box selects
+    /// their types.
+    pub(crate) fn enterprise(&self) -> Option<AdminLogsStreaming> {
+        let streaming = || AdminLogsStreaming::default().event_types(self.filter.event_types());
+        self.enterprise.enterprise.then(streaming)
     }
 
     /// Returns the client's settings. Ends the program if an argument is not a valid setting.

@@ -10,9 +10,10 @@ mod blocking;
 use std::sync::Arc;
 
 use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::{
     Batch, BatchStream, Delivery, Error, HttpTransport, LongPollClient, LongPollClientBuilder,
-    StartAt, StreamHandle, StreamPosition, Subscription, TokenSource, Update,
+    StartAt, StreamHandle, Subscription, TokenSource, Update,
 };
 
 #[cfg(feature = "blocking")]
@@ -24,6 +25,10 @@ use crate::report;
 const ACCOUNT: &str = "tail";
 
 type Transport = Arc<dyn HttpTransport>;
+
+/// The user that the client acts as, if there is one, and the settings for the events of the user's
+/// enterprise. Without these, the events are those of the user.
+type Account<'a> = (Option<&'a str>, Option<AdminLogsStreaming>);
 
 /// The way to follow an account.
 pub(crate) enum FollowMode {
@@ -50,29 +55,32 @@ impl FollowMode {
     pub(crate) fn batches(
         self,
         settings: LongPollClientBuilder,
-        user: Option<&str>,
+        account: Account<'_>,
         transport: Transport,
         tokens: impl TokenSource,
         start: StartAt,
     ) -> Result<Batches, Error> {
         match self {
             Self::Async => {
-                let client = client(settings, user, transport, tokens)?;
+                let client = client(settings, account, transport, tokens)?;
                 let batches = Box::new(client.batches(start));
                 Ok(Batches::Async(batches))
             }
             Self::Checkpoint(store) => {
-                let client = client(settings, user, transport, tokens)?;
+                let client = client(settings, account, transport, tokens)?;
                 let updates = client.subscribe(store, ACCOUNT, start);
                 Ok(Batches::Checkpoint(Box::new(updates), None))
             }
             #[cfg(feature = "blocking")]
             Self::Blocking => {
-                let client = settings.build_blocking(transport, tokens)?;
-                let client = match user {
-                    Some(user) => client.as_user(user)?,
-                    None => client,
-                };
+                let mut client = settings.build_blocking(transport, tokens)?;
+                let (user, enterprise) = account;
+                if let Some(user) = user {
+                    client = client.as_user(user)?;
+                }
+                if let Some(streaming) = enterprise {
+                    client = client.enterprise(streaming)?;
+                }
                 let batches = BlockingBatches::new(client.batches(start));
                 Ok(Batches::Blocking(batches))
             }
@@ -80,18 +88,21 @@ impl FollowMode {
     }
 }
 
-/// Returns a client that acts as the user, if there is one.
+/// Returns a client for the account.
 fn client(
     settings: LongPollClientBuilder,
-    user: Option<&str>,
+    (user, enterprise): Account<'_>,
     transport: Transport,
     tokens: impl TokenSource,
 ) -> Result<LongPollClient<Transport>, Error> {
-    let client = settings.build(transport, tokens)?;
-    match user {
-        Some(user) => client.as_user(user),
-        None => Ok(client),
+    let mut client = settings.build(transport, tokens)?;
+    if let Some(user) = user {
+        client = client.as_user(user)?;
     }
+    if let Some(streaming) = enterprise {
+        client = client.enterprise(streaming)?;
+    }
+    Ok(client)
 }
 
 impl Batches {
@@ -143,8 +154,8 @@ impl Batches {
         }
     }
 
-    /// Returns the position at which the stream would resume now.
-    pub(crate) fn position(&self) -> Option<StreamPosition> {
-        self.handle().resume_at().position().cloned()
+    /// Returns the start at which the stream would resume now.
+    pub(crate) fn resume_at(&self) -> StartAt {
+        self.handle().resume_at()
     }
 }

@@ -13,6 +13,7 @@ use tokio::signal::ctrl_c;
 
 use crate::batches::Batches;
 use crate::output::{Output, Written};
+use crate::progress;
 use crate::report::Report;
 
 /// The reason why the program ends.
@@ -41,12 +42,13 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
             biased;
             () = &mut interrupted => return End::Interrupted,
             item = batches.next() => {
-                report.position(batches.position().as_ref());
+                report.position(&batches.resume_at());
                 let batch = match item {
                     Some(Ok(batch)) => batch,
                     Some(Err(error)) => return End::Stopped(error),
                     None => unreachable!("only an error ends a stream that nobody stops"),
                 };
+                progress::hide();
                 let written = select! {
                     biased;
                     () = &mut interrupted => return End::Interrupted,
@@ -54,7 +56,11 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                 };
                 match written {
                     Ok(Written::All) => match batches.acknowledge().await {
-                        Ok(()) => report.position(batch.resume_at().position()),
+                        Ok(()) => {
+                            report.position(&batch.resume_at());
+                            // While batches are ready, the branch of the handle is not reached.
+                            report.status(&handle.status());
+                        }
                         Err(error) => return End::Stopped(error),
                     },
                     Ok(Written::Part) => return End::Counted,
@@ -68,10 +74,10 @@ pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &m
                 }
             }
             Some(status) = handle.changed() => {
-                report.position(handle.resume_at().position());
+                report.position(&handle.resume_at());
                 report.status(&status);
             }
-            () = report.stable() => report.recovered(),
+            () = report.recovered() => {}
         }
     }
 }

@@ -4,10 +4,12 @@ mod arguments;
 mod backend;
 mod batches;
 mod credentials;
+mod enterprise_arguments;
 mod filter_arguments;
 mod follow;
 mod line;
 mod output;
+mod progress;
 mod realtime_hosts;
 mod report;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use box_longpoll::config::RealtimeHosts;
 use box_longpoll::{ErrorKind, TokenSource};
-use box_longpoll_testkit::{EmulatorServer, Settings};
+use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, PastEvents, Settings};
 use clap::Parser as _;
 use tokio::time::timeout;
 
@@ -27,10 +29,13 @@ use self::credentials::{CredentialError, Source};
 use self::follow::{End, follow};
 use self::line::Line;
 use self::output::{Format, Output};
-use self::report::{Report, with_causes};
+use self::report::{Live, Report, with_causes};
 
 /// The rate of the fake Box, in events per second. It is low enough to read each line.
 const DEMO_RATE: f64 = 4.0;
+
+/// The number of events of the last year in the fake Box of an enterprise.
+const DEMO_PAST_EVENTS: u32 = 20_000;
 
 /// The exit code after Ctrl-C, the same as a shell reports for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
@@ -69,8 +74,13 @@ async fn tail(arguments: Arguments) -> ExitCode {
             );
             let fake_box = EmulatorServer::start_with(Settings {
                 rate: DEMO_RATE,
+                admin_logs_order: AdminLogsOrder::Chronological,
                 ..Settings::default()
             });
+            if arguments.enterprise().is_some() {
+                let past = PastEvents::year_until(fake_box.unix(), DEMO_PAST_EVENTS);
+                fake_box.append_past(arguments.as_user.as_deref().unwrap_or("demo"), &past);
+            }
             (Source::demo(), Some(fake_box))
         }
     };
@@ -89,9 +99,15 @@ async fn tail(arguments: Arguments) -> ExitCode {
         Err(error) => return failure(&with_causes(&error)),
     };
     let user = arguments.as_user.as_deref();
-    let start = arguments.from.clone();
-    let mut report = Report::new(start.clone());
-    let batches = match mode.batches(settings, user, transport, tokens.clone(), start) {
+    let start = arguments.start();
+    let enterprise = arguments.enterprise();
+    let live = match enterprise {
+        Some(_) => Live::AtAnInterval,
+        None => Live::Listening,
+    };
+    let mut report = Report::new(start.clone(), live);
+    let account = (user, enterprise);
+    let batches = match mode.batches(settings, account, transport, tokens.clone(), start) {
         Ok(batches) => batches,
         Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
         Err(error) => return failure(&report.stopped(&error)),
@@ -105,6 +121,7 @@ async fn tail(arguments: Arguments) -> ExitCode {
     let mut output = Output::new(format, arguments.count);
     let handle = batches.handle();
     let end = follow(batches, &mut output, &mut report).await;
+    progress::hide();
     flush(&*tokens).await;
     match end {
         End::Counted | End::OutputClosed => ExitCode::SUCCESS,

@@ -9,9 +9,11 @@ use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use box_longpoll::{Error, ErrorKind, StartAt, Status, StreamPosition};
+use box_longpoll::{Error, ErrorKind, StartAt, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::progress::{self, Progress};
 
 /// The time for which a stream must listen without a failure before it counts as recovered. Without
 /// it, a stream that fails directly after each retry would print two lines for each retry.
@@ -28,16 +30,27 @@ pub(crate) struct Report {
     /// The start of the next run: all events before it were written.
     resume_at: StartAt,
     /// The position that was printed last.
-    printed: Option<StreamPosition>,
+    printed: Option<StartAt>,
+    live: Live,
+    progress: Progress,
     state: State,
+}
+
+/// The way in which live events arrive.
+#[derive(Clone, Copy)]
+pub(crate) enum Live {
+    /// A realtime server signals a user's events.
+    Listening,
+    /// An enterprise's events are fetched at an interval.
+    AtAnInterval,
 }
 
 /// The status of the stream that was printed last.
 enum State {
     /// Nothing was printed yet.
     Starting,
-    /// The stream listens.
-    Listening,
+    /// The stream works as it should, and does this.
+    Working(&'static str),
     /// The stream fails.
     Failing(Failure),
 }
@@ -48,14 +61,16 @@ struct Failure {
     printed_at: Instant,
     /// The time after `printed_at` for which the failure is not printed again.
     pause: Duration,
-    /// The timer of [`STABLE_AFTER`]. It runs once the stream listens again.
-    stable: Option<Pin<Box<Sleep>>>,
+    /// The timer of [`STABLE_AFTER`], and the activity of the stream. It runs once the stream works
+    /// again.
+    stable: Option<(Pin<Box<Sleep>>, &'static str)>,
 }
 
 /// Prints a line to standard error in one write, so that a killed program leaves no partial line.
 ///
 /// If the write fails, the line is dropped: there is no other place for it.
 pub(crate) fn print_line(line: &str) {
+    progress::hide();
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
@@ -82,43 +97,71 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 impl Report {
-    pub(crate) fn new(start: StartAt) -> Self {
+    pub(crate) fn new(start: StartAt, live: Live) -> Self {
+        let is_time = matches!(start, StartAt::Since(_));
         Self {
+            printed: is_time.then(|| start.clone()),
             resume_at: start,
-            printed: None,
+            live,
+            progress: Progress::new(),
             state: State::Starting,
         }
     }
 
     /// Prints a position if it is new. Call this only when all events before the position were
     /// written.
-    pub(crate) fn position(&mut self, position: Option<&StreamPosition>) {
-        let Some(position) = position else { return };
-        if self.printed.as_ref() != Some(position) {
+    pub(crate) fn position(&mut self, position: &StartAt) {
+        let text = match position {
             // A position of the server may contain any characters.
-            print_line(&format!("position {}", position.as_str().escape_debug()));
-            self.resume_at = position.into();
+            StartAt::At(position) => position.as_str().escape_debug().to_string(),
+            StartAt::Since(_) => position.to_string(),
+            StartAt::Now | StartAt::Oldest => return,
+        };
+        if self.printed.as_ref() != Some(position) {
+            print_line(&format!("position {text}"));
+            self.resume_at = position.clone();
             self.printed = Some(position.clone());
         }
     }
 
-    /// Prints that the stream listens, or the reason why it doesn't. Other statuses are not
-    /// printed.
+    /// Prints that the stream listens, or reads the past, or the reason why it doesn't. Other
+    /// statuses are not printed.
     pub(crate) fn status(&mut self, status: &Status) {
         match status {
-            Status::Listening { .. } => match &mut self.state {
-                State::Starting => self.recovered(),
-                State::Listening => {}
-                State::Failing(failure) => {
-                    let timer = || Box::pin(sleep(STABLE_AFTER));
-                    failure.stable.get_or_insert_with(timer);
-                }
-            },
+            Status::Listening { .. } => self.working("listening"),
+            // A stream that has not begun yet waits too, for a time that has passed already.
+            Status::Waiting { until, .. }
+                if matches!(self.live, Live::AtAnInterval)
+                    && Timestamp::try_from(*until).is_ok_and(|until| until > Timestamp::now()) =>
+            {
+                self.working("following live events");
+            }
+            Status::ReadingHistory(progress) => {
+                self.working("reading past events");
+                self.progress.show(progress);
+            }
             Status::Retrying { until, .. }
             | Status::Degraded { until, .. }
             | Status::NotSaving { until, .. } => self.failing(status.to_string(), *until),
             _ => {}
         }
+    }
+
+    /// Prints the activity of the stream if it is new, or if it is stable after a failure.
+    fn working(&mut self, activity: &'static str) {
+        match &mut self.state {
+            State::Working(before) if *before == activity => {}
+            State::Starting | State::Working(_) => self.print_activity(activity),
+            State::Failing(failure) => {
+                let timer = || (Box::pin(sleep(STABLE_AFTER)), activity);
+                failure.stable.get_or_insert_with(timer).1 = activity;
+            }
+        }
+    }
+
+    fn print_activity(&mut self, activity: &'static str) {
+        print_line(activity);
+        self.state = State::Working(activity);
     }
 
     /// Prints a failure if it is new, or if its pause is over.
@@ -142,22 +185,19 @@ impl Report {
         });
     }
 
-    /// Waits until the stream has listened for [`STABLE_AFTER`] after a failure. Waits forever if
-    /// there is no failure.
-    pub(crate) async fn stable(&mut self) {
-        match &mut self.state {
-            State::Failing(Failure {
-                stable: Some(stable),
-                ..
-            }) => stable.await,
-            _ => pending().await,
-        }
-    }
-
-    /// Prints that the stream listens.
-    pub(crate) fn recovered(&mut self) {
-        print_line("listening");
-        self.state = State::Listening;
+    /// Waits until the stream has worked for [`STABLE_AFTER`] after a failure, and prints its
+    /// activity. Waits forever if there is no failure.
+    pub(crate) async fn recovered(&mut self) {
+        let State::Failing(Failure {
+            stable: Some((stable, activity)),
+            ..
+        }) = &mut self.state
+        else {
+            return pending().await;
+        };
+        stable.await;
+        let activity = *activity;
+        self.print_activity(activity);
     }
 
     /// Returns the advice how to resume after all events that were written.

@@ -8,6 +8,7 @@
 mod blocking;
 mod credentials;
 mod echoes;
+mod enterprise;
 #[cfg(target_os = "linux")]
 mod kill_points;
 #[cfg(target_os = "linux")]

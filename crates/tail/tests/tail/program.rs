@@ -13,7 +13,7 @@ use box_longpoll_testkit::EmulatorServer;
 use serde_json::Value;
 
 /// The path of the program, built with the features of this test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_box-tail");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_box-tail");
 
 /// The names of the HTTP libraries that are compiled in.
 pub(crate) const BACKENDS: &[&str] = &[
