@@ -48,9 +48,10 @@ struct Inner {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A setting, a token, a position or a key can't be used. Builders and parsers return this
-    /// error. Streams return it only if a [query](crate::enterprise::AdminLogsQuery) starts at
-    /// [`StartAt::Now`](crate::StartAt::Now), or if the key of a subscription is empty. Correct the
-    /// value.
+    /// error. Streams return it only in these cases: a [query](crate::enterprise::AdminLogsQuery)
+    /// starts at [`StartAt::Now`](crate::StartAt::Now), a stream starts at a
+    /// [time](crate::StartAt::Since) of which Box has no history, or the key of a subscription is
+    /// empty. Correct the value.
     Config,
     /// No complete response arrived. The [`source`](StdError::source) is a
     /// [`TransportError`](crate::transport::TransportError). Streams retry.

@@ -125,7 +125,10 @@ impl<T: HttpTransport> Audit<T> {
     /// takes up to three times as much. The chance that another id has the hash of a missing event
     /// is below 10^-14 for ten million of each.
     ///
-    /// If the ids do not fit into memory, use [`missing_from_store`](Self::missing_from_store).
+    /// The stream also remembers the ids of the latest 2 million events in up to 40 MB, to skip Box's
+    /// repeats.
+    ///
+    /// If your ids do not fit into memory, use [`missing_from_store`](Self::missing_from_store).
     pub fn missing_from(&self, ids: impl IntoIterator<Item = impl AsRef<str>>) -> MissingEvents<T> {
         self.missing(Records::Ids(IdSet::new(ids, &mut fastrand::Rng::new())))
     }
