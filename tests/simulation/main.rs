@@ -35,6 +35,9 @@
 //! - After the faults end, the client delivers everything within a bounded time. Then the stream
 //!   listens again, and a new event arrives promptly (`run`, `progress`).
 //!
+//! A program that begins in the past of an enterprise runs in a world of its own, with its own rules:
+//! `history`.
+//!
 //! Some faults never end. `permanent` has climates that last for the complete run, and bounds that
 //! hold meanwhile.
 //!
@@ -73,6 +76,7 @@ mod exchange;
 mod exhaustive;
 mod gaps;
 mod generate;
+mod history;
 mod hunt;
 mod lanes;
 mod ledger;

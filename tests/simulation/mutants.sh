@@ -41,8 +41,8 @@ for patch; do
         exit 1
     fi
     by_simulation=-
-    if ! cargo test --quiet --features blocking --test simulation -- every_seed every_single permanent > simulation.log 2>&1; then
-        if grep -q '^    every_' simulation.log; then by_simulation=found; else by_simulation=climates; fi
+    if ! cargo test --quiet --features blocking --test simulation -- every_seed every_single history permanent > simulation.log 2>&1; then
+        if grep -Eq '^    (every_|history::)' simulation.log; then by_simulation=found; else by_simulation=climates; fi
     fi
     if cargo test --quiet --features blocking --test engine > engine.log 2>&1; then
         named=-

@@ -233,7 +233,7 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
         world.waits(true);
         let next = match manner.patience {
             None => Some(source.next().await),
-            Some(patience) => within(&world, patience, source.next()).await,
+            Some(patience) => within(world.rest(patience), source.next()).await,
         };
         world.waits(false);
         let Some(next) = next else {
@@ -266,12 +266,11 @@ async fn follow<S: Source>(world: World, mut source: S, manner: Manner) -> Ended
 /// Returns the output of a future, or drops it and returns `None` if it takes too long. The future
 /// and the timeout are separate tasks.
 pub(crate) async fn within<T>(
-    world: &World,
-    patience: Duration,
+    timeout: impl Future<Output = ()>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = pin!(future);
-    let mut timeout = pin!(world.rest(patience));
+    let mut timeout = pin!(timeout);
     let (task, timer) = (Task::new(), Task::new());
     poll_fn(|cx| {
         if let Poll::Ready(value) = task.poll(cx, |cx| future.as_mut().poll(cx)) {

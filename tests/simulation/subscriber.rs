@@ -98,7 +98,7 @@ impl Consumer {
         world.waits(true);
         let next = match patience {
             None => Some(next.await),
-            Some(patience) => within(&world, patience, next).await,
+            Some(patience) => within(world.rest(patience), next).await,
         };
         world.waits(false);
         next

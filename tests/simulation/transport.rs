@@ -98,7 +98,7 @@ impl Drop for Sending<'_> {
     }
 }
 
-fn response(fake: FakeResponse, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes> {
+pub(crate) fn response(fake: FakeResponse, counter: Option<Arc<AtomicUsize>>) -> Response<Bytes> {
     let mut response = Response::builder().status(fake.status);
     for (name, value) in &fake.headers {
         response = response.header(name, value);
