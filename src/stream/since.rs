@@ -177,17 +177,13 @@ impl<T: HttpTransport> SinceState<T> {
         live.map_or(covered, |until| until.max(covered))
     }
 
-    /// Returns the time up to which every event is handled, with those of that time itself, if Box
-    /// shows each within `delay`. The second that follows a slice is read with the next slice.
-    /// Returns `None` until something is read.
+    /// Returns the time up to which every event is handled, if Box shows each within `delay`. Returns
+    /// `None` until something is read.
     pub(super) fn complete_until(&self, engine: &LongPoll, delay: Duration) -> Option<SystemTime> {
-        let live = engine.complete_until();
         if self.covered <= self.from {
-            return live;
+            return engine.complete_until();
         }
-        let second = SignedDuration::from_secs(1);
-        let before = wall(self.covered.saturating_sub(second).unwrap_or(self.covered));
-        let covered = live.map_or(before, |until| until.max(before));
+        let covered = self.covered(engine);
         let began_at = self.history_began_at.filter(|_| self.until.is_some());
         // The history of a stream ends days before the present, and that of a query may not.
         let shown = began_at.and_then(|at| wall(at).checked_sub(delay));

@@ -235,7 +235,7 @@ impl Truth {
         }
     }
 
-    /// Checks that all events up to a time are handled, because the stream says that it is complete
+    /// Checks that all events before a time are handled, because the stream says that it is complete
     /// up to then. `until` is in seconds.
     pub(super) fn claims(&mut self, until: u64) -> Result<(), String> {
         if self.complete_until >= Some(until) {
@@ -247,7 +247,7 @@ impl Truth {
 
     fn check_claim(&self, number: Number, until: u64) -> Result<(), String> {
         let event = &self.events[number];
-        let counts = self.is_wanted(event) && self.is_usual(event) && event.created <= until;
+        let counts = self.is_wanted(event) && self.is_usual(event) && event.created < until;
         if counts && !event.is_handled {
             let created = event.created;
             return Err(format!(
