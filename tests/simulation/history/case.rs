@@ -1,5 +1,5 @@
-//! The description of one run: an enterprise, a program that reads its past and then follows it, and
-//! the faults. It is data, so that a failing run can be printed and repeated. Start at [`Case`].
+//! The description of one run: an enterprise, a program that reads its past and follows it, and the
+//! faults. It is data, so that a failing run can be printed and repeated. Start at [`Case`].
 
 use std::time::Duration;
 

@@ -1,15 +1,15 @@
 //! The hand-over from the past of an enterprise to its live events.
 //!
-//! An enterprise has weeks of past events. A program starts at a time in the past, reads `admin_logs`
-//! in slices, and then follows `admin_logs_streaming`. Both logs are as at Box: the one is in the
-//! order of time, and shows events late; the other is in the order of arrival, and keeps events for
-//! 14 days. Events appear late in both, and repeatedly. Requests fail, the database fails, and the
-//! program dies at any step, for up to three weeks.
+//! An enterprise has weeks of past events. A program starts at a time in the past. It reads
+//! `admin_logs` in slices, and then follows `admin_logs_streaming`. Both logs are as at Box: the
+//! one is in the order of time, and shows events late; the other is in the order of arrival, and
+//! keeps events for 14 days. Events appear late in both, and repeatedly. Requests fail, the
+//! database fails, and the program dies at any step, for up to three weeks.
 //!
 //! These rules hold in each run:
 //!
-//! - Each event from the start on is handled. One that Box showed later than the program expects may
-//!   be missing, if the stream has reported a possible gap.
+//! - Each event from the start on is handled. If Box showed it later than the program expects, it
+//!   may be missing, but only after the report of a possible gap.
 //! - A program that stores checkpoints and ids in its own transactions stores each event with an id
 //!   exactly once. With a store that keeps the ids, no event is delivered again once its
 //!   acknowledgement is stored. Within one life of a program, no event with an id comes twice.
@@ -65,7 +65,7 @@ struct Sums {
     gaps: u64,
 }
 
-/// Runs the cases with these numbers on all cores. Panics with the failing one of the lowest number.
+/// Runs the cases with these numbers on all cores. Panics with the first one that fails.
 #[track_caller]
 fn run_all(what: &str, numbers: Range<u64>, case: impl Fn(u64) -> Case + Sync) {
     let began = Moment::read_clocks().monotonic;

@@ -1,7 +1,7 @@
 //! The network between the program and Box, and the token source.
 //!
-//! It carries requests to the emulator and responses back, with a latency and faults, and checks how
-//! many calls the program makes. Start at the [`HttpTransport`] of [`World`].
+//! It carries requests to the emulator and responses back, with a latency and faults, and counts
+//! the calls of the program. Start at the [`HttpTransport`] of [`World`].
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! The world of a run: Box with both logs of an enterprise, a clock, and all that other modules add.
+//! The world of a run: Box with both logs of an enterprise, a clock, and the parts of the other
+//! modules.
 //!
 //! Time passes only when the program waits. Requests are in `network`. Start at [`World::new`].
 
