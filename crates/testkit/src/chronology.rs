@@ -77,6 +77,8 @@ pub(crate) struct Chronology {
 pub(crate) struct Span {
     /// The position at which it starts.
     pub(crate) from: u64,
+    /// The key before which it has no events.
+    first: Key,
     /// The key before which it ends.
     until: Key,
 }
@@ -89,7 +91,7 @@ impl Span {
     }
 
     fn keys(self) -> Range<Key> {
-        let first = Key::at(self.from);
+        let first = Key::at(self.from).max(self.first);
         first..self.until.max(first)
     }
 }
@@ -108,20 +110,21 @@ impl Chronology {
     /// Returns the part from `start` on whose events happened in these seconds since 1970. `visible`
     /// is the number of visible events of the log.
     pub(crate) fn span(&self, start: Start, seconds: &RangeInclusive<i64>, visible: u64) -> Span {
-        let first = Key::start_of(*seconds.start()).position();
+        let first = Key::start_of(*seconds.start());
         let from = match start {
-            Start::Oldest => first,
-            Start::At(position) => position.max(first),
+            Start::Oldest => first.position(),
+            // The first second may move on with time. The position of an empty page stays.
+            Start::At(position) => position,
             Start::Now => {
                 let newest = self.keys.iter().rfind(|key| key.number < visible);
-                newest.map_or(first, |key| key.position_after())
+                newest.map_or(first.position(), |key| key.position_after())
             }
         };
         let until = Key {
             second: seconds.end().saturating_add(1),
             number: 0,
         };
-        Span { from, until }
+        Span { from, first, until }
     }
 
     /// Returns the keys of a part in order, as far as they are visible.
@@ -186,6 +189,24 @@ mod tests {
             assert!((1 << 53..1 << 60).contains(&position));
         }
         assert!(numbers(&chronology, Start::At(position), &ALL).is_empty());
+    }
+
+    #[test]
+    fn an_empty_part_keeps_its_position_while_its_first_second_moves_on() {
+        let mut chronology = Chronology::default();
+        chronology.add(0, Some(NEW_YEAR));
+        chronology.add(1, Some(NEW_YEAR + 100));
+        let begin = |second: i64, start| {
+            chronology.span(start, &(NEW_YEAR + second..=NEW_YEAR + 99), u64::MAX)
+        };
+        let position = begin(1, Start::Oldest).from;
+        let later = begin(60, Start::At(position));
+        assert_eq!(later.from, position);
+        assert_eq!(chronology.keys(later, u64::MAX).count(), 0);
+        // A position before the first second shows no event of the time in between.
+        let before = Key::start_of(NEW_YEAR).position();
+        let rest = chronology.keys(begin(1, Start::At(before)), u64::MAX);
+        assert_eq!(rest.count(), 0);
     }
 
     #[test]
