@@ -109,9 +109,9 @@ impl AdminLogsStreaming {
         self
     }
 
-    /// Sets the number of slices of the past that are read side by side. From 1 to 64. Default: one
-    /// for each 100 [calls per minute](Self::history_calls_per_minute), which is enough if a call
-    /// takes no longer than 0.6 s.
+    /// Sets the number of slices of the past that are read side by side. From 1 to 64, but at most
+    /// half as many as the calls per minute are read. Default: one for each 100 [calls per
+    /// minute](Self::history_calls_per_minute), which is enough if a call takes no longer than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
         self.history.parallel = Some(slices);
         self
@@ -168,7 +168,8 @@ impl HistorySettings {
     fn check(self) -> Result<(), Error> {
         self.calls.check()?;
         ensure(
-            (1..=MAX_PARALLEL).contains(&self.parallel()),
+            self.parallel
+                .is_none_or(|slices| (1..=MAX_PARALLEL).contains(&slices)),
             "the slices that are read side by side must be 1 to 64",
         )?;
         ensure(
@@ -180,8 +181,17 @@ impl HistorySettings {
     /// Returns the number of slices that are read side by side.
     pub(crate) fn parallel(self) -> usize {
         let CallsPerMinute(calls) = self.calls;
-        self.parallel
-            .unwrap_or_else(|| calls.div_ceil(100) as usize)
+        let slices = self
+            .parallel
+            .unwrap_or_else(|| calls.div_ceil(100) as usize);
+        slices.min(calls as usize / 2)
+    }
+
+    /// Returns the bucket from which all slices take their calls. A call of each may have waited in
+    /// the call limiter.
+    pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
+        let waiting = u32::try_from(self.parallel()).unwrap_or(u32::MAX);
+        self.calls.bucket_beside(waiting, now)
     }
 }
 
@@ -260,8 +270,9 @@ impl AdminLogs {
     }
 
     /// Sets the number of slices that are read side by side, by a stream of the query that starts at
-    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64. Default: one for each 100 [calls per
-    /// minute](Self::calls_per_minute), which is enough if a call takes no longer than 0.6 s.
+    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, but at most half as many as the calls
+    /// per minute are read. Default: one for each 100 [calls per minute](Self::calls_per_minute),
+    /// which is enough if a call takes no longer than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
         self.parallel = Some(slices);
         self
@@ -492,8 +503,14 @@ impl CallsPerMinute {
     /// Capacity and refill of a minute add up to one call less than permitted. That call may have
     /// taken its token earlier, and have waited in the call limiter since.
     pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
+        self.bucket_beside(1, now)
+    }
+
+    /// Returns the same bucket, but with room for this number of calls that have waited.
+    fn bucket_beside(self, waiting: u32, now: Instant) -> TokenBucket {
         let at_once = (self.0 / 20).max(1);
-        TokenBucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
+        let evenly = self.0 - at_once - waiting;
+        TokenBucket::full(at_once.into(), evenly.into(), now)
     }
 }
 
@@ -574,6 +591,23 @@ mod tests {
         for (calls, at_once, evenly) in [(3, 1.0, 1.0), (60, 3.0, 56.0), (1_000, 50.0, 949.0)] {
             let bucket = TokenBucket::full(at_once, evenly, now);
             assert_eq!(CallsPerMinute(calls).bucket(now), bucket);
+        }
+    }
+
+    #[test]
+    fn bucket_of_slices_leaves_room_for_a_call_of_each() {
+        let now = Moment::read_clocks().monotonic;
+        for (calls, slices, at_once, evenly) in [
+            (3, 64, 1.0, 1.0),
+            (60, 8, 3.0, 49.0),
+            (60, 64, 3.0, 27.0),
+            (1_000, 10, 50.0, 940.0),
+        ] {
+            let streaming = AdminLogsStreaming::default()
+                .history_calls_per_minute(calls)
+                .parallel(slices);
+            let bucket = TokenBucket::full(at_once, evenly, now);
+            assert_eq!(streaming.history.bucket(now), bucket);
         }
     }
 }

@@ -85,7 +85,7 @@ impl<T: HttpTransport> History<T> {
         let now = api.transport().now().monotonic;
         let mut history = Self {
             plan: Plan::new(start, api.config.page_limit),
-            pacer: Arc::new(Pacer::new(settings.calls.bucket(now))),
+            pacer: Arc::new(Pacer::new(settings.bucket(now))),
             api,
             settings,
             rng,
