@@ -361,7 +361,7 @@ fn query_since_a_time_ends_at_the_present() {
         let life = || query.subscribe(store.clone(), "all", StartAt::Since(days_ago(&world, 365)));
         let mut subscription = life();
         assert_eq!(world.run(acknowledged(&mut subscription)), 100);
-        // What happens later belongs to a later run.
+        // An event that happens later belongs to a later run.
         world.run(world.sleep(Duration::from_secs(3_600))).unwrap();
         let later = event_of("later", now(&world) - SignedDuration::from_mins(10));
         world.append_json([later]);

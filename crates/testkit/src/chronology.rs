@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_part_keeps_its_position_while_its_first_second_moves_on() {
+    fn an_empty_part_keeps_its_position_while_its_edge_moves_on() {
         let mut chronology = Chronology::default();
         chronology.add(0, Some(NEW_YEAR));
         chronology.add(1, Some(NEW_YEAR + 100));

@@ -170,24 +170,23 @@ async fn events(world: World, mut stream: EventStream<World>, _: Case) -> Ended 
     }
 }
 
-/// The next item of a subscription, or the end of the program's patience.
-enum Next {
-    Update(Update),
-    Nothing,
-    Ended(Ended),
-}
-
-async fn next(world: &World, subscription: &mut Subscription<World>, keeps_any: bool) -> Next {
+/// Returns the next item of a subscription, or `None` at the end of the program's patience. If the
+/// program keeps no batch, it waits without a limit.
+async fn next(
+    world: &World,
+    subscription: &mut Subscription<World>,
+    keeps_any: bool,
+) -> Result<Option<Update>, Ended> {
     let next = if keeps_any {
         within(world.rest(PATIENCE), subscription.next()).await
     } else {
         Some(subscription.next().await)
     };
     match next {
-        None => Next::Nothing,
-        Some(None) => Next::Ended(Ended::Stream(None)),
-        Some(Some(Err(error))) => Next::Ended(Ended::Stream(Some(error))),
-        Some(Some(Ok(update))) => Next::Update(update),
+        None => Ok(None),
+        Some(None) => Err(Ended::Stream(None)),
+        Some(Some(Err(error))) => Err(Ended::Stream(Some(error))),
+        Some(Some(Ok(update))) => Ok(Some(update)),
     }
 }
 
@@ -196,13 +195,13 @@ async fn transactions(world: World, mut subscription: Subscription<World>, case:
     let mut kept: Vec<(usize, Delivery)> = Vec::new();
     loop {
         let most = match next(&world, &mut subscription, !kept.is_empty()).await {
-            Next::Ended(ended) => return ended,
-            Next::Nothing => 0,
-            Next::Update(Update::PossibleGap(gap)) => {
+            Err(ended) => return ended,
+            Ok(None) => 0,
+            Ok(Some(Update::PossibleGap(gap))) => {
                 world.learns_of_a_gap(&gap).await;
                 continue;
             }
-            Next::Update(Update::Started(progress) | Update::Moved(progress)) => {
+            Ok(Some(Update::Started(progress) | Update::Moved(progress))) => {
                 world.lock().handle = Some(subscription.handle());
                 let checkpoint = progress.checkpoint().clone();
                 if world.commit(None, checkpoint).await == Written::No {
@@ -211,7 +210,7 @@ async fn transactions(world: World, mut subscription: Subscription<World>, case:
                 progress.stored();
                 continue;
             }
-            Next::Update(Update::Batch(delivery)) => {
+            Ok(Some(Update::Batch(delivery))) => {
                 let place = Inner::place(&delivery.resume_at());
                 let batch = world.gets(numbers(&delivery), place).await;
                 kept.push((batch, delivery));
@@ -238,18 +237,18 @@ async fn acks(world: World, mut subscription: Subscription<World>, case: Case) -
     let mut kept: Vec<(usize, Delivery)> = Vec::new();
     loop {
         let most = match next(&world, &mut subscription, !kept.is_empty()).await {
-            Next::Ended(ended) => return ended,
-            Next::Nothing => 0,
-            Next::Update(Update::PossibleGap(gap)) => {
+            Err(ended) => return ended,
+            Ok(None) => 0,
+            Ok(Some(Update::PossibleGap(gap))) => {
                 world.learns_of_a_gap(&gap).await;
                 continue;
             }
-            Next::Update(Update::Started(_)) => {
+            Ok(Some(Update::Started(_))) => {
                 world.lock().handle = Some(subscription.handle());
                 continue;
             }
-            Next::Update(Update::Moved(_)) => panic!("a store needs no such report"),
-            Next::Update(Update::Batch(delivery)) => {
+            Ok(Some(Update::Moved(_))) => panic!("a store needs no such report"),
+            Ok(Some(Update::Batch(delivery))) => {
                 let place = Inner::place(&delivery.resume_at());
                 let batch = world.gets(numbers(&delivery), place).await;
                 kept.push((batch, delivery));

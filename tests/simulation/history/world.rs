@@ -217,20 +217,7 @@ impl Inner {
 
     /// Adds an event to Box's logs.
     fn appears(&mut self, created: u64, again: Option<Number>) {
-        let number = match again {
-            Some(number) => number,
-            None => {
-                let has_id = self.rngs[0].u8(..100) >= self.case.no_id_percent;
-                let (number, claimed) = self.truth.logged(created, self.now, has_id);
-                self.check(claimed);
-                if self.rngs[0].u8(..100) < self.case.repeat_percent {
-                    let at = self.now + Duration::from_secs(self.rngs[0].u64(..DAY));
-                    let again = Some(number);
-                    self.schedule(at, Due::Event { created, again });
-                }
-                number
-            }
-        };
+        let number = again.unwrap_or_else(|| self.logs(created));
         let id = if self.truth.has_id(number) {
             format!(r#""e{number}""#)
         } else {
@@ -245,12 +232,26 @@ impl Inner {
         self.emulator.append_json(ADMIN, [json], now);
     }
 
+    /// Adds an event to the truth, and perhaps schedules its repeat. Returns its number.
+    fn logs(&mut self, created: u64) -> Number {
+        let has_id = self.rngs[0].u8(..100) >= self.case.no_id_percent;
+        let (number, claimed) = self.truth.logged(created, self.now, has_id);
+        self.check(claimed);
+        if self.rngs[0].u8(..100) < self.case.repeat_percent {
+            let at = self.now + Duration::from_secs(self.rngs[0].u64(..DAY));
+            let again = Some(number);
+            self.schedule(at, Due::Event { created, again });
+        }
+        number
+    }
+
     fn makes_live_events(&mut self) {
         if self.healed {
             return;
         }
         let created = self.now.as_secs();
-        for _ in 0..1 + 3 * u32::from(self.rngs[0].u8(..8) == 0) {
+        let count = if self.rngs[0].u8(..8) == 0 { 4 } else { 1 };
+        for _ in 0..count {
             self.happens(created);
         }
         let next = self.rngs[0].u64(1..2 * self.case.live_every_s);
@@ -281,7 +282,8 @@ impl Inner {
 
     /// Returns the time from which the program wants events.
     pub(super) fn since(&self) -> StartAt {
-        let begins = BEGAN + self.case.starts() - Duration::from_millis(self.case.since_ms);
+        let begins = BEGAN + self.case.starts();
+        let begins = begins.saturating_sub(Duration::from_millis(self.case.since_ms));
         let begins = i64::try_from(begins.as_millis()).expect("in this century");
         StartAt::Since(Timestamp::from_millisecond(begins).expect("in this century"))
     }
