@@ -13,12 +13,20 @@ use crate::subject::Name;
 /// Measures how the library follows accounts, beside the floor: the least that a client over hyper
 /// could do.
 #[derive(Parser)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is an option of the command line"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) distance: Distance,
     /// Let the server compress pages while a client catches up, if the client accepts that
     #[arg(long, conflicts_with = "rtt")]
     pub(crate) gzip: bool,
+    /// Measure instead how one stream reads the past of a large enterprise
+    #[cfg(feature = "reqwest")]
+    #[arg(long, conflicts_with_all = ["rtt", "gzip"])]
+    pub(crate) history: bool,
     /// Parts to measure
     #[arg(long, value_delimiter = ',', default_values = ["catchup", "latency", "idle", "startup"])]
     pub(crate) only: Vec<Part>,
@@ -83,6 +91,14 @@ pub(crate) enum Role {
         server: Address,
         #[arg(value_parser = json::<Scenario>)]
         scenario: Scenario,
+    },
+    #[cfg(feature = "reqwest")]
+    #[command(hide = true)]
+    HistoryClient {
+        #[arg(value_parser = json::<Address>)]
+        server: Address,
+        #[arg(value_parser = json::<crate::history::Task>)]
+        task: crate::history::Task,
     },
 }
 

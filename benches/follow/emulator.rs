@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use box_longpoll_testkit::{Config, EmulatorServer, RequestRecord, Settings};
+use box_longpoll_testkit::{Config, EmulatorServer, Outcome, PastEvents, RequestRecord, Settings};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,8 +22,9 @@ const STALLED: Duration = Duration::from_secs(30);
 /// The pause before the first event, in which the previous subject receives its last event.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// The capacity of the request log if the server cuts polls: more requests than any run makes.
-const CUT_POLLS_LOG: usize = 200_000;
+/// The capacity of the request log if the server cuts polls or refuses calls: more requests than any
+/// run makes.
+const LOG: usize = 200_000;
 
 /// The time limit of an order, including one to prepare a long log.
 const AT_MOST: Duration = Duration::from_secs(300);
@@ -65,6 +66,8 @@ pub(crate) struct Address {
 pub(crate) enum Order {
     /// Gives an account a log of realistic events.
     Prepare { account: String, events: usize },
+    /// Gives an account the past events of an enterprise.
+    PreparePast { account: String, events: u32 },
     /// Gives each of the [accounts](account) the same log of small events.
     PrepareAll { accounts: usize, events: usize },
     /// Appends realistic events to the [accounts](account), one at a time. Each event carries the
@@ -114,6 +117,8 @@ pub(crate) struct Done {
     pub(crate) requests: u64,
     /// The number of polls so far that ended without a response, because the server cut them.
     pub(crate) cut_polls: u64,
+    /// The number of requests so far that got a 429, because they were too many.
+    pub(crate) refused: u64,
 }
 
 /// Returns the name of one of many accounts.
@@ -190,7 +195,12 @@ pub(crate) fn run(conditions: &Conditions) {
             at_ns: now_ns(),
             open_polls: counters.open_polls,
             requests: counters.total.requests,
-            cut_polls: cut_polls(&server),
+            cut_polls: logged(&server, |request| {
+                request.fault == Some("close_before_headers")
+            }),
+            refused: logged(&server, |request| {
+                request.outcome == Outcome::Responded(429)
+            }),
         });
     }
 }
@@ -202,9 +212,9 @@ pub(crate) fn run(conditions: &Conditions) {
 fn start_server(conditions: &Conditions) -> (EmulatorServer, Address) {
     let settings = Settings::default().changed_by(&conditions.settings);
     let settings = settings.expect("the emulator knows these settings");
-    let cuts = settings.cut_polls_after_ms.is_some();
+    let needs_log = settings.cut_polls_after_ms.is_some() || settings.calls_per_minute.is_some();
     let config = Config {
-        request_log_capacity: if cuts { CUT_POLLS_LOG } else { 0 },
+        request_log_capacity: if needs_log { LOG } else { 0 },
         tls: conditions.tls,
         ..Config::from(settings)
     };
@@ -226,11 +236,11 @@ fn start_server(conditions: &Conditions) -> (EmulatorServer, Address) {
     (server, address)
 }
 
-/// Returns the number of polls that the server has cut. Only the request log shows them.
-fn cut_polls(server: &EmulatorServer) -> u64 {
+/// Returns the number of requests of a kind that only the request log shows.
+fn logged(server: &EmulatorServer, is_counted: fn(&RequestRecord) -> bool) -> u64 {
     let emulator = server.emulator();
-    let is_cut = |request: &&RequestRecord| request.fault == Some("close_before_headers");
-    emulator.requests().filter(is_cut).count() as u64
+    let counted = emulator.requests().filter(|request| is_counted(request));
+    counted.count() as u64
 }
 
 fn carry_out(server: &EmulatorServer, timer: &Runtime, order: &Order) {
@@ -239,6 +249,10 @@ fn carry_out(server: &EmulatorServer, timer: &Runtime, order: &Order) {
             ref account,
             events,
         } => server.append(account, events),
+        Order::PreparePast {
+            ref account,
+            events,
+        } => server.append_past(account, &PastEvents::year_until(server.unix(), events)),
         Order::PrepareAll { accounts, events } => {
             server.append_json(&account(0), (0..events).map(small_event));
             for number in 1..accounts {

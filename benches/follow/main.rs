@@ -12,6 +12,8 @@ mod control;
 mod distant;
 mod emulator;
 mod floor;
+#[cfg(feature = "reqwest")]
+mod history;
 #[cfg(any(feature = "reqwest", feature = "isahc", feature = "surf"))]
 mod library;
 mod measure;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
             raise_descriptor_limit();
             client::run(*name, server, scenario);
         }
+        #[cfg(feature = "reqwest")]
+        Some(Role::HistoryClient { server, task }) => history::read(server, *task),
         None => return measure(&arguments),
     }
     ExitCode::SUCCESS
@@ -54,6 +58,12 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> ExitCode {
     let mut report = Report::default();
+    #[cfg(feature = "reqwest")]
+    if let Some(plan) = history::HistoryPlan::of(arguments) {
+        plan.carry_out(&mut report);
+        report.print_table();
+        return ExitCode::SUCCESS;
+    }
     if let Some(plan) = DistantPlan::of(arguments) {
         plan.carry_out(&mut report);
         report.print_table();

@@ -99,11 +99,11 @@ impl AdminLogsStreaming {
         self
     }
 
-    /// Sets the maximum number of calls that a stream makes in any minute while it reads the past,
-    /// after a start at [`StartAt::Since`](crate::StartAt::Since). They are made like those of
-    /// [`calls_per_minute`](Self::calls_per_minute). From 3 to 1,000; Box permits a user 1,000 in
-    /// total, with all applications together. Default: 300, for up to about 140,000 events per
-    /// minute.
+    /// Sets the maximum number of calls that a stream makes in any minute after a start at
+    /// [`StartAt::Since`](crate::StartAt::Since): while it reads the past, and until it has caught
+    /// up with the live events. The calls are spread evenly. From 3 to 1,000; Box permits a user
+    /// 1,000 in total, with all applications together. Default: 300, for up to about 140,000 events
+    /// per minute.
     pub fn history_calls_per_minute(mut self, calls: u32) -> Self {
         self.history.calls = CallsPerMinute(calls);
         self
@@ -189,9 +189,14 @@ impl HistorySettings {
 
     /// Returns the bucket from which all slices take their calls. A call of each may have waited in
     /// the call limiter.
+    ///
+    /// Its capacity is small: the slices wait for each other's tokens anyway, and a smaller capacity
+    /// leaves more calls to the rest of a minute.
     pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
+        let CallsPerMinute(calls) = self.calls;
         let waiting = u32::try_from(self.parallel()).unwrap_or(u32::MAX);
-        self.calls.bucket_beside(waiting, now)
+        let at_once = (calls / 100).max(1);
+        TokenBucket::full(at_once.into(), (calls - at_once - waiting).into(), now)
     }
 }
 
@@ -503,14 +508,8 @@ impl CallsPerMinute {
     /// Capacity and refill of a minute add up to one call less than permitted. That call may have
     /// taken its token earlier, and have waited in the call limiter since.
     pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
-        self.bucket_beside(1, now)
-    }
-
-    /// Returns the same bucket, but with room for this number of calls that have waited.
-    fn bucket_beside(self, waiting: u32, now: Instant) -> TokenBucket {
         let at_once = (self.0 / 20).max(1);
-        let evenly = self.0 - at_once - waiting;
-        TokenBucket::full(at_once.into(), evenly.into(), now)
+        TokenBucket::full(at_once.into(), (self.0 - at_once - 1).into(), now)
     }
 }
 
@@ -599,9 +598,9 @@ mod tests {
         let now = Moment::read_clocks().monotonic;
         for (calls, slices, at_once, evenly) in [
             (3, 64, 1.0, 1.0),
-            (60, 8, 3.0, 49.0),
-            (60, 64, 3.0, 27.0),
-            (1_000, 10, 50.0, 940.0),
+            (60, 8, 1.0, 51.0),
+            (60, 64, 1.0, 29.0),
+            (1_000, 10, 10.0, 980.0),
         ] {
             let streaming = AdminLogsStreaming::default()
                 .history_calls_per_minute(calls)

@@ -26,6 +26,11 @@ impl Pacer {
         Self(Mutex::new(bucket))
     }
 
+    /// Returns the tokens that are left.
+    pub(crate) fn bucket(&self) -> TokenBucket {
+        lock(&self.0).clone()
+    }
+
     /// Waits until a call may be sent.
     ///
     /// # Cancellation

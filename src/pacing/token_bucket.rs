@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::rate_limiter::SLOTS;
 
 /// A bucket of tokens, one for each request.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TokenBucket {
     /// The capacity, in tokens.
     size: f64,

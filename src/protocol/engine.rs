@@ -85,6 +85,11 @@ impl LongPoll {
         self.fetcher.window = window;
     }
 
+    /// Replaces the rate limiter.
+    pub(crate) fn limit_calls(&mut self, limiter: RateLimiter) {
+        self.rate_limiter = limiter;
+    }
+
     pub(crate) fn window(&self) -> &Window {
         &self.fetcher.window
     }

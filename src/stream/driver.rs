@@ -108,6 +108,7 @@ impl<T: HttpTransport> Driver<T> {
         let mut driver = Self::of_engine(client, engine);
         driver.since = since.map(Box::new);
         driver.watch.move_to(&driver.resume_at()).wake();
+        driver.limit_calls();
         driver
     }
 
@@ -151,6 +152,15 @@ impl<T: HttpTransport> Driver<T> {
         self.engine
             .resume_from(start, window, checkpoint.last_success());
         self.since = SinceState::resumed(checkpoint, &self.client, seed).map(Box::new);
+        self.limit_calls();
+    }
+
+    /// Lets a stream that begins at a time catch up faster.
+    fn limit_calls(&mut self) {
+        if let Some(since) = &self.since {
+            let now = self.client.transport().now().monotonic;
+            since.limit_calls(&mut self.engine, &self.client.config, now);
+        }
     }
 
     /// Returns the position to resume from: the end of all that is handled.
@@ -294,7 +304,7 @@ impl<T: HttpTransport> Driver<T> {
             return Poll::Ready(None);
         };
         let now = self.client.transport().now();
-        since.check_ids(&self.engine, now.wall);
+        since.check_ids(&mut self.engine, &self.client.config, now);
         match since.begin_history(&self.client, &self.engine, now) {
             Err(error) => return Poll::Ready(Some(Step::Stop(error))),
             Ok(true) => {
@@ -306,7 +316,7 @@ impl<T: HttpTransport> Driver<T> {
         let Some(since) = &mut self.since else {
             return Poll::Ready(None);
         };
-        since.poll(self.engine.window(), &self.client.config, now.wall, cx)
+        since.poll(&mut self.engine, &self.client.config, now.wall, cx)
     }
 
     /// Polls the operations in flight, and passes the first result to the engine. If there is none,

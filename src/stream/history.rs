@@ -21,6 +21,7 @@ use crate::config::{Config, HistorySettings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::limiter::Pacer;
+use crate::pacing::RateLimiter;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::events_of;
 use crate::status::Status;
@@ -142,6 +143,11 @@ impl<T: HttpTransport> History<T> {
         statuses.find(|status| matches!(status, Status::Retrying { .. } | Status::Degraded { .. }))
     }
 
+    /// Returns a rate limiter for the calls that follow those of the history.
+    pub(super) fn limiter(&self) -> RateLimiter {
+        RateLimiter::new(self.pacer.bucket(), u32::MAX)
+    }
+
     /// Cuts the slices that are due, and reads all of them until no room is left.
     fn read_on(&mut self, end: Timestamp, cx: &mut Context<'_>) {
         let mut room = WINDOW.saturating_sub(self.slices.iter().map(Slice::waiting).sum());
@@ -159,10 +165,11 @@ impl<T: HttpTransport> History<T> {
     /// Begins the next slice, if there is one, and room for it.
     fn begin_slice(&mut self, end: Timestamp, room: usize) -> bool {
         let reading = self.slices.iter().filter(|slice| slice.outcome.is_none());
-        if reading.count() >= self.settings.parallel() || room == 0 {
+        let (reading, parallel) = (reading.count(), self.settings.parallel());
+        if reading >= parallel || room == 0 {
             return false;
         }
-        let Some(range) = self.plan.cut(end) else {
+        let Some(range) = self.plan.cut(end, reading, parallel) else {
             return false;
         };
         let slice = self.slice(range, StartAt::Oldest);

@@ -19,9 +19,10 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
 use crate::config::{Config, StreamKind};
-use crate::dedup::{KnownIds, Window};
+use crate::dedup::KnownIds;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::pacing::RateLimiter;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::LongPoll;
 use crate::status::{HistoryProgress, Status};
@@ -32,7 +33,7 @@ use crate::transport::HttpTransport;
 const HISTORY_ENDS: SignedDuration = SignedDuration::from_hours(13 * 24);
 
 /// The part of the past that may be unread when the live events begin: one hour. The end of the
-/// history moves on while it is read.
+/// history moves on by as much while it is read.
 const NEARLY: SignedDuration = SignedDuration::from_hours(1);
 
 /// The time for which Box keeps live events: 14 days.
@@ -159,6 +160,14 @@ impl<T: HttpTransport> SinceState<T> {
             is_checked: true,
             ..state
         })
+    }
+
+    /// Lets the engine make as many calls as the history, until the stream has reached the present.
+    pub(super) fn limit_calls(&self, engine: &mut LongPoll, config: &Config, now: Instant) {
+        let settings = config.stream_kind.history();
+        if let (None, Some(settings)) = (self.forget_ids_at, settings) {
+            engine.limit_calls(RateLimiter::new(settings.bucket(now), u32::MAX));
+        }
     }
 
     /// Returns what a checkpoint stores of this state.
@@ -317,7 +326,7 @@ impl<T: HttpTransport> SinceState<T> {
     /// Reads the history on. Returns `None` if the stream follows live events.
     pub(super) fn poll(
         &mut self,
-        window: &Window,
+        engine: &mut LongPoll,
         config: &Config,
         now: SystemTime,
         cx: &mut Context<'_>,
@@ -327,6 +336,7 @@ impl<T: HttpTransport> SinceState<T> {
         };
         let step = match ready!(reading.history.poll(reading.until, cx)) {
             Part::Page(mut events, end) => {
+                let window = engine.window();
                 events.retain(|event| {
                     let is_new = |id| self.known.insert(window.hash(id));
                     event.id().is_none_or(is_new)
@@ -358,6 +368,7 @@ impl<T: HttpTransport> SinceState<T> {
             }
             Part::Stop(error) => Step::Stop(error),
             Part::Ended => {
+                engine.limit_calls(reading.history.limiter());
                 self.reading = None;
                 Step::Moved
             }
@@ -384,8 +395,9 @@ impl<T: HttpTransport> SinceState<T> {
     }
 
     /// Notes when the stream has reached the present, and forgets the ids two weeks later.
-    pub(super) fn check_ids(&mut self, engine: &LongPoll, now: SystemTime) {
-        let Ok(now) = Timestamp::try_from(now) else {
+    pub(super) fn check_ids(&mut self, engine: &mut LongPoll, config: &Config, now: Moment) {
+        let monotonic = now.monotonic;
+        let Ok(now) = Timestamp::try_from(now.wall) else {
             return;
         };
         match self.forget_ids_at {
@@ -395,6 +407,7 @@ impl<T: HttpTransport> SinceState<T> {
                 if self.reading.is_none() && has_reached {
                     self.history_began_at = None;
                     self.forget_ids_at = now.checked_add(IDS_KEPT).ok();
+                    engine.limit_calls(config.stream_kind.rate_limiter(config.pace, monotonic));
                 }
             }
             Some(at) if now >= at && self.known.len() > 0 => self.known.clear(),

@@ -137,6 +137,15 @@ fn query_since_a_time_reads_slices_and_ends() {
 }
 
 #[test]
+fn query_without_an_end_ends_in_the_middle_of_a_second() {
+    let world = past(2_000, 300);
+    world.run(world.sleep(Duration::from_millis(300))).unwrap();
+    let query = world.client().admin_logs(AdminLogs::new()).unwrap();
+    let mut events = query.events(StartAt::Since(days_ago(&world, 300)));
+    assert_eq!(world.ids_to_the_end(&mut events), ids(1..=2_000));
+}
+
+#[test]
 fn history_resumes_at_a_time_without_a_loss() {
     let world = past(20_000, 300);
     let mut events = since(&world, 365);
@@ -271,13 +280,13 @@ fn each_event_is_stored_once_although_the_program_is_killed() {
             settings.created_after_edge = edge;
             settings.created_before_edge = edge;
         });
-        let start = days_ago(&world, 365);
+        let start = days_ago(&world, 300) - SignedDuration::from_hours(1);
         let client = client(&world);
         let mut database = Database::default();
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut kills = 0;
         loop {
-            let life = Duration::from_millis(rng.u64(10..100));
+            let life = Duration::from_millis(rng.u64(10..2_000));
             let follow = follow(&client, start, &mut database, ids.len());
             if let Some(gaps) = world.run_for(life, follow) {
                 assert!(gaps.is_empty(), "{gaps:?}");

@@ -45,7 +45,7 @@ fn has_started(database: &Path) -> bool {
     count.is_ok_and(|count| count == 1)
 }
 
-fn kill(program: &mut Child) {
+pub(crate) fn kill(program: &mut Child) {
     program.kill().expect("it can be killed");
     program.wait().expect("it has ended");
 }
@@ -54,12 +54,12 @@ fn kill(program: &mut Child) {
     clippy::disallowed_methods,
     reason = "a random moment of a kill, or the interval of a check"
 )]
-fn pause(millis: u64) {
+pub(crate) fn pause(millis: u64) {
     thread::sleep(Duration::from_millis(millis));
 }
 
 #[track_caller]
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let holds_in_time = (0..PATIENCE.as_millis() / 20).any(|_| {
         pause(20);
         holds()

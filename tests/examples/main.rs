@@ -2,6 +2,7 @@
 //! in plain words.
 
 mod exactly_once;
+mod history;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -45,6 +46,7 @@ const WITH_TOKEN: &[(&str, &[&str])] = &[
     ("blocking", &[]),
     ("custom_transport", &[]),
     ("exactly_once", &["no-such-directory/file"]),
+    ("history_then_live", &["no-such-directory/file"]),
     ("many_accounts", &["17"]),
     ("resume", &["no-such-directory/file"]),
     ("tail", &[]),

@@ -13,13 +13,16 @@ use jiff::{SignedDuration, Timestamp};
 /// full pages, and its pages wait in memory for those of the slices before it.
 const PAGES: f64 = 36.0;
 
+/// The last slices may be so many times shorter than others.
+const SHORTEST: i32 = 6;
+
 /// The length of the first slice: one hour. Nothing is known yet, and until its first page has come,
 /// no other slice is read.
 const FIRST: SignedDuration = SignedDuration::from_hours(1);
 
-/// A slice may be this many times as long as the longest one before it. The events of a short time
-/// say little about a long one.
-const GROWTH: i32 = 16;
+/// A slice may be this many times as long as the longest one that was read. The events of a short
+/// time say little about a long one.
+const GROWTH: i32 = 8;
 
 /// The number of observations that count.
 const OBSERVATIONS: usize = 8;
@@ -34,7 +37,9 @@ pub(super) struct Plan {
     next: Timestamp,
     /// The most events on a page.
     page_limit: f64,
-    /// The longest slice so far.
+    /// `true` once the first slice is cut.
+    has_begun: bool,
+    /// The longest time of which the events were seen.
     longest: SignedDuration,
     /// The numbers of events that were seen in a number of seconds, oldest first.
     seen: VecDeque<(f64, f64)>,
@@ -45,6 +50,7 @@ impl Plan {
         Self {
             next: start,
             page_limit: page_limit.into(),
+            has_begun: false,
             longest: SignedDuration::ZERO,
             seen: VecDeque::new(),
         }
@@ -52,26 +58,44 @@ impl Plan {
 
     /// Leaves out the rest of the slice up to `end`, which is read already.
     pub(super) fn resume_after(&mut self, end: Timestamp) {
-        self.longest = end.duration_since(self.next);
+        self.has_begun = true;
         self.next = end;
     }
 
-    /// Cuts the next slice, which ends at `end` at the latest. Returns `None` if nothing is left
-    /// before `end`, or if nothing is known about the first slice yet.
-    pub(super) fn cut(&mut self, end: Timestamp) -> Option<Range<Timestamp>> {
+    /// Cuts the next slice, which ends at `end` at the latest. It is read beside `others`, and at most
+    /// `parallel` slices are read side by side. Returns `None` if nothing is left before `end`, or if
+    /// nothing is known about the first slice yet.
+    ///
+    /// Slices that begin together have different lengths. If they ended together, all their pages
+    /// would wait for the first slice at once. The last slices become shorter, so that many of them
+    /// are read side by side until shortly before the end.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(super) fn cut(
+        &mut self,
+        end: Timestamp,
+        others: usize,
+        parallel: usize,
+    ) -> Option<Range<Timestamp>> {
         let start = self.next;
         let left = end.duration_since(start);
-        let is_waiting = self.seen.is_empty() && !self.longest.is_zero();
+        let is_waiting = self.knows_nothing() && self.has_begun;
         if left < SECOND || is_waiting {
             return None;
         }
-        let length = SignedDuration::from_secs(self.length().min(left).as_secs());
-        self.longest = self.longest.max(length);
+        let length = if self.knows_nothing() {
+            FIRST
+        } else {
+            let parallel = parallel as f64;
+            let usual = self.length().mul_f64((others + 1) as f64 / parallel);
+            usual.min(left.div_f64(parallel).max(usual / SHORTEST))
+        };
+        let length = SignedDuration::from_secs(length.min(left).as_secs()).max(SECOND);
+        self.has_begun = true;
         self.next = start + length;
         Some(start..self.next)
     }
 
-    /// Returns the length of the next slice.
+    /// Returns the usual length of a slice.
     fn length(&self) -> SignedDuration {
         let longest = self.longest.saturating_mul(GROWTH).max(FIRST);
         let (events, seconds) = self
@@ -86,17 +110,20 @@ impl Plan {
     /// Notes how many events were found in a period.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn saw(&mut self, events: usize, period: SignedDuration) {
-        if self.seen.len() == OBSERVATIONS {
-            self.seen.pop_front();
-        }
-        let seconds = period.max(SECOND).as_secs_f64();
-        self.seen.push_back((events as f64, seconds));
+        self.note(events as f64, period.max(SECOND));
     }
 
     /// Assumes that a period has the events of a slice.
     pub(super) fn assume(&mut self, period: SignedDuration) {
-        let seconds = period.max(SECOND).as_secs_f64();
-        self.seen.push_back((PAGES * self.page_limit, seconds));
+        self.note(PAGES * self.page_limit, period.max(SECOND));
+    }
+
+    fn note(&mut self, events: f64, period: SignedDuration) {
+        if self.seen.len() == OBSERVATIONS {
+            self.seen.pop_front();
+        }
+        self.longest = self.longest.max(period);
+        self.seen.push_back((events, period.as_secs_f64()));
     }
 
     /// Returns `true` until something is known about the history.
@@ -123,11 +150,11 @@ mod tests {
     fn slices_are_contiguous_and_end_with_the_history() {
         let mut plan = Plan::new(at(0), 500);
         let end = at(1_000 * HOUR);
-        assert_eq!(plan.cut(end), Some(at(0)..at(HOUR)));
-        assert_eq!(plan.cut(end), None, "nothing is known yet");
+        assert_eq!(plan.cut(end, 0, 1), Some(at(0)..at(HOUR)));
+        assert_eq!(plan.cut(end, 0, 1), None, "nothing is known yet");
         plan.saw(114, hours(1));
         let mut reached = at(HOUR);
-        while let Some(slice) = plan.cut(end) {
+        while let Some(slice) = plan.cut(end, 0, 1) {
             assert_eq!(slice.start, reached);
             assert!(slice.end > slice.start);
             reached = slice.end;
@@ -137,29 +164,66 @@ mod tests {
     }
 
     #[test]
-    fn length_follows_the_events_and_grows_sixteenfold_at_most() {
+    fn length_follows_the_events_and_grows_eightfold_at_most() {
         let mut plan = Plan::new(at(0), 500);
         let end = at(1_000_000 * HOUR);
         let mut length = |events, period| {
             plan.saw(events, period);
-            let slice = plan.cut(end).unwrap();
+            let slice = plan.cut(end, 0, 1).unwrap();
             slice.end.duration_since(slice.start)
         };
-        assert_eq!(length(0, hours(1)), hours(1));
-        assert_eq!(length(0, hours(1)), hours(16));
-        assert_eq!(length(300, hours(1)), hours(180));
+        assert_eq!(length(0, hours(1)), hours(8));
+        assert_eq!(length(0, hours(1)), hours(8));
+        assert_eq!(length(3_000, hours(8)), hours(60));
         let mut plan = Plan::new(at(0), 500);
         plan.saw(500, SignedDuration::from_secs(10));
-        let slice = plan.cut(end).unwrap();
+        let slice = plan.cut(end, 0, 1).unwrap();
         assert_eq!(slice, at(0)..at(360));
+        plan.saw(1_800, SignedDuration::from_secs(36));
+        let slice = plan.cut(end, 4, 10).unwrap();
+        assert_eq!(slice, at(360)..at(540));
+    }
+
+    #[test]
+    fn slices_side_by_side_grow_only_once_one_of_them_is_read() {
+        let mut plan = Plan::new(at(0), 500);
+        let end = at(1_000_000 * HOUR);
+        let mut length = |seen| {
+            if let Some(period) = seen {
+                plan.saw(0, period);
+            }
+            let slice = plan.cut(end, 0, 1).unwrap();
+            slice.end.duration_since(slice.start)
+        };
+        assert_eq!(length(None), hours(1));
+        assert_eq!(length(Some(hours(1))), hours(8));
+        assert_eq!(length(None), hours(8));
+        assert_eq!(length(None), hours(8));
+        assert_eq!(length(Some(hours(8))), hours(64));
+        assert_eq!(length(None), hours(64));
+    }
+
+    #[test]
+    fn last_slices_are_a_part_of_the_rest() {
+        let mut plan = Plan::new(at(0), 500);
+        plan.saw(18_000, hours(100));
+        let mut lengths = Vec::new();
+        while let Some(slice) = plan.cut(at(1_000 * HOUR), 9, 10) {
+            lengths.push(slice.end.duration_since(slice.start));
+        }
+        assert_eq!(lengths[0], hours(100));
+        assert_eq!(lengths[1], hours(90));
+        assert!(lengths.is_sorted_by(|before, after| before >= after));
+        let shortest = hours(100) / SHORTEST;
+        assert!(lengths.iter().filter(|length| **length == shortest).count() >= 8);
     }
 
     #[test]
     fn slice_is_at_least_a_second_long_whatever_was_seen() {
         let mut plan = Plan::new(at(0), 500);
         plan.saw(usize::MAX, SignedDuration::ZERO);
-        assert_eq!(plan.cut(at(10)), Some(at(0)..at(1)));
-        assert_eq!(plan.cut(at(1)), None);
-        assert_eq!(plan.cut(at(-5)), None);
+        assert_eq!(plan.cut(at(10), 0, 1), Some(at(0)..at(1)));
+        assert_eq!(plan.cut(at(1), 0, 1), None);
+        assert_eq!(plan.cut(at(-5), 0, 1), None);
     }
 }
