@@ -106,9 +106,11 @@ impl<T: HttpTransport> Driver<T> {
         };
         let engine = LongPoll::new(client.config.clone(), live, seed, now);
         let mut driver = Self::of_engine(client, engine);
-        driver.since = since.map(Box::new);
-        driver.watch.move_to(&driver.resume_at()).wake();
-        driver.limit_calls();
+        if since.is_some() {
+            driver.since = since.map(Box::new);
+            driver.watch.move_to(&driver.resume_at()).wake();
+            driver.limit_calls();
+        }
         driver
     }
 
@@ -155,12 +157,16 @@ impl<T: HttpTransport> Driver<T> {
         self.limit_calls();
     }
 
-    /// Lets a stream that begins at a time catch up faster.
+    /// Limits the calls of the engine. A stream that begins at a time may catch up faster.
     fn limit_calls(&mut self) {
-        if let Some(since) = &self.since {
-            let now = self.client.transport().now().monotonic;
-            since.limit_calls(&mut self.engine, &self.client.config, now);
-        }
+        let now = self.client.transport().now().monotonic;
+        let config = &self.client.config;
+        let catching_up = self
+            .since
+            .as_ref()
+            .and_then(|since| since.limiter(config, now));
+        let usual = || config.stream_kind.rate_limiter(config.pace, now);
+        self.engine.limit_calls(catching_up.unwrap_or_else(usual));
     }
 
     /// Returns the position to resume from: the end of all that is handled.

@@ -162,12 +162,12 @@ impl<T: HttpTransport> SinceState<T> {
         })
     }
 
-    /// Lets the engine make as many calls as the history, until the stream has reached the present.
-    pub(super) fn limit_calls(&self, engine: &mut LongPoll, config: &Config, now: Instant) {
-        let settings = config.stream_kind.history();
-        if let (None, Some(settings)) = (self.forget_ids_at, settings) {
-            engine.limit_calls(RateLimiter::new(settings.bucket(now), u32::MAX));
-        }
+    /// Returns a rate limiter for as many calls as the history may take, until the stream has reached
+    /// the present.
+    pub(super) fn limiter(&self, config: &Config, now: Instant) -> Option<RateLimiter> {
+        let settings = config.stream_kind.history()?;
+        let catches_up = self.forget_ids_at.is_none();
+        catches_up.then(|| RateLimiter::new(settings.bucket(now), u32::MAX))
     }
 
     /// Returns what a checkpoint stores of this state.

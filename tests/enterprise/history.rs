@@ -443,6 +443,38 @@ fn nothing_is_repeated_after_a_gap_of_a_live_stream() {
     assert_eq!(received, expected);
 }
 
+/// Proves that a stream makes as many calls as the history only until it has caught up, also after a
+/// restart.
+#[test]
+fn live_events_are_fetched_at_their_own_pace_after_a_restart() {
+    let world = past(100, 30);
+    let store = Store::default();
+    let start = StartAt::Since(days_ago(&world, 365));
+    let life = || client(&world).subscribe(store.clone(), "all", start.clone());
+    let mut updates = life();
+    world.run(acknowledge(&mut updates, 100));
+    let idle = world.run_for(Duration::from_secs(600), updates.next());
+    assert!(idle.is_none(), "{idle:?}");
+    drop(updates);
+    world.append(100_000);
+    let before = world.calls();
+    let minute = world.run_for(Duration::from_secs(60), acknowledge(&mut life(), 100_000));
+    assert!(minute.is_none());
+    let calls = world.calls() - before;
+    assert!((50..=61).contains(&calls), "{calls}");
+}
+
+/// Acknowledges batches with this number of events.
+async fn acknowledge(subscription: &mut Subscription<World>, events: usize) {
+    let mut left = events;
+    while left > 0 {
+        if let Update::Batch(batch) = subscription.next().await.unwrap().unwrap() {
+            left -= batch.len();
+            batch.ack().await.unwrap();
+        }
+    }
+}
+
 #[test]
 fn start_is_saved_and_shown_before_the_first_event() {
     let world = past(100, 30);
