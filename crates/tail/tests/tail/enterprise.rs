@@ -93,13 +93,18 @@ fn checkpoint_resumes_in_the_past() {
         "--checkpoint",
         file.to_str().unwrap(),
     ];
-    let mut shown = Vec::new();
-    for _ in 0..4 {
+    // A run may end in the middle of a batch, which the next run shows again.
+    let mut shown: Vec<String> = Vec::new();
+    while shown.len() < 300 {
         let ended = Tail::of(&server, &arguments).end();
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        shown.extend(ended.ids());
+        let ids = ended.ids();
+        let again = ids.iter().take_while(|id| shown.contains(id)).count();
+        assert!(again < ids.len(), "no progress");
+        assert!(shown.ends_with(&ids[..again]), "an acknowledged event");
+        shown.extend_from_slice(&ids[again..]);
     }
-    assert_eq!(shown, past);
+    assert_eq!(shown, past[..shown.len()]);
 }
 
 #[test]
