@@ -29,9 +29,11 @@ pub(super) fn append(checkpoint: &Path, new: &NewIds) -> io::Result<()> {
         .open(&path)?;
     // If a part of the file was lost, zeros take its place. They are not the hash of an id.
     let start = place(new.after());
-    file.set_len(start)?;
     file.seek(SeekFrom::Start(start))?;
     file.write_all(new.as_bytes())?;
+    // The file is cut last: after a save whose outcome is unknown, the checkpoint may count ids that
+    // this one writes again.
+    file.set_len(start + new.as_bytes().len() as u64)?;
     file.sync_all()?;
     if is_new {
         sync_directory(&path)?;
