@@ -109,9 +109,11 @@ impl AdminLogsStreaming {
         self
     }
 
-    /// Sets the number of slices of the past that are read side by side. From 1 to 64, but at most
-    /// half as many as the calls per minute are read. Default: one for each 100 [calls per
-    /// minute](Self::history_calls_per_minute), which is enough if a call takes no longer than 0.6 s.
+    /// Sets the number of slices that are read side by side while a stream reads the past, after a
+    /// start at [`StartAt::Since`](crate::StartAt::Since). A slice is a range of time with some
+    /// 18,000 events. From 1 to 64, and never more than half of the calls per minute. Default: one
+    /// for each 100 [calls per minute](Self::history_calls_per_minute), which is enough if a call
+    /// takes no longer than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
         self.history.parallel = Some(slices);
         self
@@ -250,9 +252,10 @@ impl AdminLogs {
     ///
     /// The time must be earlier than [`created_before`](Self::created_before), and not before the
     /// year 1970. If it is more than 365 days ago, Box refuses it, and the query stops with
-    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected). There is one exception. If the
-    /// time was at most 365 days and 10 minutes ago when the stream began, the stream moves it
-    /// forward as needed while the query runs.
+    /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected), or with
+    /// [`Config`](crate::ErrorKind::Config) after a start at
+    /// [`StartAt::Since`](crate::StartAt::Since). A time at the edge is fine: up to 10 minutes past
+    /// it, and while the query runs, the stream begins with the oldest events that Box still has.
     pub fn created_after(mut self, time: Timestamp) -> Self {
         self.range.after = Some(time);
         self
@@ -275,8 +278,8 @@ impl AdminLogs {
     }
 
     /// Sets the number of slices that are read side by side, by a stream of the query that starts at
-    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, but at most half as many as the calls
-    /// per minute are read. Default: one for each 100 [calls per minute](Self::calls_per_minute),
+    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, and never more than half of the calls
+    /// per minute. Default: one for each 100 [calls per minute](Self::calls_per_minute),
     /// which is enough if a call takes no longer than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
         self.parallel = Some(slices);

@@ -53,6 +53,12 @@ impl RateLimiter {
         }
     }
 
+    /// Takes the tokens with which the limiter begins. Requests before it have used them.
+    pub(crate) fn without_burst(mut self, now: Instant) -> Self {
+        self.bucket.empty_until(now);
+        self
+    }
+
     /// Acquires a token for a request. Returns `Err` with the time of the next try if there is no
     /// token.
     pub(crate) fn try_acquire(&mut self, slot: Slot, now: Instant) -> Result<(), Instant> {

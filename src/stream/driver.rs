@@ -161,10 +161,7 @@ impl<T: HttpTransport> Driver<T> {
     fn limit_calls(&mut self) {
         let now = self.client.transport().now().monotonic;
         let config = &self.client.config;
-        let catching_up = self
-            .since
-            .as_ref()
-            .and_then(|since| since.limiter(config, now));
+        let catching_up = self.since.as_ref().and_then(|since| since.limiter());
         let usual = || config.stream_kind.rate_limiter(config.pace, now);
         self.engine.limit_calls(catching_up.unwrap_or_else(usual));
     }
@@ -227,9 +224,10 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Returns the current activity.
     pub(crate) fn status(&self) -> Status {
-        let now = self.client.transport().now();
-        let since = self.since.as_ref();
-        let status = since.and_then(|since| since.status(now));
+        let status = self.since.as_ref().and_then(|since| {
+            let now = self.client.transport().now();
+            since.status(now)
+        });
         status.unwrap_or_else(|| self.engine.status())
     }
 

@@ -21,7 +21,6 @@ use crate::config::{Config, HistorySettings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::limiter::Pacer;
-use crate::pacing::RateLimiter;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::events_of;
 use crate::status::Status;
@@ -79,14 +78,14 @@ impl<T: HttpTransport> History<T> {
     pub(super) fn new(
         api: Arc<Api<T>>,
         settings: HistorySettings,
+        pacer: Arc<Pacer>,
         start: Timestamp,
         resume_at: Option<SlicePoint>,
         rng: fastrand::Rng,
     ) -> Self {
-        let now = api.transport().now().monotonic;
         let mut history = Self {
             plan: Plan::new(start, api.config.page_limit),
-            pacer: Arc::new(Pacer::new(settings.bucket(now))),
+            pacer,
             api,
             settings,
             rng,
@@ -141,11 +140,6 @@ impl<T: HttpTransport> History<T> {
     pub(super) fn trouble(&self) -> Option<Status> {
         let mut statuses = self.slices.iter().map(|slice| slice.driver.engine.status());
         statuses.find(|status| matches!(status, Status::Retrying { .. } | Status::Degraded { .. }))
-    }
-
-    /// Returns a rate limiter for the calls that follow those of the history.
-    pub(super) fn limiter(&self) -> RateLimiter {
-        RateLimiter::new(self.pacer.bucket(), u32::MAX)
     }
 
     /// Cuts the slices that are due, and reads all of them until no room is left.

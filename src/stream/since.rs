@@ -22,6 +22,7 @@ use crate::config::{Config, StreamKind};
 use crate::dedup::KnownIds;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
+use crate::limiter::Pacer;
 use crate::pacing::RateLimiter;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::LongPoll;
@@ -49,6 +50,10 @@ const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// The same with a margin for the time that passes until a stream starts that begins at the edge.
 const HISTORY_REACHES: SignedDuration = SignedDuration::from_mins(365 * 24 * 60 + 10);
 
+/// The number of pages without an event for the consumer that are read without giving way to other
+/// tasks. Each of them is decompressed and parsed.
+const SKIPPED_AT_ONCE: u32 = 8;
+
 /// The state of a stream that begins at a time.
 pub(super) struct SinceState<T: HttpTransport> {
     /// Events that happened earlier are not delivered.
@@ -63,6 +68,12 @@ pub(super) struct SinceState<T: HttpTransport> {
     delivered: Option<SlicePoint>,
     /// The history, while it is read.
     reading: Option<Reading<T>>,
+    /// The progress of the history. A second reading continues it.
+    progress: Option<Progress>,
+    /// The rate limit of all slices.
+    pacer: Arc<Pacer>,
+    /// The number of pages in a row that had no event for the consumer.
+    skipped: u32,
     /// The ids of the events that were delivered until the stream had reached the present.
     known: KnownIds,
     /// The time at which the ids are forgotten. `None` until the stream has reached the present.
@@ -70,14 +81,20 @@ pub(super) struct SinceState<T: HttpTransport> {
     /// The time at which reading the history began, in this run or in one before it. Events that Box
     /// has added to the history since then are found in the live stream.
     history_began_at: Option<Timestamp>,
-    /// `false` until it is checked that Box keeps the history for so long.
-    is_checked: bool,
+    /// `true` if Box did not keep the history for so long when the stream was created.
+    is_too_early: bool,
     rng: fastrand::Rng,
 }
 
-/// A history that is being read, and its progress.
+/// A history that is being read.
 struct Reading<T: HttpTransport> {
     history: History<T>,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+/// The progress of a history in this run.
+struct Progress {
     since: Timestamp,
     until: Timestamp,
     /// The time of the newest event that was delivered.
@@ -87,7 +104,18 @@ struct Reading<T: HttpTransport> {
     pages: u64,
 }
 
-impl<T: HttpTransport> Reading<T> {
+impl Progress {
+    fn at_start(since: Timestamp, now: Instant) -> Self {
+        Self {
+            since,
+            until: since,
+            reached: since,
+            began: now,
+            events: 0,
+            pages: 0,
+        }
+    }
+
     /// Counts the events of a page that are delivered.
     fn count(&mut self, events: &[Event]) {
         self.pages += 1;
@@ -97,7 +125,7 @@ impl<T: HttpTransport> Reading<T> {
         self.reached = self.reached.max(newest.min(self.until));
     }
 
-    fn progress(&self, now: Instant, forgotten_ids: u64) -> HistoryProgress {
+    fn at(&self, now: Instant, forgotten_ids: u64) -> HistoryProgress {
         let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
         let passed = now.saturating_duration_since(self.began).as_secs_f64();
         let left = seconds(self.reached, self.until) / seconds(self.since, self.reached);
@@ -134,10 +162,13 @@ impl<T: HttpTransport> SinceState<T> {
             handled: None,
             delivered: None,
             reading: None,
+            progress: None,
+            pacer: Arc::new(Pacer::new(settings.bucket(now.monotonic))),
+            skipped: 0,
             known: KnownIds::new(settings.ids),
             forget_ids_at: None,
             history_began_at: None,
-            is_checked: false,
+            is_too_early: reaches_too_far(from, now.wall),
             rng: fastrand::Rng::with_seed(seed),
         })
     }
@@ -157,17 +188,16 @@ impl<T: HttpTransport> SinceState<T> {
             known: KnownIds::restored(limit, checkpoint.stored_ids()),
             forget_ids_at: since.forget_ids_at,
             history_began_at: since.history_began_at,
-            is_checked: true,
+            is_too_early: false,
             ..state
         })
     }
 
     /// Returns a rate limiter for as many calls as the history may take, until the stream has reached
     /// the present.
-    pub(super) fn limiter(&self, config: &Config, now: Instant) -> Option<RateLimiter> {
-        let settings = config.stream_kind.history()?;
+    pub(super) fn limiter(&self) -> Option<RateLimiter> {
         let catches_up = self.forget_ids_at.is_none();
-        catches_up.then(|| RateLimiter::new(settings.bucket(now), u32::MAX))
+        catches_up.then(|| RateLimiter::new(self.pacer.bucket(), u32::MAX))
     }
 
     /// Returns what a checkpoint stores of this state.
@@ -252,14 +282,11 @@ impl<T: HttpTransport> SinceState<T> {
         let Ok(present) = Timestamp::try_from(now.wall) else {
             return Ok(false);
         };
-        if !self.is_checked {
-            self.is_checked = true;
-            if present.duration_since(self.from) > HISTORY_REACHES {
-                return Err(Error::config(
-                    "a stream can begin at most 365 days ago, for which Box keeps the events of \
-                     an enterprise",
-                ));
-            }
+        if self.is_too_early {
+            return Err(Error::config(
+                "a stream can begin at most 365 days ago, for which Box keeps the events of an \
+                 enterprise",
+            ));
         }
         // The clock may have been ahead when that time was noted.
         self.covered = self.covered.min(present.max(self.from));
@@ -289,6 +316,7 @@ impl<T: HttpTransport> SinceState<T> {
             // Everything before `covered` is handled, and the gap after it was reported.
             self.handled = None;
             self.history_began_at = None;
+            self.progress = None;
         }
         let start = Timestamp::from_second(start.as_second()).unwrap_or(start);
         self.covered = start;
@@ -298,14 +326,15 @@ impl<T: HttpTransport> SinceState<T> {
         }
         self.forget_ids_at = None;
         self.history_began_at.get_or_insert(present);
+        let until = self.history_end(now.wall).max(start);
+        let progress = &mut self.progress;
+        let progress = progress.get_or_insert_with(|| Progress::at_start(start, now.monotonic));
+        progress.until = until;
+        let (pacer, resume_at) = (self.pacer.clone(), self.handled.clone());
         self.reading = Some(Reading {
-            history: History::new(api.clone(), settings, start, self.handled.clone(), rng),
+            history: History::new(api.clone(), settings, pacer, start, resume_at, rng),
             since: start,
-            until: self.history_end(now.wall).max(start),
-            reached: start,
-            began: now.monotonic,
-            events: 0,
-            pages: 0,
+            until,
         });
         Ok(true)
     }
@@ -334,6 +363,11 @@ impl<T: HttpTransport> SinceState<T> {
         let Some(reading) = &mut self.reading else {
             return Poll::Ready(self.until.map(|_| Step::Ended));
         };
+        if self.skipped == SKIPPED_AT_ONCE {
+            self.skipped = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let step = match ready!(reading.history.poll(reading.until, cx)) {
             Part::Page(mut events, end) => {
                 let window = engine.window();
@@ -343,11 +377,15 @@ impl<T: HttpTransport> SinceState<T> {
                         && is_wanted(event, self.from)
                         && config.wants(event)
                 });
-                reading.count(&events);
+                if let Some(progress) = &mut self.progress {
+                    progress.count(&events);
+                }
                 if events.is_empty() {
+                    self.skipped += 1;
                     self.handled = end;
                     Step::Moved
                 } else {
+                    self.skipped = 0;
                     self.delivered = end.clone();
                     let batch = Batch::new(events, StartAt::Since(self.covered));
                     Step::Deliver(batch.with_slice(end))
@@ -368,8 +406,10 @@ impl<T: HttpTransport> SinceState<T> {
             }
             Part::Stop(error) => Step::Stop(error),
             Part::Ended => {
-                engine.limit_calls(reading.history.limiter());
                 self.reading = None;
+                if let Some(limiter) = self.limiter() {
+                    engine.limit_calls(limiter);
+                }
                 Step::Moved
             }
         };
@@ -407,7 +447,8 @@ impl<T: HttpTransport> SinceState<T> {
                 if self.reading.is_none() && has_reached {
                     self.history_began_at = None;
                     self.forget_ids_at = now.checked_add(IDS_KEPT).ok();
-                    engine.limit_calls(config.stream_kind.rate_limiter(config.pace, monotonic));
+                    let usual = config.stream_kind.rate_limiter(config.pace, monotonic);
+                    engine.limit_calls(usual.without_burst(monotonic));
                 }
             }
             Some(at) if now >= at && self.known.len() > 0 => self.known.clear(),
@@ -418,9 +459,14 @@ impl<T: HttpTransport> SinceState<T> {
     /// Returns the status of a stream that reads the history.
     pub(super) fn status(&self, now: Moment) -> Option<Status> {
         let reading = self.reading.as_ref()?;
-        let progress = || reading.progress(now.monotonic, self.known.forgotten());
-        let trouble = reading.history.trouble();
-        Some(trouble.unwrap_or_else(|| Status::ReadingHistory(progress())))
+        if let Some(trouble) = reading.history.trouble() {
+            return Some(trouble);
+        }
+        let progress = self.progress.as_ref()?;
+        let forgotten = self.known.forgotten();
+        Some(Status::ReadingHistory(
+            progress.at(now.monotonic, forgotten),
+        ))
     }
 
     /// Returns the end of the history, in full seconds.
@@ -431,6 +477,11 @@ impl<T: HttpTransport> SinceState<T> {
         };
         self.until.or_else(end).unwrap_or(self.covered)
     }
+}
+
+/// Returns `true` if Box does not keep the history that far back.
+fn reaches_too_far(start: Timestamp, now: SystemTime) -> bool {
+    Timestamp::try_from(now).is_ok_and(|now| now.duration_since(start) > HISTORY_REACHES)
 }
 
 /// Returns `true` if Box may refuse a history that begins there, because the edge of its 365 days has

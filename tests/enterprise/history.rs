@@ -497,3 +497,25 @@ fn start_is_saved_and_shown_before_the_first_event() {
         }
     });
 }
+
+/// Proves that the progress goes on when a slow reading is followed by another one, for the part of
+/// the past that has become older than 13 days meanwhile.
+#[test]
+fn progress_goes_on_in_a_second_reading() {
+    let world = past(20_000, 300);
+    let mut batches = client(&world).batches(StartAt::Since(days_ago(&world, 300)));
+    let (mut events, mut readings) = (0, BTreeSet::new());
+    while let Some(batch) = world.run(batches.next()) {
+        events += batch.unwrap().len();
+        let Status::ReadingHistory(progress) = batches.status() else {
+            break;
+        };
+        assert_eq!(progress.events, events as u64);
+        readings.insert(progress.until);
+        // A slow consumer.
+        world
+            .run(world.sleep(Duration::from_secs(10 * 60)))
+            .unwrap();
+    }
+    assert!(readings.len() > 1, "{readings:?}");
+}
