@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-pub(crate) use self::admin_logs::{AdminLogs, AdminLogsStreaming, HistorySettings, Range};
+pub(crate) use self::admin_logs::{
+    AdminLogs, AdminLogsStreaming, HISTORY_KEPT, HistorySettings, Range,
+};
 pub(crate) use self::builder::LongPollClientBuilder;
-pub(crate) use self::stream_kind::StreamKind;
 pub use self::stream_kind::StreamType;
+pub(crate) use self::stream_kind::{LIVE_EVENTS_KEPT, StreamKind};
 use crate::error::Error;
 use crate::event::{Event, EventFilter};
 use crate::hosts::API_ORIGIN;

@@ -43,7 +43,7 @@ impl Since {
 
 /// The ids to store with a [`Checkpoint`](super::Checkpoint), beside it: see
 /// [`Checkpoint::new_ids`](super::Checkpoint::new_ids).
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewIds {
     after: u64,
     bytes: Vec<u8>,

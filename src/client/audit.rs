@@ -19,7 +19,7 @@ use futures_util::TryFutureExt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::client::{AdminLogsQuery, LongPollClient};
-use crate::config::AdminLogs;
+use crate::config::{AdminLogs, HISTORY_KEPT};
 use crate::dedup::IdSet;
 use crate::error::{Error, ErrorKind, ensure};
 use crate::event::Event;
@@ -31,9 +31,6 @@ use crate::transport::HttpTransport;
 /// The time by which an audit ends before the present, if its range has no end: a day. Box adds
 /// events to the past late, and a program receives them late.
 const DEFAULT_END: SignedDuration = SignedDuration::from_hours(24);
-
-/// The time for which Box keeps the events: 365 days.
-const RETENTION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 impl<T: HttpTransport> LongPollClient<T> {
     /// Returns an audit, which finds the past events of the enterprise that your records lack. Use
@@ -180,7 +177,7 @@ impl<T: HttpTransport> Audit<T> {
     }
 
     fn missing(&self, records: Records) -> MissingEvents<T> {
-        let oldest = || self.query.client.present() - RETENTION;
+        let oldest = || self.query.client.present() - HISTORY_KEPT;
         let since = self.after.unwrap_or_else(oldest);
         let batches = self.query.batches(StartAt::Since(since));
         MissingEvents {

@@ -8,14 +8,15 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded::Serializer;
 
-use super::admin_logs::{CallsPerMinute, EventTypes, HistorySettings};
+use super::admin_logs::{CallsPerMinute, EventTypes, HISTORY_KEPT, HistorySettings};
 use super::{AdminLogs, AdminLogsStreaming};
 use crate::pacing::{Pace, RateLimiter};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time for which Box is sure to keep live events: 14 days.
+pub(crate) const LIVE_EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Box's name for an enterprise's live events.
 const STREAMING: &str = "admin_logs_streaming";
@@ -115,8 +116,8 @@ impl StreamKind {
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
     pub(crate) fn retention(&self) -> Duration {
         match self {
-            StreamKind::User(_) | StreamKind::Streaming(_) => 14 * DAY,
-            StreamKind::History(_) => 365 * DAY,
+            StreamKind::User(_) | StreamKind::Streaming(_) => LIVE_EVENTS_KEPT.unsigned_abs(),
+            StreamKind::History(_) => HISTORY_KEPT.unsigned_abs(),
         }
     }
 

@@ -58,8 +58,11 @@ impl StreamHandle {
     /// - Only events after the start of this stream count. After a restart from a checkpoint or a
     ///   position, it is `None` at first. Events that Box no longer kept at the start are missing:
     ///   see [`PossibleGap`](crate::PossibleGap).
-    /// - For a [query](crate::enterprise::AdminLogsQuery), it is `None` until the query has ended.
-    ///   It is then at most the end of the query's range.
+    /// - After a start at [`StartAt::Since`], it moves with each slice of the past, from the first one
+    ///   on. It then counts the events since that time, and continues after a restart from a
+    ///   checkpoint.
+    /// - For another [query](crate::enterprise::AdminLogsQuery), it is `None` until the query has
+    ///   ended. For every query, it is at most the end of its range.
     ///
     /// Box promises no delay. It may show an event later than you expect, and the stream then
     /// delivers an event that is older than this time. A greater `event_delay` makes this rarer,

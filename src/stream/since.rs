@@ -18,7 +18,7 @@ use crate::api::Api;
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
-use crate::config::{Config, StreamKind};
+use crate::config::{Config, HISTORY_KEPT, LIVE_EVENTS_KEPT, StreamKind};
 use crate::dedup::KnownIds;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -37,17 +37,11 @@ const HISTORY_ENDS: SignedDuration = SignedDuration::from_hours(13 * 24);
 /// history moves on by as much while it is read.
 const NEARLY: SignedDuration = SignedDuration::from_hours(1);
 
-/// The time for which Box keeps live events: 14 days.
-const LIVE_EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
-
 /// The time for which ids are remembered after the stream has reached the present. By then, Box has
 /// dropped the live events that the history had too.
 const IDS_KEPT: SignedDuration = LIVE_EVENTS_KEPT;
 
-/// The time for which Box keeps the history: 365 days.
-const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
-
-/// The same with a margin for the time that passes until a stream starts that begins at the edge.
+/// The time for which Box keeps the history, with a margin for the time that passes until a stream starts that begins at the edge.
 const HISTORY_REACHES: SignedDuration = SignedDuration::from_mins(365 * 24 * 60 + 10);
 
 /// The number of pages without an event for the consumer that are read without giving way to other
