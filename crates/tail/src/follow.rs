@@ -1,91 +1,301 @@
-//! [`follow`]: the main loop, which moves batches from the stream to the output.
+//! The command `follow`: the events of an account, from its stream to an output.
 //!
-//! The loop also waits for Ctrl-C and for changes of the stream's status. It does not retry: the
-//! stream does.
+//! [`run`] sets up the stream and the output, and [`copy`] moves the events. The arguments that
+//! select events are in [`FilterArguments`], and those of an enterprise in [`EnterpriseArguments`].
 
-use std::future::pending;
-use std::io;
+mod batches;
+mod copy;
+mod enterprise_arguments;
+mod filter_arguments;
+
+use std::path::PathBuf;
 use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use box_longpoll::Error;
-use tokio::select;
-use tokio::signal::ctrl_c;
+use box_longpoll::checkpoint::CheckpointFile;
+use box_longpoll::config::{RealtimeHosts, StreamType};
+use box_longpoll::enterprise::AdminLogsStreaming;
+use box_longpoll::{ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
+use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, PastEvents, Settings};
+use clap::{Args, ValueEnum};
+use tokio::time::timeout;
 
-use crate::batches::Batches;
-use crate::output::{Output, Written};
-use crate::progress;
-use crate::report::Report;
+use self::batches::{Followed, Mode};
+use self::copy::{End, Journey};
+use self::enterprise_arguments::EnterpriseArguments;
+use self::filter_arguments::FilterArguments;
+use crate::account::{AccountArguments, CredentialError, Source};
+use crate::cli::usage_error;
+use crate::failure;
+use crate::output::{Outlet, OutputArguments};
+use crate::report::{self, Live, Report, with_causes};
+use crate::signals::Signals;
 
-/// The reason why the program ends.
-pub(crate) enum End {
-    /// As many events as `--count` says were written.
-    Counted,
-    /// The user pressed Ctrl-C.
-    Interrupted,
-    /// The reader of standard output has closed it.
-    OutputClosed,
-    /// The stream stopped with this error.
-    Stopped(Error),
-    /// The output failed, for instance because the disk is full.
-    OutputFailed(io::Error),
+/// The maximum size of a page at Box, in events.
+const MAX_PAGE: u32 = 500;
+
+/// The rate of the fake Box, in events per second. It is low enough to read each line.
+const DEMO_RATE: f64 = 4.0;
+
+/// The number of events of the last year in the fake Box of an enterprise.
+const DEMO_PAST_EVENTS: u32 = 20_000;
+
+/// The exit code after Ctrl-C, the same as a shell reports for a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Args)]
+pub(crate) struct FollowArguments {
+    #[command(flatten)]
+    account: AccountArguments,
+
+    /// Shows the events of a fake Box inside the program, even if there is an access token
+    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
+    demo: bool,
+
+    /// The start: `now`, `oldest`, or the P of a line `position P`
+    #[arg(long, value_name = "POSITION", default_value = "now")]
+    from: StartAt,
+
+    /// Keeps the position in this file, and resumes there; `--from` and `--since` count only if the
+    /// file does not exist yet. A file of another `--as-user` or `--subject` is refused; with an access token
+    /// alone, the account cannot be checked
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+
+    /// The events to follow
+    #[arg(long, value_enum, default_value_t)]
+    stream_type: Stream,
+
+    /// Ends after N events; pages have no more events than that, so with a filter a long backlog takes
+    /// long
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Uses the blocking client instead of the async one
+    #[cfg(feature = "blocking")]
+    #[arg(long, conflicts_with = "checkpoint")]
+    blocking: bool,
+
+    #[command(flatten)]
+    enterprise: EnterpriseArguments,
+
+    #[command(flatten)]
+    filter: FilterArguments,
+
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
-/// Writes batch after batch. The position of a batch is reported after its events were written, and
-/// before the next batch is requested.
-pub(crate) async fn follow(mut batches: Batches, output: &mut Output, report: &mut Report) -> End {
-    let mut handle = batches.handle();
-    let mut interrupted = pin!(interrupted());
-    loop {
-        select! {
-            // The order matters. Ctrl-C is checked first, so it works during any number of events.
-            // The handle comes after the stream, so its status is never older than the last batch.
-            biased;
-            () = &mut interrupted => return End::Interrupted,
-            item = batches.next() => {
-                report.position(&batches.resume_at());
-                let batch = match item {
-                    Some(Ok(batch)) => batch,
-                    Some(Err(error)) => return End::Stopped(error),
-                    None => unreachable!("only an error ends a stream that nobody stops"),
-                };
-                progress::hide();
-                let written = select! {
-                    biased;
-                    () = &mut interrupted => return End::Interrupted,
-                    written = output.write(&batch) => written,
-                };
-                match written {
-                    Ok(Written::All) => match batches.acknowledge().await {
-                        Ok(()) => {
-                            report.position(&batch.resume_at());
-                            // While batches are ready, the branch of the handle is not reached.
-                            report.status(&handle.status());
-                        }
-                        Err(error) => return End::Stopped(error),
-                    },
-                    Ok(Written::Part) => return End::Counted,
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                        return End::OutputClosed;
-                    }
-                    Err(error) => return End::OutputFailed(error),
-                }
-                if output.has_enough() {
-                    return End::Counted;
-                }
+/// The stream types for which Box supports long polling.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Stream {
+    /// All events that the user sees
+    #[default]
+    All,
+    /// Only events that may change the tree of files and folders
+    Changes,
+    /// Only such events in synced folders
+    Sync,
+}
+
+/// The account whose events are followed.
+enum Account {
+    /// A real account, with the source of its access tokens.
+    Real(Source),
+    /// An account of the fake Box inside the program.
+    Demo,
+}
+
+impl FollowArguments {
+    /// Returns the account to follow. Ends the program if there is `--checkpoint` without a real
+    /// account: the fake Box does not outlive the program.
+    fn account(&self) -> Account {
+        if !self.demo
+            && let Some(source) = self.account.source()
+        {
+            return Account::Real(source);
+        }
+        if self.checkpoint.is_some() {
+            usage_error(
+                "--checkpoint needs an account that still exists in the next run, and the fake Box \
+                 of the demo ends with the program: put an access token into BOX_ACCESS_TOKEN, and \
+                 leave out --demo",
+            );
+        }
+        Account::Demo
+    }
+
+    /// Returns the start, unless there is a checkpoint.
+    fn start(&self) -> StartAt {
+        self.enterprise.start().unwrap_or(self.from.clone())
+    }
+
+    /// Returns the settings for the events of an enterprise, if they are followed. Box selects
+    /// their types.
+    fn enterprise(&self) -> Option<AdminLogsStreaming> {
+        let streaming = || AdminLogsStreaming::default().event_types(self.filter.event_types());
+        self.enterprise.enterprise.then(streaming)
+    }
+
+    /// Returns the client's settings. Ends the program if an argument is not a valid setting.
+    fn settings(&self) -> LongPollClientBuilder {
+        let settings = LongPollClient::builder()
+            .stream_type(self.stream_type.into())
+            .page_limit(self.page_limit())
+            .filter(self.filter.filter());
+        self.account.settings(settings)
+    }
+
+    /// Returns the maximum size of a page: no more events than `--count` says. A script may run the
+    /// program with a small `--count` repeatedly, each time from the last position. If the pages
+    /// had more events than `--count`, it would never get past the first page.
+    fn page_limit(&self) -> u32 {
+        let wanted = self.count.and_then(|count| u32::try_from(count).ok());
+        wanted.map_or(MAX_PAGE, |count| count.min(MAX_PAGE))
+    }
+}
+
+/// Runs the command, and returns the exit code of the program.
+pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
+    let transport = match arguments.account.transport() {
+        Ok(transport) => transport,
+        Err(error) => {
+            return failure(&format!("cannot set up HTTP: {}", with_causes(&error)));
+        }
+    };
+    let mut settings = arguments.settings();
+    let (source, fake_box) = match arguments.account() {
+        Account::Real(source) => (source, None),
+        Account::Demo => (Source::demo(), Some(fake_box(&arguments))),
+    };
+    if let Some(fake_box) = &fake_box {
+        settings = settings
+            .api_origin(fake_box.origin())
+            .realtime_hosts(RealtimeHosts::default().allow_loopback());
+    }
+    let tokens = match source.tokens(arguments.account.api.as_deref(), transport.clone()) {
+        Ok(tokens) => tokens,
+        Err(CredentialError::Argument(error)) => usage_error(&error),
+        Err(CredentialError::CredentialFile(error)) => return failure(&with_causes(&error)),
+    };
+    let mut outlet = match arguments.output.outlet(&transport, arguments.count) {
+        Ok(outlet) => outlet,
+        Err(error) => return failure(&error.to_string()),
+    };
+    let mode = match arguments.mode(&mut outlet).await {
+        Ok(mode) => mode,
+        Err(error) => return failure(&error),
+    };
+    let start = arguments.start();
+    let enterprise = arguments.enterprise();
+    let live = match enterprise {
+        Some(_) => Live::AtAnInterval,
+        None => Live::Listening,
+    };
+    let mut report = Report::new(start.clone(), live);
+    let followed = Followed {
+        settings,
+        user: arguments.account.as_user.as_deref(),
+        enterprise,
+    };
+    let batches = match mode.batches(followed, transport, tokens.clone(), start) {
+        Ok(batches) => batches,
+        Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
+        Err(error) => return failure(&report.stopped(&error)),
+    };
+    let handle = batches.handle();
+    let end = Journey {
+        signals: Signals::new(outlet.can_reopen()),
+        batches,
+        outlet: &mut outlet,
+        report: &mut report,
+    }
+    .run()
+    .await;
+    report::hide_progress();
+    flush(&*tokens).await;
+    match end {
+        End::Counted | End::OutputClosed => ExitCode::SUCCESS,
+        End::Interrupted | End::Terminated => {
+            report::complete_until(handle.complete_until());
+            report::print_line(&report.resume());
+            match end {
+                End::Terminated => ExitCode::SUCCESS,
+                _ => ExitCode::from(INTERRUPTED),
             }
-            Some(status) = handle.changed() => {
-                report.position(&handle.resume_at());
-                report.status(&status);
-            }
-            () = report.recovered() => {}
+        }
+        End::Stopped(error) => failure(&report.stopped(&error)),
+        End::OutputFailed(error) => {
+            let resume = report.resume();
+            let error = with_causes(&error);
+            failure(&format!("cannot write events: {error}; {resume}"))
         }
     }
 }
 
-/// Waits for Ctrl-C.
-async fn interrupted() {
-    if ctrl_c().await.is_err() {
-        // The handler could not be installed. Then Ctrl-C ends the program like any other.
-        pending::<()>().await;
+impl FollowArguments {
+    /// Returns the way to keep the position, which the sink decides if it keeps a checkpoint.
+    async fn mode(&self, outlet: &mut Outlet) -> Result<Mode, String> {
+        if let Some(checkpoint) = outlet
+            .checkpoint()
+            .await
+            .map_err(|error| with_causes(&error))?
+        {
+            return Ok(Mode::Stored(checkpoint));
+        }
+        #[cfg(feature = "blocking")]
+        if self.blocking {
+            return Ok(Mode::Blocking);
+        }
+        match &self.checkpoint {
+            Some(file) => match CheckpointFile::open(file) {
+                Ok(store) => Ok(Mode::Checkpoint(store)),
+                Err(error) => Err(with_causes(&error)),
+            },
+            None => Ok(Mode::Plain),
+        }
+    }
+}
+
+/// Starts the fake Box of the demo.
+fn fake_box(arguments: &FollowArguments) -> EmulatorServer {
+    report::print_line(
+        "this is a fake Box inside the program, and its events are made up (set \
+         BOX_ACCESS_TOKEN to follow the real one)",
+    );
+    let fake_box = EmulatorServer::start_with(Settings {
+        rate: DEMO_RATE,
+        admin_logs_order: AdminLogsOrder::Chronological,
+        ..Settings::default()
+    });
+    if arguments.enterprise.enterprise {
+        let past = PastEvents::year_until(fake_box.unix(), DEMO_PAST_EVENTS);
+        let account = arguments.account.as_user.as_deref();
+        fake_box.append_past(account.unwrap_or("demo"), &past);
+    }
+    fake_box
+}
+
+/// Waits until a running exchange of a refresh token has ended, because otherwise the token is
+/// lost. A second Ctrl-C ends the wait.
+async fn flush(tokens: &dyn TokenSource) {
+    let mut flushed = pin!(tokens.flush());
+    if timeout(Duration::from_secs(1), &mut flushed).await.is_err() {
+        report::print_line("a refresh token is being exchanged: Ctrl-C now would lose it");
+        tokio::select! {
+            () = flushed => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+}
+
+impl From<Stream> for StreamType {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::All => StreamType::All,
+            Stream::Changes => StreamType::Changes,
+            Stream::Sync => StreamType::Sync,
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! it changes. A failure that lasts is repeated with exponentially growing pauses, so that it does
 //! not fill a log. The texts of errors say what the user can do.
 
+mod progress;
+
 use std::future::pending;
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -13,7 +15,7 @@ use box_longpoll::{Error, ErrorKind, StartAt, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::progress::{self, Progress};
+use self::progress::Progress;
 
 /// The time for which a stream must listen without a failure before it counts as recovered. Without
 /// it, a stream that fails directly after each retry would print two lines for each retry.
@@ -72,6 +74,11 @@ struct Failure {
 pub(crate) fn print_line(line: &str) {
     progress::hide();
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Removes the progress from the terminal, so that other lines can be written there.
+pub(crate) fn hide_progress() {
+    progress::hide();
 }
 
 /// Prints the time before which every event was written, if one is proven.

@@ -15,7 +15,7 @@ mod kill_points;
 mod killer;
 mod kills;
 mod program;
-#[path = "../../src/realtime_hosts.rs"]
+#[path = "../../src/account/realtime_hosts.rs"]
 mod realtime_hosts;
 #[cfg(target_os = "linux")]
 mod rotation_points;

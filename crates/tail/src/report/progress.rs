@@ -27,13 +27,13 @@ const CLEAR: &str = "\r\x1b[2K";
 static BAR_IS_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// Shows the progress now and then.
-pub(crate) struct Progress {
+pub(super) struct Progress {
     is_on_terminal: bool,
     shown_at: Option<Instant>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let is_dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         Self {
             is_on_terminal: io::stderr().is_terminal() && !is_dumb,
@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// Shows the progress, unless it was shown a moment ago.
-    pub(crate) fn show(&mut self, progress: &HistoryProgress) {
+    pub(super) fn show(&mut self, progress: &HistoryProgress) {
         let is_shown = BAR_IS_SHOWN.load(Ordering::Relaxed);
         let interval = match self.is_on_terminal {
             // Lines have just taken the place of the bar.
@@ -64,7 +64,7 @@ impl Progress {
 }
 
 /// Removes the bar from the terminal, so that lines can be written there.
-pub(crate) fn hide() {
+pub(super) fn hide() {
     if BAR_IS_SHOWN.swap(false, Ordering::Relaxed) {
         write(CLEAR);
     }

@@ -13,7 +13,7 @@ use box_longpoll::auth::{ClientCredentials, CredentialFile, RefreshToken, Subjec
 use box_longpoll::{AccessToken, Error, HttpTransport, TokenSource};
 use clap::Args;
 
-use crate::arguments::usage_error;
+use crate::cli::usage_error;
 use crate::report::with_causes;
 
 /// The access token, or the credentials to get one

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 type Item = Option<Result<Batch, Error>>;
 
 /// The batches of a blocking client, each awaited on a thread that may block.
-pub(crate) struct BlockingBatches {
+pub(in crate::follow) struct BlockingBatches {
     batches: Arc<Mutex<Iter<Batch>>>,
     handle: StreamHandle,
     /// The running call, even if its future was dropped: the next call of `next` continues it.
@@ -20,7 +20,7 @@ pub(crate) struct BlockingBatches {
 }
 
 impl BlockingBatches {
-    pub(crate) fn new(batches: Iter<Batch>) -> Self {
+    pub(super) fn new(batches: Iter<Batch>) -> Self {
         Self {
             handle: batches.handle(),
             batches: Arc::new(Mutex::new(batches)),
@@ -29,7 +29,7 @@ impl BlockingBatches {
     }
 
     /// Returns the next batch. No batch is lost if you drop the future.
-    pub(crate) async fn next(&mut self) -> Item {
+    pub(super) async fn next(&mut self) -> Item {
         let batches = &self.batches;
         let call = self.call.get_or_insert_with(|| {
             let batches = batches.clone();
@@ -40,7 +40,7 @@ impl BlockingBatches {
         item
     }
 
-    pub(crate) fn handle(&self) -> StreamHandle {
+    pub(super) fn handle(&self) -> StreamHandle {
         self.handle.clone()
     }
 }

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 /// The events of an enterprise
 #[derive(Args)]
 #[command(next_help_heading = "Enterprise")]
-pub(crate) struct EnterpriseArguments {
+pub(super) struct EnterpriseArguments {
     /// Shows the events of the enterprise to which the user belongs as an admin or co-admin
     #[arg(long, conflicts_with = "stream_type")]
-    pub(crate) enterprise: bool,
+    pub(super) enterprise: bool,
 
     /// Begins with the events of the enterprise since this time, at most 365 days ago: a day such as
     /// `2026-01-31`, which begins at midnight UTC, or a time such as `2026-01-31T08:00:00Z`
@@ -26,7 +26,7 @@ pub(crate) struct EnterpriseArguments {
 
 impl EnterpriseArguments {
     /// Returns the start in the past, if there is one.
-    pub(crate) fn start(&self) -> Option<StartAt> {
+    pub(super) fn start(&self) -> Option<StartAt> {
         self.since.map(StartAt::Since)
     }
 }

@@ -1,0 +1,77 @@
+//! [`Cli`]: the command line, with one variant of [`Command`] for each subcommand.
+//!
+//! `follow` is the default: if the first argument is an option, the command line is one of
+//! `follow`. Each subcommand has its arguments in its own module.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::audit::AuditArguments;
+use crate::check::CheckArguments;
+use crate::completions::CompletionsArguments;
+use crate::doctor::DoctorArguments;
+use crate::emulator::EmulatorArguments;
+use crate::follow::FollowArguments;
+use crate::listen::ListenArguments;
+use crate::man::ManArguments;
+use crate::positions::PositionsArguments;
+
+/// Follows Box: shows and stores what happens in an account or an enterprise
+#[derive(Parser)]
+#[command(name = "box-tail", version, after_help = include_str!("after_help.txt").trim_end())]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Follows the events of a user or an enterprise (the default)
+    #[command(long_about = include_str!("about.txt").trim_end())]
+    Follow(Box<FollowArguments>),
+    /// Sends events to a URL on this machine, as webhooks
+    Listen(ListenArguments),
+    /// Checks all that following Box needs, and says what to do
+    Doctor(DoctorArguments),
+    /// Finds the events of an enterprise that your copy lacks
+    Audit(AuditArguments),
+    /// Shows, sets or exports the position in a checkpoint file
+    Positions(PositionsArguments),
+    /// Starts a fake Box, for tests
+    Emulator(EmulatorArguments),
+    /// Checks a configuration file
+    Check(CheckArguments),
+    /// Prints the completions of a shell
+    Completions(CompletionsArguments),
+    /// Prints the manual page
+    Man(ManArguments),
+}
+
+impl Cli {
+    /// Reads the arguments of the program. Ends the program if they are wrong.
+    pub(crate) fn of_program() -> Self {
+        Self::parse_from(with_command(std::env::args_os().collect()))
+    }
+}
+
+/// Adds `follow` if the first argument is not a command, unless it asks for help or the version.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let first = arguments.get(1).map(|argument| argument.to_string_lossy());
+    let is_option = |first: &str| {
+        first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&first)
+    };
+    if first.is_none_or(|first| is_option(&first)) {
+        let end = arguments.len().min(1);
+        arguments.insert(end, "follow".into());
+    }
+    arguments
+}
+
+/// Ends the program in the same way as clap does if an argument is wrong.
+pub(crate) fn usage_error(sentence: &str) -> ! {
+    Cli::command()
+        .error(ErrorKind::ValueValidation, sentence)
+        .exit()
+}

@@ -1,0 +1,132 @@
+//! [`Journey`]: the main loop, which moves batches from the stream to the outlet.
+//!
+//! The loop also waits for signals and for changes of the stream's status. It does not retry: the
+//! stream does, and the outlet.
+
+use std::pin::pin;
+
+use box_longpoll::Error;
+use tokio::select;
+
+use super::batches::{Batches, Item};
+use crate::output::{Outlet, Written};
+use crate::report::{self, Report};
+use crate::signals::{Signal, Signals};
+use crate::sink::{Failure, SinkError};
+
+/// The way of events from a stream to an outlet.
+pub(crate) struct Journey<'a> {
+    pub(crate) batches: Batches,
+    pub(crate) outlet: &'a mut Outlet,
+    pub(crate) report: &'a mut Report,
+    pub(crate) signals: Signals,
+}
+
+/// The reason why the program ends.
+pub(crate) enum End {
+    /// As many events as `--count` says were written.
+    Counted,
+    /// The user pressed Ctrl-C.
+    Interrupted,
+    /// A service manager ended the program.
+    Terminated,
+    /// The reader of standard output has closed it.
+    OutputClosed,
+    /// The stream stopped with this error.
+    Stopped(Error),
+    /// The output failed, for instance because the disk is full.
+    OutputFailed(SinkError),
+}
+
+impl Journey<'_> {
+    /// Writes batch after batch. The position of a batch is reported after its events were written,
+    /// and before the next batch is requested.
+    pub(crate) async fn run(mut self) -> End {
+        let mut handle = self.batches.handle();
+        loop {
+            select! {
+                // The order matters. Signals are checked first, so they work during any number of
+                // events. The handle comes after the stream, so its status is never older than the
+                // last batch.
+                biased;
+                signal = self.signals.next() => match signal.end() {
+                    Some(end) => return end,
+                    None => {
+                        if let Err(end) = self.reopen().await {
+                            return end;
+                        }
+                    }
+                },
+                item = self.batches.next() => {
+                    self.report.position(&self.batches.resume_at());
+                    let item = match item {
+                        Some(Ok(item)) => item,
+                        Some(Err(error)) => return End::Stopped(error),
+                        None => unreachable!("only an error ends a stream that nobody stops"),
+                    };
+                    if let Err(end) = self.write(&item).await {
+                        return end;
+                    }
+                    // While batches are ready, the branch of the handle is not reached.
+                    self.report.status(&handle.status());
+                }
+                Some(status) = handle.changed() => {
+                    self.report.position(&handle.resume_at());
+                    self.report.status(&status);
+                }
+                () = self.report.recovered() => {}
+            }
+        }
+    }
+
+    /// Writes an item and acknowledges it.
+    async fn write(&mut self, item: &Item) -> Result<(), End> {
+        report::hide_progress();
+        let mut reopens = false;
+        let written = {
+            let mut write = pin!(self.outlet.write(item.events(), item.checkpoint()));
+            loop {
+                select! {
+                    biased;
+                    signal = self.signals.next() => match signal.end() {
+                        Some(end) => return Err(end),
+                        // A file is opened again between two pages.
+                        None => reopens = true,
+                    },
+                    written = &mut write => break written,
+                }
+            }
+        };
+        match written {
+            Ok(Written::All) => {
+                self.batches.acknowledge().await.map_err(End::Stopped)?;
+                self.report.position(&item.resume_at());
+            }
+            Ok(Written::Part) => return Err(End::Counted),
+            Err(error) if error.kind() == Failure::ReaderLeft => return Err(End::OutputClosed),
+            Err(error) => return Err(End::OutputFailed(error)),
+        }
+        if self.outlet.has_enough() {
+            return Err(End::Counted);
+        }
+        if reopens {
+            self.reopen().await?;
+        }
+        Ok(())
+    }
+
+    async fn reopen(&mut self) -> Result<(), End> {
+        self.outlet.reopen().await.map_err(End::OutputFailed)
+    }
+}
+
+impl Signal {
+    /// Returns the end of the program, if the signal asks for it.
+    fn end(self) -> Option<End> {
+        match self {
+            Signal::Interrupt => Some(End::Interrupted),
+            Signal::Terminate => Some(End::Terminated),
+            Signal::Reopen => None,
+        }
+    }
+}

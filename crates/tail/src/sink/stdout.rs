@@ -1,0 +1,47 @@
+//! [`Stdout`]: events on standard output, one on each line.
+
+use std::io::{self, Write as _};
+
+use async_trait::async_trait;
+
+use super::{Failure, Page, Sink, SinkError};
+use crate::output::Format;
+
+/// Standard output. Events are in the pipe, the file or the terminal once they are written.
+pub(crate) struct Stdout {
+    format: Format,
+}
+
+impl Stdout {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+}
+
+#[async_trait]
+impl Sink for Stdout {
+    /// Writes the events on a thread of its own, so that a slow reader does not block the main
+    /// loop, which still reacts to Ctrl-C.
+    async fn write(&mut self, page: Page<'_>) -> Result<(), SinkError> {
+        let mut lines = String::new();
+        for event in page.events {
+            lines.push_str(&self.format.line(event));
+            lines.push('\n');
+        }
+        let task = tokio::task::spawn_blocking(move || {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(lines.as_bytes())?;
+            stdout.flush()
+        });
+        let written = task.await.map_err(io::Error::other);
+        written.flatten().map_err(failed)
+    }
+}
+
+fn failed(error: io::Error) -> SinkError {
+    let kind = match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderLeft,
+        _ => Failure::Unavailable,
+    };
+    SinkError::new(kind, 0, "standard output").because(error)
+}
