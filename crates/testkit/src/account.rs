@@ -52,7 +52,7 @@ struct Entry {
     repeats: bool,
 }
 
-/// A page: consecutive events of the log, as far as a filter keeps them.
+/// A page: the events that a filter keeps of a consecutive part of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     /// The position at which the page starts.
@@ -76,7 +76,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) limit: Option<usize>,
     /// The number of events that are no longer visible, at the front of the log.
     pub(crate) expired: u64,
-    /// The number of visible events, with the expired ones. The page ends before the first event that isn't visible yet.
+    /// The number of visible events, including the expired ones. The page ends before the first
+    /// event that isn't visible yet.
     pub(crate) visible: u64,
     /// `None` if all events are kept.
     pub(crate) filter: Option<Keeps<'a>>,
@@ -110,8 +111,8 @@ impl Account {
         log.entries.push_back(entry);
     }
 
-    /// Appends an earlier event once more, at the time of the newest event: the one `back` places before the newest, or the first
-    /// later one that is no repeat.
+    /// Appends an earlier event once more, at the time of the newest event: the one `back` places
+    /// before the newest, or the first later one that is no repeat.
     ///
     /// Repeats are not repeated, so no event reappears more than `back` places after its first
     /// appearance. If the log is shorter than `back`, the count wraps around. The newest event must
@@ -271,8 +272,8 @@ impl Account {
         }
     }
 
-    /// Returns the part of the chronological order from `start` on, with the events of these seconds
-    /// since 1970. `visible` is the number of visible events.
+    /// Returns the part of the chronological order from `start` on, with the events of these
+    /// seconds since 1970. `visible` is the number of visible events.
     pub(crate) fn span(
         &mut self,
         start: Start,
@@ -297,7 +298,7 @@ impl Account {
             from: span.from,
             next: span.from,
             events: Vec::new(),
-            // The page is not up to any place of the log.
+            // A page of the chronological order does not end at a place in the log.
             end: 0,
             more: false,
         };

@@ -11,10 +11,11 @@ use std::ops::{Range, RangeInclusive};
 use crate::account::STEP;
 use crate::page_query::Start;
 
-/// The number of bits of a position below its second. They have room for 15 million events. A
-/// position stays below 2^60: above that, clients may read Box's positions as times.
+/// A position holds a second in its high bits. This is the number of bits below, which have room
+/// for 15 million events. A position stays below 2^60: above that, clients may read Box's positions
+/// as times.
 const PLACE_BITS: u32 = 28;
-/// The bits of a position below its second.
+/// The bits of a position below those of its second.
 const PLACES: u64 = (1 << PLACE_BITS) - 1;
 /// The seconds since 1970 that a position can have: from 2000, so that each position is above 2^53
 /// as Box's are, to 2106. An earlier or later event counts as one of the first or last second.
@@ -107,8 +108,8 @@ impl Chronology {
         });
     }
 
-    /// Returns the part from `start` on whose events happened in these seconds since 1970. `visible`
-    /// is the number of visible events of the log.
+    /// Returns the part from `start` on whose events happened in these seconds since 1970.
+    /// `visible` is the number of visible events of the log.
     pub(crate) fn span(&self, start: Start, seconds: &RangeInclusive<i64>, visible: u64) -> Span {
         let first = Key::start_of(*seconds.start());
         let from = match start {

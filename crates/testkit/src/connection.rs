@@ -73,7 +73,7 @@ async fn serve(socket: TcpStream, opened: Instant, shared: Arc<Shared>) -> io::R
     };
     match &shared.tls {
         Some(tls) if !is_control => {
-            // In a box, the state of TLS takes no memory of connections without TLS.
+            // In a `Box`, the state of TLS takes no memory in connections without TLS.
             let over_tls = Box::pin(async {
                 let stream = tls.accept(line).await?;
                 let mut connection = Connection::new(stream, Arc::clone(&shared), is_control);
@@ -138,7 +138,8 @@ struct Connection<S> {
     /// The bytes that were read and not yet parsed.
     received: Vec<u8>,
     shared: Arc<Shared>,
-    /// `true` if the first request is a control request, so the line has neither TLS nor a distance.
+    /// `true` if the first request is a control request, so the line has neither TLS nor a
+    /// distance.
     is_control: bool,
 }
 
@@ -200,7 +201,7 @@ impl<S: Connected> Connection<S> {
                 }) => {
                     let request = request.over(S::SCHEME);
                     if let Some(refusal) = refusal(&request, body) {
-                        // Few connections come to this, so none has memory for it.
+                        // Few connections are refused, so the others hold no memory for it.
                         Box::pin(refuse(&mut self.stream, &refusal)).await?;
                         return Ok(None);
                     }
@@ -281,8 +282,8 @@ impl<S: Connected> Connection<S> {
     }
 }
 
-/// A held request, which is hung up when this is dropped: the client disconnected, or the response
-/// is complete.
+/// A held request. When this is dropped, the emulator forgets the request: the client disconnected,
+/// or the response is complete.
 struct Held {
     id: HoldId,
     shared: Arc<Shared>,

@@ -1,7 +1,7 @@
 //! The control API under `/_emulator/`, by which programs in any language control the emulator.
 //!
-//! Each resource maps to a function of [`Emulator`]. Requests from web pages are refused, and
-//! numbers above their limits too. Tests in Rust call [`Emulator`] directly and don't need this.
+//! Each resource maps to a function of [`Emulator`]. Requests from web pages are refused, and so
+//! are numbers above their limits. Tests in Rust call [`Emulator`] directly and don't need this.
 //! `control.txt` documents the resources. Start from [`respond`].
 
 use std::borrow::Cow;

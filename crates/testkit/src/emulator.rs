@@ -206,13 +206,13 @@ impl Emulator {
         self.changed(account);
     }
 
-    /// Appends past events of an enterprise to an account, each with the moment of its arrival. They
-    /// arrive at `now` at the latest, and behind the events that the account already has.
+    /// Appends past events of an enterprise to an account, each with the moment of its arrival.
+    /// They arrive at `now` at the latest, and after the events that the account already has.
     ///
     /// [`Settings::late_rate`], [`Settings::reorder_rate`] and [`Settings::repeat_rate`] apply to
-    /// them, with the events' own seed. A million events take 40 MB of memory, and another 40 MB
-    /// when `admin_logs` is read in chronological order: their JSON is made for the pages that show
-    /// them.
+    /// them, with the events' own seed. A million events take 40 MB of memory, because their JSON
+    /// is made only for the pages that show them. They take another 40 MB when `admin_logs` is read
+    /// in chronological order.
     pub fn append_past(&mut self, account: &str, past: &PastEvents, now: Instant) {
         let mut rng = Rng::with_seed(past.seed);
         let arrivals = past.arrivals(&self.settings, &mut rng);
@@ -396,7 +396,8 @@ impl Emulator {
         self.request_log.iter()
     }
 
-    /// Makes a realistic event. [`Settings::reorder_rate`] and [`Settings::late_rate`] date it early.
+    /// Makes a realistic event. [`Settings::reorder_rate`] and [`Settings::late_rate`] date it
+    /// early.
     fn new_event(&mut self, now: Instant) -> String {
         let recorded = self.unix(now);
         let early = event::early_seconds(&mut self.rng, &self.settings);
@@ -543,8 +544,8 @@ pub(crate) fn happens(rng: &mut Rng, probability: f64) -> bool {
     probability > 0.0 && rng.f64() < probability
 }
 
-/// Returns the number of places before a new event at which the event lies that is repeated after
-/// it. Returns `None` if there is no repeat.
+/// Returns the distance from a new event back to the event that is repeated after it, in places of
+/// the log. Returns `None` if there is no repeat.
 fn repeat_distance(rng: &mut Rng, settings: &Settings) -> Option<usize> {
     happens(rng, settings.repeat_rate).then(|| {
         if rng.bool() {

@@ -119,9 +119,8 @@ fn in_order_of_arrival(
     (page, usize::try_from(new_events).unwrap_or(usize::MAX))
 }
 
-/// Cuts the page of a log in the order of time, as [`in_order_of_arrival`] does. Each event counts
-/// as one that the caller was not sent before, because requests may read parts of the log side by
-/// side.
+/// Cuts the page of a log in the order of time, as [`in_order_of_arrival`] does. All events count
+/// as not sent before, because requests may read parts of the log side by side.
 fn chronological(
     account: &mut Account,
     session: &mut Session,

@@ -25,8 +25,8 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// The number of chunks in flight in one direction: up to 16 MiB, as with the large windows of TCP.
 /// Above it, the sender waits.
 const CHUNKS_IN_FLIGHT: usize = 1024;
-/// The time between two chunks if the bandwidth is limited: 1/100 s. It keeps chunks small enough
-/// for a slow line to be smooth.
+/// The number of chunks in a second if the bandwidth is limited. It keeps chunks small enough for a
+/// slow line to be smooth.
 const CHUNKS_PER_SECOND: u64 = 100;
 
 /// The network that the settings describe.
@@ -244,7 +244,7 @@ async fn carry(
         match reset.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => {
                 let _ = to_client.shutdown().await;
-                // The server reads on, although it has ended its side.
+                // The server still reads, although it has ended its side.
                 reset.await.is_ok()
             }
             gone => gone.is_ok(),

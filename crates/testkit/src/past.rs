@@ -16,23 +16,23 @@ const DAY: i64 = 24 * HOUR;
 /// The eight hours of a day in which most events happen, from its first second.
 const WORK_BEGINS: i64 = 8 * HOUR;
 const WORK_ENDS: i64 = 16 * HOUR;
-/// The share of a day's events before the eight hours, and also after them: an eighth, in seconds
-/// of a day with even events.
+/// An eighth of a day's events happens before the eight hours, and another eighth after them. On a
+/// day with evenly spread events, an eighth takes this many seconds.
 const EIGHTH: i64 = DAY / 8;
 
-/// From one burst to the next there are this many events.
+/// The number of events from the start of one burst to the start of the next.
 const BURST_INTERVAL: u32 = 50_000;
 /// The number of events before the first burst.
 const BEFORE_BURST: u32 = 10_000;
 /// The number of events that happen in the same second: two pages of the greatest size, and a part
-/// of the third. An admin who moves a large folder makes as many.
+/// of a third. An admin who moves a large folder causes as many.
 const BURST: u32 = 1_200;
 
 /// Past events of an enterprise, which [`append_past`](crate::Emulator::append_past) adds to a log.
 ///
 /// Each event has about 1 KB. Three quarters of the events happen in eight hours of each day, and
-/// once in 50,000 events 1,200 of them happen in the same second. The events are numbered from 0, in
-/// the order in which they happen. Equal values make equal events.
+/// 1,200 out of 50,000 events happen in the same second. The events are numbered from 0, in the
+/// order in which they happen. Equal values make equal events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastEvents {
     /// The number of events.
@@ -88,7 +88,7 @@ impl PastEvents {
         let even = i128::from(length) * i128::from(number) / i128::from(self.count.max(1));
         let even = i64::try_from(even).unwrap_or(i64::MAX);
         let second = even % DAY;
-        // The last day may be incomplete, so its events are even.
+        // The last day may be incomplete, so its events are spread evenly.
         let uneven = if even < length - length % DAY {
             even - second + busy_second(second)
         } else {
@@ -150,8 +150,8 @@ impl PastEvents {
     }
 }
 
-/// Returns the second of the day for a second of a day with even events, so that three quarters of
-/// the events come into the eight hours of work.
+/// Maps a second of a day with evenly spread events to a second of a busy day, in which three
+/// quarters of the events happen in the eight hours of work.
 fn busy_second(even: i64) -> i64 {
     let outside = |seconds: i64| seconds * WORK_BEGINS / EIGHTH;
     if even < EIGHTH {

@@ -21,8 +21,8 @@ pub enum Reply {
     Hold {
         /// The held request.
         id: HoldId,
-        /// The time of the response if nothing happens before. `None` if the request is held until
-        /// the client disconnects.
+        /// The time of the response if nothing happens before that. `None` if the request is held
+        /// until the client disconnects.
         until: Option<Instant>,
     },
 }

@@ -319,8 +319,8 @@ impl Shared {
         }
     }
 
-    /// Returns `true` if API calls need TLS or have a distance. Then no connection may serve both an
-    /// API call and a control request that has neither.
+    /// Returns `true` if API calls need TLS or have a distance. Then no connection may serve both
+    /// an API call and a control request that has neither.
     pub(crate) fn separates_control(&self) -> bool {
         self.tls.is_some() || self.network.borrow().has_distance()
     }

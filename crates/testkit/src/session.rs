@@ -26,7 +26,7 @@ pub(crate) struct Session {
     month: Month,
     /// The number of events in the log up to the last one that the caller was sent.
     pub(crate) sent: u64,
-    /// The previous page: the number of events before it, and up to its end.
+    /// The previous page: the number of events before its start, and before its end.
     pub(crate) previous_page: Option<(u64, u64)>,
     /// The previous page of `admin_logs` in chronological order.
     pub(crate) previous_span: Option<Span>,

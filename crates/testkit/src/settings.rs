@@ -40,8 +40,8 @@ pub struct Settings {
     /// The probability that a page is empty although more events follow. Its position moves a
     /// little. Default: 0.
     pub empty_page_rate: f64,
-    /// The number of an account's last events that are kept; `null` for all. A position before them
-    /// continues with the oldest. Default: all.
+    /// The number of an account's last events that are kept; `null` for all. A request from an
+    /// earlier position gets the oldest kept event first. Default: all.
     pub retention: Option<usize>,
     /// The time in milliseconds from the signal of an event until `GET /2.0/events` shows it.
     /// Default: 0.
@@ -58,12 +58,13 @@ pub struct Settings {
     /// The time in milliseconds from the arrival of an event until `admin_logs` shows it, at least
     /// [`visible_after_ms`](Self::visible_after_ms). Default: 0.
     pub admin_logs_delay_ms: u64,
-    /// The age in milliseconds, by `created_at`, above which `admin_logs` shows no event and refuses
-    /// a `created_after` with a 400; `null` for none. Box keeps events for 365 days. Default: none.
+    /// The age in milliseconds, by `created_at`, above which `admin_logs` shows no event and
+    /// refuses a `created_after` with a 400; `null` for none. Box keeps events for 365 days.
+    /// Default: none.
     pub admin_logs_retention_ms: Option<u64>,
     /// The time in milliseconds from the arrival of an event until `admin_logs_streaming` no longer
-    /// shows it; `null` for never. A position before the events that are left continues with the
-    /// oldest of them. Box keeps events for 14 days. Default: never.
+    /// shows it; `null` for never. A request from an earlier position gets the oldest event that is
+    /// left first. Box keeps events for 14 days. Default: never.
     pub streaming_retention_ms: Option<u64>,
     /// The edge `created_after` of a range. Default: [`Edge::Exclusive`].
     pub created_after_edge: Edge,
@@ -127,9 +128,9 @@ pub struct Settings {
     /// The number of API calls that a caller may make in any minute before it gets a 429; `null`
     /// for no limit. Default: no limit.
     pub calls_per_minute: Option<usize>,
-    /// The number of API calls that a caller may make in a calendar month before it gets a 429 whose
-    /// `Retry-After` is the end of the month, in UTC and by the emulator's clock; `null` for no
-    /// limit. Calls that get a 429 do not count. Default: no limit.
+    /// The number of API calls that a caller may make in a calendar month before it gets a 429
+    /// whose `Retry-After` is the end of the month, in UTC and by the emulator's clock; `null` for
+    /// no limit. Calls that get a 429 do not count. Default: no limit.
     pub calls_per_month: Option<usize>,
     /// The seconds by which the emulator's clock is ahead of the machine's. The skew affects the
     /// `Date` of all responses, the dates of events, and the check of a JWT's claims. It does not
@@ -204,8 +205,8 @@ pub enum AdminLogsOrder {
     Chronological,
 }
 
-/// An edge of a range of dates: `created_after` or `created_before`. Box does not document which of
-/// the two applies.
+/// Says if a range of dates contains the events at its edge, `created_after` or `created_before`.
+/// Box does not document this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edge {

@@ -31,8 +31,8 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes an authority, and a certificate for the loopback addresses, `localhost` and the address
-    /// on which the server listens.
+    /// Makes an authority, and a certificate for the loopback addresses, `localhost` and the
+    /// address on which the server listens.
     pub(crate) fn new(address: IpAddr) -> io::Result<Self> {
         let mut params = CertificateParams::default();
         // With a name of its own, a client that trusts another authority reports an unknown issuer

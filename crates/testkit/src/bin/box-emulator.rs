@@ -1,7 +1,7 @@
 //! The emulator as a program: `box-emulator --port 8787`.
 //!
 //! It lets tests in any language use the emulator, and is controlled over HTTP. It prints its
-//! origin when it is ready, and with `--tls` the certificate of its authority.
+//! origin when it is ready and, with `--tls`, the certificate of its authority.
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,8 +33,8 @@ struct Arguments {
     /// An application that may log in at /oauth2/token; may be repeated
     #[arg(long, value_name = "CLIENT_ID:SECRET:ENTERPRISE_ID", value_parser = application)]
     application: Vec<Application>,
-    /// Past events of an enterprise: this account gets so many, over the 364 days before the start;
-    /// may be repeated
+    /// Past events of an enterprise that this account gets, over the 364 days before the start; may
+    /// be repeated
     #[arg(long, value_name = "ACCOUNT:COUNT", value_parser = past_events)]
     past_events: Vec<(String, u32)>,
     /// The lifetime of issued access tokens, in milliseconds

@@ -113,8 +113,8 @@ impl Connection {
         let _ = self.notes.send(note);
     }
 
-    /// Notes if the client ends the connection within this time. Bytes that it sends before are
-    /// ignored.
+    /// Notes whether the client ends the connection within this time. Bytes that it sends before
+    /// that are ignored.
     pub(super) fn note_end(&mut self, within: Duration) {
         self.set_read_timeout(within);
         let end = io::copy(&mut self.stream, &mut io::sink());

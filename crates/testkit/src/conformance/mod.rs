@@ -119,7 +119,8 @@ use transcript::Transcript;
 const LIMIT: Duration = Duration::from_secs(120);
 
 impl Case {
-    /// Runs the case on a thread of its own. If it hangs, this stops waiting and reports a failure.
+    /// Runs the case on a thread of its own. If the case hangs, this method stops waiting and
+    /// reports a failure.
     ///
     /// `test` is the path of the calling test, without its crate.
     /// `required_uses_no_cpu_while_a_request_is_held` uses the path to run that test in a process

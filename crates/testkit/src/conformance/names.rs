@@ -101,8 +101,7 @@ macro_rules! __conformance_cases {
     };
 }
 
-/// The sources of the cases. The documentation of each case states its rule, so the rule is written
-/// only once.
+/// The sources of the cases. The rule of a case is its documentation, so it is written only once.
 const SOURCES: [&str; 9] = [
     include_str!("cases/connection.rs"),
     include_str!("cases/kept_connections.rs"),
