@@ -20,7 +20,7 @@ pub(crate) const MAX_HISTORY_IDS: usize = 10_000_000;
 pub(crate) struct Since {
     /// Events that were created before this time are not wanted.
     pub(crate) from: Timestamp,
-    /// The time from which on the ids of the history are not needed. `None` while the stream
+    /// The time after which the ids of the history are no longer needed. `None` while the stream
     /// delivers events whose ids it has to remember.
     pub(crate) forget_ids_at: Option<Timestamp>,
     /// The time at which reading the history began. `None` once the stream has reached the present.

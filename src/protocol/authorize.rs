@@ -37,8 +37,8 @@ pub(super) struct Authorizer {
     /// The token that was rejected, with the error, until the source has said if there is a newer
     /// one.
     rejected: Option<(AccessToken, Error)>,
-    /// The token that the last refresh has replaced, until the other lane's call, which may have
-    /// been sent with it too, was rejected as well.
+    /// The token that the last refresh replaced. It is kept until the other lane's call, which may
+    /// have carried it too, is rejected as well.
     replaced: Option<AccessToken>,
     /// The token from the last refresh, with its time, until Box has accepted it once.
     refreshed: Option<(AccessToken, Moment)>,

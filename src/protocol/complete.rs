@@ -29,7 +29,7 @@ pub(super) fn complete_until(
     after: &AfterPage,
 ) -> Option<SystemTime> {
     let shown = match after {
-        // More events may follow a full page, and a circle of pages leads to none of them.
+        // More events may follow a full page, and a circle of pages never reaches them.
         AfterPage::EndDrain | AfterPage::Finish if page.is_full || page.circles => None,
         AfterPage::Finish => Some(began.min(page.requested_at)),
         AfterPage::EndDrain => {

@@ -25,12 +25,12 @@ use crate::pacing::{Backoff, RateLimiter, Slot};
 use crate::position::StartAt;
 use crate::status::Status;
 
-/// The time from which a consumer counts as away while it handles a batch: 1 s. Nobody may have
-/// polled the requests in flight meanwhile.
+/// The time after which a consumer that handles a batch counts as away: 1 s. Perhaps nobody polled
+/// the requests in flight meanwhile.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// The time after the return of a consumer that was away, within which a result may be older than
-/// it seems: 100 ms.
+/// The time for which a result may be older than it seems, after a consumer that was away has
+/// returned: 100 ms.
 const JUST: Duration = Duration::from_millis(100);
 
 /// The engine of one stream. See the [module documentation](super).
@@ -341,8 +341,9 @@ impl LongPoll {
         }
     }
 
-    /// Takes the new events of a page that match the filter. If the page has new events, this refunds the fetch, and
-    /// the poll that signaled them. `hint` has come while the page was in flight.
+    /// Takes the new events of a page that match the filter. If the page has new events, this
+    /// refunds the fetch, and the poll that signaled them. `hint` has come while the page was in
+    /// flight.
     pub(super) fn page_came(
         &mut self,
         events: Vec<Event>,
@@ -424,8 +425,8 @@ impl LongPoll {
         self.enter(Call::Fetch, Phase::Scheduled(scheduled));
     }
 
-    /// Decides when a call that failed is made again. Events are fetched in any case, also while
-    /// Box lists no servers.
+    /// Decides when a failed call is retried. Events are fetched in any case, even while Box lists
+    /// no servers.
     fn retry(&mut self, call: Call, error: Error, now: Moment) -> Next {
         if call != Call::Listen
             && let Some(wait) = error.retry_after()
@@ -439,7 +440,7 @@ impl LongPoll {
         self.retry_at(call, error, at, now)
     }
 
-    /// Makes a call that failed again at a time. Before a poll or a list, events are fetched.
+    /// Schedules the retry of a failed call. Before a poll or a list, events are fetched.
     fn retry_at(&mut self, call: Call, error: Error, at: Instant, now: Moment) -> Next {
         let reason = self.authorizer.wait_reason(error, now);
         if call == Call::Fetch {

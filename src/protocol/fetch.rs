@@ -1,9 +1,9 @@
 //! Fetching with `GET /events` until a page brings nothing new.
 //!
-//! This module owns the position. It removes repeats, applies the client's filter, adapts the page limit, and decides after each
-//! page if another one is fetched. It may read one page ahead of the consumer, but it moves the
-//! resume point only once the consumer has handled a page. It sends nothing itself. The type to
-//! start from is [`Fetcher`].
+//! This module owns the position. It removes repeats, applies the client's filter, adapts the page
+//! limit, and decides after each page if another one is fetched. It may read one page ahead of the
+//! consumer, but it moves the resume point only once the consumer has handled a page. It sends
+//! nothing itself. The type to start from is [`Fetcher`].
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -125,11 +125,11 @@ impl Fetcher {
         self.handled = from.clone();
         self.from = from;
         self.caught_up_at = Some(caught_up_at);
-        // A stream that has not caught up yet has the time of its start there.
+        // If the stream has not caught up yet, this is the time of its start.
         self.began = self.began.min(caught_up_at);
     }
 
-    /// Checks that the stream can start where it is to start.
+    /// Checks that this kind of stream can begin at its start.
     pub(super) fn check_start(&self) -> Result<(), &'static str> {
         match self.from {
             StartAt::Now if self.mode.is_query() => {
@@ -146,8 +146,8 @@ impl Fetcher {
         }
     }
 
-    /// Returns `true` if one more page may be fetched: all others are handled, or only as many are
-    /// not as may be read ahead, besides the one that the consumer has.
+    /// Returns `true` if one more page may be fetched: at most as many pages are unhandled as may
+    /// be read ahead, and the consumer may have one of those.
     pub(super) fn has_room(&self) -> bool {
         let unhandled = self.fetched.len() + usize::from(self.delivered.is_some());
         unhandled <= self.config.read_ahead
@@ -275,9 +275,9 @@ impl Fetcher {
             .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
     }
 
-    /// Removes the repeats from a page, and the events that do not match the filter. The ids of these
-    /// events are remembered too. So a page without an event that matches is like any other page
-    /// with new events, for the position as well as for the drain.
+    /// Removes the repeats from a page, and the events that do not match the filter. The ids of
+    /// these events are remembered too. So a page without an event that matches is like any other
+    /// page with new events, for the position as well as for the drain.
     fn drop_unwanted(
         &mut self,
         response: PageResponse,

@@ -2,8 +2,8 @@
 //!
 //! A realtime server that honors a poll's `stream_position` responds at once if there are events
 //! after it, so no signal can get lost between two polls. Box does not document that its servers
-//! do. Until one has shown that it does, a stream fetches a few more times after each signal, beside
-//! the next poll. The engine makes those fetches. The type to start from is [`LateChecks`].
+//! do. Until one has shown that it does, a stream fetches a few more times after each signal,
+//! beside the next poll. The engine makes those fetches. The type to start from is [`LateChecks`].
 
 use std::time::{Duration, Instant};
 

@@ -28,7 +28,7 @@ const UNREADABLE_TRIES: u32 = 10;
 /// The limit of events on a page, and the state that it is learned from.
 #[derive(Debug)]
 pub(super) struct PageLimit {
-    /// The limit that the settings name, and the largest one.
+    /// The limit in the settings, which is also the largest one.
     configured: u32,
     /// The limit of the next page.
     current: u32,

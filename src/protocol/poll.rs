@@ -154,8 +154,8 @@ impl HoldLimit {
     }
 }
 
-/// Returns the time by which two cuts may differ, and by which a poll ends before the next one: 2 %,
-/// but at least a second, since a poll's connection takes time.
+/// Returns the time by which two cuts may differ, and by which a poll ends before the expected cut:
+/// 2 %, but at least a second, since a poll's connection takes time.
 fn margin(held: Duration) -> Duration {
     (held / 50).max(Duration::from_secs(1))
 }

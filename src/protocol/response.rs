@@ -57,7 +57,8 @@ pub(crate) fn read_page(
         _ => PageFault::Call.of(error),
     })?;
     let page = Page::decode(response.body(), token).map_err(|PageError { error, fault }| {
-        // A page of Box's is no request to wait, even if an event on it is unreadable.
+        // A `Retry-After` does not count here: Box sent a page, although an event on it is
+        // unreadable.
         if error.kind() == ErrorKind::PageUndecodable {
             return fault.of(error);
         }

@@ -1,7 +1,7 @@
 //! The lanes of the engine, the phases of a call, and the decisions of the engine's parts.
 //!
-//! These types carry no behavior beyond [`Status`]: the engine moves a lane from phase to phase, and
-//! its parts return a [`Next`]. The type to start from is [`Lane`].
+//! These types carry no behavior beyond [`Status`]: the engine moves a lane from phase to phase,
+//! and its parts return a [`Next`]. The type to start from is [`Lane`].
 
 use std::time::{Instant, SystemTime};
 
@@ -65,7 +65,7 @@ pub(super) enum Phase {
 pub(super) struct End {
     /// The error. `None` if a query is complete.
     pub(super) because: Option<Error>,
-    /// `true` once the driver knows it.
+    /// `true` once the driver knows of the end.
     pub(super) is_known: bool,
 }
 
@@ -95,12 +95,12 @@ impl Lane {
         }
     }
 
-    /// Returns `true` if the lane has begun a call, and does not wait for its time any more.
+    /// Returns `true` if the lane has begun a call, and no longer waits for its scheduled time.
     pub(super) fn is_busy(&self) -> bool {
         !matches!(self.phase, Phase::Idle | Phase::Scheduled(_))
     }
 
-    /// Returns `true` if no call is due, and none failed.
+    /// Returns `true` if no call is due, and none has failed.
     pub(super) fn is_at_rest(&self, now: Moment) -> bool {
         match &self.phase {
             Phase::Idle => true,
@@ -162,7 +162,7 @@ pub(super) enum Next {
     ListenAgain,
     /// A poll has ended. Events are fetched, and the next poll opens after that.
     FetchFirst(Hint),
-    /// A poll was signaled an event that a page has brought already. The next poll opens when the
+    /// A poll has signaled an event that a page had already brought. The next poll opens when the
     /// drain is over.
     KnownAlready,
     /// Listening pauses, as the listener has noted. Events are fetched at the end of the pause.

@@ -24,8 +24,9 @@ use crate::protocol::{Call, Input, LongPoll, Output};
 use crate::status::{Status, StatusWatch};
 use crate::transport::{HttpTransport, Sleep};
 
-/// The time within which a consumer that does not work on its batches requests the next one: 1 ms.
-/// Such a consumer gets its batch before the next requests are sent, which takes some 50 µs.
+/// The time within which a consumer requests the next batch if it does no work on its batches:
+/// 1 ms. Such a consumer gets a batch before the next requests are sent, because sending takes some
+/// 50 µs.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Runs one engine over a transport.
@@ -44,7 +45,7 @@ pub(crate) struct Driver<T: HttpTransport> {
     consumer_is_prompt: bool,
     /// The state of a stream that began at a time.
     since: Option<Box<SinceState<T>>>,
-    /// `true` if the engine reads a slice of a history. Nobody may poll its requests for a long
+    /// `true` if the engine reads a slice of a history. Its requests may go unpolled for a long
     /// time.
     is_slice: bool,
     pub(crate) watch: Arc<StatusWatch>,
@@ -440,7 +441,7 @@ impl<T: HttpTransport> Driver<T> {
         Poll::Ready(slept.map_or_else(Input::WaitFailed, |()| Input::CheckClocks))
     }
 
-    /// Returns the next batch of a plain stream, where requesting a batch marks the one before as
+    /// Returns the next batch of a plain stream. Requesting a batch marks the one before as
     /// handled.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
         self.confirm_handled();
@@ -450,7 +451,8 @@ impl<T: HttpTransport> Driver<T> {
         }
         let step = loop {
             match self.poll_step(cx) {
-                // A stop may follow, and ends the waits for what was complete before it.
+                // A stop may follow, which ends the waits of the handles. They must learn of this
+                // progress before that.
                 Poll::Ready(Step::Moved) => self.publish_progress(),
                 Poll::Ready(Step::Ended) => {
                     // The next poll sees the stop, as if a handle had stopped the stream.

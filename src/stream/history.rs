@@ -30,7 +30,7 @@ use crate::transport::{HttpTransport, ReceivedBody};
 /// compresses them. The first slice may read on in any case, and so may a page that is in flight.
 const WINDOW: usize = 24 * 1024 * 1024;
 
-/// The pages of the first slice that may wait, even if there is no other room.
+/// The number of pages of the first slice that may wait, even if there is no room left.
 const FIRST_SLICE_PAGES: usize = 2;
 
 /// Reads the past, up to a time before the present.
@@ -68,13 +68,13 @@ pub(super) enum Part {
     Slice(Timestamp),
     /// Reading stops with this error.
     Stop(Error),
-    /// All is handed out up to the end that was passed.
+    /// Everything up to the requested end is handed out.
     Ended,
 }
 
 impl<T: HttpTransport> History<T> {
-    /// Creates a history that begins at `start`, in full seconds, or in the middle of the slice that
-    /// begins there.
+    /// Creates a history that begins at `start`, in full seconds, or in the middle of the slice
+    /// that begins there.
     pub(super) fn new(
         api: Arc<Api<T>>,
         settings: HistorySettings,
@@ -233,7 +233,8 @@ impl<T: HttpTransport> Slice<T> {
                 Poll::Ready(Step::Ended) => {
                     let length = self.range.end.duration_since(self.range.start);
                     match self.is_resumed {
-                        // Its beginning is not known. It was cut like the next ones.
+                        // An earlier run read its beginning, so its events can't be counted. They
+                        // are assumed to be as many as a slice should have.
                         true if plan.knows_nothing() => plan.assume(length),
                         true => {}
                         false => plan.saw(self.events, length),

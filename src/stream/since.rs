@@ -4,7 +4,8 @@
 //! to which it adds some events late. So the stream reads the [`History`] up to 13 days before the
 //! present, and then follows live events from the oldest on. Both logs have the events of the days
 //! in between, and late ones. So [`SinceState`] remembers the ids of the past events, and removes
-//! their repeats. If nobody reads for so long that Box drops live events, the history is read again.
+//! their repeats. If nobody reads for so long that Box drops live events, the history is read
+//! again.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -41,11 +42,12 @@ const NEARLY: SignedDuration = SignedDuration::from_hours(1);
 /// dropped the live events that the history had too.
 const IDS_KEPT: SignedDuration = LIVE_EVENTS_KEPT;
 
-/// The time for which Box keeps the history, with a margin for the time that passes until a stream starts that begins at the edge.
+/// The time for which Box keeps the history, and a margin of ten minutes: a stream that begins at
+/// the edge starts a little later.
 const HISTORY_REACHES: SignedDuration = SignedDuration::from_mins(365 * 24 * 60 + 10);
 
-/// The number of pages without an event for the consumer that are read without giving way to other
-/// tasks. Each of them is decompressed and parsed.
+/// The number of pages in a row without an event for the consumer, after which the stream yields to
+/// other tasks. Each page is decompressed and parsed.
 const SKIPPED_AT_ONCE: u32 = 8;
 
 /// The state of a stream that begins at a time.
@@ -72,10 +74,11 @@ pub(super) struct SinceState<T: HttpTransport> {
     known: KnownIds,
     /// The time at which the ids are forgotten. `None` until the stream has reached the present.
     forget_ids_at: Option<Timestamp>,
-    /// The time at which reading the history began, in this run or in one before it. Events that Box
-    /// has added to the history since then are found in the live stream.
+    /// The time at which reading the history began, in this run or in one before it. Events that
+    /// Box has added to the history since then are found in the live stream.
     history_began_at: Option<Timestamp>,
-    /// `true` if Box did not keep the history for so long when the stream was created.
+    /// `true` if the stream begins earlier than the history that Box had when the stream was
+    /// created.
     is_too_early: bool,
     rng: fastrand::Rng,
 }
@@ -187,8 +190,8 @@ impl<T: HttpTransport> SinceState<T> {
         })
     }
 
-    /// Returns a rate limiter for as many calls as the history may take, until the stream has reached
-    /// the present.
+    /// Returns a rate limiter with the rate of the history, until the stream has reached the
+    /// present.
     pub(super) fn limiter(&self) -> Option<RateLimiter> {
         let catches_up = self.forget_ids_at.is_none();
         catches_up.then(|| RateLimiter::new(self.pacer.bucket(), u32::MAX))
@@ -210,8 +213,8 @@ impl<T: HttpTransport> SinceState<T> {
         live.map_or(covered, |until| until.max(covered))
     }
 
-    /// Returns the time up to which every event is handled, if Box shows each within `delay`. Returns
-    /// `None` until something is read.
+    /// Returns the time up to which every event is handled, if Box shows each within `delay`.
+    /// Returns `None` until something is read.
     pub(super) fn complete_until(&self, engine: &LongPoll, delay: Duration) -> Option<SystemTime> {
         if self.covered <= self.from {
             return engine.complete_until();
@@ -229,8 +232,8 @@ impl<T: HttpTransport> SinceState<T> {
         StartAt::Since(self.covered)
     }
 
-    /// Returns a time since which events may be missing, if there is one, and the time for which Box
-    /// keeps them. `None` if the engine follows live events and tells by itself.
+    /// Returns a time since which events may be missing, if there is one, and the time for which
+    /// Box keeps them. `None` if the engine follows live events: then it knows the gap itself.
     pub(super) fn gap(&self, now: SystemTime) -> Option<(SystemTime, Duration)> {
         let now = Timestamp::try_from(now).ok()?;
         let is_past = |time: Timestamp, kept| now.duration_since(time) > kept;
@@ -473,13 +476,13 @@ impl<T: HttpTransport> SinceState<T> {
     }
 }
 
-/// Returns `true` if Box does not keep the history that far back.
+/// Returns `true` if Box does not keep the history that far back, even with the margin.
 fn reaches_too_far(start: Timestamp, now: SystemTime) -> bool {
     Timestamp::try_from(now).is_ok_and(|now| now.duration_since(start) > HISTORY_REACHES)
 }
 
-/// Returns `true` if Box may refuse a history that begins there, because the edge of its 365 days has
-/// moved on.
+/// Returns `true` if Box may refuse a history that begins there, because the edge of its 365 days
+/// has moved on.
 fn is_refused_by_now(start: Timestamp, now: SystemTime) -> bool {
     let minute = SignedDuration::from_mins(1);
     Timestamp::try_from(now).is_ok_and(|now| now.duration_since(start) > HISTORY_KEPT + minute)

@@ -31,8 +31,8 @@ pub(super) fn append(checkpoint: &Path, new: &NewIds) -> io::Result<()> {
     let start = place(new.after());
     file.seek(SeekFrom::Start(start))?;
     file.write_all(new.as_bytes())?;
-    // The file is cut last: after a save whose outcome is unknown, the checkpoint may count ids that
-    // this one writes again.
+    // The file is cut last: after a save whose outcome is unknown, the checkpoint may count ids
+    // that this save writes again.
     file.set_len(start + new.as_bytes().len() as u64)?;
     file.sync_all()?;
     if is_new {

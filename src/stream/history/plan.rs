@@ -13,11 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 /// full pages, and its pages wait in memory for those of the slices before it.
 const PAGES: f64 = 36.0;
 
-/// The last slices may be so many times shorter than others.
+/// The last slices may be this many times shorter than others.
 const SHORTEST: i32 = 6;
 
-/// The length of the first slice: one hour. Nothing is known yet, and until its first page has come,
-/// no other slice is read.
+/// The length of the first slice: one hour. Nothing is known yet, and until its first page has
+/// come, no other slice is read.
 const FIRST: SignedDuration = SignedDuration::from_hours(1);
 
 /// A slice may be this many times as long as the longest one that was read. The events of a short
@@ -39,9 +39,10 @@ pub(super) struct Plan {
     page_limit: f64,
     /// `true` once the first slice is cut.
     has_begun: bool,
-    /// The longest time of which the events were seen.
+    /// The longest period whose events were counted.
     longest: SignedDuration,
-    /// The numbers of events that were seen in a number of seconds, oldest first.
+    /// The latest observations, oldest first: a number of events, and the seconds in which they
+    /// happened.
     seen: VecDeque<(f64, f64)>,
 }
 
@@ -56,15 +57,15 @@ impl Plan {
         }
     }
 
-    /// Leaves out the rest of the slice up to `end`, which is read already.
+    /// Makes the next slice begin at `end`, the end of a slice that is resumed in its middle.
     pub(super) fn resume_after(&mut self, end: Timestamp) {
         self.has_begun = true;
         self.next = end;
     }
 
-    /// Cuts the next slice, which ends at `end` at the latest. It is read beside `others`, and at most
-    /// `parallel` slices are read side by side. Returns `None` if nothing is left before `end`, or if
-    /// nothing is known about the first slice yet.
+    /// Cuts the next slice, which ends at `end` at the latest. It is read beside `others`, and at
+    /// most `parallel` slices are read side by side. Returns `None` if nothing is left before
+    /// `end`, or while nothing is known about the events of the first slice.
     ///
     /// Slices that begin together have different lengths. If they ended together, all their pages
     /// would wait for the first slice at once. The last slices become shorter, so that many of them
