@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
 /// The distance to the server.
 #[derive(clap::Args)]
 pub(crate) struct Distance {
-    /// Measure from this distance instead: a round trip to the server takes so many milliseconds
+    /// Measure from this distance instead: a round trip to the server takes this many milliseconds
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(2..=2_000))]
     pub(crate) rtt: Option<u32>,
     /// Measure over TLS, with --rtt
@@ -58,7 +58,7 @@ pub(crate) struct Distance {
     /// The bandwidth in Mbit/s at which catching up is measured a second time, with --rtt
     #[arg(long, requires = "rtt", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) mbit: u32,
-    /// Measure after ten minutes of quiet too, with --rtt
+    /// Also measure events after ten minutes of quiet, with --rtt
     #[arg(long, requires = "rtt")]
     pub(crate) long: bool,
 }

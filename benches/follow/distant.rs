@@ -28,7 +28,8 @@ use crate::subject::Name;
 const PAGE: usize = 500;
 
 /// The time between the first and the second event of a pair, in milliseconds. With a fixed time,
-/// the client is always in the same phase of its requests. The last row covers all phases.
+/// the second event always meets the same phase of the client's requests. The last row covers all
+/// phases.
 const SECOND_AFTER_MS: [(&str, RangeInclusive<u64>); 5] = [
     ("50", 50..=50),
     ("150", 150..=150),

@@ -19,17 +19,17 @@ use crate::measure::now_ns;
 /// The time limit for a client without progress. It covers the client's longest backoff.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// The pause before the first event, in which the previous subject receives its last event.
+/// The pause before the first event, so that the previous subject can receive its last event.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// The capacity of the request log if the server cuts polls or refuses calls: more requests than any
-/// run makes.
+/// The capacity of the request log if the server cuts polls or refuses calls: more requests than
+/// any run makes.
 const LOG: usize = 200_000;
 
 /// The time limit of an order, including one to prepare a long log.
 const AT_MOST: Duration = Duration::from_secs(300);
 
-/// The way to the emulator, and its behavior.
+/// The network to the emulator, and its behavior.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Conditions {
     pub(crate) tls: bool,

@@ -23,9 +23,10 @@ use crate::trial::{Trial, append};
 /// The number of events that arrive while the firewall ends connections.
 const EVENTS: usize = 6;
 
-/// The number of requests that may be cut in addition to those for each event. Before the first
-/// event the client fetches twice and lists the servers. After it, the client fetches twice more,
-/// to find out whether the server honors positions. The first of these requests opens a connection.
+/// The number of requests that may be cut at the start, in addition to those for each event. Before
+/// the first event the client fetches twice and lists the servers. After it, the client fetches
+/// twice more, to find out whether the server honors positions. The first of these requests opens a
+/// connection.
 const CUTS_AT_THE_START: usize = 5;
 
 /// The time between a response and the close by [`Firewall::ClosesSoon`].

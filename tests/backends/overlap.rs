@@ -23,7 +23,7 @@ use crate::session::ids;
 /// The number of events in a page, and so in a batch.
 const PAGE: usize = 2;
 
-/// The time for which a stream is driven, again and again, until a condition holds.
+/// The time for which a stream is driven between two checks of a condition.
 const A_MOMENT: Duration = Duration::from_millis(5);
 
 /// Starts a fake Box that is 10 ms away, so that a request takes time.

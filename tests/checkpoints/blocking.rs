@@ -75,7 +75,7 @@ fn thread_waits_until_everything_before_a_time_is_acknowledged() {
     let batch = next_batch(&mut updates);
     assert_eq!(updates.complete_until(), None);
     batch.ack().unwrap();
-    // The next batch may follow once this thread requests it, and none does.
+    // This thread requests the next batch until the other one has stopped waiting. None comes.
     while !waits.is_finished() {
         let next = updates.next_timeout(Duration::from_millis(5));
         assert!(matches!(next, Timed::Elapsed), "{next:?}");

@@ -69,8 +69,8 @@ fn clock_ahead(world: &World) -> RefreshedTokens {
     off_by(world, -600)
 }
 
-/// Makes the tokens of a machine whose clock differs from Box's by so many seconds. Responses have
-/// no `Date`, so the client can't correct its clock.
+/// Makes the tokens of a machine whose clock differs from Box's by this many seconds. Responses
+/// have no `Date`, so the client can't correct its clock.
 fn off_by(world: &World, seconds: i64) -> RefreshedTokens {
     world.emulator().change_settings(|settings| {
         settings.clock_skew_seconds = seconds;

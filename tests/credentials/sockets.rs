@@ -26,7 +26,7 @@ use crate::backend::Backend;
 use crate::grants::{Grant, InMemory};
 use crate::world::{CLIENT_ID, SECRET, USER, application};
 
-/// Long enough for the slowest machine; a test that waits so long has failed.
+/// Long enough for the slowest machine. A test that waits for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn fake_box() -> EmulatorServer {

@@ -107,8 +107,8 @@ fn signal_of_a_known_event_causes_no_fetch() {
     script.expect_fetch("200").reply(page("300", &["b"]));
     script.expect_batch(&["b"]);
     script.expect_fetch("300");
-    // The poll at 200 was signaled the event that the page from 200 has brought. The next one opens
-    // when the drain is over.
+    // The poll at 200 signals the event that the page from 200 has brought. The next one opens when
+    // the drain is over.
     script.expect_poll("200").reply(signal("new_change"));
     script.expect_idle();
     script.reply_to(Call::Fetch, page("300", &[]));

@@ -39,9 +39,9 @@ async fn follow_until(events: &mut EventStream<World>, handle: &StreamHandle, ti
     assert!(handle.complete_until() >= Some(time), "the stream ended");
 }
 
-/// Follows 3,000 events of which some are late, and returns the number of those that are older than
-/// the time up to which the stream was complete before. Returns also the number of times that this
-/// time has moved.
+/// Follows 3,000 events, some of them late. Returns the number of events that arrived although the
+/// stream was already complete up to a later time. Also returns the number of times that this time
+/// moved.
 fn broken_promises(delay: Duration) -> (usize, usize) {
     let world = World::with_events(0, |settings| {
         settings.rate = 5.0;
@@ -72,7 +72,7 @@ fn no_event_is_older_than_the_time_within_the_delay() {
     assert!(moves > 100, "{moves}");
 }
 
-/// The delay is what the promise rests on.
+/// The promise holds only if the delay is long enough.
 #[test]
 fn late_events_are_older_when_the_delay_is_too_short() {
     let (broken, _) = broken_promises(LATENESS / 2);

@@ -23,7 +23,8 @@ fn filtered(world: &World) -> LongPollClient<World> {
     client.enterprise(AdminLogsStreaming::default()).unwrap()
 }
 
-/// Returns the ids of all events that [`USERS`] have caused, in the order of their first appearance.
+/// Returns the ids of all events that [`USERS`] have caused, in the order of their first
+/// appearance.
 fn ids_of_users(world: &World) -> Vec<String> {
     let log = world.emulator(|emulator| emulator.events(ADMIN));
     let mut ids = Vec::new();

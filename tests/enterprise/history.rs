@@ -16,15 +16,15 @@ use crate::world::{ADMIN, Store, World};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Sets what Box does: `admin_logs` is sorted by time and has a year, `admin_logs_streaming` has the
-/// events of two weeks in the order of their arrival.
+/// Makes the emulator behave as Box does: `admin_logs` has the events of a year, sorted by time,
+/// and `admin_logs_streaming` has those of two weeks, in the order of their arrival.
 pub(crate) fn as_at_box(settings: &mut Settings) {
     settings.admin_logs_order = AdminLogsOrder::Chronological;
     settings.admin_logs_retention_ms = Some(365 * DAY_MS);
     settings.streaming_retention_ms = Some(14 * DAY_MS);
 }
 
-/// Sets the troubles of a large enterprise: late events, events out of order, and repeats.
+/// Adds the troubles of a large enterprise: late events, events out of order, and repeats.
 fn troubled(settings: &mut Settings) {
     as_at_box(settings);
     settings.late_rate = 0.05;
@@ -320,9 +320,9 @@ fn assert_stored_once(database: &Database, ids: &[String]) {
     assert_eq!(database.rows.len(), distinct.len(), "repeated");
 }
 
-/// Proves that a program that stands still in the middle of the history, or after it, reads the part
-/// of the history that has left the live stream. Box may have added events late in that time, which
-/// neither log shows any more, so the gap is reported.
+/// Proves that a program that stands still in the middle of the history, or after it, reads the
+/// part of the history that has left the live stream. In that time Box may have added late events
+/// that neither log shows any more, so the gap is reported.
 #[test]
 fn nothing_is_missing_after_weeks_of_standstill() {
     for standstill_at in [5_000, 9_800, 10_000] {
@@ -443,8 +443,8 @@ fn nothing_is_repeated_after_a_gap_of_a_live_stream() {
     assert_eq!(received, expected);
 }
 
-/// Proves that a stream makes as many calls as the history only until it has caught up, also after a
-/// restart.
+/// Proves that a stream uses the history's higher rate of calls only until it has caught up, even
+/// after a restart.
 #[test]
 fn live_events_are_fetched_at_their_own_pace_after_a_restart() {
     let world = past(100, 30);
@@ -498,8 +498,8 @@ fn start_is_saved_and_shown_before_the_first_event() {
     });
 }
 
-/// Proves that the progress goes on when a slow reading is followed by another one, for the part of
-/// the past that has become older than 13 days meanwhile.
+/// Proves that the progress continues in a second reading. After a slow reading, a second one reads
+/// the part of the past that has become older than 13 days meanwhile.
 #[test]
 fn progress_goes_on_in_a_second_reading() {
     let world = past(20_000, 300);

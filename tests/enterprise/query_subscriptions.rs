@@ -322,8 +322,8 @@ impl HttpTransport for Recorder {
     }
 }
 
-/// Box refuses a range that begins more than 365 days ago, also one that did not when the query was
-/// first subscribed to.
+/// Box refuses a range that begins more than 365 days ago. This range began later than that when
+/// the program first subscribed.
 #[test]
 fn range_at_the_edge_of_a_year_moves_on_after_a_restart() {
     let world = World::with_events(2_000, |_| ());

@@ -5,8 +5,8 @@
 //! to do. So the same scenario gives the same trace. Start at [`start`].
 //!
 //! There is no blocking subscription here. It may have a write or a wait in progress while its
-//! program runs, and the world can't observe that from the outside. The blocking subscription pulls
-//! through the same code as the batches.
+//! program runs, and the world can't observe that from the outside. The code that drives it is the
+//! same as for the batches.
 
 mod threads;
 

@@ -2,8 +2,9 @@
 //!
 //! A sliding window counts the requests that bring nothing new: at most 5 in any second and 120 in
 //! any minute. Requests that bring new events are free, because a backlog must be delivered
-//! quickly. So are the polls that signal such events, before or after a page has brought them. For an enterprise, the limit is the configured number of calls per minute, fruitful or
-//! not. Start at [`Budget::count`].
+//! quickly. The polls that signal such events are free too, whether they end before or after a page
+//! has brought the events. For an enterprise, the limit is the configured number of calls per
+//! minute, fruitful or not. Start at [`Budget::count`].
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

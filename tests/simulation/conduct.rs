@@ -23,8 +23,8 @@ use crate::scenario::What;
 /// The shortest pause after a failure: the first retry comes after a tenth to a half of 0.5 s.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// If a poll was held for at least this time and then cut, the next request may follow at once. A
-/// middlebox with an idle timeout ends it then, and no server has failed.
+/// If a poll was held for at least this time and then cut, the next request may follow at once,
+/// because a middlebox with an idle timeout ended the poll and no server has failed.
 const HELD: Duration = Duration::from_secs(10);
 
 /// The facts about the running stream that follow from its requests and their responses.
@@ -41,8 +41,8 @@ pub(crate) struct Conduct {
     no_newer_token: bool,
     /// The error with which the stream must stop.
     must_stop: Option<ErrorKind>,
-    /// The error with which the stream had to stop already when a batch was dropped. Either error
-    /// is accepted.
+    /// The error with which the stream already had to stop when a batch was dropped. Then either
+    /// error is accepted.
     was_to_stop: Option<ErrorKind>,
     /// The endpoints at which a kept connection may have died under the last request.
     may_be_resent: HashSet<Endpoint>,

@@ -28,9 +28,9 @@ pub(crate) struct Gaps {
     page_came_at: Option<SystemTime>,
     /// `true` if a batch has come.
     began: bool,
-    /// The times, in seconds without a fraction, with which the subscription may date a checkpoint:
-    /// it had caught up then, or its checkpoint says so. Each has the smallest number of events
-    /// that came before it.
+    /// The times, in full seconds, with which the subscription may date a checkpoint: it had caught
+    /// up then, or the checkpoint from which it continued says so. Each has the smallest number of
+    /// events that came before it.
     moments: HashMap<SystemTime, usize>,
 }
 

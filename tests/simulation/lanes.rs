@@ -78,8 +78,8 @@ impl Inner {
         waits && !ends && !self.conduct.may_stop()
     }
 
-    /// Returns `true` if the stream waits for a batch. It does not while it is to store or to
-    /// acknowledge something first.
+    /// Returns `true` if the stream waits for a batch. It does not if something has to be stored or
+    /// acknowledged first.
     fn awaits_batch(&self) -> bool {
         let is_hindered = matches!(
             self.status(),

@@ -23,11 +23,11 @@
 //!   early nor to a URL that is used up. A stream stops only if it must (`conduct`).
 //! - At most 5 requests in any second and 120 in any minute bring nothing new. For an enterprise,
 //!   the client respects the configured rate for all calls (`budget`).
-//! - Two lanes work side by side: at most one fetch, and at most one list or poll, are in flight. At
-//!   most one page is fetched ahead of the program, or none if the program wants none. A poll has a
-//!   position that Box gave to this stream (`lanes`, `network`, `conduct`).
-//! - A fetch follows each signal promptly, unless a page has brought the events meanwhile. While Box
-//!   responds, no fetch is later than `max_staleness` permits (`lanes`).
+//! - Two lanes work side by side: at most one fetch, and at most one list or poll, are in flight.
+//!   At most one page is fetched ahead of the program, or none if the program wants none. A poll
+//!   has a position that Box gave to this stream (`lanes`, `network`, `conduct`).
+//! - A fetch follows each signal promptly, unless a page has brought the events meanwhile. While
+//!   Box responds, no fetch is later than `max_staleness` permits (`lanes`).
 //! - A stream without a request in flight waits for a timer or for its program (`lanes`).
 //! - After an error that stops the stream, no response is taken. The pages that came before it are
 //!   delivered first (`network`, `program`).
@@ -35,8 +35,8 @@
 //! - After the faults end, the client delivers everything within a bounded time. Then the stream
 //!   listens again, and a new event arrives promptly (`run`, `progress`).
 //!
-//! A program that begins in the past of an enterprise runs in a world of its own, with its own rules:
-//! `history`.
+//! A program that begins in the past of an enterprise runs in a world of its own, with its own
+//! rules, in `history`.
 //!
 //! Some faults never end. `permanent` has climates that last for the complete run, and bounds that
 //! hold meanwhile.
@@ -112,15 +112,16 @@ const SEEDS: u64 = 10_000;
 
 /// The scenarios that failed once.
 ///
-/// All but the last three expected too much of the client, because the checks did not yet permit the
-/// following. The client may wait for a poll as long as the server says, and may be busy meanwhile.
-/// It may respect the `Retry-After` of a host, and may lose a signal that crosses the end of its
-/// poll. After a jump of the clock it may give up a request and send another one at once. It may
-/// date a checkpoint by its own life alone. If two errors come together, it may stop with either.
+/// All but the last three expected too much of the client, because the checks did not yet permit
+/// the following. The client may wait for a poll as long as the server says, and may be busy
+/// meanwhile. It may respect the `Retry-After` of a host, and may lose a signal that crosses the
+/// end of its poll. After a jump of the clock it may give up a request and send another one at
+/// once. It may date a checkpoint by what it has seen in its own run alone. If two errors come
+/// together, it may stop with either.
 ///
 /// The last three were the client's fault. After a page of events without a position, it considered
 /// itself caught up. A stream that was stopped between two events of a page kept its requests. And
-/// a list was sent although a response that rejected its token was already there.
+/// it sent a list although a response that rejected its token had already arrived.
 const REGRESSIONS: &[&str] = &[
     r#"{"seed":4,"climate":{"hold_ms":2000,"retry_timeout":5000},"incidents":[{"what":"request_lost","when":{"request":["realtime",2]}}]}"#,
     r#"{"seed":4861,"climate":{"consumer":"events","latency_ms":300,"patience_ms":16734,"retry_timeout":5,"start":"now"},"incidents":[{"what":{"response":{"fault":"forbidden"}},"when":{"request":["events",0]}},{"what":"write_fails","when":{"write":0}},{"what":{"response":{"fault":"endless_body"}},"when":{"request":["events",1]}}]}"#,

@@ -2,8 +2,8 @@
 //!
 //! It carries each request to the emulator and each response back, with a latency, and applies the
 //! scenario's faults on the way. It also checks what every request must satisfy: the right timeout,
-//! and few pages and sleeps in memory. The rules for streams are in `lanes`, `conduct` and `budget`.
-//! Start at [`Inner::send`].
+//! and few pages and sleeps in memory. The rules for streams are in `lanes`, `conduct` and
+//! `budget`. Start at [`Inner::send`].
 
 use std::task::Waker;
 use std::time::Duration;

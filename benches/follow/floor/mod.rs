@@ -2,8 +2,8 @@
 //!
 //! It is a loop that fetches pages, polls, and parses, one request after the other. If a poll ends
 //! without a response, the loop polls again. It never retries another request, has no pace, and
-//! does not recognize repeats. Never make it slower over hyper, because every ratio would improve. Start
-//! from [`Loop`].
+//! does not recognize repeats. Never make it slower over hyper, because every ratio would improve.
+//! Start from [`Loop`].
 
 mod event;
 mod hyper;

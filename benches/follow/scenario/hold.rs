@@ -28,7 +28,7 @@ pub(crate) struct Task {
     pub(crate) tls: bool,
 }
 
-/// The sharing of connections between streams.
+/// The way in which streams share connections.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Connections {
     /// All streams share one transport.

@@ -19,8 +19,8 @@ use crate::report::{Report, Unit};
 use crate::runtime::Runtime as _;
 use crate::subject::{Name, Pace, Start, Subject, exit_with};
 
-/// The pause after the start. The first requests use up a stream's pace, which is complete again
-/// after this time.
+/// The pause after the start. The first requests use up a stream's pace, which has recovered after
+/// this time.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// The turns of each subject. They are short, so that other load on the machine affects all

@@ -11,9 +11,8 @@ use std::ops::{Range, RangeInclusive};
 use crate::account::STEP;
 use crate::page_query::Start;
 
-/// A position holds a second in its high bits. This is the number of bits below, which have room
-/// for 15 million events. A position stays below 2^60: above that, clients may read Box's positions
-/// as times.
+/// The number of low bits of a position, below those of its second. They have room for 15 million
+/// events. A position stays below 2^60: above that, clients may read Box's positions as times.
 const PLACE_BITS: u32 = 28;
 /// The bits of a position below those of its second.
 const PLACES: u64 = (1 << PLACE_BITS) - 1;

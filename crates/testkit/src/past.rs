@@ -16,8 +16,8 @@ const DAY: i64 = 24 * HOUR;
 /// The eight hours of a day in which most events happen, from its first second.
 const WORK_BEGINS: i64 = 8 * HOUR;
 const WORK_ENDS: i64 = 16 * HOUR;
-/// An eighth of a day's events happens before the eight hours, and another eighth after them. On a
-/// day with evenly spread events, an eighth takes this many seconds.
+/// An eighth of a day, in seconds. An eighth of a day's events happens before the eight hours, and
+/// another eighth after them.
 const EIGHTH: i64 = DAY / 8;
 
 /// The number of events from the start of one burst to the start of the next.

@@ -40,8 +40,8 @@ pub struct Settings {
     /// The probability that a page is empty although more events follow. Its position moves a
     /// little. Default: 0.
     pub empty_page_rate: f64,
-    /// The number of an account's last events that are kept; `null` for all. A request from an
-    /// earlier position gets the oldest kept event first. Default: all.
+    /// The number of an account's last events that are kept; `null` for all. A page from an earlier
+    /// position starts with the oldest kept event. Default: all.
     pub retention: Option<usize>,
     /// The time in milliseconds from the signal of an event until `GET /2.0/events` shows it.
     /// Default: 0.
@@ -63,8 +63,8 @@ pub struct Settings {
     /// Default: none.
     pub admin_logs_retention_ms: Option<u64>,
     /// The time in milliseconds from the arrival of an event until `admin_logs_streaming` no longer
-    /// shows it; `null` for never. A request from an earlier position gets the oldest event that is
-    /// left first. Box keeps events for 14 days. Default: never.
+    /// shows it; `null` for never. A page from an earlier position starts with the oldest event
+    /// that is left. Box keeps events for 14 days. Default: never.
     pub streaming_retention_ms: Option<u64>,
     /// The edge `created_after` of a range. Default: [`Edge::Exclusive`].
     pub created_after_edge: Edge,
@@ -205,8 +205,8 @@ pub enum AdminLogsOrder {
     Chronological,
 }
 
-/// Says if a range of dates contains the events at its edge, `created_after` or `created_before`.
-/// Box does not document this.
+/// An edge of a range of dates, `created_after` or `created_before`, as part of the range or not.
+/// Box does not document which of the two applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edge {

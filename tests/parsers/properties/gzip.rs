@@ -18,7 +18,7 @@ use super::shown;
 const MAX_PAGE: u64 = 16 * 1024 * 1024;
 
 /// Asserts that a gzip stream is read as the page in it, and that any other body is an error. The
-/// data is both: a gzip stream, and the page of another one.
+/// data is used twice: as a gzip stream, and as a page that is compressed into one.
 pub(crate) fn holds(data: &[u8]) {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(data).expect("a vector takes every byte");

@@ -11,8 +11,8 @@ use http::{HeaderValue, Response};
 use super::exchange::{Engine, client};
 use super::shown;
 
-/// Asserts that seconds are followed up to an hour, and that no wait is longer. The first line of
-/// the data is `Retry-After`, and the second line is `Date`.
+/// Asserts that a wait in seconds is respected up to an hour, and that no wait is longer. The first
+/// line of the data is `Retry-After`, and the second line is `Date`.
 pub(crate) fn holds(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let retry_after = lines.next().unwrap_or_default();

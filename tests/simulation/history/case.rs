@@ -63,18 +63,18 @@ pub(super) struct Case {
     pub(super) past_events: u32,
     /// `true` if nearly all of them happen in the day that both logs have.
     pub(super) is_dense: bool,
-    /// The program wants the events of this long before its start.
+    /// The time before its start from which on the program wants events.
     pub(super) since_ms: u64,
     /// The time in which faults happen, while the program runs.
     pub(super) runs_s: u64,
     /// The mean time between two events after the start.
     pub(super) live_every_s: u64,
-    /// The greatest time by which an event may appear late and still be usual.
+    /// The greatest time by which an event may appear late and still count as usual.
     pub(super) event_delay_s: u64,
     /// The share of events that appear later than that, up to [`late_s`](Self::late_s).
     pub(super) late_percent: u8,
     pub(super) late_s: u64,
-    /// The time until the past has an event that live events have.
+    /// The time from an event's appearance in the live log until `admin_logs` has it.
     pub(super) admin_logs_delay_s: u64,
     pub(super) repeat_percent: u8,
     /// The share of events without an id.

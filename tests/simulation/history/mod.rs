@@ -49,8 +49,8 @@ use crate::variable;
 /// The number of seeds that a debug build runs in about 10 s on one core.
 const SEEDS: u64 = 100;
 
-/// The times for which a program is dead in the test of each step: not at all, so long that live
-/// events are lost before the past is read again, and in between.
+/// The times for which a program is dead in the test of each step: not at all, for a time in
+/// between, and long enough to lose live events before the past is read again.
 const ABSENCES: [u64; 3] = [0, 13 * DAY + DAY / 2, 20 * DAY];
 
 /// The steps from one death to the next in the test with many events: these runs take long.

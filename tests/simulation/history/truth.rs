@@ -235,8 +235,8 @@ impl Truth {
         }
     }
 
-    /// Checks that all events before a time are handled, because the stream says that it is complete
-    /// up to then. `until` is in seconds.
+    /// Checks that all events before a time are handled, because the stream says that it is
+    /// complete up to then. `until` is in seconds.
     pub(super) fn claims(&mut self, until: u64) -> Result<(), String> {
         if self.complete_until >= Some(until) {
             return Ok(());

@@ -120,7 +120,7 @@ pub(crate) fn realtime_url(server: &EmulatorServer) -> String {
     list["entries"][0]["url"].as_str().expect("a URL").into()
 }
 
-/// Does the work, which must take at least so long.
+/// Does the work, which must take at least this long.
 #[expect(clippy::disallowed_methods, reason = "bytes travel in real time")]
 #[track_caller]
 pub(crate) fn takes_at_least<T>(least: Duration, work: impl FnOnce() -> T) -> T {

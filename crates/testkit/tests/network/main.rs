@@ -1,5 +1,6 @@
 //! The network of the server, over real connections: its distance, compression and TLS. Each test
-//! checks an order, or that something takes at least so long. None checks how fast the machine is.
+//! checks an order, or that something takes at least some time. None checks how fast the machine
+//! is.
 
 mod client;
 mod compression;
