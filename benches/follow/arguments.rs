@@ -10,8 +10,8 @@ use crate::emulator::{Address, Conditions};
 use crate::scenario::Scenario;
 use crate::subject::Name;
 
-/// Measures how the library follows accounts, beside the floor: the least that a client over hyper
-/// could do.
+/// Measures how the library follows accounts, compared with the floor: the least that a client over
+/// hyper could do.
 #[derive(Parser)]
 #[expect(
     clippy::struct_excessive_bools,

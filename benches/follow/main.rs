@@ -1,9 +1,9 @@
 //! Measures how the library follows accounts, over each backend.
 //!
-//! Beside it the program measures the floor, the least that a client could do. Each measurement
-//! runs in processes of its own, which the program starts from itself: an emulator and a client.
-//! `benches/README.md` explains the output. Start from [`Plan`], or from
-//! [`DistantPlan`] with `--rtt`.
+//! For comparison, the program also measures the floor, the least that a client could do. Each
+//! measurement runs in processes of its own, which the program starts from itself: an emulator and
+//! a client. `benches/README.md` explains the output. Start from [`Plan`], or from [`DistantPlan`]
+//! with `--rtt`.
 
 mod arguments;
 mod backends;

@@ -1,4 +1,4 @@
-//! Fuzzes a checkpoint's file, and JSON under a right checksum.
+//! Fuzzes a checkpoint's file, and JSON with a correct checksum.
 
 #![no_main]
 

@@ -179,7 +179,7 @@ fn query_without_events_ends_after_its_start() {
     let mut subscription = query.subscribe(failing.clone(), KEY, StartAt::Oldest);
     let started = world.run(subscription.next()).unwrap().unwrap();
     assert!(matches!(started, Update::Started(_)));
-    // The position behind the range is saved first.
+    // The position after the range is saved first.
     assert!(world.run_for(HOUR, subscription.next()).is_none());
     failing.is_repaired.store(true, Ordering::SeqCst);
     assert!(world.run(subscription.next()).is_none());

@@ -461,7 +461,7 @@ fn past_events_arrive_late_out_of_order_and_repeatedly() {
     };
     let mut world = World::with_past(mixed.clone(), &past);
     let history = world.drain("stream_type=admin_logs&limit=500", "0");
-    // Late events of a second stand behind the others.
+    // Late events of a second come after its other events.
     let known: BTreeSet<String> = ids(&history).into_iter().collect();
     assert_eq!((known, history.len()), (past.ids().collect(), 20_000));
     let created: Vec<i64> = (0..past.count).map(|n| past.created_unix(n)).collect();
