@@ -5,8 +5,8 @@
 //! BOX_ACCESS_TOKEN=… cargo run --example history_then_live -- events.db 365
 //! ```
 //!
-//! The second argument is the number of days to read. A transaction holds the events of a batch, the
-//! checkpoint behind it, and the ids that belong to the checkpoint: all are stored, or nothing.
+//! The second argument is the number of days to read. A transaction holds the events of a batch,
+//! the checkpoint behind it, and the ids that belong to the checkpoint: all are stored, or nothing.
 //! Live events repeat past ones, so the stream remembers the ids of the past ones, also across
 //! restarts. Without an access token, or with `--demo`, a fake Box inside the program shows that.
 //! `BOX_API` names another API on this machine, such as `box-emulator`.

@@ -114,8 +114,8 @@ impl<T: HttpTransport> LongPollClient<T> {
         Ok(self.derive(self.client.as_user(user_id)?))
     }
 
-    /// Returns a derived client whose iterators deliver only the events that match the filter, on the
-    /// same thread; see [`crate::LongPollClient::filtered`].
+    /// Returns a derived client whose iterators deliver only the events that match the filter, on
+    /// the same thread; see [`crate::LongPollClient::filtered`].
     #[must_use]
     pub fn filtered(&self, filter: EventFilter) -> Self {
         self.derive(self.client.filtered(filter))

@@ -145,9 +145,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// the events that match the filter. It replaces the filter that this client has.
     ///
     /// Clients that are derived from it have the same filter. Everything that
-    /// [`with_tokens`](Self::with_tokens) shares is shared here too. A checkpoint does not depend on
-    /// the filter, so a subscription may resume with another one. If two programs follow the same
-    /// account with two filters, each of them needs a checkpoint of its own.
+    /// [`with_tokens`](Self::with_tokens) shares is shared here too. A checkpoint does not depend
+    /// on the filter, so a subscription may resume with another one. If two programs follow the
+    /// same account with two filters, each of them needs a checkpoint of its own.
     ///
     /// ```no_run
     /// # use box_longpoll::event::EventFilter;

@@ -170,8 +170,8 @@ impl Config {
         })
     }
 
-    /// Returns these settings for requests as another user, by the `As-User` header. Without it, they
-    /// are for the token's own user. A program with a client uses
+    /// Returns these settings for requests as another user, by the `As-User` header. Without it,
+    /// they are for the token's own user. A program with a client uses
     /// [`LongPollClient::as_user`](crate::LongPollClient::as_user) instead.
     ///
     /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.

@@ -125,8 +125,8 @@ pub struct HistoryProgress {
     pub since: SystemTime,
     /// The time of the newest event that is delivered.
     pub reached: SystemTime,
-    /// The end of the past events: 13 days ago, and live events follow from there on. For a query or
-    /// an audit, it is the end of the range.
+    /// The end of the past events: 13 days ago, and live events follow from there on. For a query
+    /// or an audit, it is the end of the range.
     pub until: SystemTime,
     /// The number of events that this run has delivered.
     pub events: u64,

@@ -48,8 +48,8 @@ use crate::transport::HttpTransport;
 /// # Cancellation
 ///
 /// The requests in flight belong to the stream. If you drop the future of
-/// [`next`](EventStream::next), or wrap it in a timeout, they continue and nothing is lost. Dropping
-/// the stream ends the requests.
+/// [`next`](EventStream::next), or wrap it in a timeout, they continue and nothing is lost.
+/// Dropping the stream ends the requests.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct EventStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     batches: BatchStream<T>,
@@ -184,8 +184,8 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 /// # Cancellation
 ///
 /// The requests in flight belong to the stream. If you drop the future of
-/// [`next`](BatchStream::next), or wrap it in a timeout, they continue and nothing is lost. Dropping
-/// the stream ends the requests.
+/// [`next`](BatchStream::next), or wrap it in a timeout, they continue and nothing is lost.
+/// Dropping the stream ends the requests.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct BatchStream<T: HttpTransport = Arc<dyn HttpTransport>> {
     driver: Driver<T>,

@@ -22,13 +22,13 @@ use crate::sys::{blocking_thread, lock};
 use crate::transport::HttpTransport;
 
 impl<T: HttpTransport> LongPollClient<T> {
-    /// Returns an audit, which finds the past events of an enterprise that your records lack, on the
-    /// same thread; see [`crate::LongPollClient::audit`].
+    /// Returns an audit, which finds the past events of an enterprise that your records lack, on
+    /// the same thread; see [`crate::LongPollClient::audit`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed, or
-    /// if the range is empty. The message names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed,
+    /// or if the range is empty. The message names the setting.
     pub fn audit(&self, range: AdminLogs) -> Result<Audit<T>, Error> {
         Ok(Audit {
             audit: self.client.audit(range)?,
@@ -54,12 +54,12 @@ impl<T: HttpTransport> Audit<T> {
         self.iter(self.audit.missing_from(ids))
     }
 
-    /// Returns the events whose ids a store does not have. No request is sent before you request the
-    /// first event.
+    /// Returns the events whose ids a store does not have. No request is sent before you request
+    /// the first event.
     ///
-    /// `find` is called once for each page, on a thread of its own, so it may block. It gets the ids
-    /// of the page's events, up to 500, and returns those that the store has, in any order. Calls
-    /// never overlap.
+    /// `find` is called once for each page, on a thread of its own, so it may block. It gets the
+    /// ids of the page's events, up to 500, and returns those that the store has, in any order.
+    /// Calls never overlap.
     ///
     /// # Errors
     ///
@@ -136,8 +136,8 @@ impl MissingEvents {
         self.counts.checked()
     }
 
-    /// Returns the number of missing events that were found so far. It includes those of the current
-    /// page that were not returned yet.
+    /// Returns the number of missing events that were found so far. It includes those of the
+    /// current page that were not returned yet.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.counts.missing()

@@ -1,8 +1,8 @@
 //! The audit of an enterprise's events: those that Box has and a program's records lack.
 //!
-//! [`LongPollClient::audit`] takes a range of the past, and [`Audit`] the ids of a program's records.
-//! [`MissingEvents`] reads the range as a query does, page by page, and keeps the events whose ids
-//! are not among them. It changes nothing at Box or in the records.
+//! [`LongPollClient::audit`] takes a range of the past, and [`Audit`] the ids of a program's
+//! records. [`MissingEvents`] reads the range as a query does, page by page, and keeps the events
+//! whose ids are not among them. It changes nothing at Box or in the records.
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
@@ -68,9 +68,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// [`missing`](MissingEvents::missing) is 0. It then proves that your records have the id of
     /// each event that Box had in the range when the audit read it. It does not prove more:
     ///
-    /// - Box adds some events late, by hours or days. Such an event is not found if it arrives after
-    ///   its slice was read. The later a range is audited, the more it proves. Audit it again when
-    ///   it is two weeks old, which is as long as Box keeps live events.
+    /// - Box adds some events late, by hours or days. Such an event is not found if it arrives
+    ///   after its slice was read. The later a range is audited, the more it proves. Audit it again
+    ///   when it is two weeks old, which is as long as Box keeps live events.
     /// - If a range ends less than a day ago, events may be missing that your program receives a
     ///   moment later.
     /// - Box drops events after 365 days. A range is best audited long before.
@@ -82,8 +82,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed, or
-    /// if the range is empty. The message names the setting.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a setting is out of range or malformed,
+    /// or if the range is empty. The message names the setting.
     pub fn audit(&self, range: AdminLogs) -> Result<Audit<T>, Error> {
         let mut query = range;
         if query.range.before.is_none() {
@@ -122,8 +122,8 @@ impl<T: HttpTransport> Audit<T> {
     /// takes up to three times as much. The chance that another id has the hash of a missing event
     /// is below 10^-14 for ten million of each.
     ///
-    /// The stream also remembers the ids of the latest 2 million events in up to 40 MB, to skip Box's
-    /// repeats.
+    /// The stream also remembers the ids of the latest 2 million events in up to 40 MB, to skip
+    /// Box's repeats.
     ///
     /// If your ids do not fit into memory, use [`missing_from_store`](Self::missing_from_store).
     pub fn missing_from(&self, ids: impl IntoIterator<Item = impl AsRef<str>>) -> MissingEvents<T> {
@@ -133,9 +133,9 @@ impl<T: HttpTransport> Audit<T> {
     /// Returns the events whose ids a store does not have. No request is sent before the stream is
     /// polled.
     ///
-    /// `find` is called once for each page with an id. It gets the ids of the page's events, up to 500,
-    /// and returns those that the store has, in any order. Calls never overlap. Pages are read on while
-    /// it runs, as far as the HTTP library works without being polled.
+    /// `find` is called once for each page with an id. It gets the ids of the page's events, up to
+    /// 500, and returns those that the store has, in any order. Calls never overlap. Pages are read
+    /// on while it runs, as far as the HTTP library works without being polled.
     ///
     /// ```no_run
     /// # use box_longpoll::enterprise::AdminLogs;
@@ -163,8 +163,8 @@ impl<T: HttpTransport> Audit<T> {
     ///
     /// # Errors
     ///
-    /// If `find` fails, the stream stops with [`ErrorKind::Lookup`](crate::ErrorKind::Lookup), whose
-    /// source is the error of `find`.
+    /// If `find` fails, the stream stops with [`ErrorKind::Lookup`](crate::ErrorKind::Lookup),
+    /// whose source is the error of `find`.
     pub fn missing_from_store<F, R, E>(&self, mut find: F) -> MissingEvents<T>
     where
         F: FnMut(Vec<String>) -> R + Send + 'static,
@@ -249,8 +249,8 @@ impl Counts {
 /// [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery). Made by [`Audit::missing_from`] and
 /// [`Audit::missing_from_store`].
 ///
-/// The stream ends with the range, or after an error, or when its [`handle`](Self::handle) stops it.
-/// An audit that was cut short proves nothing about the rest of its range.
+/// The stream ends with the range, or after an error, or when its [`handle`](Self::handle) stops
+/// it. An audit that was cut short proves nothing about the rest of its range.
 ///
 /// # Cancellation
 ///
@@ -273,8 +273,8 @@ impl<T: HttpTransport> MissingEvents<T> {
     ///
     /// # Errors
     ///
-    /// The error that stops the audit, which is its last item; [`ErrorKind`](crate::ErrorKind) lists
-    /// the possible kinds. The stream retries transient failures itself and shows them in the
+    /// The error that stops the audit, which is its last item; [`ErrorKind`](crate::ErrorKind)
+    /// lists the possible kinds. The stream retries transient failures itself and shows them in the
     /// [status](Self::status).
     ///
     /// # Cancellation
@@ -290,8 +290,8 @@ impl<T: HttpTransport> MissingEvents<T> {
         self.counts.checked()
     }
 
-    /// Returns the number of missing events that were found so far. It includes those of the current
-    /// page that [`next`](Self::next) has not returned yet.
+    /// Returns the number of missing events that were found so far. It includes those of the
+    /// current page that [`next`](Self::next) has not returned yet.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.counts.missing()
@@ -304,8 +304,8 @@ impl<T: HttpTransport> MissingEvents<T> {
         self.batches.status()
     }
 
-    /// Returns a handle that watches and stops the audit from any task or thread. A lookup in flight
-    /// ends first.
+    /// Returns a handle that watches and stops the audit from any task or thread. A lookup in
+    /// flight ends first.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
         self.handle.clone()

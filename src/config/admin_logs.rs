@@ -194,8 +194,8 @@ impl HistorySettings {
     /// Returns the bucket from which all slices take their calls. A call of each may have waited in
     /// the call limiter.
     ///
-    /// Its capacity is small: the slices wait for each other's tokens anyway, and a smaller capacity
-    /// leaves more calls to the rest of a minute.
+    /// Its capacity is small: the slices wait for each other's tokens anyway, and a smaller
+    /// capacity leaves more calls to the rest of a minute.
     pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
         let CallsPerMinute(calls) = self.calls;
         let waiting = u32::try_from(self.parallel()).unwrap_or(u32::MAX);
@@ -279,9 +279,9 @@ impl AdminLogs {
         self
     }
 
-    /// Sets the number of slices that are read side by side, by a stream of the query that starts at
-    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, and never more than half of the calls
-    /// per minute. Default: one for each 100 [calls per minute](Self::calls_per_minute),
+    /// Sets the number of slices that are read side by side, by a stream of the query that starts
+    /// at [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, and never more than half of the
+    /// calls per minute. Default: one for each 100 [calls per minute](Self::calls_per_minute),
     /// which is enough if a call takes no longer than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
         self.parallel = Some(slices);

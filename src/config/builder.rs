@@ -45,8 +45,8 @@ impl LongPollClientBuilder {
     }
 
     /// Sets the events that streams and subscriptions deliver. Default: all events. The client
-    /// applies the filter after Box has sent the events: see [`EventFilter`] for the filters of Box,
-    /// which save traffic. A filter does not change the pages that
+    /// applies the filter after Box has sent the events: see [`EventFilter`] for the filters of
+    /// Box, which save traffic. A filter does not change the pages that
     /// [`fetch`](crate::LongPollClient::fetch) returns.
     pub fn filter(mut self, filter: EventFilter) -> Self {
         self.config.filter = Arc::new(filter);
@@ -135,9 +135,9 @@ impl LongPollClientBuilder {
     /// limit, because a realtime server signals each change.
     ///
     /// Choose this if you do not trust the signals: then a stream also fetches while it holds a
-    /// poll. While Box's API responds and your code waits for a batch, an event is delivered at most
-    /// this time, and the time of one fetch, after Box shows it. These fetches count in the [pace](Self::pace), which may delay
-    /// them.
+    /// poll. While Box's API responds and your code waits for a batch, an event is delivered at
+    /// most this time, and the time of one fetch, after Box shows it. These fetches count in the
+    /// [pace](Self::pace), which may delay them.
     pub fn max_staleness(mut self, time: Duration) -> Self {
         self.config.max_staleness = Some(time);
         self

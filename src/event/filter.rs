@@ -1,9 +1,9 @@
 //! [`EventFilter`]: the events that a program wants, among all that Box sends.
 //!
-//! Box selects an enterprise's events by type and time, and hardly any of a user's. A filter selects
-//! by more fields, after the events have arrived. It reads only the fields that it names, in one
-//! pass over the event's text. It does not know streams or positions: the fetcher of the engine
-//! applies it. Start from [`EventFilter`].
+//! Box selects an enterprise's events by type and time, and hardly any of a user's. A filter
+//! selects by more fields, after the events have arrived. It reads only the fields that it names,
+//! in one pass over the event's text. It does not know streams or positions: the fetcher of the
+//! engine applies it. Start from [`EventFilter`].
 
 mod ip_ranges;
 #[cfg(test)]

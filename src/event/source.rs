@@ -183,8 +183,8 @@ impl SourceHead {
     }
 }
 
-/// Returns `true` if a source of this type has its id and its name in `id` and `name`, if it has such
-/// members at all.
+/// Returns `true` if a source of this type has its id and its name in `id` and `name`, if it has
+/// such members at all.
 pub(super) fn has_plain_names(kind: &str) -> bool {
     matches!(kind, "user" | "file" | "folder" | "web_link" | "app_item")
 }

@@ -1,8 +1,8 @@
 //! The pace of the calls that read a history side by side.
 //!
-//! Each slice of a history has an engine of its own, and Box counts their calls together. The slices
-//! share one [`Pacer`], which lets one call after another pass. If Box makes one slice wait, all
-//! of them wait.
+//! Each slice of a history has an engine of its own, and Box counts their calls together. The
+//! slices share one [`Pacer`], which lets one call after another pass. If Box makes one slice wait,
+//! all of them wait.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

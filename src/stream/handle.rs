@@ -58,8 +58,8 @@ impl StreamHandle {
     /// - Only events after the start of this stream count. After a restart from a checkpoint or a
     ///   position, it is `None` at first. Events that Box no longer kept at the start are missing:
     ///   see [`PossibleGap`](crate::PossibleGap).
-    /// - After a start at [`StartAt::Since`], it moves with each slice of the past, from the first one
-    ///   on. It then counts the events since that time, and continues after a restart from a
+    /// - After a start at [`StartAt::Since`], it moves with each slice of the past, from the first
+    ///   one on. It then counts the events since that time, and continues after a restart from a
     ///   checkpoint.
     /// - For another [query](crate::enterprise::AdminLogsQuery), it is `None` until the query has
     ///   ended. For every query, it is at most the end of its range.
@@ -70,8 +70,8 @@ impl StreamHandle {
     ///
     /// Only a response to a fetch proves a time, and no proof reaches further than the time of its
     /// request. A stream with new events fetches all the time. An idle stream of an enterprise
-    /// fetches at its [interval](crate::enterprise::AdminLogsStreaming::longest_interval), every
-    /// 60 s at most. An idle stream of a user fetches when a poll ends, about every 10 minutes. With
+    /// fetches at its [interval](crate::enterprise::AdminLogsStreaming::longest_interval), every 60
+    /// s at most. An idle stream of a user fetches when a poll ends, about every 10 minutes. With
     /// [`max_staleness`](crate::LongPollClientBuilder::max_staleness), it fetches at least that
     /// often. A stream that nobody polls proves nothing.
     #[must_use]

@@ -389,8 +389,8 @@ impl Ledger {
 }
 
 impl State {
-    /// Returns the state of a subscription without a checkpoint. A start at a time is saved, because
-    /// a later run may compute another time.
+    /// Returns the state of a subscription without a checkpoint. A start at a time is saved,
+    /// because a later run may compute another time.
     fn new(start: Watermark, window: Window, saves: bool) -> Self {
         let mut state = Self::at_start_of(start, window, saves);
         if state.durable.since.is_some() {
