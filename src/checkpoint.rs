@@ -47,9 +47,10 @@ const MAX_IDS: usize = 100_000;
 /// takes about 80 kB.
 ///
 /// A subscription that starts with the [history](StartAt::Since) of an enterprise has to remember
-/// more ids than a checkpoint can carry. Its checkpoints only have their
-/// [number](Self::history_ids). Each one brings the [new ids](Self::new_ids), which a store keeps
-/// beside it, and hands back [after loading](Self::with_ids). They are not serialized.
+/// more ids than a checkpoint can hold. Its checkpoints therefore hold only the
+/// [number](Self::history_ids) of these ids. Each checkpoint comes with the [new
+/// ids](Self::new_ids), which are not serialized. A store keeps them beside the checkpoint, and
+/// adds all stored ids to a checkpoint [after loading it](Self::with_ids).
 ///
 /// A checkpoint carries the number of its format, which is 3 in this version. A checkpoint of an
 /// older format can be read if the serialization stores the names of the fields, as JSON does.
@@ -70,9 +71,9 @@ pub struct Checkpoint {
     slice: Option<SlicePoint>,
     /// The number of the history's ids, with the new ones.
     history_ids: u64,
-    /// The ids that no earlier checkpoint has brought. They are not serialized.
+    /// The ids that did not come with an earlier checkpoint. They are not serialized.
     new_ids: Option<NewIds>,
-    /// The ids that were stored beside the checkpoint, once they are loaded.
+    /// The ids that were stored beside the checkpoint, after they are loaded.
     stored_ids: Vec<u8>,
 }
 
@@ -97,8 +98,8 @@ impl Checkpoint {
         }
     }
 
-    /// Adds the state of a stream that began with the history. `ids` are those that no earlier
-    /// checkpoint has brought, if there are any.
+    /// Adds the state of a stream that began with the history. `ids` are those that did not come
+    /// with an earlier checkpoint, if there are any.
     pub(crate) fn with_history(
         mut self,
         since: Option<Since>,
@@ -161,11 +162,11 @@ impl Checkpoint {
         self.last_success
     }
 
-    /// Returns the number of ids that belong to the checkpoint and are stored beside it, with the
-    /// [new ones](Self::new_ids).
+    /// Returns the number of ids that belong to the checkpoint and are stored beside it, including
+    /// the [new ones](Self::new_ids).
     ///
-    /// It is 0 unless the subscription starts with the [history](StartAt::Since) of an enterprise,
-    /// and becomes 0 again 14 days after it has caught up with the live stream. Then a store can
+    /// It is 0 unless the subscription starts with the [history](StartAt::Since) of an enterprise.
+    /// It becomes 0 again 14 days after the subscription has reached the present. A store can then
     /// delete all ids.
     #[must_use]
     pub fn history_ids(&self) -> u64 {
@@ -174,34 +175,35 @@ impl Checkpoint {
 
     /// Returns the ids to store together with this checkpoint. Returns `None` if there are none.
     ///
-    /// Live events repeat those of the history, up to 14 days later, so a subscription that starts
-    /// with the [history](StartAt::Since) of an enterprise remembers the ids of all events until
-    /// then. Store these in the transaction that stores the checkpoint, in a row with the key
-    /// [`after`](NewIds::after), in place of the rows with that key or a higher one. After a
-    /// restart, hand all rows to [`with_ids`](Self::with_ids).
+    /// Live events repeat those of the history, so a subscription that starts with the
+    /// [history](StartAt::Since) of an enterprise remembers the ids of all events until 14 days
+    /// after it has reached the present. In the transaction that stores the checkpoint, delete the
+    /// rows of ids whose key is [`after`](NewIds::after) or higher. Then insert the new ids in a
+    /// row with the key `after`. After a restart, pass all rows to [`with_ids`](Self::with_ids).
     ///
-    /// If you do not store them, no event is lost. But after a restart, events that were delivered
-    /// before may be delivered again: those of the part of the history that was being read, and
-    /// those that live events repeat.
+    /// If you do not store the ids, no event is lost. But after a restart, some events may be
+    /// delivered again: those in the part of the history that was being read, and those that live
+    /// events repeat.
     #[must_use]
     pub fn new_ids(&self) -> Option<&NewIds> {
         self.new_ids.as_ref()
     }
 
-    /// Returns the checkpoint with the ids that were stored beside it, in any order. Each part has
-    /// the number from [`after`](NewIds::after), and the ids.
+    /// Returns the checkpoint with the ids that were stored beside it. The parts may be in any
+    /// order. Each has the number from [`after`](NewIds::after) and the bytes from
+    /// [`as_bytes`](NewIds::as_bytes).
     ///
-    /// Pass everything that was stored. Ids that do not belong to this checkpoint are left out, and
-    /// so is everything after a part that is missing. If there are more than 10 million ids, the
-    /// latest are used.
+    /// Pass everything that was stored. This method ignores ids that do not belong to this
+    /// checkpoint, and everything after a missing part. If there are more than 10 million ids, it
+    /// uses the latest ones.
     #[must_use]
     pub fn with_ids(mut self, parts: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
         self.stored_ids = history::joined(parts, self.history_ids);
         self
     }
 
-    /// Sets the ids that were stored beside the checkpoint, the latest ones of those that belong to
-    /// it.
+    /// Sets the ids that were stored beside the checkpoint, up to 10 million of the latest that
+    /// belong to it.
     fn with_stored_ids(mut self, ids: Vec<u8>) -> Self {
         self.stored_ids = ids;
         self
@@ -285,8 +287,8 @@ impl fmt::Debug for Checkpoint {
 ///
 /// A subscription that starts with the [history](StartAt::Since) of an enterprise has
 /// [ids](Checkpoint::new_ids) to store beside its checkpoints. A database stores them in a second
-/// table, one row for each part. A store that ignores them works too: then events may be delivered
-/// again after a restart.
+/// table, with one row for each part. A store that ignores them also works, but events may then be
+/// delivered again after a restart.
 ///
 /// ```
 /// use async_trait::async_trait;

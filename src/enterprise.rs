@@ -2,10 +2,10 @@
 //!
 //! Box has no long poll for these events. A client that
 //! [`LongPollClient::enterprise`](crate::LongPollClient::enterprise) derives therefore fetches live
-//! events at an interval. It can begin with past events, as described below. An [`AdminLogsQuery`],
-//! made by [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs), reads past events and
-//! then ends. An [`Audit`], made by [`LongPollClient::audit`](crate::LongPollClient::audit), finds
-//! those that your records lack. Start with one of these three methods; [`AdminLogsStreaming`] and
+//! events at an interval. It can begin with past events, as described below. An [`AdminLogsQuery`]
+//! from [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs) reads past events and
+//! then ends. An [`Audit`] from [`LongPollClient::audit`](crate::LongPollClient::audit) finds past
+//! events that your records lack. Start with one of these three methods; [`AdminLogsStreaming`] and
 //! [`AdminLogs`] have their settings.
 #![doc = include_str!("enterprise/history.md")]
 

@@ -1,6 +1,6 @@
 //! The blocking client's audit of an enterprise's events.
 //!
-//! It wraps the async one, and runs on the thread of the client that it is made by. See
+//! It wraps the async audit, and runs on the thread of the client that made it. See
 //! [`crate::enterprise::Audit`].
 
 use std::error::Error as StdError;
@@ -37,7 +37,7 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 }
 
-/// An audit of an enterprise's past events. Made by [`LongPollClient::audit`]. Cloning is cheap.
+/// An audit of an enterprise's past events, created by [`LongPollClient::audit`]. Cloning is cheap.
 ///
 /// It is the [`crate::enterprise::Audit`] for programs without async. It runs on the thread of the
 /// client that made it.
@@ -57,8 +57,8 @@ impl<T: HttpTransport> Audit<T> {
     /// Returns the events whose ids a store does not have. No request is sent before you request
     /// the first event.
     ///
-    /// `find` is called once for each page, on a thread of its own, so it may block. It gets the
-    /// ids of the page's events, up to 500, and returns those that the store has, in any order.
+    /// `find` is called once for each page whose events have ids, on a thread of its own, so it may
+    /// block. It gets these ids, up to 500, and returns those that the store has, in any order.
     /// Calls never overlap.
     ///
     /// # Errors
@@ -109,8 +109,8 @@ impl<T> fmt::Debug for Audit<T> {
     }
 }
 
-/// The events that a program's records lack. Made by [`Audit::missing_from`] and
-/// [`Audit::missing_from_store`].
+/// The events that a program's records lack. [`Audit::missing_from`] and
+/// [`Audit::missing_from_store`] return it.
 ///
 /// It is the [`crate::enterprise::MissingEvents`] for programs without async. It ends with the
 /// range, or after an error, or when its [`handle`](Self::handle) stops it. An audit that was cut
@@ -124,7 +124,7 @@ pub struct MissingEvents {
 }
 
 impl MissingEvents {
-    /// Returns the next event that is missing, if it is found within `timeout`. If none is, it
+    /// Returns the next missing event if one is found within `timeout`. If none is found, it
     /// returns [`Timed::Elapsed`], the request in flight continues, and nothing is lost.
     pub fn next_timeout(&mut self, timeout: Duration) -> Timed<Result<Event, Error>> {
         self.events.next_timeout(timeout)

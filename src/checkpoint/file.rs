@@ -24,9 +24,10 @@ use crate::sys::atomic_file::{beside, real_path};
 /// is. The store follows a symbolic link, even to a file that does not exist yet.
 ///
 /// A subscription that starts with the [history](crate::StartAt::Since) of an enterprise has ids to
-/// store beside the checkpoint. The store appends them to `FILE.ids`, 12 bytes for each event,
-/// before it replaces the checkpoint. It deletes that file once the ids are not needed. If the file
-/// is lost or too short, a warning is logged, and events may be delivered again.
+/// store beside the checkpoint. Before the store replaces the checkpoint, it appends the new ids to
+/// `FILE.ids`, with 12 bytes for each event. It deletes that file once the ids are no longer
+/// needed. If the file is lost or too short, a warning is logged, and events may be delivered
+/// again.
 ///
 /// A lock on `FILE.lock` keeps all other stores and processes on this machine away until this store
 /// is dropped. The lock file itself is not deleted. Over a network file system, the lock works as

@@ -1,9 +1,9 @@
 //! The part of a checkpoint that a stream with a history needs.
 //!
 //! [`Since`] says how far the stream goes back, and until when it remembers the ids of its history.
-//! These may be millions, so a checkpoint only has their number. Each checkpoint brings the ids
-//! that are new as [`NewIds`], and a store keeps them beside it. [`joined`] puts them together
-//! after a restart.
+//! There may be millions of these, so a checkpoint holds only their number. Each checkpoint comes
+//! with the ids that are new as [`NewIds`], and a store keeps them beside it. [`joined`] puts them
+//! together after a restart.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -41,7 +41,7 @@ impl Since {
     }
 }
 
-/// The ids to store with a [`Checkpoint`](super::Checkpoint), beside it: see
+/// The ids to store beside a [`Checkpoint`](super::Checkpoint): see
 /// [`Checkpoint::new_ids`](super::Checkpoint::new_ids).
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewIds {
@@ -54,8 +54,8 @@ impl NewIds {
         Self { after, bytes }
     }
 
-    /// Returns the number of ids that earlier checkpoints have brought. Store the new ids after
-    /// them, in place of everything that is stored behind that number.
+    /// Returns the number of ids that came with earlier checkpoints and still count. The new ids
+    /// follow them, and replace any ids that are stored after that number.
     #[must_use]
     pub fn after(&self) -> u64 {
         self.after
@@ -84,8 +84,8 @@ impl fmt::Debug for NewIds {
 
 /// Joins parts to the first `count` ids. Each part comes with the number of ids before it.
 ///
-/// A save that failed may have stored more than the checkpoint counts. All ids behind the count, or
-/// behind the beginning of a later part, are left out: their events may be unacknowledged, and a
+/// A save that failed may have stored more than the checkpoint counts. All ids after the count, or
+/// after the beginning of a later part, are left out: their events may be unacknowledged, and a
 /// subscription that knew the ids would lose the events. Nothing after a missing part is used,
 /// because it is not known where its ids end.
 pub(super) fn joined(parts: impl IntoIterator<Item = (u64, Vec<u8>)>, count: u64) -> Vec<u8> {

@@ -38,10 +38,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// The range begins at [`created_after`](AdminLogs::created_after), by default 365 days ago, as
     /// far back as Box keeps events. It ends at [`created_before`](AdminLogs::created_before), by
-    /// default a day ago. The audit reads
-    /// [slices](AdminLogs::parallel) of the range side by side, with at most its
-    /// [`calls_per_minute`](AdminLogs::calls_per_minute). If the client has a
-    /// [filter](Self::filtered), only events that match it are compared.
+    /// default a day ago. The audit reads [slices](AdminLogs::parallel) of the range in parallel,
+    /// with at most the range's [`calls_per_minute`](AdminLogs::calls_per_minute). If the client
+    /// has a [filter](Self::filtered), only events that match it are compared.
     ///
     /// The same permissions are needed as for [`enterprise`](Self::enterprise).
     ///
@@ -70,12 +69,12 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// - Box adds some events late, by hours or days. Such an event is not found if it arrives
     ///   after its slice was read. The later a range is audited, the more it proves. Audit it again
-    ///   when it is two weeks old, which is as long as Box keeps live events.
-    /// - If a range ends less than a day ago, events may be missing that your program receives a
-    ///   moment later.
-    /// - Box drops events after 365 days. A range is best audited long before.
-    /// - The ids are compared, and not the other fields of your records. Records that Box does not
-    ///   have are not found either.
+    ///   when it is 14 days old, which is as long as Box keeps live events.
+    /// - If a range ends less than a day ago, an event may count as missing that your program
+    ///   receives a moment later.
+    /// - Box drops events after 365 days. Audit a range long before that.
+    /// - Only the ids are compared, and not the other fields of your records. The audit does not
+    ///   find records that Box does not have.
     ///
     /// Box documents no event without an id. If there is one, it counts as missing, because nothing
     /// shows that your records have it.
@@ -106,8 +105,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 }
 
-/// An audit of an enterprise's past events. Made by [`LongPollClient::audit`], which says what it
-/// proves. Cloning is cheap.
+/// An audit of an enterprise's past events, created by [`LongPollClient::audit`]. The documentation
+/// of that method explains what an audit proves. Cloning is cheap.
 pub struct Audit<T = Arc<dyn HttpTransport>> {
     query: AdminLogsQuery<T>,
     after: Option<Timestamp>,
@@ -119,8 +118,8 @@ impl<T: HttpTransport> Audit<T> {
     ///
     /// The ids may be in any order, and repeated. This call reads all of them, and keeps a keyed
     /// hash of each, with 13 bytes on average: 13 MB for a million. While it builds the set, it
-    /// takes up to three times as much. The chance that another id has the hash of a missing event
-    /// is below 10^-14 for ten million of each.
+    /// takes up to three times as much. A missing event is overlooked if one of your ids has the
+    /// same hash. For ten million of each, the chance of that is below 10^-14.
     ///
     /// The stream also remembers the ids of the latest 2 million events in up to 40 MB, to skip
     /// Box's repeats.
@@ -133,9 +132,9 @@ impl<T: HttpTransport> Audit<T> {
     /// Returns the events whose ids a store does not have. No request is sent before the stream is
     /// polled.
     ///
-    /// `find` is called once for each page with an id. It gets the ids of the page's events, up to
-    /// 500, and returns those that the store has, in any order. Calls never overlap. Pages are read
-    /// on while it runs, as far as the HTTP library works without being polled.
+    /// `find` is called once for each page whose events have ids. It gets these ids, up to 500, and
+    /// returns those that the store has, in any order. Calls never overlap. While `find` runs, the
+    /// next pages are read, as far as the HTTP library works without being polled.
     ///
     /// ```no_run
     /// # use box_longpoll::enterprise::AdminLogs;
@@ -234,7 +233,7 @@ impl Counts {
         self.missing.load(Ordering::Relaxed)
     }
 
-    /// Removes the events that the records have, and counts all of them.
+    /// Removes the events that the records have. Counts the compared events and the missing ones.
     fn compare(&self, mut events: Vec<Event>, is_known: impl Fn(&str) -> bool) -> Vec<Event> {
         self.checked
             .fetch_add(events.len() as u64, Ordering::Relaxed);
@@ -246,8 +245,8 @@ impl Counts {
 }
 
 /// The events that a program's records lack, in the order of an
-/// [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery). Made by [`Audit::missing_from`] and
-/// [`Audit::missing_from_store`].
+/// [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery). [`Audit::missing_from`] and
+/// [`Audit::missing_from_store`] return it.
 ///
 /// The stream ends with the range, or after an error, or when its [`handle`](Self::handle) stops
 /// it. An audit that was cut short proves nothing about the rest of its range.

@@ -127,9 +127,10 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
     ///
     /// With [`StartAt::Since`], the query begins at that time, or at
     /// [`created_after`](AdminLogs::created_after) if that is later. It reads
-    /// [slices](AdminLogs::parallel) of the range side by side, which is many times as fast as one
-    /// page after another. The events come in the order of the slices, and in Box's order within
-    /// one. The end of the query is `created_before`, or the present when the stream is created.
+    /// [slices](AdminLogs::parallel) of the range in parallel, which is many times as fast as one
+    /// page after another. It delivers the slices in order, and keeps Box's order within each. The
+    /// query ends at `created_before`, or at the time when the stream was created if that is
+    /// earlier.
     pub fn events(&self, start: impl Into<StartAt>) -> EventStream<T> {
         self.client.events(start)
     }
@@ -147,13 +148,14 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
     ///
     /// The subscription returns `None` once the query is complete and every batch is acknowledged
     /// and saved. Until then, its status is [`AwaitingAcks`](crate::Status::AwaitingAcks). If you
-    /// subscribe again after that, it ends after a call or two without a batch. If the query has no
-    /// [end](AdminLogs::created_before), it delivers the events since then first.
+    /// subscribe again after that, the new subscription ends after one or two calls, without a
+    /// batch. If the query has no [end](AdminLogs::created_before), the new subscription first
+    /// delivers the events since then.
     ///
     /// The checkpoint carries the range and the event types of the query. Box drops events after
-    /// 365 days, so those that get older before the query is resumed are missing. If nothing was
-    /// fetched for longer than that, [`Update::PossibleGap`](crate::Update::PossibleGap) reports
-    /// it.
+    /// 365 days, so a query that resumes late misses those that have become older meanwhile. If
+    /// nothing was fetched for longer than that,
+    /// [`Update::PossibleGap`](crate::Update::PossibleGap) reports it.
     ///
     /// # Errors
     ///

@@ -19,7 +19,7 @@ use crate::error::{Error, ensure};
 use crate::event::EventType;
 use crate::pacing::{RateLimiter, TokenBucket};
 
-/// The most calls per minute that Box permits a user, with all applications together.
+/// The most calls per minute that Box permits a user, for all applications together.
 const MAX_CALLS_PER_MINUTE: u32 = 1_000;
 
 /// The fewest calls per minute: one in flight, one as the burst, and one a minute as the refill.
@@ -34,10 +34,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3_600);
 ///
 /// Box has no long poll for these events, so the stream fetches them at an interval. While fetches
 /// find new events, it uses the shortest interval. Each fetch without a new event doubles the
-/// interval, up to the longest one. To keep many streams from fetching at the same moment, each
-/// wait is shortened by a random part of up to 20 %. It is never shorter than the shortest
-/// interval. A fetch takes one call for each page with new events, and one more call that finds
-/// nothing new.
+/// interval, up to the longest one. To keep many streams from fetching at the same moment, the
+/// stream shortens each wait by a random part of up to 20 %, but not below the shortest interval. A
+/// fetch takes one call for each page with new events, and one more call that finds nothing new.
 ///
 /// Box keeps these events for 14 days. Box may send them out of order, and more than once; streams
 /// skip the repeats.
@@ -94,24 +93,23 @@ impl AdminLogsStreaming {
     /// Sets the maximum number of calls that one stream makes in any minute, including calls that
     /// return new events, retries and refused calls. One twentieth of the calls may follow each
     /// other without a pause, and the others are spread evenly. A large backlog is read at that
-    /// even rate, with up to 500 events per call. From 3 to 1,000; Box permits a user 1,000 in
-    /// total, with all applications together. Default: 60.
+    /// even rate, with up to 500 events per call. From 3 to 1,000; Box permits a user 1,000, for
+    /// all applications together. Default: 60.
     pub fn calls_per_minute(mut self, calls: u32) -> Self {
         self.calls = CallsPerMinute(calls);
         self
     }
 
     /// Sets the maximum number of calls that a stream makes in any minute after a start at
-    /// [`StartAt::Since`](crate::StartAt::Since): while it reads the past, and until it has caught
-    /// up with the live events. The calls are spread evenly. From 3 to 1,000; Box permits a user
-    /// 1,000 in total, with all applications together. Default: 300, for up to about 140,000 events
-    /// per minute.
+    /// [`StartAt::Since`](crate::StartAt::Since): while it reads the past, and until it has reached
+    /// the present. The calls are spread evenly. From 3 to 1,000; Box permits a user 1,000, for all
+    /// applications together. Default: 300, for up to about 140,000 events per minute.
     pub fn history_calls_per_minute(mut self, calls: u32) -> Self {
         self.history.calls = CallsPerMinute(calls);
         self
     }
 
-    /// Sets the number of slices that are read side by side while a stream reads the past, after a
+    /// Sets the number of slices that a stream reads in parallel while it reads the past, after a
     /// start at [`StartAt::Since`](crate::StartAt::Since). A slice is a range of time with some
     /// 18,000 events. From 1 to 64, and never more than half of the calls per minute. Default: one
     /// for each 100 [calls per minute](Self::history_calls_per_minute), which is enough if a call
@@ -121,10 +119,10 @@ impl AdminLogsStreaming {
         self
     }
 
-    /// Sets the number of ids of past events that are remembered, until two weeks after the stream
-    /// has reached the present. They take up to 20 bytes each in memory. Above this number, the
-    /// oldest are forgotten, and a late event that Box shows in both of its logs may be delivered
-    /// twice. From 1 to 10 million. Default: 2 million.
+    /// Sets the number of ids of past events that a stream remembers, until 14 days after it has
+    /// reached the present. They take up to 20 bytes each in memory. Above this number, the stream
+    /// forgets the oldest ids. A late event that Box shows in both of its logs may then be
+    /// delivered twice. From 1 to 10 million. Default: 2 million.
     pub fn history_ids(mut self, ids: usize) -> Self {
         self.history.ids = ids;
         self
@@ -144,7 +142,7 @@ impl AdminLogsStreaming {
     }
 }
 
-/// The most slices of a history that are read side by side.
+/// The most slices of a history that are read in parallel.
 const MAX_PARALLEL: usize = 64;
 
 /// The most ids of past events that are remembered.
@@ -174,7 +172,7 @@ impl HistorySettings {
         ensure(
             self.parallel
                 .is_none_or(|slices| (1..=MAX_PARALLEL).contains(&slices)),
-            "the slices that are read side by side must be 1 to 64",
+            "the slices that are read in parallel must be 1 to 64",
         )?;
         ensure(
             (1..=MAX_HISTORY_IDS).contains(&self.ids),
@@ -182,7 +180,7 @@ impl HistorySettings {
         )
     }
 
-    /// Returns the number of slices that are read side by side.
+    /// Returns the number of slices that are read in parallel.
     pub(crate) fn parallel(self) -> usize {
         let CallsPerMinute(calls) = self.calls;
         let slices = self
@@ -256,8 +254,9 @@ impl AdminLogs {
     /// year 1970. If it is more than 365 days ago, Box refuses it, and the query stops with
     /// [`ParameterRejected`](crate::ErrorKind::ParameterRejected), or with
     /// [`Config`](crate::ErrorKind::Config) after a start at
-    /// [`StartAt::Since`](crate::StartAt::Since). A time at the edge is fine: up to 10 minutes past
-    /// it, and while the query runs, the stream begins with the oldest events that Box still has.
+    /// [`StartAt::Since`](crate::StartAt::Since). Two times are fine nevertheless: one that passed
+    /// that limit less than 10 minutes before the stream was created, and one that passes it while
+    /// the stream runs. The stream then begins with the oldest events that Box still has.
     pub fn created_after(mut self, time: Timestamp) -> Self {
         self.range.after = Some(time);
         self
@@ -272,15 +271,15 @@ impl AdminLogs {
 
     /// Sets the maximum number of calls that one stream of the query makes in any minute, including
     /// retries and refused calls. One twentieth of the calls may follow each other without a pause,
-    /// and the others are spread evenly. From 3 to 1,000; Box permits a user 1,000 in total, with
-    /// all applications together. Default: 300, for up to about 140,000 events per minute.
+    /// and the others are spread evenly. From 3 to 1,000; Box permits a user 1,000, for all
+    /// applications together. Default: 300, for up to about 140,000 events per minute.
     pub fn calls_per_minute(mut self, calls: u32) -> Self {
         self.calls = CallsPerMinute(calls);
         self
     }
 
-    /// Sets the number of slices that are read side by side, by a stream of the query that starts
-    /// at [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, and never more than half of the
+    /// Sets the number of slices that a stream of the query reads in parallel, after a start at
+    /// [`StartAt::Since`](crate::StartAt::Since). From 1 to 64, and never more than half of the
     /// calls per minute. Default: one for each 100 [calls per minute](Self::calls_per_minute),
     /// which is enough if a call takes no longer than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
@@ -297,7 +296,7 @@ impl AdminLogs {
     }
 
     /// Returns the query for a slice of the past. It begins a second earlier, because Box does not
-    /// say whether the ends of a range belong to it.
+    /// say whether a range includes its ends.
     pub(crate) fn slice(
         event_types: EventTypes,
         calls: CallsPerMinute,

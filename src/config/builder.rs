@@ -119,13 +119,14 @@ impl LongPollClientBuilder {
     }
 
     /// Sets the number of pages that a stream fetches while your code handles a batch: 0 or 1.
-    /// Default: 1. Then the next page is on its way meanwhile, and takes the memory of one page.
+    /// Default: 1. The page that is read ahead takes memory until you request it.
     ///
     /// A page that was fetched ahead counts as handled only after the batches before it, so a crash
-    /// loses nothing. The request is sent before you get the batch, unless you have requested this
-    /// batch within 1 ms of the one before: then it is sent when you request the next one. It
-    /// proceeds while you do not poll the stream if the transport works by itself, as reqwest and
-    /// isahc do. With surf, it proceeds only while the stream is polled.
+    /// loses nothing. The request is sent before you get the batch. There is one exception: if you
+    /// requested this batch within 1 ms of getting the one before, the request is sent when you
+    /// request the next batch. If the transport works by itself, as reqwest and isahc do, the
+    /// request proceeds even while you do not poll the stream. With surf, it proceeds only while
+    /// you poll the stream.
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.config.read_ahead = pages;
         self
@@ -134,9 +135,9 @@ impl LongPollClientBuilder {
     /// Sets the longest time between two fetches of a user's stream, from 1 s to 1 day. Default: no
     /// limit, because a realtime server signals each change.
     ///
-    /// Choose this if you do not trust the signals: then a stream also fetches while it holds a
-    /// poll. While Box's API responds and your code waits for a batch, an event is delivered at
-    /// most this time, and the time of one fetch, after Box shows it. These fetches count in the
+    /// Set this if you do not trust the signals: a stream then also fetches while it holds a poll.
+    /// If Box's API responds and your code is waiting for a batch, an event arrives no later than
+    /// this time, plus the time of one fetch, after Box shows it. These fetches count against the
     /// [pace](Self::pace), which may delay them.
     pub fn max_staleness(mut self, time: Duration) -> Self {
         self.config.max_staleness = Some(time);
@@ -147,10 +148,11 @@ impl LongPollClientBuilder {
     /// From 0 to 24 h. Default: 5 minutes.
     ///
     /// [`complete_until`](crate::StreamHandle::complete_until) stays this far behind the fetches
-    /// that prove it, and nothing else depends on the setting. Box documents no limit for the
-    /// delay, and dates events to the second, so the delay is at least 1 s in practice. Choose a
-    /// longer time if a late event costs more than a late result. `admin_logs` shows new events
-    /// later than `admin_logs_streaming`: see
+    /// that prove it. After a long absence, a stream that began with the
+    /// [history](crate::StartAt::Since) also reads it again from that time. Nothing else depends on
+    /// this setting. Box documents no limit for the delay, and dates events to the second, so the
+    /// delay is at least 1 s in practice. Choose a longer time if a late event costs more than a
+    /// late result. `admin_logs` shows new events later than `admin_logs_streaming`: see
     /// <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
     pub fn event_delay(mut self, delay: Duration) -> Self {
         self.config.event_delay = delay;
@@ -172,8 +174,9 @@ impl LongPollClientBuilder {
     ///
     /// Other calls wait in the order of their arrival. The [timeout](Self::api_timeout) of a call
     /// begins when it is sent. The limit does not count polls, which the realtime servers hold for
-    /// minutes, or the requests of a token source. It counts a call that is sent while your code
-    /// handles a batch for 2 s at most, because nobody may take its response for a long time.
+    /// minutes, or the requests of a token source. If a call is sent while your code handles a
+    /// batch, it counts for at most 2 s, because your code may not take the response for a long
+    /// time.
     pub fn max_api_calls(mut self, calls: usize) -> Self {
         self.config.max_api_calls = calls;
         self

@@ -1,4 +1,4 @@
-//! The pace of the calls that read a history side by side.
+//! The pace of the calls that read a history in parallel.
 //!
 //! Each slice of a history has an engine of its own, and Box counts their calls together. The
 //! slices share one [`Pacer`], which lets one call after another pass. If Box makes one slice wait,
@@ -51,8 +51,8 @@ impl Pacer {
         }
     }
 
-    /// Takes note of a response. After a refusal for the number of calls, nothing is sent until Box
-    /// permits it, and then no burst.
+    /// Takes note of a response. If Box refuses a call because of a rate limit, no call is sent
+    /// until Box permits it, and the calls after that do not begin with a burst.
     pub(crate) fn take_note(&self, response: &Response<Bytes>, now: Instant) {
         let wait = retry_after(response.headers());
         let wait = match response.status() {

@@ -1,9 +1,10 @@
-//! The past of an enterprise's events, read in slices side by side.
+//! The past of an enterprise's events, read in parallel slices.
 //!
 //! A [`History`] cuts a range of time into slices, and reads each as a query with an engine of its
 //! own. It hands out their pages in order: all of one slice, then all of the next. Pages of later
-//! slices wait as they came over the network, which is usually compressed, up to a limit. It does
-//! not remove the repeats between slices; [`SinceState`](super::since::SinceState) does.
+//! slices wait, up to a limit, in the form in which they came over the network, which is usually
+//! compressed. It does not remove the repeats between slices;
+//! [`SinceState`](super::since::SinceState) does.
 
 mod plan;
 
@@ -26,8 +27,9 @@ use crate::protocol::events_of;
 use crate::status::Status;
 use crate::transport::{HttpTransport, ReceivedBody};
 
-/// The memory that waiting pages may take, as they came: 24 MiB. It is about 400 pages, if Box
-/// compresses them. The first slice may read on in any case, and so may a page that is in flight.
+/// The memory that waiting pages may take, as they came over the network: 24 MiB. That is about 400
+/// pages if Box compresses them. Above that, only the first slice reads on, and a page in flight is
+/// still kept.
 const WINDOW: usize = 24 * 1024 * 1024;
 
 /// The number of pages of the first slice that may wait, even if there is no room left.

@@ -1,11 +1,11 @@
 //! A stream that begins at a time in the past.
 //!
-//! Box keeps live events of an enterprise for two weeks, and past events for a year, in another log
-//! to which it adds some events late. So the stream reads the [`History`] up to 13 days before the
-//! present, and then follows live events from the oldest on. Both logs have the events of the days
-//! in between, and late ones. So [`SinceState`] remembers the ids of the past events, and removes
-//! their repeats. If nobody reads for so long that Box drops live events, the history is read
-//! again.
+//! Box keeps an enterprise's live events for 14 days. It keeps past events for 365 days, in another
+//! log to which it adds some events late. So the stream reads the [`History`] up to 13 days ago,
+//! and then follows live events from the oldest one. Both logs have the events of the day in
+//! between, and late ones. So [`SinceState`] remembers the ids of the past events, and removes
+//! their repeats. If the program is away for so long that Box drops live events, the history is
+//! read again.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -264,7 +264,7 @@ impl<T: HttpTransport> SinceState<T> {
     }
 
     /// Begins to read the history if live events may be missing, or if the stream begins in the
-    /// past. Returns `true` if so. The live events then follow from the oldest on.
+    /// past. Returns `true` if so. The live events then follow, from the oldest one.
     ///
     /// # Errors
     ///
@@ -336,7 +336,7 @@ impl<T: HttpTransport> SinceState<T> {
         Ok(true)
     }
 
-    /// Returns the engine that follows live events from the oldest on.
+    /// Returns the engine that follows live events from the oldest one.
     pub(super) fn live_engine(
         &mut self,
         before: &LongPoll,
@@ -431,7 +431,7 @@ impl<T: HttpTransport> SinceState<T> {
         })
     }
 
-    /// Notes when the stream has reached the present, and forgets the ids two weeks later.
+    /// Notes when the stream has reached the present, and forgets the ids 14 days later.
     pub(super) fn check_ids(&mut self, engine: &mut LongPoll, config: &Config, now: Moment) {
         let monotonic = now.monotonic;
         let Ok(now) = Timestamp::try_from(now.wall) else {

@@ -17,7 +17,7 @@ pub(super) fn path_of(checkpoint: &Path) -> PathBuf {
     beside(checkpoint, "ids")
 }
 
-/// Writes the new ids after those that count, in place of everything behind them. They are durable
+/// Writes the new ids after those that count, and replaces everything after those. They are durable
 /// when this returns.
 pub(super) fn append(checkpoint: &Path, new: &NewIds) -> io::Result<()> {
     let path = path_of(checkpoint);

@@ -69,7 +69,7 @@ impl Plan {
     ///
     /// Slices that begin together have different lengths. If they ended together, all their pages
     /// would wait for the first slice at once. The last slices become shorter, so that many of them
-    /// are read side by side until shortly before the end.
+    /// are read in parallel until shortly before the end.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn cut(
         &mut self,
