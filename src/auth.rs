@@ -37,8 +37,8 @@
 //! # }
 //! ```
 //!
-//! To act for another user with any of these tokens, set
-//! [`as_user`](crate::LongPollClient::as_user) of the client.
+//! To act for another user with any of these tokens, call
+//! [`as_user`](crate::LongPollClient::as_user) on the client.
 
 pub(crate) mod access_token;
 mod client_credentials;

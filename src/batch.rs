@@ -17,7 +17,7 @@ pub struct Batch {
     end: StartAt,
     /// The end of the batch within a slice of a history.
     slice: Option<SlicePoint>,
-    /// The page as it came, if the batch is of a slice of a history.
+    /// The page as it came over the network, if the batch is from a slice of a history.
     page: Option<ReceivedBody>,
 }
 

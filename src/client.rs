@@ -142,9 +142,9 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 
     /// Returns a derived client for the same account, whose streams and subscriptions deliver only
-    /// the events that match the filter. It replaces the filter that this client has.
+    /// the events that match the filter. The filter replaces the one that this client has.
     ///
-    /// Clients that are derived from it have the same filter. Everything that
+    /// Clients that are derived from the returned client have the same filter. Everything that
     /// [`with_tokens`](Self::with_tokens) shares is shared here too. A checkpoint does not depend
     /// on the filter, so a subscription may resume with another one. If two programs follow the
     /// same account with two filters, each of them needs a checkpoint of its own.

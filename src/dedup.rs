@@ -2,8 +2,8 @@
 //!
 //! Box may send an event more than once, on one page or on several. The window remembers the ids of
 //! the latest events as keyed hashes, in a ring buffer with a hash index. [`KnownIds`] remembers
-//! those of a history, and [`IdSet`] those that a program names. None of them holds events, or
-//! knows what a repeat means for a stream. The type to start from is [`Window`].
+//! those of a history, and [`IdSet`] holds those of a program's records. None of them holds events,
+//! or decides about repeats. The type to start from is [`Window`].
 
 mod id_set;
 mod known_ids;

@@ -50,7 +50,7 @@ pub enum ErrorKind {
     /// A setting, a token, a position or a key can't be used. Builders and parsers return this
     /// error. Streams return it only in these cases: a [query](crate::enterprise::AdminLogsQuery)
     /// starts at [`StartAt::Now`](crate::StartAt::Now), a stream starts at a
-    /// [time](crate::StartAt::Since) of which Box has no history, or the key of a subscription is
+    /// [time](crate::StartAt::Since) for which Box has no history, or the key of a subscription is
     /// empty. Correct the value.
     Config,
     /// No complete response arrived. The [`source`](StdError::source) is a
@@ -85,8 +85,8 @@ pub enum ErrorKind {
     /// They stop once a page with a single event has failed at least ten times, for at least an
     /// hour. The position stays before that event.
     PageUndecodable,
-    /// The position of a [query](crate::enterprise::AdminLogs) has moved for an hour, or in a
-    /// circle, without a new event. The query stops. Resume at the stream's
+    /// The position of a [query](crate::enterprise::AdminLogs) has moved for an hour without a new
+    /// event, or has returned to an earlier one. The query stops. Resume at the stream's
     /// [`resume_at`](crate::EventStream::resume_at) later, or treat the events so far as complete.
     QueryUnfinished,
     /// The API's response was 429, or 503 with `Retry-After`. Streams retry, and wait at least for

@@ -65,13 +65,13 @@
 //! # Modules
 //!
 //! - [`auth`]: tokens, and the grants that refresh them.
-//! - [`checkpoint`]: the stores that a subscription resumes from.
-//! - [`config`]: types of the builder's settings. [`LongPollClientBuilder`] has the settings.
-//! - [`enterprise`]: an enterprise's events, live and of the past 365 days.
+//! - [`checkpoint`]: the checkpoints that subscriptions resume from, and their stores.
+//! - [`config`]: the types that the settings of [`LongPollClientBuilder`] take.
+//! - [`enterprise`]: an enterprise's events: live ones, and those of the past 365 days.
 //! - [`event`]: an event's parts as types, which accept values that Box does not document.
 //!   [`Event`] also has the exact JSON text.
 //! - [`transport`]: the contract of [`HttpTransport`], for an HTTP library of your own.
-//! - [`transports`]: the transports over reqwest, isahc and surf, each by a Cargo feature.
+//! - [`transports`]: the transports over reqwest, isahc and surf, each behind a Cargo feature.
 //! - `blocking` (feature `blocking`): the client for programs without async.
 //! - [`protocol`]: the engine without I/O.
 //! - [`reliability`]: the promises, and the fault that each test injects.

@@ -117,7 +117,7 @@ pub enum StartAt {
     /// The events of an enterprise that were created at this time or later, up to 365 days back.
     /// The stream reads the past from Box's history first, and then follows live events.
     ///
-    /// Box has no history of a single user's events, so a stream of those can't start here.
+    /// Box has no history of a user's events, so a stream of those can't start at a time.
     Since(Timestamp),
 }
 

@@ -42,8 +42,8 @@ pub enum Status {
         /// The time at which the poll was sent.
         since: SystemTime,
         /// The time for which the poll is held, if something on the way does not let longer polls
-        /// pass. Three polls in a row were cut after about the same time, or one was not responded
-        /// to. After cuts, a longer poll is tried once an hour.
+        /// pass. Three polls in a row were cut after about the same time, or one got no response.
+        /// After cuts, a longer poll is tried once an hour.
         limit: Option<Duration>,
     },
     /// A batch was delivered. The stream continues when you request the next one.
@@ -116,23 +116,25 @@ pub enum Status {
     },
 }
 
-/// The progress of a stream that reads past events. The shares and the estimate are by time, as if
-/// all periods had the same number of events.
+/// The progress of a stream that reads past events. The share and the estimate assume that events
+/// are spread evenly over time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HistoryProgress {
-    /// The time at which the stream, or this run of it, began to read.
+    /// The time from which this run reads events: the start of the stream, or the time at which
+    /// this run resumed.
     pub since: SystemTime,
     /// The time of the newest event that is delivered.
     pub reached: SystemTime,
-    /// The end of the past events: 13 days ago, and live events follow from there on. For a query
-    /// or an audit, it is the end of the range.
+    /// The time up to which the stream reads past events: 13 days ago, where live events take over.
+    /// For a query or an audit, it is the end of the range.
     pub until: SystemTime,
     /// The number of events that this run has delivered.
     pub events: u64,
-    /// The number of pages that this run has read, up to what is delivered.
+    /// The number of pages that these events came on. It includes pages without a new event, but no
+    /// pages that wait for their turn.
     pub pages: u64,
-    /// The estimate of the time that is left. `None` until there is one.
+    /// The estimated time that is left. `None` until there is an estimate.
     pub remaining: Option<Duration>,
     /// The number of ids that were forgotten because of
     /// [`history_ids`](crate::enterprise::AdminLogsStreaming::history_ids). If it is not 0, a late

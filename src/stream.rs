@@ -89,9 +89,9 @@ impl<T: HttpTransport> EventStream<T> {
         self.batches.resume_at()
     }
 
-    /// Returns a time up to which your program has handled every event, if Box showed each of them
-    /// within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page
-    /// proves such a time. See [`StreamHandle::complete_until`].
+    /// Returns a time: your program has handled every event that was created before it, if Box
+    /// showed each of them within the [`event_delay`](crate::LongPollClientBuilder::event_delay).
+    /// `None` until a page proves such a time. See [`StreamHandle::complete_until`].
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
         self.batches.complete_until()
@@ -223,9 +223,9 @@ impl<T: HttpTransport> BatchStream<T> {
         self.driver.resume_at()
     }
 
-    /// Returns a time up to which your program has handled every event, if Box showed each of them
-    /// within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page
-    /// proves such a time. See [`StreamHandle::complete_until`].
+    /// Returns a time: your program has handled every event that was created before it, if Box
+    /// showed each of them within the [`event_delay`](crate::LongPollClientBuilder::event_delay).
+    /// `None` until a page proves such a time. See [`StreamHandle::complete_until`].
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
         self.driver.complete_until()

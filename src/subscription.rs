@@ -38,8 +38,8 @@ use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
 
 /// The events of an account by page, forever, from a checkpoint that moves as you acknowledge them.
-/// Made by [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
-/// [`subscribe_from`](crate::LongPollClient::subscribe_from). That of a
+/// [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
+/// [`subscribe_from`](crate::LongPollClient::subscribe_from) return it. A subscription to a
 /// [query](crate::enterprise::AdminLogsQuery::subscribe) ends once everything is delivered,
 /// acknowledged and saved.
 ///
@@ -255,9 +255,9 @@ impl<T: HttpTransport> Subscription<T> {
         self.driver.watch.resume_at()
     }
 
-    /// Returns a time up to which every event is acknowledged, if Box showed each of them within
-    /// the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page proves
-    /// such a time. The acknowledgements may not be durable yet. See
+    /// Returns a time: every event that was created before it is acknowledged, if Box showed each
+    /// of them within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until
+    /// a page proves such a time. The acknowledgements may not be durable yet. See
     /// [`StreamHandle::complete_until`].
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {

@@ -169,10 +169,10 @@ impl<I: Send + 'static> Iter<I> {
         self.handle.resume_at()
     }
 
-    /// Returns a time up to which your program has handled every event, if Box showed each of them
-    /// within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None` until a page
-    /// proves such a time. With a checkpoint, the events up to this time are acknowledged. See
-    /// [`StreamHandle::complete_until`].
+    /// Returns a time: your program has handled every event that was created before it, if Box
+    /// showed each of them within the [`event_delay`](crate::LongPollClientBuilder::event_delay).
+    /// `None` until a page proves such a time. With a checkpoint, the events before this time are
+    /// acknowledged. See [`StreamHandle::complete_until`].
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
         self.handle.complete_until()

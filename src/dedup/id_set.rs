@@ -1,4 +1,4 @@
-//! The ids that a program names, as a set that takes little memory.
+//! The ids of a program's records, as a set that takes little memory.
 //!
 //! An audit looks up millions of ids in it, and never changes it.
 

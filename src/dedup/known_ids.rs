@@ -1,8 +1,8 @@
 //! The ids of millions of events, which remove the repeats of a history.
 //!
-//! A [`Window`] holds the ids of the latest pages. A stream that reads a year of history meets the
-//! same events again in the live stream, weeks of events later. [`KnownIds`] remembers them until
-//! then. It has a limit, above which the oldest ids leave, many at once. It does not know when the
+//! A [`Window`] holds the ids of the latest pages. A stream that reads a year of history gets some
+//! of these events again as live events, after millions of others. [`KnownIds`] remembers their ids
+//! until then. Above a limit, it forgets the oldest ids, many at once. It does not know when the
 //! ids are no longer needed.
 
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ pub(crate) struct KnownIds {
     chunks: VecDeque<Chunk>,
     /// The number of ids in the chunks.
     in_chunks: usize,
-    /// The number of ids that have left.
+    /// The number of ids that were forgotten.
     forgotten: u64,
 }
 
@@ -84,7 +84,7 @@ impl KnownIds {
         self.in_chunks + self.open.hashes.len()
     }
 
-    /// Returns the number of ids that have left because of the limit.
+    /// Returns the number of ids that were forgotten because of the limit.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten
     }
@@ -136,7 +136,7 @@ impl KnownIds {
     }
 }
 
-/// Returns the most ids of a chunk. So many leave at once when the limit is reached.
+/// Returns the most ids of a chunk. When the limit is reached, this many are forgotten at once.
 fn largest_chunk(limit: usize) -> usize {
     (limit / 8).max(1)
 }

@@ -28,11 +28,11 @@ use super::{Event, EventType};
 /// [`LongPollClient::filtered`](crate::LongPollClient::filtered) for a derived client. Streams then
 /// deliver only the events that match. Or call [`matches`](Self::matches) yourself.
 ///
-/// Several values of one criterion are alternatives, and several criteria must all hold. An event
-/// that lacks the field of a criterion, or whose field has another shape than Box documents, does
-/// not match. A new filter has no criterion, so every event matches it, even one that is not a JSON
-/// object. Each method replaces the values of its criterion, and without values there is no such
-/// criterion.
+/// An event must match every criterion, and it matches a criterion if it matches one of its values.
+/// An event does not match if it lacks the field of a criterion, or if that field is not as Box
+/// documents it. A new filter has no criterion, so every event matches it, even one that is not a
+/// JSON object. Each method replaces the values of its criterion. If you pass no values, the method
+/// removes the criterion.
 ///
 /// ```
 /// use box_longpoll::Event;
@@ -56,8 +56,8 @@ use super::{Event, EventType};
 ///
 /// # Prefer the filters of Box
 ///
-/// A filter saves your program work, and no traffic: Box sends all events, and their ids are
-/// remembered to skip repeats. If Box can select the events, let it do so, and add a filter for the
+/// A filter saves your program work, but no traffic: Box sends all events, and the stream remembers
+/// their ids to skip repeats. If Box can select the events, let it do so, and add a filter for the
 /// rest:
 ///
 /// | events | selected by Box |
@@ -68,7 +68,7 @@ use super::{Event, EventType};
 ///
 /// # Positions and checkpoints
 ///
-/// A page without an event that matches moves the position like a page without events. A
+/// If no event of a page matches, the page only moves the position, like a page without events. A
 /// subscription's checkpoint moves past such events without an acknowledgement, or by
 /// [`Update::Moved`](crate::Update::Moved) if your program stores checkpoints. A position belongs
 /// to the stream and not to the filter. If you resume with another filter, you get the events after
@@ -102,9 +102,8 @@ impl EventFilter {
         self
     }
 
-    /// Accepts only events that users with these ids have caused: the id of
-    /// [`created_by`](Event::created_by) or of [`action_by`](Event::action_by) is one of them.
-    /// Default: all users.
+    /// Accepts only events that users with these ids have caused: one of the ids is that of
+    /// [`created_by`](Event::created_by) or [`action_by`](Event::action_by). Default: all users.
     pub fn users<S: Into<String>>(mut self, ids: impl IntoIterator<Item = S>) -> Self {
         self.users = ids.into_iter().map(Into::into).collect();
         self
@@ -113,25 +112,25 @@ impl EventFilter {
     /// Accepts only events that concern items with these ids: the event's
     /// [`source_id`](Event::source_id) is one of them. Default: all items.
     ///
-    /// That is the id of the file, folder, web link, user, group or other source, under each name
-    /// that Box uses for it. For a collaboration, it is the id of its item. A comment has an id of
-    /// its own, so the id of its file does not match. An event's id is [`Event::id`], and does not
+    /// That is the id of the file, folder, web link, user, group or other source, whichever name
+    /// Box gives the field. For a collaboration, it is the id of its item. A comment has an id of
+    /// its own, so the id of its file does not match. The event's own id, [`Event::id`], does not
     /// count here.
     pub fn items<S: Into<String>>(mut self, ids: impl IntoIterator<Item = S>) -> Self {
         self.items = ids.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Accepts only events that concern folders with these ids, and what is below them. Default:
+    /// Accepts only events that concern folders with these ids, or anything below them. Default:
     /// all events.
     ///
-    /// The source is a folder with one of these ids, or its `parent` or a folder of its
-    /// `path_collection` has one of them. Only the user streams send a `path_collection`. On the
-    /// enterprise streams, a source is therefore recognized only directly in a folder, and not
-    /// further below.
+    /// An event matches if its source is a folder with one of these ids, or if the source's
+    /// `parent` or a folder in its `path_collection` has one of them. Only the user streams send a
+    /// `path_collection`. On the enterprise streams, an item therefore matches only if it is
+    /// directly in the folder, and not further below.
     ///
-    /// Box describes the item at its place when the event is sent. An event about an item that has
-    /// left a folder since then names the new place.
+    /// Box names the place that an item has when Box sends the event, not when the event happened.
+    /// If the item was moved in between, its event names the new place.
     pub fn folders<S: Into<String>>(mut self, ids: impl IntoIterator<Item = S>) -> Self {
         self.folders = ids.into_iter().map(Into::into).collect();
         self
@@ -140,9 +139,9 @@ impl EventFilter {
     /// Accepts only events whose [`ip_address`](Event::ip_address) is one of these, or in one of
     /// these ranges. Default: all addresses. Only the enterprise streams send addresses.
     ///
-    /// A range is a CIDR prefix, such as `192.0.2.0/24` or `2001:db8::/32`. The bits behind the
-    /// prefix do not count. An IPv4 address equals its IPv4-mapped IPv6 form, so `::/0` contains
-    /// all addresses.
+    /// A range is a CIDR prefix, such as `192.0.2.0/24` or `2001:db8::/32`. The bits after the
+    /// prefix are ignored. An IPv4 address equals its IPv4-mapped IPv6 form, so `::/0` contains all
+    /// addresses.
     ///
     /// # Errors
     ///
@@ -158,8 +157,8 @@ impl EventFilter {
     /// Accepts only events whose [`created_at`](Event::created_at) is in this range. Default: all
     /// times.
     ///
-    /// The range says itself if its ends belong to it: `midnight..` begins at midnight, and
-    /// `..midnight` ends just before it. If a range ends before it begins, no event matches.
+    /// The kind of range decides whether its ends are included: `midnight..` begins at midnight,
+    /// and `..midnight` ends just before it. If a range ends before it begins, no event matches.
     ///
     /// For an enterprise's past events, prefer
     /// [`AdminLogs::created_after`](crate::enterprise::AdminLogs::created_after) and

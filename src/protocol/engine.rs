@@ -113,9 +113,9 @@ impl LongPoll {
         self.fetcher.caught_up_at
     }
 
-    /// Returns the time up to which the consumer has handled every event that Box has, if Box shows
-    /// each event within the [`event_delay`](crate::LongPollClientBuilder::event_delay). `None`
-    /// until a page proves such a time. It never goes back. See
+    /// Returns a time: the consumer has handled every event that was created before it, if Box
+    /// showed each of them within the [`event_delay`](crate::LongPollClientBuilder::event_delay).
+    /// `None` until a page proves such a time. It never goes back. See
     /// [`StreamHandle::complete_until`](crate::StreamHandle::complete_until).
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {

@@ -275,9 +275,9 @@ impl Fetcher {
             .is_some_and(|newest| newest + CAUGHT_UP_WITHIN >= date)
     }
 
-    /// Removes the repeats from a page, and the events that do not match the filter. The ids of
-    /// these events are remembered too. So a page without an event that matches is like any other
-    /// page with new events, for the position as well as for the drain.
+    /// Removes the repeats from a page, and the events that do not match the filter. The ids of the
+    /// latter are remembered too. So a page without an event that matches is like any other page
+    /// with new events, for the position as well as for the drain.
     fn drop_unwanted(
         &mut self,
         response: PageResponse,

@@ -72,9 +72,9 @@ pub(crate) struct Reached {
     pub(crate) resume_at: StartAt,
     /// The position within a slice of the history.
     pub(crate) slice: Option<SlicePoint>,
-    /// The time at which the stream had last caught up. `None`: not since its start.
+    /// The time at which the stream had last caught up. `None` if it has not since its start.
     pub(crate) caught_up_at: Option<SystemTime>,
-    /// The time up to which every event is handled. `None`: not proven since the start.
+    /// The time up to which every event is handled. `None` if none is proven since the start.
     pub(crate) complete_until: Option<SystemTime>,
     /// The state of a stream that began at a time.
     pub(crate) since: Option<Since>,

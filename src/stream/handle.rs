@@ -44,36 +44,37 @@ impl StreamHandle {
         self.watch.resume_at()
     }
 
-    /// Returns a time up to which every event has been handled, if Box showed each of them within
-    /// the [`event_delay`](crate::LongPollClientBuilder::event_delay), which is 5 minutes by
-    /// default. `None` until a page proves such a time. The time never goes back.
+    /// Returns a time: every event that was created before it has been handled, if Box showed each
+    /// of them within the [`event_delay`](crate::LongPollClientBuilder::event_delay), which is 5
+    /// minutes by default. `None` until a page proves such a time. The time never goes back.
     ///
-    /// - It is a time of the events' own: the events that were
-    ///   [created](crate::Event::created_at) before it have been handled. Box's clock decides, by
-    ///   the `Date` of its responses. If there is none, the client's clock decides.
-    /// - An event counts as handled as it does for [`resume_at`](Self::resume_at). For a
+    /// - The time is compared with the events' [`created_at`](crate::Event::created_at). It is a
+    ///   time on Box's clock, as the `Date` of its responses shows it. If a response has no `Date`,
+    ///   the client's clock takes its place.
+    /// - The same events count as handled as for [`resume_at`](Self::resume_at). For a
     ///   [`Subscription`](crate::Subscription), it counts once it and all events before it are
     ///   acknowledged. The acknowledgement may not be durable yet, so events before this time may
     ///   be delivered again after a restart.
     /// - Only events after the start of this stream count. After a restart from a checkpoint or a
-    ///   position, it is `None` at first. Events that Box no longer kept at the start are missing:
-    ///   see [`PossibleGap`](crate::PossibleGap).
-    /// - After a start at [`StartAt::Since`], it moves with each slice of the past, from the first
-    ///   one on. It then counts the events since that time, and continues after a restart from a
+    ///   position, the time is `None` at first. It does not cover events that Box no longer kept at
+    ///   the start: see [`PossibleGap`](crate::PossibleGap).
+    /// - After a start at [`StartAt::Since`], the time moves each time that a slice of the past is
+    ///   handled. It then covers the events since that start, also after a restart from a
     ///   checkpoint.
-    /// - For another [query](crate::enterprise::AdminLogsQuery), it is `None` until the query has
-    ///   ended. For every query, it is at most the end of its range.
+    /// - For a [query](crate::enterprise::AdminLogsQuery) with any other start, the time is `None`
+    ///   until the query has ended. For every query, it is at most the end of the range.
     ///
     /// Box promises no delay. It may show an event later than you expect, and the stream then
     /// delivers an event that is older than this time. A greater `event_delay` makes this rarer,
-    /// and cannot exclude it.
+    /// but cannot rule it out.
     ///
     /// Only a response to a fetch proves a time, and no proof reaches further than the time of its
-    /// request. A stream with new events fetches all the time. An idle stream of an enterprise
-    /// fetches at its [interval](crate::enterprise::AdminLogsStreaming::longest_interval), every 60
-    /// s at most. An idle stream of a user fetches when a poll ends, about every 10 minutes. With
-    /// [`max_staleness`](crate::LongPollClientBuilder::max_staleness), it fetches at least that
-    /// often. A stream that nobody polls proves nothing.
+    /// request. While there are new events, a stream fetches all the time. An idle stream of an
+    /// enterprise's events fetches at its
+    /// [interval](crate::enterprise::AdminLogsStreaming::longest_interval), at least every 60 s by
+    /// default. An idle stream of a user's events fetches when a poll ends, about every 10 minutes.
+    /// With [`max_staleness`](crate::LongPollClientBuilder::max_staleness), it fetches at least
+    /// that often. A stream that nobody polls proves nothing.
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
         self.watch.complete_until()
@@ -83,9 +84,9 @@ impl StreamHandle {
     /// need all events up to a time, such as a report of the last hour. Another task or thread has
     /// to poll the stream meanwhile.
     ///
-    /// The wait lasts until the time has passed, and the
-    /// [`event_delay`](crate::LongPollClientBuilder::event_delay), and then up to the next fetch.
-    /// It has no time limit.
+    /// The wait ends with the first fetch after the time and the
+    /// [`event_delay`](crate::LongPollClientBuilder::event_delay) have passed. It has no time
+    /// limit.
     ///
     /// ```
     /// # use std::time::SystemTime;
@@ -100,8 +101,9 @@ impl StreamHandle {
     ///
     /// # Errors
     ///
-    /// If the stream ends before that, its error, or [`ErrorKind::Stopped`] if it ended without
-    /// one: a [handle](Self::stop) stopped it, it was dropped, or it was a query and is complete.
+    /// If the stream ends before that, returns the stream's error. Returns [`ErrorKind::Stopped`]
+    /// if the stream ended without one: a [handle](Self::stop) stopped it, it was dropped, or it
+    /// was a query and is complete.
     ///
     /// # Cancellation
     ///
@@ -118,7 +120,7 @@ impl StreamHandle {
     ///
     /// # Errors
     ///
-    /// If the stream ends before that, its error, or
+    /// If the stream ends before that, returns the stream's error, or
     /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if it ended without one.
     pub fn wait_until_complete_blocking(&self, time: SystemTime) -> Result<(), Error> {
         block_on(self.wait_until_complete(time))

@@ -55,6 +55,8 @@ pub enum Update<D = Delivery> {
 /// - The subscription resumes from a checkpoint that is older than that time. The report comes
 ///   before the first batch.
 /// - A running program could not reach Box for that long. The next such period is reported again.
+/// - A subscription took longer than 14 days to read the [history](crate::StartAt::Since) of an
+///   enterprise. Events that Box added late meanwhile may be missing.
 ///
 /// Each restart repeats the report, until the subscription has caught up, and all batches up to
 /// then are acknowledged and saved.
@@ -68,7 +70,8 @@ pub struct PossibleGap {
     /// The last time at which nothing was missing, as far as is known: see
     /// [`Checkpoint::last_success`](crate::checkpoint::Checkpoint::last_success).
     pub since: SystemTime,
-    /// The time for which Box is sure to keep these events: 14 days.
+    /// The time for which Box is sure to keep these events: 14 days, or 365 days for an
+    /// enterprise's past events.
     ///
     /// For a user's events, Box's documentation names 21 days, 31 days for `sync`, and elsewhere
     /// two weeks to two months. The shortest of these counts.
