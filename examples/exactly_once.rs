@@ -5,7 +5,7 @@
 //! BOX_ACCESS_TOKEN=… cargo run --example exactly_once -- events.db
 //! ```
 //!
-//! A transaction holds the events of a batch and the checkpoint behind it: both are stored, or
+//! A transaction holds the events of a batch and the checkpoint after it: both are stored, or
 //! neither. Without an access token, or with `--demo`, a fake Box inside the program shows that.
 //! `BOX_API` names another API on this machine, such as `box-emulator`.
 

@@ -6,10 +6,10 @@
 //! ```
 //!
 //! The second argument is the number of days to read. A transaction holds the events of a batch,
-//! the checkpoint behind it, and the ids that belong to the checkpoint: all are stored, or nothing.
-//! Live events repeat past ones, so the stream remembers the ids of the past ones, also across
-//! restarts. Without an access token, or with `--demo`, a fake Box inside the program shows that.
-//! `BOX_API` names another API on this machine, such as `box-emulator`.
+//! the checkpoint after it, and the ids that belong to the checkpoint: all of them are stored, or
+//! none. Live events repeat past ones, so the stream remembers the ids of the past ones, even
+//! across restarts. Without an access token, or with `--demo`, a fake Box inside the program shows
+//! that. `BOX_API` names another API on this machine, such as `box-emulator`.
 
 mod common;
 
@@ -127,7 +127,7 @@ fn stored(database: &Connection) -> Result<Option<Checkpoint>, Box<dyn Error>> {
     Ok(Some(checkpoint.with_ids(parts)))
 }
 
-/// Stores events and the checkpoint behind them, as part of a transaction.
+/// Stores events and the checkpoint after them, as part of a transaction.
 fn store(
     transaction: &Transaction<'_>,
     events: &[Event],
@@ -141,7 +141,7 @@ fn store(
         "INSERT OR REPLACE INTO checkpoints (account, json) VALUES ('mine', ?1)",
         [serde_json::to_string(checkpoint)?],
     )?;
-    // These ids replace all behind them. If the checkpoint needs no ids any more, all are deleted.
+    // The new ids replace all that follow. If the checkpoint no longer needs ids, all are deleted.
     let new = checkpoint.new_ids();
     let after = new.map_or(checkpoint.history_ids(), NewIds::after);
     let after = i64::try_from(after)?;

@@ -70,7 +70,7 @@ const MIN_HOLD: Duration = Duration::from_secs(1);
 /// about twice Box's own, and 5 s more.
 const MAX_HOLD: Duration = Duration::from_secs(1_205);
 
-/// The checked settings of a client. Made by [`LongPollClientBuilder::config`].
+/// The checked settings of a client, created by [`LongPollClientBuilder::config`].
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The origin of Box's API, without a slash at its end.

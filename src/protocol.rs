@@ -70,7 +70,8 @@
 //!
 //! # Two lanes
 //!
-//! Long polling is two loops that work side by side and talk through hints.
+//! Long polling is two loops that work side by side. Through a hint, the listening loop makes the
+//! fetching loop fetch.
 //!
 //! ```text
 //!      fetching                                            listening
@@ -99,7 +100,7 @@
 //!
 //! A signal is a hint, and `GET /events` is the truth. If a hint comes while a fetch is in flight,
 //! another fetch follows. If the fetch is not sent yet, it is enough. If the server honors
-//! positions, and a page has brought events since the poll was sent, then the signal is of those
+//! positions, and a page has brought events since the poll was sent, then the signal is for those
 //! events, and no fetch follows. On an account that changes all the time, each page has events, and
 //! no poll is open until one has none.
 //!
@@ -109,8 +110,8 @@
 //!
 //! Each call goes through the same phases. It is *scheduled* for a time. It is *authorized* by a
 //! token if it goes to Box's API. It is *sent* when the [`Pace`](crate::config::Pace) permits, and
-//! *in flight* until its response arrives. Fetching has precedence where both lanes need the pace
-//! or a token. If a reused connection dies under a request, the engine sends the request once more.
+//! *in flight* until its response arrives. Fetching has precedence when both lanes need the pace or
+//! a token. If a reused connection dies under a request, the engine sends the request once more.
 //! After a failed API call, the engine waits and then repeats the call. A `Retry-After` of the API
 //! holds for both lanes. Any call can stop the stream; the batches that were fetched are delivered
 //! first.

@@ -42,8 +42,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 }
 
-/// A query of an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`].
-/// Cloning is cheap.
+/// A query of an enterprise's events of the last 365 days, created by
+/// [`LongPollClient::admin_logs`]. Cloning is cheap.
 ///
 /// It is the [`crate::enterprise::AdminLogsQuery`] for programs without async. It runs on the
 /// thread of the client that made it.

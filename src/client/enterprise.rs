@@ -80,8 +80,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     }
 }
 
-/// A query of an enterprise's events of the last 365 days. Made by [`LongPollClient::admin_logs`].
-/// Cloning is cheap.
+/// A query of an enterprise's events of the last 365 days, created by
+/// [`LongPollClient::admin_logs`]. Cloning is cheap.
 ///
 /// Its streams retry, refresh tokens and skip repeats like those that follow events, but they end.
 /// They return `None` when a page has neither a new event nor a new position, or when the time in

@@ -206,8 +206,8 @@ impl HistorySettings {
 /// type `admin_logs`. Pass the settings to
 /// [`LongPollClient::admin_logs`](crate::LongPollClient::admin_logs).
 ///
-/// Box may send events out of order, and more than once; the query skips the repeats. New events
-/// appear here later than in [`AdminLogsStreaming`].
+/// Box sorts these events by the time of their creation, and may send one more than once; the query
+/// skips the repeats. New events appear here later than among those of [`AdminLogsStreaming`].
 ///
 /// See <https://developer.box.com/guides/events/enterprise-events/for-enterprise/>.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::event::EventFilter;
 use crate::hosts::{RealtimeHosts, api_origin, is_loopback};
 use crate::pacing::{Pace, RetryPolicy};
 
-/// A builder of a [`LongPollClient`](crate::LongPollClient), made by
+/// A builder of a [`LongPollClient`](crate::LongPollClient), created by
 /// [`LongPollClient::builder`](crate::LongPollClient::builder). Every setting has a default.
 #[derive(Clone, Debug, Default)]
 #[must_use]

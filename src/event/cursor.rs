@@ -184,7 +184,7 @@ impl<'a> JsonCursor<'a> {
 
 /// The end of a string.
 struct End {
-    /// The distance of the byte behind the closing quote from the beginning of the text, in bytes.
+    /// The distance of the byte after the closing quote from the beginning of the text, in bytes.
     at: usize,
     /// `true` if the string contains escapes.
     escaped: bool,

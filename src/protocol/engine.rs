@@ -208,7 +208,7 @@ impl LongPoll {
     /// Returns the next output for the driver to carry out.
     pub fn poll_output(&mut self, now: Moment) -> Output {
         self.check_clocks(now);
-        // A fetch finds events, and a poll only announces them. So fetching has precedence where
+        // A fetch finds events, and a poll only announces them. So fetching has precedence when
         // both need the pace or a token.
         for call in [Call::Fetch, Call::Listen] {
             if let Some(output) = self.poll_lane(call, now) {

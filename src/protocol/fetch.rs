@@ -80,7 +80,7 @@ pub(super) struct PageEnd {
     to: StartAt,
     caught_up_at: Option<SystemTime>,
     complete_until: Option<SystemTime>,
-    /// The page as it came, if the stream is a slice of a history.
+    /// The page as it came over the network, if the stream is a slice of a history.
     body: Option<ReceivedBody>,
 }
 

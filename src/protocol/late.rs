@@ -57,7 +57,7 @@ impl LateChecks {
     pub(super) const PROBE: Duration = Duration::from_secs(5);
 
     /// The time within which a server that honors positions responds to a probe: 2 s. A later
-    /// signal may be of another change.
+    /// signal may be for another change.
     pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
     /// Notes a signal, and starts the checks.

@@ -71,7 +71,7 @@ impl PageLimit {
         self.is_full(events) || events * 2 >= self.configured as usize
     }
 
-    /// Returns `true` if a page with this many events may have more events behind it.
+    /// Returns `true` if a page with this many events may have more events after it.
     pub(super) fn is_full(&self, events: usize) -> bool {
         events >= self.current as usize
     }

@@ -29,7 +29,7 @@ pub(crate) struct PageResponse {
     pub(crate) page: Page,
     /// The response's `Date`, by Box's clock.
     pub(crate) date: Option<SystemTime>,
-    /// The body as it came.
+    /// The body as it came over the network.
     pub(crate) body: ReceivedBody,
 }
 

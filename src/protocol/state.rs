@@ -305,6 +305,6 @@ pub(super) struct PageOutcome {
     pub(super) requested_at: SystemTime,
     /// The latest [`created_at`](crate::Event::created_at) of the page's new events.
     pub(super) newest: Option<SystemTime>,
-    /// The page as it came, if the stream is a slice of a history.
+    /// The page as it came over the network, if the stream is a slice of a history.
     pub(super) body: Option<ReceivedBody>,
 }

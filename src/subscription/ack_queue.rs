@@ -1,7 +1,7 @@
 //! The queue of delivered batches, and the watermark up to which they are acknowledged.
 //!
 //! Batches may be acknowledged in any order, but a checkpoint can only stand before the first batch
-//! that is not. [`AckQueue`] therefore keeps the entries behind that batch, and moves its
+//! that is not. [`AckQueue`] therefore keeps the entries after that batch, and moves its
 //! [`Watermark`] over them once it is acknowledged. It also collects the ids of a history, until
 //! they are stored. It has no store and no lock; the [`Ledger`](super::ledger::Ledger) has both.
 
@@ -28,7 +28,7 @@ pub(super) struct AckQueue {
     window: Window,
     /// The ids of the history up to the end that are not stored yet.
     tail: Tail,
-    /// The entries behind the end, in order. The first of them is a batch that is not acknowledged.
+    /// The entries after the end, in order. The first of them is a batch that is not acknowledged.
     after: VecDeque<Entry>,
     /// The first batch that was dropped without an acknowledgement.
     dropped: Option<u64>,
@@ -43,9 +43,9 @@ pub(super) struct Watermark {
     pub(super) slice: Option<SlicePoint>,
     /// The number of batches before it.
     pub(super) batches: u64,
-    /// The time at which the subscription had last caught up. `None`: not since the start.
+    /// The time at which the subscription had last caught up. `None` if it has not since the start.
     pub(super) caught_up_at: Option<SystemTime>,
-    /// The time up to which every event lies before it. `None`: not proven since the start.
+    /// The time up to which every event lies before it. `None` if none is proven since the start.
     pub(super) complete_until: Option<SystemTime>,
     /// The state of a stream that began with the history.
     pub(super) since: Option<Since>,
@@ -71,7 +71,7 @@ struct Tail {
 }
 
 /// A batch, or a position without events, which is acknowledged from the start. An entry holds back
-/// those behind it until it is acknowledged.
+/// those after it until it is acknowledged.
 struct Entry {
     end: Watermark,
     ids: Vec<u128>,
@@ -146,8 +146,8 @@ impl AckQueue {
         number
     }
 
-    /// Records the position of the engine, which is behind everything delivered, the time at which
-    /// it had last caught up, and its history.
+    /// Records the end of all that the engine has handled: its position, which comes after
+    /// everything delivered, the time at which it had last caught up, and its history.
     pub(super) fn advance(&mut self, reached: Reached) {
         let last = self.last();
         let caught_up_at = reached.caught_up_at.or(last.caught_up_at);
@@ -385,7 +385,7 @@ mod tests {
             self.queue.deliver(&batch, second(0))
         }
 
-        /// Moves behind everything delivered.
+        /// Moves past everything delivered.
         fn advance(&mut self, since: Option<Since>, caught_up_at: Option<SystemTime>) {
             let end = self.queue.last().resume_at.clone();
             self.queue.advance(Reached {

@@ -44,7 +44,9 @@ pub enum Update<D = Delivery> {
     /// harmless: it is delivered again.
     Moved(Progress),
     /// The program was away for longer than Box keeps events, so some may be missing before the
-    /// next batch. Compare your data with Box's current state. The stream continues by itself.
+    /// next batch. Compare your data with Box's current state. For an enterprise's events, an
+    /// [audit](crate::LongPollClient::audit) finds those that your records lack. The stream
+    /// continues by itself.
     PossibleGap(PossibleGap),
 }
 

@@ -155,8 +155,8 @@ impl Ledger {
         (end, checkpoint)
     }
 
-    /// Returns `true` if the position has moved behind everything delivered, and the program has
-    /// not stored it yet.
+    /// Returns `true` if the position has moved past everything delivered, and the program has not
+    /// stored it yet.
     pub(super) fn has_moved(&self) -> bool {
         let state = lock(&self.state);
         state.queue.is_settled() && state.queue.end().is_worth_saving_over(&state.durable)
