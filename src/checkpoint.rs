@@ -153,7 +153,8 @@ impl Checkpoint {
     }
 
     /// Returns the last time at which the subscription had caught up with Box, to within an hour.
-    /// If it has not caught up yet, this is the time of the start.
+    /// If it has not caught up yet, this is the time of the start. After a start at a
+    /// [time](StartAt::Since), this is the time up to which all events are handled.
     ///
     /// If the program is away for longer than Box keeps events, the events from this time on may be
     /// missing.

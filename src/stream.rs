@@ -82,8 +82,9 @@ impl<T: HttpTransport> EventStream<T> {
     /// Returns the position to resume from: the end of the last page whose events are all handled.
     ///
     /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
-    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
-    /// `to_string` and read it back with `parse`.
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. For a start at a
+    /// [time](StartAt::Since), it is that time or a later one until the first page of live events
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.batches.resume_at()
@@ -216,8 +217,9 @@ impl<T: HttpTransport> BatchStream<T> {
     /// Returns the position to resume from: the end of the last batch that is handled.
     ///
     /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
-    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
-    /// `to_string` and read it back with `parse`.
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. For a start at a
+    /// [time](StartAt::Since), it is that time or a later one until the first page of live events
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.resume_at()

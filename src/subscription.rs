@@ -38,8 +38,8 @@ use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
 
 /// The events of an account by page, forever, from a checkpoint that moves as you acknowledge them.
-/// [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
-/// [`subscribe_from`](crate::LongPollClient::subscribe_from) return it. A subscription to a
+/// Returned by [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
+/// [`subscribe_from`](crate::LongPollClient::subscribe_from). A subscription to a
 /// [query](crate::enterprise::AdminLogsQuery::subscribe) ends once everything is delivered,
 /// acknowledged and saved.
 ///
@@ -249,7 +249,8 @@ impl<T: HttpTransport> Subscription<T> {
     ///
     /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position and that is
     /// saved. For a start at `oldest`, it is [`StartAt::Oldest`] until the first page is
-    /// acknowledged and saved.
+    /// acknowledged and saved. For a start at a [time](StartAt::Since), it is that time or a later
+    /// one until the first page of live events is acknowledged and saved.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.driver.watch.resume_at()

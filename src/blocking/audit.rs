@@ -109,8 +109,8 @@ impl<T> fmt::Debug for Audit<T> {
     }
 }
 
-/// The events that a program's records lack. [`Audit::missing_from`] and
-/// [`Audit::missing_from_store`] return it.
+/// The events that a program's records lack. Returned by [`Audit::missing_from`] and
+/// [`Audit::missing_from_store`].
 ///
 /// It is the [`crate::enterprise::MissingEvents`] for programs without async. It ends with the
 /// range, or after an error, or when its [`handle`](Self::handle) stops it. An audit that was cut

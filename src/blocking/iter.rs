@@ -162,8 +162,9 @@ impl<I: Send + 'static> Iter<I> {
     /// With a checkpoint, it is the end of what is acknowledged and saved.
     ///
     /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
-    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
-    /// `to_string` and read it back with `parse`.
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. For a start at a
+    /// [time](StartAt::Since), it is that time or a later one until the first page of live events
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.handle.resume_at()

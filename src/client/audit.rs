@@ -70,8 +70,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// - Box adds some events late, by hours or days. Such an event is not found if it arrives
     ///   after its slice was read. The later a range is audited, the more it proves. Audit it again
     ///   when it is 14 days old, which is as long as Box keeps live events.
-    /// - If a range ends less than a day ago, an event may count as missing that your program
-    ///   receives a moment later.
+    /// - If a range ends less than a day ago, an event that your program is about to receive may
+    ///   count as missing.
     /// - Box drops events after 365 days. Audit a range long before that.
     /// - Only the ids are compared, and not the other fields of your records. The audit does not
     ///   find records that Box does not have.
@@ -245,8 +245,8 @@ impl Counts {
 }
 
 /// The events that a program's records lack, in the order of an
-/// [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery). [`Audit::missing_from`] and
-/// [`Audit::missing_from_store`] return it.
+/// [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery). Returned by [`Audit::missing_from`] and
+/// [`Audit::missing_from_store`].
 ///
 /// The stream ends with the range, or after an error, or when its [`handle`](Self::handle) stops
 /// it. An audit that was cut short proves nothing about the rest of its range.

@@ -149,8 +149,8 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
     /// The subscription returns `None` once the query is complete and every batch is acknowledged
     /// and saved. Until then, its status is [`AwaitingAcks`](crate::Status::AwaitingAcks). If you
     /// subscribe again after that, the new subscription ends after one or two calls, without a
-    /// batch. If the query has no [end](AdminLogs::created_before), the new subscription first
-    /// delivers the events since then.
+    /// batch. If the query has no [end](AdminLogs::created_before), it first delivers the events
+    /// since then.
     ///
     /// The checkpoint carries the range and the event types of the query. Box drops events after
     /// 365 days, so a query that resumes late misses those that have become older meanwhile. If

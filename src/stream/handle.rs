@@ -37,8 +37,9 @@ impl StreamHandle {
     /// and saved.
     ///
     /// For a start at `now`, it is [`StartAt::Now`] until Box has returned a position. For a start
-    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. Store it with
-    /// `to_string` and read it back with `parse`.
+    /// at `oldest`, it is [`StartAt::Oldest`] until the first page is handled. For a start at a
+    /// [time](StartAt::Since), it is that time or a later one until the first page of live events
+    /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
         self.watch.resume_at()
@@ -51,22 +52,22 @@ impl StreamHandle {
     /// - The time is compared with the events' [`created_at`](crate::Event::created_at). It is a
     ///   time on Box's clock, as the `Date` of its responses shows it. If a response has no `Date`,
     ///   the client's clock takes its place.
-    /// - The same events count as handled as for [`resume_at`](Self::resume_at). For a
-    ///   [`Subscription`](crate::Subscription), it counts once it and all events before it are
-    ///   acknowledged. The acknowledgement may not be durable yet, so events before this time may
-    ///   be delivered again after a restart.
+    /// - An event counts as handled under the same conditions as for
+    ///   [`resume_at`](Self::resume_at). For a [`Subscription`](crate::Subscription), it counts
+    ///   once it and all events before it are acknowledged. The acknowledgement may not be durable
+    ///   yet, so events before this time may be delivered again after a restart.
     /// - Only events after the start of this stream count. After a restart from a checkpoint or a
     ///   position, the time is `None` at first. It does not cover events that Box no longer kept at
     ///   the start: see [`PossibleGap`](crate::PossibleGap).
     /// - After a start at [`StartAt::Since`], the time moves each time that a slice of the past is
-    ///   handled. It then covers the events since that start, also after a restart from a
+    ///   handled. It then covers the events since that start, even after a restart from a
     ///   checkpoint.
     /// - For a [query](crate::enterprise::AdminLogsQuery) with any other start, the time is `None`
     ///   until the query has ended. For every query, it is at most the end of the range.
     ///
-    /// Box promises no delay. It may show an event later than you expect, and the stream then
-    /// delivers an event that is older than this time. A greater `event_delay` makes this rarer,
-    /// but cannot rule it out.
+    /// Box promises no limit for the delay. It may show an event later than you expect, and the
+    /// stream then delivers an event that is older than this time. A greater `event_delay` makes
+    /// this rarer, but cannot rule it out.
     ///
     /// Only a response to a fetch proves a time, and no proof reaches further than the time of its
     /// request. While there are new events, a stream fetches all the time. An idle stream of an
