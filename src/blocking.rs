@@ -135,8 +135,8 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.iter(batches.handle(), batches.map_ok(Batch::into_events))
     }
 
-    /// Follows the account's events by page, for programs that commit by batch. No request is sent
-    /// before you request the first batch.
+    /// Follows the account's events page by page, for programs that commit batch by batch. No
+    /// request is sent before you request the first batch.
     ///
     /// After a restart, an event that Box repeats may be delivered a second time. Use the ids of
     /// the events as keys, or use [`subscribe`](Self::subscribe); see
@@ -146,7 +146,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.iter(batches.handle(), batches.map_ok(|batch| vec![batch]))
     }
 
-    /// Follows the account's events from a checkpoint, by batches that you acknowledge; see
+    /// Follows the account's events from a checkpoint, in batches that you acknowledge; see
     /// [`crate::LongPollClient::subscribe`]. No request is sent before you request the first
     /// update.
     pub fn subscribe(
@@ -158,7 +158,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.updates(self.client.subscribe(store, key, start))
     }
 
-    /// Follows the account's events, by batches whose checkpoints your program stores itself; see
+    /// Follows the account's events, in batches whose checkpoints your program stores itself; see
     /// [`crate::LongPollClient::subscribe_from`]. No request is sent before you request the first
     /// update.
     pub fn subscribe_from(&self, from: impl Into<ResumeFrom>) -> Iter<Update<Delivery>> {

@@ -185,8 +185,8 @@ impl<T: HttpTransport> LongPollClient<T> {
         EventStream::new(self.batches(start))
     }
 
-    /// Follows the account's events by page, for programs that commit by batch. No request is sent
-    /// before the stream is polled.
+    /// Follows the account's events page by page, for programs that commit batch by batch. No
+    /// request is sent before the stream is polled.
     ///
     /// Box may repeat an event on a later page, and the stream skips such repeats. But a stream
     /// that starts at a stored position does not know which events an earlier stream delivered. If
@@ -198,7 +198,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         BatchStream::new(self.api.clone(), start.into(), fastrand::u64(..))
     }
 
-    /// Follows the account's events from a checkpoint, by batches that you acknowledge. No request
+    /// Follows the account's events from a checkpoint, in batches that you acknowledge. No request
     /// is sent before the subscription is polled.
     ///
     /// `key` names the account in the store. Any text is fine if it is the same in the next run.
@@ -206,8 +206,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     ///
     /// The checkpoint also records the stream type, the API origin, and the account that the client
     /// acts for, if the client knows it. That account is the user that the client [acts
-    /// as](Self::as_user), or else the [subject](TokenSource::subject) of its
-    /// grant. If one of these differs, the subscription ends with an error and does not resume. The
+    /// as](Self::as_user), or else the [subject](TokenSource::subject) of its grant. If one of
+    /// these differs in a later run, the subscription ends with an error and does not resume. The
     /// client can't see which account a token belongs to. If you use somebody else's
     /// [`AccessToken`](crate::AccessToken) or refresh token under the same key, the subscription
     /// resumes at a position that is not theirs.
@@ -218,8 +218,8 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// delivered, even after a crash.
     ///
     /// The store may be saving while you handle a batch. Write the effects of a batch before you
-    /// acknowledge it. If your own store is to write the effects, read [`CheckpointStore::save`]
-    /// first.
+    /// acknowledge it. If you want a store of your own to write the effects, read
+    /// [`CheckpointStore::save`] first.
     ///
     /// Use only one subscription per key at a time. Before you subscribe again, drop the old
     /// subscription and its batches. Two subscriptions would overwrite each other's checkpoints.
@@ -246,7 +246,7 @@ impl<T: HttpTransport> LongPollClient<T> {
         )
     }
 
-    /// Follows the account's events, by batches whose checkpoints your program stores in the same
+    /// Follows the account's events, in batches whose checkpoints your program stores in the same
     /// transaction as the events' effects. No request is sent before the subscription is polled.
     ///
     /// Each event then has its effect exactly once, even if the program is killed. A transaction
@@ -267,9 +267,11 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// 3. [`Update::Moved`](crate::Update::Moved) arrives at most once an hour, while there are no
     ///    events. Store its checkpoint and call [`stored`](crate::Progress::stored).
     ///
-    /// Handle an update before you request the next one. If you collect updates instead, store them
-    /// in order. A batch that is dropped before it is stored ends the subscription. If a commit
-    /// fails, drop the subscription too, and resume from the stored checkpoint.
+    /// If a checkpoint has [new ids](crate::checkpoint::Checkpoint::new_ids), store them in the
+    /// same transaction. Only a start at a [time](StartAt::Since) brings them. Handle an update
+    /// before you request the next one. If you collect updates instead, store them in order. A
+    /// batch that is dropped before it is stored ends the subscription. If a commit fails, drop the
+    /// subscription too, and resume from the stored checkpoint.
     ///
     /// Use only one subscription per account at a time. Before you subscribe again, drop the old
     /// subscription and its batches. Two subscriptions would store the same events twice.

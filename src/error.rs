@@ -86,7 +86,7 @@ pub enum ErrorKind {
     /// hour. The position stays before that event.
     PageUndecodable,
     /// The position of a [query](crate::enterprise::AdminLogs) has moved for an hour without a new
-    /// event, or has returned to an earlier one. The query stops. Resume at the stream's
+    /// event, or has moved in a circle. The query stops. Resume at the stream's
     /// [`resume_at`](crate::EventStream::resume_at) later, or treat the events so far as complete.
     QueryUnfinished,
     /// The API's response was 429, or 503 with `Retry-After`. Streams retry, and wait at least for

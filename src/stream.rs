@@ -135,9 +135,10 @@ impl<T: HttpTransport> Stream for EventStream<T> {
     }
 }
 
-/// The events of an account by page. [`LongPollClient::batches`](crate::LongPollClient::batches)
-/// returns a stream that goes on forever. [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery)
-/// returns one that ends with its range.
+/// The events of an account, page by page.
+/// [`LongPollClient::batches`](crate::LongPollClient::batches) returns a stream that goes on
+/// forever. [`AdminLogsQuery`](crate::enterprise::AdminLogsQuery) returns one that ends with its
+/// range.
 ///
 /// A batch counts as handled when you request the next one. Store [`Batch::resume_at`] once you
 /// have handled a batch, before you request the next. Combinators that poll ahead mark a batch as

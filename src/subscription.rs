@@ -37,9 +37,9 @@ use crate::status::Status;
 use crate::stream::{Driver, Step, StreamHandle};
 use crate::transport::HttpTransport;
 
-/// The events of an account by page, forever, from a checkpoint that moves as you acknowledge them.
-/// Returned by [`LongPollClient::subscribe`](crate::LongPollClient::subscribe) and
-/// [`subscribe_from`](crate::LongPollClient::subscribe_from). A subscription to a
+/// The events of an account, page by page and forever, from a checkpoint that moves as you
+/// acknowledge them. Returned by [`LongPollClient::subscribe`](crate::LongPollClient::subscribe)
+/// and [`subscribe_from`](crate::LongPollClient::subscribe_from). A subscription to a
 /// [query](crate::enterprise::AdminLogsQuery::subscribe) ends once everything is delivered,
 /// acknowledged and saved.
 ///

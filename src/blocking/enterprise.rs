@@ -58,13 +58,13 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
         self.client.events(start)
     }
 
-    /// Returns the events by page, until the query is complete. No request is sent before you
+    /// Returns the events page by page, until the query is complete. No request is sent before you
     /// request the first batch. For `start`, see [`crate::enterprise::AdminLogsQuery::events`].
     pub fn batches(&self, start: impl Into<StartAt>) -> Iter<Batch> {
         self.client.batches(start)
     }
 
-    /// Returns the events by batches that you acknowledge, until the query is complete and every
+    /// Returns the events in batches that you acknowledge, until the query is complete and every
     /// batch is acknowledged and saved; see [`crate::enterprise::AdminLogsQuery::subscribe`]. No
     /// request is sent before you request the first update.
     pub fn subscribe(
@@ -76,7 +76,7 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
         self.client.subscribe(store, key, start)
     }
 
-    /// Returns the events by batches whose checkpoints your program stores itself, until the query
+    /// Returns the events in batches whose checkpoints your program stores itself, until the query
     /// is complete and every batch is stored; see
     /// [`crate::enterprise::AdminLogsQuery::subscribe_from`]. No request is sent before you request
     /// the first update.

@@ -34,8 +34,8 @@ pub enum Timed<I> {
     Ended,
 }
 
-/// The events of an account: one at a time as `Iter<Event>`, by page as `Iter<Batch>`, and from a
-/// checkpoint as `Iter<Update<Delivery>>`. It goes on forever, unless it belongs to a query.
+/// The events of an account: one at a time as `Iter<Event>`, page by page as `Iter<Batch>`, and
+/// from a checkpoint as `Iter<Update<Delivery>>`. It goes on forever, unless it belongs to a query.
 ///
 /// [`LongPollClient::events`](crate::blocking::LongPollClient::events),
 /// [`batches`](crate::blocking::LongPollClient::batches),

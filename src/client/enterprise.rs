@@ -135,13 +135,13 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
         self.client.events(start)
     }
 
-    /// Returns the events by page, until the query is complete. `start` is the same as for
+    /// Returns the events page by page, until the query is complete. `start` is the same as for
     /// [`events`](Self::events). No request is sent before the stream is polled.
     pub fn batches(&self, start: impl Into<StartAt>) -> BatchStream<T> {
         self.client.batches(start)
     }
 
-    /// Returns the events by batches that you acknowledge, until the query is complete. After a
+    /// Returns the events in batches that you acknowledge, until the query is complete. After a
     /// restart, the query resumes from its checkpoint. Apart from its end, the subscription is like
     /// that of [`LongPollClient::subscribe`], and so are `store` and `key`. `start` is the same as
     /// for [`events`](Self::events).
@@ -171,7 +171,7 @@ impl<T: HttpTransport> AdminLogsQuery<T> {
         self.client.subscribe(store, key, start)
     }
 
-    /// Returns the events by batches whose checkpoints your program stores, in the transactions
+    /// Returns the events in batches whose checkpoints your program stores, in the transactions
     /// that store the events' effects, until the query is complete. Each event then has its effect
     /// exactly once; see [`LongPollClient::subscribe_from`].
     ///
