@@ -267,11 +267,11 @@ impl<T: HttpTransport> LongPollClient<T> {
     /// 3. [`Update::Moved`](crate::Update::Moved) arrives at most once an hour, while there are no
     ///    events. Store its checkpoint and call [`stored`](crate::Progress::stored).
     ///
-    /// If a checkpoint has [new ids](crate::checkpoint::Checkpoint::new_ids), store them in the
-    /// same transaction. Only a start at a [time](StartAt::Since) brings them. Handle an update
-    /// before you request the next one. If you collect updates instead, store them in order. A
-    /// batch that is dropped before it is stored ends the subscription. If a commit fails, drop the
-    /// subscription too, and resume from the stored checkpoint.
+    /// After a start at a [time](StartAt::Since), checkpoints have [new
+    /// ids](crate::checkpoint::Checkpoint::new_ids). Store them in the same transaction. Handle an
+    /// update before you request the next one. If you collect updates instead, store them in order.
+    /// A batch that is dropped before it is stored ends the subscription. If a commit fails, drop
+    /// the subscription too, and resume from the stored checkpoint.
     ///
     /// Use only one subscription per account at a time. Before you subscribe again, drop the old
     /// subscription and its batches. Two subscriptions would store the same events twice.

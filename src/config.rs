@@ -96,7 +96,7 @@ pub struct Config {
     pub(crate) max_server_lists_per_second: u32,
 }
 
-/// A setting that decides if polls send the access token to the realtime servers.
+/// A setting that decides whether polls send the access token to the realtime servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RealtimeToken {
@@ -170,8 +170,8 @@ impl Config {
         })
     }
 
-    /// Returns these settings for requests as another user, by the `As-User` header. Without it,
-    /// they are for the token's own user. A program with a client uses
+    /// Returns these settings for requests as another user, by the `As-User` header. Without this
+    /// call, requests are for the token's own user. A program with a client uses
     /// [`LongPollClient::as_user`](crate::LongPollClient::as_user) instead.
     ///
     /// See <https://developer.box.com/guides/authentication/jwt/as-user/>.

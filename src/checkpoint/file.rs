@@ -30,9 +30,9 @@ use crate::sys::atomic_file::{beside, real_path};
 /// again.
 ///
 /// A lock on `FILE.lock` keeps all other stores and processes on this machine away until this store
-/// is dropped. The lock file itself is not deleted. Over a network file system, the lock works as
-/// far as the file system supports it. Use one file per account, and one subscription per account
-/// at a time. A [`CheckpointDirectory`](super::CheckpointDirectory) keeps the checkpoints of many
+/// is dropped. The lock file itself is not deleted. On a network file system, the lock works only
+/// if the file system supports locks. Use one file per account, and one subscription per account at
+/// a time. A [`CheckpointDirectory`](super::CheckpointDirectory) keeps the checkpoints of many
 /// accounts.
 ///
 /// Each call runs on a thread of its own, so it never blocks an executor. Dropping the store
