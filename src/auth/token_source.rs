@@ -18,7 +18,7 @@ use super::{AccessToken, Subject, TokenError};
 /// [`token`](Self::token), often at the same moment. A source should therefore keep its token, and
 /// refresh it once for all callers. [`token_fn`](crate::auth::token_fn) does that for a closure.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no source of access tokens",
+    message = "`{Self}` is not a source of access tokens",
     label = "not a `TokenSource`",
     note = "for a token that you have, pass `AccessToken::new(token)?`",
     note = "for tokens that are refreshed, pass those of a grant in `box_longpoll::auth`, or `auth::token_fn(..)`"

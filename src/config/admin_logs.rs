@@ -172,11 +172,11 @@ impl HistorySettings {
         ensure(
             self.parallel
                 .is_none_or(|slices| (1..=MAX_PARALLEL).contains(&slices)),
-            "the slices that are read in parallel must be 1 to 64",
+            "the number of slices that are read in parallel must be 1 to 64",
         )?;
         ensure(
             (1..=MAX_HISTORY_IDS).contains(&self.ids),
-            "the ids of past events must be 1 to 10 million",
+            "the number of remembered ids must be 1 to 10 million",
         )
     }
 

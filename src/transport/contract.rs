@@ -21,7 +21,7 @@ use super::{Moment, TransportError, TransportRequest};
 ///
 /// The [module documentation](crate::transport) has the rules that an implementation must follow.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no HTTP transport of box-longpoll",
+    message = "`{Self}` is not an HTTP transport of box-longpoll",
     label = "not an `HttpTransport`",
     note = "pass a transport of `box_longpoll::transports`, such as `ReqwestTransport::new()?`; each has a Cargo feature",
     note = "for another HTTP library, implement `HttpTransport` for a type of yours"
