@@ -24,7 +24,7 @@ pub(crate) trait Sink: Send {
     /// # Cancellation
     ///
     /// The future is dropped when the program is told to end. Events may then be written whose
-    /// position is not, and come again in the next run.
+    /// position is not, and are written once more in the next run.
     async fn write(&mut self, page: Page<'_>) -> Result<(), SinkError>;
 
     /// Returns `true` if the sink keeps the checkpoint beside the events, in one transaction.
@@ -67,7 +67,7 @@ pub(crate) struct SinkError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a failure means for the next attempt.
+/// The meaning of a failure for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The sink can't be used now. It may work later.
