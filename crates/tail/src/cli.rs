@@ -56,7 +56,7 @@ impl Cli {
     }
 }
 
-/// Adds `follow` if the first argument is not a command, unless it asks for help or the version.
+/// Adds `follow` if the first argument is not a command, unless it is one for help or the version.
 fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let first = arguments.get(1).map(|argument| argument.to_string_lossy());
     let is_option = |first: &str| {

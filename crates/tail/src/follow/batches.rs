@@ -63,7 +63,7 @@ pub(super) enum Unstored {
     Progress(Progress),
 }
 
-/// What the outlet writes at once.
+/// The events and the checkpoint that the outlet writes at once.
 pub(super) enum Item {
     Batch(Batch),
     /// A batch, and the checkpoint after it, for a sink that keeps it.

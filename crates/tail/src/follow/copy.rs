@@ -121,7 +121,7 @@ impl Journey<'_> {
 }
 
 impl Signal {
-    /// Returns the end of the program, if the signal asks for it.
+    /// Returns the end of the program, if the signal means one.
     fn end(self) -> Option<End> {
         match self {
             Signal::Interrupt => Some(End::Interrupted),
