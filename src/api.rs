@@ -17,12 +17,41 @@ use http::StatusCode;
 use crate::auth::{AccessToken, TokenError, TokenSource, without_newer_token};
 use crate::config::Config;
 use crate::error::Error;
-use crate::limiter::{ApiCall, CallLimiter, Pacer};
+use crate::limiter::{ApiCall, CallLimiter, Pacer, Permit};
 use crate::protocol::{CLOCK_CHECK_INTERVAL, Call, Input, LongPoll, Response};
-use crate::transport::{HttpTransport, Sleep, TransportRequest, exchange};
+use crate::transport::{
+    HttpTransport, ReceivedBody, Sleep, TransportError, TransportRequest, exchange,
+};
 
 /// An operation that the engine waits for.
-pub(crate) type InFlight = Pin<Box<dyn Future<Output = Input> + Send>>;
+pub(crate) type InFlight = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// The result of an operation.
+pub(crate) struct Done {
+    /// The input for the engine.
+    pub(crate) input: Input,
+    /// The time from sending a call to Box's API to the end of its response. `None` for all else.
+    pub(crate) took: Option<Duration>,
+}
+
+impl Done {
+    /// Returns the length of the response's body, as it was received.
+    pub(crate) fn body_length(&self) -> usize {
+        match &self.input {
+            Input::Response {
+                result: Ok(response),
+                ..
+            } => ReceivedBody::of(response).len(),
+            _ => 0,
+        }
+    }
+}
+
+impl From<Input> for Done {
+    fn from(input: Input) -> Self {
+        Self { input, took: None }
+    }
+}
 
 /// A client's access to Box. All streams of the client share it.
 pub(crate) struct Api<T> {
@@ -122,10 +151,10 @@ impl<T: HttpTransport> Api<T> {
     /// Sends a call to Box's API, and once more if a reused connection dies under it.
     async fn call_or_resend(&self, call: ApiCall, request: TransportRequest) -> Response {
         match self.call(call, request.clone()).await {
-            Err(error) if error.may_be_resent() => {
-                self.call(call, request.with_fresh_connection()).await
+            (Err(error), _) if error.may_be_resent() => {
+                self.call(call, request.with_fresh_connection()).await.0
             }
-            result => result,
+            (result, _) => result,
         }
     }
 
@@ -149,31 +178,44 @@ impl<T: HttpTransport> Api<T> {
             Call::Listen => {
                 return Box::pin(async move {
                     let result = exchange(api.transport(), request).await;
-                    Input::Response { call, result }
+                    Done::from(Input::Response { call, result })
                 });
             }
         };
         Box::pin(async move {
-            let result = api.call(api_call, request).await;
-            Input::Response { call, result }
+            let (result, took) = api.call(api_call, request).await;
+            let input = Input::Response { call, result };
+            Done { input, took }
         })
     }
 
-    /// Sends a call to Box's API once the limiter permits it.
+    /// Sends a call to Box's API once the limiter permits it. Returns the time that it took since
+    /// then, if it was sent.
     ///
     /// The request for gzip is added here and not by the engine, because a program that drives the
     /// engine itself may not decompress.
-    async fn call(&self, call: ApiCall, request: TransportRequest) -> Response {
+    async fn call(&self, call: ApiCall, request: TransportRequest) -> (Response, Option<Duration>) {
+        let transport = self.transport();
+        let _permit = match self.acquire(call).await {
+            Ok(permit) => permit,
+            Err(error) => return (Err(error), None),
+        };
+        let sent_at = transport.now().monotonic;
+        let response = exchange(transport, request.accepting_gzip()).await;
+        let now = transport.now().monotonic;
+        if let (Some(pacer), Ok(response)) = (&self.pacer, &response) {
+            pacer.take_note(response, now);
+        }
+        (response, Some(now.saturating_duration_since(sent_at)))
+    }
+
+    /// Waits until a call may be sent.
+    async fn acquire(&self, call: ApiCall) -> Result<Permit<'_, T>, TransportError> {
         let transport = self.transport();
         if let Some(pacer) = &self.pacer {
             pacer.acquire(transport).await?;
         }
-        let _permit = self.shared.limiter.acquire(call, transport).await?;
-        let response = exchange(transport, request.accepting_gzip()).await;
-        if let (Some(pacer), Ok(response)) = (&self.pacer, &response) {
-            pacer.take_note(response, transport.now().monotonic);
-        }
-        response
+        self.shared.limiter.acquire(call, transport).await
     }
 
     /// Passes on findings about the realtime servers between streams. A new finding of this engine

@@ -121,6 +121,17 @@ impl<T: HttpTransport> LongPollClient<T> {
         self.derive(self.client.filtered(filter))
     }
 
+    /// Returns a derived client whose iterators have this name in the log and in metrics, on the same
+    /// thread; see [`crate::LongPollClient::with_stream_name`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name is empty, has more than 128 bytes,
+    /// or has a control character.
+    pub fn with_stream_name(&self, name: impl AsRef<str>) -> Result<Self, Error> {
+        Ok(self.derive(self.client.with_stream_name(name)?))
+    }
+
     fn derive(&self, client: client::LongPollClient<T>) -> Self {
         Self {
             client,

@@ -170,6 +170,18 @@ impl<T: HttpTransport> LongPollClient<T> {
         Self::of(self.api.with_config(config))
     }
 
+    /// Returns a derived client for the same account, whose streams have this name in the [log and in
+    /// metrics](crate::monitoring). It replaces the name that this client has. Everything that
+    /// [`with_tokens`](Self::with_tokens) shares is shared here too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name is empty, has more than 128 bytes,
+    /// or has a control character.
+    pub fn with_stream_name(&self, name: impl AsRef<str>) -> Result<Self, Error> {
+        self.with_settings(|config| config.named(name.as_ref()))
+    }
+
     /// Returns a derived client that has the same tokens and changed settings.
     fn with_settings(
         &self,

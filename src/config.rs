@@ -21,7 +21,7 @@ pub(crate) use self::admin_logs::{
 pub(crate) use self::builder::LongPollClientBuilder;
 pub use self::stream_kind::StreamType;
 pub(crate) use self::stream_kind::{LIVE_EVENTS_KEPT, StreamKind};
-use crate::error::Error;
+use crate::error::{Error, ensure};
 use crate::event::{Event, EventFilter};
 use crate::hosts::API_ORIGIN;
 pub use crate::hosts::RealtimeHosts;
@@ -60,6 +60,9 @@ const DEFAULT_MAX_API_CALLS: usize = 64;
 /// 10,000 streams are listening within 30 s.
 const DEFAULT_MAX_SERVER_LISTS_PER_SECOND: u32 = 500;
 
+/// The longest name of a stream, in bytes. It stands on every line of the log.
+const MAX_STREAM_NAME: usize = 128;
+
 /// The longest API timeout: 1 h.
 const MAX_API_TIMEOUT: Duration = Duration::from_secs(3_600);
 
@@ -76,6 +79,8 @@ pub struct Config {
     /// The origin of Box's API, without a slash at its end.
     pub(crate) api_origin: Arc<str>,
     pub(crate) stream_kind: StreamKind,
+    /// The name of the streams in the log and in metrics, if the program has set one.
+    pub(crate) stream_name: Option<Arc<str>>,
     /// The events that streams deliver. Derived clients share it.
     pub(crate) filter: Arc<EventFilter>,
     pub(crate) page_limit: u32,
@@ -114,6 +119,7 @@ impl Default for Config {
         Self {
             api_origin: API_ORIGIN.into(),
             stream_kind: StreamKind::User(StreamType::All),
+            stream_name: None,
             filter: Arc::default(),
             page_limit: MAX_PAGE_LIMIT,
             as_user: None,
@@ -182,6 +188,21 @@ impl Config {
     /// carry it.
     pub fn as_user(mut self, user_id: &str) -> Result<Self, Error> {
         self.as_user = Some(header("the id of the user to act as", user_id)?);
+        Ok(self)
+    }
+
+    /// Returns these settings for streams with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name can't be used.
+    pub(crate) fn named(mut self, name: &str) -> Result<Self, Error> {
+        let is_usable = (1..=MAX_STREAM_NAME).contains(&name.len());
+        ensure(
+            is_usable && !name.chars().any(char::is_control),
+            "the name of a stream must have 1 to 128 bytes, and no control character",
+        )?;
+        self.stream_name = Some(name.into());
         Ok(self)
     }
 

@@ -170,7 +170,7 @@ impl Error {
         self.change(|inner| inner.from_box = from_box)
     }
 
-    fn transport_kind(&self) -> Option<TransportErrorKind> {
+    pub(crate) fn transport_kind(&self) -> Option<TransportErrorKind> {
         let source = self.source()?.downcast_ref::<TransportError>();
         source.map(TransportError::kind)
     }
@@ -229,6 +229,11 @@ impl Error {
     /// Replaces the kind.
     pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
         self.change(|inner| inner.kind = kind)
+    }
+
+    /// Returns `true` if this is a clone of the other error.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {

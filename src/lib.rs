@@ -76,6 +76,7 @@
 //! - [`protocol`]: the engine without I/O.
 //! - [`reliability`]: the promises, and the fault that each test injects.
 //! - [`proxy`]: the settings that work behind a proxy.
+//! - [`monitoring`]: the log, the numbers and the metrics of a stream, and a health check.
 
 // docs.rs shows the Cargo feature that each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -85,6 +86,7 @@ pub mod auth;
 mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod call;
 pub mod checkpoint;
 mod client;
 mod clock;
@@ -96,6 +98,7 @@ pub mod event;
 mod hosts;
 mod json;
 mod limiter;
+pub mod monitoring;
 mod pacing;
 mod position;
 pub mod protocol;
@@ -109,6 +112,7 @@ mod status;
 mod stream;
 mod subscription;
 mod sys;
+mod telemetry;
 pub mod transport;
 #[path = "../transports/mod.rs"]
 pub mod transports;

@@ -155,6 +155,7 @@ pub(crate) use self::servers::ServerList;
 pub use self::signal::Signal;
 use crate::auth::{AccessToken, TokenError};
 use crate::batch::Batch;
+pub use crate::call::Call;
 use crate::error::Error;
 use crate::transport::{TransportError, TransportRequest};
 
@@ -163,18 +164,6 @@ use crate::transport::{TransportError, TransportRequest};
 /// The engine then notices within this time that the machine was suspended. An idle stream wakes
 /// the machine no more often than this.
 pub const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(25);
-
-/// One of the engine's three requests. At most one fetch, and one list or poll, are in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// `OPTIONS /events`, which lists the realtime servers. It counts against Box's API limits.
-    List,
-    /// `GET` of a realtime server: a long poll, which the server holds until something happens. It
-    /// does not count against Box's API limits.
-    Listen,
-    /// `GET /events`, which fetches a page of events. It counts against Box's API limits.
-    Fetch,
-}
 
 /// The next thing for the driver to do.
 ///

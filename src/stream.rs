@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::position::StartAt;
 use crate::status::Status;
+use crate::telemetry::Statistics;
 use crate::transport::HttpTransport;
 
 /// The events of an account, one at a time.
@@ -104,6 +105,13 @@ impl<T: HttpTransport> EventStream<T> {
         self.batches.status()
     }
 
+    /// Returns the numbers of the stream since it was created, and the times that a health check
+    /// needs.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.batches.statistics()
+    }
+
     /// Returns a handle that watches and stops the stream from any task or thread.
     #[must_use]
     pub fn handle(&self) -> StreamHandle {
@@ -116,7 +124,7 @@ impl<T: HttpTransport> Stream for EventStream<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Polling for the next batch would mark this one as handled, and it is not.
-        if self.batches.driver.watch.is_stopped() && self.page.len() > 0 {
+        if self.batches.driver.telemetry.watch.is_stopped() && self.page.len() > 0 {
             self.batches.driver.cancel();
             return Poll::Ready(None);
         }
@@ -196,7 +204,7 @@ pub struct BatchStream<T: HttpTransport = Arc<dyn HttpTransport>> {
 impl<T: HttpTransport> BatchStream<T> {
     pub(crate) fn new(client: Arc<Api<T>>, start: StartAt, seed: u64) -> Self {
         Self {
-            driver: Driver::new(client, start, seed),
+            driver: Driver::new(client, None, start, seed),
         }
     }
 
@@ -237,7 +245,14 @@ impl<T: HttpTransport> BatchStream<T> {
     /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.driver.watch.status()
+        self.driver.telemetry.watch.status()
+    }
+
+    /// Returns the numbers of the stream since it was created, and the times that a health check
+    /// needs.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.driver.telemetry.statistics()
     }
 
     /// Returns a handle that watches and stops the stream from any task or thread.

@@ -35,6 +35,7 @@ use crate::error::Error;
 use crate::position::StartAt;
 use crate::status::Status;
 use crate::stream::{Driver, Step, StreamHandle};
+use crate::telemetry::Statistics;
 use crate::transport::HttpTransport;
 
 /// The events of an account, page by page and forever, from a checkpoint that moves as you
@@ -138,12 +139,13 @@ impl<T: HttpTransport> Subscription<T> {
             ResumeFrom::Start(start) => (start, None),
             ResumeFrom::Checkpoint(checkpoint) => (checkpoint.resume_at(), Some(*checkpoint)),
         };
-        let driver = Driver::new(client, start, seed);
+        let key = (!account.is_empty()).then_some(&*account);
+        let driver = Driver::new(client, key, start, seed);
         let ledger = Arc::new(Ledger::new(
             store,
             account,
             &driver.client,
-            driver.watch.clone(),
+            driver.telemetry.clone(),
             driver.reached(),
             driver.window().clone(),
         ));
@@ -170,6 +172,7 @@ impl<T: HttpTransport> Subscription<T> {
                     if let Some(checkpoint) = ready!(Pin::new(load).poll(cx))? {
                         self.resume(&checkpoint)?;
                     }
+                    self.driver.telemetry.started();
                     self.start = Start::Resolving;
                 }
                 Start::Resolving if *self.driver.engine.resume_at() == StartAt::Now => {
@@ -253,7 +256,7 @@ impl<T: HttpTransport> Subscription<T> {
     /// one until the first page of live events is acknowledged and saved.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
-        self.driver.watch.resume_at()
+        self.driver.telemetry.watch.resume_at()
     }
 
     /// Returns a time: every event that was created before it is acknowledged, if Box showed each
@@ -262,13 +265,20 @@ impl<T: HttpTransport> Subscription<T> {
     /// [`StreamHandle::complete_until`].
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
-        self.driver.watch.complete_until()
+        self.driver.telemetry.watch.complete_until()
     }
 
     /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.driver.watch.status()
+        self.driver.telemetry.watch.status()
+    }
+
+    /// Returns the numbers of the stream since it was created, and the times that a health check
+    /// needs.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.driver.telemetry.statistics()
     }
 
     /// Returns a handle that watches and stops the stream from any task or thread. Its position is
@@ -299,7 +309,7 @@ impl<T: HttpTransport> Subscription<T> {
             self.poll_long_wait(cx)?;
             if self.is_complete && self.ledger.is_durable() {
                 // The next poll sees the stop, as if a handle had stopped the stream.
-                self.driver.watch.stop(None);
+                self.driver.telemetry.stop(None);
             }
             if self.is_full() || self.is_complete {
                 return Poll::Pending;
@@ -322,6 +332,7 @@ impl<T: HttpTransport> Subscription<T> {
 
     fn deliver(&self, batch: Batch) -> Update {
         let now = self.driver.client.transport().now();
+        self.driver.note_delivery(&batch);
         let number = self.ledger.deliver(&batch, now.wall);
         Update::Batch(Delivery::new(batch, self.ledger.clone(), number))
     }
@@ -382,7 +393,7 @@ impl<T: HttpTransport> Subscription<T> {
                 status => status,
             },
         };
-        self.driver.watch.show(status);
+        self.driver.telemetry.show(status, &self.driver.health());
     }
 }
 
@@ -390,6 +401,7 @@ impl<T: HttpTransport> Stream for Subscription<T> {
     type Item = Result<Update, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let _span = self.driver.telemetry.enter();
         if self.driver.poll_stopped(cx) {
             return Poll::Ready(None);
         }

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of each floor, from the ground up. A room may import from all lower floors.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &[
+        "call",
         "clock",
         "dedup",
         "event",
@@ -22,13 +23,14 @@ const FLOORS: [&[&str]; 13] = [
     &["error"],
     &["hosts", "pacing", "position"],
     &["batch", "config", "status"],
+    &["telemetry"],
     &["auth", "limiter"],
     &["checkpoint", "protocol"],
     &["api"],
     &["stream"],
     &["subscription"],
     &["client"],
-    &["enterprise", "lib", "proxy", "reliability"],
+    &["enterprise", "lib", "monitoring", "proxy", "reliability"],
     &["blocking"],
 ];
 

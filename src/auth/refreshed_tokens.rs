@@ -27,6 +27,7 @@ use crate::clock::Moment;
 use crate::pacing::{Backoff, RetryPolicy};
 use crate::redact::Chain;
 use crate::sys::lock;
+use crate::telemetry::token_refreshed;
 
 /// The time for which a caller with a valid token waits for a refresh, 5 s. A healthy endpoint
 /// responds faster, and a failing one delays no event by more than this.
@@ -244,6 +245,7 @@ impl State {
         else {
             return;
         };
+        token_refreshed(outcome.is_ok());
         match outcome {
             Ok(issued) => {
                 self.cached = Some(Cached {
@@ -262,7 +264,8 @@ impl State {
                     .cached
                     .as_ref()
                     .and_then(|cached| cached.issued.until());
-                tracing::warn!(error = %Chain(&error), ?wait, "no new access token");
+                let (attempt, wait_ms) = (self.backoff.in_a_row(), wait.as_millis());
+                tracing::warn!(kind = ?error.kind(), attempt, wait_ms, error = %Chain(&error), "no new access token");
                 self.failure = Some(Failure {
                     until: match valid_until {
                         Some(until) if !error.is_transient() => until,

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::position::StartAt;
 use crate::status::Status;
 use crate::stream::StreamHandle;
+use crate::telemetry::Statistics;
 
 /// The outcome of waiting for an item for a limited time.
 #[derive(Clone, Debug)]
@@ -183,6 +184,13 @@ impl<I: Send + 'static> Iter<I> {
     #[must_use]
     pub fn status(&self) -> Status {
         self.handle.status()
+    }
+
+    /// Returns the numbers of the stream since it was created, and the times that a health check
+    /// needs.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.handle.statistics()
     }
 
     /// Returns a handle that watches and stops the iterator from any thread.

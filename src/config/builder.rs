@@ -27,6 +27,7 @@ pub struct LongPollClientBuilder {
     config: Config,
     api_origin: Option<String>,
     user_agent: Option<String>,
+    stream_name: Option<String>,
 }
 
 impl LongPollClientBuilder {
@@ -35,6 +36,19 @@ impl LongPollClientBuilder {
     /// are on loopback too: see [`RealtimeHosts::allow_loopback`].
     pub fn api_origin(mut self, origin: impl Into<String>) -> Self {
         self.api_origin = Some(origin.into());
+        self
+    }
+
+    /// Sets the name of the client's streams in the [log and in metrics](crate::monitoring). Visible
+    /// characters and spaces, 1 to 128 bytes. Default: the user that the client [acts
+    /// as](crate::LongPollClient::as_user), or else the key of the subscription, or else the account
+    /// of the token source, or else a number. In metrics, a stream has a name only if you set one.
+    ///
+    /// Derived clients keep the name. Give each of them one of its own with
+    /// [`with_stream_name`](crate::LongPollClient::with_stream_name). The name must contain no
+    /// secret.
+    pub fn stream_name(mut self, name: impl Into<String>) -> Self {
+        self.stream_name = Some(name.into());
         self
     }
 
@@ -257,6 +271,9 @@ impl LongPollClientBuilder {
         if let Some(user_agent) = &self.user_agent {
             config.user_agent = header("the user agent", user_agent)?;
         }
+        if let Some(name) = &self.stream_name {
+            config = config.named(name)?;
+        }
         Ok(config)
     }
 }
@@ -319,6 +336,9 @@ mod tests {
         assert_refused(builder().max_hold(Duration::ZERO));
         assert_refused(builder().api_timeout(Duration::ZERO));
         assert_refused(builder().user_agent(""));
+        assert_refused(builder().stream_name(""));
+        assert_refused(builder().stream_name("two\nlines"));
+        assert_refused(builder().stream_name("x".repeat(129)));
         assert_refused(builder().api_timeout(Duration::MAX));
         for host in [
             "",

@@ -77,6 +77,11 @@ impl Authorizer {
         self.failed = None;
     }
 
+    /// Returns `true` unless the token source has failed, and not succeeded since.
+    pub(super) fn works(&self) -> bool {
+        self.backoff.in_a_row() == 0
+    }
+
     /// Returns the token that was rejected, if a newer one is needed.
     pub(super) fn rejected(&self) -> Option<AccessToken> {
         self.rejected.as_ref().map(|(token, _)| token.clone())

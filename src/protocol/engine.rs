@@ -24,6 +24,7 @@ use crate::event::Event;
 use crate::pacing::{Backoff, RateLimiter, Slot};
 use crate::position::StartAt;
 use crate::status::Status;
+use crate::telemetry::EndedRequest;
 
 /// The time after which a consumer that handles a batch counts as away: 1 s. Perhaps nobody polled
 /// the requests in flight meanwhile.
@@ -53,6 +54,8 @@ pub struct LongPoll {
     pub(super) authorizer: Authorizer,
     pub(super) fetcher: Fetcher,
     pub(super) listener: Listener,
+    /// The call that is to be retried after a failure, until the driver has taken note.
+    retry: Option<Call>,
 }
 
 impl LongPoll {
@@ -74,6 +77,7 @@ impl LongPoll {
             authorizer: Authorizer::new(Backoff::new(config.retry, rng.fork())),
             fetcher,
             listener,
+            retry: None,
             config,
         }
     }
@@ -205,6 +209,43 @@ impl LongPoll {
         }
     }
 
+    /// Returns the status of a retry that was scheduled since the last call. Each failure that is
+    /// retried is returned once, even if it never was the status of the engine.
+    pub(crate) fn take_retry(&mut self) -> Option<Status> {
+        let call = self.retry.take()?;
+        let lane = self.lane(call);
+        lane.has_failed().then(|| lane.status())
+    }
+
+    /// Returns the time since which nothing has failed, as far as is known: now, or the time at
+    /// which the first good poll after a failure was sent. `None` if a call has failed and did not
+    /// succeed since.
+    pub(crate) fn works_since(&self, now: Moment) -> Option<Instant> {
+        let poll = match &self.listening.phase {
+            Phase::AwaitResponse {
+                pending: Pending::Listen(poll),
+                ..
+            } => Some(poll),
+            _ => None,
+        };
+        let calls_work = self.authorizer.works() && self.fetcher.works();
+        calls_work
+            .then(|| self.listener.works_since(poll, now))
+            .flatten()
+    }
+
+    /// Returns `true` if a request waits for the pace.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.fetching.is_paced() || (self.fetching.is_idle() && self.listening.is_paced())
+    }
+
+    /// Returns the time at which Box last had nothing after the position, if that was so when the
+    /// last page arrived, and the consumer has handled all before.
+    pub(crate) fn is_caught_up_at(&self) -> Option<SystemTime> {
+        let caught_up_at = self.fetcher.caught_up_at?;
+        (self.fetcher.page_came_at == Some(caught_up_at)).then_some(caught_up_at)
+    }
+
     /// Returns the next output for the driver to carry out.
     pub fn poll_output(&mut self, now: Moment) -> Output {
         self.check_clocks(now);
@@ -302,6 +343,13 @@ impl LongPoll {
 
     /// Takes the result of an output. An input that the engine does not wait for is ignored.
     pub fn handle_input(&mut self, input: Input, now: Moment) {
+        self.take_input(input, now);
+    }
+
+    /// Takes the result of an output, as [`handle_input`](Self::handle_input) does. Returns the end
+    /// of a request that was awaited.
+    pub(crate) fn take_input(&mut self, input: Input, now: Moment) -> Option<EndedRequest> {
+        let mut ended = None;
         match input {
             Input::Token(outcome) => {
                 if let Some((call, resends)) = self.awaits_token() {
@@ -314,7 +362,7 @@ impl LongPoll {
             Input::Response { call, result } if self.awaits(call) => {
                 let phase = mem::replace(&mut self.lane(call).phase, Phase::Idle);
                 if let Phase::AwaitResponse { pending, resent } = phase {
-                    self.take_response(call, pending, resent, result, now);
+                    ended = Some(self.take_response(call, pending, resent, result, now));
                 }
             }
             Input::BatchHandled => {
@@ -331,6 +379,7 @@ impl LongPoll {
             Input::Response { .. } | Input::WaitFailed(_) => {}
         }
         self.check_clocks(now);
+        ended
     }
 
     /// Notices that the machine was suspended since the engine last had control.
@@ -553,15 +602,16 @@ impl LongPoll {
         })
     }
 
-    /// Changes a call and its phase, and logs the transition.
+    /// Changes a call and its phase, and logs the transition. The driver logs the failures that are
+    /// retried.
     pub(super) fn enter(&mut self, call: Call, phase: Phase) {
         *self.lane(call) = Lane::new(call, phase);
-        match self.lane(call).status() {
-            status @ (Status::Retrying { .. } | Status::Degraded { .. }) => {
-                tracing::warn!(%status, "long poll");
-            }
-            status => tracing::trace!(%status, resume_at = %self.resume_at(), "long poll"),
+        let lane = self.lane(call);
+        if lane.has_failed() {
+            self.retry = Some(call);
         }
+        let status = self.lane(call).status();
+        tracing::trace!(%status, resume_at = %self.resume_at(), "long poll");
     }
 }
 

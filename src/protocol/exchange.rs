@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use super::engine::slot;
 use super::fetch::Drain;
-use super::state::{Next, Pending, Phase, Scheduled};
+use super::state::{Hint, Next, Pending, Phase, Scheduled};
 use super::{Call, LongPoll, Output, Response, read_servers};
 use crate::auth::AccessToken;
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::telemetry::{EndedRequest, Outcome};
 
 impl LongPoll {
     /// Gets the token that a call needs. If no listed server can be polled, a list replaces the
@@ -95,7 +96,8 @@ impl LongPoll {
         Some(Output::Send { call, request })
     }
 
-    /// Takes the response to a call's request, or the reason why there is none.
+    /// Takes the response to a call's request, or the reason why there is none. Returns the outcome
+    /// of the request.
     pub(super) fn take_response(
         &mut self,
         call: Call,
@@ -103,13 +105,15 @@ impl LongPoll {
         resent: bool,
         result: Response,
         now: Moment,
-    ) {
+    ) -> EndedRequest {
         if call != Call::Listen {
             self.rate_limiter.was_sent_by(slot(call), now.monotonic);
         }
         if !resent && self.may_be_resent(&pending, &result, now) {
-            return self.enter(call, Phase::send(pending.into_token(), true));
+            self.enter(call, Phase::send(pending.into_token(), true));
+            return EndedRequest::failed(call, Outcome::Cut);
         }
+        let mut ended = EndedRequest::succeeded(call);
         let next = match pending {
             Pending::Fetch(token) => return self.take_page(token, result, now),
             Pending::List(token) => match read_servers(result, &token, &self.config.realtime_hosts)
@@ -118,30 +122,49 @@ impl LongPoll {
                     self.authorizer.token_was_good();
                     self.listener.servers_listed(list, now)
                 }
-                Err(error) if self.listener.drops_type(&error) => Next::Again(Scheduled::now(now)),
-                Err(error) => self.authorizer.call_failed(error, token, now),
+                Err(error) => {
+                    ended = EndedRequest::failed(call, Outcome::of(&error));
+                    if self.listener.drops_type(&error) {
+                        Next::Again(Scheduled::now(now))
+                    } else {
+                        self.authorizer.call_failed(error, token, now)
+                    }
+                }
             },
             Pending::Listen(poll) => {
                 let was_polled = self.was_polled(now);
-                self.listener.poll_ended(result, &poll, was_polled, now)
+                let (next, outcome) = self.listener.poll_ended(result, &poll, was_polled, now);
+                ended.outcome = outcome;
+                // A poll that ended without a signal may have been a good one.
+                ended.is_success = !matches!(next, Next::Stop(_) | Next::FetchFirst(Hint::Maybe));
+                next
             }
         };
         self.carry_out(call, next, now);
+        ended
     }
 
     /// Takes the response to a fetch. If a hint has come since the request was sent, a new drain
     /// begins with this page, or with its retry.
-    fn take_page(&mut self, token: AccessToken, result: Response, now: Moment) {
+    fn take_page(&mut self, token: AccessToken, result: Response, now: Moment) -> EndedRequest {
         let hint = self.fetcher.hint.take();
         if let Some(hint) = hint {
             self.fetcher.drain = Drain::start(hint);
         }
         match self.fetcher.page_came(result, token, now) {
             Ok((events, outcome)) => {
+                let repeats = outcome.repeats;
                 self.authorizer.token_was_good();
                 self.page_came(events, outcome, hint, now);
+                EndedRequest {
+                    repeats,
+                    ..EndedRequest::succeeded(Call::Fetch)
+                }
             }
-            Err(next) => self.carry_out(Call::Fetch, next, now),
+            Err((outcome, next)) => {
+                self.carry_out(Call::Fetch, next, now);
+                EndedRequest::failed(Call::Fetch, outcome)
+            }
         }
     }
 

@@ -26,6 +26,7 @@ use crate::event::Event;
 use crate::pacing::{Backoff, TokenBucket};
 use crate::position::StartAt;
 use crate::redact::quote;
+use crate::telemetry::Outcome;
 use crate::transport::{ReceivedBody, TransportRequest};
 
 /// The maximum number of a page's last events whose time is read. Reading a time costs parsing the
@@ -158,6 +159,11 @@ impl Fetcher {
         self.fetched.is_empty() && self.delivered.is_none()
     }
 
+    /// Returns `true` unless a fetch has failed, and none has succeeded since.
+    pub(super) fn works(&self) -> bool {
+        self.backoff.in_a_row() == 0
+    }
+
     /// Returns the window of ids without those of the pages that were not delivered.
     pub(super) fn window_of_delivered(&self) -> Window {
         let undelivered = self.fetched.iter().flat_map(|(events, _)| events);
@@ -216,14 +222,17 @@ impl Fetcher {
         result: Response,
         token: AccessToken,
         now: Moment,
-    ) -> Result<(Vec<Event>, PageOutcome), Next> {
-        let response = read_page(result, &token, &self.from)
-            .map_err(|error| self.page_failed(error, token, now))?;
+    ) -> Result<(Vec<Event>, PageOutcome), (Outcome, Next)> {
+        let response = read_page(result, &token, &self.from).map_err(|failed| {
+            let outcome = Outcome::of(&failed.error);
+            (outcome, self.page_failed(failed, token, now))
+        })?;
         if self.from == StartAt::Now && response.page.next_position.is_none() {
-            return Err(Next::Retry(Error::new(
+            let error = Error::new(
                 ErrorKind::UnexpectedResponse,
                 "Box gave no position for `now`",
-            )));
+            );
+            return Err((Outcome::of(&error), Next::Retry(error)));
         }
         self.backoff.succeeded();
         self.page_came_at = Some(now.wall);
@@ -295,6 +304,7 @@ impl Fetcher {
         let mut new_ids = false;
         let mut without_id = false;
         self.window.hold_at_least(events.len());
+        let received = events.len();
         events.retain(|event| {
             let Some(id) = event.id() else {
                 without_id = true;
@@ -304,6 +314,7 @@ impl Fetcher {
             new_ids |= first_seen;
             first_seen
         });
+        let repeats = received - events.len();
         let newest = events.iter().filter_map(Event::created_at).max();
         events.retain(|event| self.config.wants(event));
         let circles = moved
@@ -324,6 +335,7 @@ impl Fetcher {
             sent_at,
             requested_at: sent_at.checked_sub(passed).unwrap_or(sent_at),
             newest: newest.and_then(|newest| SystemTime::try_from(newest).ok()),
+            repeats,
             body: self.mode.is_slice().then_some(response.body),
         };
         (events, outcome)

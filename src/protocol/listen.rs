@@ -22,7 +22,8 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::pacing::Backoff;
 use crate::position::StartAt;
-use crate::transport::{TransportErrorKind, TransportRequest};
+use crate::telemetry::Outcome;
+use crate::transport::TransportRequest;
 
 /// The listed servers, and the state learned from the ends of their polls.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub(super) struct Listener {
     backoff: Backoff,
     /// The number of polls in a row that were refused, or had no connection.
     unusable: u32,
+    /// `true` if the last list had no server that can be polled.
+    has_no_server: bool,
     hold_limit: HoldLimit,
 }
 
@@ -87,6 +90,7 @@ impl Listener {
             found_since_poll: false,
             backoff: Backoff::new(config.retry, rng.fork()),
             unusable: 0,
+            has_no_server: false,
             hold_limit: HoldLimit::default(),
         }
     }
@@ -135,7 +139,8 @@ impl Listener {
         self.list_backoff.succeeded();
         self.rotation.replace(list.servers, now.monotonic);
         self.skips_server = false;
-        if self.has_server(now) {
+        self.has_no_server = !self.has_server(now);
+        if !self.has_no_server {
             return Next::Listen;
         }
         let error = list.refused.unwrap_or_else(|| {
@@ -150,6 +155,19 @@ impl Listener {
         }
         self.pause = Some((at, WaitReason::Degraded(error)));
         Next::Pause
+    }
+
+    /// Returns the time since which listening works: now, or the time at which the poll in flight was
+    /// sent. `None` if it has failed, and no good poll has followed yet.
+    pub(super) fn works_since(&self, poll: Option<&Poll>, now: Moment) -> Option<Instant> {
+        if self.has_no_server || self.list_backoff.in_a_row() > 0 {
+            return None;
+        }
+        if self.backoff.in_a_row() == 0 {
+            return Some(now.monotonic);
+        }
+        let held = poll.filter(|poll| poll.was_held(now));
+        held.map(|poll| poll.sent.monotonic)
     }
 
     /// Opens the next poll. Returns `None` if its server is no longer usable.
@@ -199,7 +217,8 @@ impl Listener {
         !poll.was_held(now) && self.has_server(now)
     }
 
-    /// Takes the end of a poll, and decides when the next one opens. `was_polled` is `false` if the
+    /// Takes the end of a poll, and decides when the next one opens. Returns the outcome of the poll
+    /// too. `was_polled` is `false` if the
     /// poll may have ended long ago, while the consumer worked. Its time teaches nothing then.
     pub(super) fn poll_ended(
         &mut self,
@@ -207,13 +226,28 @@ impl Listener {
         poll: &Poll,
         was_polled: bool,
         now: Moment,
-    ) -> Next {
+    ) -> (Next, Outcome) {
         self.after = AfterPoll::default();
         if poll.had_connection(&result, now) {
             self.rotation.reached();
         }
-        let ran_out = matches!(&result, Err(error) if error.kind() == TransportErrorKind::Timeout);
-        match read_signal(result) {
+        let signal = read_signal(result);
+        let outcome = match &signal {
+            Ok(Signal::Other(_)) => Outcome::Unexpected,
+            Ok(_) => Outcome::Ok,
+            Err(error) => Outcome::of(error),
+        };
+        (self.after_poll(signal, poll, was_polled, now), outcome)
+    }
+
+    fn after_poll(
+        &mut self,
+        signal: Result<Signal, Error>,
+        poll: &Poll,
+        was_polled: bool,
+        now: Moment,
+    ) -> Next {
+        match signal {
             Ok(Signal::NewChange) => {
                 self.poll_was_good();
                 self.hold_limit.was_not_cut(poll.held_for(now));
@@ -226,7 +260,7 @@ impl Listener {
                 self.after.quiet = true;
             }
             Err(error) if error.kind() == ErrorKind::Runtime => return Next::Stop(error),
-            Err(_) if ran_out => self.poll_ran_out(poll, was_polled, now),
+            Err(error) if error.is_timeout() => self.poll_ran_out(poll, was_polled, now),
             signal if poll.was_held(now) && was_cut(&signal) => {
                 self.poll_was_good();
                 if was_polled {

@@ -114,6 +114,11 @@ impl Lane {
         matches!(&self.phase, Phase::Scheduled(scheduled) if scheduled.has_failed())
     }
 
+    /// Returns `true` if the lane waits for the pace.
+    pub(super) fn is_paced(&self) -> bool {
+        matches!(&self.phase, Phase::Send { paced: Some(_), .. })
+    }
+
     pub(super) fn status(&self) -> Status {
         match &self.phase {
             Phase::Scheduled(scheduled)
@@ -305,6 +310,8 @@ pub(super) struct PageOutcome {
     pub(super) requested_at: SystemTime,
     /// The latest [`created_at`](crate::Event::created_at) of the page's new events.
     pub(super) newest: Option<SystemTime>,
-    /// The page as it came over the network, if the stream is a slice of a history.
+    /// The number of events that were removed as repeats.
+    pub(super) repeats: usize,
+    /// The page as it came, if the stream is a slice of a history.
     pub(super) body: Option<ReceivedBody>,
 }

@@ -260,10 +260,14 @@ impl StatusWatch {
         Wakers(reached.into_values().collect())
     }
 
-    pub(crate) fn stop(&self, because: Option<Error>) {
-        if self.show(Status::Stopped { because }) {
+    /// Sets the status of a stream that has ended, and wakes its task. Returns `true` unless it has
+    /// ended before.
+    pub(crate) fn stop(&self, because: Option<Error>) -> bool {
+        let has_changed = self.show(Status::Stopped { because });
+        if has_changed {
             self.stream.wake();
         }
+        has_changed
     }
 }
 
@@ -354,7 +358,7 @@ mod tests {
             let task = Arc::new(Task::default());
             let mut waits = pin!(watch.wait_until_complete(second(10)));
             assert!(task.polls(waits.as_mut()).is_pending());
-            watch.stop(because.clone());
+            assert!(watch.stop(because.clone()));
             assert_eq!(task.wake_ups(), 1);
             let Poll::Ready(Err(error)) = task.polls(waits.as_mut()) else {
                 panic!("the wait goes on, or succeeds");
@@ -368,7 +372,7 @@ mod tests {
     fn reached_time_counts_even_when_the_stream_has_stopped() {
         let watch = watch();
         watch.completed(Some(second(10))).wake();
-        watch.stop(None);
+        assert!(watch.stop(None));
         let task = Arc::new(Task::default());
         let mut waits = pin!(watch.wait_until_complete(second(10)));
         assert_eq!(task.polls(waits.as_mut()), Poll::Ready(Ok(())));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::StreamHandle;
 use super::since::SinceState;
-use crate::api::{Api, InFlight};
+use crate::api::{Api, Done, InFlight};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Since};
 use crate::clock::Moment;
@@ -21,7 +21,8 @@ use crate::dedup::Window;
 use crate::error::Error;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::{Call, Input, LongPoll, Output};
-use crate::status::{Status, StatusWatch};
+use crate::status::Status;
+use crate::telemetry::{Health, Telemetry};
 use crate::transport::{HttpTransport, Sleep};
 
 /// The time within which a consumer requests the next batch if it does no work on its batches:
@@ -48,7 +49,7 @@ pub(crate) struct Driver<T: HttpTransport> {
     /// `true` if the engine reads a slice of a history. Its requests may go unpolled for a long
     /// time.
     is_slice: bool,
-    pub(crate) watch: Arc<StatusWatch>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// The operations that the engine waits for, at most one of each kind.
@@ -58,11 +59,23 @@ struct Operations {
     fetch: Option<InFlight>,
     /// A list or a poll.
     listen: Option<InFlight>,
+    /// The call of the latest list or poll.
+    listen_call: Option<Call>,
 }
 
 impl Operations {
     fn all(&mut self) -> [&mut Option<InFlight>; 3] {
         [&mut self.token, &mut self.fetch, &mut self.listen]
+    }
+
+    /// Drops a fetch. Returns its call if there was one.
+    fn drop_fetch(&mut self) -> Option<Call> {
+        self.fetch.take().map(|_| Call::Fetch)
+    }
+
+    /// Drops a list or a poll. Returns its call if there was one.
+    fn drop_listen(&mut self) -> Option<Call> {
+        self.listen.take().and(self.listen_call)
     }
 }
 
@@ -88,13 +101,19 @@ pub(crate) enum Step {
     Deliver(Batch),
     /// The stream ends with this error.
     Stop(Error),
-    /// The stream is complete. It ends once its [`StatusWatch`] is stopped.
+    /// The stream is complete. It ends once its [`Telemetry`] is stopped.
     Ended,
 }
 
 impl<T: HttpTransport> Driver<T> {
-    /// Creates the driver of a stream. The `seed` decides its jitter and the key of its hashes.
-    pub(crate) fn new(client: Arc<Api<T>>, start: StartAt, seed: u64) -> Self {
+    /// Creates the driver of a stream. The `seed` decides its jitter and the key of its hashes, and
+    /// the account is any name for the log.
+    pub(crate) fn new(
+        client: Arc<Api<T>>,
+        account: Option<&str>,
+        start: StartAt,
+        seed: u64,
+    ) -> Self {
         let now = client.transport().now();
         let since = match start {
             StartAt::Since(from) => SinceState::new(from, &client, seed),
@@ -106,26 +125,38 @@ impl<T: HttpTransport> Driver<T> {
             start
         };
         let engine = LongPoll::new(client.config.clone(), live, seed, now);
-        let mut driver = Self::of_engine(client, engine);
+        let subject = client.tokens.subject().map(|subject| subject.to_string());
+        let telemetry = Arc::new(Telemetry::new(
+            &client.config,
+            account.or(subject.as_deref()),
+            engine.status(),
+            engine.resume_at().clone(),
+        ));
+        let mut driver = Self::of_engine(client, engine, telemetry);
         if since.is_some() {
             driver.since = since.map(Box::new);
-            driver.watch.move_to(&driver.resume_at()).wake();
+            let moved = driver.telemetry.watch.move_to(&driver.resume_at());
+            moved.wake();
             driver.limit_calls();
         }
         driver
     }
 
-    /// Makes this the driver of a slice of a history.
-    pub(super) fn of_slice(mut self) -> Self {
-        self.is_slice = true;
-        self
+    /// Creates the driver of a slice of a history. The telemetry is that of its stream.
+    pub(super) fn of_slice(
+        client: Arc<Api<T>>,
+        start: StartAt,
+        seed: u64,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let now = client.transport().now();
+        let engine = LongPoll::new(client.config.clone(), start, seed, now);
+        let mut driver = Self::of_engine(client, engine, telemetry);
+        driver.is_slice = true;
+        driver
     }
 
-    fn of_engine(client: Arc<Api<T>>, engine: LongPoll) -> Self {
-        let watch = Arc::new(StatusWatch::new(
-            engine.status(),
-            engine.resume_at().clone(),
-        ));
+    fn of_engine(client: Arc<Api<T>>, engine: LongPoll, telemetry: Arc<Telemetry>) -> Self {
         Self {
             client,
             engine,
@@ -136,12 +167,12 @@ impl<T: HttpTransport> Driver<T> {
             consumer_is_prompt: false,
             since: None,
             is_slice: false,
-            watch,
+            telemetry,
         }
     }
 
     pub(crate) fn handle(&self) -> StreamHandle {
-        StreamHandle::new(self.watch.clone())
+        StreamHandle::new(self.telemetry.clone())
     }
 
     /// Continues from a checkpoint.
@@ -247,7 +278,7 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Returns `true` if the stream has ended, and drops its operations in flight.
     pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
-        let stopped = self.watch.poll_stopped(cx);
+        let stopped = self.telemetry.watch.poll_stopped(cx);
         if stopped {
             self.cancel();
         }
@@ -257,7 +288,7 @@ impl<T: HttpTransport> Driver<T> {
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
         self.cancel();
-        self.watch.stop(Some(error.clone()));
+        self.telemetry.stop(Some(error.clone()));
     }
 
     /// Drops the operations in flight, and the history.
@@ -268,8 +299,18 @@ impl<T: HttpTransport> Driver<T> {
         }
     }
 
+    /// Drops a request, and counts it.
+    fn drop_request(&mut self, drop: impl FnOnce(&mut Operations) -> Option<Call>) {
+        if let Some(call) = drop(&mut self.operations) {
+            let now = self.client.transport().now();
+            self.telemetry.request_cancelled(call, now);
+        }
+    }
+
     fn drop_operations(&mut self) {
-        self.operations = Operations::default();
+        self.drop_request(Operations::drop_fetch);
+        self.drop_request(Operations::drop_listen);
+        self.operations.token = None;
         self.timer = None;
         self.clock_check = None;
     }
@@ -295,7 +336,7 @@ impl<T: HttpTransport> Driver<T> {
         let Some(since) = &mut self.since else {
             return Step::Deliver(batch);
         };
-        let batch = since.filter_live(batch, &self.engine);
+        let batch = since.filter_live(batch, &self.engine, &self.telemetry);
         if batch.is_empty() {
             self.pass(Input::BatchHandled);
             return Step::Moved;
@@ -310,7 +351,7 @@ impl<T: HttpTransport> Driver<T> {
         };
         let now = self.client.transport().now();
         since.check_ids(&mut self.engine, &self.client.config, now);
-        match since.begin_history(&self.client, &self.engine, now) {
+        match since.begin_history(&self.client, &self.engine, &self.telemetry, now) {
             Err(error) => return Poll::Ready(Some(Step::Stop(error))),
             Ok(true) => {
                 self.engine = since.live_engine(&self.engine, &self.client.config, now);
@@ -321,7 +362,8 @@ impl<T: HttpTransport> Driver<T> {
         let Some(since) = &mut self.since else {
             return Poll::Ready(None);
         };
-        since.poll(&mut self.engine, &self.client.config, now.wall, cx)
+        let (config, telemetry) = (&self.client.config, &self.telemetry);
+        since.poll(&mut self.engine, config, telemetry, now.wall, cx)
     }
 
     /// Polls the operations in flight, and passes the first result to the engine. If there is none,
@@ -331,9 +373,9 @@ impl<T: HttpTransport> Driver<T> {
     /// other.
     fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            if let Poll::Ready(input) = self.poll_operations(cx) {
-                if let Some(input) = input {
-                    self.pass(input);
+            if let Poll::Ready(done) = self.poll_operations(cx) {
+                if let Some(done) = done {
+                    self.take_result(done);
                 }
                 return Poll::Ready(Step::Moved);
             }
@@ -346,11 +388,12 @@ impl<T: HttpTransport> Driver<T> {
             }
             let output = self.engine.poll_output(now);
             self.drop_unawaited();
+            self.note_retry(now);
             match output {
                 Output::GetToken { rejected } => {
                     let tokens = self.client.tokens.clone();
                     self.operations.token = Some(Box::pin(async move {
-                        Input::Token(tokens.token(rejected.as_ref()).await)
+                        Done::from(Input::Token(tokens.token(rejected.as_ref()).await))
                     }));
                     continue;
                 }
@@ -359,7 +402,10 @@ impl<T: HttpTransport> Driver<T> {
                     let begun = Some(self.client.send(call, is_ahead, request));
                     match call {
                         Call::Fetch => self.operations.fetch = begun,
-                        Call::List | Call::Listen => self.operations.listen = begun,
+                        Call::List | Call::Listen => {
+                            self.operations.listen = begun;
+                            self.operations.listen_call = Some(call);
+                        }
                     }
                     continue;
                 }
@@ -379,18 +425,37 @@ impl<T: HttpTransport> Driver<T> {
     }
 
     fn pass(&mut self, input: Input) {
+        self.take_result(Done::from(input));
+    }
+
+    /// Passes the result of an operation to the engine, and counts a request that has ended.
+    fn take_result(&mut self, done: Done) {
         let now = self.client.transport().now();
-        self.engine.handle_input(input, now);
+        let bytes = done.body_length();
+        if let Some(mut ended) = self.engine.take_input(done.input, now) {
+            if self.is_slice {
+                // Its pages are read again, and their repeats are counted then.
+                ended.repeats = 0;
+            }
+            self.telemetry.request_ended(&ended, done.took, bytes, now);
+        }
         self.drop_unawaited();
+        self.note_retry(now);
+    }
+
+    fn note_retry(&mut self, now: Moment) {
+        if let Some(status) = self.engine.take_retry() {
+            self.telemetry.retries(&status, now);
+        }
     }
 
     /// Drops the requests that the engine no longer waits for.
     fn drop_unawaited(&mut self) {
         if !self.engine.awaits(Call::Fetch) {
-            self.operations.fetch = None;
+            self.drop_request(Operations::drop_fetch);
         }
         if !self.engine.awaits(Call::List) && !self.engine.awaits(Call::Listen) {
-            self.operations.listen = None;
+            self.drop_request(Operations::drop_listen);
         }
     }
 
@@ -406,13 +471,13 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Polls the operations in flight and the timers. Returns the first result. A timer that has
     /// passed gives no input.
-    fn poll_operations(&mut self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
+    fn poll_operations(&mut self, cx: &mut Context<'_>) -> Poll<Option<Done>> {
         let mut in_flight = false;
         for operation in self.operations.all() {
             if let Some(pending) = operation {
-                if let Poll::Ready(input) = pending.as_mut().poll(cx) {
+                if let Poll::Ready(done) = pending.as_mut().poll(cx) {
                     *operation = None;
-                    return Poll::Ready(Some(input));
+                    return Poll::Ready(Some(done));
                 }
                 in_flight = true;
             }
@@ -420,12 +485,14 @@ impl<T: HttpTransport> Driver<T> {
         if let Some((_, timer)) = &mut self.timer {
             if let Poll::Ready(slept) = timer.as_mut().poll(cx) {
                 self.timer = None;
-                return Poll::Ready(slept.err().map(Input::WaitFailed));
+                let failed = slept.err().map(Input::WaitFailed);
+                return Poll::Ready(failed.map(Done::from));
             }
             in_flight = true;
         }
         if in_flight {
-            return self.poll_clock_check(cx).map(Some);
+            let input = self.poll_clock_check(cx);
+            return input.map(|input| Some(Done::from(input)));
         }
         Poll::Pending
     }
@@ -444,6 +511,8 @@ impl<T: HttpTransport> Driver<T> {
     /// Returns the next batch of a plain stream. Requesting a batch marks the one before as
     /// handled.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Batch, Error>>> {
+        let _span = self.telemetry.enter();
+        self.telemetry.started();
         self.confirm_handled();
         if self.poll_stopped(cx) {
             self.publish();
@@ -456,7 +525,7 @@ impl<T: HttpTransport> Driver<T> {
                 Poll::Ready(Step::Moved) => self.publish_progress(),
                 Poll::Ready(Step::Ended) => {
                     // The next poll sees the stop, as if a handle had stopped the stream.
-                    self.watch.stop(None);
+                    self.telemetry.stop(None);
                     break Poll::Pending;
                 }
                 step => break step,
@@ -464,7 +533,10 @@ impl<T: HttpTransport> Driver<T> {
         };
         self.publish();
         match ready!(step) {
-            Step::Deliver(batch) => Poll::Ready(Some(Ok(batch))),
+            Step::Deliver(batch) => {
+                self.note_delivery(&batch);
+                Poll::Ready(Some(Ok(batch)))
+            }
             Step::Stop(error) => {
                 self.stop(&error);
                 Poll::Ready(Some(Err(error)))
@@ -476,18 +548,49 @@ impl<T: HttpTransport> Driver<T> {
     /// Publishes the position and the status to the handles.
     fn publish(&self) {
         self.publish_progress();
-        self.watch.show(self.status());
+        self.telemetry.show(self.status(), &self.health());
+    }
+
+    /// Returns the health of the stream.
+    pub(crate) fn health(&self) -> Health {
+        let now = self.client.transport().now();
+        let history = self.since.as_deref().and_then(SinceState::reading);
+        let works = self.engine.works_since(now);
+        Health {
+            now,
+            works_since: match history {
+                Some(history) => history.works_since(now),
+                None => works,
+            },
+            is_paced: history.is_none() && self.engine.is_paced(),
+            caught_up_at: self.engine.is_caught_up_at().filter(|_| history.is_none()),
+        }
+    }
+
+    /// Notes that the consumer gets a batch.
+    pub(crate) fn note_delivery(&self, batch: &Batch) {
+        let is_live = self
+            .since
+            .as_deref()
+            .and_then(SinceState::reading)
+            .is_none();
+        let now = self.client.transport().now();
+        self.telemetry.delivered(batch, is_live, now);
     }
 
     /// Publishes the position, and the time up to which the stream is complete.
     fn publish_progress(&self) {
-        self.watch.move_to(&self.resume_at()).wake();
-        self.watch.completed(self.complete_until()).wake();
+        let watch = &self.telemetry.watch;
+        watch.move_to(&self.resume_at()).wake();
+        watch.completed(self.complete_until()).wake();
     }
 }
 
 impl<T: HttpTransport> Drop for Driver<T> {
     fn drop(&mut self) {
-        self.watch.stop(None);
+        self.drop_operations();
+        if !self.is_slice {
+            self.telemetry.stop(None);
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A stream is usually borrowed by the loop that polls it. A [`StreamHandle`] gives other tasks and
 //! threads its status and position, and can stop it. The handle never polls the stream.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,26 +11,34 @@ use futures_lite::future::block_on;
 
 use crate::error::Error;
 use crate::position::StartAt;
-use crate::status::{Status, StatusWatch};
+use crate::status::Status;
+use crate::telemetry::{Statistics, Telemetry};
 
 /// A handle that watches and stops a stream from any task or thread. Cloning is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StreamHandle {
-    watch: Arc<StatusWatch>,
+    telemetry: Arc<Telemetry>,
     /// The version of the status that [`changed`](Self::changed) returned last. 0 before the first
     /// call.
     seen: u64,
 }
 
 impl StreamHandle {
-    pub(crate) fn new(watch: Arc<StatusWatch>) -> Self {
-        Self { watch, seen: 0 }
+    pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry, seen: 0 }
     }
 
     /// Returns the current status of the stream.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.watch.status()
+        self.telemetry.watch.status()
+    }
+
+    /// Returns the numbers of the stream since it was created, and the times that a health check
+    /// needs.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.telemetry.statistics()
     }
 
     /// Returns the position to resume from: the end of what was handled when the stream was last
@@ -42,7 +51,7 @@ impl StreamHandle {
     /// is handled. Store it with `to_string` and read it back with `parse`.
     #[must_use]
     pub fn resume_at(&self) -> StartAt {
-        self.watch.resume_at()
+        self.telemetry.watch.resume_at()
     }
 
     /// Returns a time: every event that was created before it has been handled, if Box showed each
@@ -78,7 +87,7 @@ impl StreamHandle {
     /// that often. A stream that nobody polls proves nothing.
     #[must_use]
     pub fn complete_until(&self) -> Option<SystemTime> {
-        self.watch.complete_until()
+        self.telemetry.watch.complete_until()
     }
 
     /// Waits until [`complete_until`](Self::complete_until) has reached a time. It is for jobs that
@@ -112,7 +121,7 @@ impl StreamHandle {
     ///
     /// [`ErrorKind::Stopped`]: crate::ErrorKind::Stopped
     pub async fn wait_until_complete(&self, time: SystemTime) -> Result<(), Error> {
-        self.watch.wait_until_complete(time).await
+        self.telemetry.watch.wait_until_complete(time).await
     }
 
     /// Blocks the thread until [`complete_until`](Self::complete_until) has reached a time. It is
@@ -128,11 +137,11 @@ impl StreamHandle {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.watch.is_stopped()
+        self.telemetry.watch.is_stopped()
     }
 
     pub(crate) fn fail(&self, because: &Error) {
-        self.watch.stop(Some(because.clone()));
+        self.telemetry.stop(Some(because.clone()));
     }
 
     /// Waits until the status or the position has changed since this handle's last call, and
@@ -144,7 +153,7 @@ impl StreamHandle {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn changed(&mut self) -> Option<Status> {
-        self.watch.changed(&mut self.seen).await
+        self.telemetry.watch.changed(&mut self.seen).await
     }
 
     /// Blocks the thread until the status or the position has changed. It is
@@ -157,7 +166,16 @@ impl StreamHandle {
     /// item of the stream is `None`. Events that were not delivered yet are dropped, and
     /// [`resume_at`](Self::resume_at) stays before them.
     pub fn stop(&self) {
-        self.watch.stop(None);
+        self.telemetry.stop(None);
+    }
+}
+
+impl fmt::Debug for StreamHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamHandle")
+            .field("status", &self.status())
+            .field("resume_at", &self.resume_at())
+            .finish_non_exhaustive()
     }
 }
 
@@ -170,6 +188,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Config;
+
+    fn telemetry() -> Arc<Telemetry> {
+        let (status, start) = (Status::Fetching, StartAt::Now);
+        Arc::new(Telemetry::new(&Config::default(), None, status, start))
+    }
 
     struct Task;
 
@@ -179,8 +203,9 @@ mod tests {
 
     #[test]
     fn handle_keeps_no_task_alive_when_its_stream_has_stopped() {
-        let watch = Arc::new(StatusWatch::new(Status::Fetching, StartAt::Now));
-        let (handle, task) = (StreamHandle::new(watch.clone()), Arc::new(Task));
+        let telemetry = telemetry();
+        let (handle, task) = (StreamHandle::new(telemetry.clone()), Arc::new(Task));
+        let watch = &telemetry.watch;
         let waker = Waker::from(task.clone());
         assert!(!watch.poll_stopped(&Context::from_waker(&waker)));
         assert!(Arc::strong_count(&task) > 2);
@@ -221,8 +246,7 @@ mod tests {
     fn watch_is_unlocked_while_it_wakes_or_drops_a_waker() {
         let (done, outcome) = mpsc::channel();
         thread::spawn(move || {
-            let watch = Arc::new(StatusWatch::new(Status::Fetching, StartAt::Now));
-            let mut handle = StreamHandle::new(watch);
+            let mut handle = StreamHandle::new(telemetry());
             assert_eq!(block_on(handle.changed()), Some(Status::Fetching));
             let other = handle.clone();
             let reentrant = || Waker::from(Arc::new(Reentrant(other.clone())));

@@ -12,12 +12,14 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
 use self::plan::Plan;
 use super::driver::{Driver, Step};
 use crate::api::Api;
+use crate::clock::Moment;
 use crate::config::{Config, HistorySettings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -25,6 +27,7 @@ use crate::limiter::Pacer;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::events_of;
 use crate::status::Status;
+use crate::telemetry::Telemetry;
 use crate::transport::{HttpTransport, ReceivedBody};
 
 /// The memory that waiting pages may take, as they came over the network: 24 MiB. That is about 400
@@ -37,13 +40,19 @@ const FIRST_SLICE_PAGES: usize = 2;
 
 /// Reads the past, up to a time before the present.
 pub(super) struct History<T: HttpTransport> {
-    api: Arc<Api<T>>,
-    settings: HistorySettings,
-    pacer: Arc<Pacer>,
+    shared: Slices<T>,
     plan: Plan,
     rng: fastrand::Rng,
     /// The slices that are not handed out yet, in order.
     slices: VecDeque<Slice<T>>,
+}
+
+/// The parts that all slices of a history share.
+pub(super) struct Slices<T: HttpTransport> {
+    pub(super) api: Arc<Api<T>>,
+    pub(super) settings: HistorySettings,
+    pub(super) pacer: Arc<Pacer>,
+    pub(super) telemetry: Arc<Telemetry>,
 }
 
 /// A part of the past, which is read by an engine of its own.
@@ -78,18 +87,14 @@ impl<T: HttpTransport> History<T> {
     /// Creates a history that begins at `start`, in full seconds, or in the middle of the slice
     /// that begins there.
     pub(super) fn new(
-        api: Arc<Api<T>>,
-        settings: HistorySettings,
-        pacer: Arc<Pacer>,
+        shared: Slices<T>,
         start: Timestamp,
         resume_at: Option<SlicePoint>,
         rng: fastrand::Rng,
     ) -> Self {
         let mut history = Self {
-            plan: Plan::new(start, api.config.page_limit),
-            pacer,
-            api,
-            settings,
+            plan: Plan::new(start, shared.api.config.page_limit),
+            shared,
             rng,
             slices: VecDeque::new(),
         };
@@ -144,6 +149,15 @@ impl<T: HttpTransport> History<T> {
         statuses.find(|status| matches!(status, Status::Retrying { .. } | Status::Degraded { .. }))
     }
 
+    /// Returns the time since which no slice has failed: see [`LongPoll::works_since`].
+    ///
+    /// [`LongPoll::works_since`]: crate::protocol::LongPoll::works_since
+    pub(super) fn works_since(&self, now: Moment) -> Option<Instant> {
+        let mut slices = self.slices.iter();
+        let work = slices.all(|slice| slice.driver.engine.works_since(now).is_some());
+        work.then_some(now.monotonic)
+    }
+
     /// Cuts the slices that are due, and reads all of them until no room is left.
     fn read_on(&mut self, end: Timestamp, cx: &mut Context<'_>) {
         let mut room = WINDOW.saturating_sub(self.slices.iter().map(Slice::waiting).sum());
@@ -161,7 +175,7 @@ impl<T: HttpTransport> History<T> {
     /// Begins the next slice, if there is one, and room for it.
     fn begin_slice(&mut self, end: Timestamp, room: usize) -> bool {
         let reading = self.slices.iter().filter(|slice| slice.outcome.is_none());
-        let (reading, parallel) = (reading.count(), self.settings.parallel());
+        let (reading, parallel) = (reading.count(), self.shared.settings.parallel());
         if reading >= parallel || room == 0 {
             return false;
         }
@@ -175,21 +189,24 @@ impl<T: HttpTransport> History<T> {
 
     /// Creates a slice that is read from `start` on.
     fn slice(&mut self, range: Range<Timestamp>, start: StartAt) -> Slice<T> {
+        let Slices {
+            api,
+            settings,
+            pacer,
+            telemetry,
+        } = &self.shared;
+        let stream_kind = &api.config.stream_kind;
         let config = Config {
-            stream_kind: self
-                .api
-                .config
-                .stream_kind
-                .slice(self.settings.calls, range.clone()),
+            stream_kind: stream_kind.slice(settings.calls, range.clone()),
             // The stream applies the filter when it hands out a page.
             filter: Arc::default(),
             read_ahead: 0,
-            ..Config::clone(&self.api.config)
+            ..Config::clone(&api.config)
         };
-        let api = Arc::new(self.api.with_pacer(config, self.pacer.clone()));
+        let api = Arc::new(api.with_pacer(config, pacer.clone()));
         Slice {
             range,
-            driver: Driver::new(api, start, self.rng.u64(..)).of_slice(),
+            driver: Driver::of_slice(api, start, self.rng.u64(..), telemetry.clone()),
             is_resumed: false,
             was_refused: false,
             pages: VecDeque::new(),

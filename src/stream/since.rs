@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::{SignedDuration, Timestamp};
 
 use super::driver::Step;
-use super::history::{History, Part};
+use super::history::{History, Part, Slices};
 use crate::api::Api;
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Since};
@@ -28,6 +28,7 @@ use crate::pacing::RateLimiter;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::LongPoll;
 use crate::status::{HistoryProgress, Status};
+use crate::telemetry::Telemetry;
 use crate::transport::HttpTransport;
 
 /// The distance from the present at which the history ends: 13 days. Box keeps live events for 14,
@@ -274,6 +275,7 @@ impl<T: HttpTransport> SinceState<T> {
         &mut self,
         api: &Arc<Api<T>>,
         engine: &LongPoll,
+        telemetry: &Arc<Telemetry>,
         now: Moment,
     ) -> Result<bool, Error> {
         let Ok(present) = Timestamp::try_from(now.wall) else {
@@ -327,9 +329,14 @@ impl<T: HttpTransport> SinceState<T> {
         let progress = &mut self.progress;
         let progress = progress.get_or_insert_with(|| Progress::at_start(start, now.monotonic));
         progress.until = until;
-        let (pacer, resume_at) = (self.pacer.clone(), self.handled.clone());
+        let slices = Slices {
+            api: api.clone(),
+            settings,
+            pacer: self.pacer.clone(),
+            telemetry: telemetry.clone(),
+        };
         self.reading = Some(Reading {
-            history: History::new(api.clone(), settings, pacer, start, resume_at, rng),
+            history: History::new(slices, start, self.handled.clone(), rng),
             since: start,
             until,
         });
@@ -354,6 +361,7 @@ impl<T: HttpTransport> SinceState<T> {
         &mut self,
         engine: &mut LongPoll,
         config: &Config,
+        telemetry: &Telemetry,
         now: SystemTime,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Step>> {
@@ -367,13 +375,13 @@ impl<T: HttpTransport> SinceState<T> {
         }
         let step = match ready!(reading.history.poll(reading.until, cx)) {
             Part::Page(mut events, end) => {
-                let window = engine.window();
+                let (window, received) = (engine.window(), events.len());
                 events.retain(|event| {
                     let is_new = |id| self.known.insert(window.hash(id));
                     event.id().is_none_or(is_new)
-                        && is_wanted(event, self.from)
-                        && config.wants(event)
                 });
+                telemetry.repeated(received - events.len());
+                events.retain(|event| is_wanted(event, self.from) && config.wants(event));
                 if let Some(progress) = &mut self.progress {
                     progress.count(&events);
                 }
@@ -415,20 +423,27 @@ impl<T: HttpTransport> SinceState<T> {
 
     /// Removes the events of a live batch that were delivered before, or that the stream does not
     /// want.
-    pub(super) fn filter_live(&mut self, batch: Batch, engine: &LongPoll) -> Batch {
+    pub(super) fn filter_live(
+        &mut self,
+        batch: Batch,
+        engine: &LongPoll,
+        telemetry: &Telemetry,
+    ) -> Batch {
         let window = engine.window();
         let collects = self.forget_ids_at.is_none();
-        batch.retain(|event| {
-            let is_new = event.id().is_none_or(|id| {
+        let received = batch.len();
+        let batch = batch.retain(|event| {
+            event.id().is_none_or(|id| {
                 let hash = window.hash(id);
                 if collects {
                     self.known.insert(hash)
                 } else {
                     !self.known.contains(hash)
                 }
-            });
-            is_new && is_wanted(event, self.from)
-        })
+            })
+        });
+        telemetry.repeated(received - batch.len());
+        batch.retain(|event| is_wanted(event, self.from))
     }
 
     /// Notes when the stream has reached the present, and forgets the ids 14 days later.
@@ -451,6 +466,11 @@ impl<T: HttpTransport> SinceState<T> {
             Some(at) if now >= at && self.known.len() > 0 => self.known.clear(),
             Some(_) => {}
         }
+    }
+
+    /// Returns the history while it is read.
+    pub(super) fn reading(&self) -> Option<&History<T>> {
+        self.reading.as_ref().map(|reading| &reading.history)
     }
 
     /// Returns the status of a stream that reads the history.

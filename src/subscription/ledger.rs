@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::ack_queue::{AckQueue, Watermark};
 use crate::api::Api;
@@ -21,11 +21,11 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointError, CheckpointStore, NewIds, Owner};
 use crate::dedup::Window;
 use crate::error::{Error, ErrorKind, ensure};
-use crate::redact::Chain;
 use crate::single_flight::SingleFlight;
-use crate::status::{StatusWatch, Wakers};
+use crate::status::Wakers;
 use crate::stream::Reached;
 use crate::sys::lock;
+use crate::telemetry::Telemetry;
 use crate::transport::HttpTransport;
 
 /// The state that a subscription shares with the batches that it has delivered.
@@ -35,9 +35,14 @@ pub(super) struct Ledger {
     owner: Owner,
     /// The status of the subscription. Its task is woken when a batch is acknowledged or dropped,
     /// and when a write has succeeded or failed.
-    watch: Arc<StatusWatch>,
+    telemetry: Arc<Telemetry>,
+    clock: Clock,
     state: Mutex<State>,
 }
+
+/// Returns the time, unless the client is gone. The ledger must not keep the client, because a
+/// program may keep a batch for long.
+type Clock = Arc<dyn Fn() -> Option<Instant> + Send + Sync>;
 
 struct State {
     queue: AckQueue,
@@ -67,8 +72,8 @@ impl Ledger {
     pub(super) fn new(
         store: Option<Arc<dyn CheckpointStore>>,
         account: String,
-        api: &Api<impl HttpTransport>,
-        watch: Arc<StatusWatch>,
+        api: &Arc<Api<impl HttpTransport>>,
+        telemetry: Arc<Telemetry>,
         start: Reached,
         window: Window,
     ) -> Self {
@@ -80,7 +85,8 @@ impl Ledger {
             )),
             store,
             owner: Owner::of(account, &api.config, &*api.tokens),
-            watch,
+            telemetry,
+            clock: clock_of(api),
         }
     }
 
@@ -103,7 +109,7 @@ impl Ledger {
         let mut state = lock(&self.state);
         let start = Watermark::at_start(start).with_stored_ids(checkpoint.history_ids());
         *state = State::at_start_of(start, window, self.saves());
-        let wakers = self.watch.move_to(&state.durable.resume_at);
+        let wakers = self.telemetry.watch.move_to(&state.durable.resume_at);
         drop(state);
         wakers.wake();
         Ok(())
@@ -218,8 +224,9 @@ impl Ledger {
         state.start_is_durable = true;
         let wakers = self.mark_durable(&mut state, end);
         drop(state);
+        self.count();
         wakers.wake();
-        self.watch.wake();
+        self.telemetry.watch.wake();
     }
 
     /// Records that everything up to `end` is stored, unless more is already.
@@ -230,7 +237,7 @@ impl Ledger {
         state.queue.stored(&end);
         state.durable = end;
         // The position is set under the lock, so that an older one never follows a newer one.
-        self.watch.move_to(&state.durable.resume_at)
+        self.telemetry.watch.move_to(&state.durable.resume_at)
     }
 
     /// Returns the program's key for the account.
@@ -264,7 +271,14 @@ impl Ledger {
 
     /// Adds a batch to the queue, and returns its number. See [`AckQueue::deliver`].
     pub(super) fn deliver(&self, batch: &Batch, now: SystemTime) -> u64 {
-        lock(&self.state).queue.deliver(batch, now)
+        let number = lock(&self.state).queue.deliver(batch, now);
+        self.count();
+        number
+    }
+
+    /// Counts the batches that are not durable.
+    fn count(&self) {
+        self.telemetry.unacknowledged(|| self.not_durable());
     }
 
     /// Records the position of the engine. See [`AckQueue::advance`].
@@ -273,7 +287,7 @@ impl Ledger {
         state.queue.advance(reached);
         let until = state.queue.end().complete_until;
         drop(state);
-        self.watch.completed(until).wake();
+        self.telemetry.watch.completed(until).wake();
     }
 
     /// Records that the program has dropped the start of the subscription, unless it is stored
@@ -287,7 +301,7 @@ impl Ledger {
     /// Records that the batch was dropped without an acknowledgement.
     pub(super) fn abandon(&self, number: u64) {
         lock(&self.state).queue.abandon(number);
-        self.watch.wake();
+        self.telemetry.watch.wake();
     }
 
     /// Records that a batch is acknowledged.
@@ -308,9 +322,10 @@ impl Ledger {
         };
         let until = state.queue.end().complete_until;
         drop(state);
+        self.count();
         wakers.wake();
-        self.watch.completed(until).wake();
-        self.watch.wake();
+        self.telemetry.watch.completed(until).wake();
+        self.telemetry.watch.wake();
     }
 
     /// Acknowledges a batch, and waits until that is durable, or until a batch before it has to be
@@ -350,7 +365,16 @@ impl Ledger {
             let ids = (state.queue.window(), state.queue.new_ids());
             let checkpoint = self.checkpoint(end, end.caught_up_at?, ids);
             let (store, account) = (store.clone(), self.owner.account.clone());
-            let save = async move { store.save(&account, &checkpoint).await };
+            let (telemetry, clock) = (self.telemetry.clone(), self.clock.clone());
+            let save = async move {
+                let began_at = clock();
+                let outcome = store.save(&account, &checkpoint).await;
+                if let (Some(began_at), Some(now)) = (began_at, clock()) {
+                    let took = now.saturating_duration_since(began_at);
+                    telemetry.checkpoint_saved(took, outcome.is_ok());
+                }
+                outcome
+            };
             state.write = Some(Write {
                 call: SingleFlight::new(save, || Err(CheckpointError::new("the store panicked"))),
                 end: Arc::new(end.clone()),
@@ -381,10 +405,11 @@ impl Ledger {
         // or drop a batch. So they run without the lock.
         drop(finished);
         if let Err(error) = outcome {
-            tracing::warn!(error = %Chain(error), "checkpoint");
+            self.telemetry.not_saved(error);
         }
+        self.count();
         wakers.wake();
-        self.watch.wake();
+        self.telemetry.watch.wake();
     }
 }
 
@@ -414,6 +439,11 @@ impl Write {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CheckpointError>> {
         Pin::new(&mut self.call).poll(cx)
     }
+}
+
+fn clock_of(api: &Arc<Api<impl HttpTransport>>) -> Clock {
+    let api = Arc::downgrade(api);
+    Arc::new(move || Some(api.upgrade()?.transport().now().monotonic))
 }
 
 fn not_loaded(error: CheckpointError) -> Error {

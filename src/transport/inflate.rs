@@ -44,7 +44,7 @@ impl ReceivedBody {
         }
     }
 
-    /// Returns the number of bytes that the body takes.
+    /// Returns the number of bytes that the body takes, as it came.
     pub(crate) fn len(&self) -> usize {
         self.body.len()
     }

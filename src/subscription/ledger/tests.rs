@@ -106,7 +106,8 @@ impl Life {
             &Config::default(),
             &AccessToken::new("token").unwrap(),
         );
-        let watch = StatusWatch::new(Status::Fetching, StartAt::Oldest);
+        let (status, oldest) = (Status::Fetching, StartAt::Oldest);
+        let telemetry = Telemetry::new(&Config::default(), None, status, oldest);
         let found = store.load();
         let window = match &found {
             Some(checkpoint) => checkpoint.window(9),
@@ -120,7 +121,8 @@ impl Life {
         let ledger = Ledger {
             store: saves.then(|| Arc::new(store.clone()) as Arc<dyn CheckpointStore>),
             owner,
-            watch: Arc::new(watch),
+            telemetry: Arc::new(telemetry),
+            clock: Arc::new(|| None),
             state: Mutex::new(State::at_start_of(
                 Watermark::at_start(start()),
                 window.clone(),

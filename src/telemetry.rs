@@ -1,0 +1,240 @@
+//! The telemetry of a stream: its numbers, its log and its metrics.
+//!
+//! A driver, a subscription and their handles share one [`Telemetry`]. They call it where something
+//! happens, and it counts, logs within the stream's span, and records the metric (feature
+//! `metrics`). It also has the [`StatusWatch`], because a status that changes is logged. It decides
+//! nothing, and knows neither streams nor the engine. The page
+//! [`monitoring`](crate::monitoring) documents all names. Start at [`Telemetry`].
+
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "telemetry/no_metrics.rs"]
+mod metrics;
+mod outcome;
+mod record;
+mod span;
+mod state;
+mod statistics;
+
+use std::error::Error as StdError;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tracing::span::EnteredSpan;
+
+use self::metrics::Metrics;
+pub(crate) use self::metrics::token_refreshed;
+pub(crate) use self::outcome::{EndedRequest, Outcome};
+pub(crate) use self::record::Health;
+use self::record::{Change, Record};
+use self::span::StreamSpan;
+use self::state::State;
+pub use self::statistics::{Requests, Statistics, Wait, WaitCause};
+use crate::call::Call;
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::event::Event;
+use crate::position::StartAt;
+use crate::redact::Chain;
+use crate::status::{Status, StatusWatch};
+use crate::sys::lock;
+
+/// The target of a stream's span and of its life.
+const STREAM: &str = "box_longpoll::stream";
+
+/// The target of saved checkpoints.
+const CHECKPOINT: &str = "box_longpoll::checkpoint";
+
+/// The numbers, the log and the metrics of one stream, and its status.
+pub(crate) struct Telemetry {
+    pub(crate) watch: StatusWatch,
+    span: StreamSpan,
+    metrics: Metrics,
+    record: Mutex<Record>,
+}
+
+impl Telemetry {
+    /// Creates the telemetry of a stream. The account is any name that the caller has for it.
+    pub(crate) fn new(
+        config: &Config,
+        account: Option<&str>,
+        status: Status,
+        resume_at: StartAt,
+    ) -> Self {
+        Self {
+            watch: StatusWatch::new(status, resume_at),
+            span: StreamSpan::new(config, account),
+            metrics: Metrics::new(config),
+            record: Mutex::default(),
+        }
+    }
+
+    /// Enters the stream's span, for one poll.
+    pub(crate) fn enter(&self) -> Option<EnteredSpan> {
+        self.span.enter()
+    }
+
+    /// Notes that the stream starts. Only the first call counts.
+    pub(crate) fn started(&self) {
+        if lock(&self.record).start() {
+            let resume_at = self.watch.resume_at();
+            self.span
+                .within(|| tracing::info!(target: STREAM, %resume_at, "started"));
+        }
+    }
+
+    /// Takes the end of a request. `took` is the time from sending it to the end of its response.
+    /// `bytes` is the length of the response's body.
+    pub(crate) fn request_ended(
+        &self,
+        ended: &EndedRequest,
+        took: Option<Duration>,
+        bytes: usize,
+        now: Moment,
+    ) {
+        lock(&self.record).request_ended(ended, bytes, now.wall);
+        self.metrics.request_ended(ended, took);
+        self.repeated(ended.repeats);
+    }
+
+    /// Notes that a request was dropped before it ended.
+    pub(crate) fn request_cancelled(&self, call: Call, now: Moment) {
+        let ended = EndedRequest::failed(call, Outcome::Cancelled);
+        self.request_ended(&ended, None, 0, now);
+    }
+
+    /// Notes that an operation failed and will be retried, as the status says. A failure that was
+    /// noted before is ignored.
+    pub(crate) fn retries(&self, status: &Status, now: Moment) {
+        let (because, until, what) = match status {
+            Status::Retrying { because, until } => (because, until, "retrying"),
+            Status::Degraded { because, until } => (because, until, "fetching at an interval"),
+            _ => return,
+        };
+        let Some(attempt) = lock(&self.record).retry(because, now.monotonic) else {
+            return;
+        };
+        self.metrics.retry(because.kind());
+        let kind = because.kind();
+        let wait_ms = millis(until.duration_since(now.wall).unwrap_or_default());
+        let error = Chain(because);
+        self.span
+            .within(|| tracing::warn!(target: STREAM, ?kind, attempt, wait_ms, %error, "{what}"));
+    }
+
+    /// Notes that events were removed because they had been delivered before.
+    pub(crate) fn repeated(&self, events: usize) {
+        if events > 0 {
+            lock(&self.record).repeated(events);
+            self.metrics.repeated(events);
+        }
+    }
+
+    /// Notes that a batch is delivered. `is_live` is `false` for past events.
+    pub(crate) fn delivered(&self, events: &[Event], is_live: bool, now: Moment) {
+        lock(&self.record).delivered(events, now.wall);
+        self.metrics.delivered(events, is_live, now.wall);
+    }
+
+    /// Notes the number of batches that are delivered and not durable. The number is determined
+    /// under the lock, so that an older one never follows a newer one.
+    pub(crate) fn unacknowledged(&self, batches: impl FnOnce() -> usize) {
+        let mut record = lock(&self.record);
+        let after = u32::try_from(batches()).unwrap_or(u32::MAX);
+        let before = record.set_unacknowledged(after);
+        drop(record);
+        self.metrics.unacknowledged(before, after);
+    }
+
+    /// Notes that a store has saved a checkpoint, or has failed to.
+    pub(crate) fn checkpoint_saved(&self, took: Duration, is_ok: bool) {
+        self.metrics.checkpoint_saved(took, is_ok);
+        let took_ms = millis(took);
+        self.span
+            .within(|| tracing::debug!(target: CHECKPOINT, took_ms, is_ok, "checkpoint"));
+    }
+
+    /// Notes that a write of a checkpoint failed and will be retried.
+    pub(crate) fn not_saved(&self, error: &(dyn StdError + 'static)) {
+        self.metrics.retry(ErrorKind::Checkpoint);
+        let (kind, error) = (ErrorKind::Checkpoint, Chain(error));
+        self.span
+            .within(|| tracing::warn!(target: CHECKPOINT, ?kind, %error, "checkpoint not saved"));
+    }
+
+    /// Publishes the status at the end of a poll, and logs the transitions of the stream's life.
+    pub(crate) fn show(&self, status: Status, health: &Health) {
+        if let Status::Stopped { because } = &status {
+            let because = because.clone();
+            if self.watch.show(status) {
+                self.stopped(because.as_ref());
+            }
+            return;
+        }
+        let mut record = lock(&self.record);
+        let change = (!record.is_stopped()).then(|| record.show(&status, health));
+        let moved = record.accounts().moves_to(self.watch.complete_until());
+        drop(record);
+        self.watch.show(status);
+        if let Some(time) = moved {
+            self.metrics.complete_until(time);
+        }
+        if let Some(change) = change {
+            self.changed(&change);
+        }
+    }
+
+    fn changed(&self, change: &Change) {
+        if change.before != change.after {
+            self.metrics.changed(change.before, change.after);
+        }
+        if let Some((cause, time)) = change.waited {
+            self.metrics.waited(cause, time);
+        }
+        if let Some((lasted, attempts)) = change.recovered {
+            let after_ms = millis(lasted);
+            self.span
+                .within(|| tracing::info!(target: STREAM, after_ms, attempts, "recovered"));
+        }
+        if change.listens {
+            self.span
+                .within(|| tracing::info!(target: STREAM, "listening"));
+        }
+    }
+
+    /// Ends the stream, unless it has ended.
+    pub(crate) fn stop(&self, because: Option<Error>) {
+        if self.watch.stop(because.clone()) {
+            self.stopped(because.as_ref());
+        }
+    }
+
+    fn stopped(&self, because: Option<&Error>) {
+        let mut record = lock(&self.record);
+        let (state, has_started) = record.stop();
+        drop(record);
+        self.metrics.changed(state, State::Stopped);
+        if !has_started {
+            return;
+        }
+        let resume_at = self.watch.resume_at();
+        self.span.within(|| match because {
+            Some(because) => {
+                let (kind, error) = (because.kind(), Chain(because));
+                tracing::info!(target: STREAM, ?kind, %error, %resume_at, "stopped");
+            }
+            None => tracing::info!(target: STREAM, %resume_at, "stopped"),
+        });
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let (status, complete_until) = (self.watch.status(), self.watch.complete_until());
+        lock(&self.record).statistics(&status, complete_until)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
