@@ -30,8 +30,17 @@ pub(crate) type InFlight = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub(crate) struct Done {
     /// The input for the engine.
     pub(crate) input: Input,
-    /// The time from sending a call to Box's API to the end of its response. `None` for all else.
-    pub(crate) took: Option<Duration>,
+    /// The times of a call to Box's API. `None` for all else.
+    pub(crate) times: Option<CallTimes>,
+}
+
+/// The times of a call to Box's API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTimes {
+    /// The wait until the limits of the client permitted the call.
+    pub(crate) waited: Duration,
+    /// The time from sending the call to the end of its response.
+    pub(crate) took: Duration,
 }
 
 impl Done {
@@ -49,7 +58,7 @@ impl Done {
 
 impl From<Input> for Done {
     fn from(input: Input) -> Self {
-        Self { input, took: None }
+        Self { input, times: None }
     }
 }
 
@@ -183,19 +192,23 @@ impl<T: HttpTransport> Api<T> {
             }
         };
         Box::pin(async move {
-            let (result, took) = api.call(api_call, request).await;
+            let (result, times) = api.call(api_call, request).await;
             let input = Input::Response { call, result };
-            Done { input, took }
+            Done { input, times }
         })
     }
 
-    /// Sends a call to Box's API once the limiter permits it. Returns the time that it took since
-    /// then, if it was sent.
+    /// Sends a call to Box's API once the limiter permits it. Returns its times too, if it was sent.
     ///
     /// The request for gzip is added here and not by the engine, because a program that drives the
     /// engine itself may not decompress.
-    async fn call(&self, call: ApiCall, request: TransportRequest) -> (Response, Option<Duration>) {
+    async fn call(
+        &self,
+        call: ApiCall,
+        request: TransportRequest,
+    ) -> (Response, Option<CallTimes>) {
         let transport = self.transport();
+        let called_at = transport.now().monotonic;
         let _permit = match self.acquire(call).await {
             Ok(permit) => permit,
             Err(error) => return (Err(error), None),
@@ -206,7 +219,11 @@ impl<T: HttpTransport> Api<T> {
         if let (Some(pacer), Ok(response)) = (&self.pacer, &response) {
             pacer.take_note(response, now);
         }
-        (response, Some(now.saturating_duration_since(sent_at)))
+        let times = CallTimes {
+            waited: sent_at.saturating_duration_since(called_at),
+            took: now.saturating_duration_since(sent_at),
+        };
+        (response, Some(times))
     }
 
     /// Waits until a call may be sent.

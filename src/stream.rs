@@ -11,6 +11,7 @@ mod handle;
 mod history;
 mod map;
 mod since;
+mod traced;
 
 use std::fmt;
 use std::future::poll_fn;

@@ -332,9 +332,9 @@ impl<T: HttpTransport> Subscription<T> {
 
     fn deliver(&self, batch: Batch) -> Update {
         let now = self.driver.client.transport().now();
-        self.driver.note_delivery(&batch);
+        let span = self.driver.note_delivery(&batch);
         let number = self.ledger.deliver(&batch, now.wall);
-        Update::Batch(Delivery::new(batch, self.ledger.clone(), number))
+        Update::Batch(Delivery::new(batch, self.ledger.clone(), number, span))
     }
 
     /// Returns `true` if the stream goes on only after an acknowledgement.

@@ -21,6 +21,7 @@ use std::error::Error as StdError;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tracing::Span;
 use tracing::span::EnteredSpan;
 
 use self::metrics::Metrics;
@@ -28,6 +29,7 @@ pub(crate) use self::metrics::token_refreshed;
 pub(crate) use self::outcome::{EndedRequest, Outcome};
 pub(crate) use self::record::Health;
 use self::record::{Change, Record};
+pub(crate) use self::span::BatchSpan;
 use self::span::StreamSpan;
 use self::state::State;
 pub use self::statistics::{Requests, Statistics, Wait, WaitCause};
@@ -42,10 +44,19 @@ use crate::status::{Status, StatusWatch};
 use crate::sys::lock;
 
 /// The target of a stream's span and of its life.
-const STREAM: &str = "box_longpoll::stream";
+pub(crate) const STREAM: &str = "box_longpoll::stream";
+
+/// The target of requests.
+const REQUEST: &str = "box_longpoll::request";
+
+/// The target of batches.
+const BATCH: &str = "box_longpoll::batch";
 
 /// The target of saved checkpoints.
-const CHECKPOINT: &str = "box_longpoll::checkpoint";
+pub(crate) const CHECKPOINT: &str = "box_longpoll::checkpoint";
+
+/// The target of access tokens and their refreshes.
+pub(crate) const TOKEN: &str = "box_longpoll::token";
 
 /// The numbers, the log and the metrics of one stream, and its status.
 pub(crate) struct Telemetry {
@@ -85,6 +96,28 @@ impl Telemetry {
         }
     }
 
+    /// Returns the span of a request that is about to be sent.
+    pub(crate) fn request_span(&self, call: Call) -> Span {
+        let span = self.span.request(call);
+        if !span.is_disabled() {
+            span.record("attempt", lock(&self.record).attempt());
+        }
+        span
+    }
+
+    /// Records a response in the span of its request. A status of `None` means that there is no
+    /// response.
+    pub(crate) fn response_came(
+        span: &Span,
+        status: Option<u16>,
+        bytes: usize,
+        waited: Option<Duration>,
+    ) {
+        span.record("status", status);
+        span.record("bytes", bytes);
+        span.record("wait_ms", waited.map(millis));
+    }
+
     /// Takes the end of a request. `took` is the time from sending it to the end of its response.
     /// `bytes` is the length of the response's body.
     pub(crate) fn request_ended(
@@ -96,6 +129,11 @@ impl Telemetry {
     ) {
         lock(&self.record).request_ended(ended, bytes, now.wall);
         self.metrics.request_ended(ended, took);
+        let (call, outcome) = (ended.call.name(), ended.outcome.as_str());
+        let took_ms = took.map(millis);
+        self.span.within(
+            || tracing::debug!(target: REQUEST, call, outcome, bytes, took_ms, "request ended"),
+        );
         self.repeated(ended.repeats);
     }
 
@@ -132,10 +170,12 @@ impl Telemetry {
         }
     }
 
-    /// Notes that a batch is delivered. `is_live` is `false` for past events.
-    pub(crate) fn delivered(&self, events: &[Event], is_live: bool, now: Moment) {
+    /// Notes that a batch is delivered. `is_live` is `false` for past events. The span that this
+    /// returns lasts until the batch is handled.
+    pub(crate) fn delivered(&self, events: &[Event], is_live: bool, now: Moment) -> BatchSpan {
         lock(&self.record).delivered(events, now.wall);
         self.metrics.delivered(events, is_live, now.wall);
+        self.span.batch(events.len(), is_live)
     }
 
     /// Notes the number of batches that are delivered and not durable. The number is determined
@@ -205,9 +245,9 @@ impl Telemetry {
     }
 
     /// Ends the stream, unless it has ended.
-    pub(crate) fn stop(&self, because: Option<Error>) {
-        if self.watch.stop(because.clone()) {
-            self.stopped(because.as_ref());
+    pub(crate) fn stop(&self, because: Option<&Error>) {
+        if self.watch.stop(because.cloned()) {
+            self.stopped(because);
         }
     }
 
@@ -220,12 +260,13 @@ impl Telemetry {
             return;
         }
         let resume_at = self.watch.resume_at();
-        self.span.within(|| match because {
-            Some(because) => {
+        self.span.within(|| {
+            if let Some(because) = because {
                 let (kind, error) = (because.kind(), Chain(because));
                 tracing::info!(target: STREAM, ?kind, %error, %resume_at, "stopped");
+            } else {
+                tracing::info!(target: STREAM, %resume_at, "stopped");
             }
-            None => tracing::info!(target: STREAM, %resume_at, "stopped"),
         });
     }
 

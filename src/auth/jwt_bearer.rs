@@ -29,6 +29,7 @@ use super::{AccessToken, Subject, TokenError, TokenErrorKind};
 use crate::error::Error;
 use crate::sys::atomic_file;
 use crate::sys::lock;
+use crate::telemetry::TOKEN;
 use crate::transport::HttpTransport;
 
 /// The largest configuration file that is read, 64 KiB. A usual one has about 3 KiB.
@@ -240,6 +241,7 @@ impl JwtBearer {
         *ahead = skew::ahead([requested, responded], server_time);
         let box_is_ahead_s = ahead.as_secs();
         tracing::warn!(
+            target: TOKEN,
             box_is_ahead_s,
             "the clock is off: assertions use Box's clock"
         );

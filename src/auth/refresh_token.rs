@@ -21,6 +21,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::redact::Chain;
 use crate::sys::lock;
+use crate::telemetry::TOKEN;
 use crate::transport::HttpTransport;
 
 /// The waits between attempts to save a new credential, in seconds. They are an exponential backoff
@@ -125,7 +126,7 @@ impl RefreshToken {
         } = unsaved;
         let mut waits = SAVE_AGAIN_AFTER.into_iter().map(Duration::from_secs);
         while let Err(error) = store.save(&credential).await {
-            tracing::error!(error = %Chain(&error), "could not save the new refresh token: only this process has it");
+            tracing::error!(target: TOKEN, error = %Chain(&error), "could not save the new refresh token: only this process has it");
             let slept = match waits.next() {
                 Some(wait) => endpoint.transport.sleep(wait).await.is_ok(),
                 None => false,

@@ -27,7 +27,7 @@ use crate::clock::Moment;
 use crate::pacing::{Backoff, RetryPolicy};
 use crate::redact::Chain;
 use crate::sys::lock;
-use crate::telemetry::token_refreshed;
+use crate::telemetry::{TOKEN, token_refreshed};
 
 /// The time for which a caller with a valid token waits for a refresh, 5 s. A healthy endpoint
 /// responds faster, and a failing one delays no event by more than this.
@@ -248,6 +248,7 @@ impl State {
         token_refreshed(outcome.is_ok());
         match outcome {
             Ok(issued) => {
+                tracing::debug!(target: TOKEN, "new access token");
                 self.cached = Some(Cached {
                     issued,
                     refresh_after: REFRESH_AFTER + JITTER * self.rng.f64(),
@@ -265,7 +266,7 @@ impl State {
                     .as_ref()
                     .and_then(|cached| cached.issued.until());
                 let (attempt, wait_ms) = (self.backoff.in_a_row(), wait.as_millis());
-                tracing::warn!(kind = ?error.kind(), attempt, wait_ms, error = %Chain(&error), "no new access token");
+                tracing::warn!(target: TOKEN, kind = ?error.kind(), attempt, wait_ms, error = %Chain(&error), "no new access token");
                 self.failure = Some(Failure {
                     until: match valid_until {
                         Some(until) if !error.is_transient() => until,

@@ -19,6 +19,7 @@ use crate::dedup::HASH_BYTES;
 use crate::redact::quote;
 use crate::sys::atomic_file::{read, write};
 use crate::sys::{blocking_thread, lock};
+use crate::telemetry::CHECKPOINT;
 
 /// The size of the largest file that is read: 16 MiB. A checkpoint with the most ids takes a
 /// quarter of it.
@@ -186,6 +187,7 @@ fn with_ids(found: Checkpoint, path: &Path) -> Result<Checkpoint, CheckpointErro
     let lost = expected.saturating_sub((ids.len() / HASH_BYTES) as u64);
     if lost > 0 {
         tracing::warn!(
+            target: CHECKPOINT,
             file = %ids_path.display(),
             lost,
             "ids of the history are missing: events may be delivered again"

@@ -611,7 +611,7 @@ impl LongPoll {
             self.retry = Some(call);
         }
         let status = self.lane(call).status();
-        tracing::trace!(%status, resume_at = %self.resume_at(), "long poll");
+        tracing::trace!(target: "box_longpoll::engine", %status, resume_at = %self.resume_at(), "long poll");
     }
 }
 

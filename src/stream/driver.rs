@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::StreamHandle;
 use super::since::SinceState;
+use super::traced::traced;
 use crate::api::{Api, Done, InFlight};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Since};
@@ -22,7 +23,7 @@ use crate::error::Error;
 use crate::position::{SlicePoint, StartAt};
 use crate::protocol::{Call, Input, LongPoll, Output};
 use crate::status::Status;
-use crate::telemetry::{Health, Telemetry};
+use crate::telemetry::{BatchSpan, Health, Telemetry};
 use crate::transport::{HttpTransport, Sleep};
 
 /// The time within which a consumer requests the next batch if it does no work on its batches:
@@ -50,6 +51,8 @@ pub(crate) struct Driver<T: HttpTransport> {
     /// time.
     is_slice: bool,
     pub(crate) telemetry: Arc<Telemetry>,
+    /// The span of the batch that a plain stream has delivered.
+    batch_span: BatchSpan,
 }
 
 /// The operations that the engine waits for, at most one of each kind.
@@ -168,6 +171,7 @@ impl<T: HttpTransport> Driver<T> {
             since: None,
             is_slice: false,
             telemetry,
+            batch_span: BatchSpan::default(),
         }
     }
 
@@ -288,7 +292,7 @@ impl<T: HttpTransport> Driver<T> {
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
         self.cancel();
-        self.telemetry.stop(Some(error.clone()));
+        self.telemetry.stop(Some(error));
     }
 
     /// Drops the operations in flight, and the history.
@@ -399,7 +403,8 @@ impl<T: HttpTransport> Driver<T> {
                 }
                 Output::Send { call, request } => {
                     let is_ahead = self.is_slice || self.engine.is_ahead();
-                    let begun = Some(self.client.send(call, is_ahead, request));
+                    let request = self.client.send(call, is_ahead, request);
+                    let begun = Some(traced(request, call, &self.telemetry));
                     match call {
                         Call::Fetch => self.operations.fetch = begun,
                         Call::List | Call::Listen => {
@@ -437,7 +442,8 @@ impl<T: HttpTransport> Driver<T> {
                 // Its pages are read again, and their repeats are counted then.
                 ended.repeats = 0;
             }
-            self.telemetry.request_ended(&ended, done.took, bytes, now);
+            let took = done.times.map(|times| times.took);
+            self.telemetry.request_ended(&ended, took, bytes, now);
         }
         self.drop_unawaited();
         self.note_retry(now);
@@ -514,6 +520,7 @@ impl<T: HttpTransport> Driver<T> {
         let _span = self.telemetry.enter();
         self.telemetry.started();
         self.confirm_handled();
+        self.batch_span = BatchSpan::default();
         if self.poll_stopped(cx) {
             self.publish();
             return Poll::Ready(None);
@@ -534,7 +541,7 @@ impl<T: HttpTransport> Driver<T> {
         self.publish();
         match ready!(step) {
             Step::Deliver(batch) => {
-                self.note_delivery(&batch);
+                self.batch_span = self.note_delivery(&batch);
                 Poll::Ready(Some(Ok(batch)))
             }
             Step::Stop(error) => {
@@ -567,15 +574,15 @@ impl<T: HttpTransport> Driver<T> {
         }
     }
 
-    /// Notes that the consumer gets a batch.
-    pub(crate) fn note_delivery(&self, batch: &Batch) {
+    /// Notes that the consumer gets a batch. Returns the span that lasts until it is handled.
+    pub(crate) fn note_delivery(&self, batch: &Batch) -> BatchSpan {
         let is_live = self
             .since
             .as_deref()
             .and_then(SinceState::reading)
             .is_none();
         let now = self.client.transport().now();
-        self.telemetry.delivered(batch, is_live, now);
+        self.telemetry.delivered(batch, is_live, now)
     }
 
     /// Publishes the position, and the time up to which the stream is complete.

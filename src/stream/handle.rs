@@ -141,7 +141,7 @@ impl StreamHandle {
     }
 
     pub(crate) fn fail(&self, because: &Error) {
-        self.telemetry.stop(Some(because.clone()));
+        self.telemetry.stop(Some(because));
     }
 
     /// Waits until the status or the position has changed since this handle's last call, and

@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::event::Event;
+use crate::telemetry::BatchSpan;
 
 /// An item of a subscription. A program has to handle each variant, so a new variant would be a
 /// breaking change.
@@ -104,15 +105,18 @@ pub struct Delivery {
     ledger: Arc<Ledger>,
     number: u64,
     acknowledged: bool,
+    /// The span in the log that ends with the batch.
+    _span: BatchSpan,
 }
 
 impl Delivery {
-    pub(super) fn new(batch: Batch, ledger: Arc<Ledger>, number: u64) -> Self {
+    pub(super) fn new(batch: Batch, ledger: Arc<Ledger>, number: u64, span: BatchSpan) -> Self {
         Self {
             batch,
             ledger,
             number,
             acknowledged: false,
+            _span: span,
         }
     }
 

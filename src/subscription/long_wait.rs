@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use crate::api::Api;
 use crate::error::Error;
+use crate::telemetry::STREAM;
 use crate::transport::{HttpTransport, Sleep};
 
 /// The wait after which the warning is logged. A program usually handles a batch in seconds. If it
@@ -66,7 +67,7 @@ impl LongWait {
                 0 => "the start is stored",
                 _ => "one of these is acknowledged and saved",
             };
-            tracing::warn!(key, batches, ?waited, "no batch is delivered until {until}");
+            tracing::warn!(target: STREAM, key, batches, ?waited, "no batch is delivered until {until}");
         }
         Ok(())
     }

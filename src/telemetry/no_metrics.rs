@@ -1,5 +1,10 @@
 //! The place of the metrics in a build without the feature `metrics`. Nothing is recorded.
 
+#![expect(
+    clippy::unused_self,
+    reason = "the methods are those of a build with the feature"
+)]
+
 use std::time::{Duration, Instant, SystemTime};
 
 use super::outcome::EndedRequest;

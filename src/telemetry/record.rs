@@ -138,6 +138,12 @@ impl Record {
         }
     }
 
+    /// Returns the number of the next attempt: 1 unless the last one has failed.
+    pub(super) fn attempt(&self) -> u32 {
+        let failed = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+        failed.saturating_add(1)
+    }
+
     /// Notes a failure that is retried. Returns its number since the last success, or `None` if it
     /// was noted before.
     pub(super) fn retry(&mut self, error: &Error, now: Instant) -> Option<u32> {

@@ -15,6 +15,7 @@ use crate::auth::TokenError;
 use crate::auth::endpoint::Endpoint;
 use crate::auth::in_flight::Call;
 use crate::redact::Chain;
+use crate::telemetry::TOKEN;
 
 /// A refresh that is in flight, or has ended and is not recorded yet.
 pub(super) struct Refresh {
@@ -74,12 +75,12 @@ impl Drop for Waiter {
                     let _ = call.await;
                 }));
                 if let Err(error) = driven {
-                    tracing::warn!(error = %Chain(&error), "no thread drives the token refresh: it waits for the next caller");
+                    tracing::warn!(target: TOKEN, error = %Chain(&error), "no thread drives the token refresh: it waits for the next caller");
                 }
             };
             let name = "box-longpoll-token".to_owned();
             if let Err(error) = thread::Builder::new().name(name).spawn(work) {
-                tracing::warn!(error = %Chain(&error), "no thread drives the token refresh: it waits for the next caller");
+                tracing::warn!(target: TOKEN, error = %Chain(&error), "no thread drives the token refresh: it waits for the next caller");
             }
         }
     }
