@@ -19,7 +19,7 @@ mod statistics;
 
 use std::error::Error as StdError;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::Span;
 use tracing::span::EnteredSpan;
@@ -204,6 +204,16 @@ impl Telemetry {
             .within(|| tracing::warn!(target: CHECKPOINT, ?kind, %error, "checkpoint not saved"));
     }
 
+    /// Publishes the time up to which the stream is complete, unless it has been complete up to a
+    /// later one.
+    pub(crate) fn completed(&self, until: Option<SystemTime>) {
+        let before = self.watch.complete_until();
+        self.watch.completed(until).wake();
+        if let Some(time) = until.filter(|_| until > before) {
+            self.metrics.complete_until(time);
+        }
+    }
+
     /// Publishes the status at the end of a poll, and logs the transitions of the stream's life.
     pub(crate) fn show(&self, status: Status, health: &Health) {
         if let Status::Stopped { because } = &status {
@@ -215,12 +225,8 @@ impl Telemetry {
         }
         let mut record = lock(&self.record);
         let change = (!record.is_stopped()).then(|| record.show(&status, health));
-        let moved = record.accounts().moves_to(self.watch.complete_until());
         drop(record);
         self.watch.show(status);
-        if let Some(time) = moved {
-            self.metrics.complete_until(time);
-        }
         if let Some(change) = change {
             self.changed(&change);
         }

@@ -209,9 +209,12 @@ impl LongPoll {
         }
     }
 
-    /// Returns the status of a retry that was scheduled since the last call. Each failure that is
-    /// retried is returned once, even if it never was the status of the engine.
-    pub(crate) fn take_retry(&mut self) -> Option<Status> {
+    /// Returns the status of a retry that was scheduled since the last call. A failure that is retried
+    /// is returned even if it never was the status of the engine. It may be returned twice.
+    pub(crate) fn take_retry(&mut self, now: Moment) -> Option<Status> {
+        if let Some((until, reason)) = self.listener.take_new_pause() {
+            return Some(Scheduled::at(until, reason, now).status());
+        }
         let call = self.retry.take()?;
         let lane = self.lane(call);
         lane.has_failed().then(|| lane.status())

@@ -45,6 +45,8 @@ pub(super) struct Listener {
     /// The pause before the next poll, after a failure. Events are fetched when it ends, since no
     /// poll is open meanwhile.
     pause: Option<(Instant, WaitReason)>,
+    /// `true` if the pause has begun since the driver has last taken note.
+    pause_is_new: bool,
     /// `true` if the next poll goes to another server.
     skips_server: bool,
     /// `true` if a poll was opened beside the drain that is in progress. On an account that changes
@@ -85,6 +87,7 @@ impl Listener {
             late: LateChecks::default(),
             after: AfterPoll::default(),
             pause: None,
+            pause_is_new: false,
             skips_server: false,
             polled_beside: false,
             found_since_poll: false,
@@ -124,12 +127,13 @@ impl Listener {
             let at = now.monotonic + wait;
             return Next::Again(Scheduled::at(at, WaitReason::Failed(error), now));
         }
-        self.pause = Some(if failures < FAILURES_UNTIL_DEGRADED {
+        let (until, reason) = if failures < FAILURES_UNTIL_DEGRADED {
             (now.monotonic + wait, WaitReason::Failed(error))
         } else {
             let wait = self.list_backoff.while_degraded().max(requested);
             (now.monotonic + wait, WaitReason::Degraded(error))
-        });
+        };
+        self.pause_until(until, reason);
         Next::Pause
     }
 
@@ -153,7 +157,7 @@ impl Listener {
         if let Some(released) = self.rotation.released_at() {
             at = at.min(released);
         }
-        self.pause = Some((at, WaitReason::Degraded(error)));
+        self.pause_until(at, WaitReason::Degraded(error));
         Next::Pause
     }
 
@@ -295,7 +299,8 @@ impl Listener {
     }
 
     fn poll_failed(&mut self, error: Error, now: Moment) -> Next {
-        self.pause = Some(self.pause_after(error, now));
+        let (until, reason) = self.pause_after(error, now);
+        self.pause_until(until, reason);
         Next::FetchFirst(Hint::Maybe)
     }
 
@@ -398,6 +403,16 @@ impl Listener {
 
     pub(super) fn pause_until(&mut self, until: Instant, reason: WaitReason) {
         self.pause = Some((until, reason));
+        self.pause_is_new = true;
+    }
+
+    /// Returns the pause that has begun since the last call, even if it is over before it delays a
+    /// poll.
+    pub(super) fn take_new_pause(&mut self) -> Option<(Instant, WaitReason)> {
+        if mem::take(&mut self.pause_is_new) {
+            return self.pause.clone();
+        }
+        None
     }
 
     /// Notes that a poll has a connection, once it has outlived the attempt to connect.

@@ -450,7 +450,7 @@ impl<T: HttpTransport> Driver<T> {
     }
 
     fn note_retry(&mut self, now: Moment) {
-        if let Some(status) = self.engine.take_retry() {
+        while let Some(status) = self.engine.take_retry(now) {
             self.telemetry.retries(&status, now);
         }
     }
@@ -587,9 +587,9 @@ impl<T: HttpTransport> Driver<T> {
 
     /// Publishes the position, and the time up to which the stream is complete.
     fn publish_progress(&self) {
-        let watch = &self.telemetry.watch;
-        watch.move_to(&self.resume_at()).wake();
-        watch.completed(self.complete_until()).wake();
+        let moved = self.telemetry.watch.move_to(&self.resume_at());
+        moved.wake();
+        self.telemetry.completed(self.complete_until());
     }
 }
 

@@ -287,7 +287,7 @@ impl Ledger {
         state.queue.advance(reached);
         let until = state.queue.end().complete_until;
         drop(state);
-        self.telemetry.watch.completed(until).wake();
+        self.telemetry.completed(until);
     }
 
     /// Records that the program has dropped the start of the subscription, unless it is stored
@@ -324,7 +324,7 @@ impl Ledger {
         drop(state);
         self.count();
         wakers.wake();
-        self.telemetry.watch.completed(until).wake();
+        self.telemetry.completed(until);
         self.telemetry.watch.wake();
     }
 

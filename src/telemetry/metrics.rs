@@ -38,14 +38,13 @@ pub(super) struct Metrics {
     stream: Option<Arc<str>>,
 }
 
-/// The parts of a stream's metrics that have been recorded.
+/// The waits of a stream that have been recorded.
 #[derive(Default)]
 pub(super) struct Accounts {
     /// The time up to which waits are recorded.
     waits_until: Option<Instant>,
     /// The milliseconds of waits that are not recorded yet, by cause. A counter has full seconds.
     rests: [u16; WaitCause::ALL],
-    complete_until: Option<SystemTime>,
 }
 
 impl Accounts {
@@ -60,13 +59,6 @@ impl Accounts {
         let passed = now.saturating_duration_since(before) + Duration::from_millis((*rest).into());
         *rest = u16::try_from(passed.subsec_millis()).unwrap_or(0);
         passed.as_secs()
-    }
-
-    /// Returns the time up to which the stream is complete, if it has moved.
-    pub(super) fn moves_to(&mut self, until: Option<SystemTime>) -> Option<SystemTime> {
-        let has_moved = until > self.complete_until;
-        self.complete_until = until;
-        until.filter(|_| has_moved)
     }
 }
 

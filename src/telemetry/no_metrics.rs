@@ -17,17 +17,13 @@ use crate::event::Event;
 /// The labels of a stream's metrics.
 pub(super) struct Metrics;
 
-/// The parts of a stream's metrics that have been recorded.
+/// The waits of a stream that have been recorded.
 #[derive(Default)]
 pub(super) struct Accounts;
 
 impl Accounts {
     pub(super) fn waited(&mut self, _: Option<WaitCause>, _: Instant) -> u64 {
         0
-    }
-
-    pub(super) fn moves_to(&mut self, _: Option<SystemTime>) -> Option<SystemTime> {
-        None
     }
 }
 

@@ -259,10 +259,6 @@ impl Record {
         self.state == State::Stopped
     }
 
-    pub(super) fn accounts(&mut self) -> &mut Accounts {
-        &mut self.accounts
-    }
-
     pub(super) fn statistics(
         &self,
         status: &Status,
