@@ -129,6 +129,7 @@ mod complete;
 mod engine;
 mod exchange;
 mod fetch;
+mod health;
 mod late;
 mod listen;
 mod mode;

@@ -151,7 +151,7 @@ impl Telemetry {
             Status::Degraded { because, until } => (because, until, "fetching at an interval"),
             _ => return,
         };
-        let Some(attempt) = lock(&self.record).retry(because, now.monotonic) else {
+        let Some(attempt) = lock(&self.record).retry(because, now) else {
             return;
         };
         self.metrics.retry(because.kind());

@@ -55,7 +55,7 @@ pub struct LongPoll {
     pub(super) fetcher: Fetcher,
     pub(super) listener: Listener,
     /// The call that is to be retried after a failure, until the driver has taken note.
-    retry: Option<Call>,
+    pub(super) retry: Option<Call>,
 }
 
 impl LongPoll {
@@ -207,46 +207,6 @@ impl LongPoll {
         } else {
             self.listening.status()
         }
-    }
-
-    /// Returns the status of a retry that was scheduled since the last call. A failure that is retried
-    /// is returned even if it never was the status of the engine. It may be returned twice.
-    pub(crate) fn take_retry(&mut self, now: Moment) -> Option<Status> {
-        if let Some((until, reason)) = self.listener.take_new_pause() {
-            return Some(Scheduled::at(until, reason, now).status());
-        }
-        let call = self.retry.take()?;
-        let lane = self.lane(call);
-        lane.has_failed().then(|| lane.status())
-    }
-
-    /// Returns the time since which nothing has failed, as far as is known: now, or the time at
-    /// which the first good poll after a failure was sent. `None` if a call has failed and did not
-    /// succeed since.
-    pub(crate) fn works_since(&self, now: Moment) -> Option<Instant> {
-        let poll = match &self.listening.phase {
-            Phase::AwaitResponse {
-                pending: Pending::Listen(poll),
-                ..
-            } => Some(poll),
-            _ => None,
-        };
-        let calls_work = self.authorizer.works() && self.fetcher.works();
-        calls_work
-            .then(|| self.listener.works_since(poll, now))
-            .flatten()
-    }
-
-    /// Returns `true` if a request waits for the pace.
-    pub(crate) fn is_paced(&self) -> bool {
-        self.fetching.is_paced() || (self.fetching.is_idle() && self.listening.is_paced())
-    }
-
-    /// Returns the time at which Box last had nothing after the position, if that was so when the
-    /// last page arrived, and the consumer has handled all before.
-    pub(crate) fn is_caught_up_at(&self) -> Option<SystemTime> {
-        let caught_up_at = self.fetcher.caught_up_at?;
-        (self.fetcher.page_came_at == Some(caught_up_at)).then_some(caught_up_at)
     }
 
     /// Returns the next output for the driver to carry out.
@@ -589,7 +549,7 @@ impl LongPoll {
         self.end = Some(End { because, is_known });
     }
 
-    fn lane(&mut self, call: Call) -> &mut Lane {
+    pub(super) fn lane(&mut self, call: Call) -> &mut Lane {
         match call {
             Call::Fetch => &mut self.fetching,
             Call::List | Call::Listen => &mut self.listening,

@@ -312,6 +312,6 @@ pub(super) struct PageOutcome {
     pub(super) newest: Option<SystemTime>,
     /// The number of events that were removed as repeats.
     pub(super) repeats: usize,
-    /// The page as it came, if the stream is a slice of a history.
+    /// The page as it came over the network, if the stream is a slice of a history.
     pub(super) body: Option<ReceivedBody>,
 }

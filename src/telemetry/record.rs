@@ -72,7 +72,7 @@ pub(super) struct Record {
 
 /// A series of failures, from the first one to the recovery.
 struct Trouble {
-    began: Instant,
+    began: Moment,
     attempts: u32,
     last: Error,
 }
@@ -146,7 +146,7 @@ impl Record {
 
     /// Notes a failure that is retried. Returns its number since the last success, or `None` if it
     /// was noted before.
-    pub(super) fn retry(&mut self, error: &Error, now: Instant) -> Option<u32> {
+    pub(super) fn retry(&mut self, error: &Error, now: Moment) -> Option<u32> {
         let failures = &mut self.failures;
         let mut begin = || {
             *failures = failures.saturating_add(1);
@@ -202,7 +202,7 @@ impl Record {
             let trouble = self.trouble.take()?;
             self.recoveries = self.recoveries.saturating_add(1);
             self.connected_since = Time::of(now.wall);
-            let lasted = since.saturating_duration_since(trouble.began);
+            let lasted = since.saturating_duration_since(trouble.began.monotonic);
             Some((lasted, trouble.attempts))
         });
         self.is_caught_up = self.trouble.is_none() && health.caught_up_at.is_some();
@@ -288,6 +288,7 @@ impl Record {
             last_delivery_at: self.last_delivery_at.get(),
             last_success_at: self.last_success_at.get(),
             connected_since: self.connected_since.get(),
+            failing_since: self.trouble.as_ref().map(|trouble| trouble.began.wall),
             caught_up_at: self.caught_up_at.get(),
             is_caught_up: self.is_caught_up,
             complete_until,

@@ -51,6 +51,9 @@ pub struct Statistics {
     /// The time since which requests succeed: the first success of the stream, or of the last
     /// recovery. `None` before that, while the stream retries, and once it has stopped.
     pub connected_since: Option<SystemTime>,
+    /// The time at which the stream began to retry. `None` unless it is retrying now. It stays the
+    /// same from the first failure to the recovery, however many attempts are made.
+    pub failing_since: Option<SystemTime>,
     /// The last time at which Box had no more events than those that the program had handled.
     /// `None` until the stream has caught up for the first time.
     pub caught_up_at: Option<SystemTime>,

@@ -153,7 +153,7 @@ fn idle_stream_that_polls_again_logs_nothing() {
 }
 
 #[test]
-fn idle_stream_of_an_enterprise_logs_one_line_when_it_has_caught_up() {
+fn stream_of_an_enterprise_logs_when_it_has_caught_up() {
     logged(Level::INFO, async |log| {
         let server = fake_box(|_| ());
         let interval = AdminLogsStreaming::default().longest_interval(Duration::from_secs(1));
@@ -211,7 +211,7 @@ fn stream_is_named_by_the_builder_the_user_the_key_or_a_number() {
             let mut subscription = client.subscribe(Memory::default(), key, StartAt::Now);
             let started = subscription.next().await;
             assert!(matches!(started, Some(Ok(Update::Started(_)))));
-            let name = format!("stream={:?} ", expected);
+            let name = format!("stream={expected:?} ");
             assert!(
                 log.lines()[before].contains(&name),
                 "{name}: {:?}",

@@ -17,7 +17,8 @@ use crate::world::{block_on, build, idle_until, until};
 struct Metrics {
     snapshotter: Snapshotter,
     /// The values so far. A snapshot has only the changes since the one before.
-    values: BTreeMap<String, f64>,
+    counts: BTreeMap<String, u64>,
+    gauges: BTreeMap<String, f64>,
     observed: BTreeMap<String, Vec<f64>>,
 }
 
@@ -33,15 +34,15 @@ impl Metrics {
             let name = format!("{}{{{}}}", key.name(), labels.join(","));
             match value {
                 DebugValue::Counter(count) => {
-                    *self.values.entry(name).or_default() += number(count);
+                    *self.counts.entry(name).or_default() += count;
                 }
                 DebugValue::Gauge(value) if key.name().contains("timestamp") => {
                     if value.into_inner() > 0.0 {
-                        self.values.insert(name, value.into_inner());
+                        self.gauges.insert(name, value.into_inner());
                     }
                 }
                 DebugValue::Gauge(change) => {
-                    *self.values.entry(name).or_default() += change.into_inner();
+                    *self.gauges.entry(name).or_default() += change.into_inner();
                 }
                 DebugValue::Histogram(values) => {
                     let observed = self.observed.entry(name).or_default();
@@ -51,11 +52,23 @@ impl Metrics {
         }
     }
 
-    /// Returns the value of a counter or gauge of a user's stream, or 0.
-    fn value(&mut self, name: &str, labels: &str) -> f64 {
+    /// Returns the value of a counter of a user's stream, or 0.
+    fn count(&mut self, name: &str, labels: &str) -> u64 {
         self.refresh();
         let name = full_name(name, labels);
-        self.values.get(&name).copied().unwrap_or(0.0)
+        self.counts.get(&name).copied().unwrap_or(0)
+    }
+
+    /// Returns the value of a gauge of a user's stream, or 0.
+    fn gauge(&mut self, name: &str, labels: &str) -> f64 {
+        self.refresh();
+        let name = full_name(name, labels);
+        self.gauges.get(&name).copied().unwrap_or(0.0)
+    }
+
+    /// Returns the value of a gauge that counts, as text.
+    fn level(&mut self, name: &str, labels: &str) -> String {
+        self.gauge(name, labels).to_string()
     }
 
     /// Returns the observations of a histogram of a user's stream.
@@ -67,8 +80,8 @@ impl Metrics {
 
     fn names(&mut self) -> Vec<String> {
         self.refresh();
-        let names = self.values.keys().chain(self.observed.keys());
-        names.cloned().collect()
+        let names = self.counts.keys().chain(self.gauges.keys());
+        names.chain(self.observed.keys()).cloned().collect()
     }
 }
 
@@ -84,14 +97,11 @@ fn recorded<W: Future<Output = ()>>(work: impl FnOnce(Metrics) -> W) {
     let recorder = DebuggingRecorder::new();
     let metrics = Metrics {
         snapshotter: recorder.snapshotter(),
-        values: BTreeMap::new(),
+        counts: BTreeMap::new(),
+        gauges: BTreeMap::new(),
         observed: BTreeMap::new(),
     };
     with_local_recorder(&recorder, || block_on(work(metrics)));
-}
-
-fn number(value: u64) -> f64 {
-    u32::try_from(value).unwrap().into()
 }
 
 #[test]
@@ -101,7 +111,7 @@ fn each_counter_has_the_number_that_the_server_counts() {
         let event = |id| format!(r#"{{"event_id":"{id}","created_at":"2026-01-01T00:00:00Z"}}"#);
         server.append_json(TOKEN, ["a", "b", "a"].map(event));
         server.queue_fault(Endpoint::Events, Fault::ServerError, 1);
-        server.queue_fault(Endpoint::Events, Fault::RateLimited { seconds: 1 }, 1);
+        server.queue_fault(Endpoint::Events, Fault::RateLimited { seconds: 2 }, 1);
         server.queue_fault(Endpoint::Events, Fault::Html, 1);
         server.queue_fault(Endpoint::Realtime, Fault::NotFound, 1);
         let mut batches = build(builder(&server)).batches(StartAt::Oldest);
@@ -115,37 +125,31 @@ fn each_counter_has_the_number_that_the_server_counts() {
 
         let (counters, statistics) = (server.counters(), batches.statistics());
         let mut requests = |call: &str, outcome: &str| {
-            metrics.value("requests_total", &format!("call={call},outcome={outcome}"))
+            metrics.count("requests_total", &format!("call={call},outcome={outcome}"))
         };
         for outcome in ["server_error", "rate_limited", "unexpected"] {
-            assert_eq!(requests("fetch", outcome), 1.0, "{outcome}");
+            assert_eq!(requests("fetch", outcome), 1, "{outcome}");
         }
         let fetched = requests("fetch", "ok");
-        assert_eq!(fetched + 3.0, number(counters.events.requests));
-        assert_eq!(requests("list", "ok"), number(counters.options.requests));
-        assert_eq!(requests("listen", "client_error"), 1.0);
-        assert_eq!(requests("listen", "cancelled"), 1.0);
+        assert_eq!(fetched + 3, counters.events.requests);
+        assert_eq!(requests("list", "ok"), counters.options.requests);
+        assert_eq!(requests("listen", "client_error"), 1);
+        assert_eq!(requests("listen", "cancelled"), 1);
         assert_eq!(counters.realtime.requests, 2);
         let took = metrics.observed("request_seconds", "call=fetch");
-        assert_eq!(number(took.len() as u64), number(counters.events.requests));
+        assert_eq!(took.len() as u64, counters.events.requests);
         assert!(
             metrics
                 .observed("request_seconds", "call=listen")
                 .is_empty()
         );
 
-        assert_eq!(metrics.value("events_total", ""), 2.0);
-        assert_eq!(
-            metrics.value("repeats_total", ""),
-            number(statistics.repeats)
-        );
-        let mut retries = |kind: &str| metrics.value("retries_total", &format!("kind={kind}"));
-        assert_eq!((retries("status"), retries("rate_limited")), (2.0, 1.0));
-        assert_eq!(retries("unexpected_response"), 1.0);
-        assert_eq!(
-            metrics.value("waiting_seconds_total", "cause=rate_limit"),
-            1.0
-        );
+        assert_eq!(metrics.count("events_total", ""), 2);
+        assert_eq!(metrics.count("repeats_total", ""), statistics.repeats);
+        let mut retries = |kind: &str| metrics.count("retries_total", &format!("kind={kind}"));
+        assert_eq!((retries("status"), retries("rate_limited")), (2, 1));
+        assert_eq!(retries("unexpected_response"), 1);
+        assert!(metrics.count("waiting_seconds_total", "cause=rate_limit") >= 1);
         let lags = metrics.observed("delivery_lag_seconds", "");
         assert_eq!(lags.len(), 2);
         assert!(
@@ -160,22 +164,22 @@ fn gauges_sum_over_streams_and_end_with_them() {
     recorded(async |mut metrics| {
         let server = fake_box(|_| ());
         let client = build(builder(&server));
-        let mut state = |state: &str| metrics.value("streams", &format!("state={state}"));
+        let mut state = |state: &str| metrics.level("streams", &format!("state={state}"));
         let mut first = client.batches(StartAt::Now);
         let mut second = client.batches(StartAt::Now);
-        assert_eq!(state("starting") + state("listening"), 0.0);
+        assert_eq!((&*state("starting"), &*state("listening")), ("0", "0"));
         until(&mut first, &server, |box_| box_.counters().open_polls == 1).await;
         until(&mut second, &server, |box_| box_.counters().open_polls == 2).await;
-        assert_eq!((state("starting"), state("listening")), (0.0, 2.0));
+        assert_eq!((&*state("starting"), &*state("listening")), ("0", "2"));
 
         server.queue_fault(Endpoint::Events, Fault::RateLimited { seconds: 3_600 }, 1);
         server.append(TOKEN, 1);
         idle_until(&mut first, |first| first.statistics().failures == 1).await;
-        assert_eq!((state("retrying"), state("listening")), (1.0, 1.0));
+        assert_eq!((&*state("retrying"), &*state("listening")), ("1", "1"));
         drop(first);
-        assert_eq!(state("retrying"), 0.0);
+        assert_eq!(state("retrying"), "0");
         second.handle().stop();
-        assert_eq!(state("listening"), 0.0);
+        assert_eq!(state("listening"), "0");
     });
 }
 
@@ -193,14 +197,14 @@ fn subscription_has_its_checkpoints_and_unacknowledged_batches() {
                 batches.push(batch);
             }
         }
-        assert_eq!(metrics.value("unacknowledged_batches", ""), 2.0);
+        assert_eq!(metrics.level("unacknowledged_batches", ""), "2");
         let waits = tokio::time::timeout(Duration::from_millis(1_100), subscription.next()).await;
         assert!(waits.is_err());
         store.behave(Behaviour::Fails);
         batches.remove(0).ack().await.unwrap_err();
         store.behave(Behaviour::Works);
         batches.remove(0).ack().await.unwrap();
-        assert_eq!(metrics.value("unacknowledged_batches", ""), 0.0);
+        assert_eq!(metrics.level("unacknowledged_batches", ""), "0");
         idle_until(&mut subscription, |subscription| {
             subscription.statistics().is_caught_up
         })
@@ -215,16 +219,13 @@ fn subscription_has_its_checkpoints_and_unacknowledged_batches() {
             1
         );
         assert_eq!(ok + 1, saves);
-        assert_eq!(metrics.value("retries_total", "kind=checkpoint"), 1.0);
-        assert_eq!(
-            metrics.value("waiting_seconds_total", "cause=acknowledgement"),
-            1.0
-        );
+        assert_eq!(metrics.count("retries_total", "kind=checkpoint"), 1);
+        assert!(metrics.count("waiting_seconds_total", "cause=acknowledgement") >= 1);
         let until = subscription.complete_until().unwrap();
         let until = until
             .duration_since(std::time::SystemTime::UNIX_EPOCH)
             .unwrap();
-        let recorded = metrics.value("complete_until_timestamp_seconds", "");
+        let recorded = metrics.gauge("complete_until_timestamp_seconds", "");
         assert!((recorded - until.as_secs_f64()).abs() < 0.001);
     });
 }
@@ -241,11 +242,10 @@ fn no_account_is_a_label_unless_the_program_names_the_stream() {
             .await
             .unwrap()
             .unwrap();
-        let names = metrics.names();
-        assert!(!names.is_empty());
+        let all = metrics.names();
+        assert!(!all.is_empty());
         assert!(
-            names
-                .iter()
+            all.iter()
                 .all(|name| !name.contains("4711") && !name.contains("stream="))
         );
 
@@ -256,8 +256,8 @@ fn no_account_is_a_label_unless_the_program_names_the_stream() {
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(metrics.value("events_total", "stream=payroll"), 1.0);
-        assert_eq!(metrics.value("events_total", ""), 1.0);
+        assert_eq!(metrics.count("events_total", "stream=payroll"), 1);
+        assert_eq!(metrics.count("events_total", ""), 1);
     });
 }
 
@@ -275,12 +275,12 @@ fn past_events_have_no_lag() {
         let batch = batches.next().await.unwrap().unwrap();
         let names = metrics.names();
         let events = "box_longpoll_events_total{stream_type=admin_logs_streaming}";
-        assert_eq!(metrics.values[events], number(batch.len() as u64));
+        assert_eq!(metrics.counts[events], batch.len() as u64);
         assert!(
             names.iter().all(|name| !name.contains("delivery_lag")),
             "{names:?}"
         );
         let history = "box_longpoll_streams{state=history,stream_type=admin_logs_streaming}";
-        assert_eq!(metrics.values[history], 1.0);
+        assert_eq!(metrics.gauges[history].to_string(), "1");
     });
 }

@@ -75,7 +75,7 @@ fn health_is_shown_while_a_stream_listens_and_while_it_retries() {
         .await;
         let healthy = batches.statistics();
         assert!(healthy.is_caught_up && healthy.wait.is_none());
-        assert!(healthy.connected_since.is_some());
+        assert!(healthy.connected_since.is_some() && healthy.failing_since.is_none());
         assert!(healthy.connected_since <= healthy.last_success_at);
         assert!(healthy.caught_up_at >= healthy.connected_since);
         assert!(healthy.last_delivery_at > healthy.newest_event_at);
@@ -91,6 +91,7 @@ fn health_is_shown_while_a_stream_listens_and_while_it_retries() {
         assert!(!troubled.is_caught_up);
         assert_eq!((troubled.failures, troubled.recoveries), (1, 0));
         assert_eq!(troubled.connected_since, None);
+        assert!(troubled.failing_since > healthy.connected_since);
         let wait = troubled.wait.unwrap();
         assert_eq!(wait.cause, WaitCause::RateLimit);
         let lasts = wait.until.unwrap().duration_since(wait.since).unwrap();
