@@ -91,6 +91,13 @@ impl AccountArguments {
         }
     }
 
+    /// Returns the name of the account: the user, or else the subject of the grant. `None` if there is
+    /// only an access token.
+    pub(crate) fn name(&self) -> Option<String> {
+        let user = self.as_user.as_ref().map(|id| format!("user:{id}"));
+        user.or_else(|| self.credentials.subject().map(ToString::to_string))
+    }
+
     /// Returns the client for the account.
     pub(crate) fn client(
         &self,

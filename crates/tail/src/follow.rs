@@ -126,6 +126,38 @@ impl FollowArguments {
         Account::Demo
     }
 
+    /// Ends the program if there is another place for the position than the one that the output has.
+    fn check_checkpoint(&self) {
+        if !self.output.keeps_checkpoint() {
+            return;
+        }
+        if self.checkpoint.is_some() {
+            usage_error(
+                "--checkpoint does not go with --to sqlite:FILE: the database keeps the position, in \
+                 the transactions that store the events",
+            );
+        }
+        #[cfg(feature = "blocking")]
+        if self.blocking {
+            usage_error("--blocking does not go with --to sqlite:FILE");
+        }
+    }
+
+    /// Returns the name of the account, for an output that has the events of several accounts.
+    fn account_name(&self, is_demo: bool) -> String {
+        let name = if is_demo {
+            Some("demo".into())
+        } else {
+            self.account.name()
+        };
+        match name {
+            Some(name) if self.enterprise.enterprise => format!("enterprise of {name}"),
+            Some(name) => name,
+            None if self.enterprise.enterprise => "enterprise".into(),
+            None => "tail".into(),
+        }
+    }
+
     /// Returns the start, unless there is a checkpoint.
     fn start(&self) -> StartAt {
         self.enterprise.start().unwrap_or(self.from.clone())
@@ -158,6 +190,7 @@ impl FollowArguments {
 
 /// Runs the command, and returns the exit code of the program.
 pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
+    arguments.check_checkpoint();
     let transport = match arguments.account.transport() {
         Ok(transport) => transport,
         Err(error) => {
@@ -179,11 +212,15 @@ pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
         Err(CredentialError::Argument(error)) => usage_error(&error),
         Err(CredentialError::CredentialFile(error)) => return failure(&with_causes(&error)),
     };
-    let mut outlet = match arguments.output.outlet(&transport, arguments.count) {
+    let account = arguments.account_name(fake_box.is_some());
+    let outlet = arguments
+        .output
+        .outlet(&transport, &account, arguments.count);
+    let mut outlet = match outlet {
         Ok(outlet) => outlet,
-        Err(error) => return failure(&error.to_string()),
+        Err(error) => return failure(&with_causes(&error)),
     };
-    let mode = match arguments.mode(&mut outlet).await {
+    let mode = match arguments.mode(&mut outlet, fake_box.is_some()).await {
         Ok(mode) => mode,
         Err(error) => return failure(&error),
     };
@@ -235,14 +272,15 @@ pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
 }
 
 impl FollowArguments {
-    /// Returns the way to keep the position, which the sink decides if it keeps a checkpoint.
-    async fn mode(&self, outlet: &mut Outlet) -> Result<Mode, String> {
+    /// Returns the way to keep the position, which the sink decides if it keeps a checkpoint. The
+    /// fake Box of a demo knows no position of an earlier one.
+    async fn mode(&self, outlet: &mut Outlet, is_demo: bool) -> Result<Mode, String> {
         if let Some(checkpoint) = outlet
             .checkpoint()
             .await
             .map_err(|error| with_causes(&error))?
         {
-            return Ok(Mode::Stored(checkpoint));
+            return Ok(Mode::Stored(checkpoint.filter(|_| !is_demo)));
         }
         #[cfg(feature = "blocking")]
         if self.blocking {

@@ -5,6 +5,9 @@
 //! and the position moves after the outlet has written the page. The README's table says what each
 //! sink guarantees.
 
+mod jsonl;
+mod local_file;
+mod sqlite;
 mod stdout;
 
 use std::error::Error;
@@ -14,6 +17,8 @@ use async_trait::async_trait;
 use box_longpoll::Event;
 use box_longpoll::checkpoint::Checkpoint;
 
+pub(crate) use self::jsonl::{Encoding, JsonLines, Rotation};
+pub(crate) use self::sqlite::Sqlite;
 pub(crate) use self::stdout::Stdout;
 
 /// A place for events.

@@ -99,6 +99,11 @@ impl Credentials {
         }
     }
 
+    /// Returns the account that the tokens stand for, if it is given.
+    pub(super) fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
+
     /// Returns the application, or `None` if there is no client id.
     fn application(&self) -> Option<Application> {
         let id = self.client_id.clone()?;
