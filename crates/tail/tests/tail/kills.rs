@@ -186,6 +186,6 @@ impl fmt::Debug for Written {
     clippy::disallowed_methods,
     reason = "the test kills at random moments"
 )]
-fn sleep_for(time: Duration) {
+pub(crate) fn sleep_for(time: Duration) {
     thread::sleep(time);
 }

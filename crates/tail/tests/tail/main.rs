@@ -19,6 +19,7 @@ mod program;
 mod realtime_hosts;
 #[cfg(target_os = "linux")]
 mod rotation_points;
+mod sinks;
 #[cfg(target_os = "linux")]
 mod standstill;
 

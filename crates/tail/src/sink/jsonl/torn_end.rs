@@ -51,10 +51,12 @@ pub(super) fn end_of_last_member(file: &File) -> io::Result<u64> {
 }
 
 /// Returns `true` if the bytes from here on begin like a page. A crash of the machine may leave
-/// zeros in their place.
+/// zeros in the place of its rest.
 fn is_part_of_a_page(file: &File, start: u64) -> io::Result<bool> {
     let bytes = read(file, start, HEADER.len())?;
-    Ok(HEADER.starts_with(&bytes) || bytes.iter().all(|byte| *byte == 0))
+    let is_written = |(byte, expected): &(&u8, &u8)| byte == expected;
+    let written = bytes.iter().zip(HEADER).take_while(is_written).count();
+    Ok(bytes[written..].iter().all(|byte| *byte == 0))
 }
 
 /// Returns the end of the gzip member that begins here, or `None` if it is incomplete.
