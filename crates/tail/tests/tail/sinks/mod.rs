@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod jsonl;
+#[cfg(target_os = "linux")]
+mod kill_points;
 pub(crate) mod kills;
 mod rotation;
 mod sqlite;
