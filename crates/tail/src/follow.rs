@@ -25,15 +25,13 @@ use self::batches::{Followed, Mode};
 use self::copy::{End, Journey};
 use self::enterprise_arguments::EnterpriseArguments;
 use self::filter_arguments::FilterArguments;
-use crate::account::{AccountArguments, CredentialError, Source};
+use crate::account::{AccountArguments, CredentialError, Source, Transport};
 use crate::cli::usage_error;
 use crate::failure;
 use crate::output::{Outlet, OutputArguments};
 use crate::report::{self, Live, Report, with_causes};
 use crate::signals::Signals;
-
-/// The maximum size of a page at Box, in events.
-const MAX_PAGE: u32 = 500;
+use crate::sink::SinkError;
 
 /// The rate of the fake Box, in events per second. It is low enough to read each line.
 const DEMO_RATE: f64 = 4.0;
@@ -47,25 +45,13 @@ const INTERRUPTED: u8 = 130;
 #[derive(Args)]
 pub(crate) struct FollowArguments {
     #[command(flatten)]
-    account: AccountArguments,
-
-    /// Shows the events of a fake Box inside the program, even if there is an access token
-    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
-    demo: bool,
-
-    /// The start: `now`, `oldest`, or the P of a line `position P`
-    #[arg(long, value_name = "POSITION", default_value = "now")]
-    from: StartAt,
+    stream: StreamArguments,
 
     /// Keeps the position in this file, and resumes there; `--from` and `--since` count only if the
     /// file does not exist yet. A file of another `--as-user` or `--subject` is refused; with an access token
     /// alone, the account cannot be checked
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-
-    /// The events to follow
-    #[arg(long, value_enum, default_value_t)]
-    stream_type: Stream,
 
     /// Ends after N events; pages have no more events than that, so with a filter a long backlog takes
     /// long
@@ -78,13 +64,32 @@ pub(crate) struct FollowArguments {
     blocking: bool,
 
     #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// The account, its events, and the first of them
+#[derive(Args)]
+pub(crate) struct StreamArguments {
+    #[command(flatten)]
+    account: AccountArguments,
+
+    /// Shows the events of a fake Box inside the program, even if there is an access token
+    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
+    demo: bool,
+
+    /// The start: `now`, `oldest`, or the P of a line `position P`
+    #[arg(long, value_name = "POSITION", default_value = "now")]
+    from: StartAt,
+
+    /// The events to follow
+    #[arg(long, value_enum, default_value_t)]
+    stream_type: Stream,
+
+    #[command(flatten)]
     enterprise: EnterpriseArguments,
 
     #[command(flatten)]
     filter: FilterArguments,
-
-    #[command(flatten)]
-    output: OutputArguments,
 }
 
 /// The stream types for which Box supports long polling.
@@ -111,8 +116,8 @@ impl FollowArguments {
     /// Returns the account to follow. Ends the program if there is `--checkpoint` without a real
     /// account: the fake Box does not outlive the program.
     fn account(&self) -> Account {
-        if !self.demo
-            && let Some(source) = self.account.source()
+        if !self.stream.demo
+            && let Some(source) = self.stream.account.source()
         {
             return Account::Real(source);
         }
@@ -148,50 +153,84 @@ impl FollowArguments {
         let name = if is_demo {
             Some("demo".into())
         } else {
-            self.account.name()
+            self.stream.account.name()
         };
         match name {
-            Some(name) if self.enterprise.enterprise => format!("enterprise of {name}"),
+            Some(name) if self.stream.enterprise.enterprise => format!("enterprise of {name}"),
             Some(name) => name,
-            None if self.enterprise.enterprise => "enterprise".into(),
+            None if self.stream.enterprise.enterprise => "enterprise".into(),
             None => "tail".into(),
         }
     }
 
     /// Returns the start, unless there is a checkpoint.
     fn start(&self) -> StartAt {
-        self.enterprise.start().unwrap_or(self.from.clone())
+        self.stream
+            .enterprise
+            .start()
+            .unwrap_or(self.stream.from.clone())
     }
 
     /// Returns the settings for the events of an enterprise, if they are followed. Box selects
     /// their types.
     fn enterprise(&self) -> Option<AdminLogsStreaming> {
-        let streaming = || AdminLogsStreaming::default().event_types(self.filter.event_types());
-        self.enterprise.enterprise.then(streaming)
+        let streaming =
+            || AdminLogsStreaming::default().event_types(self.stream.filter.event_types());
+        self.stream.enterprise.enterprise.then(streaming)
     }
 
     /// Returns the client's settings. Ends the program if an argument is not a valid setting.
     fn settings(&self) -> LongPollClientBuilder {
         let settings = LongPollClient::builder()
-            .stream_type(self.stream_type.into())
+            .stream_type(self.stream.stream_type.into())
             .page_limit(self.page_limit())
-            .filter(self.filter.filter());
-        self.account.settings(settings)
+            .filter(self.stream.filter.filter());
+        self.stream.account.settings(settings)
     }
 
     /// Returns the maximum size of a page: no more events than `--count` says. A script may run the
     /// program with a small `--count` repeatedly, each time from the last position. If the pages
     /// had more events than `--count`, it would never get past the first page.
     fn page_limit(&self) -> u32 {
+        let limit = self.output.page_limit();
         let wanted = self.count.and_then(|count| u32::try_from(count).ok());
-        wanted.map_or(MAX_PAGE, |count| count.min(MAX_PAGE))
+        wanted.map_or(limit, |count| count.min(limit))
     }
 }
 
 /// Runs the command, and returns the exit code of the program.
 pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
     arguments.check_checkpoint();
-    let transport = match arguments.account.transport() {
+    let outlet = |transport: &Transport, account: &str| {
+        let output = &arguments.output;
+        output.outlet(transport, account, arguments.count)
+    };
+    follow(&arguments, outlet).await
+}
+
+/// Runs a command that follows a stream and does something else with its events.
+pub(crate) async fn run_into(
+    stream: StreamArguments,
+    outlet: impl FnOnce(&Transport, &str) -> Result<Outlet, SinkError>,
+) -> ExitCode {
+    let arguments = FollowArguments {
+        stream,
+        checkpoint: None,
+        count: None,
+        #[cfg(feature = "blocking")]
+        blocking: false,
+        output: OutputArguments::default(),
+    };
+    follow(&arguments, outlet).await
+}
+
+/// Follows the stream until it ends, and returns the exit code of the program. `outlet` creates the
+/// outlet from the transport and the name of the account.
+async fn follow(
+    arguments: &FollowArguments,
+    outlet: impl FnOnce(&Transport, &str) -> Result<Outlet, SinkError>,
+) -> ExitCode {
+    let transport = match arguments.stream.account.transport() {
         Ok(transport) => transport,
         Err(error) => {
             return failure(&format!("cannot set up HTTP: {}", with_causes(&error)));
@@ -200,23 +239,20 @@ pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
     let mut settings = arguments.settings();
     let (source, fake_box) = match arguments.account() {
         Account::Real(source) => (source, None),
-        Account::Demo => (Source::demo(), Some(fake_box(&arguments))),
+        Account::Demo => (Source::demo(), Some(fake_box(arguments))),
     };
     if let Some(fake_box) = &fake_box {
         settings = settings
             .api_origin(fake_box.origin())
             .realtime_hosts(RealtimeHosts::default().allow_loopback());
     }
-    let tokens = match source.tokens(arguments.account.api.as_deref(), transport.clone()) {
+    let tokens = match source.tokens(arguments.stream.account.api.as_deref(), transport.clone()) {
         Ok(tokens) => tokens,
         Err(CredentialError::Argument(error)) => usage_error(&error),
         Err(CredentialError::CredentialFile(error)) => return failure(&with_causes(&error)),
     };
     let account = arguments.account_name(fake_box.is_some());
-    let outlet = arguments
-        .output
-        .outlet(&transport, &account, arguments.count);
-    let mut outlet = match outlet {
+    let mut outlet = match outlet(&transport, &account) {
         Ok(outlet) => outlet,
         Err(error) => return failure(&with_causes(&error)),
     };
@@ -233,7 +269,7 @@ pub(crate) async fn run(arguments: FollowArguments) -> ExitCode {
     let mut report = Report::new(start.clone(), live);
     let followed = Followed {
         settings,
-        user: arguments.account.as_user.as_deref(),
+        user: arguments.stream.account.as_user.as_deref(),
         enterprise,
     };
     let batches = match mode.batches(followed, transport, tokens.clone(), start) {
@@ -307,9 +343,9 @@ fn fake_box(arguments: &FollowArguments) -> EmulatorServer {
         admin_logs_order: AdminLogsOrder::Chronological,
         ..Settings::default()
     });
-    if arguments.enterprise.enterprise {
+    if arguments.stream.enterprise.enterprise {
         let past = PastEvents::year_until(fake_box.unix(), DEMO_PAST_EVENTS);
-        let account = arguments.account.as_user.as_deref();
+        let account = arguments.stream.account.as_user.as_deref();
         fake_box.append_past(account.unwrap_or("demo"), &past);
     }
     fake_box

@@ -3,6 +3,7 @@
 //! [`OutputArguments`] are the arguments, and [`Outlet`] is what they select. Everything that is not
 //! an event goes to standard error, through the module [`report`](crate::report).
 
+mod delivery_arguments;
 mod file_arguments;
 mod format;
 mod outlet;
@@ -11,15 +12,24 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use self::delivery_arguments::DeliveryArguments;
+pub(crate) use self::delivery_arguments::signing_secrets;
 use self::file_arguments::FileArguments;
 pub(crate) use self::format::Format;
-pub(crate) use self::outlet::{Outlet, Written};
+pub(crate) use self::outlet::{OnError, Outlet, Written};
 use crate::account::Transport;
 use crate::cli::usage_error;
-use crate::sink::{JsonLines, Sink, SinkError, Sqlite, Stdout};
+use crate::sink::{Endpoint, Exec, JsonLines, Sink, SinkError, Sqlite, Stdout, Webhook};
+
+/// The number of events in a page that is written at once.
+const PAGE: u32 = 500;
+
+/// The number of events in a page that is delivered one by one. The position moves after a page, so
+/// a killed program delivers up to so many events again.
+const DELIVERED_PAGE: u32 = 100;
 
 /// The place and the format of the events
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArguments {
     /// Writes each event as Box's own JSON, on one line
@@ -27,12 +37,22 @@ pub(crate) struct OutputArguments {
     json: bool,
 
     /// Writes the events to this place instead of standard output: `jsonl:FILE` for a file of lines
-    /// of JSON, or `sqlite:FILE` for a database, which also keeps the position
-    #[arg(long, value_name = "PLACE")]
+    /// of JSON, `sqlite:FILE` for a database, which also keeps the position, or `https://…` for
+    /// webhooks
+    #[arg(long, value_name = "PLACE", conflicts_with = "exec")]
     to: Option<String>,
+
+    /// Runs this command of the shell for each event, with its JSON on standard input and
+    /// `BOX_EVENT_ID`, `BOX_EVENT_TYPE` and `BOX_CREATED_AT` set; exit code 0 means that the event
+    /// is handled, and 75 that the command can't work now
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
 
     #[command(flatten)]
     file: FileArguments,
+
+    #[command(flatten)]
+    delivery: DeliveryArguments,
 }
 
 /// The place for events that was chosen.
@@ -40,6 +60,8 @@ enum Place {
     Stdout,
     JsonLines(PathBuf),
     Sqlite(PathBuf),
+    Webhook(Box<Endpoint>),
+    Command(String),
 }
 
 impl OutputArguments {
@@ -47,7 +69,7 @@ impl OutputArguments {
     /// if they go to a URL. Ends the program if an argument is wrong, or belongs to another place.
     pub(crate) fn outlet(
         &self,
-        _transport: &Transport,
+        transport: &Transport,
         account: &str,
         count: Option<u64>,
     ) -> Result<Outlet, SinkError> {
@@ -55,6 +77,10 @@ impl OutputArguments {
         if !matches!(place, Place::JsonLines(_)) {
             self.file.refuse();
         }
+        if !matches!(place, Place::Webhook(_)) {
+            self.delivery.refuse_webhook();
+        }
+        let on_error = self.delivery.on_error(&place);
         let sink: Box<dyn Sink> = match place {
             Place::Stdout => Box::new(Stdout::new(self.format())),
             Place::JsonLines(path) => {
@@ -63,8 +89,21 @@ impl OutputArguments {
                 Box::new(JsonLines::open(&path, Format::Json, encoding, rotation)?)
             }
             Place::Sqlite(path) => Box::new(Sqlite::open(&path, account)?),
+            Place::Webhook(endpoint) => Box::new(Webhook {
+                transport: transport.clone(),
+                endpoint: *endpoint,
+                secrets: self.delivery.secrets(),
+                format: Format::Json,
+                batch: self.delivery.batch(),
+                timeout: self.delivery.request_timeout(),
+            }),
+            Place::Command(command) => Box::new(Exec {
+                command,
+                format: Format::Json,
+                timeout: self.delivery.command_timeout(),
+            }),
         };
-        Ok(Outlet::new(sink, count))
+        Outlet::new(sink, count, on_error)
     }
 
     /// Returns `true` if the place keeps the position, so that there is no other checkpoint.
@@ -72,17 +111,32 @@ impl OutputArguments {
         matches!(self.place(), Place::Sqlite(_))
     }
 
-    /// Returns the place for the events. Ends the program if there is no such place.
+    /// Returns the number of events in a page that suits the place.
+    pub(crate) fn page_limit(&self) -> u32 {
+        match self.place() {
+            Place::Stdout | Place::JsonLines(_) | Place::Sqlite(_) => PAGE,
+            Place::Webhook(_) | Place::Command(_) => DELIVERED_PAGE.max(self.delivery.batch_size()),
+        }
+    }
+
+    /// Returns the place for the events. Ends the program if there is no such place. The error does
+    /// not show a URL, which may have a password.
     fn place(&self) -> Place {
+        if let Some(command) = &self.exec {
+            return Place::Command(command.clone());
+        }
         let Some(to) = &self.to else {
             return Place::Stdout;
         };
         match to.split_once(':') {
             Some(("jsonl", path)) if !path.is_empty() => Place::JsonLines(path.into()),
             Some(("sqlite", path)) if !path.is_empty() => Place::Sqlite(path.into()),
-            _ => usage_error(&format!(
-                "--to {to:?}: neither jsonl:FILE nor sqlite:FILE, such as jsonl:events.jsonl"
-            )),
+            _ => match to.parse() {
+                Ok(endpoint) => Place::Webhook(Box::new(endpoint)),
+                Err(error) => usage_error(&format!(
+                    "--to: neither jsonl:FILE nor sqlite:FILE, such as jsonl:events.jsonl, and {error}"
+                )),
+            },
         }
     }
 

@@ -9,13 +9,14 @@ mod progress;
 use std::future::pending;
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use box_longpoll::{Error, ErrorKind, StartAt, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
 use self::progress::Progress;
+use crate::sink::SinkError;
 
 /// The time for which a stream must listen without a failure before it counts as recovered. Without
 /// it, a stream that fails directly after each retry would print two lines for each retry.
@@ -152,6 +153,12 @@ impl Report {
             | Status::NotSaving { until, .. } => self.failing(status.to_string(), *until),
             _ => {}
         }
+    }
+
+    /// Prints that the events of a page can't be written, and the time of the next attempt.
+    pub(crate) fn output_failed(&mut self, error: &SinkError, until: Timestamp) {
+        let text = format!("retrying the output: {}", with_causes(error));
+        self.failing(text, until.try_into().unwrap_or(UNIX_EPOCH));
     }
 
     /// Prints the activity of the stream if it is new, or if it is stable after a failure.

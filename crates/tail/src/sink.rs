@@ -5,21 +5,26 @@
 //! and the position moves after the outlet has written the page. The README's table says what each
 //! sink guarantees.
 
+mod exec;
 mod jsonl;
 mod local_file;
 mod sqlite;
 mod stdout;
+mod webhook;
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::Event;
 use box_longpoll::checkpoint::Checkpoint;
 
+pub(crate) use self::exec::Exec;
 pub(crate) use self::jsonl::{Encoding, JsonLines, Rotation};
 pub(crate) use self::sqlite::Sqlite;
-pub(crate) use self::stdout::Stdout;
+pub(crate) use self::stdout::{Stdout, print};
+pub(crate) use self::webhook::{Endpoint, SigningSecrets, Webhook};
 
 /// A place for events.
 #[async_trait]
@@ -68,6 +73,7 @@ pub(crate) struct Page<'a> {
 pub(crate) struct SinkError {
     kind: Failure,
     written: usize,
+    retry_after: Option<Duration>,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -81,6 +87,8 @@ pub(crate) enum Failure {
     Refused,
     /// Nobody reads the output any more.
     ReaderLeft,
+    /// No event can be written any more, now or later.
+    Permanent,
 }
 
 impl SinkError {
@@ -89,6 +97,7 @@ impl SinkError {
         Self {
             kind,
             written,
+            retry_after: None,
             message: message.into(),
             source: None,
         }
@@ -100,6 +109,19 @@ impl SinkError {
             source: Some(source.into()),
             ..self
         }
+    }
+
+    /// Adds the time for which the receiver wants to get nothing.
+    pub(crate) fn retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
+    }
+
+    /// Returns the shortest pause before the next attempt, if the receiver named one.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     pub(crate) fn kind(&self) -> Failure {

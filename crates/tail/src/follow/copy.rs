@@ -84,7 +84,8 @@ impl Journey<'_> {
         report::hide_progress();
         let mut reopens = false;
         let written = {
-            let mut write = pin!(self.outlet.write(item.events(), item.checkpoint()));
+            let (events, checkpoint) = (item.events(), item.checkpoint());
+            let mut write = pin!(self.outlet.write(events, checkpoint, self.report));
             loop {
                 select! {
                     biased;

@@ -9,7 +9,7 @@ use crate::cli::usage_error;
 use crate::sink::{Encoding, Rotation};
 
 /// The file of the events
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Output")]
 pub(super) struct FileArguments {
     /// Moves the file away before it gets larger than this, such as `100MB`: to FILE-TIME, with the

@@ -1,16 +1,30 @@
 //! [`Outlet`]: the sink of `follow`, the number of events that it still gets, and what happens
 //! after an error.
+//!
+//! A sink does not retry. The outlet does, from the first event that was not written, and decides
+//! by [`OnError`] how long. Events stay in order: the next event waits until the one before it was
+//! written, or has gone to the dead letters.
+
+mod attempts;
+mod dead_letters;
+mod on_error;
 
 use box_longpoll::Event;
 use box_longpoll::checkpoint::Checkpoint;
+use jiff::Timestamp;
+use tokio::time::sleep;
 
-use crate::sink::{Page, Sink, SinkError};
+use self::attempts::Attempts;
+pub(crate) use self::on_error::OnError;
+use crate::report::Report;
+use crate::sink::{Failure, Page, Sink, SinkError};
 
 /// The way out of the program for events.
 pub(crate) struct Outlet {
     sink: Box<dyn Sink>,
     /// The number of events that are still to be written. `None` if there is no limit.
     remaining: Option<u64>,
+    on_error: OnError,
 }
 
 /// The part of a page that was written.
@@ -23,8 +37,20 @@ pub(crate) enum Written {
 }
 
 impl Outlet {
-    pub(crate) fn new(sink: Box<dyn Sink>, remaining: Option<u64>) -> Self {
-        Self { sink, remaining }
+    /// Creates an outlet. Fails if the file for dead letters can't be written.
+    pub(crate) fn new(
+        sink: Box<dyn Sink>,
+        remaining: Option<u64>,
+        on_error: OnError,
+    ) -> Result<Self, SinkError> {
+        if let OnError::DeadLetter(file) = &on_error {
+            dead_letters::create(file)?;
+        }
+        Ok(Self {
+            sink,
+            remaining,
+            on_error,
+        })
     }
 
     /// Returns `true` if as many events were written as `--count` says.
@@ -53,11 +79,16 @@ impl Outlet {
     }
 
     /// Writes the events of a page, or a part of them up to the limit. `checkpoint` is the one after
-    /// the page, for a sink that keeps it.
+    /// the page, for a sink that keeps it. Failures that are retried go to the report.
+    ///
+    /// # Cancellation
+    ///
+    /// If you drop the future, a part of the events may have been written.
     pub(crate) async fn write(
         &mut self,
         events: &[Event],
         checkpoint: Option<&Checkpoint>,
+        report: &mut Report,
     ) -> Result<Written, SinkError> {
         let wanted = self.remaining.map_or(usize::MAX, |remaining| {
             usize::try_from(remaining).unwrap_or(usize::MAX)
@@ -67,10 +98,65 @@ impl Outlet {
             _ => (events, Written::All),
         };
         let checkpoint = checkpoint.filter(|_| written == Written::All);
-        self.sink.write(Page { events, checkpoint }).await?;
+        self.write_all(Page { events, checkpoint }, report).await?;
         if let Some(remaining) = &mut self.remaining {
             *remaining = remaining.saturating_sub(events.len() as u64);
         }
         Ok(written)
+    }
+
+    /// Writes a page, and retries as often as the policy says.
+    async fn write_all(&mut self, page: Page<'_>, report: &mut Report) -> Result<(), SinkError> {
+        let mut left = page.events;
+        let mut attempts = Attempts::default();
+        let mut at_once = usize::MAX;
+        loop {
+            let (part, rest) = left.split_at(left.len().min(at_once));
+            let part = Page {
+                events: part,
+                checkpoint: page.checkpoint.filter(|_| rest.is_empty()),
+            };
+            let Err(mut error) = self.sink.write(part).await else {
+                if rest.is_empty() {
+                    return Ok(());
+                }
+                left = rest;
+                attempts = Attempts::default();
+                continue;
+            };
+            if error.written() > 0 {
+                left = &left[error.written()..];
+                attempts = Attempts::default();
+            }
+            let is_refused = error.kind() == Failure::Refused;
+            match (&self.on_error, left) {
+                _ if [Failure::ReaderLeft, Failure::Permanent].contains(&error.kind()) => {
+                    return Err(error);
+                }
+                (OnError::Stop, _) => return Err(error),
+                (OnError::Skip, [_, next @ ..]) => {
+                    left = next;
+                    continue;
+                }
+                (OnError::DeadLetter(file), [event, next @ ..]) if is_refused => {
+                    // If a sink refuses several events at once, only one of them may be to blame.
+                    at_once = 1;
+                    if attempts.is_last_refusal() {
+                        match dead_letters::add(file, event, &error).await {
+                            Ok(()) => {
+                                left = next;
+                                attempts = Attempts::default();
+                                continue;
+                            }
+                            Err(failed) => error = failed,
+                        }
+                    }
+                }
+                _ => {}
+            }
+            let pause = attempts.next_pause(error.pause());
+            report.output_failed(&error, Timestamp::now() + pause);
+            sleep(pause).await;
+        }
     }
 }

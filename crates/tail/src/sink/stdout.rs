@@ -20,22 +20,26 @@ impl Stdout {
 
 #[async_trait]
 impl Sink for Stdout {
-    /// Writes the events on a thread of its own, so that a slow reader does not block the main
-    /// loop, which still reacts to Ctrl-C.
     async fn write(&mut self, page: Page<'_>) -> Result<(), SinkError> {
         let mut lines = String::new();
         for event in page.events {
             lines.push_str(&self.format.line(event));
             lines.push('\n');
         }
-        let task = tokio::task::spawn_blocking(move || {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(lines.as_bytes())?;
-            stdout.flush()
-        });
-        let written = task.await.map_err(io::Error::other);
-        written.flatten().map_err(failed)
+        print(lines).await
     }
+}
+
+/// Writes a text to standard output on a thread of its own, so that a slow reader does not block the
+/// main loop, which still reacts to Ctrl-C.
+pub(crate) async fn print(text: String) -> Result<(), SinkError> {
+    let task = tokio::task::spawn_blocking(move || {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    });
+    let written = task.await.map_err(io::Error::other);
+    written.flatten().map_err(failed)
 }
 
 fn failed(error: io::Error) -> SinkError {
