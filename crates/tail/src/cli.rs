@@ -32,7 +32,7 @@ pub(crate) enum Command {
     #[command(long_about = include_str!("about.txt").trim_end())]
     Follow(Box<FollowArguments>),
     /// Sends events to a URL on this machine, as webhooks
-    Listen(ListenArguments),
+    Listen(Box<ListenArguments>),
     /// Checks all that following Box needs, and says what to do
     Doctor(DoctorArguments),
     /// Finds the events of an enterprise that your copy lacks

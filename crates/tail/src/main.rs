@@ -24,7 +24,7 @@ use self::cli::{Cli, Command};
 fn main() -> ExitCode {
     match Cli::of_program().command {
         Command::Follow(arguments) => block_on(follow::run(*arguments)),
-        Command::Listen(arguments) => block_on(listen::run(arguments)),
+        Command::Listen(arguments) => block_on(listen::run(*arguments)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments)),
         Command::Audit(arguments) => block_on(audit::run(arguments)),
         Command::Positions(arguments) => block_on(positions::run(arguments)),
