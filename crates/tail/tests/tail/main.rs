@@ -9,19 +9,24 @@ mod blocking;
 mod credentials;
 mod echoes;
 mod enterprise;
+#[cfg(unix)]
+mod exec;
 #[cfg(target_os = "linux")]
 mod kill_points;
 #[cfg(target_os = "linux")]
 mod killer;
 mod kills;
+mod listen;
 mod program;
 #[path = "../../src/account/realtime_hosts.rs"]
 mod realtime_hosts;
+mod receiver;
 #[cfg(target_os = "linux")]
 mod rotation_points;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod standstill;
+mod webhooks;
 
 use std::fs;
 use std::sync::Arc;
