@@ -32,9 +32,16 @@ const DELIVERED_PAGE: u32 = 100;
 #[derive(Args, Default)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArguments {
-    /// Writes each event as Box's own JSON, on one line
-    #[arg(long)]
+    /// Writes each event as Box's own JSON, on one line; the same as `--format json`
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+
+    /// The format of an event: `json`, `ecs` (Elastic Common Schema), `ocsf` (Open Cybersecurity Schema
+    /// Framework), or a line with fields of Box's JSON in braces, such as `'{created_at} {event_type}
+    /// {source.name}'`. `{user}`, `{item}`, `{item_id}` and `{item_type}` work for all sources; `{{` and
+    /// `}}` are braces, and `-` stands for a missing field
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
 
     /// Writes the events to this place instead of standard output: `jsonl:FILE` for a file of lines
     /// of JSON, `sqlite:FILE` for a database, which also keeps the position, or `https://…` for
@@ -86,20 +93,25 @@ impl OutputArguments {
             Place::JsonLines(path) => {
                 let path = self.file.path(&path);
                 let (encoding, rotation) = (self.file.encoding(), self.file.rotation());
-                Box::new(JsonLines::open(&path, Format::Json, encoding, rotation)?)
+                Box::new(JsonLines::open(&path, self.format_or_json(), encoding, rotation)?)
             }
-            Place::Sqlite(path) => Box::new(Sqlite::open(&path, account)?),
+            Place::Sqlite(path) => {
+                if self.format.is_some() {
+                    usage_error("--to sqlite:FILE stores Box's own JSON: leave out --format");
+                }
+                Box::new(Sqlite::open(&path, account)?)
+            }
             Place::Webhook(endpoint) => Box::new(Webhook {
                 transport: transport.clone(),
                 endpoint: *endpoint,
                 secrets: self.delivery.secrets(),
-                format: Format::Json,
+                format: self.format_of_webhook(),
                 batch: self.delivery.batch(),
                 timeout: self.delivery.request_timeout(),
             }),
             Place::Command(command) => Box::new(Exec {
                 command,
-                format: Format::Json,
+                format: self.format_or_json(),
                 timeout: self.delivery.command_timeout(),
             }),
         };
@@ -140,11 +152,24 @@ impl OutputArguments {
         }
     }
 
+    /// Returns the format of the events that a program reads.
+    fn format_or_json(&self) -> Format {
+        self.format.clone().unwrap_or(Format::Json)
+    }
+
+    /// Returns the format of the events in a JSON body. Ends the program if it is not JSON.
+    fn format_of_webhook(&self) -> Format {
+        match self.format_or_json() {
+            Format::Template(_) => usage_error("--format: a webhook is JSON: json, ecs or ocsf"),
+            format => format,
+        }
+    }
+
     fn format(&self) -> Format {
-        if self.json {
-            Format::Json
-        } else {
-            Format::for_people()
+        match &self.format {
+            Some(format) => format.clone(),
+            None if self.json => Format::Json,
+            None => Format::for_people(),
         }
     }
 }

@@ -1,20 +1,36 @@
 //! [`Format`]: the text of an event.
 
+mod activity;
+mod ecs;
+mod escape;
+mod item;
 mod line;
+mod object;
+mod ocsf;
+mod template;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
+use std::str::FromStr;
 
 use box_longpoll::Event;
 
 use self::line::Line;
+use self::template::Template;
 
 /// The format of an event.
+#[derive(Clone)]
 pub(crate) enum Format {
     /// A line for people.
     Readable(Line),
     /// Box's own JSON, on one line.
     Json,
+    /// A line as the user has described it.
+    Template(Template),
+    /// The Elastic Common Schema, as JSON on one line.
+    Ecs,
+    /// The Open Cybersecurity Schema Framework, as JSON on one line.
+    Ocsf,
 }
 
 impl Format {
@@ -27,11 +43,39 @@ impl Format {
     pub(crate) fn line(&self, event: &Event) -> String {
         match self {
             Format::Readable(line) => line.of(event),
-            // In JSON, a line break can only be white space between tokens. Strings have it
-            // escaped.
-            Format::Json => event.raw().replace(['\n', '\r'], " "),
+            Format::Json => on_one_line(event.raw()),
+            Format::Template(template) => template.line(event),
+            Format::Ecs => ecs::object(event).line(),
+            Format::Ocsf => ocsf::object(event).line(),
         }
     }
+}
+
+/// Reads a template, or the name of a format.
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "json" => Self::Json,
+            "ecs" => Self::Ecs,
+            "ocsf" => Self::Ocsf,
+            _ if text.contains(['{', '}']) => Self::Template(Template::parse(text)?),
+            _ => {
+                return Err(
+                    "neither json, ecs or ocsf nor a template with a field in braces, such \
+                            as '{created_at} {event_type}'"
+                        .into(),
+                );
+            }
+        })
+    }
+}
+
+/// Returns JSON on one line. A line break can only be white space between tokens: strings have it
+/// escaped.
+fn on_one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
 }
 
 /// Returns `true` if the output is a terminal with colors, and the user has not disabled them by

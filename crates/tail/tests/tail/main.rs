@@ -11,6 +11,7 @@ mod echoes;
 mod enterprise;
 #[cfg(unix)]
 mod exec;
+mod formats;
 #[cfg(target_os = "linux")]
 mod kill_points;
 #[cfg(target_os = "linux")]

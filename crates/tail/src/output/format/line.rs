@@ -1,11 +1,13 @@
 //! [`Line`]: an event as a line of text for people.
 //!
 //! Texts of the server may contain control characters, which could control the terminal. They are
-//! escaped here.
+//! escaped.
 
 use box_longpoll::Event;
 use box_longpoll::event::{Source, User};
 use jiff::tz::Offset;
+
+use super::escape::quoted_if_needed;
 
 const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
@@ -14,6 +16,7 @@ const CYAN: &str = "\x1b[36m";
 /// The format of a line: the time, the event type, the user, and the item.
 ///
 /// An example is `2026-01-01T00:00:00Z  ITEM_UPLOAD  Ada Byron  file "plan.pdf"`.
+#[derive(Clone)]
 pub(crate) struct Line {
     is_colored: bool,
 }
@@ -32,7 +35,7 @@ impl Line {
         };
         let kind = event
             .event_type()
-            .map_or_else(|| "-".into(), |kind| plain(kind.as_str()));
+            .map_or_else(|| "-".into(), |kind| quoted_if_needed(kind.as_str()));
         let who = event
             .created_by()
             .map_or_else(|| "-".into(), |user| who(&user));
@@ -64,15 +67,17 @@ fn who(user: &User) -> String {
     }
     let name = user.name.as_deref().or(user.login.as_deref());
     name.or(user.id.as_deref())
-        .map_or_else(|| "-".into(), plain)
+        .map_or_else(|| "-".into(), quoted_if_needed)
 }
 
 /// Returns the type and the name of an item, and the user or group that the event is about.
 fn what(source: &Source) -> String {
-    let item = source.item_type().map_or_else(|| "something".into(), plain);
+    let item = source
+        .item_type()
+        .map_or_else(|| "something".into(), quoted_if_needed);
     let item = match (source.name(), source.id()) {
         (Some(name), _) => format!("{item} {name:?}"),
-        (None, Some(id)) => format!("{item} {}", plain(id)),
+        (None, Some(id)) => format!("{item} {}", quoted_if_needed(id)),
         (None, None) => item,
     };
     let (user, group) = match source {
@@ -81,19 +86,8 @@ fn what(source: &Source) -> String {
         _ => (None, None),
     };
     let group = group.and_then(|group| group.name.as_deref());
-    match user.map(who).or_else(|| group.map(plain)) {
+    match user.map(who).or_else(|| group.map(quoted_if_needed)) {
         Some(other) => format!("{item} and {other}"),
         None => item,
-    }
-}
-
-/// Returns a text of the server unchanged, or with quotes and escapes if it contains anything that
-/// could control the terminal or break the line.
-fn plain(text: &str) -> String {
-    let quoted = format!("{text:?}");
-    if text.is_empty() || quoted[1..quoted.len() - 1] != *text {
-        quoted
-    } else {
-        text.into()
     }
 }
