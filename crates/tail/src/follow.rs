@@ -11,7 +11,7 @@ mod filter_arguments;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::config::{RealtimeHosts, StreamType};
@@ -19,9 +19,10 @@ use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::{ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
 use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, PastEvents, Settings};
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
-use self::batches::{Followed, Mode};
+use self::batches::{Events, Followed, Mode};
 use self::copy::{End, Journey};
 use self::enterprise_arguments::EnterpriseArguments;
 use self::filter_arguments::FilterArguments;
@@ -38,6 +39,13 @@ const DEMO_RATE: f64 = 4.0;
 
 /// The number of events of the last year in the fake Box of an enterprise.
 const DEMO_PAST_EVENTS: u32 = 20_000;
+
+/// The longest time between two fetches of a stream that ends at a time. A fetch after that time
+/// proves that the stream has reached it.
+const UNTIL_STALENESS: Duration = Duration::from_secs(60);
+
+/// The longest time between an event of the fake Box and its appearance in the stream.
+const DEMO_DELAY: Duration = Duration::from_secs(1);
 
 /// The exit code after Ctrl-C, the same as a shell reports for a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
@@ -171,12 +179,16 @@ impl FollowArguments {
             .unwrap_or(self.stream.from.clone())
     }
 
-    /// Returns the settings for the events of an enterprise, if they are followed. Box selects
-    /// their types.
-    fn enterprise(&self) -> Option<AdminLogsStreaming> {
-        let streaming =
-            || AdminLogsStreaming::default().event_types(self.stream.filter.event_types());
-        self.stream.enterprise.enterprise.then(streaming)
+    /// Returns the events to follow. Box selects the types of an enterprise's events.
+    fn events(&self, start: &StartAt) -> Events {
+        let types = self.stream.filter.event_types();
+        if let Some(query) = self.stream.enterprise.query(start) {
+            Events::Past(query.event_types(types))
+        } else if self.stream.enterprise.enterprise {
+            Events::Enterprise(AdminLogsStreaming::default().event_types(types))
+        } else {
+            Events::User
+        }
     }
 
     /// Returns the client's settings. Ends the program if an argument is not a valid setting.
@@ -230,6 +242,7 @@ async fn follow(
     arguments: &FollowArguments,
     outlet: impl FnOnce(&Transport, &str) -> Result<Outlet, SinkError>,
 ) -> ExitCode {
+    let until = arguments.stream.enterprise.until();
     let transport = match arguments.stream.account.transport() {
         Ok(transport) => transport,
         Err(error) => {
@@ -243,6 +256,7 @@ async fn follow(
     };
     if let Some(fake_box) = &fake_box {
         settings = settings
+            .event_delay(DEMO_DELAY)
             .api_origin(fake_box.origin())
             .realtime_hosts(RealtimeHosts::default().allow_loopback());
     }
@@ -261,16 +275,27 @@ async fn follow(
         Err(error) => return failure(&error),
     };
     let start = arguments.start();
-    let enterprise = arguments.enterprise();
-    let live = match enterprise {
-        Some(_) => Live::AtAnInterval,
-        None => Live::Listening,
+    let events = arguments.events(&start);
+    if let Some(until) = until {
+        if start == StartAt::Now && until <= Timestamp::now() && !mode.keeps_position() {
+            usage_error("--until has passed: say where to begin, with --since or --from");
+        }
+        settings = settings.max_staleness(UNTIL_STALENESS);
+        // A kept position must not move past events that the next run would then miss. A query has
+        // a position of its own.
+        if matches!(events, Events::Past(_)) || !mode.keeps_position() {
+            settings = settings.filter(arguments.stream.filter.filter().created_at(..until));
+        }
+    }
+    let live = match events {
+        Events::Enterprise(_) | Events::Past(_) => Live::AtAnInterval,
+        Events::User => Live::Listening,
     };
     let mut report = Report::new(start.clone(), live);
     let followed = Followed {
         settings,
         user: arguments.stream.account.as_user.as_deref(),
-        enterprise,
+        events,
     };
     let batches = match mode.batches(followed, transport, tokens.clone(), start) {
         Ok(batches) => batches,
@@ -283,13 +308,23 @@ async fn follow(
         batches,
         outlet: &mut outlet,
         report: &mut report,
+        until: until.and_then(|until| SystemTime::try_from(until).ok()),
     }
     .run()
     .await;
-    report::hide_progress();
+    report::remove_status_line();
     flush(&*tokens).await;
     match end {
-        End::Counted | End::OutputClosed => ExitCode::SUCCESS,
+        End::OutputClosed => ExitCode::SUCCESS,
+        End::Counted => {
+            report.print_position();
+            ExitCode::SUCCESS
+        }
+        End::Complete => {
+            report.print_position();
+            report::complete_until(handle.complete_until());
+            ExitCode::SUCCESS
+        }
         End::Interrupted | End::Terminated => {
             report::complete_until(handle.complete_until());
             report::print_line(&report.resume());

@@ -93,7 +93,12 @@ impl OutputArguments {
             Place::JsonLines(path) => {
                 let path = self.file.path(&path);
                 let (encoding, rotation) = (self.file.encoding(), self.file.rotation());
-                Box::new(JsonLines::open(&path, self.format_or_json(), encoding, rotation)?)
+                Box::new(JsonLines::open(
+                    &path,
+                    self.format_or_json(),
+                    encoding,
+                    rotation,
+                )?)
             }
             Place::Sqlite(path) => {
                 if self.format.is_some() {

@@ -1,21 +1,27 @@
 //! [`Report`]: positions, status and errors on standard error.
 //!
-//! The report prints a line `position P` when all events before P were written, and the status when
-//! it changes. A failure that lasts is repeated with exponentially growing pauses, so that it does
-//! not fill a log. The texts of errors say what the user can do.
+//! In a pipe or a log, the report prints a line `position P` when all events before P were written,
+//! the status when it changes, and the progress in the past now and then. On a terminal, one live
+//! [`StatusLine`] takes their place. A failure is a line on both. If it lasts, it is repeated with
+//! exponentially growing pauses, so that it does not fill a log. The texts of errors say what the
+//! user can do.
 
-mod progress;
+mod narrow_term;
+mod rate;
+mod status_line;
+mod terminal;
 
 use std::future::pending;
-use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use box_longpoll::{Error, ErrorKind, StartAt, Status};
+use box_longpoll::enterprise::HistoryProgress;
+use box_longpoll::{Error, ErrorKind, Event, StartAt, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
-use self::progress::Progress;
+use self::status_line::StatusLine;
+pub(crate) use self::terminal::{print_line, remove_status_line, without_status_line};
 use crate::sink::SinkError;
 
 /// The time for which a stream must listen without a failure before it counts as recovered. Without
@@ -28,6 +34,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause before a failure that lasts is printed again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
+/// The time between two lines about the progress in the past.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Reports the position and the status of the stream when they change.
 pub(crate) struct Report {
     /// The start of the next run: all events before it were written.
@@ -35,8 +44,11 @@ pub(crate) struct Report {
     /// The position that was printed last.
     printed: Option<StartAt>,
     live: Live,
-    progress: Progress,
+    /// The time of the last line about the progress in the past.
+    progress_at: Option<Instant>,
     state: State,
+    /// The live line. `None` if standard error is not a terminal.
+    status_line: Option<StatusLine>,
 }
 
 /// The way in which live events arrive.
@@ -69,19 +81,6 @@ struct Failure {
     stable: Option<(Pin<Box<Sleep>>, &'static str)>,
 }
 
-/// Prints a line to standard error in one write, so that a killed program leaves no partial line.
-///
-/// If the write fails, the line is dropped: there is no other place for it.
-pub(crate) fn print_line(line: &str) {
-    progress::hide();
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
-}
-
-/// Removes the progress from the terminal, so that other lines can be written there.
-pub(crate) fn hide_progress() {
-    progress::hide();
-}
-
 /// Prints the time before which every event was written, if one is proven.
 pub(crate) fn complete_until(time: Option<SystemTime>) {
     if let Some(time) = time {
@@ -111,30 +110,51 @@ impl Report {
             printed: is_time.then(|| start.clone()),
             resume_at: start,
             live,
-            progress: Progress::new(),
+            progress_at: None,
             state: State::Starting,
+            status_line: StatusLine::new(),
         }
     }
 
-    /// Prints a position if it is new. Call this only when all events before the position were
-    /// written.
+    /// Records a position, and prints it if it is new and there is no status line. Call this only
+    /// when all events before the position were written.
     pub(crate) fn position(&mut self, position: &StartAt) {
-        let text = match position {
+        if matches!(position, StartAt::Now | StartAt::Oldest) {
+            return;
+        }
+        self.resume_at = position.clone();
+        if self.status_line.is_none() {
+            self.print_position();
+        }
+    }
+
+    /// Prints the last position, if it was not printed yet.
+    pub(crate) fn print_position(&mut self) {
+        let text = match &self.resume_at {
             // A position of the server may contain any characters.
             StartAt::At(position) => position.as_str().escape_debug().to_string(),
-            StartAt::Since(_) => position.to_string(),
+            StartAt::Since(_) => self.resume_at.to_string(),
             StartAt::Now | StartAt::Oldest => return,
         };
-        if self.printed.as_ref() != Some(position) {
+        if self.printed.as_ref() != Some(&self.resume_at) {
             print_line(&format!("position {text}"));
-            self.resume_at = position.clone();
-            self.printed = Some(position.clone());
+            self.printed = Some(self.resume_at.clone());
+        }
+    }
+
+    /// Counts events that were written.
+    pub(crate) fn wrote(&mut self, events: &[Event]) {
+        if let Some(line) = &mut self.status_line {
+            line.wrote(events);
         }
     }
 
     /// Prints that the stream listens, or reads the past, or the reason why it doesn't. Other
     /// statuses are not printed.
     pub(crate) fn status(&mut self, status: &Status) {
+        if let Some(line) = &mut self.status_line {
+            line.show(status);
+        }
         match status {
             Status::Listening { .. } => self.working("listening"),
             // A stream that has not begun yet waits too, for a time that has passed already.
@@ -146,7 +166,7 @@ impl Report {
             }
             Status::ReadingHistory(progress) => {
                 self.working("reading past events");
-                self.progress.show(progress);
+                self.print_progress(progress);
             }
             Status::Retrying { until, .. }
             | Status::Degraded { until, .. }
@@ -173,8 +193,21 @@ impl Report {
         }
     }
 
+    /// Prints the progress in the past, unless it was printed a moment ago.
+    fn print_progress(&mut self, progress: &HistoryProgress) {
+        let is_due = self
+            .progress_at
+            .is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL);
+        if self.status_line.is_none() && is_due {
+            print_line(&progress.to_string());
+            self.progress_at = Some(Instant::now());
+        }
+    }
+
     fn print_activity(&mut self, activity: &'static str) {
-        print_line(activity);
+        if self.status_line.is_none() {
+            print_line(activity);
+        }
         self.state = State::Working(activity);
     }
 
@@ -199,18 +232,14 @@ impl Report {
         });
     }
 
-    /// Waits until the stream has worked for [`STABLE_AFTER`] after a failure, and prints its
-    /// activity. Waits forever if there is no failure.
-    pub(crate) async fn recovered(&mut self) {
-        let State::Failing(Failure {
-            stable: Some((stable, activity)),
-            ..
-        }) = &mut self.state
-        else {
-            return pending().await;
+    /// Waits until the report has something to show without a new status: that the stream has worked
+    /// for [`STABLE_AFTER`] after a failure, or the present numbers in the status line. Waits forever
+    /// if there is no such thing.
+    pub(crate) async fn refresh(&mut self) {
+        let activity = tokio::select! {
+            activity = self.state.recovered() => activity,
+            () = tick(self.status_line.as_mut()) => return,
         };
-        stable.await;
-        let activity = *activity;
         self.print_activity(activity);
     }
 
@@ -258,6 +287,30 @@ impl Report {
             }
             _ => format!("{error}; {resume}"),
         }
+    }
+}
+
+impl State {
+    /// Waits until the stream has worked for [`STABLE_AFTER`] after a failure, and returns its
+    /// activity. Waits forever if there is no failure.
+    async fn recovered(&mut self) -> &'static str {
+        let Self::Failing(Failure {
+            stable: Some((stable, activity)),
+            ..
+        }) = self
+        else {
+            return pending().await;
+        };
+        stable.await;
+        activity
+    }
+}
+
+/// Shows the present numbers in the status line after a moment. Waits forever if there is none.
+async fn tick(status_line: Option<&mut StatusLine>) {
+    match status_line {
+        Some(line) => line.tick().await,
+        None => pending().await,
     }
 }
 

@@ -8,10 +8,10 @@
 mod blocking;
 
 use box_longpoll::checkpoint::{Checkpoint, CheckpointFile, ResumeFrom};
-use box_longpoll::enterprise::AdminLogsStreaming;
+use box_longpoll::enterprise::{AdminLogs, AdminLogsStreaming};
 use box_longpoll::{
-    Batch, BatchStream, Delivery, Error, Event, LongPollClient, LongPollClientBuilder, Progress,
-    StartAt, StreamHandle, Subscription, TokenSource, Update,
+    Batch, BatchStream, Delivery, Error, Event, LongPollClientBuilder, Progress, StartAt,
+    StreamHandle, Subscription, TokenSource, Update,
 };
 
 #[cfg(feature = "blocking")]
@@ -28,9 +28,17 @@ pub(super) struct Followed<'a> {
     pub(super) settings: LongPollClientBuilder,
     /// The user that the client acts as, if there is one.
     pub(super) user: Option<&'a str>,
-    /// The settings for the events of the user's enterprise. Without them, the events are those of
-    /// the user.
-    pub(super) enterprise: Option<AdminLogsStreaming>,
+    pub(super) events: Events,
+}
+
+/// The events that are followed.
+pub(super) enum Events {
+    /// Those of the user.
+    User,
+    /// Those of the user's enterprise.
+    Enterprise(AdminLogsStreaming),
+    /// Those of the enterprise in a period that has passed.
+    Past(AdminLogs),
 }
 
 /// The way to follow an account.
@@ -97,6 +105,11 @@ impl Item {
 }
 
 impl Mode {
+    /// Returns `true` if the position is kept for the next run.
+    pub(super) fn keeps_position(&self) -> bool {
+        matches!(self, Self::Checkpoint(_) | Self::Stored(_))
+    }
+
     /// Starts to follow the account.
     pub(super) fn batches(
         self,
@@ -105,61 +118,69 @@ impl Mode {
         tokens: impl TokenSource,
         start: StartAt,
     ) -> Result<Batches, Error> {
+        let Followed {
+            settings,
+            user,
+            events,
+        } = followed;
         #[cfg(feature = "blocking")]
         if let Self::Blocking = self {
-            let client = followed.blocking_client(transport, tokens)?;
-            let batches = BlockingBatches::new(client.batches(start));
-            return Ok(Batches::Blocking(batches));
+            let mut client = settings.build_blocking(transport, tokens)?;
+            if let Some(user) = user {
+                client = client.as_user(user)?;
+            }
+            let batches = match events {
+                Events::User => client.batches(start),
+                Events::Enterprise(streaming) => client.enterprise(streaming)?.batches(start),
+                Events::Past(query) => client.admin_logs(query)?.batches(start),
+            };
+            return Ok(Batches::Blocking(BlockingBatches::new(batches)));
         }
-        let client = followed.client(transport, tokens)?;
+        let mut client = settings.build(transport, tokens)?;
+        if let Some(user) = user {
+            client = client.as_user(user)?;
+        }
+        if let Events::Past(query) = events {
+            let query = client.admin_logs(query)?;
+            return Ok(match self {
+                Self::Checkpoint(store) => {
+                    Batches::acknowledged(query.subscribe(store, ACCOUNT, start))
+                }
+                Self::Stored(from) => Batches::stored(query.subscribe_from(resume(from, start))),
+                _ => Batches::plain(query.batches(start)),
+            });
+        }
+        if let Events::Enterprise(streaming) = events {
+            client = client.enterprise(streaming)?;
+        }
         Ok(match self {
             Self::Checkpoint(store) => {
-                let updates = client.subscribe(store, ACCOUNT, start);
-                Batches::Checkpoint(Box::new(updates), None)
+                Batches::acknowledged(client.subscribe(store, ACCOUNT, start))
             }
-            Self::Stored(checkpoint) => {
-                let from = checkpoint.map_or_else(|| start.into(), ResumeFrom::from);
-                Batches::Stored(Box::new(client.subscribe_from(from)), None)
-            }
-            _ => Batches::Plain(Box::new(client.batches(start))),
+            Self::Stored(from) => Batches::stored(client.subscribe_from(resume(from, start))),
+            _ => Batches::plain(client.batches(start)),
         })
     }
 }
 
-impl Followed<'_> {
-    fn client(
-        self,
-        transport: Transport,
-        tokens: impl TokenSource,
-    ) -> Result<LongPollClient, Error> {
-        let mut client = self.settings.build(transport, tokens)?;
-        if let Some(user) = self.user {
-            client = client.as_user(user)?;
-        }
-        if let Some(streaming) = self.enterprise {
-            client = client.enterprise(streaming)?;
-        }
-        Ok(client)
-    }
-
-    #[cfg(feature = "blocking")]
-    fn blocking_client(
-        self,
-        transport: Transport,
-        tokens: impl TokenSource,
-    ) -> Result<box_longpoll::blocking::LongPollClient<Transport>, Error> {
-        let mut client = self.settings.build_blocking(transport, tokens)?;
-        if let Some(user) = self.user {
-            client = client.as_user(user)?;
-        }
-        if let Some(streaming) = self.enterprise {
-            client = client.enterprise(streaming)?;
-        }
-        Ok(client)
-    }
+/// Returns the place to resume at: a checkpoint if there is one.
+fn resume(checkpoint: Option<Checkpoint>, start: StartAt) -> ResumeFrom {
+    checkpoint.map_or_else(|| start.into(), ResumeFrom::from)
 }
 
 impl Batches {
+    fn plain(batches: BatchStream) -> Self {
+        Self::Plain(Box::new(batches))
+    }
+
+    fn acknowledged(updates: Subscription) -> Self {
+        Self::Checkpoint(Box::new(updates), None)
+    }
+
+    fn stored(updates: Subscription) -> Self {
+        Self::Stored(Box::new(updates), None)
+    }
+
     /// Returns the next item to write.
     ///
     /// # Cancellation

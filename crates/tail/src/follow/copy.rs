@@ -3,14 +3,16 @@
 //! The loop also waits for signals and for changes of the stream's status. It does not retry: the
 //! stream does, and the outlet.
 
+use std::future::pending;
 use std::pin::pin;
+use std::time::SystemTime;
 
-use box_longpoll::Error;
+use box_longpoll::{Error, StreamHandle};
 use tokio::select;
 
 use super::batches::{Batches, Item};
 use crate::output::{Outlet, Written};
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::signals::{Signal, Signals};
 use crate::sink::{Failure, SinkError};
 
@@ -20,12 +22,16 @@ pub(crate) struct Journey<'a> {
     pub(crate) outlet: &'a mut Outlet,
     pub(crate) report: &'a mut Report,
     pub(crate) signals: Signals,
+    /// The time at which the way ends, if it has an end.
+    pub(crate) until: Option<SystemTime>,
 }
 
 /// The reason why the program ends.
 pub(crate) enum End {
     /// As many events as `--count` says were written.
     Counted,
+    /// All events up to the end were written.
+    Complete,
     /// The user pressed Ctrl-C.
     Interrupted,
     /// A service manager ended the program.
@@ -43,6 +49,7 @@ impl Journey<'_> {
     /// and before the next batch is requested.
     pub(crate) async fn run(mut self) -> End {
         let mut handle = self.batches.handle();
+        let mut complete = pin!(complete(self.batches.handle(), self.until));
         loop {
             select! {
                 // The order matters. Signals are checked first, so they work during any number of
@@ -57,12 +64,14 @@ impl Journey<'_> {
                         }
                     }
                 },
+                () = &mut complete => return End::Complete,
                 item = self.batches.next() => {
                     self.report.position(&self.batches.resume_at());
                     let item = match item {
                         Some(Ok(item)) => item,
                         Some(Err(error)) => return End::Stopped(error),
-                        None => unreachable!("only an error ends a stream that nobody stops"),
+                        // Only a query ends by itself.
+                        None => return End::Complete,
                     };
                     if let Err(end) = self.write(&item).await {
                         return end;
@@ -74,14 +83,13 @@ impl Journey<'_> {
                     self.report.position(&handle.resume_at());
                     self.report.status(&status);
                 }
-                () = self.report.recovered() => {}
+                () = self.report.refresh() => {}
             }
         }
     }
 
     /// Writes an item and acknowledges it.
     async fn write(&mut self, item: &Item) -> Result<(), End> {
-        report::hide_progress();
         let mut reopens = false;
         let written = {
             let (events, checkpoint) = (item.events(), item.checkpoint());
@@ -100,6 +108,7 @@ impl Journey<'_> {
         };
         match written {
             Ok(Written::All) => {
+                self.report.wrote(item.events());
                 self.batches.acknowledge().await.map_err(End::Stopped)?;
                 self.report.position(&item.resume_at());
             }
@@ -118,6 +127,19 @@ impl Journey<'_> {
 
     async fn reopen(&mut self) -> Result<(), End> {
         self.outlet.reopen().await.map_err(End::OutputFailed)
+    }
+}
+
+/// Waits until all events that were created before a time are written. Waits forever if there is no
+/// such time.
+async fn complete(handle: StreamHandle, until: Option<SystemTime>) {
+    let is_complete = match until {
+        // If the stream stops before that, its own error says why.
+        Some(until) => handle.wait_until_complete(until).await.is_ok(),
+        None => false,
+    };
+    if !is_complete {
+        pending::<()>().await;
     }
 }
 

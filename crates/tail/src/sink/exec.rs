@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use self::process::Process;
 use super::{Failure, Page, Sink, SinkError};
 use crate::output::Format;
+use crate::report::without_status_line;
 
 /// The exit codes that blame no event. A shell ends with 126 or 127 if it can't start a command, and
 /// 75 is `EX_TEMPFAIL` in `sysexits.h`: a failure that may pass.
@@ -43,6 +44,8 @@ impl Sink for Exec {
     /// Runs the command for one event after the other. If the future is dropped, the command is
     /// killed.
     async fn write(&mut self, page: Page<'_>) -> Result<(), SinkError> {
+        // The command may write to the terminal of the status line.
+        let _hidden = without_status_line();
         for (written, event) in page.events.iter().enumerate() {
             let process = self.start(event).await.map_err(|error| {
                 let text = "the command cannot be started";

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Failure, Page, Sink, SinkError};
 use crate::output::Format;
+use crate::report::without_status_line;
 
 /// Standard output. Events are in the pipe, the file or the terminal once they are written.
 pub(crate) struct Stdout {
@@ -33,6 +34,8 @@ impl Sink for Stdout {
 /// Writes a text to standard output on a thread of its own, so that a slow reader does not block the
 /// main loop, which still reacts to Ctrl-C.
 pub(crate) async fn print(text: String) -> Result<(), SinkError> {
+    // It may be the terminal of the status line.
+    let _hidden = without_status_line();
     let task = tokio::task::spawn_blocking(move || {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;

@@ -1,17 +1,12 @@
 //! Tests of the options for the events of an enterprise, live and past.
 
-#[cfg(target_os = "linux")]
-use std::process::{Command, Stdio};
-
 use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, PastEvents, Settings};
 use jiff::{SignedDuration, Timestamp};
 
-#[cfg(target_os = "linux")]
-use crate::program::PROGRAM;
 use crate::program::{CLIENTS, TOKEN, Tail};
 
 /// Returns an enterprise with events of the last 100 days, and their ids in the order of time.
-fn enterprise(count: u32) -> (EmulatorServer, Vec<String>) {
+pub(crate) fn enterprise(count: u32) -> (EmulatorServer, Vec<String>) {
     let server = EmulatorServer::start_with(Settings {
         admin_logs_order: AdminLogsOrder::Chronological,
         ..Settings::default()
@@ -26,7 +21,7 @@ fn enterprise(count: u32) -> (EmulatorServer, Vec<String>) {
     (server, ids)
 }
 
-fn days_ago(days: i64) -> String {
+pub(crate) fn days_ago(days: i64) -> String {
     let time = Timestamp::now() - SignedDuration::from_hours(24 * days);
     format!("{time:.0}")
 }
@@ -180,6 +175,10 @@ fn wrong_start_in_the_past_is_refused_with_a_reason() {
             "2026-01-31T08:00:00Z",
         ),
         (
+            &["--enterprise", "--since", "2026-01-31T08:00:00"],
+            "no offset",
+        ),
+        (
             &["--enterprise", "--since", "2026-01-31", "--from", "oldest"],
             "--from",
         ),
@@ -196,33 +195,4 @@ fn wrong_start_in_the_past_is_refused_with_a_reason() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert!(last.contains("365 days"), "{last}");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn progress_is_a_bar_on_a_terminal() {
-    let (server, past) = enterprise(2_000);
-    let command = format!(
-        "{PROGRAM} --api {} --token {TOKEN} --enterprise --since {} --json --count 2000 | cat >&2",
-        server.origin(),
-        days_ago(200)
-    );
-    // It runs a command on a terminal of its own, and copies what the terminal shows.
-    let output = Command::new("script")
-        .args(["--quiet", "--flush", "--command", &command, "/dev/null"])
-        .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program `script` of util-linux runs");
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        shown.contains("\r\u{1b}[2K[....................] reading"),
-        "{shown}"
-    );
-    let bar = shown.split('\r').find(|part| part.contains("[###"));
-    let bar = bar.expect("a bar that has grown");
-    assert!(bar.contains(" %, ") && bar.contains(" events"), "{bar}");
-    for id in past {
-        assert!(shown.contains(&id), "{id}");
-    }
 }

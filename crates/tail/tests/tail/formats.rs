@@ -143,29 +143,49 @@ const OCSF_BASE: [&str; 10] = [
     "metadata.product.vendor_name",
 ];
 
-/// The classes with their own required attributes, and the sets of attributes of which one is
-/// required: <https://schema.ocsf.io/1.3.0/classes>.
-const OCSF_CLASSES: [(u64, &[&str], &[&[&str]]); 8] = [
-    (0, &[], &[]),
-    (2004, &["finding_info.title", "finding_info.uid"], &[]),
-    (3001, &["user"], &[USER]),
-    (3002, &["user"], &[USER, &["service", "dst_endpoint"]]),
-    (3004, &["entity"], &[&["entity.name", "entity.uid"]]),
-    (3006, &["group"], &[&["group.name", "group.uid"]]),
-    (
+/// A class of the schema: <https://schema.ocsf.io/1.3.0/classes>.
+struct Class {
+    uid: u64,
+    /// The required attributes of its own.
+    required: &'static [&'static str],
+    /// The sets of attributes of which one is required.
+    one_of: &'static [&'static [&'static str]],
+}
+
+const OCSF_CLASSES: [Class; 8] = [
+    class(0, &[], &[]),
+    class(2004, &["finding_info.title", "finding_info.uid"], &[]),
+    class(3001, &["user"], &[USER]),
+    class(3002, &["user"], &[USER, &["service", "dst_endpoint"]]),
+    class(3004, &["entity"], &[&["entity.name", "entity.uid"]]),
+    class(3006, &["group"], &[&["group.name", "group.uid"]]),
+    class(
         6003,
         &["actor", "api.operation", "src_endpoint"],
         &[ACTOR, ENDPOINT],
     ),
-    (
+    class(
         6006,
         &["actor", "file.name", "file.type_id", "src_endpoint"],
         &[ACTOR, ENDPOINT],
     ),
 ];
+
 const USER: &[&str] = &["user.name", "user.uid"];
 const ACTOR: &[&str] = &["actor.user.name", "actor.user.uid"];
 const ENDPOINT: &[&str] = &["src_endpoint.ip", "src_endpoint.name"];
+
+const fn class(
+    uid: u64,
+    required: &'static [&'static str],
+    one_of: &'static [&'static [&'static str]],
+) -> Class {
+    Class {
+        uid,
+        required,
+        one_of,
+    }
+}
 
 #[test]
 fn ocsf_lines_have_the_required_attributes() {
@@ -178,23 +198,23 @@ fn ocsf_lines_have_the_required_attributes() {
                 .pointer(&pointer)
                 .is_some_and(|value| !value.is_null())
         };
-        let class = value["class_uid"].as_u64().unwrap();
-        let known = OCSF_CLASSES.iter().find(|(uid, ..)| *uid == class);
-        let (_, required, one_of) = known.unwrap_or_else(|| panic!("{line}"));
-        for path in OCSF_BASE.iter().chain(*required) {
+        let uid = value["class_uid"].as_u64().unwrap();
+        let class = OCSF_CLASSES.iter().find(|class| class.uid == uid);
+        let class = class.unwrap_or_else(|| panic!("{line}"));
+        for path in OCSF_BASE.iter().chain(class.required) {
             assert!(has(path), "{path} is missing: {line}");
         }
-        for paths in *one_of {
+        for paths in class.one_of {
             assert!(paths.iter().any(has), "none of {paths:?}: {line}");
         }
         let activity = value["activity_id"].as_u64().unwrap();
-        assert_eq!(value["type_uid"], class * 100 + activity);
-        assert_eq!(value["category_uid"], class / 1_000);
+        assert_eq!(value["type_uid"], uid * 100 + activity);
+        assert_eq!(value["category_uid"], uid / 1_000);
         assert_eq!(value["raw_data"], event);
-        seen.push(class);
+        seen.push(uid);
     }
     assert!(
-        OCSF_CLASSES.iter().all(|(class, ..)| seen.contains(class)),
+        OCSF_CLASSES.iter().all(|class| seen.contains(&class.uid)),
         "{seen:?}"
     );
 }

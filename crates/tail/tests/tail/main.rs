@@ -27,9 +27,15 @@ mod rotation_points;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod standstill;
+#[cfg(target_os = "linux")]
+mod terminal;
+#[cfg(target_os = "linux")]
+mod terminals;
+mod until;
 mod webhooks;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::sync::Arc;
 
 use box_longpoll::config::RealtimeHosts;
@@ -523,6 +529,25 @@ fn program_ends_quietly_when_the_pipe_closes() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let quiet = |line: &String| line == "listening" || line.starts_with("position ");
     assert!(ended.reports.iter().all(quiet), "{ended:?}");
+}
+
+#[test]
+fn program_ends_quietly_after_one_line_of_many_pages() {
+    for format in [&["--json"][..], &["--format", "ocsf"]] {
+        let server = EmulatorServer::start();
+        // More than a pipe holds.
+        server.append(TOKEN, 2_000);
+        let mut tail = Tail::unread(&server, &[&["--from", "oldest"], format].concat());
+        let mut first = String::new();
+        let mut pipe = BufReader::new(tail.child.stdout.take().unwrap());
+        pipe.read_line(&mut first).unwrap();
+        drop(pipe);
+        assert!(first.contains(&server.event_ids(TOKEN)[0]), "{first}");
+        let ended = tail.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let quiet = |line: &String| line == "listening" || line.starts_with("position ");
+        assert!(ended.reports.iter().all(quiet), "{ended:?}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! files, logins, accounts and groups are listed here. The words of a name decide about the others,
 //! so a new type such as `ROBOT_CREATED` counts as the creation of something.
 
-use box_longpoll::Event;
 use box_longpoll::event::Source;
+use box_longpoll::{Event, EventType};
 
 /// The meaning of an event's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,9 +253,7 @@ impl Change {
 
 /// Returns `true` if an event is about an attempt that failed or was blocked.
 pub(super) fn has_failed(event: &Event) -> bool {
-    let name = event
-        .event_type()
-        .map_or("", |event_type| event_type.as_str());
+    let name = event.event_type().map_or("", EventType::as_str);
     let is_telling = |word| ["BLOCKED", "FAILED", "ILLEGAL"].contains(&word);
     name.split('_').any(is_telling)
 }

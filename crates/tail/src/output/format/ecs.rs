@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use box_longpoll::Event;
 use box_longpoll::event::{EventDetails, Group, Source, User};
+use box_longpoll::{Event, EventType};
 use jiff::Timestamp;
 
 use super::activity::{AccountActivity, Activity, Change, FileActivity, GroupActivity, has_failed};
@@ -48,7 +48,7 @@ pub(super) fn object(event: &Event) -> Object {
 
 fn event_fields(event: &Event, details: &EventDetails, activity: Activity) -> Object {
     let mut fields = Object::new();
-    let event_type = event.event_type().map(|event_type| event_type.as_str());
+    let event_type = event.event_type().map(EventType::as_str);
     let is_finding = activity == Activity::Finding;
     let (category, types) = classes(activity);
     // ECS leaves a field out if none of its values fits.

@@ -8,8 +8,8 @@ mod class;
 
 use std::net::IpAddr;
 
-use box_longpoll::Event;
 use box_longpoll::event::{EventDetails, Group, Source, User};
+use box_longpoll::{Event, EventType};
 use jiff::Timestamp;
 
 use self::class::{Class, Classified};
@@ -27,7 +27,7 @@ const UNKNOWN: &str = "unknown";
 pub(super) fn object(event: &Event) -> Object {
     let details = event.details();
     let activity = Activity::of(event, details.source.as_ref());
-    let event_type = event.event_type().map(|event_type| event_type.as_str());
+    let event_type = event.event_type().map(EventType::as_str);
     let Classified {
         class,
         activity_id,
@@ -73,7 +73,7 @@ fn set_subjects(object: &mut Object, class: Class, event: &Event, details: &Even
     match class {
         Class::FileHosting => {
             object.set("actor", actor(details));
-            object.set("file", file(source.and_then(Item::of).unwrap_or_default()));
+            object.set("file", file(&source.and_then(Item::of).unwrap_or_default()));
             object.set("src_endpoint", endpoint(details));
         }
         Class::Authentication => {
@@ -107,7 +107,7 @@ fn set_subjects(object: &mut Object, class: Class, event: &Event, details: &Even
         Class::ApiActivity => {
             object.set("actor", actor(details));
             let mut api = Object::new();
-            let operation = event.event_type().map(|event_type| event_type.as_str());
+            let operation = event.event_type().map(EventType::as_str);
             api.set("operation", operation.unwrap_or(UNKNOWN));
             api.set("service", named("Box"));
             object.set("api", api);
@@ -191,7 +191,7 @@ fn user(user: Option<&User>) -> Object {
     fields
 }
 
-fn file(item: Item<'_>) -> Object {
+fn file(item: &Item<'_>) -> Object {
     let mut file = Object::new();
     if let Some(classification) = item.classification {
         file.set("confidentiality", classification);
