@@ -18,6 +18,13 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 /// state would flicker with each event.
 const BUSY_AFTER: Duration = Duration::from_secs(2);
 
+/// The number of characters of the bar, on a line that has room for it, and on a short one.
+const WIDE_BAR: u8 = 20;
+const NARROW_BAR: u8 = 8;
+
+/// The number of columns from which a line has room for a wide bar.
+const WIDE_LINE: usize = 60;
+
 /// The text between two parts of the line.
 const SEPARATOR: &str = " | ";
 
@@ -73,16 +80,16 @@ impl StatusLine {
 
     fn draw(&mut self) {
         let rate = self.rate.per_second(Instant::now());
-        match self.steady_status() {
+        let columns = terminal::columns();
+        let text = match self.steady_status() {
             Some(Status::ReadingHistory(progress)) => {
-                let text = fitting(history(progress, rate), terminal::text_width(true));
-                terminal::show(text, Some(progress.share()));
+                let bar = bar(progress.share(), columns);
+                let width = columns.saturating_sub(bar.len());
+                bar + &fitting(history(progress, rate), width)
             }
-            status => {
-                let parts = self.parts(status, rate);
-                terminal::show(fitting(parts, terminal::text_width(false)), None);
-            }
-        }
+            status => fitting(self.parts(status, rate), columns),
+        };
+        terminal::show(text);
     }
 
     /// Returns the status, or the last idle one if the stream has been fetching for a moment only.
@@ -111,6 +118,20 @@ impl StatusLine {
             events(self.total),
         ]
     }
+}
+
+/// Returns a bar for a share of 0 to 1, with a space after it.
+fn bar(share: f64, columns: usize) -> String {
+    let width = if columns < WIDE_LINE {
+        NARROW_BAR
+    } else {
+        WIDE_BAR
+    };
+    let is_done = |n: u8| f64::from(n) <= share * f64::from(width);
+    let bar: String = (1..=width)
+        .map(|n| if is_done(n) { '#' } else { '.' })
+        .collect();
+    format!("[{bar}] ")
 }
 
 /// Returns the parts of the line while past events come in, the most important one first.

@@ -16,16 +16,6 @@ use super::narrow_term::NarrowTerm;
 /// The most drawings of the status line per second.
 const DRAWINGS: u8 = 10;
 
-/// The length of the bar, in steps.
-const STEPS: u16 = 1_000;
-
-/// The width of a bar on a line that has room for it, and on a short one, in characters.
-const WIDE_BAR: usize = 20;
-const NARROW_BAR: usize = 8;
-
-/// The number of columns from which a line has room for a wide bar.
-const WIDE_LINE: usize = 60;
-
 /// The status line, once there is one.
 static LINE: OnceLock<ProgressBar> = OnceLock::new();
 
@@ -75,55 +65,24 @@ pub(super) fn has_status_line() -> bool {
     Term::stderr().is_term() && !is_dumb()
 }
 
-/// Returns the number of columns for the text of the status line, beside the bar if there is one.
-pub(super) fn text_width(has_bar: bool) -> usize {
-    let columns = columns();
-    if has_bar {
-        // Two brackets and a space stand around the bar.
-        columns.saturating_sub(bar_width(columns) + 3)
-    } else {
-        columns
-    }
+/// Returns the number of columns for the status line.
+pub(super) fn columns() -> usize {
+    NarrowTerm::stderr().width().into()
 }
 
-/// Shows a text in the status line, after a bar for a share of 0 to 1.
-pub(super) fn show(text: String, share: Option<f64>) {
+/// Shows a text in the status line.
+pub(super) fn show(text: String) {
     if HIDDEN.load(Ordering::Relaxed) > 0 {
         return;
     }
     let line = LINE.get_or_init(|| {
         let term = Box::new(NarrowTerm::stderr());
         let target = ProgressDrawTarget::term_like_with_hz(term, DRAWINGS);
-        ProgressBar::with_draw_target(Some(STEPS.into()), target)
+        let style = ProgressStyle::with_template("{msg}").expect("the template is well-formed");
+        ProgressBar::with_draw_target(None, target).with_style(style)
     });
-    let template = match share {
-        Some(_) => format!("[{{bar:{}}}] {{msg}}", bar_width(columns())),
-        None => "{msg}".into(),
-    };
-    let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
-    line.set_style(style.progress_chars("##."));
+    line.set_message(text);
     if line.is_finished() {
         line.reset();
     }
-    line.update(|state| state.set_pos(steps(share.unwrap_or(0.0))));
-    line.set_message(text);
-}
-
-/// Returns the number of columns for the status line.
-fn columns() -> usize {
-    NarrowTerm::stderr().width().into()
-}
-
-fn bar_width(columns: usize) -> usize {
-    if columns >= WIDE_LINE {
-        WIDE_BAR
-    } else {
-        NARROW_BAR
-    }
-}
-
-/// Returns the steps of the bar for a share of 0 to 1.
-fn steps(share: f64) -> u64 {
-    let is_done = |step: &u16| f64::from(*step) <= share * f64::from(STEPS);
-    (1..=STEPS).filter(is_done).count() as u64
 }
