@@ -16,7 +16,7 @@ use self::delivery_arguments::DeliveryArguments;
 pub(crate) use self::delivery_arguments::signing_secrets;
 use self::file_arguments::FileArguments;
 pub(crate) use self::format::Format;
-pub(crate) use self::outlet::{OnError, Outlet, Written};
+pub(crate) use self::outlet::{OnError, Outlet, Retry, Written};
 use crate::account::Transport;
 use crate::cli::usage_error;
 use crate::sink::{Endpoint, Exec, JsonLines, Sink, SinkError, Sqlite, Stdout, Webhook};

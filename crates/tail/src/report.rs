@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use self::status_line::StatusLine;
 pub(crate) use self::terminal::{print_line, remove_status_line, without_status_line};
-use crate::sink::SinkError;
+use crate::output::Retry;
 
 /// The time for which a stream must listen without a failure before it counts as recovered. Without
 /// it, a stream that fails directly after each retry would print two lines for each retry.
@@ -176,9 +176,9 @@ impl Report {
     }
 
     /// Prints that the events of a page can't be written, and the time of the next attempt.
-    pub(crate) fn output_failed(&mut self, error: &SinkError, until: Timestamp) {
-        let text = format!("retrying the output: {}", with_causes(error));
-        self.failing(text, until.try_into().unwrap_or(UNIX_EPOCH));
+    pub(crate) fn retry(&mut self, retry: &Retry) {
+        let text = format!("retrying the output: {}", with_causes(&retry.error));
+        self.failing(text, retry.at.try_into().unwrap_or(UNIX_EPOCH));
     }
 
     /// Prints the activity of the stream if it is new, or if it is stable after a failure.

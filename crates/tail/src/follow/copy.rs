@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use box_longpoll::{Error, StreamHandle};
 use tokio::select;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::batches::{Batches, Item};
 use crate::output::{Outlet, Written};
@@ -91,9 +92,10 @@ impl Journey<'_> {
     /// Writes an item and acknowledges it.
     async fn write(&mut self, item: &Item) -> Result<(), End> {
         let mut reopens = false;
+        let (failed, mut retries) = unbounded_channel();
         let written = {
             let (events, checkpoint) = (item.events(), item.checkpoint());
-            let mut write = pin!(self.outlet.write(events, checkpoint, self.report));
+            let mut write = pin!(self.outlet.write(events, checkpoint, &failed));
             loop {
                 select! {
                     biased;
@@ -103,6 +105,8 @@ impl Journey<'_> {
                         None => reopens = true,
                     },
                     written = &mut write => break written,
+                    Some(retry) = retries.recv() => self.report.retry(&retry),
+                    () = self.report.refresh() => {}
                 }
             }
         };

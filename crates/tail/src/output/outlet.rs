@@ -12,11 +12,11 @@ mod on_error;
 use box_longpoll::Event;
 use box_longpoll::checkpoint::Checkpoint;
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use self::attempts::Attempts;
 pub(crate) use self::on_error::OnError;
-use crate::report::Report;
 use crate::sink::{Failure, Page, Sink, SinkError};
 
 /// The way out of the program for events.
@@ -34,6 +34,13 @@ pub(crate) enum Written {
     All,
     /// A part of the page, up to the number of events that `--count` says.
     Part,
+}
+
+/// A failure that is retried.
+pub(crate) struct Retry {
+    pub(crate) error: SinkError,
+    /// The time of the next attempt.
+    pub(crate) at: Timestamp,
 }
 
 impl Outlet {
@@ -79,7 +86,7 @@ impl Outlet {
     }
 
     /// Writes the events of a page, or a part of them up to the limit. `checkpoint` is the one after
-    /// the page, for a sink that keeps it. Failures that are retried go to the report.
+    /// the page, for a sink that keeps it. Failures that are retried go to `retries`.
     ///
     /// # Cancellation
     ///
@@ -88,7 +95,7 @@ impl Outlet {
         &mut self,
         events: &[Event],
         checkpoint: Option<&Checkpoint>,
-        report: &mut Report,
+        retries: &UnboundedSender<Retry>,
     ) -> Result<Written, SinkError> {
         let wanted = self.remaining.map_or(usize::MAX, |remaining| {
             usize::try_from(remaining).unwrap_or(usize::MAX)
@@ -98,7 +105,7 @@ impl Outlet {
             _ => (events, Written::All),
         };
         let checkpoint = checkpoint.filter(|_| written == Written::All);
-        self.write_all(Page { events, checkpoint }, report).await?;
+        self.write_all(Page { events, checkpoint }, retries).await?;
         if let Some(remaining) = &mut self.remaining {
             *remaining = remaining.saturating_sub(events.len() as u64);
         }
@@ -106,7 +113,11 @@ impl Outlet {
     }
 
     /// Writes a page, and retries as often as the policy says.
-    async fn write_all(&mut self, page: Page<'_>, report: &mut Report) -> Result<(), SinkError> {
+    async fn write_all(
+        &mut self,
+        page: Page<'_>,
+        retries: &UnboundedSender<Retry>,
+    ) -> Result<(), SinkError> {
         let mut left = page.events;
         let mut attempts = Attempts::default();
         let mut at_once = usize::MAX;
@@ -155,7 +166,9 @@ impl Outlet {
                 _ => {}
             }
             let pause = attempts.next_pause(error.pause());
-            report.output_failed(&error, Timestamp::now() + pause);
+            let at = Timestamp::now() + pause;
+            // Nobody may be interested.
+            let _ = retries.send(Retry { error, at });
             sleep(pause).await;
         }
     }

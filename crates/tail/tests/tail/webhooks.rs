@@ -239,8 +239,10 @@ fn refused_event_goes_to_the_dead_letters(#[case] batch: &[&str], #[case] reques
     let mut tail = Tail::of(&server, &arguments);
     let newest = server.emulator().newest_position(TOKEN);
     tail.wait_for_report(|line| line == format!("position {newest}"));
-    tail.kill();
+    let ended = tail.kill();
 
+    let went = |line: &&String| line.starts_with("the event bad went to ");
+    assert_eq!(ended.reports.iter().filter(went).count(), 1, "{ended:?}");
     assert_eq!(ids(&receiver.acknowledged()), ["a", "b", "c"]);
     assert_eq!(receiver.requests().len(), requests);
     let text = fs::read_to_string(&file).unwrap();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::output::Format;
-use crate::report::with_causes;
+use crate::report::{print_line, with_causes};
 use crate::sink::{Failure, SinkError};
 
 /// Creates the file, if it does not exist.
@@ -22,7 +22,7 @@ pub(super) fn create(file: &Path) -> Result<(), SinkError> {
     open(file).map(drop).map_err(|error| failed(file, error))
 }
 
-/// Adds an event. When this returns, the event is on the disk.
+/// Adds an event, and reports that. When this returns, the event is on the disk.
 pub(super) async fn add(file: &Path, event: &Event, refusal: &SinkError) -> Result<(), SinkError> {
     let line = line(event, refusal);
     let path = file.to_owned();
@@ -30,6 +30,10 @@ pub(super) async fn add(file: &Path, event: &Event, refusal: &SinkError) -> Resu
     let added = added.map_err(io::Error::other).flatten();
     added.map_err(|error| failed(file, error))?;
     counter!("box_tail_dead_letters_total").increment(1);
+    // The id is a text of the server, which may contain any characters.
+    let id = event.id().unwrap_or("without an id").escape_debug();
+    let (file, refusal) = (file.display(), with_causes(refusal));
+    print_line(&format!("the event {id} went to {file}: {refusal}"));
     Ok(())
 }
 
