@@ -67,6 +67,20 @@ fn command_gets_each_event_in_order() {
 }
 
 #[test]
+fn command_gets_the_event_in_the_format_that_was_chosen() {
+    let world = World::with_events(2);
+    let format = ["--format", "{event_id} {event_type}"];
+    let ended = world
+        .start("cat", &[&format[..], &["--count", "2"]].concat())
+        .end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let log = world.server.event_ids(TOKEN);
+    for (line, id) in ended.events.iter().zip(log) {
+        assert!(line.starts_with(&format!("{id} ")), "{line}");
+    }
+}
+
+#[test]
 fn command_gets_no_secret_and_only_fields_of_its_event() {
     let server = EmulatorServer::start();
     let events = [

@@ -78,6 +78,24 @@ fn webhook_has_the_exact_event_and_its_signatures() {
 }
 
 #[test]
+fn webhook_has_the_event_in_the_format_that_was_chosen() {
+    let server = EmulatorServer::start();
+    server.append_json(TOKEN, [r#"{"event_id":"1","event_type":"ITEM_UPLOAD"}"#]);
+    let receiver = Receiver::start();
+    let to = to(receiver.url());
+    let ended = Tail::of(
+        &server,
+        &[&to[..], &["--count", "1", "--format", "ecs"]].concat(),
+    )
+    .end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let body: Value = serde_json::from_str(&receiver.requests()[0].body).unwrap();
+    assert_eq!(body["type"], "ITEM_UPLOAD");
+    assert_eq!(body["data"]["event"]["id"], "1");
+    assert!(body["data"]["ecs"]["version"].is_string(), "{body}");
+}
+
+#[test]
 fn webhook_is_not_signed_without_a_secret() {
     let server = EmulatorServer::start();
     server.append(TOKEN, 1);
@@ -458,6 +476,7 @@ fn arguments_that_do_not_fit_the_place_are_refused() {
         &["--webhook-batch", "2", "--exec", "true"],
         &["--webhook-batch", "0", "--to", "http://localhost/"],
         &["--to", "http://localhost/", "--exec", "true"],
+        &["--format", "{event_id}", "--to", "http://localhost/"],
         &["--delivery-timeout", "0s", "--to", "http://localhost/"],
         &["--delivery-timeout", "soon", "--to", "http://localhost/"],
     ] {
