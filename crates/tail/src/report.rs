@@ -177,6 +177,9 @@ impl Report {
 
     /// Prints that the events of a page can't be written, and the time of the next attempt.
     pub(crate) fn retry(&mut self, retry: &Retry) {
+        if let Some(line) = &mut self.status_line {
+            line.output_failed();
+        }
         let text = format!("retrying the output: {}", with_causes(&retry.error));
         self.failing(text, retry.at.try_into().unwrap_or(UNIX_EPOCH));
     }

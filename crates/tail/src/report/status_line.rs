@@ -39,6 +39,8 @@ pub(super) struct StatusLine {
     total: u64,
     /// The time at which the last event happened.
     last_event: Option<Timestamp>,
+    /// `true` while the events of a page can't be written.
+    is_output_failing: bool,
 }
 
 impl StatusLine {
@@ -50,6 +52,7 @@ impl StatusLine {
             rate: Rate::new(Instant::now()),
             total: 0,
             last_event: None,
+            is_output_failing: false,
         })
     }
 
@@ -59,6 +62,13 @@ impl StatusLine {
         self.total += events.len() as u64;
         let last_event = events.iter().rev().find_map(Event::created_at);
         self.last_event = last_event.or(self.last_event);
+        self.is_output_failing = false;
+    }
+
+    /// Shows that the events of a page can't be written, until they are.
+    pub(super) fn output_failed(&mut self) {
+        self.is_output_failing = true;
+        self.draw();
     }
 
     /// Shows a status.
@@ -82,7 +92,7 @@ impl StatusLine {
         let rate = self.rate.per_second(Instant::now());
         let columns = terminal::columns();
         let text = match self.steady_status() {
-            Some(Status::ReadingHistory(progress)) => {
+            Some(Status::ReadingHistory(progress)) if !self.is_output_failing => {
                 let bar = bar(progress.share(), columns);
                 let width = columns.saturating_sub(bar.len());
                 bar + &fitting(history(progress, rate), width)
@@ -111,12 +121,12 @@ impl StatusLine {
             Some(age) if is_idle => format!("last event {} ago", rough(age)),
             Some(age) => format!("{} behind", rough(age)),
         };
-        vec![
-            state(status),
-            lag,
-            events_per_second(rate),
-            events(self.total),
-        ]
+        let state = if self.is_output_failing {
+            "retrying the output".into()
+        } else {
+            state(status)
+        };
+        vec![state, lag, events_per_second(rate), events(self.total)]
     }
 }
 
