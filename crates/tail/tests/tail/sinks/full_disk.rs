@@ -33,7 +33,7 @@ fn stored(kind: &str, file: &Path) -> Vec<String> {
 }
 
 #[rstest]
-#[case::plain("jsonl", "events.jsonl", &[], 8)]
+#[case::plain("jsonl", "events.jsonl", &[], 32)]
 #[case::gzip("jsonl", "events.jsonl.gz", &["--gzip"], 8)]
 #[case::sqlite("sqlite", "events.db", &[], 256)]
 fn x02_full_disk_ends_the_program_and_leaves_no_torn_page(

@@ -194,7 +194,7 @@ fn foreign_database_is_refused_and_left_unchanged() {
 }
 
 #[test]
-fn demo_stores_its_events_in_each_run() {
+fn demo_runs_again_with_the_database_of_an_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
     let place = sqlite(&directory.path().join("events.db"));
     for _ in 0..2 {
