@@ -43,9 +43,9 @@ pub(crate) struct OutputArguments {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Writes the events to this place instead of standard output: `jsonl:FILE` for a file of lines
-    /// of JSON, `sqlite:FILE` for a database, which also keeps the position, or `https://…` for
-    /// webhooks
+    /// Writes the events to this place instead of standard output: `jsonl:FILE` appends lines of JSON
+    /// to a file; `sqlite:FILE` stores each event once in a database, which also keeps the position,
+    /// in place of --checkpoint; `https://…` sends webhooks
     #[arg(long, value_name = "PLACE", conflicts_with = "exec")]
     to: Option<String>,
 

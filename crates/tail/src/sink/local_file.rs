@@ -1,6 +1,7 @@
 //! The files that sinks write: their real paths, the locks that keep other programs away, and
 //! directories that survive a crash.
 
+use std::error::Error;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 /// was written.
 pub(super) fn failed<E>(path: &Path) -> impl FnOnce(E) -> SinkError + use<E>
 where
-    E: std::error::Error + Send + Sync + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     let path = path.display().to_string();
     |error| SinkError::new(Failure::Unavailable, 0, path).because(error)

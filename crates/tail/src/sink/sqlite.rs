@@ -44,8 +44,10 @@ impl Sqlite {
             let text = format!("{}, account {account:?}", path.display());
             SinkError::new(Failure::Unavailable, 0, text).because(error)
         })?;
-        let mut database = Connection::open(&real).map_err(failed(path))?;
-        database.busy_timeout(BUSY_TIMEOUT).map_err(failed(path))?;
+        let opened = Connection::open(&real);
+        let mut database = opened.map_err(failed_by_sqlite(path))?;
+        let set = database.busy_timeout(BUSY_TIMEOUT);
+        set.map_err(failed_by_sqlite(path))?;
         schema::prepare(&mut database).map_err(failed(path))?;
         Ok(Self {
             path: path.to_owned(),
@@ -71,7 +73,7 @@ impl Sqlite {
             Ok::<R, rusqlite::Error>(outcome)
         });
         let outcome = task.await.map_err(failed(&self.path))?;
-        outcome.map_err(failed(&self.path))
+        outcome.map_err(failed_by_sqlite(&self.path))
     }
 }
 
@@ -97,6 +99,13 @@ impl Sink for Sqlite {
     async fn checkpoint(&mut self) -> Result<Option<Checkpoint>, SinkError> {
         self.run(stored).await
     }
+}
+
+/// Returns a function that turns an error of `SQLite` into that of a sink. The source of such an
+/// error repeats its text, so it is left out.
+fn failed_by_sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> SinkError + use<> {
+    let failed = failed(path);
+    |error| failed(error.to_string())
 }
 
 /// Inserts events. An event whose id the account has already is left out.

@@ -84,16 +84,10 @@ impl fmt::Display for SchemaError {
                 "a newer version of box-tail has made it, with version {version} of the tables, \
                  and this version knows {VERSION}: use the newer one, or choose another file"
             ),
-            Self::Database(_) => f.write_str("it can't be used as a database"),
+            // The source of this error repeats its text.
+            Self::Database(error) => write!(f, "it can't be used as a database: {error}"),
         }
     }
 }
 
-impl std::error::Error for SchemaError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Database(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for SchemaError {}
