@@ -17,7 +17,7 @@ fn sqlite(path: &Path) -> String {
 
 /// Returns the first column of the rows that a query finds.
 #[track_caller]
-fn column<T: FromSql>(file: &Path, query: &str) -> Vec<T> {
+pub(super) fn column<T: FromSql>(file: &Path, query: &str) -> Vec<T> {
     let database = Connection::open(file).unwrap();
     let mut select = database.prepare(query).unwrap();
     let rows = select.query_map([], |row| row.get(0)).unwrap();
