@@ -18,7 +18,7 @@ mod state;
 mod statistics;
 
 use std::error::Error as StdError;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use tracing::Span;
@@ -69,7 +69,7 @@ pub(crate) struct Telemetry {
 impl Telemetry {
     /// Creates the telemetry of a stream. The account is any name that the caller has for it.
     pub(crate) fn new(
-        config: &Config,
+        config: &Arc<Config>,
         account: Option<&str>,
         status: Status,
         resume_at: StartAt,

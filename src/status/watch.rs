@@ -36,6 +36,13 @@ struct Snapshot {
     complete_until: Option<SystemTime>,
     /// A number that grows with each change of the status or the position, from 1 on.
     version: u64,
+    /// The tasks that wait. `None` until one does, to save memory: few of many streams are watched.
+    tasks: Option<Box<Tasks>>,
+}
+
+/// The tasks that wait for a change of a stream.
+#[derive(Debug, Default)]
+struct Tasks {
     /// The tasks that wait for the next version, by the numbers of their listeners.
     listeners: BTreeMap<u64, Waker>,
     /// The tasks that wait until the stream is complete up to a time, by that time and by the
@@ -82,9 +89,13 @@ impl Snapshot {
     /// ends the waits for a time. A listener that polls from now on sees the version.
     fn changed(&mut self) -> Wakers {
         self.version += 1;
-        let mut wakers = Wakers(mem::take(&mut self.listeners).into_values().collect());
-        if self.is_stopped() {
-            wakers.0.extend(mem::take(&mut self.waiters).into_values());
+        let is_stopped = self.is_stopped();
+        let Some(tasks) = &mut self.tasks else {
+            return Wakers::default();
+        };
+        let mut wakers = Wakers(mem::take(&mut tasks.listeners).into_values().collect());
+        if is_stopped {
+            wakers.0.extend(mem::take(&mut tasks.waiters).into_values());
         }
         wakers
     }
@@ -129,13 +140,14 @@ impl<'a> Listener<'a> {
         let unused = if outcome.is_ready() {
             Some(waker)
         } else {
+            let tasks = snapshot.tasks.get_or_insert_default();
             let number = *self.number.get_or_insert_with(|| {
-                snapshot.last_listener += 1;
-                snapshot.last_listener
+                tasks.last_listener += 1;
+                tasks.last_listener
             });
             match self.time {
-                None => snapshot.listeners.insert(number, waker),
-                Some(time) => snapshot.waiters.insert((time, number), waker),
+                None => tasks.listeners.insert(number, waker),
+                Some(time) => tasks.waiters.insert((time, number), waker),
             }
         };
         drop(snapshot);
@@ -150,10 +162,10 @@ impl Drop for Listener<'_> {
             // Declared before the lock, and therefore dropped after it.
             let _unused;
             let mut snapshot = lock(&self.watch.snapshot);
-            _unused = match self.time {
-                None => snapshot.listeners.remove(&number),
-                Some(time) => snapshot.waiters.remove(&(time, number)),
-            };
+            _unused = snapshot.tasks.as_mut().map(|tasks| match self.time {
+                None => tasks.listeners.remove(&number),
+                Some(time) => tasks.waiters.remove(&(time, number)),
+            });
         }
     }
 }
@@ -166,9 +178,7 @@ impl StatusWatch {
                 resume_at,
                 complete_until: None,
                 version: 1,
-                listeners: BTreeMap::new(),
-                waiters: BTreeMap::new(),
-                last_listener: 0,
+                tasks: None,
             }),
             stream: AtomicWaker::new(),
         }
@@ -255,8 +265,11 @@ impl StatusWatch {
             return Wakers::default();
         };
         snapshot.complete_until = until;
-        let later = snapshot.waiters.split_off(&(time, u64::MAX));
-        let reached = mem::replace(&mut snapshot.waiters, later);
+        let Some(tasks) = &mut snapshot.tasks else {
+            return Wakers::default();
+        };
+        let later = tasks.waiters.split_off(&(time, u64::MAX));
+        let reached = mem::replace(&mut tasks.waiters, later);
         Wakers(reached.into_values().collect())
     }
 

@@ -188,11 +188,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Config;
 
     fn telemetry() -> Arc<Telemetry> {
         let (status, start) = (Status::Fetching, StartAt::Now);
-        Arc::new(Telemetry::new(&Config::default(), None, status, start))
+        Arc::new(Telemetry::new(&Arc::default(), None, status, start))
     }
 
     struct Task;

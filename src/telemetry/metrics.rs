@@ -5,7 +5,7 @@
 //! stream, because a label for each account can overload a metrics database.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use metrics::{
     Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -34,40 +34,28 @@ const STREAMS: &str = "box_longpoll_streams";
 
 /// The labels of a stream's metrics.
 pub(super) struct Metrics {
-    stream_type: &'static str,
-    stream: Option<Arc<str>>,
+    config: Arc<Config>,
 }
 
-/// The waits of a stream that have been recorded.
+/// The milliseconds of waits that are not recorded yet, by cause. A counter has full seconds.
 #[derive(Default)]
-pub(super) struct Accounts {
-    /// The time up to which waits are recorded.
-    waits_until: Option<Instant>,
-    /// The milliseconds of waits that are not recorded yet, by cause. A counter has full seconds.
-    rests: [u16; WaitCause::ALL],
-}
+pub(super) struct Accounts([u16; WaitCause::ALL]);
 
 impl Accounts {
-    /// Returns the full seconds that the stream has waited for this cause since the last call. The
-    /// rest counts in the next call.
-    pub(super) fn waited(&mut self, cause: Option<WaitCause>, now: Instant) -> u64 {
-        let before = self.waits_until.replace(now).unwrap_or(now);
-        let Some(cause) = cause else {
-            return 0;
-        };
-        let rest = &mut self.rests[cause as usize];
-        let passed = now.saturating_duration_since(before) + Duration::from_millis((*rest).into());
+    /// Returns the full seconds to record for a wait. The rest counts in the next call.
+    pub(super) fn waited(&mut self, cause: WaitCause, passed: Duration) -> u64 {
+        let rest = &mut self.0[cause as usize];
+        let passed = passed + Duration::from_millis((*rest).into());
         *rest = u16::try_from(passed.subsec_millis()).unwrap_or(0);
         passed.as_secs()
     }
 }
 
 impl Metrics {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Arc<Config>) -> Self {
         describe();
         Self {
-            stream_type: config.stream_kind.name(),
-            stream: config.stream_name.clone(),
+            config: config.clone(),
         }
     }
 
@@ -135,8 +123,11 @@ impl Metrics {
 
     fn labels(&self, more: &[(&'static str, &'static str)]) -> Vec<Label> {
         let mut labels = Vec::with_capacity(more.len() + 2);
-        labels.push(Label::from_static_parts("stream_type", self.stream_type));
-        if let Some(stream) = &self.stream {
+        labels.push(Label::from_static_parts(
+            "stream_type",
+            self.config.stream_kind.name(),
+        ));
+        if let Some(stream) = &self.config.stream_name {
             labels.push(Label::new("stream", stream.clone()));
         }
         labels.extend(

@@ -5,7 +5,8 @@
     reason = "the methods are those of a build with the feature"
 )]
 
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::outcome::EndedRequest;
 use super::state::State;
@@ -17,18 +18,18 @@ use crate::event::Event;
 /// The labels of a stream's metrics.
 pub(super) struct Metrics;
 
-/// The waits of a stream that have been recorded.
+/// The parts of waits that are not recorded yet.
 #[derive(Default)]
 pub(super) struct Accounts;
 
 impl Accounts {
-    pub(super) fn waited(&mut self, _: Option<WaitCause>, _: Instant) -> u64 {
+    pub(super) fn waited(&mut self, _: WaitCause, _: Duration) -> u64 {
         0
     }
 }
 
 impl Metrics {
-    pub(super) fn new(_: &Config) -> Self {
+    pub(super) fn new(_: &Arc<Config>) -> Self {
         Self
     }
 

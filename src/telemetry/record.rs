@@ -59,8 +59,8 @@ pub(super) struct Record {
     last_success_at: Time,
     connected_since: Time,
     caught_up_at: Time,
-    waits_since: Time,
-    wait_cause: Option<WaitCause>,
+    /// The current wait, other than for events.
+    wait: Option<Box<CurrentWait>>,
     state: State,
     has_started: bool,
     has_listened: bool,
@@ -75,6 +75,14 @@ struct Trouble {
     began: Moment,
     attempts: u32,
     last: Error,
+}
+
+/// A wait of the stream.
+struct CurrentWait {
+    cause: WaitCause,
+    since: SystemTime,
+    /// The time up to which the wait is recorded.
+    recorded_until: Instant,
 }
 
 /// The requests of one kind.
@@ -236,13 +244,24 @@ impl Record {
         listens && !mem::replace(&mut self.has_listened, true)
     }
 
+    /// Takes the cause of the current wait. Returns that of the wait up to now, with its full seconds
+    /// that are not recorded yet.
     fn waits(&mut self, cause: Option<WaitCause>, now: Moment) -> Option<(WaitCause, u64)> {
-        let before = mem::replace(&mut self.wait_cause, cause);
-        if before != cause {
-            self.waits_since = Time::of(now.wall);
+        let waited = self.wait.as_mut().map(|wait| {
+            let before = mem::replace(&mut wait.recorded_until, now.monotonic);
+            let passed = now.monotonic.saturating_duration_since(before);
+            (wait.cause, self.accounts.waited(wait.cause, passed))
+        });
+        if waited.map(|(before, _)| before) != cause {
+            self.wait = cause.map(|cause| {
+                Box::new(CurrentWait {
+                    cause,
+                    since: now.wall,
+                    recorded_until: now.monotonic,
+                })
+            });
         }
-        let seconds = self.accounts.waited(before, now.monotonic);
-        before.map(|cause| (cause, seconds))
+        waited
     }
 
     /// Ends the stream. Returns its last state, and `true` if it has been polled.
@@ -250,7 +269,7 @@ impl Record {
         self.trouble = None;
         self.connected_since = Time::default();
         self.is_caught_up = false;
-        self.wait_cause = None;
+        self.wait = None;
         let before = mem::replace(&mut self.state, State::Stopped);
         (before, self.has_started)
     }
@@ -271,7 +290,6 @@ impl Record {
             | Status::Degraded { until, .. } => Some(*until),
             _ => None,
         };
-        let wait = self.wait_cause.zip(self.waits_since.get());
         Statistics {
             lists: of(Call::List),
             polls: of(Call::Listen),
@@ -292,9 +310,9 @@ impl Record {
             caught_up_at: self.caught_up_at.get(),
             is_caught_up: self.is_caught_up,
             complete_until,
-            wait: wait.map(|(cause, since)| Wait {
-                cause,
-                since,
+            wait: self.wait.as_ref().map(|wait| Wait {
+                cause: wait.cause,
+                since: wait.since,
                 until,
             }),
         }

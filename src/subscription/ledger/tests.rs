@@ -107,7 +107,7 @@ impl Life {
             &AccessToken::new("token").unwrap(),
         );
         let (status, oldest) = (Status::Fetching, StartAt::Oldest);
-        let telemetry = Telemetry::new(&Config::default(), None, status, oldest);
+        let telemetry = Telemetry::new(&Arc::default(), None, status, oldest);
         let found = store.load();
         let window = match &found {
             Some(checkpoint) => checkpoint.window(9),
