@@ -14,6 +14,9 @@
 //!    input and output, drop the requests that the engine no longer [awaits](LongPoll::awaits).
 //! 4. Repeat until [`Output::Stop`]. A query also ends with [`Output::Finish`].
 //!
+//! The engine logs each of its steps at the level of traces, and nothing else. A driver that logs
+//! failures gets them from [`LongPoll::status`].
+//!
 //! Time is an argument of both methods. Randomness comes from the seed. The same inputs at the same
 //! times produce the same outputs.
 //!

@@ -100,7 +100,9 @@ impl Telemetry {
     pub(crate) fn request_span(&self, call: Call) -> Span {
         let span = self.span.request(call);
         if !span.is_disabled() {
-            span.record("attempt", lock(&self.record).attempt());
+            // The subscriber's code runs without the lock.
+            let attempt = lock(&self.record).attempt();
+            span.record("attempt", attempt);
         }
         span
     }
@@ -198,6 +200,7 @@ impl Telemetry {
 
     /// Notes that a write of a checkpoint failed and will be retried.
     pub(crate) fn not_saved(&self, error: &(dyn StdError + 'static)) {
+        lock(&self.record).not_saved();
         self.metrics.retry(ErrorKind::Checkpoint);
         let (kind, error) = (ErrorKind::Checkpoint, Chain(error));
         self.span

@@ -52,3 +52,124 @@ impl LongPoll {
         (self.fetcher.page_came_at == Some(caught_up_at)).then_some(caught_up_at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::super::{Call, Input, Output};
+    use super::*;
+    use crate::auth::AccessToken;
+    use crate::config::Config;
+    use crate::position::StartAt;
+
+    const PAGE: &str = r#"{"entries":[],"next_stream_position":"1"}"#;
+    const SERVERS: &str =
+        r#"{"entries":[{"url":"https://1.realtime.services.box.net/subscribe?channel=1"}]}"#;
+
+    /// An engine whose time is that of the test.
+    struct World {
+        engine: LongPoll,
+        now: Moment,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let now = Moment::read_clocks();
+            let config = Arc::new(Config::default());
+            let engine = LongPoll::new(config, StartAt::Now, 1, now);
+            Self { engine, now }
+        }
+
+        fn wait(&mut self, seconds: u64) {
+            let time = Duration::from_secs(seconds);
+            self.now.monotonic += time;
+            self.now.wall += time;
+        }
+
+        /// Carries out outputs until a poll is open, and responds to all other requests.
+        fn open_poll(&mut self) {
+            loop {
+                let input = match self.engine.poll_output(self.now) {
+                    Output::GetToken { .. } => {
+                        Input::Token(Ok(AccessToken::new("a-token").unwrap()))
+                    }
+                    Output::Send {
+                        call: Call::Listen, ..
+                    } => return,
+                    Output::Send { call, .. } => {
+                        let body = if call == Call::List { SERVERS } else { PAGE };
+                        response(call, 200, body)
+                    }
+                    Output::WaitUntil(at) => {
+                        self.now.wall = self.now.wall_at(at);
+                        self.now.monotonic = at;
+                        continue;
+                    }
+                    other => panic!("unexpected output: {other:?}"),
+                };
+                self.engine.handle_input(input, self.now);
+            }
+        }
+    }
+
+    fn response(call: Call, status: u16, body: &'static str) -> Input {
+        let response = http::Response::builder().status(status);
+        let result = Ok(response.body(Bytes::from_static(body.as_bytes())).unwrap());
+        Input::Response { call, result }
+    }
+
+    #[test]
+    fn held_poll_is_a_recovery_that_began_when_it_was_sent() {
+        let mut world = World::new();
+        world.open_poll();
+        assert_eq!(
+            world.engine.works_since(world.now),
+            Some(world.now.monotonic)
+        );
+        let failed = response(Call::Listen, 503, "");
+        world.engine.handle_input(failed, world.now);
+        assert!(world.engine.take_retry(world.now).is_some());
+        assert_eq!(world.engine.works_since(world.now), None);
+
+        world.open_poll();
+        let sent_at = world.now.monotonic;
+        world.wait(9);
+        assert_eq!(world.engine.works_since(world.now), None);
+        world.wait(1);
+        assert_eq!(world.engine.works_since(world.now), Some(sent_at));
+    }
+
+    #[test]
+    fn engine_works_again_after_the_fetch_that_follows_a_failure() {
+        let mut world = World::new();
+        world.open_poll();
+        world.wait(60);
+        world.engine.handle_input(
+            response(Call::Listen, 200, r#"{"message":"new_change"}"#),
+            world.now,
+        );
+        while !world.engine.awaits(Call::Fetch) {
+            if let Output::GetToken { .. } = world.engine.poll_output(world.now) {
+                let token = AccessToken::new("a-token").unwrap();
+                world
+                    .engine
+                    .handle_input(Input::Token(Ok(token)), world.now);
+            }
+        }
+        world
+            .engine
+            .handle_input(response(Call::Fetch, 500, ""), world.now);
+        assert!(world.engine.take_retry(world.now).is_some());
+        assert_eq!(world.engine.take_retry(world.now), None);
+        assert_eq!(world.engine.works_since(world.now), None);
+        world.open_poll();
+        assert_eq!(
+            world.engine.works_since(world.now),
+            Some(world.now.monotonic)
+        );
+    }
+}

@@ -413,6 +413,14 @@ impl Ledger {
     }
 }
 
+/// The batches that are not durable will be delivered again, and nobody can acknowledge these any
+/// more.
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.telemetry.unacknowledged(|| 0);
+    }
+}
+
 impl State {
     /// Returns the state of a subscription without a checkpoint. A start at a time is saved,
     /// because a later run may compute another time.

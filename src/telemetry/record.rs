@@ -178,6 +178,11 @@ impl Record {
         Some(trouble.attempts)
     }
 
+    /// Notes a write of a checkpoint that failed and is retried.
+    pub(super) fn not_saved(&mut self) {
+        self.retries = self.retries.saturating_add(1);
+    }
+
     pub(super) fn repeated(&mut self, repeats: usize) {
         self.repeats += repeats as u64;
     }

@@ -30,10 +30,11 @@ pub struct Statistics {
     pub events: u64,
     /// The number of events that Box sent although the stream had delivered them before.
     pub repeats: u64,
-    /// The number of waits after a failure, which are followed by a retry.
+    /// The number of failures that were followed by a retry: of requests, of the token source, and of
+    /// the store of a subscription.
     pub retries: u64,
-    /// The number of times that the stream stopped working, and began to retry. Several failures
-    /// in a row count once.
+    /// The number of times that requests stopped working, and the stream began to retry them.
+    /// Several failures in a row count once.
     pub failures: u64,
     /// The number of times that the stream worked again after that. If it is less than
     /// [`failures`](Self::failures), the stream is retrying now, or has stopped.

@@ -227,6 +227,13 @@ fn subscription_has_its_checkpoints_and_unacknowledged_batches() {
             .unwrap();
         let recorded = metrics.gauge("complete_until_timestamp_seconds", "");
         assert!((recorded - until.as_secs_f64()).abs() < 0.001);
+
+        // A batch that nobody can acknowledge any more does not count.
+        server.append(TOKEN, 1);
+        let last = subscription.next().await.unwrap().unwrap();
+        assert_eq!(metrics.level("unacknowledged_batches", ""), "1");
+        drop((last, subscription));
+        assert_eq!(metrics.level("unacknowledged_batches", ""), "0");
     });
 }
 
