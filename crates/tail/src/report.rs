@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use box_longpoll::enterprise::HistoryProgress;
+use box_longpoll::monitoring::Statistics;
 use box_longpoll::{Error, ErrorKind, Event, StartAt, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
@@ -151,16 +152,15 @@ impl Report {
 
     /// Prints that the stream listens, or reads the past, or the reason why it doesn't. Other
     /// statuses are not printed.
-    pub(crate) fn status(&mut self, status: &Status) {
+    pub(crate) fn status(&mut self, status: &Status, statistics: &Statistics) {
         if let Some(line) = &mut self.status_line {
-            line.show(status);
+            line.show(status, statistics);
         }
         match status {
             Status::Listening { .. } => self.working("listening"),
-            // A stream that has not begun yet waits too, for a time that has passed already.
-            Status::Waiting { until, .. }
-                if matches!(self.live, Live::AtAnInterval)
-                    && Timestamp::try_from(*until).is_ok_and(|until| until > Timestamp::now()) =>
+            // A stream that has more events to fetch waits too, for its turn.
+            Status::Waiting { .. }
+                if matches!(self.live, Live::AtAnInterval) && statistics.is_caught_up =>
             {
                 self.working("following live events");
             }

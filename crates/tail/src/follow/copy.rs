@@ -78,11 +78,11 @@ impl Journey<'_> {
                         return end;
                     }
                     // While batches are ready, the branch of the handle is not reached.
-                    self.report.status(&handle.status());
+                    self.report.status(&handle.status(), &handle.statistics());
                 }
                 Some(status) = handle.changed() => {
                     self.report.position(&handle.resume_at());
-                    self.report.status(&status);
+                    self.report.status(&status, &handle.statistics());
                 }
                 () = self.report.refresh() => {}
             }

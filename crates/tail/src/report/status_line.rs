@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use box_longpoll::enterprise::HistoryProgress;
+use box_longpoll::monitoring::Statistics;
 use box_longpoll::{Event, Status};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
@@ -72,7 +73,12 @@ impl StatusLine {
     }
 
     /// Shows a status.
-    pub(super) fn show(&mut self, status: &Status) {
+    pub(super) fn show(&mut self, status: &Status, statistics: &Statistics) {
+        let status = match status {
+            // The stream waits for its turn, and not for events.
+            Status::Waiting { .. } if !statistics.is_caught_up => &Status::Fetching,
+            status => status,
+        };
         let before = self.status.replace(status.clone());
         if !is_transient(status) {
             self.idle = None;

@@ -50,6 +50,19 @@ fn past_events_come_before_live_ones() {
 }
 
 #[test]
+fn following_begins_after_the_last_event_of_a_backlog() {
+    let server = EmulatorServer::start();
+    // They need more pages than Box permits at once.
+    server.append_json(
+        TOKEN,
+        (0..4_000).map(|n| format!(r#"{{"event_id":"{n}"}}"#)),
+    );
+    let mut tail = Tail::of(&server, &["--enterprise", "--from", "oldest", "--json"]);
+    tail.wait_for_report(|line| line == "following live events");
+    assert_eq!(tail.kill().events.len(), 4_000);
+}
+
+#[test]
 fn past_resumes_from_its_last_position_line() {
     let (server, past) = enterprise(400);
     let since = days_ago(200);
