@@ -351,7 +351,7 @@ impl FollowArguments {
             .await
             .map_err(|error| with_causes(&error))?
         {
-            return Ok(Mode::Stored(checkpoint.filter(|_| !is_demo)));
+            return Ok(Mode::Stored(checkpoint.filter(|_| !is_demo).map(Box::new)));
         }
         #[cfg(feature = "blocking")]
         if self.blocking {

@@ -48,7 +48,7 @@ pub(super) enum Mode {
     /// By the async client, which keeps the position in this file.
     Checkpoint(CheckpointFile),
     /// By the async client, from this checkpoint if there is one. The sink keeps the checkpoints.
-    Stored(Option<Checkpoint>),
+    Stored(Option<Box<Checkpoint>>),
     /// By the client for programs without async.
     #[cfg(feature = "blocking")]
     Blocking,
@@ -68,7 +68,7 @@ pub(super) enum Batches {
 /// An update whose checkpoint the sink has not stored yet.
 pub(super) enum Unstored {
     Delivery(Delivery),
-    Progress(Progress),
+    Progress(Box<Progress>),
 }
 
 /// The events and the checkpoint that the outlet writes at once.
@@ -164,8 +164,8 @@ impl Mode {
 }
 
 /// Returns the place to resume at: a checkpoint if there is one.
-fn resume(checkpoint: Option<Checkpoint>, start: StartAt) -> ResumeFrom {
-    checkpoint.map_or_else(|| start.into(), ResumeFrom::from)
+fn resume(checkpoint: Option<Box<Checkpoint>>, start: StartAt) -> ResumeFrom {
+    checkpoint.map_or_else(|| start.into(), |checkpoint| ResumeFrom::from(*checkpoint))
 }
 
 impl Batches {
@@ -221,7 +221,7 @@ impl Batches {
                     }
                     Update::Started(progress) | Update::Moved(progress) => {
                         let checkpoint = progress.checkpoint().clone();
-                        *unstored = Some(Unstored::Progress(progress));
+                        *unstored = Some(Unstored::Progress(Box::new(progress)));
                         Item::Moved(checkpoint)
                     }
                     Update::PossibleGap(gap) => {
