@@ -33,6 +33,7 @@ use crate::output::{Outlet, OutputArguments};
 use crate::report::{self, Live, Report, with_causes};
 use crate::signals::Signals;
 use crate::sink::SinkError;
+use crate::web::{self, WebArguments};
 
 /// The rate of the fake Box, in events per second. It is low enough to read each line.
 const DEMO_RATE: f64 = 4.0;
@@ -73,6 +74,9 @@ pub(crate) struct FollowArguments {
 
     #[command(flatten)]
     output: OutputArguments,
+
+    #[command(flatten)]
+    web: WebArguments,
 }
 
 /// The account, its events, and the first of them
@@ -171,6 +175,20 @@ impl FollowArguments {
         }
     }
 
+    /// Returns whose events are followed, in words.
+    fn followed(&self, is_demo: bool) -> String {
+        let account = match self.stream.account.name() {
+            _ if is_demo => "the demo's fake Box".into(),
+            Some(name) => name,
+            None => "the token's user".into(),
+        };
+        if self.stream.enterprise.enterprise {
+            format!("the enterprise of {account}")
+        } else {
+            account
+        }
+    }
+
     /// Returns the start, unless there is a checkpoint.
     fn start(&self) -> StartAt {
         self.stream
@@ -198,6 +216,24 @@ impl FollowArguments {
             .page_limit(self.page_limit())
             .filter(self.stream.filter.filter());
         self.stream.account.settings(settings)
+    }
+
+    /// Returns the settings of a stream that ends at a time.
+    fn settings_until(
+        &self,
+        until: Timestamp,
+        settings: LongPollClientBuilder,
+        events: &Events,
+        mode: &Mode,
+    ) -> LongPollClientBuilder {
+        let settings = settings.max_staleness(UNTIL_STALENESS);
+        // A kept position must not move past events that the next run would then miss. A query has
+        // a position of its own.
+        if matches!(events, Events::Past(_)) || !mode.keeps_position() {
+            settings.filter(self.stream.filter.filter().created_at(..until))
+        } else {
+            settings
+        }
     }
 
     /// Returns the maximum size of a page: no more events than `--count` says. A script may run the
@@ -232,6 +268,7 @@ pub(crate) async fn run_into(
         #[cfg(feature = "blocking")]
         blocking: false,
         output: OutputArguments::default(),
+        web: WebArguments::default(),
     };
     follow(&arguments, outlet).await
 }
@@ -255,21 +292,25 @@ async fn follow(
         Account::Demo => (Source::demo(), Some(fake_box(arguments))),
     };
     if let Some(fake_box) = &fake_box {
-        settings = settings
-            .event_delay(DEMO_DELAY)
-            .api_origin(fake_box.origin())
-            .realtime_hosts(RealtimeHosts::default().allow_loopback());
+        settings = settings_of_demo(settings, fake_box);
     }
     let tokens = match source.tokens(arguments.stream.account.api.as_deref(), transport.clone()) {
         Ok(tokens) => tokens,
         Err(CredentialError::Argument(error)) => usage_error(&error),
         Err(CredentialError::CredentialFile(error)) => return failure(&with_causes(&error)),
     };
+    let web = match arguments.web.web() {
+        Ok(web) => web,
+        Err(error) => return failure(&error),
+    };
     let account = arguments.account_name(fake_box.is_some());
     let mut outlet = match outlet(&transport, &account) {
         Ok(outlet) => outlet,
         Err(error) => return failure(&with_causes(&error)),
     };
+    if let Some(web) = &web {
+        outlet = outlet.wrap(|sink| web.watch(sink, arguments.output.sink_name()));
+    }
     let mode = match arguments.mode(&mut outlet, fake_box.is_some()).await {
         Ok(mode) => mode,
         Err(error) => return failure(&error),
@@ -277,21 +318,10 @@ async fn follow(
     let start = arguments.start();
     let events = arguments.events(&start);
     if let Some(until) = until {
-        if start == StartAt::Now && until <= Timestamp::now() && !mode.keeps_position() {
-            usage_error("--until has passed: say where to begin, with --since or --from");
-        }
-        settings = settings.max_staleness(UNTIL_STALENESS);
-        // A kept position must not move past events that the next run would then miss. A query has
-        // a position of its own.
-        if matches!(events, Events::Past(_)) || !mode.keeps_position() {
-            settings = settings.filter(arguments.stream.filter.filter().created_at(..until));
-        }
+        check_until(until, &start, &mode);
+        settings = arguments.settings_until(until, settings, &events, &mode);
     }
-    let live = match events {
-        Events::Enterprise(_) | Events::Past(_) => Live::AtAnInterval,
-        Events::User => Live::Listening,
-    };
-    let mut report = Report::new(start.clone(), live);
+    let mut report = Report::new(start.clone(), live(&events));
     let followed = Followed {
         settings,
         user: arguments.stream.account.as_user.as_deref(),
@@ -303,15 +333,19 @@ async fn follow(
         Err(error) => return failure(&report.stopped(&error)),
     };
     let handle = batches.handle();
-    let end = Journey {
+    let journey = Journey {
         signals: Signals::new(outlet.can_reopen()),
         batches,
         outlet: &mut outlet,
         report: &mut report,
         until: until.and_then(|until| SystemTime::try_from(until).ok()),
-    }
-    .run()
-    .await;
+    };
+    let followed = arguments.followed(fake_box.is_some());
+    let journey = Box::pin(journey.run());
+    let end = match web::run_beside(web, followed, handle.clone(), journey).await {
+        Ok(end) => end,
+        Err(error) => return failure(&format!("cannot start the web server: {error}")),
+    };
     report::remove_status_line();
     flush(&*tokens).await;
     match end {
@@ -365,6 +399,30 @@ impl FollowArguments {
             None => Ok(Mode::Plain),
         }
     }
+}
+
+/// Ends the program if it would end at once, without an event.
+fn check_until(until: Timestamp, start: &StartAt, mode: &Mode) {
+    if *start == StartAt::Now && until <= Timestamp::now() && !mode.keeps_position() {
+        usage_error("--until has passed: say where to begin, with --since or --from");
+    }
+}
+
+fn live(events: &Events) -> Live {
+    match events {
+        Events::Enterprise(_) | Events::Past(_) => Live::AtAnInterval,
+        Events::User => Live::Listening,
+    }
+}
+
+fn settings_of_demo(
+    settings: LongPollClientBuilder,
+    fake_box: &EmulatorServer,
+) -> LongPollClientBuilder {
+    settings
+        .event_delay(DEMO_DELAY)
+        .api_origin(fake_box.origin())
+        .realtime_hosts(RealtimeHosts::default().allow_loopback())
 }
 
 /// Starts the fake Box of the demo.

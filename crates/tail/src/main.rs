@@ -12,9 +12,11 @@ mod listen;
 mod man;
 mod output;
 mod positions;
+mod pulse;
 mod report;
 mod signals;
 mod sink;
+mod web;
 
 use std::future::Future;
 use std::process::ExitCode;

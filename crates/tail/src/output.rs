@@ -15,7 +15,7 @@ use clap::Args;
 use self::delivery_arguments::DeliveryArguments;
 pub(crate) use self::delivery_arguments::signing_secrets;
 use self::file_arguments::FileArguments;
-pub(crate) use self::format::Format;
+pub(crate) use self::format::{Format, what, who};
 pub(crate) use self::outlet::{OnError, Outlet, Retry, Written};
 use crate::account::Transport;
 use crate::cli::usage_error;
@@ -126,6 +126,17 @@ impl OutputArguments {
     /// Returns `true` if the place keeps the position, so that there is no other checkpoint.
     pub(crate) fn keeps_checkpoint(&self) -> bool {
         matches!(self.place(), Place::Sqlite(_))
+    }
+
+    /// Returns the name of the place, as the label `sink` of the metrics has it.
+    pub(crate) fn sink_name(&self) -> &'static str {
+        match self.place() {
+            Place::Stdout => "stdout",
+            Place::JsonLines(_) => "jsonl",
+            Place::Sqlite(_) => "sqlite",
+            Place::Webhook(_) => "http",
+            Place::Command(_) => "exec",
+        }
     }
 
     /// Returns the number of events in a page that suits the place.

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use box_longpoll::Event;
 
 use self::line::Line;
+pub(crate) use self::line::{what, who};
 use self::template::Template;
 
 /// The format of an event.

@@ -60,6 +60,14 @@ impl Outlet {
         })
     }
 
+    /// Puts a sink around the one that there is.
+    pub(crate) fn wrap(self, around: impl FnOnce(Box<dyn Sink>) -> Box<dyn Sink>) -> Self {
+        Self {
+            sink: around(self.sink),
+            ..self
+        }
+    }
+
     /// Returns `true` if as many events were written as `--count` says.
     pub(crate) fn has_enough(&self) -> bool {
         self.remaining == Some(0)

@@ -61,7 +61,7 @@ impl Line {
 }
 
 /// Returns the name of a user.
-fn who(user: &User) -> String {
+pub(crate) fn who(user: &User) -> String {
     if user.is_anonymous() {
         return "somebody".into();
     }
@@ -71,7 +71,7 @@ fn who(user: &User) -> String {
 }
 
 /// Returns the type and the name of an item, and the user or group that the event is about.
-fn what(source: &Source) -> String {
+pub(crate) fn what(source: &Source) -> String {
     let item = source
         .item_type()
         .map_or_else(|| "something".into(), quoted_if_needed);

@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::output::Format;
 use crate::report::{print_line, with_causes};
 use crate::sink::{Failure, SinkError};
+use crate::web::DEAD_LETTERS;
 
 /// Creates the file, if it does not exist.
 pub(super) fn create(file: &Path) -> Result<(), SinkError> {
@@ -29,7 +30,7 @@ pub(super) async fn add(file: &Path, event: &Event, refusal: &SinkError) -> Resu
     let added = spawn_blocking(move || append(&path, &line)).await;
     let added = added.map_err(io::Error::other).flatten();
     added.map_err(|error| failed(file, error))?;
-    counter!("box_tail_dead_letters_total").increment(1);
+    counter!(DEAD_LETTERS).increment(1);
     // The id is a text of the server, which may contain any characters.
     let id = event.id().unwrap_or("without an id").escape_debug();
     let (file, refusal) = (file.display(), with_causes(refusal));
