@@ -6,6 +6,8 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+#[cfg(unix)]
+mod chromium;
 mod credentials;
 mod echoes;
 mod enterprise;
@@ -18,7 +20,11 @@ mod kill_points;
 mod killer;
 mod kills;
 mod listen;
+#[cfg(unix)]
+mod page;
 mod program;
+#[path = "../../src/pulse.rs"]
+mod pulse;
 #[path = "../../src/account/realtime_hosts.rs"]
 mod realtime_hosts;
 mod receiver;
@@ -32,6 +38,8 @@ mod terminal;
 #[cfg(target_os = "linux")]
 mod terminals;
 mod until;
+mod web;
+mod web_client;
 mod webhooks;
 
 use std::fs;

@@ -147,6 +147,12 @@ impl Tail {
         panic!("the line never came: {:?}", self.stderr.seen);
     }
 
+    /// Waits for the next line on standard error, and returns it.
+    #[track_caller]
+    pub(crate) fn read_report(&mut self) -> &str {
+        self.stderr.read().expect("the program writes a line")
+    }
+
     /// Waits until the program ends by itself.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {
