@@ -20,6 +20,7 @@ mod kill_points;
 mod killer;
 mod kills;
 mod listen;
+mod monitoring;
 #[cfg(unix)]
 mod page;
 mod program;
