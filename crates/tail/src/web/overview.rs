@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::board::{Output, RATE_STEP};
 use super::routes::Site;
 use super::state::State;
+use crate::report::with_causes;
 
 /// The numbers of the page, as JSON. Times are in milliseconds since 1970.
 #[derive(Serialize)]
@@ -62,17 +63,18 @@ impl<'a> Overview<'a> {
             (Output::Failing(reason), _) => (Some(reason.clone()), None),
             (
                 _,
-                Status::Retrying { until, .. }
-                | Status::Degraded { until, .. }
-                | Status::NotSaving { until, .. },
-            ) => (Some(status.to_string()), millis(*until)),
+                Status::Retrying { because, until, .. }
+                | Status::Degraded { because, until, .. }
+                | Status::NotSaving { because, until, .. },
+            ) => (Some(with_causes(because)), millis(*until)),
             (
                 _,
                 Status::Stopped {
-                    because: Some(_), ..
-                }
-                | Status::AwaitingAcks { .. },
-            ) => (Some(status.to_string()), None),
+                    because: Some(because),
+                    ..
+                },
+            ) => (Some(with_causes(because)), None),
+            (_, Status::AwaitingAcks { .. }) => (Some(status.to_string()), None),
             _ => (None, None),
         };
         let history = match &status {
