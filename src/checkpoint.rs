@@ -31,7 +31,9 @@ use self::owner::Identity;
 pub(crate) use self::owner::Owner;
 use self::wire::Wire;
 use crate::auth::Subject;
+use crate::config::StreamKind;
 use crate::dedup::Window;
+use crate::error::{Error, ensure};
 use crate::position::{SlicePoint, StartAt};
 
 /// The most ids that a checkpoint carries. An id takes 32 bytes in JSON, and every acknowledgement
@@ -208,6 +210,50 @@ impl Checkpoint {
     fn with_stored_ids(mut self, ids: Vec<u8>) -> Self {
         self.stored_ids = ids;
         self
+    }
+
+    /// Returns a checkpoint of the same account and stream that resumes at another position, as if a
+    /// subscription had started there at the time `now`.
+    ///
+    /// If the new position is earlier, the events after it are delivered again: the ids that
+    /// suppress repeats are left out. If it is later, the events before it are never delivered. If
+    /// it belongs to another account or stream, events are lost without an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `start` is [`StartAt::Now`], because a
+    /// checkpoint has a position; or if it is a [time](StartAt::Since), and Box has no history of
+    /// the stream's events.
+    pub fn moved_to(&self, start: impl Into<StartAt>, now: SystemTime) -> Result<Self, Error> {
+        let start = start.into();
+        let from = match start {
+            StartAt::Now => return Err(Error::config("a checkpoint can't resume at `now`")),
+            StartAt::Since(from) => Some(from),
+            StartAt::Oldest | StartAt::At(_) => None,
+        };
+        ensure(
+            from.is_none() || StreamKind::has_history(self.stream_type()),
+            "only a checkpoint of an enterprise's events can resume at a time",
+        )?;
+        let complete_at = match from {
+            Some(from) => SystemTime::try_from(from).unwrap_or(SystemTime::UNIX_EPOCH),
+            None => now,
+        };
+        Ok(Self {
+            resume_at: start,
+            last_success: floor_to_second(complete_at),
+            ids: Vec::new(),
+            since: from.map(|from| Since {
+                from,
+                forget_ids_at: None,
+                history_began_at: None,
+            }),
+            slice: None,
+            history_ids: 0,
+            new_ids: None,
+            stored_ids: Vec::new(),
+            ..self.clone()
+        })
     }
 
     pub(crate) fn window(&self, capacity: usize) -> Window {

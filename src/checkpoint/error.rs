@@ -23,6 +23,7 @@ struct Inner {
     /// The file that the failure is about.
     path: Option<PathBuf>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    is_in_use: bool,
 }
 
 impl CheckpointError {
@@ -35,6 +36,7 @@ impl CheckpointError {
             what: None,
             path: None,
             source: Some(source.into()),
+            is_in_use: false,
         }))
     }
 
@@ -44,6 +46,18 @@ impl CheckpointError {
             what: Some(what.to_owned()),
             path: Some(path.to_owned()),
             source: None,
+            is_in_use: false,
+        }))
+    }
+
+    /// Creates the error of a file that another store has locked.
+    pub(super) fn of_file_in_use(path: &Path) -> Self {
+        let what = "it is in use, by another process or by another store of this one";
+        Self(Arc::new(Inner {
+            what: Some(what.to_owned()),
+            path: Some(path.to_owned()),
+            source: None,
+            is_in_use: true,
         }))
     }
 
@@ -57,6 +71,7 @@ impl CheckpointError {
                 what: Some(what.to_owned()),
                 path: Some(path.to_owned()),
                 source: Some(source.into()),
+                is_in_use: false,
             }))
         }
     }
@@ -71,12 +86,20 @@ impl CheckpointError {
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
+
+    /// Returns `true` if another process, or another store of this one, has the file open.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.0.is_in_use
+    }
 }
 
 /// Shows the file and the failure. For an error of your own store, it shows the text of the cause.
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { what, path, source } = &*self.0;
+        let Inner {
+            what, path, source, ..
+        } = &*self.0;
         if let Some(path) = path {
             write!(f, "{}: ", path.display())?;
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
-use super::slot::{Lock, Slot};
+use super::slot::{Lock, Slot, parsed};
 use super::{Checkpoint, CheckpointError, CheckpointStore};
 use crate::sys::atomic_file::{beside, real_path};
 
@@ -87,6 +87,19 @@ impl CheckpointFile {
             _lock: Lock::of(&path, &beside(&path, "lock"))?,
             slot: Slot::new(path),
         })
+    }
+
+    /// Reads the checkpoint in a file, for programs that show or copy it. Returns `None` if the file
+    /// does not exist.
+    ///
+    /// This takes no lock, so it also works while a subscription uses the file. The ids of a history
+    /// beside the checkpoint are not read. The call blocks the thread while it uses the disk.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, is damaged, or has a newer format. The message names the file.
+    pub fn read(path: impl AsRef<Path>) -> Result<Option<Checkpoint>, CheckpointError> {
+        parsed(path.as_ref())
     }
 
     /// Returns the absolute path of the file.

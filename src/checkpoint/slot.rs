@@ -46,10 +46,7 @@ impl Lock {
             ))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self(lock)),
-            Err(TryLockError::WouldBlock) => Err(CheckpointError::of_file(
-                path,
-                "it is in use, by another process or by another store of this one",
-            )),
+            Err(TryLockError::WouldBlock) => Err(CheckpointError::of_file_in_use(path)),
             Err(TryLockError::Error(error)) => {
                 let failed = CheckpointError::of_file_because(path, "it can't be locked");
                 Err(failed(error))
@@ -106,12 +103,7 @@ impl Slot {
     pub(super) async fn load(&self, key: &str) -> Result<Option<Checkpoint>, CheckpointError> {
         let key = key.to_owned();
         self.run_exclusively(move |path, state| {
-            let text = read(path, MAX_BYTES)
-                .map_err(CheckpointError::of_file_because(path, "it can't be read"))?;
-            let found = text
-                .map(|text| text::parse(&text))
-                .transpose()
-                .map_err(CheckpointError::of_file_because(path, NOT_USABLE))?;
+            let found = parsed(path)?;
             state.check_account(found.as_ref().map_or(&*key, Checkpoint::account), path)?;
             state.check_account(&key, path)?;
             found.map(|found| with_ids(found, path)).transpose()
@@ -171,6 +163,15 @@ impl Slot {
         let failed = CheckpointError::of_file_because(&self.path, "its store failed");
         outcome.await.unwrap_or_else(|error| Err(failed(error)))
     }
+}
+
+/// Reads the checkpoint in a file, without the ids beside it. Returns `None` if there is no file.
+pub(super) fn parsed(path: &Path) -> Result<Option<Checkpoint>, CheckpointError> {
+    let text = read(path, MAX_BYTES)
+        .map_err(CheckpointError::of_file_because(path, "it can't be read"))?;
+    text.map(|text| text::parse(&text))
+        .transpose()
+        .map_err(CheckpointError::of_file_because(path, NOT_USABLE))
 }
 
 /// Reads the ids that belong to a checkpoint. Without them, events may be delivered again, so a

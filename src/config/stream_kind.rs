@@ -107,6 +107,11 @@ impl StreamKind {
         name == HISTORY
     }
 
+    /// Returns `true` if Box has a history of the events of the kind with this name.
+    pub(crate) fn has_history(name: &str) -> bool {
+        [STREAMING, HISTORY].contains(&name)
+    }
+
     /// Returns the time for which Box is sure to keep the events.
     ///
     /// For a user's events, Box's documentation names 21 days, 31 days for `sync`, and elsewhere

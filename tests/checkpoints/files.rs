@@ -70,6 +70,25 @@ fn assert_names(error: &CheckpointError, path: &Path) {
 }
 
 #[test]
+fn checkpoint_is_read_while_its_file_is_in_use() {
+    let files = Files::new();
+    let path = files.path("checkpoint");
+    assert_eq!(CheckpointFile::read(&path).unwrap(), None);
+    assert_eq!(files.names(), [""; 0], "reading creates no file");
+    let store = files.open();
+    save(&store, &at("7")).unwrap();
+    assert_eq!(CheckpointFile::read(&path).unwrap(), Some(at("7")));
+    let error = CheckpointFile::open(&path).unwrap_err();
+    assert!(error.is_in_use(), "{error}");
+
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, &text[..text.len() / 2]).unwrap();
+    let error = CheckpointFile::read(&path).unwrap_err();
+    assert_names(&error, &path);
+    assert!(!error.is_in_use(), "{error}");
+}
+
+#[test]
 fn saved_checkpoint_is_loaded_and_no_other_file_is_left_behind() {
     let files = Files::new();
     let store = files.open();

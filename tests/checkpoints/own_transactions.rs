@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use box_longpoll::checkpoint::{Checkpoint, ResumeFrom};
+use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::transport::{Moment, TransportError, TransportRequest};
 use box_longpoll::transports::ReqwestTransport;
 use box_longpoll::{
-    AccessToken, ErrorKind, HttpTransport, Progress, StartAt, Status, Subscription, Update,
+    AccessToken, ErrorKind, Event, HttpTransport, Progress, StartAt, Status, Subscription, Update,
 };
+use box_longpoll_testkit::{AdminLogsOrder, PastEvents};
 use bytes::Bytes;
 use http::Response;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::fake_box::{TOKEN, builder, fake_box};
 use crate::store::Memory;
@@ -282,4 +285,59 @@ async fn storing_a_batch_out_of_order_ends_the_subscription() {
         end,
         "no further than what is stored"
     );
+}
+
+#[tokio::test]
+async fn moved_checkpoint_delivers_the_events_after_it_again() {
+    let server = fake_box(|_| ());
+    let first = server.emulator().newest_position(TOKEN);
+    server.append(TOKEN, 2);
+    let client = client(&server);
+    let mut subscription = client.subscribe_from(StartAt::Oldest);
+    start_of(&mut subscription).await.stored();
+    let batch = next_batch(&mut subscription).await;
+    let checkpoint = batch.checkpoint().unwrap();
+    batch.stored();
+    drop(subscription);
+
+    let now = Moment::read_clocks().wall;
+    for start in [StartAt::Oldest, first.parse().unwrap()] {
+        let moved = checkpoint.moved_to(start.clone(), now).unwrap();
+        assert_eq!(moved.resume_at(), start);
+        let mut subscription = client.subscribe_from(from(&written(&moved)));
+        start_of(&mut subscription).await.stored();
+        let batch = next_batch(&mut subscription).await;
+        assert_eq!(ids(&batch), server.event_ids(TOKEN));
+        batch.stored();
+    }
+    for start in [StartAt::Now, "since 2026-01-01T00:00:00Z".parse().unwrap()] {
+        let error = checkpoint.moved_to(start, now).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn checkpoint_of_an_enterprise_is_moved_to_a_time() {
+    let server = fake_box(|settings| settings.admin_logs_order = AdminLogsOrder::Chronological);
+    let now = server.unix();
+    server.append_past(TOKEN, &PastEvents::year_until(now, 40));
+    let client = client(&server)
+        .enterprise(AdminLogsStreaming::default())
+        .unwrap();
+    let mut subscription = client.subscribe_from(StartAt::Now);
+    let start = start_of(&mut subscription).await;
+    let since = Timestamp::from_second(now - 100 * 24 * 60 * 60).unwrap();
+    let moved = start
+        .checkpoint()
+        .moved_to(StartAt::Since(since), Moment::read_clocks().wall)
+        .unwrap();
+    drop(subscription);
+
+    let mut subscription = client.subscribe_from(from(&written(&moved)));
+    start_of(&mut subscription).await.stored();
+    let batch = next_batch(&mut subscription).await;
+    let first = batch.iter().next().and_then(Event::created_at).unwrap();
+    let week = SignedDuration::from_hours(7 * 24);
+    assert!(since <= first && first < since + 2 * week, "{first}");
+    batch.stored();
 }
