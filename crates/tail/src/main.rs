@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => block_on(doctor::run(arguments)),
         Command::Audit(arguments) => block_on(audit::run(arguments)),
         Command::Positions(arguments) => block_on(positions::run(arguments)),
-        Command::Emulator(arguments) => block_on(emulator::run(arguments)),
+        Command::Emulator(arguments) => emulator::run(&arguments),
         Command::Check(arguments) => block_on(check::run(arguments)),
         Command::Completions(arguments) => block_on(completions::run(arguments)),
         Command::Man(arguments) => block_on(man::run(arguments)),

@@ -19,6 +19,8 @@ mod account;
 mod application;
 mod assertion;
 mod chronology;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
