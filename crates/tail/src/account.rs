@@ -15,7 +15,7 @@ use box_longpoll::transport::TransportError;
 use box_longpoll::{Error, HttpTransport, LongPollClient, LongPollClientBuilder};
 use clap::{Args, ValueEnum as _};
 
-use self::backend::Backend;
+pub(crate) use self::backend::Backend;
 use self::credentials::Credentials;
 pub(crate) use self::credentials::{CredentialError, Source};
 use self::realtime_hosts::realtime_hosts;
@@ -60,6 +60,12 @@ impl AccountArguments {
         source
     }
 
+    /// Returns the HTTP library that is used, or `None` if none is compiled in.
+    pub(crate) fn backend(&self) -> Option<Backend> {
+        let first = || Backend::value_variants().first().copied();
+        self.backend.or_else(first)
+    }
+
     /// Sets the API's origin and the user in the settings of a client. Ends the program if one of
     /// them is not valid.
     pub(crate) fn settings(&self, mut settings: LongPollClientBuilder) -> LongPollClientBuilder {
@@ -82,8 +88,7 @@ impl AccountArguments {
 
     /// Returns the transport for all requests. Ends the program if no HTTP library is compiled in.
     pub(crate) fn transport(&self) -> Result<Transport, TransportError> {
-        let first = Backend::value_variants().first().copied();
-        match self.backend.or(first).map(Backend::transport) {
+        match self.backend().map(Backend::transport) {
             Some(transport) => transport,
             None => usage_error(
                 "no HTTP library is compiled in: build with --features reqwest, surf, or isahc",
@@ -121,7 +126,7 @@ fn check(settings: Result<Config, Error>, argument: &str, value: &str) {
 }
 
 /// Returns a URL in quotes, without a user and a password.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, rest)) => format!("{:?}", format!("…@{rest}")),
         None => format!("{url:?}"),

@@ -17,7 +17,6 @@ use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::config::{RealtimeHosts, StreamType};
 use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::{ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
-use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, PastEvents, Settings};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -25,21 +24,17 @@ use tokio::time::timeout;
 use self::batches::{Events, Followed, Mode};
 use self::copy::{End, Journey};
 use self::enterprise_arguments::EnterpriseArguments;
-use self::filter_arguments::FilterArguments;
+pub(crate) use self::enterprise_arguments::time;
+pub(crate) use self::filter_arguments::FilterArguments;
 use crate::account::{AccountArguments, CredentialError, Source, Transport};
 use crate::cli::usage_error;
+use crate::demo::{DEMO_ACCOUNT, fake_box};
 use crate::failure;
 use crate::output::{Outlet, OutputArguments};
 use crate::report::{self, Live, Report, with_causes};
 use crate::signals::Signals;
 use crate::sink::SinkError;
 use crate::web::{self, WebArguments};
-
-/// The rate of the fake Box, in events per second. It is low enough to read each line.
-const DEMO_RATE: f64 = 4.0;
-
-/// The number of events of the last year in the fake Box of an enterprise.
-const DEMO_PAST_EVENTS: u32 = 20_000;
 
 /// The longest time between two fetches of a stream that ends at a time. A fetch after that time
 /// proves that the stream has reached it.
@@ -209,6 +204,15 @@ impl FollowArguments {
         }
     }
 
+    /// Returns the account of the fake Box that needs past events, if there is one.
+    fn past_account(&self) -> Option<&str> {
+        let account = self.stream.account.as_user.as_deref();
+        self.stream
+            .enterprise
+            .enterprise
+            .then(|| account.unwrap_or(DEMO_ACCOUNT))
+    }
+
     /// Returns the client's settings. Ends the program if an argument is not a valid setting.
     fn settings(&self) -> LongPollClientBuilder {
         let settings = LongPollClient::builder()
@@ -289,7 +293,7 @@ async fn follow(
     let mut settings = arguments.settings();
     let (source, fake_box) = match arguments.account() {
         Account::Real(source) => (source, None),
-        Account::Demo => (Source::demo(), Some(fake_box(arguments))),
+        Account::Demo => (Source::demo(), Some(fake_box(arguments.past_account()))),
     };
     if let Some(fake_box) = &fake_box {
         settings = settings_of_demo(settings, fake_box);
@@ -425,28 +429,9 @@ fn settings_of_demo(
         .realtime_hosts(RealtimeHosts::default().allow_loopback())
 }
 
-/// Starts the fake Box of the demo.
-fn fake_box(arguments: &FollowArguments) -> EmulatorServer {
-    report::print_line(
-        "this is a fake Box inside the program, and its events are made up (set \
-         BOX_ACCESS_TOKEN to follow the real one)",
-    );
-    let fake_box = EmulatorServer::start_with(Settings {
-        rate: DEMO_RATE,
-        admin_logs_order: AdminLogsOrder::Chronological,
-        ..Settings::default()
-    });
-    if arguments.stream.enterprise.enterprise {
-        let past = PastEvents::year_until(fake_box.unix(), DEMO_PAST_EVENTS);
-        let account = arguments.stream.account.as_user.as_deref();
-        fake_box.append_past(account.unwrap_or("demo"), &past);
-    }
-    fake_box
-}
-
 /// Waits until a running exchange of a refresh token has ended, because otherwise the token is
 /// lost. A second Ctrl-C ends the wait.
-async fn flush(tokens: &dyn TokenSource) {
+pub(crate) async fn flush(tokens: &dyn TokenSource) {
     let mut flushed = pin!(tokens.flush());
     if timeout(Duration::from_secs(1), &mut flushed).await.is_err() {
         report::print_line("a refresh token is being exchanged: Ctrl-C now would lose it");

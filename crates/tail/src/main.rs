@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod cli;
 mod completions;
+mod demo;
 mod doctor;
 mod emulator;
 mod follow;

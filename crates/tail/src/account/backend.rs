@@ -38,4 +38,17 @@ impl Backend {
             Self::Isahc => Ok(Arc::new(IsahcTransport::new()?)),
         }
     }
+
+    /// Returns the environment variables that name this library's proxy for https. The first one
+    /// that is set counts.
+    pub(crate) fn proxy_variables(self) -> &'static [&'static str] {
+        match self {
+            #[cfg(feature = "reqwest")]
+            Self::Reqwest => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+            #[cfg(feature = "surf")]
+            Self::Surf => &[],
+            #[cfg(feature = "isahc")]
+            Self::Isahc => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        }
+    }
 }

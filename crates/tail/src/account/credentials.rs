@@ -14,6 +14,7 @@ use box_longpoll::{AccessToken, Error, HttpTransport, TokenSource};
 use clap::Args;
 
 use crate::cli::usage_error;
+use crate::demo::DEMO_ACCOUNT;
 use crate::report::with_causes;
 
 /// The access token, or the credentials to get one
@@ -144,9 +145,29 @@ impl Source {
     /// Returns the access token for the fake Box.
     pub(crate) fn demo() -> Self {
         Self::Token(GivenToken {
-            token: "demo".into(),
+            token: DEMO_ACCOUNT.into(),
             origin: "--demo",
         })
+    }
+
+    /// Returns a description for people, without a secret.
+    pub(crate) fn description(&self) -> String {
+        match self {
+            Self::Token(GivenToken { origin, .. }) => {
+                format!("an access token from {origin}, which is not refreshed")
+            }
+            Self::ClientCredentials(_, subject) => format!("client credentials for {subject}"),
+            Self::RefreshToken(_, file) => format!("the refresh token in {}", file.display()),
+            #[cfg(feature = "jwt")]
+            Self::Jwt(file, subject) => {
+                let subject = subject.as_ref().map(|subject| format!(", for {subject}"));
+                format!(
+                    "the key in {}{}",
+                    file.display(),
+                    subject.unwrap_or_default()
+                )
+            }
+        }
     }
 
     /// Creates the token source. Its requests go to `api` through `transport`.

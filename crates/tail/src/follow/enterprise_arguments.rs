@@ -66,7 +66,7 @@ impl EnterpriseArguments {
 }
 
 /// Reads a time, a day, which begins at midnight UTC, or the time until now or from now on.
-fn time(text: &str) -> Result<Timestamp, &'static str> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, &'static str> {
     let midnight = || format!("{text}T00:00:00Z").parse();
     text.parse()
         .or_else(|_| midnight())

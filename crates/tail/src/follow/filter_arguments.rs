@@ -9,7 +9,7 @@ use crate::cli::usage_error;
 /// The events to show
 #[derive(Args)]
 #[command(next_help_heading = "Filters (several values of one option are alternatives)")]
-pub(super) struct FilterArguments {
+pub(crate) struct FilterArguments {
     /// Shows only events of this type, such as `ITEM_UPLOAD`
     #[arg(long = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     event_types: Vec<String>,
@@ -35,7 +35,7 @@ pub(super) struct FilterArguments {
 impl FilterArguments {
     /// Returns the filter. Without arguments, every event matches it. Ends the program if an address
     /// is malformed.
-    pub(super) fn filter(&self) -> EventFilter {
+    pub(crate) fn filter(&self) -> EventFilter {
         let filter = EventFilter::new()
             .event_types(self.event_types())
             .users(&self.users)
@@ -46,7 +46,7 @@ impl FilterArguments {
     }
 
     /// Returns the types of events to show. If there are none, all types are shown.
-    pub(super) fn event_types(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn event_types(&self) -> impl Iterator<Item = &str> {
         self.event_types.iter().map(String::as_str)
     }
 }
