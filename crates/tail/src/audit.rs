@@ -25,6 +25,9 @@ use crate::follow::{FilterArguments, flush};
 use crate::report::{self, Live, Report, with_causes};
 use crate::signals::{Signal, Signals};
 
+/// The beginning of the name of a copy that is a database.
+const DATABASE: &str = "sqlite:";
+
 /// The exit code if an event is missing.
 const MISSING: u8 = 3;
 
@@ -42,8 +45,11 @@ const INTERRUPTED: u8 = 130;
 /// Box adds some events late, by hours or days: the later you audit a range, the more it proves.
 #[derive(Args)]
 pub(crate) struct AuditArguments {
-    #[command(flatten)]
-    account: AccountArguments,
+    /// The copy: files with a JSON event or an id on each line, plain or compressed with gzip; `-`
+    /// for standard input; or one `sqlite:FILE`, as box-tail writes it. The id of an event is its
+    /// `event_id`, that of the formats `ecs` and `ocsf`, or that of a dead letter
+    #[arg(required = true, value_name = "COPY")]
+    copies: Vec<String>,
 
     /// Audits the fake Box inside the program
     #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
@@ -55,11 +61,8 @@ pub(crate) struct AuditArguments {
     #[command(flatten)]
     filter: FilterArguments,
 
-    /// The copy: files with a JSON event or an id on each line, plain or compressed with gzip; `-`
-    /// for standard input; or one `sqlite:FILE`, as box-tail writes it. The id of an event is its
-    /// `event_id`, that of the formats `ecs` and `ocsf`, or that of a dead letter
-    #[arg(required = true, value_name = "COPY")]
-    copies: Vec<String>,
+    #[command(flatten)]
+    account: AccountArguments,
 }
 
 /// The range of time
@@ -94,13 +97,15 @@ enum Records {
 
 impl Records {
     /// Opens the copies. Ends the program if they can't be used together.
-    fn of(copies: &[String]) -> Result<Self, String> {
-        let databases = copies
-            .iter()
-            .filter_map(|copy| copy.strip_prefix("sqlite:"));
-        match databases.collect::<Vec<_>>()[..] {
-            [] => Ok(Self::Ids(Ids::of(copies))),
-            [file] if copies.len() == 1 => Database::open(file).map(Self::Database),
+    fn of(copies: Vec<String>) -> Result<Self, String> {
+        let (databases, files): (Vec<_>, Vec<_>) = copies
+            .into_iter()
+            .partition(|copy| copy.starts_with(DATABASE));
+        match &databases[..] {
+            [] => Ok(Self::Ids(Ids::of(files))),
+            [database] if files.is_empty() => {
+                Database::open(&database[DATABASE.len()..]).map(Self::Database)
+            }
             _ => usage_error("sqlite:FILE must be the only copy"),
         }
     }
@@ -135,7 +140,7 @@ pub(crate) async fn run(arguments: AuditArguments) -> ExitCode {
         Err(CredentialError::Argument(error)) => usage_error(&error),
         Err(CredentialError::CredentialFile(error)) => return failure(&with_causes(&error)),
     };
-    let records = match Records::of(&arguments.copies) {
+    let records = match Records::of(arguments.copies) {
         Ok(records) => records,
         Err(error) => return failure(&error),
     };

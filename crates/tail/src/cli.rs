@@ -26,6 +26,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The commands. Those without a text here have it at their arguments.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Follows the events of a user or an enterprise (the default)
@@ -33,13 +34,9 @@ pub(crate) enum Command {
     Follow(Box<FollowArguments>),
     /// Sends events to a URL on this machine, as webhooks
     Listen(Box<ListenArguments>),
-    /// Checks all that following Box needs, and says what to do
     Doctor(DoctorArguments),
-    /// Finds the events of an enterprise that your copy lacks
     Audit(AuditArguments),
-    /// Shows, sets or exports the position in a checkpoint file
     Positions(PositionsArguments),
-    /// Starts a fake Box, for tests
     Emulator(EmulatorArguments),
     /// Checks a configuration file
     Check(CheckArguments),

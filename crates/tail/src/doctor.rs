@@ -38,9 +38,6 @@ const API: &str = "https://api.box.com";
 /// failed, and otherwise 1.
 #[derive(Args)]
 pub(crate) struct DoctorArguments {
-    #[command(flatten)]
-    account: AccountArguments,
-
     /// Checks a fake Box inside the program, to show what a good result looks like
     #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
     demo: bool,
@@ -60,6 +57,9 @@ pub(crate) struct DoctorArguments {
     /// Prints each check as a line of JSON, with the fields `check`, `result`, `detail` and `remedy`
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    account: AccountArguments,
 }
 
 /// Runs the command, and returns the exit code of the program.
@@ -130,7 +130,7 @@ impl Examination<'_> {
         machine::check_files(findings);
         if let Some(file) = &self.arguments.checkpoint {
             let user = self.arguments.account.as_user.as_ref();
-            let subject = || tokens.as_ref().and_then(|tokens| tokens.subject());
+            let subject = || tokens.as_ref().and_then(TokenSource::subject);
             let expected = Expected {
                 subject: user.map(Subject::user).or_else(subject),
                 origin: self.origin,

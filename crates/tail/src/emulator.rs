@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use box_longpoll_testkit::cli::{EmulatorArguments as ServerArguments, serve};
+use box_longpoll_testkit::cli::{ServerArguments, serve};
 use clap::{Args, CommandFactory as _};
 
 use crate::cli::Cli;

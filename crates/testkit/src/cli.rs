@@ -1,7 +1,7 @@
 //! The emulator as a program: the arguments, and what the program does with them.
 //!
 //! `box-emulator` and `box-tail emulator` are this program. It lets tests in any language use the
-//! emulator, and is controlled over HTTP. Start from [`EmulatorArguments`].
+//! emulator, and is controlled over HTTP. Start from [`ServerArguments`].
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::{Application, Config, EmulatorServer, PastEvents, Settings};
 
 /// The arguments of a program that serves the emulator.
 #[derive(Debug, Args)]
-pub struct EmulatorArguments {
+pub struct ServerArguments {
     /// The port to listen on; 0 for any free port
     #[arg(long, default_value_t = 8787)]
     port: u16,
@@ -51,7 +51,7 @@ pub struct EmulatorArguments {
     settings: Option<Value>,
 }
 
-impl EmulatorArguments {
+impl ServerArguments {
     /// Starts the server.
     ///
     /// # Errors

@@ -35,9 +35,9 @@ pub(super) struct Ids {
 
 impl Ids {
     /// Prepares to read these files. `-` is standard input.
-    pub(super) fn of(files: &[String]) -> Self {
+    pub(super) fn of(files: Vec<String>) -> Self {
         Self {
-            files: files.to_vec().into_iter(),
+            files: files.into_iter(),
             open: None,
             line: Vec::new(),
             found: 0,
@@ -57,7 +57,7 @@ impl Ids {
         }
         let without = match self.without {
             0 => String::new(),
-            lines => format!("; {lines} lines have none, and do not count"),
+            lines => format!("; lines without an id: {lines}"),
         };
         Ok(format!("the copy has {} ids{without}", self.found))
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use box_longpoll::StartAt;
 use box_longpoll::auth::Subject;
 use box_longpoll::checkpoint::{Checkpoint, CheckpointFile};
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +18,7 @@ const CHECKPOINT: &str = "checkpoint";
 #[cfg(unix)]
 const FILES_NEEDED: u64 = 64;
 
-/// The time for which Box is sure to keep live events.
+/// The time for which Box is sure to keep live events. It keeps past ones for a year.
 const KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Compares the limit of open files with the number that the program needs.
@@ -70,7 +71,8 @@ pub(super) fn check_checkpoint(file: &Path, expected: &Expected<'_>, findings: &
     let last_success = Timestamp::try_from(last_success).unwrap_or(Timestamp::MIN);
     let detail = format!("{shown} resumes at {position}, complete at {last_success}");
     let age = Timestamp::now().duration_since(last_success);
-    if age > KEPT && checkpoint.stream_type() != "admin_logs" {
+    let is_live = matches!(position, StartAt::At(_) | StartAt::Oldest);
+    if age > KEPT && is_live && checkpoint.stream_type() != "admin_logs" {
         let days = age.as_hours() / 24;
         let detail = format!("{detail}, {days} days ago: Box may have dropped events since");
         let remedy = "start soon; for an enterprise, find the missing events with `box-tail audit`";

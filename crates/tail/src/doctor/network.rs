@@ -107,7 +107,7 @@ pub(super) async fn check_name(check: &'static str, way: &Way, findings: &mut Fi
         Ok(Ok(addresses)) => {
             let mut shown: Vec<_> = addresses.map(|address| address.ip().to_string()).collect();
             shown.dedup();
-            findings.ok(check, format!("{host} is {}", shown.join(", ")));
+            findings.ok(check, format!("{host}: {}", shown.join(", ")));
             return true;
         }
         Ok(Err(error)) => error.to_string(),
@@ -165,9 +165,12 @@ pub(super) async fn check_connection(
     let sent = probe(origin, transport).await;
     let after = transport.now();
     let host = &way.host;
-    let secure = || match way.is_plain {
-        true => "not used for the API on this machine".to_owned(),
-        false => format!("the certificate of {host} is trusted"),
+    let secure = || {
+        if way.is_plain {
+            "not used for the API on this machine".to_owned()
+        } else {
+            format!("the certificate of {host} is trusted")
+        }
     };
     let error = match sent {
         Ok(response) => {

@@ -118,18 +118,19 @@ pub(super) async fn check_realtime(
         return findings.skip("poll", "there is no realtime server");
     };
     let host = server.host();
-    findings.ok(
-        "realtime",
-        format!("{} servers, first {host}", servers.len()),
-    );
+    let count = servers.len();
+    findings.ok("realtime", format!("servers: {count}, the first is {host}"));
     if !check_realtime_host(host, backend, findings).await {
         return;
     }
     match timeout(hold, client.listen(server, position)).await {
         Ok(Ok(_)) => findings.ok("poll", format!("{host} sent a signal")),
         Err(_) => {
-            let held = hold.as_secs();
-            findings.ok("poll", format!("{host} holds a poll, for {held} s so far"));
+            let seconds = hold.as_secs();
+            findings.ok(
+                "poll",
+                format!("{host} holds a poll, for {seconds} s so far"),
+            );
         }
         Ok(Err(error)) => {
             let failure = Failure::Error(error);

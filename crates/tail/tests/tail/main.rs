@@ -4,12 +4,15 @@
 
 #![cfg(any(feature = "reqwest", feature = "surf", feature = "isahc"))]
 
+mod audit;
 #[cfg(feature = "blocking")]
 mod blocking;
 #[cfg(unix)]
 mod chromium;
 mod credentials;
+mod doctor;
 mod echoes;
+mod emulator;
 mod enterprise;
 #[cfg(unix)]
 mod exec;
@@ -23,6 +26,7 @@ mod listen;
 mod monitoring;
 #[cfg(unix)]
 mod page;
+mod positions;
 mod program;
 #[path = "../../src/pulse.rs"]
 mod pulse;

@@ -128,6 +128,13 @@ impl Tail {
         }
     }
 
+    /// Waits for the next line on standard output, and returns it.
+    #[track_caller]
+    pub(crate) fn read_event(&mut self) -> &str {
+        self.read_events(1);
+        self.stdout.seen.last().expect("a line was read")
+    }
+
     /// Waits for a line on standard output.
     #[track_caller]
     pub(crate) fn wait_for_event(&mut self, is_wanted: impl Fn(&str) -> bool) {

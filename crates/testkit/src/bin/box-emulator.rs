@@ -2,7 +2,7 @@
 
 use std::io;
 
-use box_longpoll_testkit::cli::{EmulatorArguments, serve};
+use box_longpoll_testkit::cli::{ServerArguments, serve};
 use clap::{CommandFactory as _, Parser};
 
 /// An emulator of Box's events API.
@@ -13,7 +13,7 @@ use clap::{CommandFactory as _, Parser};
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
-    emulator: EmulatorArguments,
+    emulator: ServerArguments,
 }
 
 fn main() -> io::Result<()> {

@@ -1,0 +1,27 @@
+//! Tests of the command `emulator`: the fake Box as a server.
+
+use crate::program::{TOKEN, Tail};
+
+#[test]
+fn emulator_serves_another_program() {
+    let mut emulator = Tail::start(&["emulator", "--port", "0", "--rate", "100"]);
+    let line = emulator.read_event();
+    let origin = line.strip_prefix("listening on ").unwrap().to_owned();
+    let environment = [("BOX_ACCESS_TOKEN", TOKEN)];
+    let ended = Tail::start_with(&environment, &["--api", &origin, "--count", "5"]).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.events.len(), 5);
+}
+
+#[test]
+fn emulator_refuses_a_setting_that_is_not_possible() {
+    for arguments in [
+        &["emulator", "--settings", r#"{"no_such_setting":1}"#][..],
+        &["emulator", "--rate", "-1"],
+        &["emulator", "--application", "incomplete"],
+    ] {
+        let ended = Tail::start(arguments).end_without_events();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.reports[0].starts_with("error: "), "{ended:?}");
+    }
+}
