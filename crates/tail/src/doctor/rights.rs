@@ -171,7 +171,7 @@ impl Failure {
             return "try again; box-tail does so by itself".to_owned();
         };
         let steps = match error.kind() {
-            ErrorKind::Unauthorized => {
+            ErrorKind::Unauthorized | ErrorKind::Token => {
                 "get a new access token (a developer token lives 60 minutes), or give box-tail the \
                  credentials to refresh it: see `box-tail follow --help`"
             }
