@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, Endpoint, Fault, PastEvents, Settings};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -51,8 +50,7 @@ impl World {
 
     /// Audits the copies, in the range of all events.
     fn audit(&self, copies: &[&str]) -> Ended {
-        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(365 * 24 - 1);
-        let (since, until) = (since.to_string(), jiff::Timestamp::now().to_string());
+        let (since, until) = (since(), jiff::Timestamp::now().to_string());
         let range = ["audit", "--since", &since, "--until", &until];
         let api = ["--api", self.server.origin()];
         let environment = [("BOX_ACCESS_TOKEN", TOKEN)];
@@ -73,6 +71,12 @@ impl World {
         );
         assert_eq!(ended.reports.last(), Some(&summary));
     }
+}
+
+/// Returns a time before all events.
+fn since() -> String {
+    let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(365 * 24 - 1);
+    since.to_string()
 }
 
 fn id(event: &str) -> String {
@@ -149,34 +153,51 @@ fn audit_does_not_count_an_event_that_is_cut_off() {
 }
 
 #[test]
-fn audit_finds_the_events_that_a_database_lacks() {
+fn audit_finds_the_events_that_the_outputs_of_follow_lack() {
     let world = World::new();
-    let file = world.path("events.db");
-    let database = Connection::open(&file).unwrap();
-    let create =
-        "CREATE TABLE events (account TEXT, event_id TEXT, json TEXT, UNIQUE(account, event_id))";
-    database.execute(create, ()).unwrap();
     let (known, missing) = world.events.split_at(1_100);
-    database.execute("BEGIN", ()).unwrap();
-    for (event, number) in known.iter().zip(0..) {
-        let account = ["ada", "grace"][number % 2];
-        let insert = "INSERT INTO events VALUES (?1, ?2, ?3)";
-        database
-            .execute(insert, (account, id(event), event))
-            .unwrap();
-    }
-    database.execute("COMMIT", ()).unwrap();
-    let copy = format!("sqlite:{}", file.display());
-    world.assert_missing(&[&copy], missing);
+    let count = known.len().to_string();
+    let since = since();
+    let arguments = ["--enterprise", "--since", &since, "--count", &count];
+    let follow = |output: &[&str]| {
+        let ended = Tail::of(&world.server, &[&arguments[..], output].concat()).end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    };
+    let database = format!("sqlite:{}", world.path("events.db").display());
+    follow(&["--to", &database]);
+    world.assert_missing(&[&database], missing);
+    let file = world.path("events.jsonl.gz");
+    follow(&["--to", &format!("jsonl:{}", file.display()), "--gzip"]);
+    world.assert_missing(&[file.to_str().unwrap()], missing);
 
     let plain = world.file("plain.jsonl", &lines(missing));
-    let ended = world.audit(&[&copy, &plain]);
+    let ended = world.audit(&[&database, &plain]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let nothing = format!("sqlite:{}", world.path("nothing.db").display());
     let ended = world.audit(&[&nothing]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.reports[0].contains("nothing.db"), "{ended:?}");
     assert!(!world.path("nothing.db").exists());
+}
+
+#[test]
+fn audit_counts_the_events_of_all_accounts_in_a_database() {
+    let world = World::new();
+    let database = format!("sqlite:{}", world.path("events.db").display());
+    let since = since();
+    let (first, rest) = world.events.split_at(900);
+    let (second, missing) = rest.split_at(250);
+    for (user, events) in [("17", first), ("18", second)] {
+        world
+            .server
+            .append_json(user, events.iter().map(String::as_str));
+        let count = events.len().to_string();
+        let arguments = ["--enterprise", "--since", &since, "--count", &count];
+        let output = ["--to", &database, "--as-user", user];
+        let ended = Tail::of(&world.server, &[arguments.as_slice(), &output].concat()).end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    world.assert_missing(&[&database], missing);
 }
 
 #[test]

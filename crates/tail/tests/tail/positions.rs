@@ -73,7 +73,7 @@ fn position_is_shown_even_while_it_is_in_use() {
     assert_eq!(json["position"], *newest);
     assert_eq!(json["stream_type"], "all");
     assert_eq!(json["key"], "tail");
-    assert!(json["account"].is_null());
+    assert!(json["subject"].is_null());
 }
 
 #[test]
@@ -138,4 +138,41 @@ fn checkpoint_file_that_is_missing_or_torn_is_named() {
         assert!(ended.reports[0].contains("tail.checkpoint"), "{ended:?}");
         assert!(ended.events.is_empty(), "{ended:?}");
     }
+}
+
+#[test]
+fn positions_in_a_database_are_shown_and_exported() {
+    let world = World::new();
+    let database = format!("sqlite:{}", world.file.with_extension("db").display());
+    let nothing = Tail::start(&["positions", "show", &database]).end();
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    assert!(nothing.reports[0].contains("tail.db"), "{nothing:?}");
+
+    for user in ["17", "18"] {
+        world.server.append(user, 2);
+        let arguments = ["--from", "oldest", "--count", "2", "--as-user", user];
+        let to = ["--to", &database];
+        let ended = Tail::of(&world.server, &[arguments.as_slice(), &to].concat()).end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    let shown = Tail::start(&["positions", "show", &database, "--json"]).end();
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let positions = shown.events.iter();
+    let positions: Vec<Value> = positions
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for (position, user) in positions.iter().zip(["17", "18"]) {
+        assert_eq!(position["account"], format!("user:{user}"));
+        let newest = world.server.emulator().newest_position(user);
+        assert_eq!(position["position"], *newest);
+    }
+
+    let export = ["positions", "export", &database];
+    let ended = Tail::start(&export).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.reports[0].contains("user:17, user:18"), "{ended:?}");
+    let ended = Tail::start(&[&export[..], &["--account", "user:18"]].concat()).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let exported: Checkpoint = serde_json::from_str(&ended.events.concat()).unwrap();
+    assert_eq!(exported.resume_at().to_string(), positions[1]["position"]);
 }
