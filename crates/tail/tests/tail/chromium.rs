@@ -152,11 +152,14 @@ impl Chromium {
         }
     }
 
-    /// Sets the size of the tab, in CSS pixels, and its colors.
+    /// Sets the size of the tab, in CSS pixels, and its colors. Nothing is animated then.
     pub(crate) fn look(&mut self, width: u32, height: u32, colors: &str) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", &size);
-        let colors = json!([{ "name": "prefers-color-scheme", "value": colors }]);
+        let colors = json!([
+            { "name": "prefers-color-scheme", "value": colors },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
         self.call("Emulation.setEmulatedMedia", &json!({ "features": colors }));
     }
 

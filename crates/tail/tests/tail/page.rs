@@ -246,7 +246,6 @@ const FAINT: &str = "
     };
     [...document.querySelectorAll('body *')]
         .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-        .filter((e) => !e.closest('.fresh'))
         .map((e) => {
             const [a, b] = colors(e).map(luminance);
             return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.outerHTML.slice(0, 100)];

@@ -223,16 +223,21 @@ pause.addEventListener("click", () => {
 
 // The connection.
 let heard = Date.now();
+let lost = null;
 let source = null;
 
 function connected() {
   heard = Date.now();
+  lost = null;
   disconnectedSince = null;
 }
 
 function connect() {
   source?.close();
   source = new EventSource("events");
+  source.addEventListener("error", () => {
+    lost ??= Date.now();
+  });
   source.addEventListener("overview", (message) => {
     connected();
     const [time, next] = JSON.parse(message.data);
@@ -259,13 +264,14 @@ function connect() {
 }
 
 function check() {
-  const silence = Date.now() - heard;
-  const isOpen = source.readyState === EventSource.OPEN;
-  if (silence > (isOpen ? SILENCE_MS : PATIENCE_MS)) {
-    disconnectedSince ??= heard;
+  const isSilent = Date.now() - heard > SILENCE_MS;
+  const isLost = lost !== null && Date.now() - lost > PATIENCE_MS;
+  if (isSilent || isLost) {
+    disconnectedSince ??= lost ?? heard;
   }
   // The browser connects again by itself, unless it was refused, or does not see that the connection is dead.
-  if (source.readyState === EventSource.CLOSED || (isOpen && silence > SILENCE_MS)) {
+  const isOpen = source.readyState === EventSource.OPEN;
+  if (source.readyState === EventSource.CLOSED || (isOpen && isSilent)) {
     connect();
   }
   draw();
