@@ -24,8 +24,6 @@ mod killer;
 mod kills;
 mod listen;
 mod monitoring;
-#[cfg(unix)]
-mod page;
 mod positions;
 mod program;
 #[path = "../../src/pulse.rs"]
@@ -45,6 +43,8 @@ mod terminals;
 mod until;
 mod web;
 mod web_client;
+#[cfg(unix)]
+mod web_page;
 mod webhooks;
 
 use std::fs;
