@@ -207,7 +207,7 @@ async fn compare(mut missing: MissingEvents, mut report: Report) -> ExitCode {
             }
             Some(status) = handle.changed() => {
                 if !matches!(status, Status::Stopped { .. }) {
-                    report.status(&status);
+                    report.status(&status, &handle.statistics());
                 }
             }
             () = report.refresh() => {}

@@ -17,6 +17,7 @@ use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::config::{RealtimeHosts, StreamType};
 use box_longpoll::enterprise::AdminLogsStreaming;
 use box_longpoll::{ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
+use box_longpoll_testkit::EmulatorServer;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use tokio::time::timeout;
