@@ -7,6 +7,7 @@
 mod backend;
 mod credentials;
 mod realtime_hosts;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use self::credentials::Credentials;
 pub(crate) use self::credentials::{CredentialError, Source};
 use self::realtime_hosts::realtime_hosts;
 use crate::cli::usage_error;
+use crate::running::RunningArguments;
 
 /// The transport over the HTTP library that was chosen.
 pub(crate) type Transport = Arc<dyn HttpTransport>;
@@ -44,6 +46,9 @@ pub(crate) struct AccountArguments {
     /// The HTTP library; the default is the first one that is compiled in
     #[arg(long, value_enum)]
     backend: Option<Backend>,
+
+    #[command(flatten)]
+    pub(crate) running: RunningArguments,
 }
 
 impl AccountArguments {
@@ -53,8 +58,8 @@ impl AccountArguments {
         let source = self.credentials.source();
         if source.is_none() && self.api.is_some() {
             usage_error(
-                "--api needs an access token: put one into BOX_ACCESS_TOKEN, or use --token (an \
-                 emulator accepts any), or give the credentials to get one",
+                "--api needs an access token: put one into BOX_ACCESS_TOKEN (an emulator accepts \
+                 any) or into a file for --token-file, or give the credentials to get one",
             );
         }
         source

@@ -6,17 +6,19 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::audit::AuditArguments;
-use crate::check::CheckArguments;
+use crate::check::{self, CheckArguments};
 use crate::completions::CompletionsArguments;
+use crate::config;
 use crate::doctor::DoctorArguments;
 use crate::emulator::EmulatorArguments;
 use crate::follow::FollowArguments;
 use crate::listen::ListenArguments;
 use crate::man::ManArguments;
 use crate::positions::PositionsArguments;
+use crate::running::RunningArguments;
 
 /// Follows Box: shows and stores what happens in an account or an enterprise
 #[derive(Parser)]
@@ -30,7 +32,10 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Follows the events of a user or an enterprise (the default)
-    #[command(long_about = include_str!("about.txt").trim_end())]
+    #[command(
+        long_about = include_str!("about.txt").trim_end(),
+        after_help = include_str!("follow/after_help.txt").trim_end()
+    )]
     Follow(Box<FollowArguments>),
     /// Sends events to a URL on this machine, as webhooks
     Listen(Box<ListenArguments>),
@@ -38,18 +43,36 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     Positions(PositionsArguments),
     Emulator(EmulatorArguments),
-    /// Checks a configuration file
-    Check(CheckArguments),
+    /// Checks the options of follow and the configuration file
+    Check(Box<CheckArguments>),
     /// Prints the completions of a shell
     Completions(CompletionsArguments),
-    /// Prints the manual page
+    /// Prints or writes the manual pages
     Man(ManArguments),
 }
 
 impl Cli {
-    /// Reads the arguments of the program. Ends the program if they are wrong.
+    /// Reads the arguments of the program and its other settings, and starts the log. Ends the
+    /// program if they are wrong.
     pub(crate) fn of_program() -> Self {
-        Self::parse_from(with_command(std::env::args_os().collect()))
+        let program = Self::command();
+        let line = with_command(std::env::args_os().collect());
+        let (matches, settings) = config::parse(&program, line);
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let Some((name, matches)) = matches.subcommand()
+            && let Some(command) = program.find_subcommand(name)
+        {
+            settings.warn_of_visible_secrets(command);
+            if matches.try_contains_id("log").is_ok()
+                && let Ok(running) = RunningArguments::from_arg_matches(matches)
+            {
+                running.start_log();
+            }
+            if let Command::Check(arguments) = &mut cli.command {
+                arguments.listing = check::listing(command, matches, &settings);
+            }
+        }
+        cli
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::config::{RealtimeHosts, StreamType};
 use box_longpoll::enterprise::AdminLogsStreaming;
-use box_longpoll::{ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
+use box_longpoll::{Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
 use box_longpoll_testkit::EmulatorServer;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -30,6 +30,7 @@ pub(crate) use self::filter_arguments::FilterArguments;
 use crate::account::{AccountArguments, CredentialError, Source, Transport};
 use crate::cli::usage_error;
 use crate::demo::{DEMO_ACCOUNT, fake_box};
+use crate::exit_code;
 use crate::failure;
 use crate::output::{Outlet, OutputArguments};
 use crate::report::{self, Live, Report, with_causes};
@@ -43,9 +44,6 @@ const UNTIL_STALENESS: Duration = Duration::from_secs(60);
 
 /// The longest time between an event of the fake Box and its appearance in the stream.
 const DEMO_DELAY: Duration = Duration::from_secs(1);
-
-/// The exit code after Ctrl-C, the same as a shell reports for a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Args)]
 pub(crate) struct FollowArguments {
@@ -82,7 +80,13 @@ pub(crate) struct StreamArguments {
     account: AccountArguments,
 
     /// Shows the events of a fake Box inside the program, even if there is an access token
-    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "api", "token", "token_file", "client_id", "client_secret", "client_secret_file", "subject",
+        ]
+    )]
+    #[cfg_attr(feature = "jwt", arg(conflicts_with = "jwt_config"))]
     demo: bool,
 
     /// The start: `now`, `oldest`, or the P of a line `position P`
@@ -128,6 +132,15 @@ impl FollowArguments {
             && let Some(source) = self.stream.account.source()
         {
             return Account::Real(source);
+        }
+        if let Some(file) = &self.stream.account.running.config
+            && !self.stream.demo
+        {
+            usage_error(&format!(
+                "{} has no credentials: put an access token into a file for token-file, or name \
+                 the application; with demo = true, the account is that of a fake Box",
+                file.display()
+            ));
         }
         if self.checkpoint.is_some() {
             usage_error(
@@ -335,7 +348,7 @@ async fn follow(
     let batches = match mode.batches(followed, transport, tokens.clone(), start) {
         Ok(batches) => batches,
         Err(error) if error.kind() == ErrorKind::Config => usage_error(&with_causes(&error)),
-        Err(error) => return failure(&report.stopped(&error)),
+        Err(error) => return stopped(&report, &error),
     };
     let handle = batches.handle();
     let journey = Journey {
@@ -369,10 +382,10 @@ async fn follow(
             report::print_line(&report.resume());
             match end {
                 End::Terminated => ExitCode::SUCCESS,
-                _ => ExitCode::from(INTERRUPTED),
+                _ => ExitCode::from(exit_code::INTERRUPTED),
             }
         }
-        End::Stopped(error) => failure(&report.stopped(&error)),
+        End::Stopped(error) => stopped(&report, &error),
         End::OutputFailed(error) => {
             let resume = report.resume();
             let error = with_causes(&error);
@@ -381,7 +394,36 @@ async fn follow(
     }
 }
 
+/// Prints the error that stopped the stream, and returns its exit code.
+fn stopped(report: &Report, error: &Error) -> ExitCode {
+    failure(&report.stopped(error));
+    exit_code::of(error.kind())
+}
+
 impl FollowArguments {
+    /// Returns the account that would be followed. Ends the program if an argument is wrong. Sends
+    /// no request, and opens no file that a running program may use.
+    pub(crate) fn check(&self) -> &'static str {
+        self.check_checkpoint();
+        let settings = self.settings();
+        if let Err(error) = settings.config() {
+            usage_error(&with_causes(&error));
+        }
+        match self.account() {
+            Account::Demo => "a fake Box inside the program",
+            Account::Real(source) => {
+                if let Err(error) = source.check() {
+                    usage_error(&error);
+                }
+                if self.stream.enterprise.enterprise {
+                    "the events of an enterprise"
+                } else {
+                    "the events of a user"
+                }
+            }
+        }
+    }
+
     /// Returns the way to keep the position, which the sink decides if it keeps a checkpoint. The
     /// fake Box of a demo knows no position of an earlier one.
     async fn mode(&self, outlet: &mut Outlet, is_demo: bool) -> Result<Mode, String> {

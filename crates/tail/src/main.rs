@@ -5,9 +5,11 @@ mod audit;
 mod check;
 mod cli;
 mod completions;
+mod config;
 mod demo;
 mod doctor;
 mod emulator;
+mod exit_code;
 mod follow;
 mod listen;
 mod man;
@@ -15,6 +17,7 @@ mod output;
 mod positions;
 mod pulse;
 mod report;
+mod running;
 mod signals;
 mod sink;
 mod web;
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => block_on(audit::run(arguments)),
         Command::Positions(arguments) => block_on(positions::run(arguments)),
         Command::Emulator(arguments) => emulator::run(&arguments),
-        Command::Check(arguments) => block_on(check::run(arguments)),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Completions(arguments) => block_on(completions::run(arguments)),
         Command::Man(arguments) => block_on(man::run(arguments)),
     }
@@ -54,8 +57,8 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
     code
 }
 
-/// Prints an error, and returns the exit code of a failure.
+/// Prints an error, and returns the exit code of a failure that may pass.
 pub(crate) fn failure(text: &str) -> ExitCode {
     report::print_line(&format!("error: {text}"));
-    ExitCode::FAILURE
+    ExitCode::from(exit_code::FAILURE)
 }

@@ -95,11 +95,10 @@ pub(crate) async fn run(arguments: PositionsArguments) -> ExitCode {
 }
 
 fn show(place: &Place, is_json: bool) -> Result<(), String> {
-    let texts =
-        place
-            .read()?
-            .into_iter()
-            .map(|found| if is_json { found.json() } else { found.text() });
+    let texts = place
+        .read()?
+        .into_iter()
+        .map(|found| if is_json { found.json() } else { found.text() });
     let between = if is_json { "\n" } else { "\n\n" };
     print(&texts.collect::<Vec<_>>().join(between))
 }

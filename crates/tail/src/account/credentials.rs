@@ -1,10 +1,10 @@
 //! The arguments for access tokens, and the token source that they describe.
 //!
 //! [`Credentials`] are the arguments, [`Source`] is the one way to get tokens that they select, and
-//! [`Source::tokens`] builds the library's token source. Secrets may also come from environment
-//! variables, which other users of the machine cannot see. No error shows a secret.
+//! [`Source::tokens`] builds the library's token source. Secrets may also come from files, and from
+//! the other places that [`config`](crate::config) knows. Other users of the machine can't see them
+//! there. No error shows a secret.
 
-use std::env::{self, VarError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use box_longpoll::auth::{ClientCredentials, CredentialFile, RefreshToken, Subjec
 use box_longpoll::{AccessToken, Error, HttpTransport, TokenSource};
 use clap::Args;
 
+use super::secrets::{self, TokenFile};
 use crate::cli::usage_error;
 use crate::demo::DEMO_ACCOUNT;
 use crate::report::with_causes;
@@ -20,37 +21,70 @@ use crate::report::with_causes;
 /// The access token, or the credentials to get one
 #[derive(Args)]
 pub(crate) struct Credentials {
-    /// The access token; prefer `BOX_ACCESS_TOKEN`, which other users of this machine can't see
-    #[arg(long)]
-    token: Option<String>,
+    /// The access token; prefer --token-file or `BOX_ACCESS_TOKEN`, which other users of this
+    /// machine can't see
+    #[arg(long, value_name = "TOKEN", value_parser = token, hide_env_values = true)]
+    token: Option<AccessToken>,
+
+    /// A file with the access token; the program reads it again if Box refuses the token
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
 
     /// The id of the application; needs its secret, and --subject or --oauth-file
-    #[arg(long, value_name = "ID", conflicts_with = "token")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["token", "token_file"])]
     client_id: Option<String>,
 
-    /// The secret of the application; prefer `BOX_CLIENT_SECRET`
-    #[arg(long, value_name = "SECRET", requires = "client_id")]
+    /// The secret of the application; prefer --client-secret-file or `BOX_CLIENT_SECRET`
+    #[arg(
+        long,
+        value_name = "SECRET",
+        requires = "client_id",
+        conflicts_with_all = ["token", "token_file"],
+        hide_env_values = true
+    )]
     client_secret: Option<String>,
 
+    /// A file with the secret of the application
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_id",
+        conflicts_with_all = ["token", "token_file", "client_secret"]
+    )]
+    client_secret_file: Option<PathBuf>,
+
     /// The account that the tokens stand for: `user:ID`, or `enterprise:ID` for the service account
-    #[arg(long, value_name = "KIND:ID", conflicts_with = "token")]
+    #[arg(long, value_name = "KIND:ID", conflicts_with_all = ["token", "token_file"])]
     subject: Option<Subject>,
 
     /// A file with a user's refresh token, `{"refresh_token": "…"}`; the program rewrites it
     /// whenever it exchanges the token
-    #[arg(long, value_name = "FILE", requires = "client_id", conflicts_with_all = ["token", "subject"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_id",
+        conflicts_with_all = ["token", "token_file", "subject"]
+    )]
     oauth_file: Option<PathBuf>,
 
     /// The JSON configuration file of an application with a key
     #[cfg(feature = "jwt")]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["demo", "token", "client_id", "oauth_file"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "token", "token_file", "client_id", "client_secret", "client_secret_file", "oauth_file",
+        ]
+    )]
     jwt_config: Option<PathBuf>,
 }
 
 /// The way to get access tokens.
 pub(crate) enum Source {
     /// A given token, which is never refreshed.
-    Token(GivenToken),
+    Token(AccessToken),
+    /// The token in this file, which another program refreshes.
+    TokenFile(PathBuf),
     /// The client credentials grant of an application.
     ClientCredentials(Application, Subject),
     /// The refresh token of a user, in this file.
@@ -58,13 +92,6 @@ pub(crate) enum Source {
     /// The key of an application, in this file of Box's developer console.
     #[cfg(feature = "jwt")]
     Jwt(PathBuf, Option<Subject>),
-}
-
-/// An access token that was given directly.
-pub(crate) struct GivenToken {
-    token: String,
-    /// The argument or the environment variable that has the token, for errors.
-    origin: &'static str,
 }
 
 /// The client id and the client secret of an application.
@@ -93,11 +120,8 @@ impl Credentials {
         if self.subject.is_some() {
             usage_error("--subject needs --client-id, or --jwt-config if that is compiled in");
         }
-        let given = |token, origin| Source::Token(GivenToken { token, origin });
-        match &self.token {
-            Some(token) => Some(given(token.clone(), "--token")),
-            None => environment(TOKEN).map(|token| given(token, TOKEN)),
-        }
+        let file = || self.token_file.clone().map(Source::TokenFile);
+        self.token.clone().map(Source::Token).or_else(file)
     }
 
     /// Returns the account that the tokens stand for, if it is given.
@@ -108,29 +132,21 @@ impl Credentials {
     /// Returns the application, or `None` if there is no client id.
     fn application(&self) -> Option<Application> {
         let id = self.client_id.clone()?;
-        let secret = self.client_secret.clone();
-        match secret.or_else(|| environment("BOX_CLIENT_SECRET")) {
-            Some(secret) => Some(Application { id, secret }),
-            None => usage_error("--client-id needs a secret: put it into BOX_CLIENT_SECRET"),
-        }
+        let secret = match (&self.client_secret, &self.client_secret_file) {
+            (Some(secret), _) => secret.clone(),
+            (None, Some(file)) => secrets::read(file).unwrap_or_else(|error| usage_error(&error)),
+            (None, None) => usage_error(
+                "--client-id needs a secret: put it into BOX_CLIENT_SECRET, or into a file for \
+                 --client-secret-file",
+            ),
+        };
+        Some(Application { id, secret })
     }
 }
 
-const TOKEN: &str = "BOX_ACCESS_TOKEN";
-
-/// Returns the value of an environment variable, or `None` if it is not set.
-///
-/// If the variable is empty or not text, most likely a script failed to fill it, so the program
-/// ends. The error does not show the value, which may be a secret.
-fn environment(name: &str) -> Option<String> {
-    match env::var(name) {
-        Ok(value) if value.is_empty() => usage_error(&format!(
-            "{name} is set, but empty: give it a value, or unset it"
-        )),
-        Ok(value) => Some(value),
-        Err(VarError::NotPresent) => None,
-        Err(VarError::NotUnicode(_)) => usage_error(&format!("{name} is not text")),
-    }
+/// Reads an access token.
+fn token(text: &str) -> Result<AccessToken, Error> {
+    AccessToken::new(text)
 }
 
 /// The reason why there is no token source.
@@ -144,18 +160,23 @@ pub(crate) enum CredentialError {
 impl Source {
     /// Returns the access token for the fake Box.
     pub(crate) fn demo() -> Self {
-        Self::Token(GivenToken {
-            token: DEMO_ACCOUNT.into(),
-            origin: "--demo",
-        })
+        Self::Token(AccessToken::new(DEMO_ACCOUNT).expect("it is visible ASCII"))
+    }
+
+    /// Returns an error if the secret can't be read from its file. Refresh tokens and keys are not
+    /// read, because a running program may be exchanging the token.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::TokenFile(file) => TokenFile::open(file.clone()).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Returns a description for people, without a secret.
     pub(crate) fn description(&self) -> String {
         match self {
-            Self::Token(GivenToken { origin, .. }) => {
-                format!("an access token from {origin}, which is not refreshed")
-            }
+            Self::Token(_) => "an access token, which is not refreshed".into(),
+            Self::TokenFile(file) => format!("the access token in {}", file.display()),
             Self::ClientCredentials(_, subject) => format!("client credentials for {subject}"),
             Self::RefreshToken(_, file) => format!("the refresh token in {}", file.display()),
             #[cfg(feature = "jwt")]
@@ -178,10 +199,10 @@ impl Source {
     ) -> Result<Arc<dyn TokenSource>, CredentialError> {
         let api = api.unwrap_or("https://api.box.com");
         Ok(match self {
-            Self::Token(GivenToken { token, origin }) => match AccessToken::new(token) {
-                Ok(token) => Arc::new(token),
-                Err(error) => return Err(CredentialError::Argument(format!("{origin}: {error}"))),
-            },
+            Self::Token(token) => Arc::new(token),
+            Self::TokenFile(file) => {
+                Arc::new(TokenFile::open(file).map_err(CredentialError::Argument)?)
+            }
             Self::ClientCredentials(Application { id, secret }, subject) => Arc::new(
                 ClientCredentials::new(id, secret, subject)
                     .api_origin(api)

@@ -150,7 +150,7 @@ fn permanent_failure_is_reported_with_a_remedy() {
         .server
         .change_application(ID, |application| application.authorized = false);
     let ended = world.tail(&["--client-id", ID, "--subject", "enterprise:801234"]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(77), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert!(
         last.contains("an administrator has to authorize it"),

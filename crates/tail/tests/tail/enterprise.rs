@@ -205,7 +205,7 @@ fn wrong_start_in_the_past_is_refused_with_a_reason() {
     let server = EmulatorServer::start();
     let since = days_ago(400);
     let ended = Tail::of(&server, &["--enterprise", "--since", &since]).end();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert!(last.contains("365 days"), "{last}");
 }

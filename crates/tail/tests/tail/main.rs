@@ -23,6 +23,7 @@ mod kill_points;
 mod killer;
 mod kills;
 mod listen;
+mod logs;
 mod monitoring;
 mod positions;
 mod program;
@@ -33,6 +34,8 @@ mod realtime_hosts;
 mod receiver;
 #[cfg(target_os = "linux")]
 mod rotation_points;
+mod secrets;
+mod settings;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod standstill;
@@ -283,7 +286,7 @@ fn rejected_token_ends_the_program_and_is_not_printed() {
     server.revoke(TOKEN);
     server.append(TOKEN, 1);
     let ended = tail.end();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(77), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert!(
         last.starts_with("error: ") && last.contains("get a new one"),
@@ -309,7 +312,7 @@ fn rejected_token_ends_the_program_and_is_not_printed() {
 fn rejected_position_is_reported_with_a_remedy() {
     let server = EmulatorServer::start();
     let ended = Tail::of(&server, &["--from", "nowhere"]).end();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(65), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert!(
         last.contains("--from oldest") && last.contains("--from now"),
@@ -573,27 +576,34 @@ fn invalid_argument_is_refused_with_its_name() {
         (&["--stream-type", "admin_logs"], "--stream-type"),
         (&["--user", ""], "--user"),
         (&["--api", "http://127.0.0.1:9"], "BOX_ACCESS_TOKEN"),
-        (
-            &["--api", "http://box.example", "--token", TOKEN],
-            r#"--api "http://box.example": the API origin"#,
-        ),
-        (
-            &[
-                "--api",
-                "https://me:two words@box.example",
-                "--token",
-                TOKEN,
-            ],
-            r#"--api "…@box.example": the API origin"#,
-        ),
-        (
-            &["--as-user", "1\n7", "--token", TOKEN],
-            r#"--as-user "1\n7": the id"#,
-        ),
         (&["--token", "two words"], "--token: not an access token"),
         (&["--token", ""], "--token: not an access token"),
     ] {
         let ended = Tail::start(arguments).end();
+        assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
+        let first = &ended.reports[0];
+        assert!(
+            first.starts_with("error: ") && first.contains(expected),
+            "{first}"
+        );
+        assert!(!format!("{ended:?}").contains("two words"), "{ended:?}");
+    }
+}
+
+#[test]
+fn invalid_account_is_refused_with_its_argument() {
+    for (arguments, expected) in [
+        (
+            ["--api", "http://box.example"],
+            r#"--api "http://box.example": the API origin"#,
+        ),
+        (
+            ["--api", "https://me:two words@box.example"],
+            r#"--api "…@box.example": the API origin"#,
+        ),
+        (["--as-user", "1\n7"], r#"--as-user "1\n7": the id"#),
+    ] {
+        let ended = Tail::start_with(&[("BOX_ACCESS_TOKEN", TOKEN)], &arguments).end();
         assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
         let first = &ended.reports[0];
         assert!(

@@ -2,6 +2,7 @@
 //!
 //! The tests wait for lines, and never for a time.
 
+use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -76,22 +77,34 @@ impl Tail {
 
     /// Starts the program with an account of the emulator.
     pub(crate) fn of(server: &EmulatorServer, arguments: &[&str]) -> Self {
-        let account = ["--api", server.origin(), "--token", TOKEN];
-        Self::start(&[&account, arguments].concat())
+        Self::spawn(command_of(&[], server, arguments)).read()
     }
 
     /// Starts the program with an account of the emulator. Its output is not read.
     pub(crate) fn unread(server: &EmulatorServer, arguments: &[&str]) -> Self {
-        let account = ["--api", server.origin(), "--token", TOKEN];
-        Self::spawn(command(&[], &[&account, arguments].concat()))
+        Self::spawn(command_of(&[], server, arguments))
+    }
+
+    /// Starts the program with an account of the emulator and these variables in its environment. Its
+    /// output is not read.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn unread_with<V: AsRef<OsStr>>(
+        environment: &[(&str, V)],
+        server: &EmulatorServer,
+        arguments: &[&str],
+    ) -> Self {
+        let mut command = command_of(&[], server, arguments);
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        Self::spawn(command)
     }
 
     /// Starts the program with an account of the emulator, through another program, whose command
     /// line ends with this one's.
     #[cfg(target_os = "linux")]
     pub(crate) fn run_by(runner: &[&OsStr], server: &EmulatorServer, arguments: &[&str]) -> Self {
-        let account = ["--api", server.origin(), "--token", TOKEN];
-        Self::run(runner, &[&account, arguments].concat())
+        Self::spawn(command_of(runner, server, arguments)).read()
     }
 
     /// Starts the program through another program.
@@ -206,15 +219,30 @@ impl Tail {
     }
 }
 
+/// Returns the program's command line with an account of the emulator, after that of a runner if
+/// there is one. The token is in the environment, because the program warns of one that is not.
+fn command_of(runner: &[&OsStr], server: &EmulatorServer, arguments: &[&str]) -> Command {
+    let account = ["--api", server.origin()];
+    let mut command = command(runner, &[&account, arguments].concat());
+    command.env("BOX_ACCESS_TOKEN", TOKEN);
+    command
+}
+
 /// Returns the program's command line, after that of a runner if there is one. The program's
-/// environment has no token, even if the environment of the test has one.
+/// environment has no setting, even if the environment of the test has one.
 fn command(runner: &[&OsStr], arguments: &[&str]) -> Command {
     let line = [runner, &[OsStr::new(PROGRAM)]].concat();
     let mut command = Command::new(line[0]);
     command
         .args(&line[1..])
         .args(arguments)
-        .env_remove("BOX_ACCESS_TOKEN");
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .env_remove("NOTIFY_SOCKET");
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("BOX_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
