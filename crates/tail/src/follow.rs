@@ -34,6 +34,7 @@ use crate::exit_code;
 use crate::failure;
 use crate::output::{Outlet, OutputArguments};
 use crate::report::{self, Live, Report, with_causes};
+use crate::service::Service;
 use crate::signals::Signals;
 use crate::sink::SinkError;
 use crate::web::{self, WebArguments};
@@ -351,8 +352,10 @@ async fn follow(
         Err(error) => return stopped(&report, &error),
     };
     let handle = batches.handle();
+    let mut service = Service::of_environment();
     let journey = Journey {
-        signals: Signals::new(outlet.can_reopen()),
+        signals: Signals::new(outlet.can_reopen() || service.is_supervised()),
+        service: &mut service,
         batches,
         outlet: &mut outlet,
         report: &mut report,
@@ -365,6 +368,7 @@ async fn follow(
         Err(error) => return failure(&format!("cannot start the web server: {error}")),
     };
     report::remove_status_line();
+    service.stopping();
     flush(&*tokens).await;
     match end {
         End::OutputClosed => ExitCode::SUCCESS,
@@ -473,14 +477,15 @@ fn settings_of_demo(
 }
 
 /// Waits until a running exchange of a refresh token has ended, because otherwise the token is
-/// lost. A second Ctrl-C ends the wait.
+/// lost. Another signal ends the wait.
 pub(crate) async fn flush(tokens: &dyn TokenSource) {
+    let mut signals = Signals::new(false);
     let mut flushed = pin!(tokens.flush());
     if timeout(Duration::from_secs(1), &mut flushed).await.is_err() {
         report::print_line("a refresh token is being exchanged: Ctrl-C now would lose it");
         tokio::select! {
             () = flushed => {}
-            _ = tokio::signal::ctrl_c() => {}
+            () = signals.end() => {}
         }
     }
 }

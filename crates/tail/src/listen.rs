@@ -63,6 +63,10 @@ impl Sink for Forward {
         }
         Ok(())
     }
+
+    fn time_limit(&self) -> Duration {
+        self.0.time_limit()
+    }
 }
 
 /// Runs the command, and returns the exit code of the program.

@@ -18,6 +18,7 @@ mod positions;
 mod pulse;
 mod report;
 mod running;
+mod service;
 mod signals;
 mod sink;
 mod web;

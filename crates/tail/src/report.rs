@@ -180,8 +180,7 @@ impl Report {
         if let Some(line) = &mut self.status_line {
             line.output_failed();
         }
-        let text = format!("retrying the output: {}", with_causes(&retry.error));
-        self.failing(text, retry.at.try_into().unwrap_or(UNIX_EPOCH));
+        self.failing(retry.to_string(), retry.at.try_into().unwrap_or(UNIX_EPOCH));
     }
 
     /// Prints the activity of the stream if it is new, or if it is stable after a failure.

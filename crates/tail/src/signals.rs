@@ -29,9 +29,9 @@ pub(crate) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Installs the handlers, that of SIGHUP only if there are files to open again: otherwise a
-    /// closed terminal ends the program. A signal whose handler can't be installed has its usual
-    /// effect.
+    /// Installs the handlers, that of SIGHUP only if there are files to open again, or a service
+    /// manager may send it: otherwise a closed terminal ends the program. A signal whose handler
+    /// can't be installed has its usual effect.
     pub(crate) fn new(can_reopen: bool) -> Self {
         let of = |kind| unix::signal(kind).ok();
         Self {
@@ -55,6 +55,13 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Waits for a signal that ends the program.
+    pub(crate) async fn end(&mut self) {
+        while self.next().await == Signal::Reopen {}
+    }
+}
+
 /// Waits for a signal, or forever if it has no handler.
 #[cfg(unix)]
 async fn received(signal: &mut Option<unix::Signal>) {
@@ -63,7 +70,7 @@ async fn received(signal: &mut Option<unix::Signal>) {
         None => None,
     };
     if received.is_none() {
-        pending().await
+        pending::<()>().await;
     }
 }
 

@@ -47,6 +47,11 @@ pub(crate) trait Sink: Send {
         Ok(None)
     }
 
+    /// Returns the longest time that the sink gives an event. Zero if it sets no limit.
+    fn time_limit(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Returns `true` if the sink has files, which another program may move away.
     fn has_files(&self) -> bool {
         false

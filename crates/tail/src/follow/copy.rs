@@ -14,6 +14,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::batches::{Batches, Item};
 use crate::output::{Outlet, Written};
 use crate::report::Report;
+use crate::service::Service;
 use crate::signals::{Signal, Signals};
 use crate::sink::{Failure, SinkError};
 
@@ -23,6 +24,7 @@ pub(crate) struct Journey<'a> {
     pub(crate) outlet: &'a mut Outlet,
     pub(crate) report: &'a mut Report,
     pub(crate) signals: Signals,
+    pub(crate) service: &'a mut Service,
     /// The time at which the way ends, if it has an end.
     pub(crate) until: Option<SystemTime>,
 }
@@ -79,18 +81,23 @@ impl Journey<'_> {
                     }
                     // While batches are ready, the branch of the handle is not reached.
                     self.report.status(&handle.status(), &handle.statistics());
+                    self.service.stream(&handle);
                 }
                 Some(status) = handle.changed() => {
                     self.report.position(&handle.resume_at());
                     self.report.status(&status, &handle.statistics());
+                    self.service.stream(&handle);
                 }
                 () = self.report.refresh() => {}
+                () = self.service.next_beat() => {}
             }
         }
     }
 
     /// Writes an item and acknowledges it.
     async fn write(&mut self, item: &Item) -> Result<(), End> {
+        let count = item.events().len();
+        self.service.page_begins(self.outlet.time_limit(count));
         let mut reopens = false;
         let (failed, mut retries) = unbounded_channel();
         let written = {
@@ -105,8 +112,12 @@ impl Journey<'_> {
                         None => reopens = true,
                     },
                     written = &mut write => break written,
-                    Some(retry) = retries.recv() => self.report.retry(&retry),
+                    Some(retry) = retries.recv() => {
+                        self.report.retry(&retry);
+                        self.service.page_is_retried(&retry);
+                    }
                     () = self.report.refresh() => {}
+                    () = self.service.next_beat() => {}
                 }
             }
         };
@@ -115,6 +126,7 @@ impl Journey<'_> {
                 self.report.wrote(item.events());
                 self.batches.acknowledge().await.map_err(End::Stopped)?;
                 self.report.position(&item.resume_at());
+                self.service.page_ended();
             }
             Ok(Written::Part) => return Err(End::Counted),
             Err(error) if error.kind() == Failure::ReaderLeft => return Err(End::OutputClosed),
@@ -130,7 +142,10 @@ impl Journey<'_> {
     }
 
     async fn reopen(&mut self) -> Result<(), End> {
-        self.outlet.reopen().await.map_err(End::OutputFailed)
+        self.service.reload_begins();
+        self.outlet.reopen().await.map_err(End::OutputFailed)?;
+        self.service.reload_ended();
+        Ok(())
     }
 }
 

@@ -9,6 +9,9 @@ mod attempts;
 mod dead_letters;
 mod on_error;
 
+use std::fmt;
+use std::time::Duration;
+
 use box_longpoll::Event;
 use box_longpoll::checkpoint::Checkpoint;
 use jiff::Timestamp;
@@ -17,6 +20,7 @@ use tokio::time::sleep;
 
 use self::attempts::Attempts;
 pub(crate) use self::on_error::OnError;
+use crate::report::with_causes;
 use crate::sink::{Failure, Page, Sink, SinkError};
 
 /// The way out of the program for events.
@@ -41,6 +45,12 @@ pub(crate) struct Retry {
     pub(crate) error: SinkError,
     /// The time of the next attempt.
     pub(crate) at: Timestamp,
+}
+
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "retrying the output: {}", with_causes(&self.error))
+    }
 }
 
 impl Outlet {
@@ -91,6 +101,12 @@ impl Outlet {
     /// Opens the files of the sink again.
     pub(crate) async fn reopen(&mut self) -> Result<(), SinkError> {
         self.sink.reopen().await
+    }
+
+    /// Returns the time in which the sink writes this many events, if it limits the time.
+    pub(crate) fn time_limit(&self, events: usize) -> Duration {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        self.sink.time_limit().saturating_mul(events)
     }
 
     /// Writes the events of a page, or a part of them up to the limit. `checkpoint` is the one after

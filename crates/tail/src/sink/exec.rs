@@ -55,6 +55,10 @@ impl Sink for Exec {
         }
         Ok(())
     }
+
+    fn time_limit(&self) -> Duration {
+        self.timeout
+    }
 }
 
 impl Exec {

@@ -68,6 +68,10 @@ impl Sink for Webhook {
         }
         Ok(())
     }
+
+    fn time_limit(&self) -> Duration {
+        self.timeout
+    }
 }
 
 impl Webhook {

@@ -35,7 +35,11 @@ mod receiver;
 #[cfg(target_os = "linux")]
 mod rotation_points;
 mod secrets;
+#[cfg(target_os = "linux")]
+mod service;
 mod settings;
+#[cfg(unix)]
+mod signals;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod standstill;
