@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Command as ClapCommand, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::audit::AuditArguments;
 use crate::check::{self, CheckArguments};
@@ -74,6 +74,13 @@ impl Cli {
         }
         cli
     }
+}
+
+/// Returns the program with the options of `follow` beside its commands, as a user may give them.
+pub(crate) fn with_options_of_follow(program: ClapCommand) -> ClapCommand {
+    let follow = program.find_subcommand("follow").expect("it is a command");
+    let options: Vec<_> = follow.get_arguments().cloned().collect();
+    program.args(options)
 }
 
 /// Adds `follow` if the first argument is not a command, unless it is one for help or the version.

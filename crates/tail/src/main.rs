@@ -37,8 +37,8 @@ fn main() -> ExitCode {
         Command::Positions(arguments) => block_on(positions::run(arguments)),
         Command::Emulator(arguments) => emulator::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Completions(arguments) => block_on(completions::run(arguments)),
-        Command::Man(arguments) => block_on(man::run(arguments)),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

@@ -24,6 +24,7 @@ mod killer;
 mod kills;
 mod listen;
 mod logs;
+mod manuals;
 mod monitoring;
 mod positions;
 mod program;
