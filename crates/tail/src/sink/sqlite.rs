@@ -120,7 +120,7 @@ fn insert(transaction: &Transaction, account: &str, events: &[Event]) -> rusqlit
         insert.execute(params![
             account,
             event.id(),
-            event.event_type().map(|kind| kind.as_str()),
+            event.event_type().map(box_longpoll::EventType::as_str),
             event.created_at().map(|time| format!("{time:.0}")),
             event.raw(),
             received_at,
