@@ -36,7 +36,7 @@ fn program_ends_when_its_token_is_rejected() {
     let server = EmulatorServer::start();
     server.revoke(TOKEN);
     let ended = Tail::of(&server, &["--blocking"]).end();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(77), "{ended:?}");
     assert!(ended.reports[0].contains("get a new one"), "{ended:?}");
 }
 

@@ -10,7 +10,7 @@ use crate::terminal::Terminal;
 /// Returns the program's command line, for an account of the emulator.
 fn command(server: &EmulatorServer, arguments: &str) -> String {
     let api = server.origin();
-    format!("{PROGRAM} --api {api} --token {TOKEN} {arguments}")
+    format!("BOX_ACCESS_TOKEN={TOKEN} {PROGRAM} --api {api} {arguments}")
 }
 
 #[rstest]
