@@ -54,17 +54,22 @@ pub(crate) struct FollowArguments {
     /// Keeps the position in this file, and resumes there; `--from` and `--since` count only if the
     /// file does not exist yet. A file of another `--as-user` or `--subject` is refused; with an access token
     /// alone, the account cannot be checked
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Start")]
     checkpoint: Option<PathBuf>,
 
     /// Ends after N events; pages have no more events than that, so with a filter a long backlog takes
     /// long
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Start"
+    )]
     count: Option<u64>,
 
     /// Uses the blocking client instead of the async one
     #[cfg(feature = "blocking")]
-    #[arg(long, conflicts_with = "checkpoint")]
+    #[arg(long, conflicts_with = "checkpoint", help_heading = "Account")]
     blocking: bool,
 
     #[command(flatten)]
@@ -77,12 +82,10 @@ pub(crate) struct FollowArguments {
 /// The account, its events, and the first of them
 #[derive(Args)]
 pub(crate) struct StreamArguments {
-    #[command(flatten)]
-    account: AccountArguments,
-
     /// Shows the events of a fake Box inside the program, even if there is an access token
     #[arg(
         long,
+        help_heading = "Account",
         conflicts_with_all = [
             "api", "token", "token_file", "client_id", "client_secret", "client_secret_file", "subject",
         ]
@@ -91,11 +94,16 @@ pub(crate) struct StreamArguments {
     demo: bool,
 
     /// The start: `now`, `oldest`, or the P of a line `position P`
-    #[arg(long, value_name = "POSITION", default_value = "now")]
+    #[arg(
+        long,
+        value_name = "POSITION",
+        default_value = "now",
+        help_heading = "Start"
+    )]
     from: StartAt,
 
     /// The events to follow
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Events")]
     stream_type: Stream,
 
     #[command(flatten)]
@@ -103,6 +111,9 @@ pub(crate) struct StreamArguments {
 
     #[command(flatten)]
     filter: FilterArguments,
+
+    #[command(flatten)]
+    account: AccountArguments,
 }
 
 /// The stream types for which Box supports long polling.
@@ -409,6 +420,7 @@ impl FollowArguments {
     /// no request, and opens no file that a running program may use.
     pub(crate) fn check(&self) -> &'static str {
         self.check_checkpoint();
+        self.output.check();
         let settings = self.settings();
         if let Err(error) = settings.config() {
             usage_error(&with_causes(&error));

@@ -80,14 +80,7 @@ impl OutputArguments {
         account: &str,
         count: Option<u64>,
     ) -> Result<Outlet, SinkError> {
-        let place = self.place();
-        if !matches!(place, Place::JsonLines(_)) {
-            self.file.refuse();
-        }
-        if !matches!(place, Place::Webhook(_)) {
-            self.delivery.refuse_webhook();
-        }
-        let on_error = self.delivery.on_error(&place);
+        let (place, on_error) = self.checked();
         let sink: Box<dyn Sink> = match place {
             Place::Stdout => Box::new(Stdout::new(self.format())),
             Place::JsonLines(path) => {
@@ -100,12 +93,7 @@ impl OutputArguments {
                     rotation,
                 )?)
             }
-            Place::Sqlite(path) => {
-                if self.format.is_some() {
-                    usage_error("--to sqlite:FILE stores Box's own JSON: leave out --format");
-                }
-                Box::new(Sqlite::open(&path, account)?)
-            }
+            Place::Sqlite(path) => Box::new(Sqlite::open(&path, account)?),
             Place::Webhook(endpoint) => Box::new(Webhook {
                 transport: transport.clone(),
                 endpoint: *endpoint,
@@ -121,6 +109,32 @@ impl OutputArguments {
             }),
         };
         Outlet::new(sink, count, on_error)
+    }
+
+    /// Ends the program if an argument is wrong, or belongs to another place. Opens no file for
+    /// events.
+    pub(crate) fn check(&self) {
+        if let (Place::Webhook(_), _) = self.checked() {
+            self.format_of_webhook();
+            self.delivery.secrets();
+        }
+    }
+
+    /// Returns the place, and the policy after an error there. Ends the program if an argument
+    /// belongs to another place.
+    fn checked(&self) -> (Place, OnError) {
+        let place = self.place();
+        if !matches!(place, Place::JsonLines(_)) {
+            self.file.refuse();
+        }
+        if !matches!(place, Place::Webhook(_)) {
+            self.delivery.refuse_webhook();
+        }
+        if matches!(place, Place::Sqlite(_)) && self.format.is_some() {
+            usage_error("--to sqlite:FILE stores Box's own JSON: leave out --format");
+        }
+        let on_error = self.delivery.on_error(&place);
+        (place, on_error)
     }
 
     /// Returns `true` if the place keeps the position, so that there is no other checkpoint.

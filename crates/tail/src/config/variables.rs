@@ -66,6 +66,7 @@ pub(super) fn ignored(follow: &Command) -> Vec<String> {
             .get_arguments()
             .filter(|arg| arg.get_long().is_some());
         options.any(|arg| name(arg) == variable)
+            || SECRETS.iter().any(|(_, secret)| *secret == variable)
     };
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut names: Vec<_> = names

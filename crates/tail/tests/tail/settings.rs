@@ -306,6 +306,72 @@ fn secret_in_a_file_for_all_users_is_refused() {
 }
 
 #[test]
+fn check_finds_an_output_that_cannot_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "not a secret\n").unwrap();
+    let file = directory.path().join("events.jsonl");
+    let to_file = format!("jsonl:{}", file.display());
+    for (arguments, error) in [
+        (&["--to", "nowhere"][..], "--to: neither"),
+        (
+            &["--to", &to_file, "--webhook-batch", "2"],
+            "--webhook-batch needs",
+        ),
+        (&["--on-error", "retry"], "--on-error: standard output"),
+        (&["--gzip"], "--gzip"),
+        (
+            &["--to", "sqlite:a", "--checkpoint", "b"],
+            "--checkpoint does not go",
+        ),
+        (
+            &["--to", "https://localhost", "--format", "{user}"],
+            "--format: a webhook",
+        ),
+        (
+            &[
+                "--to",
+                "https://localhost",
+                "--secret-file",
+                secret.to_str().unwrap(),
+            ],
+            "not a signing secret",
+        ),
+    ] {
+        let arguments = [&["check", "--demo"], arguments].concat();
+        let ended = Tail::start(&arguments).end_without_events();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.reports[0].contains(error), "{error}: {ended:?}");
+    }
+    let ended = Tail::start(&["check", "--demo", "--to", &to_file]).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!file.exists(), "a check creates no file");
+}
+
+#[test]
+fn webhook_secret_takes_the_first_place_that_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    fs::write(directory.path().join("box-webhook-secret"), secret).unwrap();
+    let file = Configuration::new("demo = true\nto = \"https://localhost\"\n");
+    let systemd = ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap());
+    let settings = file.check(&[systemd], &[]);
+    let is_credential = |line: &String| {
+        line.starts_with("secret-file = ")
+            && line.ends_with("  # systemd credential box-webhook-secret")
+    };
+    assert!(settings.iter().any(is_credential), "{settings:?}");
+    let variable = ("BOX_TAIL_WEBHOOK_SECRET", secret);
+    let settings = file.check(&[systemd, variable], &[]);
+    assert_has(
+        &settings,
+        "secret-file = \"(set)\"  # BOX_TAIL_WEBHOOK_SECRET",
+    );
+    assert!(!settings.concat().contains(secret), "{settings:?}");
+    assert!(!settings.concat().contains("not a setting"), "{settings:?}");
+}
+
+#[test]
 fn mistake_in_a_variable_is_shown_with_its_name() {
     for (name, value, error) in [
         ("BOX_TAIL_COUNT", "0", "BOX_TAIL_COUNT: invalid value '0'"),
