@@ -19,7 +19,7 @@ use self::ids::Ids;
 use self::sqlite::Database;
 use crate::account::{AccountArguments, CredentialError, Source};
 use crate::cli::usage_error;
-use crate::demo::{DEMO_ACCOUNT, fake_box};
+use crate::demo::{DEMO_ACCOUNT, DemoArguments, fake_box};
 use crate::failure;
 use crate::follow::{FilterArguments, flush};
 use crate::report::{self, Live, Report, with_causes};
@@ -51,9 +51,8 @@ pub(crate) struct AuditArguments {
     #[arg(required = true, value_name = "COPY")]
     copies: Vec<String>,
 
-    /// Audits the fake Box inside the program
-    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
-    demo: bool,
+    #[command(flatten)]
+    demo: DemoArguments,
 
     #[command(flatten)]
     range: RangeArguments,
@@ -123,12 +122,12 @@ pub(crate) async fn run(arguments: AuditArguments) -> ExitCode {
     let mut settings = arguments.account.settings(settings);
     let account = arguments.account.as_user.as_deref();
     let past_account = account.unwrap_or(DEMO_ACCOUNT);
-    let fake_box = arguments.demo.then(|| fake_box(Some(past_account)));
+    let fake_box = arguments.demo.demo.then(|| fake_box(Some(past_account)));
     if let Some(fake_box) = &fake_box {
         settings = settings.api_origin(fake_box.origin());
     }
     let source = match arguments.account.source() {
-        _ if arguments.demo => Source::demo(),
+        _ if arguments.demo.demo => Source::demo(),
         Some(source) => source,
         None => usage_error(
             "an audit needs an access token: put one into BOX_ACCESS_TOKEN, or give the \

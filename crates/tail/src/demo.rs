@@ -2,7 +2,24 @@
 
 use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, PastEvents, Settings};
 
+use clap::Args;
+
 use crate::report;
+
+/// The argument for the fake Box
+#[derive(Args)]
+pub(crate) struct DemoArguments {
+    /// Uses a fake Box inside the program, even if there is an access token
+    #[arg(
+        long,
+        help_heading = "Account",
+        conflicts_with_all = [
+            "api", "token", "token_file", "client_id", "client_secret", "client_secret_file", "subject",
+        ]
+    )]
+    #[cfg_attr(feature = "jwt", arg(conflicts_with = "jwt_config"))]
+    pub(crate) demo: bool,
+}
 
 /// The access token for the fake Box, which is also the name of its account.
 pub(crate) const DEMO_ACCOUNT: &str = "demo";

@@ -22,7 +22,7 @@ use self::machine::Expected;
 use self::network::Way;
 use crate::account::{AccountArguments, CredentialError, Source, Transport};
 use crate::cli::usage_error;
-use crate::demo::fake_box;
+use crate::demo::{DemoArguments, fake_box};
 use crate::failure;
 use crate::report::{self, with_causes};
 
@@ -38,9 +38,8 @@ const API: &str = "https://api.box.com";
 /// failed, and otherwise 1.
 #[derive(Args)]
 pub(crate) struct DoctorArguments {
-    /// Checks a fake Box inside the program, to show what a good result looks like
-    #[arg(long, conflicts_with_all = ["api", "token", "client_id", "subject"])]
-    demo: bool,
+    #[command(flatten)]
+    demo: DemoArguments,
 
     /// Checks the right to read the events of the enterprise, instead of those of the user
     #[arg(long)]
@@ -71,7 +70,7 @@ pub(crate) async fn run(arguments: DoctorArguments) -> ExitCode {
         }
     };
     let mut findings = Findings::new(arguments.json);
-    let fake_box = arguments.demo.then(|| fake_box(None));
+    let fake_box = arguments.demo.demo.then(|| fake_box(None));
     let mut settings = arguments.account.settings(LongPollClient::builder());
     if let Some(fake_box) = &fake_box {
         let origin = fake_box.origin();
@@ -79,7 +78,7 @@ pub(crate) async fn run(arguments: DoctorArguments) -> ExitCode {
             .api_origin(origin)
             .realtime_hosts(rights::fake_hosts());
     }
-    let source = if arguments.demo {
+    let source = if arguments.demo.demo {
         Some(Source::demo())
     } else {
         arguments.account.source()

@@ -29,7 +29,7 @@ pub(crate) use self::enterprise_arguments::time;
 pub(crate) use self::filter_arguments::FilterArguments;
 use crate::account::{AccountArguments, CredentialError, Source, Transport};
 use crate::cli::usage_error;
-use crate::demo::{DEMO_ACCOUNT, fake_box};
+use crate::demo::{DEMO_ACCOUNT, DemoArguments, fake_box};
 use crate::exit_code;
 use crate::failure;
 use crate::output::{Outlet, OutputArguments};
@@ -82,16 +82,8 @@ pub(crate) struct FollowArguments {
 /// The account, its events, and the first of them
 #[derive(Args)]
 pub(crate) struct StreamArguments {
-    /// Shows the events of a fake Box inside the program, even if there is an access token
-    #[arg(
-        long,
-        help_heading = "Account",
-        conflicts_with_all = [
-            "api", "token", "token_file", "client_id", "client_secret", "client_secret_file", "subject",
-        ]
-    )]
-    #[cfg_attr(feature = "jwt", arg(conflicts_with = "jwt_config"))]
-    demo: bool,
+    #[command(flatten)]
+    demo: DemoArguments,
 
     /// The start: `now`, `oldest`, or the P of a line `position P`
     #[arg(
@@ -140,13 +132,13 @@ impl FollowArguments {
     /// Returns the account to follow. Ends the program if there is `--checkpoint` without a real
     /// account: the fake Box does not outlive the program.
     fn account(&self) -> Account {
-        if !self.stream.demo
+        if !self.stream.demo.demo
             && let Some(source) = self.stream.account.source()
         {
             return Account::Real(source);
         }
         if let Some(file) = &self.stream.account.running.config
-            && !self.stream.demo
+            && !self.stream.demo.demo
         {
             usage_error(&format!(
                 "{} has no credentials: put an access token into a file for token-file, or name \
