@@ -20,6 +20,7 @@ use self::sqlite::Database;
 use crate::account::{AccountArguments, CredentialError, Source};
 use crate::cli::usage_error;
 use crate::demo::{DEMO_ACCOUNT, DemoArguments, fake_box};
+use crate::exit_code;
 use crate::failure;
 use crate::follow::{FilterArguments, flush};
 use crate::report::{self, Live, Report, with_causes};
@@ -28,18 +29,12 @@ use crate::signals::{Signal, Signals};
 /// The beginning of the name of a copy that is a database.
 const DATABASE: &str = "sqlite:";
 
-/// The exit code if an event is missing.
-const MISSING: u8 = 3;
-
-/// The exit code after Ctrl-C, the same as a shell reports for a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
-
 /// Finds the events of an enterprise that your copy lacks
 ///
 /// It reads the past events of a range from Box, up to 365 days back, and compares their ids with
 /// those in your copy. Each missing event is written to standard output as Box's own JSON, on one
-/// line, so you can append the output to your copy. The exit code is 0 if no event is missing, 3 if
-/// there is one, and 1 if the audit could not be completed. The token must belong to an admin or
+/// line, so you can append the output to your copy. The exit code is 0 if no event is missing, and 3 if
+/// there is one. After any other code, the audit is not complete. The token must belong to an admin or
 /// co-admin.
 ///
 /// Box adds some events late, by hours or days: the later you audit a range, the more it proves.
@@ -184,7 +179,7 @@ async fn compare(mut missing: MissingEvents, mut report: Report) -> ExitCode {
                 report::remove_status_line();
                 report::print_line(&format!("{}; the audit is not complete", counted(&missing)));
                 return match signal {
-                    Signal::Interrupt => ExitCode::from(INTERRUPTED),
+                    Signal::Interrupt => ExitCode::from(exit_code::INTERRUPTED),
                     Signal::Terminate | Signal::Reopen => ExitCode::FAILURE,
                 };
             }
@@ -197,9 +192,9 @@ async fn compare(mut missing: MissingEvents, mut report: Report) -> ExitCode {
                         }
                     }
                     Some(Err(error)) => {
-                        let error = with_causes(&error);
-                        let counted = counted(&missing);
-                        return failure(&format!("{error}; {counted}; the audit is not complete"));
+                        let (text, counted) = (with_causes(&error), counted(&missing));
+                        failure(&format!("{text}; {counted}; the audit is not complete"));
+                        return exit_code::of(error.kind());
                     }
                     None => break,
                 }
@@ -215,7 +210,7 @@ async fn compare(mut missing: MissingEvents, mut report: Report) -> ExitCode {
     report::print_line(&counted(&missing));
     match missing.missing() {
         0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(MISSING),
+        _ => ExitCode::from(exit_code::MISSING),
     }
 }
 
@@ -239,7 +234,7 @@ fn write(event: &Event) -> io::Result<()> {
 /// missing events, that is not an error.
 fn unwritten(error: &io::Error) -> ExitCode {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => ExitCode::from(MISSING),
+        io::ErrorKind::BrokenPipe => ExitCode::from(exit_code::MISSING),
         _ => failure(&format!(
             "cannot write events: {error}; the audit is not complete"
         )),

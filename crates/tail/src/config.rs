@@ -29,6 +29,9 @@ const FOLLOW: &str = "follow";
 /// account.
 const FULL: [&str; 2] = [FOLLOW, "check"];
 
+/// A command that takes some options of `follow` too, because it examines what `follow` needs.
+const DOCTOR: (&str, [&str; 2]) = ("doctor", ["checkpoint", "enterprise"]);
+
 /// The id of the option that names the file.
 pub(crate) const FILE: &str = "config";
 
@@ -117,9 +120,14 @@ fn options(command: &Command) -> impl Iterator<Item = &Arg> {
         .get_arguments()
         .map(|arg| arg.get_id().clone())
         .collect();
-    let takes_all = FULL.contains(&command.get_name());
+    let name = command.get_name();
+    let takes_all = FULL.contains(&name);
+    let (doctor, examined) = DOCTOR;
+    let takes_examined = name == doctor;
     command.get_arguments().filter(move |arg| {
-        arg.get_long().is_some() && (takes_all || account.contains(arg.get_id()))
+        let id = arg.get_id();
+        let is_examined = takes_examined && examined.contains(&id.as_str());
+        arg.get_long().is_some() && (takes_all || is_examined || account.contains(id))
     })
 }
 

@@ -12,6 +12,9 @@ pub(crate) const FAILURE: u8 = 1;
 /// An option, a variable or a setting is wrong. Clap uses the same code.
 const USAGE: u8 = 2;
 
+/// An audit has found an event that is missing.
+pub(crate) const MISSING: u8 = 3;
+
 /// Box refuses the position, or an event can't be read. A person must decide where to continue.
 const DATA: u8 = 65;
 

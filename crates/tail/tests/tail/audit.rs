@@ -208,7 +208,7 @@ fn audit_that_is_not_complete_is_a_failure() {
         .server
         .queue_fault(Endpoint::Events, Fault::Forbidden, 1);
     let ended = world.audit(&[&copy]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(77), "{ended:?}");
     let last = ended.reports.last().unwrap();
     assert!(last.contains("not complete"), "{last}");
 

@@ -283,6 +283,19 @@ fn doctor_examines_the_checkpoint_file() {
 }
 
 #[test]
+fn doctor_examines_what_the_configuration_of_follow_needs() {
+    let server = EmulatorServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("box-tail.toml");
+    let config = "enterprise = true\ncheckpoint = \"box.checkpoint\"\njson = true\ncount = 3\n";
+    fs::write(&file, config).unwrap();
+    let ended = doctor(&server, &["--config", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_result(&ended, "enterprise", "ok");
+    assert_result(&ended, "checkpoint", "ok");
+}
+
+#[test]
 fn doctor_warns_of_a_checkpoint_that_is_too_old() {
     let server = EmulatorServer::start();
     let directory = tempfile::tempdir().unwrap();
