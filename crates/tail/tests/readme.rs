@@ -48,12 +48,20 @@ fn readme_blocks_print_as_shown() {
     let readme = readme.replace(API, server.origin()).replace(DAY, &day);
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("README.md");
-    fs::write(&copy, readme).unwrap();
+    fs::write(&copy, &readme).unwrap();
     let folder = directory.path().join("README.in");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("box-token"), "expired").unwrap();
+    let configuration = block(&readme, "toml");
+    fs::write(folder.join("box-tail.toml"), configuration).unwrap();
     trycmd::TestCases::new()
         .env("BOX_ACCESS_TOKEN", TOKEN)
         .env("BOX_TAIL_API", server.origin())
         .case(&copy);
+}
+
+/// Returns the first code block in a language.
+fn block<'a>(text: &'a str, language: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0
 }
