@@ -111,9 +111,10 @@ impl AdminLogsStreaming {
 
     /// Sets the number of slices that a stream reads in parallel while it reads the past, after a
     /// start at [`StartAt::Since`](crate::StartAt::Since). A slice is a range of time with some
-    /// 18,000 events. From 1 to 64, and never more than half of the calls per minute. Default: one
-    /// for each 100 [calls per minute](Self::history_calls_per_minute), which is enough if a call
-    /// takes no longer than 0.6 s.
+    /// 18,000 events, or fewer if pages of so many slices would not fit into memory. From 1 to 64,
+    /// and never more than half of the calls per minute. Default: one for each 100
+    /// [calls per minute](Self::history_calls_per_minute), which is enough if a call takes no longer
+    /// than 0.6 s.
     pub fn parallel(mut self, slices: usize) -> Self {
         self.history.parallel = Some(slices);
         self
@@ -197,7 +198,7 @@ impl HistorySettings {
     pub(crate) fn bucket(self, now: Instant) -> TokenBucket {
         let CallsPerMinute(calls) = self.calls;
         let waiting = u32::try_from(self.parallel()).unwrap_or(u32::MAX);
-        let at_once = (calls / 100).max(1);
+        let at_once = (calls / 100).clamp(1, 5);
         TokenBucket::full(at_once.into(), (calls - at_once - waiting).into(), now)
     }
 }

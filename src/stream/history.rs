@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::plan::Plan;
+use self::plan::{Plan, Unread};
 use super::driver::{Driver, Step};
 use crate::api::Api;
 use crate::clock::Moment;
@@ -30,7 +30,7 @@ use crate::status::Status;
 use crate::telemetry::Telemetry;
 use crate::transport::{HttpTransport, ReceivedBody};
 
-/// The memory that waiting pages may take, as they came over the network: 24 MiB. That is about 400
+/// The memory that waiting pages may take, as they came over the network: 24 MiB. That is about 250
 /// pages if Box compresses them. Above that, only the first slice reads on, and a page in flight is
 /// still kept.
 const WINDOW: usize = 24 * 1024 * 1024;
@@ -59,13 +59,13 @@ pub(super) struct Slices<T: HttpTransport> {
 struct Slice<T: HttpTransport> {
     range: Range<Timestamp>,
     driver: Driver<T>,
-    /// `true` if an earlier run has read the beginning of the slice.
-    is_resumed: bool,
+    /// The time up to which the slice is read. `None` if an earlier run has read its beginning, and
+    /// no page has come yet.
+    reached: Option<Timestamp>,
     /// `true` if Box has refused a position, and the slice is read from its beginning again.
     was_refused: bool,
     /// The pages that were read and not handed out yet, with their ends.
     pages: VecDeque<(ReceivedBody, StartAt)>,
-    events: usize,
     /// The outcome, once the slice is read.
     outcome: Option<Result<(), Error>>,
 }
@@ -93,7 +93,11 @@ impl<T: HttpTransport> History<T> {
         rng: fastrand::Rng,
     ) -> Self {
         let mut history = Self {
-            plan: Plan::new(start, shared.api.config.page_limit),
+            plan: Plan::new(
+                start,
+                shared.api.config.page_limit,
+                shared.settings.parallel(),
+            ),
             shared,
             rng,
             slices: VecDeque::new(),
@@ -101,7 +105,7 @@ impl<T: HttpTransport> History<T> {
         if let Some(SlicePoint { until, position }) = resume_at.filter(|at| at.until > start) {
             history.plan.resume_after(until);
             let mut slice = history.slice(start..until, position.into());
-            slice.is_resumed = true;
+            slice.reached = None;
             history.slices.push_back(slice);
         }
         history
@@ -175,11 +179,14 @@ impl<T: HttpTransport> History<T> {
     /// Begins the next slice, if there is one, and room for it.
     fn begin_slice(&mut self, end: Timestamp, room: usize) -> bool {
         let reading = self.slices.iter().filter(|slice| slice.outcome.is_none());
-        let (reading, parallel) = (reading.count(), self.shared.settings.parallel());
-        if reading >= parallel || room == 0 {
+        if reading.count() >= self.shared.settings.parallel() || room == 0 {
             return false;
         }
-        let Some(range) = self.plan.cut(end, reading, parallel) else {
+        let unread = Unread {
+            last: self.slices.back().map(Slice::unread).unwrap_or_default(),
+            all: self.slices.iter().map(Slice::unread).sum(),
+        };
+        let Some(range) = self.plan.cut(end, unread) else {
             return false;
         };
         let slice = self.slice(range, StartAt::Oldest);
@@ -205,12 +212,11 @@ impl<T: HttpTransport> History<T> {
         };
         let api = Arc::new(api.with_pacer(config, pacer.clone()));
         Slice {
+            reached: Some(range.start),
             range,
             driver: Driver::of_slice(api, start, self.rng.u64(..), telemetry.clone()),
-            is_resumed: false,
             was_refused: false,
             pages: VecDeque::new(),
-            events: 0,
             outcome: None,
         }
     }
@@ -238,30 +244,47 @@ impl<T: HttpTransport> Slice<T> {
                 Poll::Pending => return,
                 Poll::Ready(Step::Moved) => {}
                 Poll::Ready(Step::Deliver(batch)) => {
-                    if plan.knows_nothing() {
-                        plan.saw(batch.len(), period(&batch));
-                    }
-                    self.events += batch.len();
+                    let (events, period) = (batch.len(), self.reach_last(&batch));
                     let end = batch.resume_at();
                     if let Some(page) = batch.into_page() {
+                        plan.saw(events, page.len(), period);
                         *room = room.saturating_sub(page.len());
                         self.pages.push_back((page, end));
                     }
                 }
                 Poll::Ready(Step::Stop(error)) => self.outcome = Some(Err(error)),
                 Poll::Ready(Step::Ended) => {
-                    let length = self.range.end.duration_since(self.range.start);
-                    match self.is_resumed {
-                        // An earlier run read its beginning, so its events can't be counted. They
-                        // are assumed to be as many as a slice should have.
-                        true if plan.knows_nothing() => plan.assume(length),
-                        true => {}
-                        false => plan.saw(self.events, length),
-                    }
+                    let reached = self.reached.unwrap_or(self.range.start);
+                    plan.saw_nothing(reached..self.range.end);
                     self.outcome = Some(Ok(()));
                 }
             }
         }
+    }
+
+    /// Returns the time that is left to read.
+    fn unread(&self) -> SignedDuration {
+        match self.outcome {
+            Some(_) => SignedDuration::ZERO,
+            None => {
+                let reached = self.reached.unwrap_or(self.range.start);
+                self.range.end.duration_since(reached)
+            }
+        }
+    }
+
+    /// Notes that a page is read. Returns the time that it covers. Events out of order make it longer
+    /// or shorter, and the next pages make up for that.
+    fn reach_last(&mut self, page: &[Event]) -> Range<Timestamp> {
+        let from = self
+            .reached
+            .or_else(|| page.first()?.created_at())
+            .unwrap_or(self.range.start)
+            .min(self.range.end);
+        let last = page.last().and_then(Event::created_at);
+        let reached = last.map_or(from, |last| last.clamp(from, self.range.end));
+        self.reached = Some(reached);
+        from..reached
     }
 
     /// Decompresses and reads a page again.
@@ -278,14 +301,5 @@ impl<T: HttpTransport> Slice<T> {
                 "a page that was kept in memory can't be read again",
             )),
         }
-    }
-}
-
-/// Returns the time from the first to the last event.
-fn period(events: &[Event]) -> SignedDuration {
-    let times = || events.iter().filter_map(Event::created_at);
-    match (times().min(), times().max()) {
-        (Some(first), Some(last)) => last.duration_since(first),
-        _ => SignedDuration::ZERO,
     }
 }

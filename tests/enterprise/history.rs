@@ -286,7 +286,7 @@ fn each_event_is_stored_once_although_the_program_is_killed() {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut kills = 0;
         loop {
-            let life = Duration::from_millis(rng.u64(10..2_000));
+            let life = Duration::from_millis(rng.u64(10..1_500));
             let follow = follow(&client, start, &mut database, ids.len());
             if let Some(gaps) = world.run_for(life, follow) {
                 assert!(gaps.is_empty(), "{gaps:?}");
