@@ -227,6 +227,16 @@ impl Case {
         }
     }
 
+    /// Returns a case in which the live events of two weeks take more calls than a minute has for them.
+    pub(super) fn many_live_events() -> Self {
+        Self {
+            past_events: 400,
+            page_limit: 3,
+            calls: 60,
+            ..Self::dense()
+        }
+    }
+
     /// Returns about the number of steps up to the end of the past.
     fn usual_steps(&self) -> u32 {
         100 + 8 * (self.past_events / self.page_limit)

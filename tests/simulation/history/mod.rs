@@ -16,8 +16,10 @@
 //! - Slices come in order, and then live events in the order of their arrival.
 //! - A stream claims to be complete up to a time only if all events up to then are handled. A plain
 //!   stream resumes since a time only if all events before it are handled.
-//! - The calls for each log stay within their number per minute, and within the number of slices to
-//!   read side by side. No request is sent before the time that a 429 names.
+//! - All calls stay within the number per minute that is set for the past, or for live events if that
+//!   is more. Once the stream has reached the present, they stay within the number for live events.
+//!   Slices stay within the number to read side by side. No request is sent before the time that a 429
+//!   names.
 //! - After the faults end, the stream is soon up to date, waits, and delivers a new event.
 //!
 //! ```sh
@@ -186,6 +188,13 @@ fn deaths_at_a_dense_hand_over_hold() {
     };
     let steps = u64::from(whole.steps);
     run_all("dense", 0..steps / EVERY_STEP, case);
+}
+
+/// Proves that a stream may reach the present at the pace of the past, which is faster here.
+#[test]
+fn many_live_events_at_the_hand_over_hold() {
+    let case = Case::many_live_events();
+    assert_eq!(run(&case, false).failure, None, "{}", case.line());
 }
 
 /// Proves that the printed line of a history gives the same one, or runs the line in

@@ -3,6 +3,7 @@
 //! It carries requests to the emulator and responses back, with a latency and faults, and counts
 //! the calls of the program. Start at the [`HttpTransport`] of [`World`].
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -119,29 +120,23 @@ impl Inner {
         })
     }
 
-    /// Checks that the program makes no more calls than it may, and none before Box wants it.
+    /// Checks that the program makes no more calls than it may, and none before Box wants it. Until it
+    /// has reached the present, it may make as many calls as for the past.
     fn check_call(&mut self, is_history: bool) {
         let now = self.now;
         if now < self.not_before {
             let why = format!("it sends a request before {:?}", self.not_before);
             self.check(Err(why));
         }
-        let most = if is_history {
-            self.case.history_calls
-        } else {
-            self.case.calls
-        };
-        let calls = &mut self.calls[usize::from(is_history)];
-        while calls
-            .front()
-            .is_some_and(|at| *at + Duration::from_secs(MINUTE) < now)
-        {
-            calls.pop_front();
+        if is_history {
+            self.is_present = false;
         }
-        calls.push_back(now);
-        if calls.len() > most as usize {
-            let why = format!("{} calls in a minute, not {most}", calls.len());
-            self.check(Err(why));
+        let (all, live) = (self.case.history_calls, self.case.calls);
+        let counted = count(&mut self.calls, now, all.max(live));
+        self.check(counted);
+        if self.is_present {
+            let counted = count(&mut self.live_calls, now, live);
+            self.check(counted);
         }
         let in_flight = self.pending.values().filter(|pending| pending.is_history);
         let side_by_side = in_flight.count() + usize::from(is_history);
@@ -218,12 +213,33 @@ impl Inner {
         if let (Some(Mishap::Forbidden), Ok(_)) = (fault, &outcome) {
             self.is_forbidden = true;
         }
+        let is_whole = matches!(fault, None | Some(Mishap::Late(_)));
+        if let (false, true, Ok(response)) = (pending.is_history, is_whole, &outcome) {
+            self.is_present |= response.status == 200 && has_no_events(&response.body);
+        }
         let limits = matches!(&outcome, Ok(response) if response.status == 429);
         if let (true, Some(Mishap::RateLimited(seconds))) = (limits, pending.fault) {
             self.not_before = self.not_before.max(self.now + Duration::from_secs(seconds));
         }
         Some(outcome)
     }
+}
+
+/// Counts a call, of which there may be `most` in a minute.
+fn count(calls: &mut VecDeque<Duration>, now: Duration, most: u32) -> Result<(), String> {
+    let minute = Duration::from_secs(MINUTE);
+    while calls.front().is_some_and(|at| *at + minute < now) {
+        calls.pop_front();
+    }
+    calls.push_back(now);
+    if calls.len() > most as usize {
+        return Err(format!("{} calls in a minute, not {most}", calls.len()));
+    }
+    Ok(())
+}
+
+fn has_no_events(body: &[u8]) -> bool {
+    !String::from_utf8_lossy(body).contains("event_id")
 }
 
 /// Returns a page for the trace: its position, and the numbers of its events.

@@ -77,8 +77,12 @@ pub(super) struct Inner {
     pub(super) handle: Option<StreamHandle>,
     /// The last place that was checked from which a plain stream would resume.
     resume_at: Option<StartAt>,
-    /// The times of the running program's calls: of the past, and of live events.
-    pub(super) calls: [VecDeque<Duration>; 2],
+    /// The times of the running program's calls.
+    pub(super) calls: VecDeque<Duration>,
+    /// The times of its calls since it has reached the present.
+    pub(super) live_calls: VecDeque<Duration>,
+    /// `true` from a live page without events until the program reads the past again.
+    pub(super) is_present: bool,
     /// The time before which Box wants no request.
     pub(super) not_before: Duration,
     /// `true` once Box has refused a request of the running program with a 403.
@@ -122,7 +126,9 @@ impl World {
             heals,
             handle: None,
             resume_at: None,
-            calls: Default::default(),
+            calls: VecDeque::new(),
+            live_calls: VecDeque::new(),
+            is_present: false,
             not_before: Duration::ZERO,
             is_forbidden: false,
             restarts: 0,
@@ -392,7 +398,9 @@ impl Inner {
         self.handle = None;
         self.died = None;
         self.sleepers.clear();
-        self.calls = Default::default();
+        self.calls.clear();
+        self.live_calls.clear();
+        self.is_present = false;
         self.not_before = Duration::ZERO;
         self.truth.program_ended();
         self.database.is_writing = false;
