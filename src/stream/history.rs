@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
-use self::plan::{Plan, Unread};
+use self::plan::{PageSize, Plan, Unread};
 use super::driver::{Driver, Step};
 use crate::api::Api;
 use crate::clock::Moment;
@@ -64,10 +64,17 @@ struct Slice<T: HttpTransport> {
     reached: Option<Timestamp>,
     /// `true` if Box has refused a position, and the slice is read from its beginning again.
     was_refused: bool,
-    /// The pages that were read and not handed out yet, with their ends.
-    pages: VecDeque<(ReceivedBody, StartAt)>,
+    /// The pages that were read and not handed out yet.
+    pages: VecDeque<WaitingPage>,
     /// The outcome, once the slice is read.
     outcome: Option<Result<(), Error>>,
+}
+
+/// A page that was read and waits as it came.
+struct WaitingPage {
+    body: ReceivedBody,
+    end: StartAt,
+    size: PageSize,
 }
 
 /// The next part of a history.
@@ -164,7 +171,7 @@ impl<T: HttpTransport> History<T> {
 
     /// Cuts the slices that are due, and reads all of them until no room is left.
     fn read_on(&mut self, end: Timestamp, cx: &mut Context<'_>) {
-        let mut room = WINDOW.saturating_sub(self.slices.iter().map(Slice::waiting).sum());
+        let mut room = self.room();
         let mut place = 0;
         loop {
             if place == self.slices.len() && !self.begin_slice(end, room) {
@@ -172,8 +179,33 @@ impl<T: HttpTransport> History<T> {
             }
             let slice = &mut self.slices[place];
             slice.read_on(&mut room, place == 0, &mut self.plan, cx);
-            place += 1;
+            if place > 0 && self.cut_again(place) {
+                room = self.room();
+            } else {
+                place += 1;
+            }
         }
+    }
+
+    /// Returns the number of bytes for which the window has room.
+    fn room(&self) -> usize {
+        WINDOW.saturating_sub(self.slices.iter().map(Slice::waiting).sum())
+    }
+
+    /// Replaces a slice that is too long by a shorter one, and drops those after it. Returns `true` if
+    /// it did. The slice is not the first one, so nothing of it was handed out.
+    fn cut_again(&mut self, place: usize) -> bool {
+        let slice = &self.slices[place];
+        let sizes = slice.pages.iter().rev().map(|page| &page.size);
+        let dropped = self.slices.range(place..).map(|slice| slice.pages.len());
+        let Some(end) = self.plan.cut_again(slice.rest(), sizes, dropped.sum()) else {
+            return false;
+        };
+        let start = slice.range.start;
+        self.slices.truncate(place);
+        let slice = self.slice(start..end, StartAt::Oldest);
+        self.slices.push_back(slice);
+        true
     }
 
     /// Begins the next slice, if there is one, and room for it.
@@ -225,7 +257,7 @@ impl<T: HttpTransport> History<T> {
 impl<T: HttpTransport> Slice<T> {
     /// Returns the number of bytes that the waiting pages take.
     fn waiting(&self) -> usize {
-        self.pages.iter().map(|(page, _)| page.len()).sum()
+        self.pages.iter().map(|page| page.body.len()).sum()
     }
 
     fn is_getting_token(&self) -> bool {
@@ -246,30 +278,31 @@ impl<T: HttpTransport> Slice<T> {
                 Poll::Ready(Step::Deliver(batch)) => {
                     let (events, period) = (batch.len(), self.reach_last(&batch));
                     let end = batch.resume_at();
-                    if let Some(page) = batch.into_page() {
-                        plan.saw(events, page.len(), period);
-                        *room = room.saturating_sub(page.len());
-                        self.pages.push_back((page, end));
+                    if let Some(body) = batch.into_page() {
+                        let size = plan.saw(events, body.len(), period);
+                        *room = room.saturating_sub(body.len());
+                        self.pages.push_back(WaitingPage { body, end, size });
                     }
                 }
                 Poll::Ready(Step::Stop(error)) => self.outcome = Some(Err(error)),
                 Poll::Ready(Step::Ended) => {
-                    let reached = self.reached.unwrap_or(self.range.start);
-                    plan.saw_nothing(reached..self.range.end);
+                    plan.saw_nothing(self.rest());
                     self.outcome = Some(Ok(()));
                 }
             }
         }
     }
 
+    /// Returns the part of the slice after its latest page.
+    fn rest(&self) -> Range<Timestamp> {
+        self.reached.unwrap_or(self.range.start)..self.range.end
+    }
+
     /// Returns the time that is left to read.
     fn unread(&self) -> SignedDuration {
         match self.outcome {
             Some(_) => SignedDuration::ZERO,
-            None => {
-                let reached = self.reached.unwrap_or(self.range.start);
-                self.range.end.duration_since(reached)
-            }
+            None => self.rest().end.duration_since(self.rest().start),
         }
     }
 
@@ -288,9 +321,9 @@ impl<T: HttpTransport> Slice<T> {
     }
 
     /// Decompresses and reads a page again.
-    fn open(&self, (page, end): (ReceivedBody, StartAt)) -> Part {
-        let body = page.inflate().ok();
-        let end = end.position().map(|position| SlicePoint {
+    fn open(&self, page: WaitingPage) -> Part {
+        let body = page.body.inflate().ok();
+        let end = page.end.position().map(|position| SlicePoint {
             until: self.range.end,
             position: position.clone(),
         });
