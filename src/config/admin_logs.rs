@@ -495,7 +495,7 @@ mod tests {
             (3, 64, 1.0, 1.0),
             (60, 8, 1.0, 51.0),
             (60, 64, 1.0, 29.0),
-            (1_000, 10, 10.0, 980.0),
+            (1_000, 10, 5.0, 985.0),
         ] {
             let streaming = AdminLogsStreaming::default()
                 .history_calls_per_minute(calls)
