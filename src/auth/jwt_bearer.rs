@@ -240,6 +240,8 @@ impl JwtBearer {
         }
         *ahead = skew::ahead([requested, responded], server_time);
         let box_is_ahead_s = ahead.as_secs();
+        // The subscriber's code runs without the lock.
+        drop(ahead);
         tracing::warn!(
             target: TOKEN,
             box_is_ahead_s,

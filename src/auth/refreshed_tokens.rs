@@ -6,8 +6,10 @@
 //!
 //! Callers drive the refresh: there is no background task. [`Shared::next_token`] decides what a
 //! caller gets, and [`State::record_outcome`] records a refresh that has ended. No lock is held
-//! across an `await`.
+//! across an `await`, or while the log, the metrics or the transport's clock run: their code may be
+//! the program's own, and may need a token.
 
+mod ended;
 mod issued;
 mod refresh;
 
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use self::ended::Ended;
 pub(super) use self::issued::Issued;
 use self::issued::{JITTER, REFRESH_AFTER};
 use self::refresh::{Refresh, Waiter};
@@ -25,9 +28,7 @@ use super::in_flight::call;
 use super::{AccessToken, Subject, TokenError, TokenErrorKind, TokenSource};
 use crate::clock::Moment;
 use crate::pacing::{Backoff, RetryPolicy};
-use crate::redact::Chain;
 use crate::sys::lock;
-use crate::telemetry::{TOKEN, token_refreshed};
 
 /// The time for which a caller with a valid token waits for a refresh, 5 s. A healthy endpoint
 /// responds faster, and a failing one delays no event by more than this.
@@ -186,9 +187,11 @@ impl Shared {
     /// this starts if none is in flight. Only the caller that starts a refresh waits while the old
     /// token is valid.
     fn next_token(&self, rejected: Option<&AccessToken>) -> NextToken {
-        let now = self.endpoint.now();
-        let mut state = lock(&self.state);
-        state.record_outcome(now);
+        self.update(|state, now| self.choose(state, rejected, now))
+    }
+
+    /// Does the work of [`next_token`](Self::next_token).
+    fn choose(&self, state: &mut State, rejected: Option<&AccessToken>, now: Moment) -> NextToken {
         let unusable = state.cached.take_if(|cached| {
             Some(&cached.issued.token) == rejected || cached.issued.is_past(1.0, now)
         });
@@ -230,34 +233,42 @@ impl Shared {
     }
 
     fn record_outcome(&self) {
-        lock(&self.state).record_outcome(self.endpoint.now());
+        self.update(|_, _| ());
+    }
+
+    /// Records the outcome of the refresh, if it has ended, and then does the work. The log and the
+    /// metrics get the outcome without the lock.
+    fn update<R>(&self, work: impl FnOnce(&mut State, Moment) -> R) -> R {
+        let now = self.endpoint.now();
+        let mut state = lock(&self.state);
+        let ended = state.record_outcome(now);
+        let outcome = work(&mut state, now);
+        drop(state);
+        if let Some(ended) = ended {
+            ended.report();
+        }
+        outcome
     }
 }
 
 impl State {
     /// Records the outcome of the refresh, if it has ended: a new token, or a failure and its
-    /// pause.
-    fn record_outcome(&mut self, now: Moment) {
-        let Some(outcome) = self
-            .refresh
-            .as_ref()
-            .and_then(|refresh| refresh.call.outcome())
-        else {
-            return;
-        };
-        token_refreshed(outcome.is_ok());
-        match outcome {
+    /// pause. Returns what to report about it.
+    fn record_outcome(&mut self, now: Moment) -> Option<Ended> {
+        let outcome = self.refresh.as_ref()?.call.outcome()?;
+        self.refresh = None;
+        Some(match outcome {
             Ok(issued) => {
-                tracing::debug!(target: TOKEN, "new access token");
                 self.cached = Some(Cached {
                     issued,
                     refresh_after: REFRESH_AFTER + JITTER * self.rng.f64(),
                 });
                 self.failure = None;
                 self.backoff.succeeded();
+                Ended::Refreshed
             }
             // The caller's runtime failed, not the endpoint. Other callers may retry now.
-            Err(error) if error.kind() == TokenErrorKind::Runtime => {}
+            Err(error) if error.kind() == TokenErrorKind::Runtime => Ended::RuntimeFailed,
             Err(error) => {
                 let since = error.since.unwrap_or(now.monotonic);
                 let wait = self.backoff.after_failure(error.retry_after());
@@ -265,18 +276,20 @@ impl State {
                     .cached
                     .as_ref()
                     .and_then(|cached| cached.issued.until());
-                let (attempt, wait_ms) = (self.backoff.in_a_row(), wait.as_millis());
-                tracing::warn!(target: TOKEN, kind = ?error.kind(), attempt, wait_ms, error = %Chain(&error), "no new access token");
                 self.failure = Some(Failure {
                     until: match valid_until {
                         Some(until) if !error.is_transient() => until,
                         _ => since + wait,
                     },
-                    error,
+                    error: error.clone(),
                 });
+                Ended::Failed {
+                    error,
+                    attempt: self.backoff.in_a_row(),
+                    wait,
+                }
             }
-        }
-        self.refresh = None;
+        })
     }
 }
 

@@ -21,6 +21,7 @@ mod oauth;
 #[cfg(unix)]
 mod processes;
 mod real_time;
+mod reentry;
 mod refreshes;
 mod refusals;
 mod sockets;
