@@ -33,9 +33,11 @@ pub(super) fn complete_until(
         AfterPage::EndDrain | AfterPage::Finish if page.is_full || page.circles => None,
         AfterPage::Finish => Some(began.min(page.requested_at)),
         AfterPage::EndDrain => {
-            // A position that moves by itself may still lie before later events.
-            let reached = page.to.position().and_then(StreamPosition::time);
-            let reached = reached.filter(|_| page.moved);
+            // A position that moves by itself may still lie before later events. Only those of an
+            // enterprise contain a time: a user's may look the same, and mean something else.
+            let has_time = page.moved && matches!(config.stream_kind, StreamKind::Streaming(_));
+            let position = page.to.position().filter(|_| has_time);
+            let reached = position.and_then(StreamPosition::time);
             Some(reached.map_or(page.requested_at, |time| time.min(page.requested_at)))
         }
         _ if page.moved => Some(page.requested_at.min(page.newest?)),

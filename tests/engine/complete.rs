@@ -71,6 +71,17 @@ fn start_at_now_is_complete_up_to_its_request() {
     script.assert_complete_until(requested_at - DELAY);
 }
 
+/// Box's documentation has this position of a user's stream: as one of an enterprise, it would be a
+/// time in 2016.
+#[test]
+fn position_of_a_user_is_not_read_as_a_time() {
+    let mut script = Script::start("now");
+    script.expect_fetch("now");
+    let requested_at = script.wall();
+    script.reply(page("1152922976252290886", &[]));
+    script.assert_complete_until(requested_at - DELAY);
+}
+
 #[test]
 fn delay_is_that_of_the_settings() {
     let builder = LongPollClient::builder().event_delay(Duration::ZERO);
