@@ -180,6 +180,8 @@ fn receiver_on_another_machine_is_refused() {
         "http://ada:hidden@example.com/hidden",
         "10.0.0.1:3000",
         "http://localhost.example.com",
+        // A proxy of the environment would get the events.
+        "http://ada:hidden@app.localhost:3000",
     ] {
         let ended = Tail::start(&["listen", "--demo", "--forward-to", url]).end_without_events();
         assert_eq!(ended.code, Some(2), "{ended:?}");

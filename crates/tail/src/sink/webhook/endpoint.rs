@@ -47,10 +47,11 @@ impl Endpoint {
         self.url.origin().ascii_serialization()
     }
 
-    /// Returns `true` if the receiver is on this machine.
+    /// Returns `true` if the receiver is on this machine. A name such as `app.localhost` does not
+    /// count: it may go to a proxy, because the HTTP libraries know only `localhost` itself.
     pub(crate) fn is_loopback(&self) -> bool {
         match self.url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
             None => false,
