@@ -15,6 +15,7 @@ use std::str::FromStr;
 
 use box_longpoll::Event;
 
+use self::escape::escaped_json;
 use self::line::Line;
 pub(crate) use self::line::{what, who};
 use self::template::Template;
@@ -48,6 +49,18 @@ impl Format {
             Format::Template(template) => template.line(event),
             Format::Ecs => ecs::object(event).line(),
             Format::Ocsf => ocsf::object(event).line(),
+        }
+    }
+
+    /// Returns an event in this format for a terminal, without characters that could control it.
+    /// JSON permits DEL and the controls from U+0080 on in strings, so they get JSON's own escapes:
+    /// the value stays the same.
+    pub(crate) fn line_for_terminal(&self, event: &Event) -> String {
+        let line = self.line(event);
+        match self {
+            Format::Json | Format::Ecs | Format::Ocsf => escaped_json(&line),
+            // They escape what they show, and may have colors.
+            Format::Readable(_) | Format::Template(_) => line,
         }
     }
 }

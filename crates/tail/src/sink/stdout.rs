@@ -1,8 +1,9 @@
 //! [`Stdout`]: events on standard output, one on each line.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use async_trait::async_trait;
+use box_longpoll::Event;
 
 use super::{Failure, Page, Sink, SinkError};
 use crate::output::Format;
@@ -11,11 +12,23 @@ use crate::report::without_status_line;
 /// Standard output. Events are in the pipe, the file or the terminal once they are written.
 pub(crate) struct Stdout {
     format: Format,
+    is_terminal: bool,
 }
 
 impl Stdout {
     pub(crate) fn new(format: Format) -> Self {
-        Self { format }
+        Self {
+            format,
+            is_terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    fn line(&self, event: &Event) -> String {
+        if self.is_terminal {
+            self.format.line_for_terminal(event)
+        } else {
+            self.format.line(event)
+        }
     }
 }
 
@@ -24,7 +37,7 @@ impl Sink for Stdout {
     async fn write(&mut self, page: Page<'_>) -> Result<(), SinkError> {
         let mut lines = String::new();
         for event in page.events {
-            lines.push_str(&self.format.line(event));
+            lines.push_str(&self.line(event));
             lines.push('\n');
         }
         print(lines).await

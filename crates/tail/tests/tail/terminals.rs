@@ -132,6 +132,29 @@ fn status_line_has_no_colors_with_no_color() {
     }
 }
 
+/// JSON permits these characters in a string as they are.
+#[rstest]
+#[case::json("json")]
+#[case::ecs("ecs")]
+#[case::ocsf("ocsf")]
+fn json_on_a_terminal_has_its_controls_escaped(#[case] format: &str) {
+    let server = EmulatorServer::start();
+    let event = "{\"event_id\":\"1\",\"event_type\":\"LOGIN\",\
+                 \"created_by\":{\"type\":\"user\",\"name\":\"a\u{9b}31m\u{7f}\u{85}z\"}}";
+    server.append_json(TOKEN, [event]);
+    let arguments = format!("--from oldest --count 1 --format {format}");
+    let left = Terminal::run(80, &[], &command(&server, &arguments)).end();
+    assert_eq!(left.code, Some(0), "{left:?}");
+    assert!(
+        left.written.contains(r"a\u009b31m\u007f\u0085z"),
+        "{left:?}"
+    );
+    assert!(
+        !left.written.contains(['\u{9b}', '\u{7f}', '\u{85}']),
+        "{left:?}"
+    );
+}
+
 #[test]
 fn dumb_terminal_gets_lines() {
     let server = EmulatorServer::start();
