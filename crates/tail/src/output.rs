@@ -45,7 +45,8 @@ pub(crate) struct OutputArguments {
 
     /// Writes the events to this place instead of standard output: `jsonl:FILE` appends lines of JSON
     /// to a file; `sqlite:FILE` stores each event once in a database, which also keeps the position,
-    /// in place of --checkpoint; `https://…` sends webhooks
+    /// in place of --checkpoint; `https://…` sends webhooks. Without `--as-user` or `--subject`, the
+    /// account in a database cannot be checked: each user needs a database of their own
     #[arg(long, value_name = "PLACE", conflicts_with = "exec")]
     to: Option<String>,
 
