@@ -21,7 +21,7 @@ use crate::failure;
 use crate::follow::{self, StreamArguments};
 use crate::output::{Format, OnError, Outlet, signing_secrets};
 use crate::report::{print_line, with_causes};
-use crate::sink::{Endpoint, Page, SigningSecrets, Sink, SinkError, Webhook, print};
+use crate::sink::{Endpoint, Failure, Page, SigningSecrets, Sink, SinkError, Webhook, print};
 
 /// The time limit of a delivery. A developer may stop the receiver in a debugger for a while.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,14 +58,26 @@ impl Sink for Forward {
                 Ok(response) => response.status().to_string(),
                 Err(error) => with_causes(error),
             };
-            print(line(event, &outcome, start.elapsed())).await?;
-            self.0.check(response, written)?;
+            let line = line(event, &outcome, start.elapsed());
+            let checked = self.0.check(response, written);
+            let written = written + usize::from(checked.is_ok());
+            print(line).await.map_err(|error| unseen(error, written))?;
+            checked?;
         }
         Ok(())
     }
 
     fn time_limit(&self) -> Duration {
         self.0.time_limit()
+    }
+}
+
+/// Returns the error of a line that could not be printed. It ends the command: another attempt would
+/// deliver the event again, and nobody sees the deliveries any more.
+fn unseen(error: SinkError, written: usize) -> SinkError {
+    match error.kind() {
+        Failure::ReaderLeft => error,
+        _ => SinkError::new(Failure::Permanent, written, "standard output").because(error),
     }
 }
 

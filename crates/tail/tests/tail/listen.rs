@@ -1,5 +1,7 @@
 //! Tests of the command `listen`.
 
+#[cfg(target_os = "linux")]
+use std::ffi::OsStr;
 use std::fs;
 
 use box_longpoll_testkit::EmulatorServer;
@@ -112,6 +114,28 @@ fn option_retry_delivers_each_event() {
         "204 No Content",
     ];
     assert_eq!(outcomes(&ended.events), shown);
+}
+
+/// An error of the output is no reason to deliver an event again, or to skip one.
+#[cfg(target_os = "linux")]
+#[test]
+fn delivered_event_is_not_sent_again_when_stdout_is_full() {
+    let server = EmulatorServer::start();
+    server.append(TOKEN, 3);
+    for retry in [&["--retry"][..], &[]] {
+        let receiver = Receiver::start();
+        let forward = ["--from", "oldest", "--forward-to", receiver.url()];
+        let listen = ["listen", "--api", server.origin(), "--token", TOKEN];
+        let arguments = [&listen[..], &forward, retry].concat();
+        let shell = ["sh", "-c", r#"exec "$@" > /dev/full"#, "sh"].map(OsStr::new);
+        let ended = Tail::run(&shell, &arguments).end();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(
+            ended.reports.concat().contains("standard output"),
+            "{ended:?}"
+        );
+        assert_eq!(receiver.requests().len(), 1, "{ended:?}");
+    }
 }
 
 #[test]
