@@ -27,6 +27,10 @@ use crate::report::without_status_line;
 /// 75 is `EX_TEMPFAIL` in `sysexits.h`: a failure that may pass.
 const UNAVAILABLE: [i32; 3] = [75, 126, 127];
 
+/// The longest value of a variable, in bytes: 100 KiB. Linux starts no command with a variable of
+/// 128 KiB or more, and a name of the server can be that long.
+const MAX_VALUE: usize = 100 * 1024;
+
 /// The variables that are for this program alone: they may be secrets.
 const PRIVATE: [&str; 2] = ["BOX_ACCESS_TOKEN", "BOX_CLIENT_SECRET"];
 const PRIVATE_PREFIX: &str = "BOX_TAIL_";
@@ -77,7 +81,8 @@ impl Exec {
             ("BOX_CREATED_AT", time),
         ] {
             // A variable can't have a NUL.
-            match value.filter(|value| !value.contains('\0')) {
+            let fits = |value: &String| value.len() <= MAX_VALUE && !value.contains('\0');
+            match value.filter(fits) {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };

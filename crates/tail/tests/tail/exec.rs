@@ -119,6 +119,25 @@ fn command_gets_no_secret_and_only_fields_of_its_event() {
     assert_eq!(ended.events, expected);
 }
 
+/// Linux starts no program with a variable of 128 KiB.
+#[test]
+fn value_that_is_too_long_for_a_variable_is_left_out() {
+    let server = EmulatorServer::start();
+    let long = "x".repeat(200 * 1024);
+    server.append_json(
+        TOKEN,
+        [format!(r#"{{"event_id":"1","event_type":"{long}"}}"#)],
+    );
+    let command = "echo id $BOX_EVENT_ID, type ${BOX_EVENT_TYPE-none}; wc -c";
+    let arguments = ["--from", "oldest", "--count", "1", "--exec", command];
+    let mut tail = Tail::of(&server, &arguments);
+    assert_eq!(tail.read_event(), "id 1, type none");
+    let ended = tail.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let length: usize = ended.events[1].trim().parse().unwrap();
+    assert!(length > long.len(), "the event itself is complete");
+}
+
 #[test]
 fn failed_command_runs_again_before_the_next_event() {
     let world = World::with_events(3);
