@@ -308,8 +308,7 @@ impl<T: HttpTransport> Subscription<T> {
             }
             self.poll_long_wait(cx)?;
             if self.is_complete && self.ledger.is_durable() {
-                // The next poll sees the stop, as if a handle had stopped the stream.
-                self.driver.telemetry.stop(None);
+                self.driver.end(None);
             }
             if self.is_full() || self.is_complete {
                 return Poll::Pending;

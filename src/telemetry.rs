@@ -16,6 +16,8 @@ mod record;
 mod span;
 mod state;
 mod statistics;
+#[cfg(all(test, feature = "metrics"))]
+mod tests;
 
 use std::error::Error as StdError;
 use std::sync::{Arc, Mutex};
@@ -31,7 +33,6 @@ pub(crate) use self::record::Health;
 use self::record::{Change, Record};
 pub(crate) use self::span::BatchSpan;
 use self::span::StreamSpan;
-use self::state::State;
 pub use self::statistics::{Requests, Statistics, Wait, WaitCause};
 use crate::call::Call;
 use crate::clock::Moment;
@@ -222,7 +223,7 @@ impl Telemetry {
         if let Status::Stopped { because } = &status {
             let because = because.clone();
             if self.watch.show(status) {
-                self.stopped(because.as_ref());
+                self.stopped(because.as_ref(), Some(health.now));
             }
             return;
         }
@@ -253,18 +254,19 @@ impl Telemetry {
         }
     }
 
-    /// Ends the stream, unless it has ended.
-    pub(crate) fn stop(&self, because: Option<&Error>) {
+    /// Ends the stream, unless it has ended. A handle knows no time. The rest of the current wait is
+    /// then not recorded.
+    pub(crate) fn stop(&self, because: Option<&Error>, now: Option<Moment>) {
         if self.watch.stop(because.cloned()) {
-            self.stopped(because);
+            self.stopped(because, now);
         }
     }
 
-    fn stopped(&self, because: Option<&Error>) {
+    fn stopped(&self, because: Option<&Error>, now: Option<Moment>) {
         let mut record = lock(&self.record);
-        let (state, has_started) = record.stop();
+        let (change, has_started) = record.stop(now);
         drop(record);
-        self.metrics.changed(state, State::Stopped);
+        self.changed(&change);
         if !has_started {
             return;
         }

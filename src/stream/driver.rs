@@ -292,7 +292,13 @@ impl<T: HttpTransport> Driver<T> {
     /// Ends the stream with an error.
     pub(crate) fn stop(&mut self, error: &Error) {
         self.cancel();
-        self.telemetry.stop(Some(error));
+        self.end(Some(error));
+    }
+
+    /// Ends the stream. The next poll sees the stop, as if a handle had stopped the stream.
+    pub(crate) fn end(&self, because: Option<&Error>) {
+        let now = self.client.transport().now();
+        self.telemetry.stop(because, Some(now));
     }
 
     /// Drops the operations in flight, and the history.
@@ -531,8 +537,7 @@ impl<T: HttpTransport> Driver<T> {
                 // progress before that.
                 Poll::Ready(Step::Moved) => self.publish_progress(),
                 Poll::Ready(Step::Ended) => {
-                    // The next poll sees the stop, as if a handle had stopped the stream.
-                    self.telemetry.stop(None);
+                    self.end(None);
                     break Poll::Pending;
                 }
                 step => break step,
@@ -597,7 +602,7 @@ impl<T: HttpTransport> Drop for Driver<T> {
     fn drop(&mut self) {
         self.drop_operations();
         if !self.is_slice {
-            self.telemetry.stop(None);
+            self.end(None);
         }
     }
 }

@@ -141,7 +141,7 @@ impl StreamHandle {
     }
 
     pub(crate) fn fail(&self, because: &Error) {
-        self.telemetry.stop(Some(because));
+        self.telemetry.stop(Some(because), None);
     }
 
     /// Waits until the status or the position has changed since this handle's last call, and
@@ -166,7 +166,7 @@ impl StreamHandle {
     /// item of the stream is `None`. Events that were not delivered yet are dropped, and
     /// [`resume_at`](Self::resume_at) stays before them.
     pub fn stop(&self) {
-        self.telemetry.stop(None);
+        self.telemetry.stop(None, None);
     }
 }
 

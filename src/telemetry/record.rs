@@ -269,14 +269,22 @@ impl Record {
         waited
     }
 
-    /// Ends the stream. Returns its last state, and `true` if it has been polled.
-    pub(super) fn stop(&mut self) -> (State, bool) {
+    /// Ends the stream. Returns its last change, and `true` if it has been polled. Without a time,
+    /// the current wait ends at the time up to which it is recorded.
+    pub(super) fn stop(&mut self, now: Option<Moment>) -> (Change, bool) {
+        let waited = now.and_then(|now| self.waits(None, now));
         self.trouble = None;
         self.connected_since = Time::default();
         self.is_caught_up = false;
         self.wait = None;
-        let before = mem::replace(&mut self.state, State::Stopped);
-        (before, self.has_started)
+        let change = Change {
+            before: mem::replace(&mut self.state, State::Stopped),
+            after: State::Stopped,
+            listens: false,
+            recovered: None,
+            waited,
+        };
+        (change, self.has_started)
     }
 
     pub(super) fn is_stopped(&self) -> bool {
