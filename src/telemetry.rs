@@ -211,10 +211,15 @@ impl Telemetry {
     /// Publishes the time up to which the stream is complete, unless it has been complete up to a
     /// later one.
     pub(crate) fn completed(&self, until: Option<SystemTime>) {
-        let before = self.watch.complete_until();
+        let mut recorded = self.watch.complete_until();
         self.watch.completed(until).wake();
-        if let Some(time) = until.filter(|_| until > before) {
+        // Another thread may publish a later time and record it, before this one records its own. So
+        // a thread ends only when the time that it recorded last is the newest.
+        while let Some(time) = self.watch.complete_until()
+            && Some(time) > recorded
+        {
             self.metrics.complete_until(time);
+            recorded = Some(time);
         }
     }
 

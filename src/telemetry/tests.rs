@@ -1,6 +1,11 @@
 //! Tests of what the metrics record, with the times of a virtual clock.
 
-use ::metrics::with_local_recorder;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::metrics::{
+    Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
 use super::*;
@@ -39,4 +44,60 @@ fn rest_of_a_wait_is_recorded_when_the_stream_ends() {
         is_wait.then_some(value)
     });
     assert_eq!(waited, Some(DebugValue::Counter(7)));
+}
+
+/// A recorder of one gauge. Before it takes a value, another acknowledgement moves the stream on.
+struct Overtaking {
+    gauge: Arc<OvertakenGauge>,
+}
+
+struct OvertakenGauge {
+    telemetry: Arc<Telemetry>,
+    seconds: AtomicU64,
+}
+
+impl GaugeFn for OvertakenGauge {
+    fn increment(&self, _: f64) {}
+
+    fn decrement(&self, _: f64) {}
+
+    fn set(&self, seconds: f64) {
+        self.telemetry.completed(Some(second(20)));
+        self.seconds.store(seconds.to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl Recorder for Overtaking {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.gauge.clone())
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn newest_time_stays_when_another_thread_overtakes() {
+    let telemetry = telemetry();
+    let gauge = Arc::new(OvertakenGauge {
+        telemetry: telemetry.clone(),
+        seconds: AtomicU64::default(),
+    });
+    let recorder = Overtaking {
+        gauge: gauge.clone(),
+    };
+    with_local_recorder(&recorder, || telemetry.completed(Some(second(10))));
+    let shown = f64::from_bits(gauge.seconds.load(Ordering::Relaxed));
+    assert!((shown - 20.0).abs() < 0.001, "{shown}");
 }
