@@ -10,7 +10,7 @@ use clap::Args;
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::{Application, Config, EmulatorServer, PastEvents, Settings};
+use crate::{AdminLogsOrder, Application, Config, EmulatorServer, PastEvents, Settings};
 
 /// The arguments of a program that serves the emulator.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub struct ServerArguments {
     /// The seed of all randomness
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Further settings, as a JSON object
+    /// Further settings, as a JSON object; `admin_logs_order` is `chronological` if it is not set here
     #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Value>(text))]
     settings: Option<Value>,
 }
@@ -77,11 +77,17 @@ impl ServerArguments {
     }
 
     /// Returns the configuration. The arguments have precedence over `--settings`.
+    ///
+    /// The past events of an enterprise are in the order of time, as at Box. In the order of arrival,
+    /// a range of the past would never end while `--rate` adds events.
     fn config(&self) -> Result<Config, String> {
-        let mut settings = match &self.settings {
-            Some(change) => Settings::default().changed_by(change)?,
-            None => Settings::default(),
+        let mut settings = Settings {
+            admin_logs_order: AdminLogsOrder::Chronological,
+            ..Settings::default()
         };
+        if let Some(change) = &self.settings {
+            settings = settings.changed_by(change)?;
+        }
         let arguments = [
             ("rate", self.rate.map(Value::from)),
             ("token_lifetime_ms", self.token_lifetime_ms.map(Value::from)),

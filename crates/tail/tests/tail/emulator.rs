@@ -25,3 +25,33 @@ fn emulator_refuses_a_setting_that_is_not_possible() {
         assert!(ended.reports[0].starts_with("error: "), "{ended:?}");
     }
 }
+
+#[test]
+fn past_of_an_enterprise_is_read_while_live_events_arrive() {
+    let past = format!("{TOKEN}:2000");
+    let arguments = [
+        "emulator",
+        "--port",
+        "0",
+        "--rate",
+        "20",
+        "--past-events",
+        &past,
+    ];
+    let mut emulator = Tail::start(&arguments);
+    let line = emulator.read_event();
+    let origin = line.strip_prefix("listening on ").unwrap().to_owned();
+    let environment = [("BOX_ACCESS_TOKEN", TOKEN)];
+    let arguments = [
+        "--api",
+        &origin,
+        "--enterprise",
+        "--since",
+        "300d",
+        "--until",
+        "20d",
+    ];
+    let ended = Tail::start_with(&environment, &arguments).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.events.len() > 1000, "{}", ended.events.len());
+}
