@@ -363,6 +363,7 @@ async fn follow(
         outlet: &mut outlet,
         report: &mut report,
         until: until.and_then(|until| SystemTime::try_from(until).ok()),
+        unsaved: None,
     };
     let followed = arguments.followed(fake_box.is_some());
     let journey = Box::pin(journey.run());

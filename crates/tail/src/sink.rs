@@ -57,10 +57,8 @@ pub(crate) trait Sink: Send {
         false
     }
 
-    /// Opens the files again.
-    async fn reopen(&mut self) -> Result<(), SinkError> {
-        Ok(())
-    }
+    /// Opens the files again. If that fails, the next page tries it again, and reports the error.
+    async fn reopen(&mut self) {}
 }
 
 /// The events to write, and the checkpoint after them.

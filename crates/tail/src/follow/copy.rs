@@ -7,7 +7,7 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::SystemTime;
 
-use box_longpoll::{Error, StreamHandle};
+use box_longpoll::{Error, ErrorKind, Status, StreamHandle};
 use tokio::select;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -27,6 +27,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) service: &'a mut Service,
     /// The time at which the way ends, if it has an end.
     pub(crate) until: Option<SystemTime>,
+    /// The reason why the last acknowledgement is not durable yet.
+    pub(crate) unsaved: Option<Error>,
 }
 
 /// The reason why the program ends.
@@ -67,7 +69,7 @@ impl Journey<'_> {
                         }
                     }
                 },
-                () = &mut complete => return End::Complete,
+                () = &mut complete, if self.unsaved.is_none() => return End::Complete,
                 item = self.batches.next() => {
                     self.report.position(&self.batches.resume_at());
                     let item = match item {
@@ -87,6 +89,9 @@ impl Journey<'_> {
                     self.report.position(&handle.resume_at());
                     self.report.status(&status, &handle.statistics());
                     self.service.stream(&handle);
+                    if !matches!(status, Status::NotSaving { .. }) {
+                        self.unsaved = None;
+                    }
                 }
                 () = self.report.refresh() => {}
                 () = self.service.next_beat() => {}
@@ -98,6 +103,7 @@ impl Journey<'_> {
     async fn write(&mut self, item: &Item) -> Result<(), End> {
         let count = item.events().len();
         self.service.page_begins(self.outlet.time_limit(count));
+        // A file is opened again between two pages.
         let mut reopens = false;
         let (failed, mut retries) = unbounded_channel();
         let written = {
@@ -108,7 +114,6 @@ impl Journey<'_> {
                     biased;
                     signal = self.signals.next() => match signal.end() {
                         Some(end) => return Err(end),
-                        // A file is opened again between two pages.
                         None => reopens = true,
                     },
                     written = &mut write => break written,
@@ -124,8 +129,10 @@ impl Journey<'_> {
         match written {
             Ok(Written::All) => {
                 self.report.wrote(item.events());
-                self.batches.acknowledge().await.map_err(End::Stopped)?;
-                self.report.position(&item.resume_at());
+                reopens |= self.acknowledge().await?;
+                if self.unsaved.is_none() {
+                    self.report.position(&item.resume_at());
+                }
                 self.service.page_ended();
             }
             Ok(Written::Part) => return Err(End::Counted),
@@ -133,7 +140,7 @@ impl Journey<'_> {
             Err(error) => return Err(End::OutputFailed(error)),
         }
         if self.outlet.has_enough() {
-            return Err(End::Counted);
+            return Err(self.unsaved.take().map_or(End::Counted, End::Stopped));
         }
         if reopens {
             self.reopen().await?;
@@ -141,11 +148,46 @@ impl Journey<'_> {
         Ok(())
     }
 
+    /// Acknowledges the last item. If the checkpoint can't be saved now, the stream keeps the
+    /// acknowledgement, saves it later, and shows that in its status. Returns `true` if a signal
+    /// has come meanwhile that means to open the files again.
+    async fn acknowledge(&mut self) -> Result<bool, End> {
+        let acknowledged = self.batches.acknowledge();
+        let (acknowledged, reopens) = unless_ended(&mut self.signals, acknowledged).await?;
+        self.unsaved = match acknowledged {
+            Ok(()) => None,
+            Err(error) if error.kind() == ErrorKind::Checkpoint => Some(error),
+            Err(error) => return Err(End::Stopped(error)),
+        };
+        Ok(reopens)
+    }
+
     async fn reopen(&mut self) -> Result<(), End> {
         self.service.reload_begins();
-        self.outlet.reopen().await.map_err(End::OutputFailed)?;
+        while let ((), true) = unless_ended(&mut self.signals, self.outlet.reopen()).await? {}
         self.service.reload_ended();
         Ok(())
+    }
+}
+
+/// Waits for work on files, which may hang, for instance on a network file system. A signal that
+/// ends the program ends the wait. Returns the output of the work, and `true` if a signal has come
+/// that means to open the files again.
+async fn unless_ended<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = T>,
+) -> Result<(T, bool), End> {
+    let mut work = pin!(work);
+    let mut reopens = false;
+    loop {
+        select! {
+            biased;
+            signal = signals.next() => match signal.end() {
+                Some(end) => return Err(end),
+                None => reopens = true,
+            },
+            output = &mut work => return Ok((output, reopens)),
+        }
     }
 }
 

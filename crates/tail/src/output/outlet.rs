@@ -98,9 +98,10 @@ impl Outlet {
         self.sink.has_files()
     }
 
-    /// Opens the files of the sink again.
-    pub(crate) async fn reopen(&mut self) -> Result<(), SinkError> {
-        self.sink.reopen().await
+    /// Opens the files of the sink again. If that fails, the next page tries it again, and the
+    /// policy for errors applies.
+    pub(crate) async fn reopen(&mut self) {
+        self.sink.reopen().await;
     }
 
     /// Returns the time in which the sink writes this many events, if it limits the time.

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 pub(crate) use self::encoding::Encoding;
 use self::log_file::LogFile;
 pub(crate) use self::rotation::Rotation;
+use self::torn_end::Lines;
 use super::local_file::failed;
 use super::{Page, Sink, SinkError};
 use crate::output::Format;
@@ -32,14 +33,19 @@ pub(crate) struct JsonLines {
 
 impl JsonLines {
     /// Opens the file, which need not exist yet, and keeps other programs away from it. A page that
-    /// a killed program has left incomplete is cut off.
+    /// a killed program has left incomplete is cut off. Fails if another program has written the end
+    /// of the file.
     pub(crate) fn open(
         path: &Path,
         format: Format,
         encoding: Encoding,
         rotation: Rotation,
     ) -> Result<Self, SinkError> {
-        let file = LogFile::open(path, encoding, rotation).map_err(failed(path))?;
+        let lines = match format {
+            Format::Json | Format::Ecs | Format::Ocsf => Lines::Json,
+            Format::Readable(_) | Format::Template(_) => Lines::Text,
+        };
+        let file = LogFile::open(path, encoding, lines, rotation).map_err(failed(path))?;
         Ok(Self {
             path: path.to_owned(),
             file: Arc::new(Mutex::new(file)),
@@ -82,7 +88,13 @@ impl Sink for JsonLines {
         true
     }
 
-    async fn reopen(&mut self) -> Result<(), SinkError> {
-        self.run(LogFile::reopen).await
+    async fn reopen(&mut self) {
+        // It can only fail by a panic, which has its own message.
+        let _ = self
+            .run(|file| {
+                file.reopen();
+                Ok(())
+            })
+            .await;
     }
 }

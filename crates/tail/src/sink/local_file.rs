@@ -56,6 +56,19 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Returns `true` if an open file has no name any more. Only Unix permits that.
+#[cfg(unix)]
+pub(super) fn is_deleted(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    file.metadata().is_ok_and(|found| found.nlink() == 0)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_deleted(_file: &File) -> bool {
+    false
+}
+
 /// Makes new names in the directory of a file durable.
 ///
 /// Some file systems, such as network ones, can't sync directories and return `EINVAL`. Systems

@@ -60,7 +60,7 @@ impl Sink for WatchedSink {
         self.sink.has_files()
     }
 
-    async fn reopen(&mut self) -> Result<(), SinkError> {
-        self.sink.reopen().await
+    async fn reopen(&mut self) {
+        self.sink.reopen().await;
     }
 }

@@ -48,6 +48,8 @@ mod standstill;
 mod terminal;
 #[cfg(target_os = "linux")]
 mod terminals;
+#[cfg(target_os = "linux")]
+mod unsaved;
 mod until;
 mod web;
 mod web_client;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
@@ -102,6 +102,68 @@ fn hangup_begins_a_new_file_after_the_old_one_was_moved() {
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert_eq!(ids(&moved), ["1", "2"]);
     assert_eq!(ids(&file), ["3"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn hangup_while_the_file_cannot_be_opened_ends_no_retries() {
+    let world = World::new();
+    let [place, moved] = ["place", "moved"].map(|name| world.path(name));
+    fs::create_dir(&place).unwrap();
+    let file = place.join("events.jsonl");
+    let mut tail = world.start(&jsonl(&file), &["--on-error", "retry"]);
+    tail.wait_for_report(|line| line == "listening");
+    world.append("1");
+    world.wait_for_all(&mut tail);
+    fs::rename(&place, &moved).unwrap();
+    tail.signal("HUP");
+    world.append("2");
+    tail.wait_for_report(|line| line.starts_with("retrying the output: "));
+    fs::rename(&moved, &place).unwrap();
+    world.wait_for_all(&mut tail);
+    let ended = tail.interrupt();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert_eq!(ids(&file), ["1", "2"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn file_that_was_deleted_is_created_again() {
+    let world = World::new();
+    let file = world.path("events.jsonl");
+    let mut tail = world.start(&jsonl(&file), &[]);
+    tail.wait_for_report(|line| line == "listening");
+    world.append("1");
+    world.wait_for_all(&mut tail);
+    fs::remove_file(&file).unwrap();
+    for id in ["2", "3"] {
+        world.append(id);
+        world.wait_for_all(&mut tail);
+    }
+    tail.kill();
+    assert_eq!(ids(&file), ["2", "3"]);
+}
+
+#[rstest]
+#[case::torn("{\"event_id\":\"1\"}\n{\"event")]
+#[case::without_a_line_break("{\"event_id\":\"1\"}")]
+fn end_of_a_file_is_mended_and_its_period_kept(#[case] content: &str) {
+    let world = World::new();
+    let file = world.path("events.jsonl");
+    fs::write(&file, content).unwrap();
+    let opened = File::options().append(true).open(&file).unwrap();
+    let two_days = Duration::from_secs(48 * 60 * 60);
+    opened.set_modified(SystemTime::now() - two_days).unwrap();
+    world.append("2");
+    let mut tail = world.start(&jsonl(&file), &["--rotate-every", "1d", "--from", "oldest"]);
+    world.wait_for_all(&mut tail);
+    tail.kill();
+    let found = files(world.directory.path(), "events.jsonl");
+    let [first, last] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(ids(first), ["1"]);
+    assert_eq!(ids(last), ["2"]);
 }
 
 /// `logrotate` does so with `copytruncate`.

@@ -36,17 +36,17 @@ fn incomplete_page_is_cut_off_at_every_byte(#[case] name: &str, #[case] options:
             fs::write(&file, &content).unwrap();
             let ended = run(middle);
 
+            // An event is complete without its line break.
             let is_page_end = |end: &usize| match options {
+                [] if both.get(*end) == Some(&b'\n') => content[..*end] == both[..*end],
                 [] => content[end - 1] == b'\n',
                 _ => [&first[..], &both].contains(&&content[..*end]),
             };
             let complete = (first.len()..=content.len()).rfind(is_page_end).unwrap();
             let kept = match options {
                 [] => {
-                    content[first.len()..complete]
-                        .split(|byte| *byte == b'\n')
-                        .count()
-                        - 1
+                    let new = &content[first.len()..complete];
+                    new.iter().filter(|byte| **byte == b'}').count()
                 }
                 _ if complete == both.len() => 2,
                 _ => 0,
@@ -77,7 +77,7 @@ fn torn_first_page_leaves_an_empty_file() {
         let arguments = [&["--from", "oldest", "--count", "1"], options].concat();
         world.run(0, &jsonl(&file), &arguments);
         let page = fs::read(&file).unwrap();
-        for end in [0, 1, page.len() / 2, page.len() - 1] {
+        for end in [0, 1, page.len() / 2, page.len() - 2] {
             fs::write(&file, &page[..end]).unwrap();
             world.run(0, &jsonl(&file), &arguments);
             assert!(fs::read(&file).unwrap() == page, "{name} {end}");
@@ -107,7 +107,7 @@ fn last_page_is_found_before_a_long_torn_one(#[case] name: &str, #[case] options
     for end in [
         first.len() + 100,
         first.len().midpoint(both.len()),
-        both.len() - 1,
+        both.len() - 2,
     ] {
         fs::write(&file, &both[..end]).unwrap();
         run(middle);
@@ -125,6 +125,7 @@ fn file_of_another_program_is_refused_and_left_unchanged() {
         world.run(0, &jsonl(&file), &arguments);
         fs::read(&file).unwrap()
     };
+    let text = ["--format", "{event_id}"];
     // The header of another program's member has no comment.
     let foreign = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
     let half = [&compressed[..], foreign].concat();
@@ -133,6 +134,12 @@ fn file_of_another_program_is_refused_and_left_unchanged() {
         ("text.gz", b"{\"event_id\":\"1\"}\n", &["--gzip"]),
         ("foreign.gz", foreign, &["--gzip"]),
         ("half.gz", &half, &["--gzip"]),
+        ("tokens.json", b"{\n  \"refresh_token\": \"1\"\n}", &[]),
+        ("words.txt", b"one\ntwo", &[]),
+        ("nearly.jsonl", b"{\"event_id\":\"1\"}\n{\"2\"}", &[]),
+        ("zeros.db", b"a header\0 and its page\n\0\0", &[]),
+        ("zeros.bin", b"a header\0 and its page\n\0\0", &text),
+        ("page.bin", b"a header\0\n{", &text),
     ] {
         let file = world.path(name);
         fs::write(&file, content).unwrap();
@@ -144,5 +151,22 @@ fn file_of_another_program_is_refused_and_left_unchanged() {
             "{last}"
         );
         assert!(fs::read(&file).unwrap() == content, "{name}");
+    }
+}
+
+#[test]
+fn complete_event_without_a_line_break_is_kept() {
+    let world = World::new();
+    world.append("2");
+    let file = world.path("events.jsonl");
+    for (content, format) in [
+        (r#"{"event_id":"1"}"#, "json"),
+        ("{\"event_id\":\"0\"}\n{\"event_id\":\"1\"}", "json"),
+        (r#"{"event_id":"1"}"#, r#"{{"event_id":"{event_id}"}}"#),
+    ] {
+        fs::write(&file, content).unwrap();
+        let arguments = ["--from", "oldest", "--count", "1", "--format", format];
+        world.run(0, &jsonl(&file), &arguments);
+        assert_eq!(text(&file), format!("{content}\n{}", lines(&["2"])));
     }
 }
