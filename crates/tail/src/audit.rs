@@ -6,7 +6,6 @@
 mod ids;
 mod sqlite;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use box_longpoll::enterprise::{AdminLogs, MissingEvents};
@@ -23,8 +22,10 @@ use crate::demo::{DEMO_ACCOUNT, DemoArguments, fake_box};
 use crate::exit_code;
 use crate::failure;
 use crate::follow::{FilterArguments, flush};
+use crate::output::Format;
 use crate::report::{self, Live, Report, with_causes};
 use crate::signals::{Signal, Signals};
+use crate::sink::{Failure, SinkError, print};
 
 /// The beginning of the name of a copy that is a database.
 const DATABASE: &str = "sqlite:";
@@ -175,22 +176,17 @@ async fn compare(mut missing: MissingEvents, mut report: Report) -> ExitCode {
     loop {
         select! {
             biased;
-            signal = signals.next() => {
-                report::remove_status_line();
-                report::print_line(&format!("{}; the audit is not complete", counted(&missing)));
-                return match signal {
-                    Signal::Interrupt => ExitCode::from(exit_code::INTERRUPTED),
-                    Signal::Terminate | Signal::Reopen => ExitCode::FAILURE,
-                };
-            }
+            signal = signals.next() => return ended_by(signal, &missing),
             event = missing.next() => {
                 report::remove_status_line();
                 match event {
-                    Some(Ok(event)) => {
-                        if let Err(error) = write(&event) {
+                    Some(Ok(event)) => select! {
+                        biased;
+                        signal = signals.next() => return ended_by(signal, &missing),
+                        written = print(line(&event)) => if let Err(error) = written {
                             return unwritten(&error);
-                        }
-                    }
+                        },
+                    },
                     Some(Err(error)) => {
                         let (text, counted) = (with_causes(&error), counted(&missing));
                         failure(&format!("{text}; {counted}; the audit is not complete"));
@@ -223,20 +219,29 @@ fn counted(missing: &MissingEvents) -> String {
     )
 }
 
-/// Writes an event as Box's own JSON, on one line.
-fn write(event: &Event) -> io::Result<()> {
-    // In JSON, a line break can only be white space between tokens.
-    let line = event.raw().replace(['\n', '\r'], " ") + "\n";
-    io::stdout().write_all(line.as_bytes())
+/// Reports that a signal has ended the audit, and returns the exit code.
+fn ended_by(signal: Signal, missing: &MissingEvents) -> ExitCode {
+    report::remove_status_line();
+    report::print_line(&format!("{}; the audit is not complete", counted(missing)));
+    match signal {
+        Signal::Interrupt => ExitCode::from(exit_code::INTERRUPTED),
+        Signal::Terminate | Signal::Reopen => ExitCode::FAILURE,
+    }
+}
+
+/// Returns an event as Box's own JSON, on one line.
+fn line(event: &Event) -> String {
+    Format::Json.line(event) + "\n"
 }
 
 /// Returns the exit code of an audit whose output can't be written. If its reader has enough of the
 /// missing events, that is not an error.
-fn unwritten(error: &io::Error) -> ExitCode {
+fn unwritten(error: &SinkError) -> ExitCode {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => ExitCode::from(exit_code::MISSING),
+        Failure::ReaderLeft => ExitCode::from(MISSING),
         _ => failure(&format!(
-            "cannot write events: {error}; the audit is not complete"
+            "cannot write events: {}; the audit is not complete",
+            with_causes(error)
         )),
     }
 }

@@ -29,7 +29,13 @@ use std::process::ExitCode;
 use self::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    match Cli::of_program().command {
+    let code = run(Cli::of_program().command);
+    report::flush();
+    code
+}
+
+fn run(command: Command) -> ExitCode {
+    match command {
         Command::Follow(arguments) => block_on(follow::run(*arguments)),
         Command::Listen(arguments) => block_on(listen::run(*arguments)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments)),

@@ -7,6 +7,7 @@
 //! user can do.
 
 mod narrow_term;
+mod pipe;
 mod rate;
 mod status_line;
 mod terminal;
@@ -21,6 +22,7 @@ use box_longpoll::{Error, ErrorKind, Event, StartAt, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep};
 
+pub(crate) use self::pipe::flush;
 use self::status_line::StatusLine;
 pub(crate) use self::terminal::{print_line, remove_status_line, without_status_line};
 use crate::output::Retry;

@@ -2,9 +2,10 @@
 //!
 //! There is one terminal, so its state is global. Everything that is written to standard error goes
 //! through [`print_line`], which moves the status line out of the way. If events go to the same
-//! terminal, [`without_status_line`] does so.
+//! terminal, [`without_status_line`] does so. A pipe may be unread, so its lines go through
+//! [`pipe`].
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +13,7 @@ use console::{Term, is_dumb};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike as _};
 
 use super::narrow_term::NarrowTerm;
+use super::pipe;
 
 /// The most drawings of the status line per second.
 const DRAWINGS: u8 = 10;
@@ -29,8 +31,12 @@ pub(crate) struct Hidden;
 ///
 /// If the write fails, the line is dropped: there is no other place for it.
 pub(crate) fn print_line(line: &str) {
+    let line = format!("{line}\n");
+    if !io::stderr().is_terminal() {
+        return pipe::write(line);
+    }
     let write = || {
-        let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+        let _ = io::stderr().write_all(line.as_bytes());
     };
     match LINE.get() {
         Some(status_line) => status_line.suspend(write),

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{Ended, TOKEN, Tail};
+use crate::program::{Ended, PATIENCE, TOKEN, Tail};
 
 /// An enterprise with events of the last year, and a directory for copies.
 struct World {
@@ -50,11 +50,16 @@ impl World {
 
     /// Audits the copies, in the range of all events.
     fn audit(&self, copies: &[&str]) -> Ended {
+        self.start(copies).read().end()
+    }
+
+    /// Starts such an audit. Its output is not read.
+    fn start(&self, copies: &[&str]) -> Tail {
         let (since, until) = (since(), jiff::Timestamp::now().to_string());
         let range = ["audit", "--since", &since, "--until", &until];
         let api = ["--api", self.server.origin()];
         let environment = [("BOX_ACCESS_TOKEN", TOKEN)];
-        Tail::start_with(&environment, &[&range[..], &api, copies].concat()).end()
+        Tail::start_unread(&environment, &[&range[..], &api, copies].concat())
     }
 
     /// Asserts that these of the events, and no others, are missing from the copies.
@@ -217,6 +222,24 @@ fn audit_that_is_not_complete_is_a_failure() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.reports[0].contains("nowhere.jsonl"), "{ended:?}");
     assert!(ended.events.is_empty(), "{ended:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn audit_ends_on_ctrl_c_while_its_output_is_unread() {
+    let world = World::new();
+    let nothing = world.file("nothing.jsonl", b"");
+    let tail = world.start(&[&nothing]);
+    // The missing events of the first page are more than a pipe holds.
+    assert!(
+        world
+            .server
+            .wait_until(PATIENCE, |emulator| emulator.counters().events_served > 0)
+    );
+    let ended = tail.interrupt();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let last = ended.reports.last().unwrap();
+    assert!(last.contains("not complete"), "{last}");
 }
 
 #[test]

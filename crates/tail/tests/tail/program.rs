@@ -68,11 +68,19 @@ impl Tail {
         environment: &[(&str, V)],
         arguments: &[&str],
     ) -> Self {
+        Self::start_unread(environment, arguments).read()
+    }
+
+    /// Starts the program with these variables in its environment. Its output is not read.
+    pub(crate) fn start_unread<V: AsRef<OsStr>>(
+        environment: &[(&str, V)],
+        arguments: &[&str],
+    ) -> Self {
         let mut command = command(&[], arguments);
         for (name, value) in environment {
             command.env(name, value);
         }
-        Self::spawn(command).read()
+        Self::spawn(command)
     }
 
     /// Starts the program with an account of the emulator.

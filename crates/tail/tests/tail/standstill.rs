@@ -1,12 +1,16 @@
 //! Tests of a program that stands still, because it was stopped or because its output is not read.
 
 use std::fs;
+use std::io::{self, BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use box_longpoll_testkit::{EmulatorServer, Fault, Settings};
 use rstest::rstest;
 
-use crate::program::{PATIENCE, TOKEN, Tail};
+use crate::program::{PATIENCE, PROGRAM, TOKEN, Tail};
 
 /// The time without a request that proves that the program sends none. It is longer than the
 /// program would take to send one.
@@ -81,6 +85,43 @@ fn x05_unread_program_reads_one_page_ahead(#[case] backend: &str) {
     tail.read_events(1_000);
     let ids = tail.kill().ids();
     assert_eq!(ids, server.event_ids(TOKEN)[..ids.len()]);
+}
+
+/// A pager such as `less` reads a screen of such a pipe, and then waits for its user.
+#[rstest]
+#[case::interrupted("INT", 130)]
+#[case::terminated("TERM", 0)]
+fn program_ends_while_events_and_reports_are_unread(#[case] signal: &str, #[case] code: i32) {
+    let server = EmulatorServer::start();
+    let padding = "x".repeat(8_000);
+    let events = (0..500).map(|n| format!(r#"{{"event_id":"{n}","padding":"{padding}"}}"#));
+    server.append_json(TOKEN, events);
+    let (reader, writer) = io::pipe().unwrap();
+    let arguments = ["--json", "--from", "oldest", "--api", server.origin()];
+    let mut child = Command::new(PROGRAM)
+        .args(arguments)
+        .env("BOX_ACCESS_TOKEN", TOKEN)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(&reader).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with('{')));
+
+    let id = child.id();
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait().unwrap()));
+    let kill = format!("kill -{signal} {id}");
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = ended.recv_timeout(PATIENCE).expect("the program ends");
+    assert_eq!(status.code(), Some(code));
 }
 
 /// The memory limit, in kB. Each of two pages has 4 MB, and all events together have 64 MB.
