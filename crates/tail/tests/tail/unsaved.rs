@@ -1,9 +1,7 @@
 //! Tests of a checkpoint that can't be saved for a while.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use box_longpoll_testkit::EmulatorServer;
 use tempfile::TempDir;
@@ -35,13 +33,13 @@ impl World {
     }
 
     /// Starts the program, which delivers one event and saves the position after it.
-    fn start(&self, runner: &[&OsStr], arguments: &[&str]) -> Tail {
+    fn start(&self, arguments: &[&str]) -> Tail {
         let checkpoint = self.checkpoint();
         let fixed = ["--json", "--from", "oldest", "--checkpoint"];
         let fixed = [&fixed[..], &[checkpoint.to_str().unwrap()]].concat();
         self.server.append(TOKEN, 1);
         let arguments = [&fixed[..], arguments].concat();
-        let mut tail = Tail::run_by(runner, &self.server, &arguments);
+        let mut tail = Tail::of(&self.server, &arguments);
         tail.read_events(1);
         tail
     }
@@ -63,7 +61,7 @@ impl World {
 #[test]
 fn checkpoint_is_saved_later_if_it_cannot_be_saved_now() {
     let world = World::new();
-    let mut tail = world.start(&[], &[]);
+    let mut tail = world.start(&[]);
     world.wait_until_saved(&mut tail);
     world.move_away();
     world.server.append(TOKEN, 1);
@@ -74,14 +72,14 @@ fn checkpoint_is_saved_later_if_it_cannot_be_saved_now() {
     world.move_back();
     world.wait_until_saved(&mut tail);
     let ids = tail.kill().ids();
-    let next = world.start(&[], &["--count", "1"]).end().ids();
+    let next = world.start(&["--count", "1"]).end().ids();
     assert_eq!([ids, next].concat(), world.server.event_ids(TOKEN));
 }
 
 #[test]
 fn count_that_ends_without_a_saved_position_is_a_failure() {
     let world = World::new();
-    let mut tail = world.start(&[], &["--count", "2"]);
+    let mut tail = world.start(&["--count", "2"]);
     world.wait_until_saved(&mut tail);
     world.move_away();
     world.server.append(TOKEN, 1);
@@ -93,29 +91,4 @@ fn count_that_ends_without_a_saved_position_is_a_failure() {
         last.contains(world.checkpoint().to_str().unwrap()),
         "{last}"
     );
-}
-
-#[test]
-#[ignore = "needs strace and the right to trace: .ci/run has them"]
-fn termination_ends_a_program_whose_checkpoint_hangs() {
-    let world = World::new();
-    let mut tail = world.start(&[], &[]);
-    world.wait_until_saved(&mut tail);
-    tail.kill();
-
-    let log = world.directory.path().join("log");
-    let file = world.place().join("box.checkpoint.new");
-    let fixed = "strace -f -qq -e inject=fsync:delay_enter=600000000 -o";
-    let mut runner: Vec<&OsStr> = fixed.split(' ').map(OsStr::new).collect();
-    runner.extend([log.as_os_str(), "-P".as_ref(), file.as_os_str()]);
-    let mut tail = world.start(&runner, &[]);
-    // The parent of the program is strace.
-    let id = tail.child.id();
-    let kill = format!("kill -TERM $(cat /proc/{id}/task/{id}/children)");
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    assert!(sent.unwrap().success());
-    // strace holds the thread that hangs, and with it the end of the process.
-    tail.wait_for_report(|line| line.starts_with("resume with "));
-    let calls = fs::read_to_string(log).unwrap();
-    assert!(calls.contains(" fsync("), "{calls}");
 }
