@@ -238,7 +238,7 @@ fn line(event: &Event) -> String {
 /// missing events, that is not an error.
 fn unwritten(error: &SinkError) -> ExitCode {
     match error.kind() {
-        Failure::ReaderLeft => ExitCode::from(MISSING),
+        Failure::ReaderLeft => ExitCode::from(exit_code::MISSING),
         _ => failure(&format!(
             "cannot write events: {}; the audit is not complete",
             with_causes(error)
