@@ -130,21 +130,13 @@ enum Account {
 
 impl FollowArguments {
     /// Returns the account to follow. Ends the program if there is `--checkpoint` without a real
-    /// account: the fake Box does not outlive the program.
+    /// account: the fake Box does not outlive the program. Ends it too if an argument shows that a
+    /// real account was meant, so that no made-up event gets to a real place.
     fn account(&self) -> Account {
         if !self.stream.demo.demo
             && let Some(source) = self.stream.account.source()
         {
             return Account::Real(source);
-        }
-        if let Some(file) = &self.stream.account.running.config
-            && !self.stream.demo.demo
-        {
-            usage_error(&format!(
-                "{} has no credentials: put an access token into a file for token-file, or name \
-                 the application; with demo = true, the account is that of a fake Box",
-                file.display()
-            ));
         }
         if self.checkpoint.is_some() {
             usage_error(
@@ -153,7 +145,20 @@ impl FollowArguments {
                  leave out --demo",
             );
         }
+        if !self.stream.demo.demo && self.means_a_real_account() {
+            usage_error(
+                "no credentials: put an access token into BOX_ACCESS_TOKEN, or into a file for \
+                 --token-file, or name the application by --client-id; --demo shows made-up events",
+            );
+        }
         Account::Demo
+    }
+
+    /// Returns `true` if an argument would have no use, or do harm, in a demo that nobody wanted.
+    fn means_a_real_account(&self) -> bool {
+        self.stream.account.running.config.is_some()
+            || self.stream.enterprise.enterprise
+            || self.output.has_place()
     }
 
     /// Ends the program if there is another place for the position than the one that the output has.

@@ -138,6 +138,11 @@ impl OutputArguments {
         (place, on_error)
     }
 
+    /// Returns `true` if the events go to another place than standard output.
+    pub(crate) fn has_place(&self) -> bool {
+        self.to.is_some() || self.exec.is_some()
+    }
+
     /// Returns `true` if the place keeps the position, so that there is no other checkpoint.
     pub(crate) fn keeps_checkpoint(&self) -> bool {
         matches!(self.place(), Place::Sqlite(_))

@@ -76,6 +76,33 @@ fn demo_shows_twenty_events_without_any_setup() {
 }
 
 #[test]
+fn made_up_events_get_to_no_place_without_the_option() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name| directory.path().join(name).display().to_string();
+    let jsonl = format!("jsonl:{}", path("events.jsonl"));
+    let sqlite = format!("sqlite:{}", path("events.db"));
+    let command = format!("touch {}", path("touched"));
+    for arguments in [
+        &["--to", &jsonl][..],
+        &["--to", &sqlite],
+        &["--to", "http://127.0.0.1:9/"],
+        &["--exec", &command],
+        &["--enterprise"],
+    ] {
+        let arguments = [arguments, &["--count", "1"]].concat();
+        let ended = Tail::start(&arguments).end_without_events();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        for word in ["no credentials", "BOX_ACCESS_TOKEN", "--demo"] {
+            assert!(ended.reports[0].contains(word), "{ended:?}");
+        }
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    let environment = [("BOX_TAIL_TO", &jsonl)];
+    let ended = Tail::start_with(&environment, &["--demo", "--count", "1"]).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
 fn demo_option_takes_precedence_over_a_token() {
     for token in [TOKEN, ""] {
         let environment = [("BOX_ACCESS_TOKEN", token)];
