@@ -20,19 +20,37 @@ fn completions_know_commands_and_options_of_follow() {
 
 #[cfg(unix)]
 #[test]
-fn bash_completes_an_option_of_follow_without_the_word() {
+fn bash_completes_words_of_each_command() {
     let ended = Tail::start(&["completions", "bash"]).end();
     let script = ended.events.join("\n");
-    let complete = r#"COMP_WORDS=(box-tail --chec); COMP_CWORD=1
-        _box__tail box-tail --chec box-tail; echo "${COMPREPLY[@]}""#;
-    let output = std::process::Command::new("bash")
-        .args(["-c", &format!("{script}\n{complete}")])
-        .output()
-        .expect("there is bash");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "--checkpoint"
-    );
+    for (words, completed) in [
+        (&["--chec"][..], "--checkpoint"),
+        (&["doc"], "doctor"),
+        (&["follow", "--chec"], "--checkpoint"),
+        (&["check", "--webhook-b"], "--webhook-batch"),
+        (&["follow", "--backend", "req"], "reqwest"),
+        (&["positions", "exp"], "export"),
+        (&["positions", "export", "--acc"], "--account"),
+    ] {
+        let last = words.len();
+        let before = if last == 1 {
+            "box-tail"
+        } else {
+            words[last - 2]
+        };
+        let (line, word) = (words.join(" "), words[last - 1]);
+        let complete = format!(
+            "COMP_WORDS=(box-tail {line}); COMP_CWORD={last}
+            $(complete -p box-tail | sed 's/.*-F \\([^ ]*\\).*/\\1/') box-tail {word} {before}
+            echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = std::process::Command::new("bash")
+            .args(["-c", &format!("{script}\n{complete}")])
+            .output()
+            .expect("there is bash");
+        let output = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.trim(), completed, "{words:?}");
+    }
 }
 
 #[test]
