@@ -96,9 +96,15 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Ends the program in the same way as clap does if an argument is wrong.
+/// Ends the program in the same way as clap does if an argument is wrong, with the usage of the
+/// command that was given.
 pub(crate) fn usage_error(sentence: &str) -> ! {
-    Cli::command()
-        .error(ErrorKind::ValueValidation, sentence)
-        .exit()
+    let mut program = Cli::command();
+    // The names of commands are complete then, such as `box-tail follow`.
+    program.build();
+    let line = with_command(std::env::args_os().collect());
+    let name = line.get(1).map(|name| name.to_string_lossy());
+    let command = name.and_then(|name| program.find_subcommand(&*name).cloned());
+    let mut command = command.unwrap_or(program);
+    command.error(ErrorKind::ValueValidation, sentence).exit()
 }
