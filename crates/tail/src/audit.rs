@@ -64,8 +64,9 @@ pub(crate) struct AuditArguments {
 #[derive(Args)]
 #[command(next_help_heading = "Range")]
 struct RangeArguments {
-    /// The begin of the range, at most 365 days ago: a day such as `2026-01-31`, which begins at
-    /// midnight UTC, or a time such as `2026-01-31T08:00:00Z`
+    /// The begin of the range, at most 365 days ago: a duration until now such as `7 days`, a
+    /// day such as `2026-01-31`, which begins at midnight UTC, or a time such as
+    /// `2026-01-31T08:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = crate::follow::time)]
     since: Timestamp,
 

@@ -44,6 +44,9 @@ pub(crate) enum Command {
     Positions(PositionsArguments),
     Emulator(EmulatorArguments),
     /// Checks the options of follow and the configuration file
+    ///
+    /// It prints each setting and its origin, as the lines of a configuration file, and sends no
+    /// request. The exit code is 2 if follow would refuse a setting, and otherwise 0.
     Check(Box<CheckArguments>),
     /// Prints the completions of a shell
     Completions(CompletionsArguments),
