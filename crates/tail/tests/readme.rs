@@ -39,7 +39,10 @@ const PATTERNS: [(&str, &str); 18] = [
         "2026-11-30T21:19:11-08:00  LOCK_DESTROY  Иван Петров  file \"Quarterly report 7300.png\"",
         "...",
     ),
-    ("Grace  file \"Plan 2.pdf\"\n", "Grace  file \"Plan 2.pdf\"\n...\n"),
+    (
+        "Grace  file \"Plan 2.pdf\"\n",
+        "Grace  file \"Plan 2.pdf\"\n...\n",
+    ),
     (
         "ok    proxy        none\nok    dns          api.box.com: 74.112.186.164\nok    connection   \
          api.box.com responded after 85 ms\nok    tls          the certificate of api.box.com is \
@@ -57,7 +60,10 @@ const PATTERNS: [(&str, &str); 18] = [
         "--to jsonl:events.jsonl --checkpoint box.checkpoint\n```",
         "--to jsonl:events.jsonl --checkpoint box.checkpoint\n...\n```",
     ),
-    ("--to sqlite:events.db\n```", "--to sqlite:events.db\n...\n```"),
+    (
+        "--to sqlite:events.db\n```",
+        "--to sqlite:events.db\n...\n```",
+    ),
     ("(grace@example.com)\n", "(grace@example.com)\n...\n"),
     ("token = \"(set)\"", "api = [..]\ntoken = \"(set)\""),
     (

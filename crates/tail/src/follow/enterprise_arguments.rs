@@ -28,10 +28,9 @@ pub(super) struct EnterpriseArguments {
     )]
     since: Option<Timestamp>,
 
-    /// Shows only events that were created before this time, and ends by itself after the last one: a time
-    /// as for `--since`, or `+2h` for one in 2 hours. If the time is in the future, or without `--since`,
-    /// the end comes 5 minutes after it, since Box may show an event late; a kept position then does not
-    /// skip later events, so those that came meanwhile are shown too
+    /// Shows only events that were created before this time, and ends by itself after the last one: a
+    /// time as for `--since`, or `+2h` for one in 2 hours. A live stream ends 5 minutes after it,
+    /// because Box may show an event late
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
 }
