@@ -16,7 +16,9 @@ use std::time::{Duration, SystemTime};
 use box_longpoll::checkpoint::CheckpointFile;
 use box_longpoll::config::{RealtimeHosts, StreamType};
 use box_longpoll::enterprise::AdminLogsStreaming;
-use box_longpoll::{Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, TokenSource};
+use box_longpoll::{
+    Error, ErrorKind, LongPollClient, LongPollClientBuilder, StartAt, StreamHandle, TokenSource,
+};
 use box_longpoll_testkit::EmulatorServer;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -379,6 +381,11 @@ async fn follow(
     report::remove_status_line();
     service.stopping();
     flush(&*tokens).await;
+    conclude(end, &mut report, &handle)
+}
+
+/// Prints the last lines, and returns the exit code.
+fn conclude(end: End, report: &mut Report, handle: &StreamHandle) -> ExitCode {
     match end {
         End::OutputClosed => ExitCode::SUCCESS,
         End::Counted => {
@@ -398,7 +405,7 @@ async fn follow(
                 _ => ExitCode::from(exit_code::INTERRUPTED),
             }
         }
-        End::Stopped(error) => stopped(&report, &error),
+        End::Stopped(error) => stopped(report, &error),
         End::OutputFailed(error) => {
             let resume = report.resume();
             let error = with_causes(&error);

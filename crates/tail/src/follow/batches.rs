@@ -142,23 +142,23 @@ impl Mode {
         }
         if let Events::Past(query) = events {
             let query = client.admin_logs(query)?;
-            return Ok(match self {
-                Self::Checkpoint(store) => {
-                    Batches::acknowledged(query.subscribe(store, ACCOUNT, start))
-                }
-                Self::Stored(from) => Batches::stored(query.subscribe_from(resume(from, start))),
-                _ => Batches::plain(query.batches(start)),
+            return Ok(if let Self::Checkpoint(store) = self {
+                Batches::acknowledged(query.subscribe(store, ACCOUNT, start))
+            } else if let Self::Stored(from) = self {
+                Batches::stored(query.subscribe_from(resume(from, start)))
+            } else {
+                Batches::plain(query.batches(start))
             });
         }
         if let Events::Enterprise(streaming) = events {
             client = client.enterprise(streaming)?;
         }
-        Ok(match self {
-            Self::Checkpoint(store) => {
-                Batches::acknowledged(client.subscribe(store, ACCOUNT, start))
-            }
-            Self::Stored(from) => Batches::stored(client.subscribe_from(resume(from, start))),
-            _ => Batches::plain(client.batches(start)),
+        Ok(if let Self::Checkpoint(store) = self {
+            Batches::acknowledged(client.subscribe(store, ACCOUNT, start))
+        } else if let Self::Stored(from) = self {
+            Batches::stored(client.subscribe_from(resume(from, start)))
+        } else {
+            Batches::plain(client.batches(start))
         })
     }
 }
@@ -251,7 +251,9 @@ impl Batches {
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            Self::Plain(_) => Ok(()),
+            #[cfg(feature = "blocking")]
+            Self::Blocking(_) => Ok(()),
         }
     }
 
