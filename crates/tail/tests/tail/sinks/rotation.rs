@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
@@ -152,8 +152,8 @@ fn end_of_a_file_is_mended_and_its_period_kept(#[case] content: &str) {
     let file = world.path("events.jsonl");
     fs::write(&file, content).unwrap();
     let opened = File::options().append(true).open(&file).unwrap();
-    let two_days = Duration::from_secs(48 * 60 * 60);
-    opened.set_modified(SystemTime::now() - two_days).unwrap();
+    let before = Timestamp::now() - SignedDuration::from_hours(48);
+    opened.set_modified(before.try_into().unwrap()).unwrap();
     world.append("2");
     let mut tail = world.start(&jsonl(&file), &["--rotate-every", "1d", "--from", "oldest"]);
     world.wait_for_all(&mut tail);
