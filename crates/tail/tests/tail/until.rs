@@ -188,7 +188,7 @@ fn end_without_events_before_it_is_refused() {
         ),
         (&["--until", "tomorrow"], "2026-01-31T08:00:00Z"),
     ] {
-        let ended = Tail::start(arguments).end_without_events();
+        let ended = Tail::start(&[&["--demo"], arguments].concat()).end_without_events();
         assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
         assert!(ended.reports.concat().contains(expected), "{ended:?}");
     }
