@@ -1,7 +1,7 @@
 //! Lines to a pipe that perhaps nobody reads, such as `2>&1 | less`.
 //!
 //! A thread writes them, so that the main loop still reacts to signals. As long as somebody reads,
-//! [`write`] returns after the line was written, so lines and events stay in order.
+//! [`write()`] returns after the line was written, so lines and events stay in order.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
