@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::time::Duration;
 
 use box_longpoll_testkit::{AdminLogsOrder, EmulatorServer, Endpoint, Fault, PastEvents, Settings};
 use flate2::Compression;
@@ -11,6 +13,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{Ended, PATIENCE, TOKEN, Tail};
+
+/// The time without a request that proves that the program sends none. It is longer than the
+/// program would take to send one.
+#[cfg(unix)]
+const QUIET_TIME: Duration = Duration::from_secs(1);
 
 /// An enterprise with events of the last year, and a directory for copies.
 struct World {
@@ -230,12 +237,20 @@ fn audit_ends_on_ctrl_c_while_its_output_is_unread() {
     let world = World::new();
     let nothing = world.file("nothing.jsonl", b"");
     let tail = world.start(&[&nothing]);
-    // The missing events of the first page are more than a pipe holds.
     assert!(
         world
             .server
             .wait_until(PATIENCE, |emulator| emulator.counters().events_served > 0)
     );
+    // The missing events are more than a pipe holds, so the audit sends no more requests.
+    let sends = || {
+        let before = world.server.counters().total.requests;
+        world.server.wait_until(QUIET_TIME, |emulator| {
+            emulator.counters().total.requests > before
+        })
+    };
+    while sends() {}
+    assert!(world.server.counters().events_served < world.events.len() as u64);
     let ended = tail.interrupt();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     let last = ended.reports.last().unwrap();
