@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use box_longpoll::enterprise::{AdminLogs, MissingEvents};
 use box_longpoll::{ErrorKind, Event, LongPollClient, StartAt, Status};
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::select;
 
 use self::ids::Ids;
@@ -75,8 +75,21 @@ struct RangeArguments {
     until: Option<Timestamp>,
 }
 
+/// The time before the default end of a range.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
 impl RangeArguments {
+    /// Returns the range. Ends the program if it has no time in it.
     fn query(&self) -> AdminLogs {
+        match self.until {
+            Some(until) if self.since >= until => {
+                usage_error("--until must be later than --since");
+            }
+            None if self.since >= Timestamp::now() - DAY => usage_error(
+                "without --until, the range ends a day ago: say where it ends, or begin it earlier",
+            ),
+            _ => {}
+        }
         let query = AdminLogs::new().created_after(self.since);
         match self.until {
             Some(until) => query.created_before(until),
@@ -109,6 +122,8 @@ impl Records {
 
 /// Runs the command, and returns the exit code of the program.
 pub(crate) async fn run(arguments: AuditArguments) -> ExitCode {
+    let types = arguments.filter.event_types();
+    let query = arguments.range.query().event_types(types);
     let transport = match arguments.account.transport() {
         Ok(transport) => transport,
         Err(error) => {
@@ -140,8 +155,6 @@ pub(crate) async fn run(arguments: AuditArguments) -> ExitCode {
         Ok(records) => records,
         Err(error) => return failure(&error),
     };
-    let types = arguments.filter.event_types();
-    let query = arguments.range.query().event_types(types);
     let audit = arguments
         .account
         .client(settings, transport, tokens.clone())

@@ -350,7 +350,8 @@ async fn follow(
         check_until(until, &start, &mode);
         settings = arguments.settings_until(until, settings, &events, &mode);
     }
-    let mut report = Report::new(start.clone(), live(&events));
+    let mut report =
+        Report::new(start.clone(), live(&events)).with_kept_position(mode.keeps_position());
     let followed = Followed {
         settings,
         user: arguments.stream.account.as_user.as_deref(),
@@ -426,6 +427,7 @@ impl FollowArguments {
     pub(crate) fn check(&self) -> &'static str {
         self.check_checkpoint();
         self.output.check();
+        self.stream.enterprise.until();
         let settings = self.settings();
         if let Err(error) = settings.config() {
             usage_error(&with_causes(&error));

@@ -47,6 +47,8 @@ pub(crate) struct Report {
     /// The position that was printed last.
     printed: Option<StartAt>,
     live: Live,
+    /// `true` if the next run finds the position by itself.
+    keeps_position: bool,
     /// The time of the last line about the progress in the past.
     progress_at: Option<Instant>,
     state: State,
@@ -113,9 +115,18 @@ impl Report {
             printed: is_time.then(|| start.clone()),
             resume_at: start,
             live,
+            keeps_position: false,
             progress_at: None,
             state: State::Starting,
             status_line: StatusLine::new(),
+        }
+    }
+
+    /// Notes whether the next run finds the position by itself, in a file or a database.
+    pub(crate) fn with_kept_position(self, keeps_position: bool) -> Self {
+        Self {
+            keeps_position,
+            ..self
         }
     }
 
@@ -250,6 +261,7 @@ impl Report {
     /// Returns the advice how to resume after all events that were written.
     pub(crate) fn resume(&self) -> String {
         match &self.resume_at {
+            _ if self.keeps_position => "resume with the same command".into(),
             StartAt::At(position) => {
                 format!("resume with --from {}", position.as_str().escape_debug())
             }
@@ -265,6 +277,14 @@ impl Report {
         let kind = error.kind();
         let error = with_causes(error);
         match kind {
+            // The same start would be refused again.
+            ErrorKind::Config => error,
+            ErrorKind::PositionRejected | ErrorKind::PageUndecodable if self.keeps_position => {
+                format!(
+                    "{error}: this place is kept for the next run: `box-tail positions --help` says \
+                     how to move it; expect a gap"
+                )
+            }
             ErrorKind::Forbidden => {
                 format!(
                     "{error}: grant the application and its user the right to read events, and \

@@ -42,8 +42,11 @@ impl EnterpriseArguments {
     }
 
     /// Returns the time at which the events end, if they do. Ends the program if it is not after
-    /// their start.
+    /// their start, or if the start is still to come.
     pub(super) fn until(&self) -> Option<Timestamp> {
+        if self.since.is_some_and(|since| since > Timestamp::now()) {
+            usage_error("--since is still to come: begin in the past, or leave it out");
+        }
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since >= until
         {

@@ -268,3 +268,18 @@ fn audit_needs_credentials_and_a_range() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
     }
 }
+
+#[test]
+fn range_without_time_in_it_is_refused() {
+    for (range, expected) in [
+        (&["--since", "2h"][..], "without --until"),
+        (
+            &["--since", "2h", "--until", "3h"],
+            "--until must be later than --since",
+        ),
+    ] {
+        let ended = Tail::start(&[&["audit", "--demo", "-"], range].concat()).end();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.reports[0].contains(expected), "{ended:?}");
+    }
+}

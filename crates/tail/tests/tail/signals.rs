@@ -111,3 +111,24 @@ fn hangup_ends_a_program_without_files() {
     let ended = tail.end();
     assert_eq!(ended.code, None, "a closed terminal ends it: {ended:?}");
 }
+
+#[test]
+fn kept_position_is_resumed_with_the_same_command() {
+    let server = EmulatorServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("events.checkpoint");
+    let database = format!("sqlite:{}", directory.path().join("events.db").display());
+    for keeps in [
+        ["--checkpoint", file.to_str().unwrap()],
+        ["--to", &database],
+    ] {
+        let mut tail = Tail::of(&server, &keeps);
+        tail.wait_for_report(|line| line == "listening");
+        tail.signal("TERM");
+        let ended = tail.end();
+        assert_eq!(
+            ended.reports.last().unwrap(),
+            "resume with the same command"
+        );
+    }
+}

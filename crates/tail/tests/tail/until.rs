@@ -186,6 +186,10 @@ fn end_without_events_before_it_is_refused() {
             &[&since[..], &["--until", "2026-01-31"]].concat(),
             "--until must be later than --since",
         ),
+        (
+            &["--enterprise", "--since", "+2h"],
+            "--since is still to come",
+        ),
         (&["--until", "tomorrow"], "2026-01-31T08:00:00Z"),
     ] {
         let ended = Tail::start(&[&["--demo"], arguments].concat()).end_without_events();
