@@ -1,5 +1,7 @@
 //! Tests of the signals that end the program.
 
+#[cfg(target_os = "linux")]
+use std::ffi::OsStr;
 use std::fs;
 
 use box_longpoll_testkit::{Application, EmulatorServer, Endpoint, Fault, Settings};
@@ -102,10 +104,13 @@ fn second_signal_ends_the_wait_for_a_token(#[case] second: &str) {
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
+/// The test may run under `nohup`, which lets all its programs ignore the signal.
+#[cfg(target_os = "linux")]
 #[test]
 fn hangup_ends_a_program_without_files() {
     let server = EmulatorServer::start();
-    let mut tail = Tail::of(&server, &[]);
+    let runner = ["env", "--default-signal=HUP"].map(OsStr::new);
+    let mut tail = Tail::run_by(&runner, &server, &[]);
     tail.wait_for_report(|line| line == "listening");
     tail.signal("HUP");
     let ended = tail.end();
